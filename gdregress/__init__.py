@@ -1,0 +1,15 @@
+"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning."""
+
+from gdregress._version import __version__
+from gdregress.comparison import Comparison, closed_form, compare
+from gdregress.datasets import load_house_prices
+from gdregress.regressor import GradientDescentRegressor
+
+__all__ = [
+    "Comparison",
+    "GradientDescentRegressor",
+    "__version__",
+    "closed_form",
+    "compare",
+    "load_house_prices",
+]

@@ -1,0 +1,357 @@
+"""This model beside SGDRegressor and the closed form, on the same data."""
+
+import html
+import time
+import warnings
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import lstsq
+from sklearn.base import clone
+from sklearn.linear_model import SGDRegressor
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_consistent_length
+
+from gdregress.checks import check_weights
+from gdregress.regressor import GradientDescentRegressor
+
+DENSE_LIMIT = 10**8
+"""Entries of a sparse X up to which the closed form, which needs it dense, is computed."""
+
+
+def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
+    """Solve least squares by an orthogonal factorisation of the standardised columns.
+
+    Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred
+    (with an intercept) and scaled before a singular value decomposition, so that neither their
+    units nor their means decide which directions count: among several solutions the one of least
+    norm in standardised coordinates is taken. Nothing of the descent is used.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows; made dense.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights s_i of sum W; None stands for ones.
+    alpha : float, default=0.0
+        Strength of the L2 penalty: ``Ridge(alpha=W * alpha)``.
+    fit_intercept : bool, default=True
+        Whether there is an intercept, which is not penalised.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients.
+    intercept : float or ndarray of shape (n_targets,)
+        Intercepts; 0.0 without.
+
+    References
+    ----------
+    Bjorck (1996), Numerical Methods for Least Squares Problems, SIAM.
+
+    Examples
+    --------
+    >>> from gdregress import closed_form, load_house_prices
+    >>> coef, intercept = closed_form(*load_house_prices(return_X_y=True))
+    >>> print(f"{coef[0]:.8f} {intercept:.8f}")
+    84.73684211 -46.31578947
+    """
+    X = check_array(X, accept_sparse="csr", dtype=np.float64)
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_consistent_length(X, y)
+    weight = check_weights("sample_weight", sample_weight, X.shape[0])
+    weight = np.ones(X.shape[0]) if weight is None else weight
+    X = X.toarray() if sparse.issparse(X) else X
+    targets = y.reshape(len(y), -1)
+    center = np.average(X, axis=0, weights=weight) if fit_intercept else np.zeros(X.shape[1])
+    target_center = np.average(targets, axis=0, weights=weight) if fit_intercept else np.zeros(targets.shape[1])
+    root = np.sqrt(weight / weight.sum())[:, np.newaxis]
+    columns = root * (X - center)
+    scale = np.linalg.norm(columns, axis=0)
+    size = np.linalg.norm(root * X, axis=0)
+    moves = scale > 2 * np.finfo(np.float64).eps * size
+    scale = np.where(moves, scale, 1.0)
+    columns = np.where(moves, columns / scale, 0.0)
+    right = root * (targets - target_center)
+    if alpha > 0:
+        columns = np.vstack([columns, np.diag(np.sqrt(alpha) / scale)])
+        right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
+    rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(size[moves] / scale[moves])
+    largest = np.linalg.norm(columns, ord=2)
+    z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
+    coef = (z / scale[:, np.newaxis]).T
+    intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
+    if y.ndim == 1:
+        return coef[0], float(intercept[0])
+    return coef, intercept if fit_intercept else 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one solver did.
+
+    Attributes
+    ----------
+    solver : str
+        Its name.
+    coefficient_error : float
+        Largest distance of a coefficient from the closed form's, standardised: in standard
+        deviations of y per standard deviation of the column.
+    prediction_error : float
+        Root-mean-square distance of its predictions from the closed form's, in standard
+        deviations of y.
+    train_mse : float
+        Mean squared error on the rows it was fitted to.
+    test_mse : float
+        Mean squared error on the test rows; NaN without any.
+    epochs : float
+        Epochs it ran; NaN for the closed form.
+    seconds : float
+        Time of the fastest of up to three fits.
+    converged : bool
+        Whether it says that it arrived.
+    """
+
+    solver: str
+    coefficient_error: float
+    prediction_error: float
+    train_mse: float
+    test_mse: float
+    epochs: float
+    seconds: float
+    converged: bool
+
+
+class Comparison:
+    """Rows of a comparison: prints as a table, shows as HTML, turns into a data frame.
+
+    Parameters
+    ----------
+    rows : list of Row
+        One row a solver.
+
+    Attributes
+    ----------
+    rows : list of Row
+        The same.
+    """
+
+    def __init__(self, rows: list[Row]):
+        self.rows = rows
+
+    def _table(self) -> list[list[str]]:
+        names = {
+            "solver": "solver",
+            "coefficient_error": "coef. error",
+            "prediction_error": "pred. error",
+            "train_mse": "train MSE",
+            "test_mse": "test MSE",
+            "epochs": "epochs",
+            "seconds": "seconds",
+            "converged": "converged",
+        }
+        if all(np.isnan(row.test_mse) for row in self.rows):
+            del names["test_mse"]
+        forms = {"train_mse": ".6g", "test_mse": ".6g", "epochs": ".0f", "seconds": ".2g"}
+
+        def cell(name: str, value) -> str:
+            if isinstance(value, str):
+                return value
+            if isinstance(value, bool):
+                return "yes" if value else "no"
+            return "-" if np.isnan(value) else format(value, forms.get(name, ".1e"))
+
+        return [list(names.values()), *([cell(name, getattr(row, name)) for name in names] for row in self.rows)]
+
+    def __str__(self) -> str:
+        table = self._table()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = []
+        for solver, *cells in table:
+            numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+            lines.append("  ".join([f"{solver:<{widths[0]}}", *numbers]))
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *body = (
+            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+            for tag, cells in zip(["th"] + ["td"] * len(self.rows), self._table(), strict=True)
+        )
+        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+
+    def to_dicts(self) -> list[dict]:
+        """Give a dict of plain values for each row."""
+        return [asdict(row) for row in self.rows]
+
+    def to_frame(self):
+        """Give a pandas DataFrame with a row a solver, indexed by its name."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
+
+
+def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, random_state=0):
+    """Fit a model, SGDRegressor on raw and on standardised columns, and the closed form to the same data.
+
+    All minimise the model's objective: its intercept, penalty and alpha are given to each.
+    (Behind a StandardScaler the penalty acts on the standardised coefficients.) SGDRegressor has
+    its defaults otherwise. The errors are those against `closed_form`, which is not
+    scikit-learn's LinearRegression: that drops directions that are small in the units of the
+    largest column.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    model : GradientDescentRegressor, default=None
+        The model, cloned before it is fitted; None stands for the defaults.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, for every solver.
+    X_test, y_test : array-like, default=None
+        Rows of which the mean squared error is reported beside that of the training rows.
+    random_state : int, RandomState or None, default=0
+        Of SGDRegressor.
+
+    Returns
+    -------
+    Comparison
+        A row a solver.
+
+    Raises
+    ------
+    ValueError
+        If X_test comes without y_test or the other way round, or a sparse X is too large to be
+        made dense for the closed form.
+
+    Examples
+    --------
+    >>> from gdregress import compare, load_house_prices
+    >>> comparison = compare(*load_house_prices(return_X_y=True))
+    >>> [row.solver for row in comparison.rows]
+    ['GradientDescentRegressor', 'SGDRegressor', 'StandardScaler + SGDRegressor', 'closed form']
+    >>> comparison.rows[0].prediction_error < 1e-12
+    True
+    """
+    if (X_test is None) != (y_test is None):
+        given, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
+        raise ValueError(f"{given} is provided, but {missing} was not provided.")
+    X = X if hasattr(X, "iloc") else check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
+    if sparse.issparse(X) and np.prod(X.shape) > DENSE_LIMIT:
+        raise ValueError(
+            f"X has {X.shape[0]} x {X.shape[1]} entries, too many for the closed form: compare a sample of it."
+        )
+    model = GradientDescentRegressor() if model is None else clone(model)
+    alpha = model.alpha if model.penalty == "l2" else 0.0
+    data = _Data(X, np.asarray(y, dtype=np.float64), sample_weight, X_test, y_test)
+    (coef, intercept), seconds = _timed(
+        lambda: closed_form(X, y, sample_weight, alpha=alpha, fit_intercept=model.fit_intercept)
+    )
+    exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
+    sgd = SGDRegressor(
+        penalty=model.penalty, alpha=model.alpha, fit_intercept=model.fit_intercept, random_state=random_state
+    )
+    if data.y.ndim == 2:
+        sgd = MultiOutputRegressor(sgd)
+    scaler = StandardScaler(with_mean=model.fit_intercept and not sparse.issparse(X))
+    scaled = make_pipeline(scaler, clone(sgd))
+    rows = [
+        data.fitted(type(model).__name__, model, exact),
+        data.fitted("SGDRegressor", sgd, exact),
+        data.fitted("StandardScaler + SGDRegressor", scaled, exact),
+        data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True),
+    ]
+    return Comparison(rows)
+
+
+class _Data:
+    """The data of a comparison, and how a solver is measured on them."""
+
+    def __init__(self, X, y, sample_weight, X_test, y_test):
+        self.X = X
+        self.y = y
+        self.weight = check_weights("sample_weight", sample_weight, X.shape[0])
+        self.test = None if X_test is None else (X_test, np.asarray(y_test, dtype=np.float64))
+        weight = np.ones(X.shape[0]) if self.weight is None else self.weight
+        mean = weight @ y.reshape(len(y), -1) / weight.sum()
+        spread = np.sqrt(weight @ (y.reshape(len(y), -1) - mean) ** 2 / weight.sum())
+        self.target_scale = np.where(spread > 0, spread, 1.0)
+        self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=self.weight).scale_
+
+    def fitted(self, name: str, estimator, exact) -> Row:
+        """Fit an estimator and measure it; a fit that fails is a row without numbers."""
+        last = estimator.steps[-1] if hasattr(estimator, "steps") else None
+        key = f"{last[0]}__sample_weight" if last else "sample_weight"
+        weights = {} if self.weight is None else {key: self.weight}
+        if last and self.weight is not None:
+            weights["standardscaler__sample_weight"] = self.weight
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                _, seconds = _timed(lambda: estimator.fit(self.X, self.y, **weights))
+            except ValueError:
+                return Row(name, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, converged=False)
+        coef, intercept, epochs, converged = _outcome(last[1] if last else estimator)
+        if last:
+            scaler = estimator.steps[0][1]
+            coef = coef / scaler.scale_
+            if scaler.with_mean:
+                intercept = intercept - coef @ scaler.mean_
+        return self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
+
+    def row(self, name, coef, intercept, exact, *, epochs, seconds, converged) -> Row:
+        """Measure coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
+        coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
+        prediction_error = np.sqrt(
+            np.mean(((self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)) / self.target_scale) ** 2)
+        )
+        train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
+        test_mse = np.nan if self.test is None else self._mse(*self.test, coef, intercept, None)
+        return Row(
+            name,
+            float(coefficient_error),
+            float(prediction_error),
+            float(train_mse),
+            float(test_mse),
+            float(epochs),
+            seconds,
+            bool(converged),
+        )
+
+    @staticmethod
+    def _predict(X, coef: NDArray, intercept: NDArray) -> NDArray:
+        return np.asarray(X @ coef.T) + intercept
+
+    def _mse(self, X, y, coef, intercept, weight) -> float:
+        with np.errstate(over="ignore"):
+            squares = (self._predict(X, coef, intercept) - y.reshape(len(y), -1)) ** 2
+            return float(np.average(squares, axis=0, weights=weight).mean())
+
+
+def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:
+    """Give coefficients, intercepts, epochs and whether it arrived, of any of the estimators."""
+    if isinstance(fitted, MultiOutputRegressor):
+        parts = [_outcome(one) for one in fitted.estimators_]
+        coefs, intercepts, epochs, converged = zip(*parts, strict=True)
+        return np.vstack(coefs), np.concatenate(intercepts), max(epochs), all(converged)
+    arrived = fitted.converged_ if hasattr(fitted, "converged_") else fitted.n_iter_ < fitted.max_iter
+    return np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_), fitted.n_iter_, arrived
+
+
+def _timed(fit, *, runs: int = 3, enough: float = 0.5):
+    """Give what `fit` returns and the time of its fastest run, of which there are fewer where it is slow."""
+    times: list[float] = []
+    while len(times) < runs and sum(times) < enough:
+        start = time.perf_counter()
+        result = fit()
+        times.append(time.perf_counter() - start)
+    return result, min(times)

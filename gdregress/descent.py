@@ -1,0 +1,327 @@
+"""Descend an objective with an optimizer in a metric until it stops, keeping a history.
+
+Open this file first: the loop is `descend`, an endless stream of states; `follow` consumes it
+and decides when it is enough.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class State:
+    """A point of a descent, and the objective there.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs it took to get here; 0 at the start.
+    point : ndarray of shape (n_coordinates, n_outputs)
+        Coordinates in the frame of the descent.
+    value : ndarray of shape (n_outputs,)
+        The objective, output by output.
+    gradient : ndarray of shape (n_coordinates, n_outputs)
+        Its gradient.
+    rate : float
+        The rate that led here; NaN at the start.
+    """
+
+    epoch: int
+    point: NDArray
+    value: NDArray
+    gradient: NDArray
+    rate: float
+
+
+def descend(objective: Any, optimizer: Any, metric: Any, rate: float, start: NDArray) -> Iterator[State]:
+    """Yield the states of a descent, for ever: the consumer decides when it is enough.
+
+    Parameters
+    ----------
+    objective : object with ``evaluate(points)``
+        What is minimised.
+    optimizer : object with ``init`` and ``update``
+        How a point follows from the last.
+    metric : callable
+        Turns a gradient into the direction of steepest ascent.
+    rate : float
+        Learning rate: the share of that direction that an epoch steps down.
+    start : ndarray of shape (n_coordinates, n_outputs)
+        Where to start.
+
+    Yields
+    ------
+    State
+        Fresh at every epoch, the start first.
+    """
+    point, [here], taken = start, objective.evaluate([start]), np.nan
+    memory = optimizer.init(point, here.gradient)
+    for epoch in count():
+        yield State(epoch, point, here.value, here.gradient, taken)
+        point, here, taken, memory = optimizer.update(
+            point, here, memory, lambda *points: objective.evaluate(points), metric, rate
+        )
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A state, and what is measured of it.
+
+    Attributes
+    ----------
+    state : State
+        Where the descent stands.
+    loss : float
+        Mean loss of the training rows, averaged over outputs, without the penalty.
+    optimality : float
+        The certificate: how far the point is from the optimum, in standard deviations of y.
+    validation_loss : float
+        The same loss of the validation rows; NaN without any.
+    """
+
+    state: State
+    loss: float
+    optimality: float
+    validation_loss: float
+
+    @property
+    def number(self) -> int:
+        """Epochs run so far."""
+        return self.state.epoch
+
+    @property
+    def value(self) -> float:
+        """The objective, summed over outputs."""
+        return float(self.state.value.sum())
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the point and the objective there are numbers that can be kept."""
+        return bool(np.isfinite(self.value) and np.isfinite(self.state.point).all())
+
+
+class History:
+    """What a descent has shown so far.
+
+    Parameters
+    ----------
+    merit : str
+        Attribute of an epoch whose lowest finite value makes it the best.
+    keep_best : bool
+        Whether the best epoch is kept in place of the last.
+
+    Attributes
+    ----------
+    start, previous, last, best : Epoch
+        The first epoch, the last but one (the first, at first), the last, and the best.
+    loss, validation_loss, optimality, learning_rate : list of float
+        One entry per epoch, the start included.
+    """
+
+    start: Epoch
+    previous: Epoch
+    last: Epoch
+    best: Epoch
+
+    def __init__(self, merit: str = "value", *, keep_best: bool = False):
+        self._merit = merit
+        self._keep_best = keep_best
+        self.loss: list[float] = []
+        self.validation_loss: list[float] = []
+        self.optimality: list[float] = []
+        self.learning_rate: list[float] = []
+
+    @property
+    def kept(self) -> Epoch:
+        """The epoch to return, should the descent end here."""
+        return self.best if self._keep_best else self.last
+
+    def append(self, epoch: Epoch) -> None:
+        """Take in the next epoch."""
+        if not self.loss:
+            self.start = self.last = self.best = epoch
+        self.previous, self.last = self.last, epoch
+        if epoch.is_finite and getattr(epoch, self._merit) < getattr(self.best, self._merit):
+            self.best = epoch
+        self.loss.append(epoch.loss)
+        self.validation_loss.append(epoch.validation_loss)
+        self.optimality.append(epoch.optimality)
+        self.learning_rate.append(epoch.state.rate)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a descent ended, in a sentence with the remedy where there is one, and what is kept."""
+
+    reason: str
+    kept: Epoch
+    is_warning: bool = False
+
+
+Rule = Callable[[History], Stop | None]
+
+
+def follow(epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, show: Callable[[Epoch], None]) -> Stop:
+    """Consume epochs into the history until the first rule says stop.
+
+    Parameters
+    ----------
+    epochs : iterable of Epoch
+        A descent, measured.
+    rules : sequence of callables
+        Asked after every epoch, in this order.
+    history : History
+        Filled on the way: it holds what was reached should the descent be interrupted.
+    show : callable
+        Called with every epoch.
+
+    Returns
+    -------
+    Stop
+    """
+    for epoch in epochs:
+        history.append(epoch)
+        show(epoch)
+        for rule in rules:
+            if stop := rule(history):
+                return stop
+    raise AssertionError("a descent does not end by itself")
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """Stop where the objective leaves the finite numbers or rises far above its start; keep the best point.
+
+    Parameters
+    ----------
+    baseline : float
+        Objective of the best constant: what is small beside it has not diverged.
+    cause, cure : str
+        What is said before and after by how much the loss rose.
+    """
+
+    baseline: float
+    cause: str
+    cure: str
+    far_above: float = 1e12
+
+    def __call__(self, history: History) -> Stop | None:
+        """Compare the last epoch with the start."""
+        last = history.last
+        if last.is_finite and last.value <= self.far_above * max(self.baseline, history.start.value):
+            return None
+        return self.stop(history)
+
+    def stop(self, history: History) -> Stop:
+        """Give the stop that keeps the best point."""
+        rise = f"the loss rose from {history.start.loss:.6g} to {history.last.loss:.6g}"
+        reason = f"{self.cause}: {rise} in {plural(history.last.number)}. {self.cure}"
+        return Stop(reason, history.best, is_warning=True)
+
+
+@dataclass(frozen=True)
+class Converged:
+    """Stop where the certificate is met.
+
+    Parameters
+    ----------
+    tol : float
+        Certificate to meet.
+    refine : bool
+        Go on below `tol` for as long as an epoch at least halves the certificate: in an exact
+        metric that is a step or two, and brings the digits that the moments had lost.
+    """
+
+    tol: float
+    refine: bool = False
+
+    def __call__(self, history: History) -> Stop | None:
+        """Read the certificate."""
+        kept, optimality = history.kept, history.last.optimality
+        if not optimality <= self.tol:
+            return None
+        if self.refine and 0 < optimality <= history.previous.optimality / 2 and history.last is not history.previous:
+            return None
+        return Stop(
+            f"converged: optimality {kept.optimality:.2g} after {plural(history.last.number)}, tol={self.tol:g}", kept
+        )
+
+
+@dataclass(frozen=True)
+class TargetLoss:
+    """Stop where the training loss has come down to a target."""
+
+    target: float
+
+    def __call__(self, history: History) -> Stop | None:
+        """Read the training loss."""
+        if not history.last.loss <= self.target:
+            return None
+        after = plural(history.last.number)
+        return Stop(f"target_loss={self.target:g} reached: loss {history.last.loss:.6g} after {after}", history.kept)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Stop where the best epoch lies `epochs` epochs back."""
+
+    epochs: int
+
+    def __call__(self, history: History) -> Stop | None:
+        """Count the epochs since the best."""
+        best = history.best
+        if history.last.number - best.number < self.epochs:
+            return None
+        return Stop(
+            f"early stopping: no better validation loss in {plural(self.epochs)}; "
+            f"epoch {best.number}, with {best.validation_loss:.6g}, is kept",
+            history.kept,
+        )
+
+
+@dataclass(frozen=True)
+class EpochsUsedUp:
+    """Stop after the last epoch, and warn where the certificate was asked for and is not met.
+
+    Parameters
+    ----------
+    epochs : int
+        How many to run.
+    tol : float or None
+        Certificate to meet; None where none was asked for.
+    diverged : Diverged
+        Speaks where the descent ended above its start.
+    advice : str
+        What would help.
+    """
+
+    epochs: int
+    tol: float | None
+    diverged: Diverged
+    advice: str
+
+    def __call__(self, history: History) -> Stop | None:
+        """Count the epochs."""
+        last, kept = history.last, history.kept
+        if last.number < self.epochs:
+            return None
+        if last.value > max(self.diverged.baseline, history.start.value):
+            return self.diverged.stop(history)
+        if self.tol is None:
+            return Stop(f"{plural(self.epochs)} run, as asked: tol is off", kept)
+        if kept.optimality <= self.tol:
+            return Stop(
+                f"converged: optimality {kept.optimality:.2g} after {plural(last.number)}, tol={self.tol:g}", kept
+            )
+        unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
+        return Stop(f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", kept, is_warning=True)
+
+
+def plural(n_epochs: int) -> str:
+    """Write a number of epochs in words."""
+    return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"

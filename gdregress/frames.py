@@ -1,0 +1,97 @@
+"""The coordinates of a descent: an affine map between them and the raw (w, b).
+
+In a frame with centre a, scales d, target centre t and target scale u, a point holds z and,
+with an intercept, c in its last row, and predicts::
+
+    (y_hat - t) / u  =  z . (x - a) / d + c
+    w = u z / d,    b = t + u c - a . w
+
+The raw frame (a = 0, d = 1, t = 0, u = 1) is (w, b) itself: the one of the textbook. In the
+unit-curvature frame every coordinate of squared error has the curvature 2: it is what
+standardising the columns was for, done to the coefficients in place of the data.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.moments import Moments
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Centre, scales, and their inverses (both zero for a column that does not vary)."""
+
+    fit_intercept: bool
+    center: NDArray
+    scale: NDArray
+    inverse_scale: NDArray
+    target_center: NDArray
+    target_scale: NDArray
+
+    @classmethod
+    def raw(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
+        """Make the frame in which a point is (w, b)."""
+        p, m = n_features, n_outputs
+        return cls(fit_intercept, np.zeros(p), np.ones(p), np.ones(p), np.zeros(m), np.ones(m))
+
+    @classmethod
+    def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:
+        """Make the frame in which each coordinate of squared error plus alpha |w|^2 has curvature 2.
+
+        Its target scale is the standard deviation of y, so that losses come out as shares of
+        the best constant's. Without an intercept the moments are to be about the origin.
+        """
+        with np.errstate(over="ignore", divide="ignore"):
+            scale = np.hypot(moments.unit * np.sqrt(moments.variance), np.sqrt(alpha))
+            inverse_scale = 1 / scale
+        moves = np.isfinite(inverse_scale) & np.isfinite(scale)
+        return cls(
+            fit_intercept,
+            moments.mean,
+            np.where(moves, scale, 0.0),
+            np.where(moves, inverse_scale, 0.0),
+            moments.target_mean,
+            target_scale(moments),
+        )
+
+    def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
+        """Give the coefficients (n_features, n_outputs) and intercepts (n_outputs,) of a point."""
+        z = point[: len(self.center)]
+        coef = z * self.inverse_scale[:, np.newaxis] * self.target_scale
+        if not self.fit_intercept:
+            return coef, np.zeros(point.shape[1], point.dtype)
+        level = self.target_center + self.target_scale * point[-1].astype(np.longdouble)
+        return coef, level - self.center.astype(np.longdouble) @ coef
+
+    def from_raw(self, coef: NDArray, intercept: NDArray) -> NDArray:
+        """Give the point with these coefficients (n_features, n_outputs) and intercepts (n_outputs,)."""
+        z = coef / self.target_scale * self.scale[:, np.newaxis]
+        if not self.fit_intercept:
+            return z
+        c = (intercept - self.target_center + self.center @ coef) / self.target_scale
+        return np.vstack([z, c])
+
+    def gradient_from_raw(self, gradient: NDArray) -> NDArray:
+        """Turn a gradient with respect to the raw (w, b) into this frame's, in units of target_scale**2."""
+        p = len(self.center)
+        along_z = gradient[:p]
+        if self.fit_intercept:
+            along_z = along_z - np.outer(self.center, gradient[-1])
+        along_z = along_z * self.inverse_scale[:, np.newaxis]
+        turned = np.vstack([along_z, gradient[p:]])
+        return turned / self.target_scale
+
+
+def target_scale(moments: Moments) -> NDArray:
+    """Root of the loss of the best constant: the standard deviation of each output.
+
+    Where y varies by less than the root of the machine precision, relative to its size, no
+    fraction of its deviation is representable, and its size takes the place of the deviation.
+    """
+    eps = np.finfo(np.float64).eps
+    size = np.hypot(np.sqrt(moments.target_variance), moments.target_mean / moments.target_unit)
+    scale = np.maximum(np.sqrt(moments.target_variance), np.sqrt(eps) * size)
+    return np.where(scale > 0, scale, 1.0) * moments.target_unit

@@ -1,0 +1,164 @@
+"""The ladder of learning rates: from one number to a matrix.
+
+Every epoch steps down `rate * metric(gradient)`. A number multiplies the raw gradient;
+one number per feature is the unit-curvature frame, in which the metric is the identity again;
+the inverse of the curvature is a matrix, held as a basis B in which the curvature is 1::
+
+    H / 2 = R + penalty,    P = H^-1 = B B' / 2
+
+With an intercept the frame is centred, so its coordinate stands alone, with the curvature 2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigvalsh, lapack
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from gdregress.blocks import RowBlocks
+from gdregress.frames import Frame
+from gdregress.moments import Moments
+from gdregress.objectives import DataObjective, MomentObjective
+
+
+def identity(gradient: NDArray) -> NDArray:
+    """Metric of a single number, in whatever frame."""
+    return gradient
+
+
+def half(gradient: NDArray) -> NDArray:
+    """Metric of the unit-curvature frame: the inverse of each coordinate's own curvature."""
+    return 0.5 * gradient
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Metric of the inverse curvature in the unit-curvature frame.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (n_features, rank)
+        B; its columns span the directions in which the data vary.
+    inflation : float
+        Trace of the inverse of R, the sum of the variance inflation factors: by how much
+        the metric enlarges an error of the moments, and a bound on the condition of R / p.
+    """
+
+    basis: NDArray
+    inflation: float
+
+    def __call__(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient by P."""
+        p = len(self.basis)
+        along_z = gradient[:p].astype(np.float64, copy=False)
+        step = 0.5 * gradient
+        step[:p] = self.basis @ (self.basis.T @ along_z) * 0.5
+        return step
+
+    @classmethod
+    def from_moments(cls, moments: Moments, frame: Frame, alpha: float) -> "Curvature | None":
+        """Factor the moments (Cholesky); None where they are not positive definite.
+
+        Parameters
+        ----------
+        moments : Moments
+            With `cross`.
+        frame : Frame
+            The unit-curvature frame.
+        alpha : float
+            Strength of the penalty.
+        """
+        hessian = MomentObjective(moments, frame, alpha).hessian()
+        p = len(frame.center)
+        correlation = hessian[:p, :p] / 2
+        np.fill_diagonal(correlation, 1.0)
+        lower, info = lapack.dpotrf(correlation, lower=1, clean=1, overwrite_a=1)
+        if info:
+            return None
+        inverse, info = lapack.dtrtri(lower, lower=1, overwrite_c=1)
+        if info:
+            return None
+        moves = frame.inverse_scale > 0
+        return cls(inverse.T * moves[:, np.newaxis], float(np.einsum("ij,ij->", inverse, inverse)))
+
+    @classmethod
+    def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature":
+        """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
+
+        The triangle is accumulated block by block, so X is neither copied nor squared. Singular
+        values that the rounding of X itself could have made are dropped: along collinear columns
+        nothing moves, and the minimum-norm answer in the frame's coordinates is what remains.
+
+        Parameters
+        ----------
+        rows : RowBlocks
+            X and the weights.
+        moments : Moments
+            Means and variances of the columns.
+        frame : Frame
+            The unit-curvature frame.
+        alpha : float
+            Strength of the penalty.
+        """
+        triangle = rows.accumulate(lambda: _Triangle(frame, rows.total_weight), min_rows=4 * rows.n_features)
+        factor = triangle.factor
+        if alpha > 0:
+            factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
+        _, singular, directions = np.linalg.svd(factor, full_matrices=False)
+        size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
+        rounding = np.finfo(rows.X.dtype).eps * np.linalg.norm(size)
+        kept = singular > 4 * rounding
+        basis = directions[kept].T / singular[kept]
+        return cls(basis, float((1 / singular[kept] ** 2).sum()))
+
+
+class _Triangle:
+    """The triangular factor of the rows in a frame, accumulated block by block."""
+
+    def __init__(self, frame: Frame, total_weight: float):
+        self._frame = frame
+        self._total_weight = total_weight
+        self.factor = np.empty((0, len(frame.center)))
+
+    def add(self, X, y, weight):
+        block = (X.toarray() if hasattr(X, "toarray") else X) - self._frame.center
+        block = block * self._frame.inverse_scale
+        root = np.sqrt((1.0 if weight is None else weight[:, np.newaxis]) / self._total_weight)
+        self._stack(root * block)
+
+    def merge(self, other):
+        self._stack(other.factor)
+
+    def _stack(self, block):
+        self.factor = np.vstack([self.factor, block])
+        if self.factor.shape[0] > self.factor.shape[1]:
+            self.factor = np.linalg.qr(self.factor, mode="r")
+
+
+def largest_curvature(objective: MomentObjective | DataObjective, n_coordinates: int, n_outputs: int) -> float:
+    """Give L, the largest eigenvalue of the second derivatives; infinity where it overflows.
+
+    Parameters
+    ----------
+    objective : MomentObjective or DataObjective
+        A quadratic.
+    n_coordinates, n_outputs : int
+        Shape of its points.
+    """
+    if isinstance(objective, MomentObjective):
+        hessian = objective.hessian()
+        if not np.isfinite(hessian).all():
+            return float("inf")
+        return float(eigvalsh(hessian, subset_by_index=[n_coordinates - 1] * 2)[0])
+    origin = np.zeros((n_coordinates, n_outputs))
+    at_origin = objective.evaluate([origin])[0].gradient[:, 0]
+
+    def multiply(direction: NDArray) -> NDArray:
+        point = origin.copy()
+        point[:, 0] = direction.ravel()
+        return objective.evaluate([point])[0].gradient[:, 0] - at_origin
+
+    hessian = LinearOperator((n_coordinates, n_coordinates), matvec=multiply, dtype=np.float64)
+    start = np.ones(n_coordinates)
+    return float(eigsh(hessian, k=1, which="LA", v0=start, return_eigenvectors=False)[0])

@@ -1,0 +1,277 @@
+"""Weighted first and second moments of (X, y), gathered in one pass over row blocks.
+
+With weights s_i of sum W, and a provisional shift a near the mean that is subtracted from
+every row, so that little cancels later (Chan, Golub and LeVeque, 1983)::
+
+    mean    m = a + (1/W) sum_i s_i (x_i - a)
+    cross   S = (1/W) sum_i s_i (x_i - a)(x_i - a)' - (m - a)(m - a)'
+
+Moments are kept in units of the columns that are powers of two, 1 unless squares of the data
+leave the range of a float: a power of two changes no digit.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from gdregress.blocks import RowBlocks
+from gdregress.checks import check_finite
+
+SAMPLE_ROWS = 31
+"""Rows whose median serves as the provisional shift."""
+
+CANCELLATION_LIMIT = 1e4
+"""Sum of squares over variance above which the pass is repeated about a better shift."""
+
+SAFE_SQUARE = 1e250
+"""Squares outside [1 / SAFE_SQUARE, SAFE_SQUARE] are taken in other units."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of (X, y) in units of their columns, centred.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the weights, W.
+    mean : ndarray of shape (n_features,)
+        Means of the columns of X, in the data's own units.
+    target_mean : ndarray of shape (n_outputs,)
+        Means of y, in its own units.
+    unit, target_unit : ndarray of shape (n_features,) and (n_outputs,)
+        Powers of two in which the second moments below are expressed.
+    variance : ndarray of shape (n_features,)
+        Variances of the columns of X, exactly zero for columns that do not vary.
+    cross : ndarray of shape (n_features, n_features) or None
+        Covariances of the columns of X; None where they were not asked for.
+    target_cross : ndarray of shape (n_features, n_outputs)
+        Covariances of X and y.
+    target_variance : ndarray of shape (n_outputs,)
+        Variances of y.
+    cancellation : float
+        By how much centring enlarged the relative rounding error of the worst column.
+    """
+
+    weight: float
+    mean: NDArray
+    target_mean: NDArray
+    unit: NDArray
+    target_unit: NDArray
+    variance: NDArray
+    cross: NDArray | None
+    target_cross: NDArray
+    target_variance: NDArray
+    cancellation: float
+
+    def about_origin(self) -> "Moments":
+        """Give the moments about the origin in place of the mean: those of a model without intercept."""
+        mean = self.mean / self.unit
+        target_mean = self.target_mean / self.target_unit
+        return Moments(
+            weight=self.weight,
+            mean=np.zeros_like(mean),
+            target_mean=np.zeros_like(target_mean),
+            unit=self.unit,
+            target_unit=self.target_unit,
+            variance=self.variance + mean**2,
+            cross=None if self.cross is None else self.cross + np.outer(mean, mean),
+            target_cross=self.target_cross + np.outer(mean, target_mean),
+            target_variance=self.target_variance + target_mean**2,
+            cancellation=1.0,
+        )
+
+
+def gather(rows: RowBlocks, *, cross: bool = True) -> Moments:
+    """Gather the moments of the rows: a pass over X, or two to three where its columns are extreme.
+
+    The finiteness of X is seen in its sums, so that it costs no pass of its own.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        X, y and the weights.
+    cross : bool, default=True
+        Whether to gather the covariances between the columns of X, n_features**2 numbers.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity.
+    """
+    about = _provisional_origin(rows)
+    sums = _sum(rows, about, cross)
+    if not sums.in_range():
+        check_finite("X", rows.X)
+        about = replace(about, **rows.accumulate(_Ranges).units())
+        sums = _sum(rows, about, cross)
+    moments = sums.moments()
+    if moments.cancellation > CANCELLATION_LIMIT and not rows.is_sparse:
+        about = replace(about, shift=moments.mean, target_shift=moments.target_mean)
+        moments = _sum(rows, about, cross).moments()
+    return moments
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where the sums are taken about, and in what units."""
+
+    shift: NDArray
+    target_shift: NDArray
+    unit: NDArray
+    target_unit: NDArray
+
+
+def _provisional_origin(rows: RowBlocks) -> _Origin:
+    """Take the median of a few rows, or zero where the mean is too near it to cost digits.
+
+    A median is one of the values: it meets a constant column exactly. A CSR block is not
+    shifted, for that would fill it.
+    """
+    X, y = rows.sample(SAMPLE_ROWS)
+    middle = len(X) // 2
+    shift = np.partition(X, middle, axis=0)[middle].astype(np.float64)
+    near = np.abs(shift) <= 4 * np.abs(X - shift).mean(axis=0)
+    shift = np.where(near | rows.is_sparse, 0.0, shift)
+    target_shift = np.partition(y, middle, axis=0)[middle]
+    return _Origin(shift, target_shift, np.ones(rows.n_features), np.ones(rows.n_outputs))
+
+
+def _sum(rows: RowBlocks, about: _Origin, cross: bool) -> "_Sums":
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return rows.accumulate(lambda: _Sums(rows, about, cross), min_rows=rows.n_features if cross else 1)
+
+
+class _Sums:
+    """Sums of rows and of their products about a fixed origin: what a pass accumulates."""
+
+    def __init__(self, rows: RowBlocks, about: _Origin, cross: bool):
+        p, m = rows.n_features, rows.n_outputs
+        self.about = about
+        self.precision = np.finfo(rows.X.dtype).eps
+        self.n_samples = rows.n_samples
+        self.weight = rows.total_weight
+        self.second = np.zeros((p, p) if cross else p)
+        self.joint = np.zeros((p, 1 + m))  # X'[1, y]: the sums of X, and its products with y
+        self.target_first = np.zeros(m)
+        self.target_second = np.zeros(m)
+        self._scaled = bool((about.unit != 1).any())
+        self._is_view = (
+            not (self._scaled or about.shift.any() or rows.weight is not None) and rows.X.dtype == np.float64
+        )
+        self._order = "F" if not rows.is_sparse and rows.X.flags.f_contiguous else "C"
+        self._buffer = np.empty((0, p))
+
+    def add(self, X, y, weight):
+        targets = np.empty((len(y), 1 + y.shape[1]))
+        targets[:, 0] = 1.0
+        targets[:, 1:] = y / self.about.target_unit - self.about.target_shift / self.about.target_unit
+        root = None if weight is None else np.sqrt(weight)
+        if root is not None:
+            targets *= root[:, np.newaxis]
+        X = self._sparse(X, root) if sparse.issparse(X) else self._dense(X, root)
+        if self.second.ndim == 2:
+            product = X.T @ X
+            self.second += product.toarray() if sparse.issparse(product) else product
+        else:
+            self.second += X.multiply(X).sum(axis=0) if sparse.issparse(X) else np.einsum("ij,ij->j", X, X)
+        self.joint += X.T @ targets
+        self.target_first += targets[:, 0] @ targets[:, 1:]
+        self.target_second += np.einsum("ij,ij->j", targets[:, 1:], targets[:, 1:])
+
+    def merge(self, other):
+        for name in ("second", "joint", "target_first", "target_second"):
+            getattr(self, name).__iadd__(getattr(other, name))
+
+    def _dense(self, X, root):
+        if self._is_view:
+            return X
+        if len(self._buffer) < len(X):
+            self._buffer = np.empty(X.shape, order=self._order)
+        block = self._buffer[: len(X)]
+        if self._scaled:
+            np.multiply(X, 1 / self.about.unit, out=block)
+            block -= self.about.shift / self.about.unit
+        else:
+            np.subtract(X, self.about.shift, out=block)
+        if root is not None:
+            block *= root[:, np.newaxis]
+        return block
+
+    def _sparse(self, X, root):
+        X = X.astype(np.float64)
+        if self._scaled:
+            X = X @ sparse.diags_array(1 / self.about.unit)
+        return X if root is None else sparse.diags_array(root) @ X
+
+    def _squares(self):
+        return np.diagonal(self.second) if self.second.ndim == 2 else self.second
+
+    def in_range(self) -> bool:
+        """Whether every square was representable: none overflowed, none of a moving column vanished."""
+        squares = np.concatenate([self._squares(), self.target_second])
+        sums = np.concatenate([self.joint[:, 0], self.target_first])
+        inside = (squares >= 1 / SAFE_SQUARE) & (squares <= SAFE_SQUARE)
+        return bool(np.isfinite(self.joint).all() and (inside | ((squares == 0) & (sums == 0))).all())
+
+    def moments(self) -> Moments:
+        """Turn the sums into moments about the mean."""
+        about, second = self.about, self.second / self.weight
+        drift, target_drift = self.joint[:, 0] / self.weight, self.target_first / self.weight
+        squares = self._squares() / self.weight
+        mean = about.shift + about.unit * drift
+        variance = np.maximum(squares - drift**2, 0.0)
+        rounding = np.finfo(np.float64).eps * max(8.0, self.n_samples**0.5)
+        constant = variance <= np.maximum(rounding * squares, (2 * self.precision * mean / about.unit) ** 2)
+        moving = ~constant
+        target_cross = self.joint[:, 1:] / self.weight - np.outer(drift, target_drift)
+        cross = None
+        if second.ndim == 2:
+            cross = second - np.outer(drift, drift)
+            cross[constant] = 0.0
+            cross[:, constant] = 0.0
+        return Moments(
+            weight=self.weight,
+            mean=mean,
+            target_mean=about.target_shift + about.target_unit * target_drift,
+            unit=about.unit,
+            target_unit=about.target_unit,
+            variance=np.where(moving, variance, 0.0),
+            cross=cross,
+            target_cross=np.where(moving[:, np.newaxis], target_cross, 0.0),
+            target_variance=np.maximum(self.target_second / self.weight - target_drift**2, 0.0),
+            cancellation=float((squares[moving] / variance[moving]).max(initial=1.0)),
+        )
+
+
+class _Ranges:
+    """Largest magnitudes of the columns of X and y: the units in which their squares are safe."""
+
+    def __init__(self):
+        self.largest = self.target_largest = np.zeros(1)
+
+    def add(self, X, y, weight):
+        self._take(abs(X).max(axis=0), np.abs(y).max(axis=0))
+
+    def merge(self, other):
+        self._take(other.largest, other.target_largest)
+
+    def _take(self, largest, target_largest):
+        largest = largest.toarray().ravel() if sparse.issparse(largest) else largest
+        self.largest = np.maximum(self.largest, largest)
+        self.target_largest = np.maximum(self.target_largest, target_largest)
+
+    def units(self) -> dict[str, NDArray]:
+        """Give the powers of two next to the largest magnitudes."""
+        return {"unit": _power_of_two(self.largest), "target_unit": _power_of_two(self.target_largest)}
+
+
+def _power_of_two(magnitude: NDArray) -> NDArray:
+    exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)
+    return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)

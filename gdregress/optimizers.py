@@ -1,0 +1,177 @@
+"""Update rules: frozen settings, a memory, and a pure function from one point to the next.
+
+A rule sees a point w, the gradient g there, the metric P and the rate eta, and calls
+`evaluate(*points)` once an epoch: one trip through the data, however many points it asks about.
+Sums run over coordinates, so that several outputs descend side by side, each on its own.
+
+`stability` is the rate, in units of 1/L for the largest curvature L of a quadratic, from which
+on the rule diverges; infinite for a rule that finds its own rate.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.objectives import Evaluation
+
+Evaluate = Callable[..., list[Evaluation]]
+Metric = Callable[[NDArray], NDArray]
+
+
+class Step(NamedTuple):
+    """Where an epoch led: the point, the objective there, the rate taken, the new memory."""
+
+    point: NDArray
+    evaluation: Evaluation
+    rate: float
+    memory: Any
+
+
+class Optimizer(Protocol):
+    """What a descent needs of an update rule."""
+
+    @property
+    def stability(self) -> float:
+        """Rate, in units of 1/L, from which on the rule diverges."""
+        ...
+
+    def init(self, point: NDArray, gradient: NDArray) -> Any:
+        """Make the memory of a descent that starts here."""
+        ...
+
+    def update(
+        self, point: NDArray, here: Evaluation, memory: Any, evaluate: Evaluate, metric: Metric, rate: float
+    ) -> Step:
+        """Take the step of an epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Plain descent (Cauchy, 1847)::
+
+    w <- w - eta P g
+    """
+
+    stability = 2.0
+
+    def init(self, point, gradient):
+        """Plain descent remembers nothing."""
+        return None
+
+    def update(self, point, here, memory, evaluate, metric, rate):
+        """Take the step of an epoch."""
+        point = point - rate * metric(here.gradient)
+        [there] = evaluate(point)
+        return Step(point, there, rate, None)
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """Heavy ball (Polyak, 1964); plain descent where beta = `momentum` is 0::
+
+    v <- beta v - eta P g
+    w <- w + v
+    """
+
+    momentum: float = 0.9
+
+    @property
+    def stability(self):
+        """Rate, in units of 1/L, from which on the rule diverges: 2 (1 + beta)."""
+        return 2.0 * (1.0 + self.momentum)
+
+    def init(self, point, gradient):
+        """Start with no velocity."""
+        return np.zeros_like(point)
+
+    def update(self, point, here, memory, evaluate, metric, rate):
+        """Take the step of an epoch."""
+        velocity = self.momentum * memory - rate * metric(here.gradient)
+        point = point + velocity
+        [there] = evaluate(point)
+        return Step(point, there, rate, velocity)
+
+
+@dataclass(frozen=True)
+class Nesterov:
+    """Accelerated descent (Nesterov, 1983; Beck and Teboulle, 2009) with adaptive restart.
+
+    From a point v ahead of w, where the gradient is g, with t = 1 at the start::
+
+        w+ = v - eta P g
+        t+ = (1 + sqrt(1 + 4 t^2)) / 2
+        v+ = w+ + (t - 1) / t+ (w+ - w)
+
+    An output whose step goes uphill, g . (w+ - w) > 0, starts over with t = 1 (O'Donoghue and
+    Candes, 2015).
+    """
+
+    stability = 4.0 / 3.0
+
+    def init(self, point, gradient):
+        """Start with the point ahead at the point itself."""
+        return point, gradient, np.ones(point.shape[1])
+
+    def update(self, point, here, memory, evaluate, metric, rate):
+        """Take the step of an epoch."""
+        ahead, gradient, t = memory
+        following = ahead - rate * metric(gradient)
+        t = np.where((gradient * (following - point)).sum(axis=0) > 0, 1.0, t)
+        t_following = (1.0 + np.sqrt(1.0 + 4.0 * t * t)) / 2.0
+        ahead = following + (t - 1.0) / t_following * (following - point)
+        there, beyond = evaluate(following, ahead)
+        return Step(following, there, rate, (ahead, beyond.gradient, t_following))
+
+
+@dataclass(frozen=True)
+class Conjugate:
+    """Conjugate gradient (Hestenes and Stiefel, 1952): the best rate and momentum at every epoch.
+
+    On a quadratic, the gradient g' at a trial point w + d shows the curvature along d, and with
+    it the lowest point of the line::
+
+        d <- -P g + max(0, g . P (g - g_last) / g_last . P g_last) d     (Polak and Ribiere)
+        s  = -g . d / d . (g' - g)
+        w <- w + s d,    g <- g' + (s - 1) (g' - g)
+
+    One trip through the data an epoch is enough: g is evaluated beside g', so that the rounding
+    of a step is not carried into the next. The trial point lies at the last rate (at first: at
+    eta), which keeps s near 1.
+    """
+
+    stability = float("inf")
+
+    def init(self, point, gradient):
+        """Start with no direction."""
+        nothing = np.zeros_like(point)
+        return nothing, gradient, nothing, np.ones(point.shape[1])
+
+    def update(self, point, here, memory, evaluate, metric, rate):
+        """Take the step of an epoch."""
+        direction, last_gradient, last_downhill, factor = memory
+        downhill = metric(here.gradient)
+        growth = (downhill * (here.gradient - last_gradient)).sum(axis=0)
+        beta = _ratio(growth, (last_gradient * last_downhill).sum(axis=0))
+        direction = np.maximum(beta, 0.0) * direction - downhill
+        trial = point + rate * factor * direction
+        here, there = evaluate(point, trial)
+        bend = there.gradient - here.gradient
+        curvature = (direction * bend).sum(axis=0)
+        s = np.maximum(_ratio(-(here.gradient * direction).sum(axis=0), curvature), 0.0)
+        overshoot = s - 1.0
+        lowest = Evaluation(
+            there.value - 0.5 * rate * factor * overshoot * overshoot * curvature,
+            there.gradient + overshoot * bend,
+        )
+        memory = (direction, here.gradient, downhill, np.where(s > 0, s * factor, factor))
+        taken = float((s * rate * factor).mean())
+        return Step(trial + overshoot * (trial - point), lowest, taken, memory)
+
+
+def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
+    """Divide, with 0 where the denominator is: an output that has arrived stays."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

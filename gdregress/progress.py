@@ -1,0 +1,31 @@
+"""What `verbose` prints: every k-th epoch as a row of a table, and the closing sentence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdregress.descent import Epoch, Stop
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Print every `every`-th epoch; nothing where that is 0."""
+
+    every: int
+
+    def show(self, epoch: Epoch) -> None:
+        """Print an epoch, under a heading before the first."""
+        if self.every == 0:
+            return
+        if epoch.number == 0:
+            print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
+        if epoch.number % self.every == 0:
+            numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate)
+            columns = zip(numbers, (".8g", ".8g", ".2e", ".4g"), (14, 14, 11, 11), strict=True)
+            cells = (f"{'-' if np.isnan(number) else format(number, form):>{width}}" for number, form, width in columns)
+            print(f"{epoch.number:>7}", *cells)
+
+    def close(self, stop: Stop) -> None:
+        """Print why the descent ended."""
+        if self.every:
+            print(stop.reason)

@@ -1,0 +1,126 @@
+"""Validation rows for early stopping: given, or split off at random, and their loss."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from gdregress.blocks import RowBlocks
+from gdregress.checks import check_finite
+from gdregress.moments import Moments, gather
+from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.plan import Plan
+
+WILDLY_OFF = 1e4
+"""Mean square of a standardised column of X_val above which it was surely not prepared as X was."""
+
+
+def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight_val) -> None:
+    """Raise where X_val, y_val and sample_weight_val do not come together, or early stopping is off.
+
+    The rules are those of scikit-learn's HistGradientBoostingRegressor.
+
+    Raises
+    ------
+    ValueError
+        If one is given without another it needs, or without early stopping.
+    """
+    if X_val is None and y_val is None:
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val is provided, but X_val and y_val were not provided.")
+        return
+    if y_val is None:
+        raise ValueError("X_val is provided, but y_val was not provided.")
+    if X_val is None:
+        raise ValueError("y_val is provided, but X_val was not provided.")
+    if not early_stopping:
+        raise ValueError(
+            "X_val and y_val are passed to fit while early_stopping=False: "
+            "set early_stopping=True to stop on them, or leave them out."
+        )
+
+
+def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks, RowBlocks]:
+    """Split rows at random into training and validation rows.
+
+    The training rows are all the rows, those held out with a weight of zero: X is not copied,
+    but for the rows held out.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        All rows.
+    fraction : float
+        Share of the rows to hold out.
+    random_state : RandomState
+        Decides which.
+
+    Returns
+    -------
+    training, validation : RowBlocks
+
+    Raises
+    ------
+    ValueError
+        If no row of positive weight is left on one side.
+    """
+    _, held_out = train_test_split(np.arange(rows.n_samples), test_size=fraction, random_state=random_state)
+    weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight.copy()
+    held_weight = None if rows.weight is None else weight[held_out]
+    weight[held_out] = 0.0
+    validation = RowBlocks(rows.X[held_out], rows.y[held_out], held_weight)
+    training = RowBlocks(rows.X, rows.y, weight)
+    for side, part in (("training", training), ("validation", validation)):
+        if part.total_weight == 0:
+            raise ValueError(
+                f"validation_fraction={fraction:g} leaves only rows of weight zero for {side}: "
+                "pass X_val and y_val, or weigh more rows."
+            )
+    return training, validation
+
+
+def validation_loss(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], float]:
+    """Give the function from a point of the descent to its loss on validation rows.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        Validation rows.
+    plan : Plan
+        The descent: its frame, and whether p allows moments.
+
+    Raises
+    ------
+    ValueError
+        If X_val holds NaN or infinity.
+
+    Warns
+    -----
+    UserWarning
+        If the columns of X_val are off those of X by orders of magnitude.
+    """
+    check_finite("X_val", rows.X)
+    moments = gather(rows, cross=plan.moments.cross is not None)
+    _warn_if_wildly_off(moments, plan)
+    if not plan.frame.fit_intercept:
+        moments = moments.about_origin()
+    has_cross = moments.cross is not None
+    objective = MomentObjective(moments, plan.frame) if has_cross else DataObjective(rows, plan.frame)
+    return lambda point: plan.loss(objective.evaluate([point])[0].value)
+
+
+def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:
+    frame = plan.unit_frame
+    with np.errstate(over="ignore"):
+        center = (moments.mean - frame.center) * frame.inverse_scale
+        spread = moments.unit * np.sqrt(moments.variance) * frame.inverse_scale
+        off = center**2 + spread**2 > WILDLY_OFF
+    if off.mean() > 0.5:
+        warnings.warn(
+            f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
+            "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val']).",
+            UserWarning,
+            stacklevel=2,
+        )
