@@ -23,19 +23,19 @@ class Constraint:
         return Constraint(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
 
 
-def interval(kind: type, low: float, high: float, closed: str = "neither") -> Constraint:
-    """Accept a real or integral number between two bounds; NaN and booleans lie in no interval."""
+def interval(kind: str, low: float, high: float, closed: str = "neither") -> Constraint:
+    """Accept a "float" or an "int" between two bounds; NaN and booleans lie in no interval."""
     left, right = closed in ("left", "both"), closed in ("right", "both")
+    number: Any = {"float": Real, "int": Integral}[kind]
 
     def holds(value: Any) -> bool:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, kind):
+        if isinstance(value, bool | np.bool_) or not isinstance(value, number):
             return False
-        value = float(value)
         return (low <= value if left else low < value) and (value <= high if right else value < high)
 
-    name = "an int" if kind is Integral else "a float"
+    article = "an" if kind == "int" else "a"
     bounds = f"{'[' if left else '('}{low:g}, {high:g}{']' if right else ')'}"
-    return Constraint(f"{name} in the range {bounds}", holds)
+    return Constraint(f"{article} {kind} in the range {bounds}", holds)
 
 
 def choice(*names: str) -> Constraint:
@@ -51,24 +51,24 @@ RANDOM_STATE = Constraint("an int, a RandomState", lambda value: isinstance(valu
 INFINITY = float("inf")
 
 CONSTRAINTS: dict[str, Constraint] = {
-    "learning_rate": interval(Real, 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
-    "epochs": interval(Integral, 1, INFINITY, "left"),
+    "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
+    "epochs": interval("int", 1, INFINITY, "left"),
     "loss": choice("squared_error"),
     "penalty": choice("l2") | NONE,
-    "alpha": interval(Real, 0, INFINITY, "left"),
+    "alpha": interval("float", 0, INFINITY, "left"),
     "fit_intercept": BOOL,
     "optimizer": choice("auto", "gd", "momentum", "nesterov", "conjugate"),
-    "momentum": interval(Real, 0, 1, "left"),
+    "momentum": interval("float", 0, 1, "left"),
     "random_state": RANDOM_STATE | NONE,
     "init": choice("zeros", "random"),
     "warm_start": BOOL,
-    "tol": interval(Real, 0, INFINITY, "left") | NONE,
-    "target_loss": interval(Real, 0, INFINITY, "left") | NONE,
+    "tol": interval("float", 0, INFINITY, "left") | NONE,
+    "target_loss": interval("float", 0, INFINITY, "left") | NONE,
     "early_stopping": BOOL,
-    "validation_fraction": interval(Real, 0, 1),
-    "n_iter_no_change": interval(Integral, 1, INFINITY, "left"),
+    "validation_fraction": interval("float", 0, 1),
+    "n_iter_no_change": interval("int", 1, INFINITY, "left"),
     "record_path": BOOL,
-    "verbose": BOOL | interval(Integral, 0, INFINITY, "left"),
+    "verbose": BOOL | interval("int", 0, INFINITY, "left"),
 }
 
 SGD_SCHEDULES = ("constant", "optimal", "invscaling", "adaptive")

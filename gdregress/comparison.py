@@ -1,4 +1,4 @@
-"""This model beside SGDRegressor and the closed form, on the same data."""
+"""A model beside SGDRegressor and the closed form, on the same data."""
 
 import html
 import time
@@ -315,7 +315,9 @@ class _Data:
             np.mean(((self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)) / self.target_scale) ** 2)
         )
         train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
-        test_mse = np.nan if self.test is None else self._mse(*self.test, coef, intercept, None)
+        test_mse = np.nan
+        if self.test is not None:
+            test_mse = self._mse(self.test[0], self.test[1], coef, intercept, None)
         return Row(
             name,
             float(coefficient_error),

@@ -45,7 +45,7 @@ def descend(objective: Any, optimizer: Any, metric: Any, rate: float, start: NDA
     ----------
     objective : object with ``evaluate(points)``
         What is minimised.
-    optimizer : object with ``init`` and ``update``
+    optimizer : object with ``start`` and ``update``
         How a point follows from the last.
     metric : callable
         Turns a gradient into the direction of steepest ascent.
@@ -59,13 +59,15 @@ def descend(objective: Any, optimizer: Any, metric: Any, rate: float, start: NDA
     State
         Fresh at every epoch, the start first.
     """
-    point, [here], taken = start, objective.evaluate([start]), np.nan
-    memory = optimizer.init(point, here.gradient)
+
+    def evaluate(*points: NDArray) -> list:
+        return objective.evaluate(points)
+
+    [here] = evaluate(start)
+    step = optimizer.start(start, here)
     for epoch in count():
-        yield State(epoch, point, here.value, here.gradient, taken)
-        point, here, taken, memory = optimizer.update(
-            point, here, memory, lambda *points: objective.evaluate(points), metric, rate
-        )
+        yield State(epoch, step.point, step.evaluation.value, step.evaluation.gradient, step.rate)
+        step = optimizer.update(step, evaluate, metric, rate)
 
 
 @dataclass(frozen=True)
@@ -191,137 +193,3 @@ def follow(epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, sho
             if stop := rule(history):
                 return stop
     raise AssertionError("a descent does not end by itself")
-
-
-@dataclass(frozen=True)
-class Diverged:
-    """Stop where the objective leaves the finite numbers or rises far above its start; keep the best point.
-
-    Parameters
-    ----------
-    baseline : float
-        Objective of the best constant: what is small beside it has not diverged.
-    cause, cure : str
-        What is said before and after by how much the loss rose.
-    """
-
-    baseline: float
-    cause: str
-    cure: str
-    far_above: float = 1e12
-
-    def __call__(self, history: History) -> Stop | None:
-        """Compare the last epoch with the start."""
-        last = history.last
-        if last.is_finite and last.value <= self.far_above * max(self.baseline, history.start.value):
-            return None
-        return self.stop(history)
-
-    def stop(self, history: History) -> Stop:
-        """Give the stop that keeps the best point."""
-        rise = f"the loss rose from {history.start.loss:.6g} to {history.last.loss:.6g}"
-        reason = f"{self.cause}: {rise} in {plural(history.last.number)}. {self.cure}"
-        return Stop(reason, history.best, is_warning=True)
-
-
-@dataclass(frozen=True)
-class Converged:
-    """Stop where the certificate is met.
-
-    Parameters
-    ----------
-    tol : float
-        Certificate to meet.
-    refine : bool
-        Go on below `tol` for as long as an epoch at least halves the certificate: in an exact
-        metric that is a step or two, and brings the digits that the moments had lost.
-    """
-
-    tol: float
-    refine: bool = False
-
-    def __call__(self, history: History) -> Stop | None:
-        """Read the certificate."""
-        kept, optimality = history.kept, history.last.optimality
-        if not optimality <= self.tol:
-            return None
-        if self.refine and 0 < optimality <= history.previous.optimality / 2 and history.last is not history.previous:
-            return None
-        return Stop(
-            f"converged: optimality {kept.optimality:.2g} after {plural(history.last.number)}, tol={self.tol:g}", kept
-        )
-
-
-@dataclass(frozen=True)
-class TargetLoss:
-    """Stop where the training loss has come down to a target."""
-
-    target: float
-
-    def __call__(self, history: History) -> Stop | None:
-        """Read the training loss."""
-        if not history.last.loss <= self.target:
-            return None
-        after = plural(history.last.number)
-        return Stop(f"target_loss={self.target:g} reached: loss {history.last.loss:.6g} after {after}", history.kept)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Stop where the best epoch lies `epochs` epochs back."""
-
-    epochs: int
-
-    def __call__(self, history: History) -> Stop | None:
-        """Count the epochs since the best."""
-        best = history.best
-        if history.last.number - best.number < self.epochs:
-            return None
-        return Stop(
-            f"early stopping: no better validation loss in {plural(self.epochs)}; "
-            f"epoch {best.number}, with {best.validation_loss:.6g}, is kept",
-            history.kept,
-        )
-
-
-@dataclass(frozen=True)
-class EpochsUsedUp:
-    """Stop after the last epoch, and warn where the certificate was asked for and is not met.
-
-    Parameters
-    ----------
-    epochs : int
-        How many to run.
-    tol : float or None
-        Certificate to meet; None where none was asked for.
-    diverged : Diverged
-        Speaks where the descent ended above its start.
-    advice : str
-        What would help.
-    """
-
-    epochs: int
-    tol: float | None
-    diverged: Diverged
-    advice: str
-
-    def __call__(self, history: History) -> Stop | None:
-        """Count the epochs."""
-        last, kept = history.last, history.kept
-        if last.number < self.epochs:
-            return None
-        if last.value > max(self.diverged.baseline, history.start.value):
-            return self.diverged.stop(history)
-        if self.tol is None:
-            return Stop(f"{plural(self.epochs)} run, as asked: tol is off", kept)
-        if kept.optimality <= self.tol:
-            return Stop(
-                f"converged: optimality {kept.optimality:.2g} after {plural(last.number)}, tol={self.tol:g}", kept
-            )
-        unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        return Stop(f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", kept, is_warning=True)
-
-
-def plural(n_epochs: int) -> str:
-    """Write a number of epochs in words."""
-    return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"

@@ -4,12 +4,13 @@ Both are evaluated in the coordinates of a frame, in units of its target scale s
 by output, at several points at once. The intercept is never penalised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress import extended
 from gdregress.blocks import RowBlocks
 from gdregress.frames import Frame
 from gdregress.moments import Moments
@@ -113,18 +114,21 @@ class DataObjective:
     Parameters
     ----------
     rows : RowBlocks
-        X, y and the weights. Their dtype is the precision of the residual, which is that of
-        the points at least.
+        X, y and the weights, in the precision of the points.
     frame : Frame
         Coordinates of the points.
     alpha : float
         Strength of the penalty.
+    compensated : bool
+        Whether gradients are summed in twice the precision, for small dense X: a residual that
+        stays large then costs the digits of an ill-conditioned X but once.
     """
 
-    def __init__(self, rows: RowBlocks, frame: Frame, alpha: float = 0.0):
+    def __init__(self, rows: RowBlocks, frame: Frame, alpha: float = 0.0, *, compensated: bool = False):
         self._rows = rows
         self._frame = frame
         self._ridge = _Ridge(frame, alpha)
+        self._transposed_product = extended.dot if compensated else _transposed_product
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
@@ -136,7 +140,7 @@ class DataObjective:
         if frame.fit_intercept:
             level += stacked[p]
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = rows.accumulate(lambda: _Residuals(frame, slope, level))
+            sums = rows.accumulate(lambda: _Residuals(frame, slope, level, self._transposed_product))
             along_z = (sums.products - center * sums.totals) * scale
             gradient = -2.0 / rows.total_weight * along_z + self._ridge.gradient(z)
             if frame.fit_intercept:
@@ -152,10 +156,11 @@ class DataObjective:
 class _Residuals:
     """Sums over the rows of r^2, x r and r, for the residuals r of several columns of coefficients."""
 
-    def __init__(self, frame: Frame, slope: NDArray, level: NDArray):
+    def __init__(self, frame: Frame, slope: NDArray, level: NDArray, transposed_product: Callable):
         self._frame = frame
         self._slope = slope
         self._level = level
+        self._transposed_product = transposed_product
         self.squares = np.zeros_like(level)
         self.products = np.zeros_like(slope)
         self.totals = np.zeros_like(level)
@@ -168,13 +173,17 @@ class _Residuals:
         residual = np.tile(target, residual.shape[1] // y.shape[1]) - residual
         weighted = residual if weight is None else residual * weight[:, np.newaxis]
         self.squares += np.einsum("ij,ij->j", weighted, residual)
-        self.products += X.T @ weighted
+        self.products += self._transposed_product(X, weighted)
         self.totals += weighted.sum(axis=0)
 
     def merge(self, other):
         self.squares += other.squares
         self.products += other.products
         self.totals += other.totals
+
+
+def _transposed_product(X, residual: NDArray) -> NDArray:
+    return X.T @ residual
 
 
 def _split(value: NDArray, gradient: NDArray, n_points: int) -> list[Evaluation]:

@@ -1,8 +1,9 @@
-"""Update rules: frozen settings, a memory, and a pure function from one point to the next.
+"""Update rules: frozen settings, and pure functions from one step to the next.
 
-A rule sees a point w, the gradient g there, the metric P and the rate eta, and calls
-`evaluate(*points)` once an epoch: one trip through the data, however many points it asks about.
-Sums run over coordinates, so that several outputs descend side by side, each on its own.
+A rule sees the last step, to a point w where the gradient is g, the metric P and the rate eta,
+and calls `evaluate(*points)` once an epoch: one trip through the data, however many points it
+asks about. Sums run over coordinates, so that several outputs descend side by side, each on its
+own.
 
 `stability` is the rate, in units of 1/L for the largest curvature L of a quadratic, from which
 on the rule diverges; infinite for a rule that finds its own rate.
@@ -22,12 +23,12 @@ Metric = Callable[[NDArray], NDArray]
 
 
 class Step(NamedTuple):
-    """Where an epoch led: the point, the objective there, the rate taken, the new memory."""
+    """Where an epoch led: the point, the objective there, the rate taken, and what the rule remembers."""
 
     point: NDArray
     evaluation: Evaluation
-    rate: float
-    memory: Any
+    rate: float = float("nan")
+    memory: Any = None
 
 
 class Optimizer(Protocol):
@@ -38,43 +39,40 @@ class Optimizer(Protocol):
         """Rate, in units of 1/L, from which on the rule diverges."""
         ...
 
-    def init(self, point: NDArray, gradient: NDArray) -> Any:
-        """Make the memory of a descent that starts here."""
+    def start(self, point: NDArray, evaluation: Evaluation) -> Step:
+        """Make the step that a descent starts from."""
         ...
 
-    def update(
-        self, point: NDArray, here: Evaluation, memory: Any, evaluate: Evaluate, metric: Metric, rate: float
-    ) -> Step:
+    def update(self, last: Step, evaluate: Evaluate, metric: Metric, rate: float) -> Step:
         """Take the step of an epoch."""
         ...
 
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """Plain descent (Cauchy, 1847)::
-
-    w <- w - eta P g
-    """
+    """Plain descent (Cauchy, 1847): ``w <- w - eta P g``."""
 
     stability = 2.0
 
-    def init(self, point, gradient):
-        """Plain descent remembers nothing."""
-        return None
+    def start(self, point, evaluation):
+        """Remember nothing."""
+        return Step(point, evaluation)
 
-    def update(self, point, here, memory, evaluate, metric, rate):
+    def update(self, last, evaluate, metric, rate):
         """Take the step of an epoch."""
-        point = point - rate * metric(here.gradient)
+        point = last.point - rate * metric(last.evaluation.gradient)
         [there] = evaluate(point)
-        return Step(point, there, rate, None)
+        return Step(point, there, rate)
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """Heavy ball (Polyak, 1964); plain descent where beta = `momentum` is 0::
+    """Heavy ball (Polyak, 1964).
 
-    v <- beta v - eta P g
-    w <- w + v
+    With beta = `momentum`; plain descent where it is 0::
+
+        v <- beta v - eta P g
+        w <- w + v
     """
 
     momentum: float = 0.9
@@ -84,14 +82,14 @@ class Momentum:
         """Rate, in units of 1/L, from which on the rule diverges: 2 (1 + beta)."""
         return 2.0 * (1.0 + self.momentum)
 
-    def init(self, point, gradient):
-        """Start with no velocity."""
-        return np.zeros_like(point)
+    def start(self, point, evaluation):
+        """Remember no velocity."""
+        return Step(point, evaluation, memory=np.zeros_like(point))
 
-    def update(self, point, here, memory, evaluate, metric, rate):
+    def update(self, last, evaluate, metric, rate):
         """Take the step of an epoch."""
-        velocity = self.momentum * memory - rate * metric(here.gradient)
-        point = point + velocity
+        velocity = self.momentum * last.memory - rate * metric(last.evaluation.gradient)
+        point = last.point + velocity
         [there] = evaluate(point)
         return Step(point, there, rate, velocity)
 
@@ -112,24 +110,25 @@ class Nesterov:
 
     stability = 4.0 / 3.0
 
-    def init(self, point, gradient):
-        """Start with the point ahead at the point itself."""
-        return point, gradient, np.ones(point.shape[1])
+    def start(self, point, evaluation):
+        """Remember the point itself as the one ahead, its gradient, and t = 1."""
+        return Step(point, evaluation, memory=(point, evaluation.gradient, np.ones(point.shape[1])))
 
-    def update(self, point, here, memory, evaluate, metric, rate):
+    def update(self, last, evaluate, metric, rate):
         """Take the step of an epoch."""
-        ahead, gradient, t = memory
-        following = ahead - rate * metric(gradient)
-        t = np.where((gradient * (following - point)).sum(axis=0) > 0, 1.0, t)
-        t_following = (1.0 + np.sqrt(1.0 + 4.0 * t * t)) / 2.0
-        ahead = following + (t - 1.0) / t_following * (following - point)
-        there, beyond = evaluate(following, ahead)
-        return Step(following, there, rate, (ahead, beyond.gradient, t_following))
+        ahead, gradient, t = last.memory
+        point = ahead - rate * metric(gradient)
+        moved = point - last.point
+        t = np.where((gradient * moved).sum(axis=0) > 0, 1.0, t)
+        t_next = (1.0 + np.sqrt(1.0 + 4.0 * t * t)) / 2.0
+        ahead = point + (t - 1.0) / t_next * moved
+        there, beyond = evaluate(point, ahead)
+        return Step(point, there, rate, (ahead, beyond.gradient, t_next))
 
 
 @dataclass(frozen=True)
 class Conjugate:
-    """Conjugate gradient (Hestenes and Stiefel, 1952): the best rate and momentum at every epoch.
+    """Conjugate gradient (Hestenes and Stiefel, 1952): best rate and momentum at every epoch.
 
     On a quadratic, the gradient g' at a trial point w + d shows the curvature along d, and with
     it the lowest point of the line::
@@ -145,33 +144,35 @@ class Conjugate:
 
     stability = float("inf")
 
-    def init(self, point, gradient):
-        """Start with no direction."""
+    def start(self, point, evaluation):
+        """Remember no direction."""
         nothing = np.zeros_like(point)
-        return nothing, gradient, nothing, np.ones(point.shape[1])
+        return Step(point, evaluation, memory=(nothing, evaluation.gradient, nothing, np.ones(point.shape[1])))
 
-    def update(self, point, here, memory, evaluate, metric, rate):
+    def update(self, last, evaluate, metric, rate):
         """Take the step of an epoch."""
-        direction, last_gradient, last_downhill, factor = memory
-        downhill = metric(here.gradient)
-        growth = (downhill * (here.gradient - last_gradient)).sum(axis=0)
+        direction, last_gradient, last_downhill, factor = last.memory
+        gradient = last.evaluation.gradient
+        downhill = metric(gradient)
+        growth = (downhill * (gradient - last_gradient)).sum(axis=0)
         beta = _ratio(growth, (last_gradient * last_downhill).sum(axis=0))
         direction = np.maximum(beta, 0.0) * direction - downhill
-        trial = point + rate * factor * direction
-        here, there = evaluate(point, trial)
+        length = rate * factor
+        trial = last.point + length * direction
+        here, there = evaluate(last.point, trial)
         bend = there.gradient - here.gradient
         curvature = (direction * bend).sum(axis=0)
         s = np.maximum(_ratio(-(here.gradient * direction).sum(axis=0), curvature), 0.0)
-        overshoot = s - 1.0
+        beyond = s - 1.0
         lowest = Evaluation(
-            there.value - 0.5 * rate * factor * overshoot * overshoot * curvature,
-            there.gradient + overshoot * bend,
+            there.value - 0.5 * length * beyond * beyond * curvature,
+            there.gradient + beyond * bend,
         )
+        point = trial + beyond * length * direction
         memory = (direction, here.gradient, downhill, np.where(s > 0, s * factor, factor))
-        taken = float((s * rate * factor).mean())
-        return Step(trial + overshoot * (trial - point), lowest, taken, memory)
+        return Step(point, lowest, float((s * length).mean()), memory)
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
-    """Divide, with 0 where the denominator is: an output that has arrived stays."""
+    """Divide, with 0 where the denominator is not positive: an output that has arrived stays."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

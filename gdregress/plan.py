@@ -22,8 +22,8 @@ FACTOR_LIMIT = 2**24
 DIGITS = 1e-10
 """Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
 
-EXTENDED_LIMIT = 2**16
-"""Entries of X up to which a residual that is recomputed is so in extended precision."""
+EXTENDED_LIMIT = 2**15
+"""Entries of a dense X up to which a residual that is recomputed is so in extended precision."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,16 @@ class Plan:
     def is_raw(self) -> bool:
         """Whether the rate is a number in the raw coordinates."""
         return self.largest_curvature is not None
+
+    @property
+    def stability_ceiling(self) -> float:
+        """Rate above which the optimizer diverges; infinite where it is not the user's to choose."""
+        return self.optimizer.stability / self.largest_curvature if self.largest_curvature else float("inf")
+
+    @property
+    def max_learning_rate(self) -> float:
+        """2/L of the raw problem."""
+        return 2.0 / self.largest_curvature if self.largest_curvature else float("inf")
 
     @property
     def baseline(self) -> float:
@@ -151,9 +161,9 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     objective: MomentObjective | DataObjective
     if gathers_cross and (raw or moments_keep_digits):
         objective = MomentObjective(moments, frame, alpha)
-    elif n * p <= EXTENDED_LIMIT and not raw:
+    elif rows.n_samples * p <= EXTENDED_LIMIT and not (raw or rows.is_sparse):
         dtype = np.longdouble
-        objective = DataObjective(rows.astype(dtype), frame, alpha)
+        objective = DataObjective(rows.astype(dtype), frame, alpha, compensated=True)
     else:
         objective = DataObjective(rows, frame, alpha)
 

@@ -14,23 +14,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_finite, check_parameters, check_weights
-from gdregress.descent import (
-    Converged,
-    Diverged,
-    Epoch,
-    EpochsUsedUp,
-    History,
-    Patience,
-    Rule,
-    State,
-    Stop,
-    TargetLoss,
-    descend,
-    follow,
-    plural,
-)
+from gdregress.descent import Epoch, History, State, Stop, descend, follow
 from gdregress.plan import Plan, make_plan
 from gdregress.progress import Progress
+from gdregress.stopping import plural, stopping_rules
 from gdregress.validation import check_validation_arguments, split_off, validation_loss
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
@@ -50,9 +37,141 @@ FITTED = (
 
 
 class GradientDescentRegressor(RegressorMixin, BaseEstimator):
-    """Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
+    r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
-    DOC
+    Minimises, over coefficients w and an intercept b,
+
+    .. math::
+
+        F(w, b) = \frac{1}{\sum_i s_i} \sum_i s_i (y_i - x_i \cdot w - b)^2 + \alpha \|w\|_2^2
+
+    with sample weights s and, if ``penalty="l2"``, the penalty; the intercept is never penalised.
+    Every epoch steps ``w <- w - eta * P * gradient``: the learning rate is a ladder from one
+    number to a matrix, and by default the matrix is the inverse of the curvature, so that raw,
+    unscaled columns are right at once.
+
+    Parameters
+    ----------
+    learning_rate : float or {"auto", "lipschitz", "diagonal", "curvature"}, default="auto"
+        What each epoch multiplies the gradient by:
+
+        - a float: that number, in the raw coordinates (w, b), as in the textbooks; the gradient
+          is that of the mean loss, ``-2/n * X.T @ (y - X @ w - b)``, of each output on its own;
+        - "lipschitz": the same with the number computed, 1/L for the largest curvature L;
+        - "diagonal": one number per feature, from each feature's own curvature: what
+          `StandardScaler` was for, done inside;
+        - "curvature": a matrix, the inverse of the curvature;
+        - "auto": "curvature" up to 2000 features or, where X is dense and of at most 2**24
+          entries, 2000 samples; "diagonal" beyond.
+    epochs : int, default=1000
+        Largest number of epochs.
+    loss : {"squared_error"}, default="squared_error"
+        Loss of a residual.
+    penalty : {"l2"} or None, default=None
+        Penalty on the coefficients.
+    alpha : float, default=1e-4
+        Strength of the penalty; without a penalty it has no effect. The same `alpha` gives the
+        minimiser of `SGDRegressor` and, as ``n * alpha``, that of `Ridge`.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept.
+    optimizer : {"auto", "gd", "momentum", "nesterov", "conjugate"}, default="auto"
+        How the gradient becomes a step: plain descent, heavy ball, Nesterov's acceleration with
+        adaptive restart, or conjugate gradient, which finds the best rate and momentum at every
+        epoch (and so takes no float as `learning_rate`). "auto" is "conjugate" for the
+        "diagonal" rung and "gd" for the others.
+    momentum : float, default=0.9
+        Share of the last step that ``optimizer="momentum"`` keeps, in [0, 1).
+    random_state : int, RandomState instance or None, default=None
+        Decides the start of ``init="random"`` and the split of `early_stopping`.
+    init : {"zeros", "random"}, default="zeros"
+        Where to start: coefficients and intercept zero, or standard normal draws in the
+        coordinates of the descent (the raw ones for a float and "lipschitz", else the
+        standardised ones).
+    warm_start : bool, default=False
+        Whether to start from the coefficients of the last fit.
+    tol : float or None, default=1e-6
+        Certificate `optimality_` at which the descent has converged. None, or 0, switches that
+        off: exactly `epochs` epochs are run, and nobody is warned.
+    target_loss : float or None, default=None
+        Training loss at which to stop.
+    early_stopping : bool, default=False
+        Whether to stop when the loss of validation rows no longer gets better, and to return
+        the best epoch's coefficients.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for `early_stopping` where `fit` is not given `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs without a better validation loss after which `early_stopping` stops.
+    record_path : bool, default=False
+        Whether `history_` holds the coefficients of every epoch.
+    verbose : int or bool, default=0
+        Print every `verbose`-th epoch, and why the descent ended.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients on the original scale, in the dtype of X.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercept; 0.0 if ``fit_intercept=False``.
+    n_iter_ : int
+        Epochs run.
+    converged_ : bool
+        Whether `optimality_` is at most `tol`.
+    stop_reason_ : str
+        Why the descent ended, with the remedy where there is one.
+    optimality_ : float
+        Certificate ``sqrt(g' P g / F0)`` at the coefficients returned, of the worst output: g is
+        the gradient, F0 the loss of the best constant, and P the inverse of the curvature
+        (its diagonal, where "diagonal" was all that `learning_rate="auto"` could afford). With
+        the former it is sqrt(2) times the root-mean-square distance of the predictions from the
+        optimal ones, in standard deviations of y.
+    learning_rate_ : float or str
+        What `learning_rate` came to: the number, or the name of the rung.
+    optimizer_ : str
+        What `optimizer` came to.
+    max_learning_rate_ : float
+        Ceiling 2/L above which plain descent in raw coordinates diverges; only with a float or
+        "lipschitz" as `learning_rate`.
+    history_ : dict of str to ndarray
+        "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
+        `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
+        point, so each has ``n_iter_ + 1`` entries. The loss is the mean squared error, averaged
+        over outputs, without the penalty.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had names that are all strings.
+
+    See Also
+    --------
+    sklearn.linear_model.SGDRegressor : Stochastic gradient descent; needs scaled columns.
+    sklearn.linear_model.LinearRegression : Least squares by a singular value decomposition.
+    compare : This model beside SGDRegressor and the closed form on the same data.
+
+    References
+    ----------
+    Nesterov (1983), A method of solving a convex programming problem with convergence rate
+    O(1/k^2). Hestenes and Stiefel (1952), Methods of conjugate gradients for solving linear
+    systems. Bjorck (1996), Numerical Methods for Least Squares Problems.
+
+    Examples
+    --------
+    Raw columns, nothing to tune:
+
+    >>> from gdregress import GradientDescentRegressor, load_house_prices
+    >>> X, y = load_house_prices(return_X_y=True)
+    >>> model = GradientDescentRegressor().fit(X, y)
+    >>> print(f"{model.coef_[0]:.6f} {model.intercept_:.6f} after {model.n_iter_} epoch")
+    84.736842 -46.315789 after 1 epoch
+
+    The textbook's descent, digit for digit:
+
+    >>> model = GradientDescentRegressor(learning_rate=0.001, epochs=25, tol=None).fit(X, y)
+    >>> print(f"w = {model.coef_[0]:.8f}, b = {model.intercept_:.8f}")
+    w = 31.03371126, b = 8.19030548
+    >>> print(model.history_["loss"][[0, 1, 25]].round(3))
+    [65228.571 62362.294 23223.728]
+    >>> print(f"{model.max_learning_rate_:.8f}")
+    0.08128431
     """
 
     def __init__(
@@ -97,7 +216,44 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Descend from `init` to the minimum of the objective, or until told to stop."""
+        """Descend from the start to the minimum of the objective, or until told to stop.
+
+        What is raised leaves the estimator as it was. An interrupt (Ctrl-C) stores the
+        coefficients reached, and then goes on.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. Never copied, if floats; CSR is never made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows: 2 is a row given twice, 0 a row left out.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation rows for `early_stopping`, in place of a random split. In a pipeline,
+            ``Pipeline(..., transform_input=["X_val"])`` transforms them as X.
+        y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
+            Targets of the validation rows.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation rows.
+
+        Returns
+        -------
+        self : GradientDescentRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter makes no sense, alone or with another; if X, y or the weights hold
+            NaN or infinity or have the wrong shape; if weights are negative or all zero; if
+            `X_val` comes without `y_val` or without `early_stopping`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the epochs are used up before `tol` is met, or the descent diverged.
+        """
         with _unchanged_on_error(self):
             interrupt = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         if interrupt is not None:
@@ -105,7 +261,18 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Predict with the fitted coefficients."""
+        """Predict the targets of rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions ``X @ coef_ + intercept_``.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
@@ -143,11 +310,18 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             progress.show(epoch)
 
         progress = Progress(int(self.verbose))
+        rules = stopping_rules(
+            plan,
+            tol=self.tol or None,
+            target_loss=self.target_loss,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            epochs=self.epochs,
+        )
         history = History("value" if held_out is None else "validation_loss", keep_best=held_out is not None)
         states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, self._start(plan, rng))
         interrupt = None
         try:
-            stop = follow(map(measure, states), self._rules(plan), history, show)
+            stop = follow(map(measure, states), rules, history, show)
         except KeyboardInterrupt as exception:
             if not history.loss:
                 raise
@@ -194,30 +368,6 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             return rng.standard_normal((p + self.fit_intercept, m)).astype(plan.dtype)
         return plan.frame.from_raw(np.zeros((p, m), plan.dtype), np.zeros(m, plan.dtype))
 
-    def _rules(self, plan: Plan) -> list[Rule]:
-        """Give the reasons to stop, in the order in which they are asked."""
-        tol = self.tol or None
-        cause, cure = "the descent diverged", "Use learning_rate='auto' with optimizer='auto'."
-        advice = "Raise epochs or tol, or use learning_rate='auto' with optimizer='auto'."
-        if plan.largest_curvature is not None and np.isfinite(plan.optimizer.stability):
-            ceiling = plan.optimizer.stability / plan.largest_curvature if plan.largest_curvature else np.inf
-            if plan.rate >= ceiling:
-                times = f"{plan.optimizer.stability:.4g}/L"
-                cause = (
-                    f"learning_rate={plan.rate:g} is above the stability ceiling {ceiling:.4g} ({times}) of these data"
-                )
-                cure = "Use a smaller rate or learning_rate='auto'."
-            advice = f"Raise epochs or tol, take a rate nearer the ceiling {ceiling:.4g}, or use learning_rate='auto'."
-        diverged = Diverged(plan.baseline, cause, cure)
-        rules: list[Rule] = [diverged]
-        if tol is not None:
-            rules.append(Converged(tol, plan.refine))
-        if self.target_loss is not None:
-            rules.append(TargetLoss(self.target_loss))
-        if self.early_stopping:
-            rules.append(Patience(self.n_iter_no_change))
-        return [*rules, EpochsUsedUp(self.epochs, tol, diverged, advice)]
-
     def _store(self, plan: Plan, history: History, stop: Stop, path: list, *, dtype, single: bool) -> None:
         """Set the fitted attributes, those of an earlier fit removed."""
         for name in FITTED:
@@ -232,7 +382,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         self.learning_rate_ = plan.rung
         self.optimizer_ = plan.optimizer_name
         if plan.largest_curvature is not None:
-            self.max_learning_rate_ = 2.0 / plan.largest_curvature if plan.largest_curvature else float("inf")
+            self.max_learning_rate_ = plan.max_learning_rate
         self.history_ = {
             "loss": np.array(history.loss),
             "optimality": np.array(history.optimality),
