@@ -69,8 +69,9 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     weight = np.ones(X.shape[0]) if weight is None else weight
     X = X.toarray() if sparse.issparse(X) else X
     targets = y.reshape(len(y), -1)
-    center = np.average(X, axis=0, weights=weight) if fit_intercept else np.zeros(X.shape[1])
-    target_center = np.average(targets, axis=0, weights=weight) if fit_intercept else np.zeros(targets.shape[1])
+    center, target_center = np.zeros(X.shape[1]), np.zeros(targets.shape[1])
+    if fit_intercept:
+        center, target_center = _mean(X, weight), _mean(targets, weight)
     root = np.sqrt(weight / weight.sum())[:, np.newaxis]
     columns = root * (X - center)
     scale = np.linalg.norm(columns, axis=0)
@@ -90,6 +91,12 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     if y.ndim == 1:
         return coef[0], float(intercept[0])
     return coef, intercept if fit_intercept else 0.0
+
+
+def _mean(columns: NDArray, weight: NDArray) -> NDArray:
+    """Average columns, and the deviations from that average: a constant column is met exactly."""
+    mean = np.average(columns, axis=0, weights=weight)
+    return mean + np.average(columns - mean, axis=0, weights=weight)
 
 
 @dataclass(frozen=True)

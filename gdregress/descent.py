@@ -84,12 +84,15 @@ class Epoch:
         The certificate: how far the point is from the optimum, in standard deviations of y.
     validation_loss : float
         The same loss of the validation rows; NaN without any.
+    raw : tuple of ndarray or None
+        Coefficients and intercepts on the original scale, where they are recorded.
     """
 
     state: State
     loss: float
     optimality: float
     validation_loss: float
+    raw: tuple[NDArray, NDArray] | None = None
 
     @property
     def number(self) -> int:
@@ -121,8 +124,8 @@ class History:
     ----------
     start, previous, last, best : Epoch
         The first epoch, the last but one (the first, at first), the last, and the best.
-    loss, validation_loss, optimality, learning_rate : list of float
-        One entry per epoch, the start included.
+    rows : list of tuple
+        ``(loss, validation_loss, optimality, rate, raw)`` of every epoch, the start included.
     """
 
     start: Epoch
@@ -133,10 +136,7 @@ class History:
     def __init__(self, merit: str = "value", *, keep_best: bool = False):
         self._merit = merit
         self._keep_best = keep_best
-        self.loss: list[float] = []
-        self.validation_loss: list[float] = []
-        self.optimality: list[float] = []
-        self.learning_rate: list[float] = []
+        self.rows: list[tuple] = []
 
     @property
     def kept(self) -> Epoch:
@@ -145,15 +145,12 @@ class History:
 
     def append(self, epoch: Epoch) -> None:
         """Take in the next epoch."""
-        if not self.loss:
+        if not self.rows:
             self.start = self.last = self.best = epoch
+        self.rows.append((epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate, epoch.raw))
         self.previous, self.last = self.last, epoch
         if epoch.is_finite and getattr(epoch, self._merit) < getattr(self.best, self._merit):
             self.best = epoch
-        self.loss.append(epoch.loss)
-        self.validation_loss.append(epoch.validation_loss)
-        self.optimality.append(epoch.optimality)
-        self.learning_rate.append(epoch.state.rate)
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,10 @@ class Curvature:
     def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature":
         """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
 
-        The triangle is accumulated block by block, so X is neither copied nor squared. Singular
-        values that the rounding of X itself could have made are dropped: along collinear columns
-        nothing moves, and the minimum-norm answer in the frame's coordinates is what remains.
+        The triangle is accumulated block by block, so X is neither copied nor squared. A singular
+        value is dropped where rounding alone could have made it, that of the numbers in X along
+        its direction and that of the factorisation: along collinear columns nothing moves, and
+        the minimum-norm answer in the frame's coordinates is what remains.
 
         Parameters
         ----------
@@ -107,8 +108,9 @@ class Curvature:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
         _, singular, directions = np.linalg.svd(factor, full_matrices=False)
         size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
-        rounding = np.finfo(rows.X.dtype).eps * np.linalg.norm(size)
-        kept = singular > 4 * rounding
+        of_data = np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size, axis=1)
+        of_factor = np.finfo(np.float64).eps * np.linalg.norm(singular)
+        kept = singular > 4 * (of_data + of_factor)
         basis = directions[kept].T / singular[kept]
         return cls(basis, float((1 / singular[kept] ** 2).sum()))
 

@@ -228,7 +228,8 @@ class _Sums:
         mean = about.shift + about.unit * drift
         variance = np.maximum(squares - drift**2, 0.0)
         rounding = np.finfo(np.float64).eps * max(8.0, self.n_samples**0.5)
-        constant = variance <= np.maximum(rounding * squares, (2 * self.precision * mean / about.unit) ** 2)
+        constant = variance <= rounding * squares
+        constant |= np.sqrt(variance) <= 2 * self.precision * np.abs(mean / about.unit)
         moving = ~constant
         target_cross = self.joint[:, 1:] / self.weight - np.outer(drift, target_drift)
         cross = None

@@ -102,10 +102,11 @@ class MomentObjective:
 
     def hessian(self) -> NDArray:
         """Give the matrix of second derivatives, the same for every output."""
-        half = self._second + np.diag(self._ridge.strength[:, 0])
-        if self._frame.fit_intercept:
-            half = np.block([[half + self._mean * self._mean.T, self._mean], [self._mean.T, np.ones((1, 1))]])
-        return 2.0 * half
+        with np.errstate(over="ignore", invalid="ignore"):
+            half = self._second + np.diag(self._ridge.strength[:, 0])
+            if self._frame.fit_intercept:
+                half = np.block([[half + self._mean * self._mean.T, self._mean], [self._mean.T, np.ones((1, 1))]])
+            return 2.0 * half
 
 
 class DataObjective:

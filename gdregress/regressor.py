@@ -298,16 +298,11 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             fit_intercept=self.fit_intercept,
         )
         validate = (lambda point: np.nan) if held_out is None else validation_loss(held_out, plan)
-        path: list = []
 
         def measure(state: State) -> Epoch:
             loss = plan.loss(state.value - plan.objective.penalty(state.point))
-            return Epoch(state, loss, plan.optimality(state.gradient), validate(state.point))
-
-        def show(epoch: Epoch) -> None:
-            if self.record_path:
-                path.append(plan.frame.to_raw(epoch.state.point))
-            progress.show(epoch)
+            raw = plan.frame.to_raw(state.point) if self.record_path else None
+            return Epoch(state, loss, plan.optimality(state.gradient), validate(state.point), raw)
 
         progress = Progress(int(self.verbose))
         rules = stopping_rules(
@@ -321,16 +316,16 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, self._start(plan, rng))
         interrupt = None
         try:
-            stop = follow(map(measure, states), rules, history, show)
+            stop = follow(map(measure, states), rules, history, progress.show)
         except KeyboardInterrupt as exception:
-            if not history.loss:
+            if not history.rows:
                 raise
             interrupt = exception
             stop = Stop(
                 f"interrupted after {plural(history.last.number)}: the coefficients reached are kept", history.kept
             )
         progress.close(stop)
-        self._store(plan, history, stop, path, dtype=X.dtype, single=y.ndim == 1)
+        self._store(plan, history, stop, dtype=X.dtype, single=y.ndim == 1)
         if stop.is_warning:
             warnings.warn(stop.reason, ConvergenceWarning, stacklevel=3)
         return interrupt
@@ -368,14 +363,14 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             return rng.standard_normal((p + self.fit_intercept, m)).astype(plan.dtype)
         return plan.frame.from_raw(np.zeros((p, m), plan.dtype), np.zeros(m, plan.dtype))
 
-    def _store(self, plan: Plan, history: History, stop: Stop, path: list, *, dtype, single: bool) -> None:
+    def _store(self, plan: Plan, history: History, stop: Stop, *, dtype, single: bool) -> None:
         """Set the fitted attributes, those of an earlier fit removed."""
         for name in FITTED:
             self.__dict__.pop(name, None)
         coef, intercept = plan.frame.to_raw(stop.kept.state.point)
         self.coef_ = _shaped(coef, dtype, single)
         self.intercept_ = _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0
-        self.n_iter_ = history.last.number
+        self.n_iter_ = len(history.rows) - 1
         self.optimality_ = stop.kept.optimality
         self.converged_ = bool(self.tol and stop.kept.optimality <= self.tol)
         self.stop_reason_ = stop.reason
@@ -383,16 +378,17 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         self.optimizer_ = plan.optimizer_name
         if plan.largest_curvature is not None:
             self.max_learning_rate_ = plan.max_learning_rate
+        loss, validation_loss, optimality, rate, raw = zip(*history.rows, strict=True)
         self.history_ = {
-            "loss": np.array(history.loss),
-            "optimality": np.array(history.optimality),
-            "learning_rate": np.array(history.learning_rate),
+            "loss": np.array(loss),
+            "optimality": np.array(optimality),
+            "learning_rate": np.array(rate),
         }
         if self.early_stopping:
-            self.history_["validation_loss"] = np.array(history.validation_loss)
-        if path:
-            self.history_["coef"] = np.array([_shaped(coef, np.float64, single) for coef, _ in path])
-            self.history_["intercept"] = np.array([_shaped(intercept, np.float64, single) for _, intercept in path])
+            self.history_["validation_loss"] = np.array(validation_loss)
+        if self.record_path:
+            self.history_["coef"] = np.array([_shaped(coef, np.float64, single) for coef, _ in raw])
+            self.history_["intercept"] = np.array([_shaped(intercept, np.float64, single) for _, intercept in raw])
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""

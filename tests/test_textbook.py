@@ -66,7 +66,8 @@ def test_several_features_and_outputs_at_once():
 
 
 def test_a_rate_above_the_ceiling_diverges_and_says_why():
-    with pytest.warns(ConvergenceWarning, match=r"learning_rate=0\.085 is above the stability ceiling 0\.08128 \(2/L\)"):
+    above = r"learning_rate=0\.085 is above the stability ceiling 0\.08128 \(2/L\)"
+    with pytest.warns(ConvergenceWarning, match=above):
         model = GradientDescentRegressor(learning_rate=0.085).fit(X, y)
     assert not model.converged_
     assert np.isfinite(model.coef_).all()
@@ -109,6 +110,7 @@ def test_loss_small_enough():
 
 
 def test_random_start():
-    model = GradientDescentRegressor(0.05, init="random", random_state=3, record_path=True, tol=None, epochs=2).fit(X, y)
+    model = GradientDescentRegressor(0.05, epochs=2, tol=None, init="random", random_state=3, record_path=True)
+    model.fit(X, y)
     start = np.random.RandomState(3).standard_normal((2, 1)).ravel()
     np.testing.assert_array_equal([model.history_["coef"][0, 0], model.history_["intercept"][0]], start)

@@ -1,0 +1,125 @@
+"""The house: who imports whom, what is imported when, and that every public name is documented."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.utils.estimator_checks import check_parameters_default_constructible
+
+import gdregress
+from gdregress.checks import CONSTRAINTS
+
+PACKAGE = Path(gdregress.__file__).parent
+
+FLOORS = [
+    {"_version", "blocks", "checks", "datasets", "descent", "extended"},
+    {"moments"},
+    {"frames"},
+    {"objectives"},
+    {"learning_rates", "optimizers"},
+    {"plan"},
+    {"progress", "stopping", "validation"},
+    {"regressor"},
+    {"comparison"},
+    {"__init__", "tables"},
+    {"__main__"},
+]
+"""A module imports from the floors below its own, and from nowhere else in the house."""
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_floor():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_imports_point_down(floor):
+    below = set().union(*FLOORS[:floor])
+    for module in FLOORS[floor]:
+        ours = {name.split(".")[1] for name in imports(PACKAGE / f"{module}.py") if name.startswith("gdregress.")}
+        modules = ours & set().union(*FLOORS)
+        assert modules <= below, f"{module} imports {modules - below}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_no_private_name_of_another_package(path):
+    for name in imports(path):
+        first, *rest = name.split(".")
+        if first not in ("gdregress", "__future__"):
+            assert not any(part.startswith("_") for part in rest), name
+
+
+def test_importing_imports_nothing_heavy():
+    """scikit-learn imports some of these itself where they are installed; we import none of them."""
+    code = """
+import sys
+import sklearn.linear_model, sklearn.model_selection, sklearn.multioutput, sklearn.pipeline
+before = set(sys.modules)
+import gdregress
+print(*{"matplotlib", "pandas", "polars", "dask", "rich"} & (set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_optional_packages_are_imported_where_they_are_needed(path):
+    tree = ast.parse(path.read_text())
+    at_the_top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    names = {alias.name for node in at_the_top.body for alias in node.names}
+    names |= {node.module for node in at_the_top.body if isinstance(node, ast.ImportFrom)}
+    assert not {name.split(".")[0] for name in names} & {"matplotlib", "pandas", "polars", "dask", "rich"}
+
+
+@pytest.mark.parametrize("name", gdregress.__all__)
+def test_every_public_name_is_documented(name):
+    public = getattr(gdregress, name)
+    if name == "__version__":
+        return
+    document = inspect.getdoc(public)
+    assert document
+    parameters = [p for p in inspect.signature(public).parameters if p != "self"]
+    for parameter in parameters:
+        assert f"\n{parameter} : " in document or f", {parameter} : " in document or f"{parameter}, " in document
+    if inspect.isclass(public):
+        members = inspect.getmembers(public, inspect.isfunction)
+        for method, function in members:
+            if not method.startswith("_") and function.__module__.startswith("gdregress"):
+                assert inspect.getdoc(function), method
+
+
+def test_every_parameter_has_its_constraint():
+    assert set(CONSTRAINTS) == set(gdregress.GradientDescentRegressor().get_params())
+    check_parameters_default_constructible("GradientDescentRegressor", gdregress.GradientDescentRegressor())
+
+
+def test_every_fitted_attribute_is_documented():
+    X, y = gdregress.load_house_prices(return_X_y=True)
+    model = gdregress.GradientDescentRegressor("lipschitz", epochs=2, tol=None).fit(X, y)
+    document = inspect.getdoc(type(model))
+    for name in vars(model):
+        if name.endswith("_"):
+            assert f"\n{name} : " in document, name
+
+
+def test_fitted_state_is_plain():
+    """Arrays, numbers, strings and dicts: pickle, joblib and skops all take them."""
+    import numpy as np
+
+    X, y = gdregress.load_house_prices(return_X_y=True)
+    for model in (gdregress.GradientDescentRegressor(), gdregress.GradientDescentRegressor("lipschitz", tol=None)):
+        for name, value in vars(model.fit(X, y)).items():
+            assert isinstance(value, np.ndarray | np.number | float | int | str | bool | dict | None), name
+            if isinstance(value, dict):
+                assert all(isinstance(part, np.ndarray) and part.dtype == np.float64 for part in value.values())

@@ -1,0 +1,154 @@
+"""The comparison, and the closed form it measures against."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_diabetes, load_linnerud
+from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gdregress import GradientDescentRegressor, closed_form, compare, load_house_prices
+
+X, y = load_diabetes(return_X_y=True, scaled=False)
+Z = (X - X.mean(axis=0)) / X.std(axis=0)
+SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
+
+
+class TestClosedForm:
+    def test_is_least_squares(self):
+        coef, intercept = closed_form(Z, y)
+        reference = LinearRegression().fit(Z, y)
+        np.testing.assert_allclose(coef, reference.coef_, rtol=1e-9)
+        assert intercept == pytest.approx(reference.intercept_, rel=1e-12)
+
+    @pytest.mark.parametrize("fit_intercept", [True, False])
+    @pytest.mark.parametrize("weighted", [True, False])
+    def test_is_ridge_at_the_sum_of_weights_times_alpha(self, fit_intercept, weighted):
+        weight = np.random.default_rng(0).uniform(0, 2, len(y)) if weighted else None
+        total = len(y) if weight is None else weight.sum()
+        coef, intercept = closed_form(Z, y, weight, alpha=0.3, fit_intercept=fit_intercept)
+        reference = Ridge(alpha=0.3 * total, fit_intercept=fit_intercept).fit(Z, y, weight)
+        np.testing.assert_allclose(coef, reference.coef_, rtol=1e-8)
+        np.testing.assert_allclose(intercept, reference.intercept_, rtol=1e-8)
+
+    def test_units_change_nothing(self):
+        units = 10.0 ** np.arange(-50, 50, 10)
+        np.testing.assert_allclose(closed_form(X * units, y)[0] * units, closed_form(X, y)[0], rtol=1e-8)
+
+    def test_the_residual_is_orthogonal_to_every_column(self):
+        coef, intercept = closed_form(X, y)
+        residual = y - X @ coef - intercept
+        assert np.abs(Z.T @ residual).max() <= 1e-9 * np.linalg.norm(residual) * len(y) ** 0.5
+
+    def test_several_outputs_and_sparse_rows(self):
+        A, B = load_linnerud(return_X_y=True)
+        coef, intercept = closed_form(sparse.csr_array(A), B)
+        assert coef.shape == (3, 3)
+        for k in range(3):
+            one = closed_form(A, B[:, k])
+            np.testing.assert_allclose(coef[k], one[0], rtol=1e-10)
+            assert intercept[k] == pytest.approx(one[1])
+
+    def test_constant_and_collinear_columns(self):
+        A = np.hstack([X, np.full((len(X), 1), 0.1), X[:, :1] + X[:, 1:2]])
+        coef, intercept = closed_form(A, y)
+        best, level = closed_form(X, y)
+        np.testing.assert_allclose(A @ coef + intercept, X @ best + level, rtol=1e-10)
+        assert coef[10] == 0
+
+
+class TestCompare:
+    def test_rows(self):
+        rows = compare(X, y).rows
+        assert [row.solver for row in rows] == SOLVERS
+        ours, raw, scaled, exact = rows
+        assert ours.prediction_error < 1e-12
+        assert ours.coefficient_error < 1e-11
+        assert ours.converged
+        assert ours.epochs == 1
+        assert raw.prediction_error > 1
+        assert 1e-6 < scaled.prediction_error < 1
+        assert exact.prediction_error == exact.coefficient_error == 0
+        assert np.isnan(exact.epochs)
+        assert all(row.seconds > 0 for row in rows)
+
+    def test_errors_are_what_they_say(self):
+        _, _, scaled, _ = compare(X, y, random_state=7).rows
+        fitted = make_pipeline(StandardScaler(), SGDRegressor(penalty=None, random_state=7)).fit(X, y)
+        coef, intercept = closed_form(X, y)
+        distance = np.sqrt(np.mean((fitted.predict(X) - X @ coef - intercept) ** 2)) / y.std()
+        assert scaled.prediction_error == pytest.approx(distance, rel=1e-6)
+        assert scaled.train_mse == pytest.approx(np.mean((fitted.predict(X) - y) ** 2), rel=1e-9)
+        error = np.abs(fitted[-1].coef_ - coef * X.std(axis=0)).max() / y.std()
+        assert scaled.coefficient_error == pytest.approx(error, rel=1e-6)
+
+    def test_the_models_objective_is_everybodys(self):
+        model = GradientDescentRegressor(penalty="l2", alpha=0.05, fit_intercept=False)
+        weight = np.random.default_rng(0).uniform(0, 2, len(y))
+        ours, _, scaled, exact = compare(Z, y, model, sample_weight=weight).rows
+        assert ours.prediction_error < 1e-12
+        reference = Ridge(alpha=0.05 * weight.sum(), fit_intercept=False).fit(Z, y, weight)
+        assert exact.train_mse == pytest.approx(np.average((reference.predict(Z) - y) ** 2, weights=weight), rel=1e-9)
+        assert scaled.prediction_error < 0.2
+        assert not hasattr(model, "coef_")
+
+    def test_test_rows(self):
+        comparison = compare(X[:300], y[:300], X_test=X[300:], y_test=y[300:])
+        coef, intercept = closed_form(X[:300], y[:300])
+        expected = np.mean((X[300:] @ coef + intercept - y[300:]) ** 2)
+        assert comparison.rows[0].test_mse == pytest.approx(expected, rel=1e-9)
+        assert "test MSE" in str(comparison)
+        assert "test MSE" not in str(compare(X, y))
+
+    def test_several_outputs(self):
+        A, B = load_linnerud(return_X_y=True)
+        ours, raw, _, _ = compare(A, B).rows
+        assert ours.prediction_error < 1e-12
+        assert raw.epochs > 1
+
+    def test_sparse_and_frames(self):
+        import pandas as pd
+
+        assert compare(sparse.csr_array(X), y).rows[0].prediction_error < 1e-9
+        assert compare(pd.DataFrame(X, columns=list("abcdefghij")), pd.Series(y)).rows[0].prediction_error < 1e-12
+
+    def test_a_solver_that_fails_has_a_row_without_numbers(self):
+        row = compare(X * 1e150, y).rows[1]
+        assert row.solver == "SGDRegressor"
+        assert np.isnan(row.prediction_error)
+        assert not row.converged
+
+    @pytest.mark.parametrize("given", ["X_test", "y_test"])
+    def test_test_rows_come_in_pairs(self, given):
+        with pytest.raises(ValueError, match=f"{given} is provided, but"):
+            compare(X, y, **{given: X})
+
+    def test_a_sparse_matrix_too_large_for_the_closed_form(self):
+        with pytest.raises(ValueError, match="compare a sample of it"):
+            compare(sparse.csr_array((100_000, 2_000)), np.ones(100_000))
+
+
+class TestTable:
+    def test_text(self):
+        comparison = compare(*load_house_prices(return_X_y=True))
+        head, *lines = str(comparison).splitlines()
+        assert head.split("  ")[0] == "solver"
+        assert [line[: len(name)] for line, name in zip(lines, SOLVERS, strict=True)] == SOLVERS
+        assert len({len(line) for line in (head, *lines)}) == 1
+        assert repr(comparison) == str(comparison)
+
+    def test_html_and_frame(self):
+        comparison = compare(*load_house_prices(return_X_y=True))
+        assert comparison._repr_html_().count("<tr>") == 5
+        frame = comparison.to_frame()
+        assert list(frame.index) == SOLVERS
+        assert frame.loc["closed form", "train_mse"] == pytest.approx(5691.729323)
+        assert comparison.to_dicts()[0]["solver"] == SOLVERS[0]
+
+
+def test_house_prices():
+    bunch = load_house_prices()
+    np.testing.assert_array_equal(bunch.data.ravel(), [1, 2, 3, 3, 4, 4, 5])
+    np.testing.assert_array_equal(bunch.target, [80, 170, 100, 220, 200, 270, 500])
+    assert (bunch.feature_names, bunch.target_name) == (["bedrooms"], "price")

@@ -1,0 +1,188 @@
+"""The ladder: scalar, frame, matrix; and the plan that chooses among them."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gdregress import plan as planning
+from gdregress.blocks import RowBlocks
+from gdregress.frames import Frame
+from gdregress.learning_rates import Curvature, largest_curvature
+from gdregress.moments import gather
+from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.plan import make_plan
+
+
+def tall(n=200, p=5, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) @ rng.normal(size=(p, p)) * 10.0 ** rng.integers(-4, 5, p) + 3
+    return X, (X / X.std(axis=0)).sum(axis=1, keepdims=True) + rng.normal(size=(n, 1))
+
+
+def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercept=True, weight=None):
+    return make_plan(
+        RowBlocks(X, y, weight),
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        momentum=0.9,
+        alpha=alpha,
+        fit_intercept=fit_intercept,
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+class TestCurvature:
+    def make(self, alpha, fit_intercept, weighted):
+        X, y = tall()
+        rows = RowBlocks(X, y, np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None, block_rows=23)
+        moments = gather(rows) if fit_intercept else gather(rows).about_origin()
+        frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
+        return rows, moments, frame, MomentObjective(moments, frame, alpha).hessian()
+
+    def test_is_the_inverse_of_the_hessian(self, alpha, fit_intercept, weighted):
+        rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
+        for curvature in (
+            Curvature.from_moments(moments, frame, alpha),
+            Curvature.from_rows(rows, moments, frame, alpha),
+        ):
+            np.testing.assert_allclose(curvature(hessian), np.eye(len(hessian)), atol=1e-13 * curvature.inflation)
+
+    def test_inflation_is_the_sum_of_variance_inflation_factors(self, alpha, fit_intercept, weighted):
+        rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
+        expected = np.trace(np.linalg.inv(hessian[:5, :5] / 2))
+        assert Curvature.from_moments(moments, frame, alpha).inflation == pytest.approx(expected, rel=1e-8)
+        assert Curvature.from_rows(rows, moments, frame, alpha).inflation == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("block_rows", [1, 7, 500])
+def test_the_triangle_does_not_depend_on_the_blocks(n_threads, block_rows):
+    X, y = tall()
+    rows = RowBlocks(X, y, block_rows=block_rows, n_threads=n_threads)
+    moments = gather(rows)
+    frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+    basis = Curvature.from_rows(rows, moments, frame, 0.0).basis
+    Z = (X - frame.center) * frame.inverse_scale
+    np.testing.assert_allclose(basis.T @ (Z.T @ Z / len(X)) @ basis, np.eye(5), atol=1e-9)
+
+
+class TestCollinear:
+    @pytest.mark.parametrize(
+        "add",
+        [
+            lambda X: X[:, :1],
+            lambda X: X[:, :1] + X[:, 1:2],
+            lambda X: 0.1 * X[:, :1] - 0.7 * X[:, 2:3] + 1e4,
+            lambda X: 3 * (X[:, :1] + 1e3) + 7,
+            lambda X: X @ np.random.default_rng(0).normal(size=(5, 3)),
+        ],
+    )
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_rank_is_seen_through_rounding(self, add, dtype):
+        X, y = tall()
+        X = X / X.std(axis=0)
+        rows = RowBlocks(np.hstack([X, add(X)]).astype(dtype), y)
+        moments = gather(rows)
+        frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+        assert Curvature.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 5
+
+    @pytest.mark.parametrize("tilt", [1e-3, 1e-5, 1e-7])
+    def test_near_collinear_is_not_collinear(self, tilt):
+        X, y = tall()
+        X = X / X.std(axis=0)
+        rows = RowBlocks(np.hstack([X, X[:, :1] + tilt * np.random.default_rng(1).normal(size=(200, 1))]), y)
+        moments = gather(rows)
+        frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+        assert Curvature.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 6
+
+    def test_moments_that_are_singular_have_no_factor_that_is_trusted(self):
+        X, y = tall()
+        plan = choose(np.hstack([X, X[:, :2]]), y)
+        assert isinstance(plan.objective, DataObjective)
+        assert plan.refine
+
+
+class TestLargestCurvature:
+    @pytest.mark.parametrize("fit_intercept", [True, False])
+    def test_from_data_as_from_moments(self, fit_intercept):
+        X, y = tall()
+        rows = RowBlocks(X, y)
+        moments = gather(rows) if fit_intercept else gather(rows).about_origin()
+        frame = Frame.raw(5, 1, fit_intercept=fit_intercept)
+        q = 5 + fit_intercept
+        design = np.hstack([X, np.ones((200, 1))])[:, :q]
+        expected = np.linalg.eigvalsh(2 * design.T @ design / 200)[-1]
+        assert largest_curvature(MomentObjective(moments, frame), q, 1) == pytest.approx(expected, rel=1e-12)
+        assert largest_curvature(DataObjective(rows, frame), q, 1) == pytest.approx(expected, rel=1e-8)
+
+    def test_infinite_where_it_overflows(self):
+        X, y = tall()
+        moments = gather(RowBlocks(X * 1e200, y))
+        assert largest_curvature(MomentObjective(moments, Frame.raw(5, 1, fit_intercept=True)), 6, 1) == np.inf
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("learning_rate", "optimizer", "rung", "rule"),
+        [
+            ("auto", "auto", "curvature", "gd"),
+            ("curvature", "auto", "curvature", "gd"),
+            ("curvature", "nesterov", "curvature", "nesterov"),
+            ("diagonal", "auto", "diagonal", "conjugate"),
+            ("diagonal", "gd", "diagonal", "gd"),
+            (0.5, "auto", 0.5, "gd"),
+            (0.5, "momentum", 0.5, "momentum"),
+        ],
+    )
+    def test_what_auto_comes_to(self, learning_rate, optimizer, rung, rule):
+        plan = choose(*tall(), learning_rate, optimizer)
+        assert (plan.rung, plan.optimizer_name) == (rung, rule)
+
+    def test_lipschitz_is_half_the_ceiling(self):
+        plan = choose(*tall(), "lipschitz")
+        assert plan.rung == plan.rate == pytest.approx(plan.max_learning_rate / 2)
+        assert plan.stability_ceiling == plan.max_learning_rate
+
+    def test_well_conditioned_moments_stand_for_the_data(self):
+        assert isinstance(choose(*tall()).objective, MomentObjective)
+
+    def test_beyond_the_limit_the_diagonal_is_what_auto_affords(self, monkeypatch):
+        monkeypatch.setattr(planning, "MOMENTS_LIMIT", 4)
+        plan = choose(*tall())
+        assert (plan.rung, plan.optimizer_name) == ("diagonal", "conjugate")
+        assert plan.moments.cross is None
+        assert isinstance(plan.objective, DataObjective)
+        assert choose(*tall(), "curvature").rung == "curvature"
+
+    def test_short_and_wide_is_factored_itself(self, monkeypatch):
+        monkeypatch.setattr(planning, "MOMENTS_LIMIT", 50)
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(20, 60)), rng.normal(size=(20, 1))
+        assert choose(X, y).rung == "curvature"
+        assert choose(X, y).moments.cross is None
+        assert choose(X, y, alpha=1.0).rung == "diagonal"
+        assert choose(sparse.csr_array(X), y).rung == "diagonal"
+
+    def test_extended_precision_is_for_small_dense_ill_conditioned_data(self):
+        X, y = tall()
+        X = np.hstack([X, X[:, :1]])
+        assert choose(X, y).dtype is np.longdouble
+        assert choose(sparse.csr_array(X), y).dtype is np.float64
+        assert choose(np.tile(X, (100, 1)), np.tile(y, (100, 1))).dtype is np.float64
+
+    @pytest.mark.parametrize("learning_rate", ["lipschitz", "diagonal", "curvature"])
+    @pytest.mark.parametrize("alpha", [0.0, 0.5])
+    def test_the_certificate_is_the_distance_of_the_predictions(self, learning_rate, alpha):
+        """optimality^2 / 2 is the mean square distance to the optimum, the penalty's part included, over var(y)."""
+        X, y = tall()
+        plan = choose(X, y, learning_rate, alpha=alpha)
+        point = np.random.default_rng(2).normal(size=(6, 1))
+        [here] = plan.objective.evaluate([point])
+        Z = np.hstack([X, np.ones((200, 1))])
+        ridge = alpha * np.diag([1.0] * 5 + [0.0])
+        best = np.linalg.solve(Z.T @ Z / 200 + ridge, Z.T @ y / 200)
+        off = np.vstack([part.reshape(-1, 1).astype(float) for part in plan.frame.to_raw(point)]) - best
+        squared = (np.mean((Z @ off) ** 2) + (off.T @ ridge @ off).item()) / np.var(y)
+        assert plan.optimality(here.gradient) ** 2 / 2 == pytest.approx(squared, rel=1e-5)

@@ -1,0 +1,216 @@
+"""Row blocks and moments: the same sums whatever the blocks, threads, order, dtype or format."""
+
+import numpy as np
+import pytest
+import threadpoolctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from gdregress import blocks
+from gdregress.blocks import RowBlocks, blas_threads, single_threaded_blas
+from gdregress.moments import gather
+
+
+def make(n=300, p=5, m=2, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * 10.0 ** rng.integers(-3, 4, p) + 10.0 ** rng.integers(0, 3, p)
+    return X, rng.normal(size=(n, m)) * [1, 100][:m] + 7
+
+
+def naive(X, y, weight=None):
+    """Two passes, in the obvious way and in extended precision."""
+    X, y = np.asarray(X, np.longdouble), np.asarray(y, np.longdouble)
+    weight = np.ones(len(X)) if weight is None else weight
+    share = (weight / weight.sum())[:, np.newaxis]
+    Xc, yc = X - (share * X).sum(axis=0), y - (share * y).sum(axis=0)
+    return {
+        "mean": (share * X).sum(axis=0),
+        "target_mean": (share * y).sum(axis=0),
+        "cross": (share * Xc).T @ Xc,
+        "target_cross": (share * Xc).T @ yc,
+        "target_variance": (share * yc * yc).sum(axis=0),
+    }
+
+
+def assert_moments(found, expected, rtol=1e-11):
+    """Compare in units of the standard deviations; a mean is a float, and no closer than one."""
+    deviation = np.sqrt(np.diag(expected["cross"])).astype(float)
+    target_deviation = np.sqrt(expected["target_variance"]).astype(float)
+    scales = {
+        "cross": np.outer(deviation, deviation),
+        "target_cross": np.outer(deviation, target_deviation),
+        "target_variance": target_deviation**2,
+    }
+    for name, scale in scales.items():
+        error = np.abs(getattr(found, name) - expected[name].astype(float)) / scale
+        assert error.max() <= rtol, name
+    for name, scale in {"mean": deviation, "target_mean": target_deviation}.items():
+        np.testing.assert_array_less(
+            np.abs(getattr(found, name) - expected[name]), rtol * scale + 4e-16 * np.abs(expected[name])
+        )
+    np.testing.assert_array_equal(found.variance, np.diag(found.cross))
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    n=st.integers(2, 120),
+    p=st.integers(1, 6),
+    block_rows=st.integers(1, 130),
+    n_threads=st.integers(1, 4),
+    order=st.sampled_from("CF"),
+    weighted=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_any_block_size_and_thread_count(n, p, block_rows, n_threads, order, weighted, seed):
+    X, y = make(n, p, seed=seed)
+    weight = np.random.default_rng(seed).uniform(0.1, 2, n) if weighted else None
+    rows = RowBlocks(np.asarray(X, order=order), y, weight, block_rows=block_rows, n_threads=n_threads)
+    assert_moments(gather(rows), naive(X, y, weight))
+
+
+def test_the_same_from_run_to_run():
+    X, y = make(5000, 8)
+    first, second = (gather(RowBlocks(X, y, block_rows=64, n_threads=2)).cross for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse(container, weighted):
+    X, y = make()
+    X = np.where(np.random.default_rng(1).random(X.shape) < 0.3, X, 0.0)
+    weight = np.random.default_rng(2).uniform(0, 2, len(X)) if weighted else None
+    found = gather(RowBlocks(container(X), y, weight, block_rows=37, n_threads=2))
+    assert_moments(found, naive(X, y, weight), rtol=1e-9)
+
+
+def test_float32_accumulates_into_float64():
+    X, y = make(20_000)
+    X = X.astype(np.float32)
+    assert_moments(gather(RowBlocks(X, y)), naive(X, y), rtol=1e-10)
+
+
+def test_integer_weights_are_repeated_rows_and_zero_is_a_removed_row():
+    X, y = make()
+    weight = np.random.default_rng(3).integers(0, 4, len(X))
+    repeated = naive(np.repeat(X, weight, axis=0), np.repeat(y, weight, axis=0))
+    assert_moments(gather(RowBlocks(X, y, weight.astype(float))), repeated)
+
+
+def test_rows_of_weight_zero_do_not_make_a_constant_column_move():
+    X, y = make()
+    weight = np.ones(len(X))
+    X[:, 2] = 0.1
+    X[:7, 2], weight[:7] = 1e6, 0.0
+    moments = gather(RowBlocks(X, y, weight))
+    assert moments.variance[2] == 0
+    assert not moments.cross[2].any()
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6, 1e9])
+def test_a_mean_far_above_the_deviation_costs_no_digits(offset):
+    X, y = make()
+    X = X / X.std(axis=0) + offset
+    assert_moments(gather(RowBlocks(X, y)), naive(X, y), rtol=1e-9)
+
+
+def test_sorted_rows_whose_first_are_far_from_the_rest():
+    X, y = make(10_000, 2)
+    X[:, 0] = np.r_[np.full(20, 1e9), np.random.default_rng(0).normal(size=9980)]
+    X[:, 1] = np.arange(10_000)
+    assert_moments(gather(RowBlocks(X, y)), naive(X, y), rtol=1e-10)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 1e300])
+def test_units_keep_squares_in_range(scale, container):
+    X, y = make()
+    X = np.where(np.random.default_rng(1).random(X.shape) < 0.3, X / np.abs(X).max(axis=0), 0.0)
+    found = gather(RowBlocks(container(X * scale), y))
+    assert not np.array_equal(found.unit, np.ones(5))
+    np.testing.assert_array_equal(np.frexp(found.unit)[0], 0.5)
+    expected = np.var(X, axis=0)
+    np.testing.assert_allclose(found.variance * (found.unit / scale) ** 2, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e15, 1 / 3, -7e-200, 1e300])
+def test_a_constant_column_has_exactly_no_variance(value):
+    X, y = make()
+    X[:, 1] = value
+    moments = gather(RowBlocks(X, y, np.random.default_rng(0).random(len(X))))
+    assert moments.variance[1] == 0
+    assert (moments.variance[[0, 2, 3, 4]] > 0).all()
+
+
+def test_moments_about_the_origin():
+    X, y = make()
+    found = gather(RowBlocks(X, y)).about_origin()
+    np.testing.assert_allclose(found.cross, X.T @ X / len(X), rtol=1e-12)
+    np.testing.assert_allclose(found.target_cross, X.T @ y / len(X), rtol=1e-12)
+    np.testing.assert_allclose(found.target_variance, (y**2).mean(axis=0), rtol=1e-12)
+    assert not found.mean.any()
+
+
+def test_without_cross_only_the_diagonal_is_gathered():
+    X, y = make()
+    thin, full = (gather(RowBlocks(X, y), cross=cross) for cross in (False, True))
+    assert thin.cross is None
+    np.testing.assert_allclose(thin.variance, full.variance, rtol=1e-12)
+    np.testing.assert_allclose(thin.target_cross, full.target_cross, rtol=1e-12)
+
+
+def test_inputs_are_left_as_they_were():
+    X, y = make()
+    weight = np.random.default_rng(0).random(len(X))
+    copies = [a.copy() for a in (X, y, weight)]
+    gather(RowBlocks(X, y, weight, block_rows=50))
+    for array, copy in zip((X, y, weight), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_one_pass_over_ordinary_data(monkeypatch):
+    passes = []
+    accumulate = RowBlocks.accumulate
+    monkeypatch.setattr(RowBlocks, "accumulate", lambda *args, **kw: passes.append(1) or accumulate(*args, **kw))
+    X, y = make(2000)
+    gather(RowBlocks(X, y))
+    assert len(passes) == 1
+
+
+class TestThreads:
+    def test_blas_is_held_at_one_thread_and_given_back(self):
+        before = blas_threads()
+        with single_threaded_blas():
+            assert blas_threads() == 1
+            with single_threaded_blas():
+                assert blas_threads() == 1
+            assert blas_threads() == 1
+        assert blas_threads() == before
+
+    def test_given_back_after_an_error(self):
+        before = blas_threads()
+        with pytest.raises(RuntimeError), single_threaded_blas():
+            raise RuntimeError
+        assert blas_threads() == before
+
+    def test_as_many_threads_as_blas_was_allowed(self, monkeypatch):
+        asked = []
+
+        class Pool(blocks.ThreadPoolExecutor):
+            def __init__(self, n_threads):
+                asked.append(n_threads)
+                super().__init__(n_threads)
+
+        monkeypatch.setattr(blocks, "ThreadPoolExecutor", Pool)
+        X, y = np.ones((300_000, 4)), np.ones((300_000, 1))
+        X[::2] = 0
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            gather(RowBlocks(X, y))
+        assert asked == []
+        gather(RowBlocks(X, y, n_threads=3))
+        assert asked == [3]
+
+    def test_small_data_start_no_thread(self, monkeypatch):
+        monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
+        gather(RowBlocks(*make(2000)))

@@ -1,0 +1,197 @@
+"""Update rules and the loop: by hand, by theorem at every iterate, by a reference loop."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from gdregress.descent import descend
+from gdregress.objectives import Evaluation
+from gdregress.optimizers import Conjugate, GradientDescent, Momentum, Nesterov, Step
+
+RULES = [GradientDescent(), Momentum(0.5), Nesterov(), Conjugate()]
+
+
+class Quadratic:
+    """f(w) = (w - best)' H (w - best) / 2 for each output, with its evaluations counted."""
+
+    def __init__(self, hessian, best):
+        self.hessian, self.best, self.trips = hessian, best, 0
+
+    def evaluate(self, points):
+        self.trips += 1
+        return [self._evaluate(point) for point in points]
+
+    def _evaluate(self, point):
+        off = point - self.best
+        return Evaluation(0.5 * (off * (self.hessian @ off)).sum(axis=0), self.hessian @ off)
+
+
+def quadratic(kappa=1e3, p=8, m=2, seed=0):
+    rng = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(rng.normal(size=(p, p)))
+    return Quadratic(basis * np.geomspace(1 / kappa, 1, p) @ basis.T, rng.normal(size=(p, m)))
+
+
+def states(objective, rule, n, rate=1.0, metric=lambda g: g, start=None):
+    start = np.zeros_like(objective.best) if start is None else start
+    return list(islice(descend(objective, rule, metric, rate, start), n + 1))
+
+
+@pytest.mark.parametrize("rule", RULES)
+class TestEveryRule:
+    def test_states_are_what_the_objective_says_of_their_points(self, rule):
+        objective = quadratic()
+        for state in states(objective, rule, 30, rate=0.7):
+            [there] = objective.evaluate([state.point])
+            np.testing.assert_allclose(state.value, there.value, rtol=1e-9, atol=1e-14)
+            np.testing.assert_allclose(state.gradient, there.gradient, rtol=1e-6, atol=1e-13)
+
+    def test_one_trip_an_epoch(self, rule):
+        objective = quadratic()
+        states(objective, rule, 12)
+        assert objective.trips == 13
+
+    def test_states_are_fresh(self, rule):
+        first, *others = states(quadratic(), rule, 5)
+        assert first.epoch == 0
+        assert np.isnan(first.rate)
+        assert not first.point.any()
+        assert len({id(state.point) for state in (first, *others)}) == 6
+
+    def test_the_same_call_twice_gives_the_same(self, rule):
+        for one, other in zip(states(quadratic(), rule, 10), states(quadratic(), rule, 10), strict=True):
+            np.testing.assert_array_equal(one.point, other.point)
+
+    def test_outputs_descend_each_on_its_own(self, rule):
+        objective = quadratic(kappa=30)
+        together = states(objective, rule, 8)
+        for k in range(2):
+            alone = states(Quadratic(objective.hessian, objective.best[:, [k]]), rule, 8)
+            for both, one in zip(together, alone, strict=True):
+                np.testing.assert_allclose(both.point[:, [k]], one.point, rtol=1e-7, atol=1e-12)
+
+    def test_starting_at_the_solution_stays(self, rule):
+        objective = quadratic()
+        for state in states(objective, rule, 3, start=objective.best):
+            np.testing.assert_array_equal(state.point, objective.best)
+
+    def test_the_exact_metric_arrives_at_once(self, rule):
+        objective = quadratic()
+        state = states(objective, rule, 1, metric=lambda g: np.linalg.solve(objective.hessian, g))[1]
+        np.testing.assert_allclose(state.point, objective.best, rtol=1e-10)
+
+    def test_a_metric_is_a_change_of_coordinates(self, rule):
+        """Descent in the metric T T' is plain descent in z, where w = T z."""
+        objective, T = quadratic(kappa=30), np.diag(np.linspace(0.5, 1, 8))
+        changed = Quadratic(T.T @ objective.hessian @ T, np.linalg.solve(T, objective.best))
+        in_metric = states(objective, rule, 15, metric=lambda g: T @ (T.T @ g))
+        for one, other in zip(in_metric, states(changed, rule, 15), strict=True):
+            np.testing.assert_allclose(one.point, T @ other.point, rtol=1e-7, atol=1e-10)
+
+
+def test_gradient_descent_by_hand():
+    objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+    points = [state.point.item() for state in states(objective, GradientDescent(), 3, rate=0.25)]
+    assert points == [0.0, 1.5, 2.25, 2.625]
+
+
+def test_momentum_by_hand():
+    objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+    points = [state.point.item() for state in states(objective, Momentum(0.5), 3, rate=0.25)]
+    assert points == [0.0, 1.5, 3.0, 3.75]
+
+
+def test_nesterov_by_hand():
+    objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+    points = [state.point.item() for state in states(objective, Nesterov(), 3, rate=0.25)]
+    t2 = (1 + 5**0.5) / 2
+    t3 = (1 + (1 + 4 * t2**2) ** 0.5) / 2
+    w2 = 1.5 + 0.25 * 2 * (3 - 1.5)
+    v2 = w2 + (t2 - 1) / t3 * (w2 - 1.5)
+    np.testing.assert_allclose(points, [0.0, 1.5, w2, v2 + 0.5 * (3 - v2)], rtol=1e-15)
+
+
+def test_momentum_zero_is_plain_descent():
+    for one, other in zip(
+        states(quadratic(), Momentum(0.0), 20), states(quadratic(), GradientDescent(), 20), strict=True
+    ):
+        np.testing.assert_array_equal(one.point, other.point)
+
+
+class TestTheorems:
+    """With L = 1: bounds that hold at every iterate."""
+
+    def test_gradient_descent(self):
+        objective = quadratic(1e4)
+        distance = (objective.best**2).sum(axis=0)
+        for state in states(objective, GradientDescent(), 500)[1:]:
+            assert (state.value <= distance / (2 * state.epoch)).all()
+
+    def test_gradient_descent_is_linear_when_strongly_convex(self):
+        objective = quadratic(50)
+        path = states(objective, GradientDescent(), 200)
+        for state in path:
+            off = np.linalg.norm(state.point - objective.best, axis=0)
+            assert (off <= (1 - 1 / 50) ** state.epoch * np.linalg.norm(objective.best, axis=0) * (1 + 1e-12)).all()
+
+    def test_nesterov(self):
+        objective = quadratic(1e4)
+        distance = (objective.best**2).sum(axis=0)
+        for state in states(objective, Nesterov(), 500)[1:]:
+            assert (state.value <= 2 * distance / (state.epoch + 1) ** 2).all()
+
+    def test_nesterov_with_restart_is_linear(self):
+        objective = quadratic(1e4)
+        last = states(objective, Nesterov(), 4000)[-1]
+        assert (last.value <= 1e-12).all()
+
+    def test_conjugate_gradient(self):
+        objective = quadratic(1e4)
+        start = objective.evaluate([np.zeros_like(objective.best)])[0].value
+        rho = (100 - 1) / (100 + 1)
+        path = states(objective, Conjugate(), 8)
+        for state in path:
+            assert (state.value <= 4 * rho ** (2 * state.epoch) * start * (1 + 1e-9)).all()
+
+    def test_conjugate_gradient_ends_in_as_many_epochs_as_coordinates(self):
+        objective = quadratic(30)
+        path = states(objective, Conjugate(), 8)
+        np.testing.assert_allclose(path[-1].point, objective.best, rtol=1e-9)
+        assert not np.allclose(path[-2].point, objective.best, rtol=1e-4)
+
+    def test_conjugate_gradient_never_rises(self):
+        values = np.array([state.value for state in states(quadratic(1e6), Conjugate(), 60)])
+        assert (np.diff(values, axis=0) <= 1e-15 * values[0]).all()
+
+    def test_conjugate_gradient_does_not_drift(self):
+        """On a badly scaled quadratic its gradient stays that of its point."""
+        objective = quadratic(1e10, p=30)
+        path = states(objective, Conjugate(), 300)
+        [there] = objective.evaluate([path[-1].point])
+        np.testing.assert_allclose(path[-1].gradient, there.gradient, atol=1e-14)
+
+    @pytest.mark.parametrize("rule", [GradientDescent(), Momentum(0.5), Nesterov()])
+    def test_above_the_stability_ceiling_the_loss_grows(self, rule):
+        values = [state.value.sum() for state in states(quadratic(10), rule, 600, rate=1.01 * rule.stability)]
+        assert values[-1] > 1e3 * values[0]
+
+    @pytest.mark.parametrize("rule", [GradientDescent(), Momentum(0.5)])
+    def test_below_the_stability_ceiling_it_falls(self, rule):
+        values = [state.value.sum() for state in states(quadratic(10), rule, 600, rate=0.99 * rule.stability)]
+        assert values[-1] < 1e-3 * values[0]
+
+
+def test_k_then_m_epochs_are_k_plus_m():
+    objective = quadratic()
+    whole = states(objective, GradientDescent(), 17)
+    rest = states(objective, GradientDescent(), 10, start=whole[7].point)
+    np.testing.assert_array_equal(rest[-1].point, whole[-1].point)
+
+
+def test_conjugate_gradient_stays_where_no_curvature_is_seen():
+    flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
+    step = Conjugate().start(np.ones((3, 1)), Evaluation(np.zeros(1), np.ones((3, 1))))
+    after = Conjugate().update(step, lambda *points: flat.evaluate(points), lambda g: g, 1.0)
+    assert isinstance(after, Step)
+    np.testing.assert_array_equal(after.point, np.ones((3, 1)))

@@ -1,0 +1,295 @@
+"""Every way to stop: each reason from its cause, and what is kept."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
+
+from gdregress import GradientDescentRegressor
+from gdregress import descent as descents
+from gdregress.descent import Epoch, History, State
+from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, TargetLoss
+
+X, y = load_diabetes(return_X_y=True, scaled=False)
+Z = (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def mse(model, X, y, weight=None):
+    return np.average((y - model.predict(X)) ** 2, weights=weight)
+
+
+def history(values, *, optimality=None, validation=None, keep_best=False):
+    """A history of given objectives, certificates and validation losses."""
+    record = History("validation_loss" if validation else "value", keep_best=keep_best)
+    for k, value in enumerate(values):
+        state = State(k, np.full((1, 1), float(k)), np.array([value]), np.zeros((1, 1)), 0.1)
+        certificate = optimality[k] if optimality else 1.0
+        record.append(Epoch(state, value, certificate, validation[k] if validation else np.nan))
+    return record
+
+
+class TestRules:
+    def test_converged(self):
+        assert Converged(0.1)(history([5, 4], optimality=[1, 0.2])) is None
+        stop = Converged(0.1)(history([5, 4], optimality=[1, 0.1]))
+        assert stop.kept.number == 1
+        assert not stop.is_warning
+        assert stop.reason == "converged: optimality 0.1 after 1 epoch, tol=0.1"
+
+    def test_refinement_goes_on_while_the_certificate_halves(self):
+        rule = Converged(0.1, refine=True)
+        assert rule(history([5], optimality=[0.01])) is not None
+        assert rule(history([5, 4], optimality=[1, 0.01])) is None
+        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.004])) is None
+        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.006])) is not None
+        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.0])) is not None
+
+    def test_not_a_number_has_not_converged(self):
+        assert Converged(0.1)(history([5, 4], optimality=[1, np.nan])) is None
+
+    def test_target_loss(self):
+        assert TargetLoss(3)(history([5, 4])) is None
+        assert TargetLoss(4)(history([5, 4])).kept.number == 1
+
+    def test_patience(self):
+        rule = Patience(2)
+        assert rule(history([5, 4, 3], validation=[2, 1, 1.5], keep_best=True)) is None
+        stop = rule(history([5, 4, 3, 2], validation=[2, 1, 1.5, 1], keep_best=True))
+        assert stop.kept.number == 1
+        assert "epoch 1, with 1, is kept" in stop.reason
+
+    @pytest.mark.parametrize("last", [np.inf, np.nan, 1e13])
+    def test_diverged_keeps_the_best_finite_point(self, last):
+        rule = Diverged(1.0, "the cause", "The cure.")
+        assert rule(history([5, 3, 4e12])) is None
+        stop = rule(history([5, 3, 4, last]))
+        assert stop.kept.number == 1
+        assert stop.is_warning
+        assert stop.reason == f"the cause: the loss rose from 5 to {last:g} in 3 epochs. The cure."
+
+    def test_small_beside_the_baseline_has_not_diverged(self):
+        assert Diverged(1.0, "", "")(history([1e-30, 1e-16])) is None
+
+    def test_epochs_used_up(self):
+        diverged = Diverged(1.0, "the cause", "The cure.")
+        assert EpochsUsedUp(3, 0.1, diverged, "Advice.")(history([5, 4, 3])) is None
+        stop = EpochsUsedUp(2, 0.1, diverged, "Advice.")(history([5, 4, 3]))
+        assert stop.is_warning
+        assert stop.reason == "all 2 epochs were used and optimality 1 is above tol=0.1. Advice."
+        assert not EpochsUsedUp(2, None, diverged, "")(history([5, 4, 3])).is_warning
+        assert EpochsUsedUp(2, None, diverged, "")(history([5, 4, 6])).reason.startswith("the cause")
+
+
+class TestConverged:
+    def test_the_certificate_means_what_it_says(self):
+        model = GradientDescentRegressor("diagonal", optimizer="nesterov", tol=1e-3).fit(X, y)
+        best = LinearRegression().fit(Z, y).predict(Z)
+        distance = np.sqrt(np.mean((model.predict(X) - best) ** 2)) / y.std()
+        assert model.optimality_ <= 1e-3 < model.history_["optimality"][-2]
+        assert model.optimality_ == pytest.approx(distance * 2**0.5, rel=1e-6)
+
+    @pytest.mark.parametrize("unit", [1e-9, 1.0, 100.0, 1e12])
+    def test_it_does_not_depend_on_the_unit_of_y(self, unit):
+        euros = GradientDescentRegressor("diagonal", optimizer="nesterov").fit(X, y)
+        other = GradientDescentRegressor("diagonal", optimizer="nesterov").fit(X, y * unit)
+        assert other.n_iter_ == euros.n_iter_
+        np.testing.assert_allclose(other.coef_, euros.coef_ * unit, rtol=1e-6)
+
+    def test_starting_at_the_solution_stops_at_once(self):
+        model = GradientDescentRegressor().fit(X, y)
+        model.set_params(warm_start=True).fit(X, y)
+        assert model.n_iter_ == 0
+        assert model.converged_
+
+    @pytest.mark.parametrize("tol", [None, 0, 0.0])
+    def test_without_tol_exactly_as_many_epochs_as_asked(self, tol):
+        model = GradientDescentRegressor(epochs=7, tol=tol).fit(X, y)
+        assert model.n_iter_ == 7
+        assert all(len(values) == 8 for values in model.history_.values())
+        assert model.stop_reason_ == "7 epochs run, as asked: tol is off"
+
+    def test_epochs_used_up_warns_with_the_remedy(self):
+        with pytest.warns(ConvergenceWarning, match=r"all 5 epochs were used .* take a rate nearer the ceiling"):
+            model = GradientDescentRegressor(0.01, epochs=5).fit(Z, y)
+        assert not model.converged_
+        assert model.n_iter_ == 5
+
+    def test_epochs_of_warm_starts_add_up(self):
+        whole = GradientDescentRegressor(0.01, epochs=30, tol=None).fit(Z, y)
+        parts = GradientDescentRegressor(0.01, epochs=12, tol=None, warm_start=True).fit(Z, y)
+        parts.set_params(epochs=18).fit(Z, y)
+        np.testing.assert_allclose(parts.coef_, whole.coef_, rtol=1e-12)
+        assert parts.history_["loss"][-1] == pytest.approx(whole.history_["loss"][-1], rel=1e-12)
+
+    def test_a_refit_is_a_fresh_fit(self):
+        fresh = GradientDescentRegressor().fit(X, y)
+        again = GradientDescentRegressor(0.01, epochs=3, tol=None, record_path=True).fit(Z[:, :3], y)
+        again.set_params(**fresh.get_params()).fit(X, y)
+        assert set(vars(again)) == set(vars(fresh))
+        np.testing.assert_array_equal(again.coef_, fresh.coef_)
+
+
+class TestEarlyStopping:
+    def split(self, seed=0):
+        rng = np.random.default_rng(seed)
+        noisy = np.hstack([Z, rng.normal(size=(len(Z), 150))])
+        return train_test_split(noisy, y, test_size=0.5, random_state=seed)
+
+    def fit(self, **parameters):
+        train, val, y_train, y_val = self.split()
+        model = GradientDescentRegressor(0.003, epochs=3000, early_stopping=True, record_path=True, **parameters)
+        return model.fit(train, y_train, X_val=val, y_val=y_val), val, y_val
+
+    @pytest.mark.parametrize("n_iter_no_change", [1, 5, 40])
+    def test_the_best_epoch_is_restored(self, n_iter_no_change):
+        model, val, y_val = self.fit(n_iter_no_change=n_iter_no_change)
+        losses = model.history_["validation_loss"]
+        best = int(np.argmin(losses))
+        assert model.n_iter_ == len(losses) - 1 == best + n_iter_no_change
+        np.testing.assert_array_equal(model.coef_, model.history_["coef"][best])
+        assert mse(model, val, y_val) == pytest.approx(losses.min(), rel=1e-9)
+        assert "early stopping" in model.stop_reason_
+
+    def test_nobody_is_warned_and_the_certificate_is_of_what_is_returned(self):
+        model, _, _ = self.fit()
+        best = int(np.argmin(model.history_["validation_loss"]))
+        assert model.optimality_ == model.history_["optimality"][best]
+        assert not model.converged_
+
+    def test_the_same_loss_as_the_training_loss(self):
+        train, _, y_train, _ = self.split()
+        weight = np.random.default_rng(0).random(len(y_train))
+        model = GradientDescentRegressor(0.003, epochs=20, tol=None, early_stopping=True)
+        model.fit(train, y_train, weight, X_val=train, y_val=y_train, sample_weight_val=weight)
+        np.testing.assert_allclose(model.history_["validation_loss"], model.history_["loss"], rtol=1e-10)
+
+    def test_with_the_epochs_used_up_the_best_is_kept_all_the_same(self):
+        model, val, y_val = self.fit(n_iter_no_change=3000, tol=None)
+        assert model.n_iter_ == 3000
+        assert mse(model, val, y_val) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
+        assert mse(model, val, y_val) < 0.99 * model.history_["validation_loss"][-1]
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.4])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_random_split_trains_on_the_others_only(self, fraction, weighted):
+        weight = np.random.default_rng(0).uniform(0.5, 2, len(y)) if weighted else None
+        parameters = {"epochs": 200, "tol": None, "n_iter_no_change": 50}
+        model = GradientDescentRegressor(
+            0.05, early_stopping=True, validation_fraction=fraction, random_state=0, **parameters
+        ).fit(Z, y, weight)
+        train, val = train_test_split(np.arange(len(y)), test_size=fraction, random_state=np.random.RandomState(0))
+        weights = {} if weight is None else {"sample_weight": weight[train], "sample_weight_val": weight[val]}
+        other = GradientDescentRegressor(0.05, early_stopping=True, **parameters)
+        other.fit(Z[train], y[train], X_val=Z[val], y_val=y[val], **weights)
+        assert model.n_iter_ == other.n_iter_
+        np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-8)
+        np.testing.assert_allclose(model.history_["validation_loss"], other.history_["validation_loss"], rtol=1e-8)
+
+    def test_given_rows_win_over_the_fraction(self):
+        model = GradientDescentRegressor(0.05, epochs=50, early_stopping=True, tol=None, n_iter_no_change=50)
+        model.fit(Z[:300], y[:300], X_val=Z[300:], y_val=y[300:])
+        plain = GradientDescentRegressor(0.05, epochs=model.n_iter_, tol=None, record_path=True).fit(Z[:300], y[:300])
+        best = int(np.argmin(model.history_["validation_loss"]))
+        np.testing.assert_allclose(model.coef_, plain.history_["coef"][best], rtol=1e-12)
+
+    def test_without_moments_the_validation_loss_is_of_the_data(self, monkeypatch):
+        monkeypatch.setattr("gdregress.plan.MOMENTS_LIMIT", 5)
+        model = GradientDescentRegressor(early_stopping=True).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+        assert model.learning_rate_ == "diagonal"
+        assert mse(model, X[300:], y[300:]) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
+
+    def test_unscaled_validation_rows_are_noticed(self):
+        off = X[300:] * 1e4 + 1e6
+        with pytest.warns(UserWarning, match=r"columns of X_val .* transform_input"):
+            GradientDescentRegressor(early_stopping=True).fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
+
+    def test_only_weightless_rows_to_train_on(self):
+        weight = np.zeros(len(y))
+        _, val = train_test_split(np.arange(len(y)), test_size=0.1, random_state=np.random.RandomState(0))
+        weight[val] = 1.0
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.1 leaves only rows of weight zero for training"):
+            GradientDescentRegressor(early_stopping=True, random_state=0).fit(Z, y, weight)
+
+
+class TestDiverged:
+    @pytest.mark.parametrize(
+        ("optimizer", "times"), [("gd", r"2/L"), ("momentum", r"3\.8/L"), ("nesterov", r"1\.333/L")]
+    )
+    def test_the_ceiling_is_the_optimizers_own(self, optimizer, times):
+        with pytest.warns(ConvergenceWarning, match=rf"above the stability ceiling [\d.]+ \({times}\)"):
+            model = GradientDescentRegressor(5.0, optimizer=optimizer).fit(Z, y)
+        assert np.isfinite(model.coef_).all()
+        assert model.score(Z, y) <= 0
+
+    def test_the_best_point_is_kept_and_not_the_start(self):
+        """Just above the ceiling the loss falls a long way before the steepest direction takes over."""
+        ceiling = GradientDescentRegressor("lipschitz", epochs=1, tol=None).fit(X, y).max_learning_rate_
+        with pytest.warns(ConvergenceWarning, match="above the stability ceiling"):
+            model = GradientDescentRegressor(1.0001 * ceiling, epochs=100_000).fit(X, y)
+        loss = model.history_["loss"]
+        assert mse(model, X, y) == pytest.approx(np.nanmin(loss), rel=1e-9)
+        assert np.nanargmin(loss) > 0
+
+    def test_overflow_is_no_error(self):
+        with pytest.warns(ConvergenceWarning, match="diverged|stability ceiling"):
+            model = GradientDescentRegressor(0.1).fit(X * 1e200, y)
+        assert np.isfinite(model.predict(X)).all()
+
+
+class TestInterrupt:
+    def interrupt_after(self, monkeypatch, n):
+        append = History.append
+
+        def interrupting(self, epoch):
+            append(self, epoch)
+            if epoch.number == n:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(descents.History, "append", interrupting)
+
+    def test_the_coefficients_so_far_are_kept_and_the_interrupt_goes_on(self, monkeypatch):
+        whole = GradientDescentRegressor(0.01, epochs=12, tol=None).fit(Z, y)
+        self.interrupt_after(monkeypatch, 12)
+        model = GradientDescentRegressor(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(Z, y)
+        np.testing.assert_array_equal(model.coef_, whole.coef_)
+        assert model.stop_reason_ == "interrupted after 12 epochs: the coefficients reached are kept"
+        assert model.n_iter_ == 12
+        assert not model.converged_
+
+    def test_with_early_stopping_the_best_so_far(self, monkeypatch):
+        self.interrupt_after(monkeypatch, 40)
+        model = GradientDescentRegressor(0.01, early_stopping=True, n_iter_no_change=1000, record_path=True)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(Z[:100], y[:100], X_val=Z[100:], y_val=y[100:])
+        best = int(np.argmin(model.history_["validation_loss"]))
+        np.testing.assert_array_equal(model.coef_, model.history_["coef"][best])
+
+    def test_before_the_first_epoch_nothing_changes(self, monkeypatch):
+        model = GradientDescentRegressor().fit(X, y)
+        before = dict(vars(model))
+
+        def interrupting(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("gdregress.regressor.make_plan", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(Z[:, :3], y)
+        assert vars(model) == before
+
+
+class TestVerbose:
+    def test_every_kth_epoch_and_why_it_ended(self, capsys):
+        GradientDescentRegressor(0.01, epochs=10, tol=None, verbose=4).fit(Z, y)
+        head, *rows, reason = capsys.readouterr().out.splitlines()
+        assert head.split() == ["epoch", "loss", "validation", "optimality", "rate"]
+        assert [int(row.split()[0]) for row in rows] == [0, 4, 8]
+        assert len({len(row) for row in (head, *rows)}) == 1
+        assert reason == "10 epochs run, as asked: tol is off"
+
+    def test_silent_by_default(self, capsys):
+        GradientDescentRegressor(0.01, epochs=10, tol=None).fit(Z, y)
+        assert capsys.readouterr().out == ""
