@@ -112,6 +112,7 @@ class RowBlocks:
 
         The rows are split into as many contiguous ranges as there are threads, and merged in
         their order: with the same number of threads the result is the same from run to run.
+        Overflow in a block is not reported there: it shows in the sums.
 
         Parameters
         ----------
@@ -131,8 +132,9 @@ class RowBlocks:
 
         def run(first_block: int, last_block: int) -> A:
             accumulator = make()
-            for k in range(first_block, last_block):
-                accumulator.add(*self._block(k * rows_per_block, (k + 1) * rows_per_block))
+            with np.errstate(all="ignore"):
+                for k in range(first_block, last_block):
+                    accumulator.add(*self._block(k * rows_per_block, (k + 1) * rows_per_block))
             return accumulator
 
         if n_threads <= 1:
@@ -140,8 +142,9 @@ class RowBlocks:
         bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
         with single_threaded_blas(), ThreadPoolExecutor(n_threads) as pool:
             first, *others = pool.map(run, bounds[:-1], bounds[1:])
-        for other in others:
-            first.merge(other)
+        with np.errstate(all="ignore"):
+            for other in others:
+                first.merge(other)
         return first
 
     def _block(self, start: int, stop: int):

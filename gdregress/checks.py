@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
+INFINITY = float("inf")
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -34,7 +36,8 @@ def interval(kind: str, low: float, high: float, closed: str = "neither") -> Con
         return (low <= value if left else low < value) and (value <= high if right else value < high)
 
     article = "an" if kind == "int" else "a"
-    bounds = f"{'[' if left else '('}{low:g}, {high:g}{']' if right else ')'}"
+    form = "d" if kind == "int" and high < INFINITY else "g"
+    bounds = f"{'[' if left else '('}{low:{form}}, {high:{form}}{']' if right else ')'}"
     return Constraint(f"{article} {kind} in the range {bounds}", holds)
 
 
@@ -47,8 +50,7 @@ def choice(*names: str) -> Constraint:
 
 NONE = Constraint("None", lambda value: value is None)
 BOOL = Constraint("a bool", lambda value: isinstance(value, bool | np.bool_))
-RANDOM_STATE = Constraint("an int, a RandomState", lambda value: isinstance(value, Integral | np.random.RandomState))
-INFINITY = float("inf")
+RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.random.RandomState))
 
 CONSTRAINTS: dict[str, Constraint] = {
     "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
@@ -59,7 +61,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "fit_intercept": BOOL,
     "optimizer": choice("auto", "gd", "momentum", "nesterov", "conjugate"),
     "momentum": interval("float", 0, 1, "left"),
-    "random_state": RANDOM_STATE | NONE,
+    "random_state": interval("int", 0, 2**32 - 1, "both") | RANDOM_STATE | NONE,
     "init": choice("zeros", "random"),
     "warm_start": BOOL,
     "tol": interval("float", 0, INFINITY, "left") | NONE,
@@ -142,7 +144,7 @@ def check_finite(name: str, values) -> None:
 
 
 def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
-    """Give sample weights as floats, or None for none.
+    """Give sample weights as floats of at most 1, or None for none: only their ratios count.
 
     Parameters
     ----------
@@ -179,4 +181,4 @@ def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
         raise ValueError(
             f"{name} must have a positive weight, but every weight is zero: leave it out to weigh all rows alike."
         )
-    return weight
+    return np.ldexp(weight, -np.frexp(weight.max())[1])

@@ -84,6 +84,9 @@ class Epoch:
         The certificate: how far the point is from the optimum, in standard deviations of y.
     validation_loss : float
         The same loss of the validation rows; NaN without any.
+    merit : float
+        What the best epoch has least of: the objective, or the loss of the validation rows, in
+        the units of the descent.
     raw : tuple of ndarray or None
         Coefficients and intercepts on the original scale, where they are recorded.
     """
@@ -92,6 +95,7 @@ class Epoch:
     loss: float
     optimality: float
     validation_loss: float
+    merit: float
     raw: tuple[NDArray, NDArray] | None = None
 
     @property
@@ -115,8 +119,6 @@ class History:
 
     Parameters
     ----------
-    merit : str
-        Attribute of an epoch whose lowest finite value makes it the best.
     keep_best : bool
         Whether the best epoch is kept in place of the last.
 
@@ -133,8 +135,7 @@ class History:
     last: Epoch
     best: Epoch
 
-    def __init__(self, merit: str = "value", *, keep_best: bool = False):
-        self._merit = merit
+    def __init__(self, *, keep_best: bool = False):
         self._keep_best = keep_best
         self.rows: list[tuple] = []
 
@@ -149,7 +150,7 @@ class History:
             self.start = self.last = self.best = epoch
         self.rows.append((epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate, epoch.raw))
         self.previous, self.last = self.last, epoch
-        if epoch.is_finite and getattr(epoch, self._merit) < getattr(self.best, self._merit):
+        if epoch.is_finite and epoch.merit < self.best.merit:
             self.best = epoch
 
 

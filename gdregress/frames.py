@@ -32,10 +32,10 @@ class Frame:
     target_scale: NDArray
 
     @classmethod
-    def raw(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
-        """Make the frame in which a point is (w, b)."""
-        p, m = n_features, n_outputs
-        return cls(fit_intercept, np.zeros(p), np.ones(p), np.ones(p), np.zeros(m), np.ones(m))
+    def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
+        """Make the frame in which a point is (w, b), in units of y that are 1 but for extreme y."""
+        p, m = len(moments.mean), len(moments.target_mean)
+        return cls(fit_intercept, np.zeros(p), np.ones(p), np.ones(p), np.zeros(m), moments.target_unit)
 
     @classmethod
     def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:
@@ -75,7 +75,7 @@ class Frame:
         return np.vstack([z, c])
 
     def gradient_from_raw(self, gradient: NDArray) -> NDArray:
-        """Turn a gradient with respect to the raw (w, b) into this frame's, in units of target_scale**2."""
+        """Turn the gradient of F with respect to (w, b) into that of F / target_scale**2 in this frame."""
         p = len(self.center)
         along_z = gradient[:p]
         if self.fit_intercept:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import eigvalsh, lapack
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -116,7 +117,10 @@ class Curvature:
 
 
 class _Triangle:
-    """The triangular factor of the rows in a frame, accumulated block by block."""
+    """The triangular factor of the rows in a frame, accumulated block by block.
+
+    Blocks of CSR, which may span many rows, are made dense a few rows at a time.
+    """
 
     def __init__(self, frame: Frame, total_weight: float):
         self._frame = frame
@@ -124,10 +128,13 @@ class _Triangle:
         self.factor = np.empty((0, len(frame.center)))
 
     def add(self, X, y, weight):
-        block = (X.toarray() if hasattr(X, "toarray") else X) - self._frame.center
-        block = block * self._frame.inverse_scale
-        root = np.sqrt((1.0 if weight is None else weight[:, np.newaxis]) / self._total_weight)
-        self._stack(root * block)
+        step = 4 * X.shape[1] if sparse.issparse(X) else X.shape[0]
+        for start in range(0, X.shape[0], step):
+            rows = slice(start, start + step)
+            block = X[rows].toarray() if sparse.issparse(X) else X
+            block = (block - self._frame.center) * self._frame.inverse_scale
+            share = 1.0 if weight is None else weight[rows, np.newaxis]
+            self._stack(np.sqrt(share / self._total_weight) * block)
 
     def merge(self, other):
         self._stack(other.factor)

@@ -51,8 +51,8 @@ class Moments:
         Covariances of X and y.
     target_variance : ndarray of shape (n_outputs,)
         Variances of y.
-    cancellation : float
-        By how much centring enlarged the relative rounding error of the worst column.
+    cancellation : ndarray of shape (n_features,)
+        By how much centring enlarged the relative rounding error of each column's variance.
     """
 
     weight: float
@@ -64,7 +64,7 @@ class Moments:
     cross: NDArray | None
     target_cross: NDArray
     target_variance: NDArray
-    cancellation: float
+    cancellation: NDArray
 
     def about_origin(self) -> "Moments":
         """Give the moments about the origin in place of the mean: those of a model without intercept."""
@@ -80,7 +80,7 @@ class Moments:
             cross=None if self.cross is None else self.cross + np.outer(mean, mean),
             target_cross=self.target_cross + np.outer(mean, target_mean),
             target_variance=self.target_variance + target_mean**2,
-            cancellation=1.0,
+            cancellation=np.ones_like(self.variance),
         )
 
 
@@ -112,9 +112,10 @@ def gather(rows: RowBlocks, *, cross: bool = True) -> Moments:
         about = replace(about, **rows.accumulate(_Ranges).units())
         sums = _sum(rows, about, cross)
     moments = sums.moments()
-    if moments.cancellation > CANCELLATION_LIMIT and not rows.is_sparse:
-        about = replace(about, shift=moments.mean, target_shift=moments.target_mean)
-        moments = _sum(rows, about, cross).moments()
+    far = moments.cancellation > CANCELLATION_LIMIT
+    if far.any():
+        shift = np.where(far, moments.mean, about.shift)
+        moments = _sum(rows, replace(about, shift=shift, target_shift=moments.target_mean), cross).moments()
     return moments
 
 
@@ -131,8 +132,9 @@ class _Origin:
 def _provisional_origin(rows: RowBlocks) -> _Origin:
     """Take the median of a few rows, or zero where the mean is too near it to cost digits.
 
-    A median is one of the values: it meets a constant column exactly. A CSR block is not
-    shifted, for that would fill it.
+    A median is one of the values: it meets a constant column exactly. CSR is not shifted, for that
+    would fill it; a column of CSR whose mean is found to be far above its deviation has hardly any
+    zeros anyway, and is shifted then.
     """
     X, y = rows.sample(SAMPLE_ROWS)
     middle = len(X) // 2
@@ -144,8 +146,7 @@ def _provisional_origin(rows: RowBlocks) -> _Origin:
 
 
 def _sum(rows: RowBlocks, about: _Origin, cross: bool) -> "_Sums":
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return rows.accumulate(lambda: _Sums(rows, about, cross), min_rows=rows.n_features if cross else 1)
+    return rows.accumulate(lambda: _Sums(rows, about, cross), min_rows=rows.n_features if cross else 1)
 
 
 class _Sums:
@@ -175,13 +176,12 @@ class _Sums:
         root = None if weight is None else np.sqrt(weight)
         if root is not None:
             targets *= root[:, np.newaxis]
-        X = self._sparse(X, root) if sparse.issparse(X) else self._dense(X, root)
-        if self.second.ndim == 2:
-            product = X.T @ X
-            self.second += product.toarray() if sparse.issparse(product) else product
+        if sparse.issparse(X):
+            self._add_sparse(X, root, targets)
         else:
-            self.second += X.multiply(X).sum(axis=0) if sparse.issparse(X) else np.einsum("ij,ij->j", X, X)
-        self.joint += X.T @ targets
+            X = self._dense(X, root)
+            self.second += X.T @ X if self.second.ndim == 2 else np.einsum("ij,ij->j", X, X)
+            self.joint += X.T @ targets
         self.target_first += targets[:, 0] @ targets[:, 1:]
         self.target_second += np.einsum("ij,ij->j", targets[:, 1:], targets[:, 1:])
 
@@ -204,11 +204,30 @@ class _Sums:
             block *= root[:, np.newaxis]
         return block
 
-    def _sparse(self, X, root):
-        X = X.astype(np.float64)
-        if self._scaled:
-            X = X @ sparse.diags_array(1 / self.about.unit)
-        return X if root is None else sparse.diags_array(root) @ X
+    def _add_sparse(self, X, root, targets):
+        """Add a block of CSR: its shifted columns, which have few zeros, apart and dense."""
+        X, apart = X.astype(np.float64), np.flatnonzero(self.about.shift)
+        X.data *= (1 / self.about.unit)[X.indices]
+        if root is not None:
+            X.data *= np.repeat(root, np.diff(X.indptr))
+        if apart.size:
+            dense = X[:, apart].toarray()
+            shift = (self.about.shift / self.about.unit)[apart]
+            dense -= shift if root is None else root[:, np.newaxis] * shift
+            X.data[np.isin(X.indices, apart)] = 0.0
+            self.joint[apart] += dense.T @ targets
+        self.joint += X.T @ targets
+        if self.second.ndim == 1:
+            self.second += X.multiply(X).sum(axis=0)
+            if apart.size:
+                self.second[apart] += np.einsum("ij,ij->j", dense, dense)
+            return
+        self.second += (X.T @ X).toarray()
+        if apart.size:
+            mixed = X.T @ dense
+            self.second[:, apart] += mixed
+            self.second[apart] += mixed.T
+            self.second[np.ix_(apart, apart)] += dense.T @ dense
 
     def _squares(self):
         return np.diagonal(self.second) if self.second.ndim == 2 else self.second
@@ -227,10 +246,12 @@ class _Sums:
         squares = self._squares() / self.weight
         mean = about.shift + about.unit * drift
         variance = np.maximum(squares - drift**2, 0.0)
-        rounding = np.finfo(np.float64).eps * max(8.0, self.n_samples**0.5)
-        constant = variance <= rounding * squares
-        constant |= np.sqrt(variance) <= 2 * self.precision * np.abs(mean / about.unit)
-        moving = ~constant
+        # A column stands still where what moves it is the rounding of its values. Where centring
+        # takes all digits of its variance, whether it moves is not known about this origin.
+        still = np.sqrt(squares) <= 2 * self.precision * np.abs(mean / about.unit)
+        lost = ~still & (variance <= np.finfo(np.float64).eps * max(8.0, self.n_samples**0.5) * squares)
+        constant = still | lost
+        cancellation = np.divide(squares, variance, out=np.where(lost, np.inf, 1.0), where=~constant)
         target_cross = self.joint[:, 1:] / self.weight - np.outer(drift, target_drift)
         cross = None
         if second.ndim == 2:
@@ -243,11 +264,11 @@ class _Sums:
             target_mean=about.target_shift + about.target_unit * target_drift,
             unit=about.unit,
             target_unit=about.target_unit,
-            variance=np.where(moving, variance, 0.0),
+            variance=np.where(constant, 0.0, variance),
             cross=cross,
-            target_cross=np.where(moving[:, np.newaxis], target_cross, 0.0),
+            target_cross=np.where(constant[:, np.newaxis], 0.0, target_cross),
             target_variance=np.maximum(self.target_second / self.weight - target_drift**2, 0.0),
-            cancellation=float((squares[moving] / variance[moving]).max(initial=1.0)),
+            cancellation=cancellation,
         )
 
 

@@ -74,7 +74,7 @@ class MomentObjective:
         with np.errstate(over="ignore", invalid="ignore"):
             self._second = moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
-            self._target_second = moments.target_variance * target_unit**2
+            self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
             self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
             self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
 

@@ -139,22 +139,23 @@ class Conjugate:
 
     One trip through the data an epoch is enough: g is evaluated beside g', so that the rounding
     of a step is not carried into the next. The trial point lies at the last rate (at first: at
-    eta), which keeps s near 1.
+    eta), which keeps s near 1. What g differs by from what the last step foretold is rounding: an
+    output whose slope or curvature along d is no larger stays, and starts over from its gradient.
     """
 
     stability = float("inf")
 
     def start(self, point, evaluation):
-        """Remember no direction."""
+        """Remember no direction and no rounding."""
         nothing = np.zeros_like(point)
-        return Step(point, evaluation, memory=(nothing, evaluation.gradient, nothing, np.ones(point.shape[1])))
+        return Step(point, evaluation, memory=(nothing, evaluation.gradient, nothing, nothing, np.ones(point.shape[1])))
 
     def update(self, last, evaluate, metric, rate):
         """Take the step of an epoch."""
-        direction, last_gradient, last_downhill, factor = last.memory
-        gradient = last.evaluation.gradient
-        downhill = metric(gradient)
-        growth = (downhill * (gradient - last_gradient)).sum(axis=0)
+        direction, last_gradient, last_downhill, rounding, factor = last.memory
+        foretold = last.evaluation.gradient
+        downhill = metric(foretold)
+        growth = (downhill * (foretold - last_gradient)).sum(axis=0)
         beta = _ratio(growth, (last_gradient * last_downhill).sum(axis=0))
         direction = np.maximum(beta, 0.0) * direction - downhill
         length = rate * factor
@@ -162,14 +163,17 @@ class Conjugate:
         here, there = evaluate(last.point, trial)
         bend = there.gradient - here.gradient
         curvature = (direction * bend).sum(axis=0)
-        s = np.maximum(_ratio(-(here.gradient * direction).sum(axis=0), curvature), 0.0)
+        slope = (here.gradient * direction).sum(axis=0)
+        rounding = np.maximum(np.abs(here.gradient - foretold), 0.5 * rounding)
+        least = (rounding * np.abs(direction)).sum(axis=0)
+        s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
         lowest = Evaluation(
             there.value - 0.5 * length * beyond * beyond * curvature,
             there.gradient + beyond * bend,
         )
         point = trial + beyond * length * direction
-        memory = (direction, here.gradient, downhill, np.where(s > 0, s * factor, factor))
+        memory = (direction, here.gradient, downhill, rounding, np.where(s > 0, s * factor, factor))
         return Step(point, lowest, float((s * length).mean()), memory)
 
 

@@ -92,20 +92,26 @@ class Plan:
     @property
     def baseline(self) -> float:
         """Objective of the best constant, summed over outputs, in the units of the descent."""
-        return float(((self.unit_frame.target_scale / self.frame.target_scale) ** 2).sum())
+        with np.errstate(over="ignore"):
+            return float(((self.unit_frame.target_scale / self.frame.target_scale) ** 2).sum())
 
     def optimality(self, gradient: NDArray) -> float:
         """Measure the certificate sqrt(g' P g / F0) of a gradient: the worst output's."""
         with np.errstate(over="ignore", invalid="ignore"):
             if self.is_raw:
-                gradient = self.unit_frame.gradient_from_raw(gradient)
+                gradient = self.unit_frame.gradient_from_raw(gradient * self.frame.target_scale)
             squared = (gradient * self.certificate_metric(gradient)).sum(axis=0)
             return float(np.sqrt(squared).max())
 
     def loss(self, value: NDArray) -> float:
         """Average a value over outputs, in the units of y squared."""
         with np.errstate(over="ignore"):
-            return float((value * self.frame.target_scale**2).mean())
+            return float(((np.sqrt(np.maximum(value, 0.0)) * self.frame.target_scale) ** 2).mean())
+
+    def merit(self, value: NDArray) -> float:
+        """Average a value over outputs, in the largest unit of an output: representable for any y."""
+        scale = self.frame.target_scale
+        return float((value * (scale / scale.max()) ** 2).mean())
 
 
 def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alpha: float, fit_intercept: bool) -> Plan:
@@ -152,11 +158,11 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
         curvature = Curvature.from_moments(moments, unit_frame, alpha)
         eps = np.finfo(np.float64).eps
         if curvature is not None:
-            moments_keep_digits = bool(eps * moments.cancellation * curvature.inflation <= DIGITS)
+            moments_keep_digits = bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
     if not moments_keep_digits and factors_rows:
         curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
 
-    frame = Frame.raw(p, m, fit_intercept=fit_intercept) if raw else unit_frame
+    frame = Frame.raw(moments, fit_intercept=fit_intercept) if raw else unit_frame
     dtype: type = np.float64
     objective: MomentObjective | DataObjective
     if gathers_cross and (raw or moments_keep_digits):

@@ -18,7 +18,7 @@ from gdregress.descent import Epoch, History, State, Stop, descend, follow
 from gdregress.plan import Plan, make_plan
 from gdregress.progress import Progress
 from gdregress.stopping import plural, stopping_rules
-from gdregress.validation import check_validation_arguments, split_off, validation_loss
+from gdregress.validation import check_validation_arguments, split_off, validation_value
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
@@ -288,7 +288,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         if X_val is not None:
             held_out = self._read_validation(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
-            rows, held_out = split_off(rows, self.validation_fraction, rng)
+            rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         plan = make_plan(
             rows,
             learning_rate=self.learning_rate,
@@ -297,12 +297,16 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             alpha=0.0 if self.penalty is None else float(self.alpha),
             fit_intercept=self.fit_intercept,
         )
-        validate = (lambda point: np.nan) if held_out is None else validation_loss(held_out, plan)
+        validate = None if held_out is None else validation_value(held_out, plan)
 
         def measure(state: State) -> Epoch:
             loss = plan.loss(state.value - plan.objective.penalty(state.point))
             raw = plan.frame.to_raw(state.point) if self.record_path else None
-            return Epoch(state, loss, plan.optimality(state.gradient), validate(state.point), raw)
+            optimality = plan.optimality(state.gradient)
+            if validate is None:
+                return Epoch(state, loss, optimality, np.nan, plan.merit(state.value), raw)
+            value = validate(state.point)
+            return Epoch(state, loss, optimality, plan.loss(value), plan.merit(value), raw)
 
         progress = Progress(int(self.verbose))
         rules = stopping_rules(
@@ -312,7 +316,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             patience=self.n_iter_no_change if self.early_stopping else None,
             epochs=self.epochs,
         )
-        history = History("value" if held_out is None else "validation_loss", keep_best=held_out is not None)
+        history = History(keep_best=held_out is not None)
         states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, self._start(plan, rng))
         interrupt = None
         try:

@@ -81,8 +81,8 @@ def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks
     return training, validation
 
 
-def validation_loss(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], float]:
-    """Give the function from a point of the descent to its loss on validation rows.
+def validation_value(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], NDArray]:
+    """Give the function from a point of the descent to its loss on validation rows, output by output.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def validation_loss(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], float]:
         moments = moments.about_origin()
     has_cross = moments.cross is not None
     objective = MomentObjective(moments, plan.frame) if has_cross else DataObjective(rows, plan.frame)
-    return lambda point: plan.loss(objective.evaluate([point])[0].value)
+    return lambda point: objective.evaluate([point])[0].value
 
 
 def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:

@@ -110,7 +110,7 @@ class TestLargestCurvature:
         X, y = tall()
         rows = RowBlocks(X, y)
         moments = gather(rows) if fit_intercept else gather(rows).about_origin()
-        frame = Frame.raw(5, 1, fit_intercept=fit_intercept)
+        frame = Frame.raw(moments, fit_intercept=fit_intercept)
         q = 5 + fit_intercept
         design = np.hstack([X, np.ones((200, 1))])[:, :q]
         expected = np.linalg.eigvalsh(2 * design.T @ design / 200)[-1]
@@ -120,7 +120,7 @@ class TestLargestCurvature:
     def test_infinite_where_it_overflows(self):
         X, y = tall()
         moments = gather(RowBlocks(X * 1e200, y))
-        assert largest_curvature(MomentObjective(moments, Frame.raw(5, 1, fit_intercept=True)), 6, 1) == np.inf
+        assert largest_curvature(MomentObjective(moments, Frame.raw(moments, fit_intercept=True)), 6, 1) == np.inf
 
 
 class TestPlan:

@@ -25,7 +25,7 @@ def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, 
     if frame == "unit":
         frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
     else:
-        frame = Frame.raw(p, m, fit_intercept=fit_intercept)
+        frame = Frame.raw(moments, fit_intercept=fit_intercept)
     return rows, moments, frame
 
 
@@ -127,7 +127,7 @@ class TestFrame:
     @pytest.mark.parametrize("fit_intercept", [True, False])
     def test_a_raw_gradient_becomes_the_frames_own(self, fit_intercept):
         rows, moments, unit = problem(fit_intercept, "unit", 0.2)
-        raw = Frame.raw(4, 2, fit_intercept=fit_intercept)
+        raw = Frame.raw(moments, fit_intercept=fit_intercept)
         point = np.random.default_rng(0).normal(size=(4 + fit_intercept, 2))
         in_raw = np.vstack([part.astype(float) for part in unit.to_raw(point)][: 1 + fit_intercept])
         expected = DataObjective(rows, unit, 0.2).evaluate([point])[0].gradient

@@ -22,11 +22,12 @@ def mse(model, X, y, weight=None):
 
 def history(values, *, optimality=None, validation=None, keep_best=False):
     """A history of given objectives, certificates and validation losses."""
-    record = History("validation_loss" if validation else "value", keep_best=keep_best)
+    record = History(keep_best=keep_best)
     for k, value in enumerate(values):
         state = State(k, np.full((1, 1), float(k)), np.array([value]), np.zeros((1, 1)), 0.1)
         certificate = optimality[k] if optimality else 1.0
-        record.append(Epoch(state, value, certificate, validation[k] if validation else np.nan))
+        merit = validation[k] if validation else value
+        record.append(Epoch(state, value, certificate, merit if validation else np.nan, merit))
     return record
 
 
