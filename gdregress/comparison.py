@@ -83,7 +83,8 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     if alpha > 0:
         columns = np.vstack([columns, np.diag(np.sqrt(alpha) / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
-    rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(size[moves] / scale[moves])
+    # Singular values that the rounding of the data, or of the factorisation, could have made.
+    rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
     largest = np.linalg.norm(columns, ord=2)
     z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
     coef = (z / scale[:, np.newaxis]).T

@@ -85,8 +85,8 @@ class Epoch:
     validation_loss : float
         The same loss of the validation rows; NaN without any.
     merit : float
-        What the best epoch has least of: the objective, or the loss of the validation rows, in
-        the units of the descent.
+        What the best epoch has least of: the objective, the certificate, or the loss of the
+        validation rows, in the units of the descent.
     raw : tuple of ndarray or None
         Coefficients and intercepts on the original scale, where they are recorded.
     """

@@ -109,9 +109,9 @@ class Curvature:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
         _, singular, directions = np.linalg.svd(factor, full_matrices=False)
         size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
-        of_data = np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size, axis=1)
-        of_factor = np.finfo(np.float64).eps * np.linalg.norm(singular)
-        kept = singular > 4 * (of_data + of_factor)
+        of_data = 4 * np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size, axis=1)
+        of_factor = np.finfo(np.float64).eps * (4 + rows.n_samples**0.5) * np.linalg.norm(singular)
+        kept = singular > of_data + of_factor
         basis = directions[kept].T / singular[kept]
         return cls(basis, float((1 / singular[kept] ** 2).sum()))
 

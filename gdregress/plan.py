@@ -22,7 +22,7 @@ FACTOR_LIMIT = 2**24
 DIGITS = 1e-10
 """Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
 
-EXTENDED_LIMIT = 2**15
+EXTENDED_LIMIT = 2**17
 """Entries of a dense X up to which a residual that is recomputed is so in extended precision."""
 
 

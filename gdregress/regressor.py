@@ -304,7 +304,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             raw = plan.frame.to_raw(state.point) if self.record_path else None
             optimality = plan.optimality(state.gradient)
             if validate is None:
-                return Epoch(state, loss, optimality, np.nan, plan.merit(state.value), raw)
+                return Epoch(
+                    state, loss, optimality, np.nan, optimality if plan.refine else plan.merit(state.value), raw
+                )
             value = validate(state.point)
             return Epoch(state, loss, optimality, plan.loss(value), plan.merit(value), raw)
 
@@ -316,7 +318,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             patience=self.n_iter_no_change if self.early_stopping else None,
             epochs=self.epochs,
         )
-        history = History(keep_best=held_out is not None)
+        history = History(keep_best=plan.refine or held_out is not None)
         states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, self._start(plan, rng))
         interrupt = None
         try:

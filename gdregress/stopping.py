@@ -41,30 +41,44 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Converged:
-    """Stop where the certificate is met.
-
-    Parameters
-    ----------
-    tol : float
-        Certificate to meet.
-    refine : bool
-        Go on below `tol` for as long as an epoch at least halves the certificate: in an exact
-        metric that is a step or two, and brings the digits that the moments had lost.
-    """
+    """Stop where the certificate is met."""
 
     tol: float
-    refine: bool = False
 
     def __call__(self, history: History) -> Stop | None:
         """Read the certificate."""
-        kept, optimality = history.kept, history.last.optimality
-        if not optimality <= self.tol:
+        if not history.last.optimality <= self.tol:
             return None
-        if self.refine and 0 < optimality <= history.previous.optimality / 2 and history.last is not history.previous:
+        return _converged(history, self.tol)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Stop where an epoch no longer halves the certificate: in an exact metric, where rounding is all that is left.
+
+    A step or two below `tol` bring the digits that the moments had lost. Where the columns are so
+    nearly collinear that rounding leaves the certificate above `tol`, nothing better is to be had.
+    """
+
+    tol: float
+
+    def __call__(self, history: History) -> Stop | None:
+        """Compare the certificates of the last two epochs."""
+        last, previous = history.last.optimality, history.previous.optimality
+        if history.last is not history.previous and 0 < last <= previous / 2:
             return None
-        return Stop(
-            f"converged: optimality {kept.optimality:.2g} after {plural(history.last.number)}, tol={self.tol:g}", kept
-        )
+        if history.kept.optimality <= self.tol:
+            return _converged(history, self.tol)
+        if history.last.number == 0:
+            return None
+        unmet = f"optimality {history.kept.optimality:.2g} is above tol={self.tol:g}, but rounding allows no better"
+        reason = f"{unmet}: some columns are all but collinear. Drop them, or use penalty='l2'."
+        return Stop(reason, history.kept, is_warning=True)
+
+
+def _converged(history: History, tol: float) -> Stop:
+    after = plural(history.last.number)
+    return Stop(f"converged: optimality {history.kept.optimality:.2g} after {after}, tol={tol:g}", history.kept)
 
 
 @dataclass(frozen=True)
@@ -171,7 +185,7 @@ def stopping_rules(
     diverged = Diverged(plan.baseline, cause, cure)
     rules: list[Rule] = [diverged]
     if tol is not None:
-        rules.append(Converged(tol, plan.refine))
+        rules.append(Refined(tol) if plan.refine else Converged(tol))
     if target_loss is not None:
         rules.append(TargetLoss(target_loss))
     if patience is not None:

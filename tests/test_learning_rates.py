@@ -170,7 +170,7 @@ class TestPlan:
         X = np.hstack([X, X[:, :1]])
         assert choose(X, y).dtype is np.longdouble
         assert choose(sparse.csr_array(X), y).dtype is np.float64
-        assert choose(np.tile(X, (100, 1)), np.tile(y, (100, 1))).dtype is np.float64
+        assert choose(np.tile(X, (200, 1)), np.tile(y, (200, 1))).dtype is np.float64
 
     @pytest.mark.parametrize("learning_rate", ["lipschitz", "diagonal", "curvature"])
     @pytest.mark.parametrize("alpha", [0.0, 0.5])

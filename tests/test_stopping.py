@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from gdregress import GradientDescentRegressor
 from gdregress import descent as descents
 from gdregress.descent import Epoch, History, State
-from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, TargetLoss
+from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, Refined, TargetLoss
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -20,14 +20,14 @@ def mse(model, X, y, weight=None):
     return np.average((y - model.predict(X)) ** 2, weights=weight)
 
 
-def history(values, *, optimality=None, validation=None, keep_best=False):
+def history(values, *, optimality=None, validation=None, merit=None, keep_best=False):
     """A history of given objectives, certificates and validation losses."""
     record = History(keep_best=keep_best)
     for k, value in enumerate(values):
         state = State(k, np.full((1, 1), float(k)), np.array([value]), np.zeros((1, 1)), 0.1)
         certificate = optimality[k] if optimality else 1.0
-        merit = validation[k] if validation else value
-        record.append(Epoch(state, value, certificate, merit if validation else np.nan, merit))
+        least = (merit or validation or values)[k]
+        record.append(Epoch(state, value, certificate, validation[k] if validation else np.nan, least))
     return record
 
 
@@ -40,12 +40,24 @@ class TestRules:
         assert stop.reason == "converged: optimality 0.1 after 1 epoch, tol=0.1"
 
     def test_refinement_goes_on_while_the_certificate_halves(self):
-        rule = Converged(0.1, refine=True)
-        assert rule(history([5], optimality=[0.01])) is not None
-        assert rule(history([5, 4], optimality=[1, 0.01])) is None
-        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.004])) is None
-        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.006])) is not None
-        assert rule(history([5, 4, 4], optimality=[1, 0.01, 0.0])) is not None
+        rule = Refined(0.1)
+
+        def ask(*optimality):
+            return rule(history([5.0] * len(optimality), optimality=optimality, merit=optimality, keep_best=True))
+
+        assert ask(0.01).kept.number == 0
+        assert ask(1) is None
+        assert ask(1, 0.01) is None
+        assert ask(1, 0.01, 0.004) is None
+        assert ask(1, 0.01, 0.006).kept.number == 2
+        assert ask(1, 0.01, 0.02).kept.number == 1
+        assert ask(1, 0.01, 0.0).kept.number == 2
+
+    def test_refinement_that_rounding_ends_above_tol_warns(self):
+        optimality = [1, 0.3, 0.2]
+        stop = Refined(0.1)(history([5, 4, 3], optimality=optimality, merit=optimality, keep_best=True))
+        assert stop.is_warning
+        assert stop.reason.startswith("optimality 0.2 is above tol=0.1, but rounding allows no better")
 
     def test_not_a_number_has_not_converged(self):
         assert Converged(0.1)(history([5, 4], optimality=[1, np.nan])) is None
