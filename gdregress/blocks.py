@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -137,11 +137,9 @@ class RowBlocks:
                     accumulator.add(*self._block(k * rows_per_block, (k + 1) * rows_per_block))
             return accumulator
 
-        if n_threads <= 1:
-            return run(0, n_blocks)
         bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-        with single_threaded_blas(), ThreadPoolExecutor(n_threads) as pool:
-            first, *others = pool.map(run, bounds[:-1], bounds[1:])
+        with _workers(n_threads) as map_on_threads:
+            first, *others = map_on_threads(run, bounds[:-1], bounds[1:])
         with np.errstate(all="ignore"):
             for other in others:
                 first.merge(other)
@@ -176,31 +174,28 @@ def blas_threads() -> int:
     return max((pool["num_threads"] for pool in pools), default=1)
 
 
-class _BlasLimit:
-    """BLAS held at one thread for as long as anyone needs it.
+_cores = threading.Lock()
+"""Held by the pass that is on threads: of fits side by side, one has the cores and the others one thread each."""
 
-    The limit belongs to the process. When fits run side by side, the first to come sets it
-    and the last to leave restores it, so that none restores a limit that another had set.
+
+@contextmanager
+def _workers(n_threads: int) -> Iterator[Callable]:
+    """Give a `map` over `n_threads` threads, each with single-threaded BLAS; the builtin where there is one.
+
+    BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
+    It is set in both places, and lifted by whoever set it: with the cores given to one pass at a
+    time, no other can restore it in between.
     """
+    if n_threads <= 1 or not _cores.acquire(blocking=False):
+        yield map
+        return
 
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._users = 0
-        self._limit = None
+    def alone(function: Callable, *arguments):
+        with _controller().limit(limits=1, user_api="blas"):
+            return function(*arguments)
 
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if self._users == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    self._limit.restore_original_limits()
-
-
-single_threaded_blas = _BlasLimit()
+    try:
+        with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+            yield lambda function, *ranges: pool.map(partial(alone, function), *ranges)
+    finally:
+        _cores.release()

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gdregress import blocks
-from gdregress.blocks import RowBlocks, blas_threads, single_threaded_blas
+from gdregress import blocks, moments
+from gdregress.blocks import RowBlocks
 from gdregress.moments import gather
 
 
@@ -103,9 +103,9 @@ def test_rows_of_weight_zero_do_not_make_a_constant_column_move():
     weight = np.ones(len(X))
     X[:, 2] = 0.1
     X[:7, 2], weight[:7] = 1e6, 0.0
-    moments = gather(RowBlocks(X, y, weight))
-    assert moments.variance[2] == 0
-    assert not moments.cross[2].any()
+    found = gather(RowBlocks(X, y, weight))
+    assert found.variance[2] == 0
+    assert not found.cross[2].any()
 
 
 @pytest.mark.parametrize("offset", [1e3, 1e6, 1e9])
@@ -138,9 +138,9 @@ def test_units_keep_squares_in_range(scale, container):
 def test_a_constant_column_has_exactly_no_variance(value):
     X, y = make()
     X[:, 1] = value
-    moments = gather(RowBlocks(X, y, np.random.default_rng(0).random(len(X))))
-    assert moments.variance[1] == 0
-    assert (moments.variance[[0, 2, 3, 4]] > 0).all()
+    found = gather(RowBlocks(X, y, np.random.default_rng(0).random(len(X))))
+    assert found.variance[1] == 0
+    assert (found.variance[[0, 2, 3, 4]] > 0).all()
 
 
 def test_moments_about_the_origin():
@@ -179,20 +179,48 @@ def test_one_pass_over_ordinary_data(monkeypatch):
 
 
 class TestThreads:
-    def test_blas_is_held_at_one_thread_and_given_back(self):
-        before = blas_threads()
-        with single_threaded_blas():
-            assert blas_threads() == 1
-            with single_threaded_blas():
-                assert blas_threads() == 1
-            assert blas_threads() == 1
-        assert blas_threads() == before
+    def observe(self, monkeypatch, n_threads=2):
+        """Gather on threads, and give the limits that BLAS had while blocks were at work."""
+        seen, add = [], moments._Sums.add
 
-    def test_given_back_after_an_error(self):
-        before = blas_threads()
-        with pytest.raises(RuntimeError), single_threaded_blas():
-            raise RuntimeError
-        assert blas_threads() == before
+        def observing(self, *block):
+            seen.append({pool["num_threads"] for pool in blocks._controller().select(user_api="blas").info()})
+            add(self, *block)
+
+        monkeypatch.setattr(moments._Sums, "add", observing)
+        X, y = make(600)
+        gather(RowBlocks(X, y, block_rows=50, n_threads=n_threads))
+        return seen
+
+    def test_blas_has_one_thread_in_every_block_and_is_given_back(self, monkeypatch):
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            before = threadpoolctl.threadpool_info()
+            seen = self.observe(monkeypatch)
+            assert len(seen) == 12
+            assert all(limits == {1} for limits in seen)
+            assert threadpoolctl.threadpool_info() == before
+
+    def test_one_thread_sets_no_limit(self, monkeypatch):
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            assert all(limits == {2} for limits in self.observe(monkeypatch, n_threads=1))
+
+    def test_given_back_after_an_error(self, monkeypatch):
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            before = threadpoolctl.threadpool_info()
+            monkeypatch.setattr(moments._Sums, "add", lambda *args: 1 / 0)
+            for _ in range(2):
+                with pytest.raises(ZeroDivisionError):
+                    gather(RowBlocks(*make(600), block_rows=50, n_threads=2))
+            assert threadpoolctl.threadpool_info() == before
+
+    def test_side_by_side_one_has_the_cores(self, monkeypatch):
+        """A pass that starts while another is on threads stays on its own, and gives the same sums."""
+        X, y = make(600)
+        alone = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
+        with blocks._workers(2):
+            monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
+            beside = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
+        np.testing.assert_array_equal(beside.cross, alone.cross)
 
     def test_as_many_threads_as_blas_was_allowed(self, monkeypatch):
         asked = []
