@@ -164,7 +164,7 @@ class Conjugate:
         bend = there.gradient - here.gradient
         curvature = (direction * bend).sum(axis=0)
         slope = (here.gradient * direction).sum(axis=0)
-        rounding = np.maximum(np.abs(here.gradient - foretold), 0.5 * rounding)
+        rounding = np.maximum(np.abs(here.gradient - foretold), rounding)
         least = (rounding * np.abs(direction)).sum(axis=0)
         s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
@@ -173,7 +173,9 @@ class Conjugate:
             there.gradient + beyond * bend,
         )
         point = trial + beyond * length * direction
-        memory = (direction, here.gradient, downhill, rounding, np.where(s > 0, s * factor, factor))
+        moved = s > 0
+        rounding = np.where(moved, 0.5, 1.0) * rounding
+        memory = (direction, here.gradient, downhill, rounding, np.where(moved, s * factor, factor))
         return Step(point, lowest, float((s * length).mean()), memory)
 
 

@@ -1,5 +1,6 @@
 """Validation rows for early stopping: given, or split off at random, and their loss."""
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -64,8 +65,13 @@ def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks
     Raises
     ------
     ValueError
-        If no row of positive weight is left on one side.
+        If no row, or none of positive weight, is left on one side.
     """
+    if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
+        raise ValueError(
+            f"validation_fraction={fraction:g} of n_samples={rows.n_samples} leaves no row to train on: "
+            "pass X_val and y_val, or hold out fewer."
+        )
     _, held_out = train_test_split(np.arange(rows.n_samples), test_size=fraction, random_state=random_state)
     weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight.copy()
     held_weight = None if rows.weight is None else weight[held_out]
