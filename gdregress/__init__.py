@@ -1,7 +1,8 @@
 """Linear regression by gradient descent that needs no scaling and no learning-rate tuning."""
 
 from gdregress._version import __version__
-from gdregress.comparison import Comparison, closed_form, compare
+from gdregress.closed_form import closed_form
+from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.regressor import GradientDescentRegressor
 

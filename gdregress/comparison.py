@@ -8,96 +8,19 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import lstsq
 from sklearn.base import clone
 from sklearn.linear_model import SGDRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 
 from gdregress.checks import check_weights
+from gdregress.closed_form import closed_form
 from gdregress.regressor import GradientDescentRegressor
 
 DENSE_LIMIT = 10**8
 """Entries of a sparse X up to which the closed form, which needs it dense, is computed."""
-
-
-def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
-    """Solve least squares by an orthogonal factorisation of the standardised columns.
-
-    Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred
-    (with an intercept) and scaled before a singular value decomposition, so that neither their
-    units nor their means decide which directions count: among several solutions the one of least
-    norm in standardised coordinates is taken. Nothing of the descent is used.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows; made dense.
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Targets.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights s_i of sum W; None stands for ones.
-    alpha : float, default=0.0
-        Strength of the L2 penalty: ``Ridge(alpha=W * alpha)``.
-    fit_intercept : bool, default=True
-        Whether there is an intercept, which is not penalised.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_features,) or (n_targets, n_features)
-        Coefficients.
-    intercept : float or ndarray of shape (n_targets,)
-        Intercepts; 0.0 without.
-
-    References
-    ----------
-    Bjorck (1996), Numerical Methods for Least Squares Problems, SIAM.
-
-    Examples
-    --------
-    >>> from gdregress import closed_form, load_house_prices
-    >>> coef, intercept = closed_form(*load_house_prices(return_X_y=True))
-    >>> print(f"{coef[0]:.8f} {intercept:.8f}")
-    84.73684211 -46.31578947
-    """
-    X = check_array(X, accept_sparse="csr", dtype=np.float64)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_consistent_length(X, y)
-    weight = check_weights("sample_weight", sample_weight, X.shape[0])
-    weight = np.ones(X.shape[0]) if weight is None else weight
-    X = X.toarray() if sparse.issparse(X) else X
-    targets = y.reshape(len(y), -1)
-    center, target_center = np.zeros(X.shape[1]), np.zeros(targets.shape[1])
-    if fit_intercept:
-        center, target_center = _mean(X, weight), _mean(targets, weight)
-    root = np.sqrt(weight / weight.sum())[:, np.newaxis]
-    columns = root * (X - center)
-    scale = np.linalg.norm(columns, axis=0)
-    size = np.linalg.norm(root * X, axis=0)
-    moves = scale > 2 * np.finfo(np.float64).eps * size
-    scale = np.where(moves, scale, 1.0)
-    columns = np.where(moves, columns / scale, 0.0)
-    right = root * (targets - target_center)
-    if alpha > 0:
-        columns = np.vstack([columns, np.diag(np.sqrt(alpha) / scale)])
-        right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
-    # Singular values that the rounding of the data, or of the factorisation, could have made.
-    rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
-    largest = np.linalg.norm(columns, ord=2)
-    z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
-    coef = (z / scale[:, np.newaxis]).T
-    intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
-    if y.ndim == 1:
-        return coef[0], float(intercept[0])
-    return coef, intercept if fit_intercept else 0.0
-
-
-def _mean(columns: NDArray, weight: NDArray) -> NDArray:
-    """Average columns, and the deviations from that average: a constant column is met exactly."""
-    mean = np.average(columns, axis=0, weights=weight)
-    return mean + np.average(columns - mean, axis=0, weights=weight)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ PACKAGE = Path(gdregress.__file__).parent
 
 FLOORS = [
     {"_version", "blocks", "checks", "datasets", "descent", "extended"},
-    {"moments"},
+    {"closed_form", "moments"},
     {"frames"},
     {"objectives"},
     {"learning_rates", "optimizers"},
