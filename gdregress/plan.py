@@ -152,20 +152,22 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
     raw = learning_rate == "lipschitz" or not isinstance(learning_rate, str)
 
-    curvature: Curvature | None = None
-    moments_keep_digits = False
-    if gathers_cross and n > p:
-        curvature = Curvature.from_moments(moments, unit_frame, alpha)
+    def keep_digits(curvature: Curvature | None) -> bool:
+        """Whether a fit from the moments is as good as one from the data."""
+        if curvature is None or not gathers_cross:
+            return False
         eps = np.finfo(np.float64).eps
-        if curvature is not None:
-            moments_keep_digits = bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
-    if not moments_keep_digits and factors_rows:
+        return bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
+
+    curvature = Curvature.from_moments(moments, unit_frame, alpha) if gathers_cross and n > p else None
+    if factors_rows and not keep_digits(curvature):
         curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
+    moments_suffice = keep_digits(curvature)
 
     frame = Frame.raw(moments, fit_intercept=fit_intercept) if raw else unit_frame
     dtype: type = np.float64
     objective: MomentObjective | DataObjective
-    if gathers_cross and (raw or moments_keep_digits):
+    if gathers_cross and (raw or moments_suffice):
         objective = MomentObjective(moments, frame, alpha)
     elif rows.n_samples * p <= EXTENDED_LIMIT and not (raw or rows.is_sparse):
         dtype = np.longdouble
@@ -198,7 +200,7 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
         metric=metric,
         rate=rate,
         certificate_metric=curvature or half,
-        refine=uses_matrix and not moments_keep_digits,
+        refine=uses_matrix and not moments_suffice,
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if raw else None,

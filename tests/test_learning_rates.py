@@ -19,6 +19,12 @@ def tall(n=200, p=5, seed=0):
     return X, (X / X.std(axis=0)).sum(axis=1, keepdims=True) + rng.normal(size=(n, 1))
 
 
+def nearly_collinear():
+    X, y = tall()
+    tilt = np.random.default_rng(1).normal(size=(200, 1))
+    return np.hstack([X, X[:, :1] * (1 + 1e-6 * tilt)]), y
+
+
 def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercept=True, weight=None):
     return make_plan(
         RowBlocks(X, y, weight),
@@ -97,9 +103,15 @@ class TestCollinear:
         frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=True)
         assert Curvature.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 6
 
-    def test_moments_that_are_singular_have_no_factor_that_is_trusted(self):
+    def test_collinear_columns_that_are_otherwise_well_conditioned_stay_on_moments(self):
         X, y = tall()
         plan = choose(np.hstack([X, X[:, :2]]), y)
+        assert isinstance(plan.objective, MomentObjective)
+        assert plan.metric.basis.shape == (7, 5)
+        assert not plan.refine
+
+    def test_nearly_collinear_columns_are_refined_on_the_data(self):
+        plan = choose(*nearly_collinear())
         assert isinstance(plan.objective, DataObjective)
         assert plan.refine
 
@@ -166,8 +178,7 @@ class TestPlan:
         assert choose(sparse.csr_array(X), y).rung == "diagonal"
 
     def test_extended_precision_is_for_small_dense_ill_conditioned_data(self):
-        X, y = tall()
-        X = np.hstack([X, X[:, :1]])
+        X, y = nearly_collinear()
         assert choose(X, y).dtype is np.longdouble
         assert choose(sparse.csr_array(X), y).dtype is np.float64
         assert choose(np.tile(X, (200, 1)), np.tile(y, (200, 1))).dtype is np.float64
