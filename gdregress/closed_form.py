@@ -59,21 +59,23 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     if fit_intercept:
         center, target_center = _mean(X, weight), _mean(targets, weight)
     root = np.sqrt(weight / weight.sum())[:, np.newaxis]
-    columns = root * (X - center)
+    # Powers of two, which change no digit, keep the squares below in range.
+    unit, target_unit = _power_of_two(X), _power_of_two(targets)
+    columns = root * (X / unit - center / unit)
     scale = np.linalg.norm(columns, axis=0)
-    size = np.linalg.norm(root * X, axis=0)
+    size = np.linalg.norm(root * (X / unit), axis=0)
     moves = scale > 2 * np.finfo(np.float64).eps * size
     scale = np.where(moves, scale, 1.0)
     columns = np.where(moves, columns / scale, 0.0)
-    right = root * (targets - target_center)
+    right = root * (targets / target_unit - target_center / target_unit)
     if alpha > 0:
-        columns = np.vstack([columns, np.diag(np.sqrt(alpha) / scale)])
+        columns = np.vstack([columns, np.diag(np.sqrt(alpha) / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
     # Singular values that the rounding of the data, or of the factorisation, could have made.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
     largest = np.linalg.norm(columns, ord=2)
     z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
-    coef = (z / scale[:, np.newaxis]).T
+    coef = (z / scale[:, np.newaxis] / unit[:, np.newaxis] * target_unit).T
     intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
     if y.ndim == 1:
         return coef[0], float(intercept[0])
@@ -84,3 +86,8 @@ def _mean(columns: NDArray, weight: NDArray) -> NDArray:
     """Average columns, and the deviations from that average: a constant column is met exactly."""
     mean = np.average(columns, axis=0, weights=weight)
     return mean + np.average(columns - mean, axis=0, weights=weight)
+
+
+def _power_of_two(columns: NDArray) -> NDArray:
+    largest = np.abs(columns).max(axis=0)
+    return np.where(largest > 0, np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1000, 1000)), 1.0)

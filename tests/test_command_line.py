@@ -1,0 +1,520 @@
+"""The command line: what it prints, what it does to a file and says so, and how it refuses."""
+
+import codecs
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import train_test_split
+
+import gdregress
+from gdregress import GradientDescentRegressor, load_house_prices
+from gdregress.__main__ import main
+from gdregress.preparation import MAX_CATEGORIES
+
+HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
+SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file, text or bytes, and give its path."""
+
+    def write(content, name="data.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def succeed(capsys):
+    """Run to success, and give what was printed."""
+
+    def succeed(*arguments):
+        assert main(list(arguments)) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return succeed
+
+
+@pytest.fixture
+def document(succeed):
+    """Run to success with --json, and give the document."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    def document(*arguments):
+        return json.loads(succeed(*arguments, "--json"), parse_constant=refuse)
+
+    return document
+
+
+@pytest.fixture
+def fail(capsys):
+    """Run to failure, and give the sentence."""
+
+    def fail(*arguments):
+        assert main(list(arguments)) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert re.fullmatch(r"gdregress: error: .+\n", err)
+        return err.removeprefix("gdregress: error: ").rstrip("\n")
+
+    return fail
+
+
+def run_process(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "gdregress", *arguments], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def csv_of(names, columns):
+    rows = zip(*columns, strict=True)
+    return "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)])
+
+
+# --- on the house prices ---
+
+
+def test_without_arguments_the_house_prices_are_compared(succeed):
+    out = succeed()
+    heading, _, table_heading, *rows, _, equation, reason = out.splitlines()
+    model = GradientDescentRegressor().fit(*load_house_prices(return_X_y=True))
+    assert heading == "house prices: 7 rows, 1 column -> 1 feature, target price"
+    assert table_heading.split()[0] == "solver"
+    assert [row.split("  ")[0] for row in rows] == SOLVERS
+    assert equation == "price = 84.7368 * bedrooms - 46.3158"
+    assert reason == model.stop_reason_
+
+
+def test_the_numbers_of_the_textbook(capsys):
+    assert main(["--learning-rate", "0.001", "--epochs", "25", "--json"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["coefficients"]["bedrooms"] == pytest.approx(31.03371126, abs=5e-9)
+    assert result["intercept"] == pytest.approx(8.19030548, abs=5e-9)
+    assert result["comparison"][0]["train_mse"] == pytest.approx(23223.728, abs=5e-4)
+    assert (result["epochs"], result["converged"]) == (25, False)
+    assert err == f"gdregress: warning: {result['stop_reason']}\n"
+
+
+def test_as_a_process():
+    done = run_process()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "price = 84.7368 * bedrooms - 46.3158" in done.stdout
+
+
+def test_version(succeed):
+    assert succeed("--version") == f"gdregress {gdregress.__version__}\n"
+
+
+def test_help_describes_every_option_and_gives_an_example(succeed):
+    out = succeed("--help")
+    assert "by gradient descent" in out
+    assert "gdregress houses.csv --target price" in out
+    for option in ("--target", "--test-size", "--learning-rate", "--epochs", "--early-stopping", "--json", "--version"):
+        assert option in out
+
+
+# --- on a file ---
+
+
+def test_the_report_on_a_file(write, succeed):
+    heading, note, _, _, *rows, _, equation, reason = succeed(write(HOUSES)).splitlines()
+    X = np.array([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]])
+    model = GradientDescentRegressor().fit(X, [3, 5, 8, 9, 12])
+    assert heading == "data.csv: 5 rows, 2 columns -> 2 features, target price"
+    assert note == "- the target is price, the last column"
+    assert [row.split("  ")[0] for row in rows] == SOLVERS
+    area, age = model.coef_
+    assert equation == f"price = {area:.6g} * area - {-age:.6g} * age + {model.intercept_:.6g}"
+    assert reason == model.stop_reason_
+
+
+def test_any_column_may_be_the_target(write, document):
+    result = document(write(HOUSES), "--target", "area")
+    X = np.array([[10, 3], [20, 5], [15, 8], [30, 9], [12, 12]])
+    model = GradientDescentRegressor().fit(X, [1, 2, 3, 4, 5])
+    assert result["notes"] == []
+    assert result["data"] == {
+        "name": "data.csv",
+        "rows": 5,
+        "columns": 2,
+        "features": 2,
+        "target": "area",
+        "train_rows": 5,
+        "test_rows": 0,
+    }
+    assert result["coefficients"] == pytest.approx(dict(zip(["age", "price"], model.coef_, strict=True)), rel=1e-12)
+    assert result["intercept"] == pytest.approx(model.intercept_, rel=1e-12)
+    assert result["stop_reason"] == model.stop_reason_
+    assert result["parameters"] == {**GradientDescentRegressor().get_params(), "random_state": 0}
+
+
+def test_json_has_null_for_what_is_not_a_number(write, document):
+    rows = document(write(HOUSES))["comparison"]
+    assert [row["solver"] for row in rows] == SOLVERS
+    assert {row["test_mse"] for row in rows} == {None}
+    assert rows[-1]["epochs"] is None
+    assert None not in {row["train_mse"] for row in rows}
+
+
+def test_json_has_null_for_infinity(write, document):
+    huge = csv_of(["x", "y"], [range(1, 8), [f"{i}.5e300" for i in range(1, 8)]])
+    assert document(write(huge))["comparison"][0]["train_mse"] is None
+
+
+def test_the_test_rows_are_those_of_train_test_split(write, document, succeed):
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    names = [f"x{i}" for i in range(10)]
+    path = write(csv_of([*names, "y"], [*X.T, y]))
+    result = document(path, "--test-size", "0.25")
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
+    model = GradientDescentRegressor().fit(X_train, y_train)
+    row = result["comparison"][0]
+    assert row["train_mse"] == pytest.approx(mean_squared_error(y_train, model.predict(X_train)))
+    assert row["test_mse"] == pytest.approx(mean_squared_error(y_test, model.predict(X_test)))
+    assert (result["data"]["train_rows"], result["data"]["test_rows"]) == (331, 111)
+    assert "111 of 442 rows held out at random for the test MSE" in result["notes"]
+    assert "test MSE" in succeed(path, "--test-size", "0.25")
+    assert "test MSE" not in succeed(path)
+
+
+def test_of_many_features_the_largest_are_shown(write, succeed):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 12)) * 10.0 ** np.arange(12)
+    y = X @ (np.arange(12) / 10.0 ** np.arange(12))
+    lines = succeed(write(csv_of([*(f"x{i}" for i in range(12)), "y"], [*X.T, y]))).splitlines()
+    effects = np.arange(12) / 10.0 ** np.arange(12) * X.std(axis=0)
+    start = lines.index("the 10 largest coefficients, each times its column's standard deviation:") + 1
+    shown = [line.split() for line in lines[start : start + 10]]
+    order = np.argsort(-effects)[:10]
+    assert [name for _, name in shown] == [f"x{i}" for i in order]
+    np.testing.assert_allclose([float(effect) for effect, _ in shown], effects[order], rtol=1e-5)
+    assert lines[start + 10 :] == [lines[-1]]
+    assert lines[-1].startswith("converged")
+
+
+@pytest.mark.parametrize("rate", [0.05, "lipschitz", "diagonal", "curvature", "auto"])
+def test_learning_rates(rate, document):
+    result = document("--learning-rate", str(rate), "--epochs", "20000")
+    model = GradientDescentRegressor(rate, 20000).fit(*load_house_prices(return_X_y=True))
+    assert (result["parameters"]["learning_rate"], result["parameters"]["epochs"]) == (rate, 20000)
+    assert (result["stop_reason"], result["epochs"]) == (model.stop_reason_, model.n_iter_)
+    assert result["converged"]
+
+
+def test_early_stopping(write, document):
+    X, y = load_diabetes(return_X_y=True)
+    path = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y]))
+    result = document(path, "--early-stopping", "--learning-rate", "lipschitz", "--epochs", "5000")
+    model = GradientDescentRegressor("lipschitz", 5000, early_stopping=True, random_state=0).fit(X, y)
+    assert result["parameters"]["early_stopping"] is True
+    assert result["stop_reason"] == model.stop_reason_
+    assert result["epochs"] == model.n_iter_
+
+
+def test_a_model_that_warns_does_so_in_a_line(write, capsys):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert main([write(HOUSES), "--learning-rate", "10"]) == 0
+    out, err = capsys.readouterr()
+    assert caught == []
+    assert re.fullmatch(r"gdregress: warning: learning_rate=10 is above the stability ceiling .+\n", err)
+    assert err.removeprefix("gdregress: warning: ") == out.splitlines(keepends=True)[-1]
+
+
+# --- what a file may look like ---
+
+SAME = {
+    "commas": HOUSES,
+    "semicolons": HOUSES.replace(",", ";"),
+    "tabs": HOUSES.replace(",", "\t"),
+    "bars": HOUSES.replace(",", "|"),
+    "Windows": HOUSES.replace("\n", "\r\n"),
+    "old Mac": HOUSES.replace("\n", "\r"),
+    "byte order mark": codecs.BOM_UTF8 + HOUSES.encode(),
+    "quotes": re.sub(r"\w+", r'"\g<0>"', HOUSES),
+    "spaces": HOUSES.replace(",", " ,  "),
+    "spaces before quotes": re.sub(r"\w+", r'"\g<0>"', HOUSES).replace(",", ", "),
+    "blank lines": HOUSES.replace("\n", "\n\n"),
+    "no last line end": HOUSES.rstrip("\n"),
+    "exponents": HOUSES.replace("12", "+1.2e1"),
+}
+
+
+@pytest.mark.parametrize("content", SAME.values(), ids=SAME.keys())
+def test_the_same_table_in_another_dress(content, write, document):
+    result = document(write(content))
+    plain = document(write(HOUSES, "plain.csv"))
+    assert (result["coefficients"], result["notes"]) == (plain["coefficients"], plain["notes"])
+
+
+def test_semicolons_around_quoted_semicolons_and_commas(write, document):
+    result = document(write('a, b, c, d;note;y\n1;"x; y, z";3\n2;"x; y, z";4\n3;b, c;6\n4;b, c;7\n'))
+    assert list(result["coefficients"]) == ["a, b, c, d", "note=b, c", "note=x; y, z"]
+
+
+def test_quoted_line_ends_become_spaces_and_count_as_lines(write, document, fail):
+    head = '"size\nin m2",note,y\n1,"a ""b""\nc",2\n2,"a ""b""\nc",3\n3,d,4\n3,d,'
+    assert list(document(write(head + "5"))["coefficients"]) == ["size in m2", 'note=a "b" c', "note=d"]
+    assert "line 8: y is 'many'" in fail(write(head + "many"))
+
+
+def test_names_that_are_empty_or_taken(write, document):
+    result = document(write(",a,a,y\n1,2,3,4\n2,3,5,6\n3,5,4,7\n4,4,4,4\n"))
+    assert list(result["coefficients"]) == ["column 1", "a", "a (2)"]
+    assert "a column without a name is called column 1" in result["notes"]
+    assert "a second a is called a (2)" in result["notes"]
+
+
+def test_a_heading_of_numbers_is_remarked_upon(write, document):
+    result = document(write("1,2\n3,4\n5,7\n"))
+    assert "the first line, although of numbers, was taken for the names: 1, 2" in result["notes"]
+    assert result["coefficients"] == pytest.approx({"1": 1.5})
+
+
+# --- what is done to the data ---
+
+
+@pytest.mark.parametrize("gap", ["", " ", "NA", "n/a", "NaN", "nan", "NULL", "None", "?", " na "])
+def test_gaps_are_filled_with_the_median(gap, write, document):
+    ages = [30, 31, 38, gap, 60, gap]
+    result = document(write(csv_of(["age", "y"], [ages, range(6)])))
+    filled = np.array([30, 31, 38, 34.5, 60, 34.5])
+    assert "2 gaps in age filled with the median, 34.5" in result["notes"]
+    assert result["coefficients"]["age"] == pytest.approx(np.polyfit(filled, np.arange(6), 1)[0])
+
+
+def test_the_median_is_the_training_rows(write, document):
+    rng = np.random.default_rng(1)
+    x = rng.exponential(size=40)
+    x[rng.permutation(40)[:15]] = np.nan
+    y = rng.normal(size=40)
+    result = document(write(csv_of(["x", "y"], [x, y])), "--test-size", "0.5")
+    x_train, x_test, y_train, y_test = train_test_split(x.reshape(-1, 1), y, test_size=0.5, random_state=0)
+    imputer = SimpleImputer(strategy="median").fit(x_train)
+    model = GradientDescentRegressor().fit(imputer.transform(x_train), y_train)
+    assert f"15 gaps in x filled with the median, {np.nanmedian(x_train):g}" in result["notes"]
+    assert result["coefficients"]["x"] == pytest.approx(model.coef_[0])
+    test_mse = mean_squared_error(y_test, model.predict(imputer.transform(x_test)))
+    assert result["comparison"][0]["test_mse"] == pytest.approx(test_mse)
+
+
+def test_text_is_one_hot_encoded(write, document):
+    colours = ["red", "blue", "red", "NA", "blue", "red", "", "blue"]
+    y = [1.0, 5.0, 2.0, 9.0, 6.0, 3.0, 11.0, 7.0]
+    result = document(write(csv_of(["colour", "y"], [colours, y])))
+    assert result["notes"][1:] == [
+        "text one-hot encoded, a feature a value: colour (3)",
+        "2 gaps in colour made a category, missing",
+    ]
+    levels = {name: coef + result["intercept"] for name, coef in result["coefficients"].items()}
+    assert levels == pytest.approx({"colour=blue": 6.0, "colour=missing": 10.0, "colour=red": 2.0})
+
+
+def test_numbers_and_text_together(write, document):
+    iris = load_iris()
+    species = iris.target_names[iris.target]
+    *columns, y = iris.data.T
+    result = document(write(csv_of(["species", "a", "b", "c", "y"], [species, *columns, y])))
+    model = GradientDescentRegressor().fit(np.column_stack([*columns, np.eye(3)[iris.target]]), y)
+    names = ["a", "b", "c", *(f"species={name}" for name in iris.target_names)]
+    assert result["coefficients"] == pytest.approx(dict(zip(names, model.coef_, strict=True)), rel=1e-9)
+
+
+def test_rare_values_share_a_feature(write, document):
+    codes = [f"c{i}" for i in range(60) for _ in range(1 + (i < 10))] * 2
+    result = document(write(csv_of(["code", "y"], [codes, np.arange(len(codes)) ** 0.5])))
+    assert len(result["coefficients"]) == MAX_CATEGORIES
+    assert "code=other" in result["coefficients"]
+    assert f"text one-hot encoded, a feature a value: code ({MAX_CATEGORIES})" in result["notes"]
+    assert "the 31 rarest values of code share a feature, code=other" in result["notes"]
+
+
+def test_values_that_only_the_test_rows_have(write, document):
+    _, test = train_test_split(np.arange(20), test_size=0.2, random_state=0)
+    kind = np.array(["a", "b"] * 10, dtype=object)
+    kind[test[0]] = "new"
+    y = np.where(kind == "a", 1.0, 3.0)
+    result = document(write(csv_of(["kind", "y"], [kind, y])), "--test-size", "0.2")
+    assert "1 test row with a kind of no training row given none of its features" in result["notes"]
+    assert sorted(result["coefficients"]) == ["kind=a", "kind=b"]
+    squares = (y[test] - np.where(kind[test] == "new", result["intercept"], y[test])) ** 2
+    assert result["comparison"][0]["test_mse"] == pytest.approx(squares.mean())
+
+
+def test_unknown_values_are_counted_as_other_where_there_is_one(write, document):
+    _, test = train_test_split(np.arange(200), test_size=0.1, random_state=0)
+    codes = np.array([f"c{i % 40}" for i in range(200)], dtype=object)
+    codes[test[:2]] = "new"
+    result = document(write(csv_of(["code", "y"], [codes, range(200)])), "--test-size", "0.1")
+    assert "2 test rows with a code of no training row counted as other" in result["notes"]
+
+
+def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
+    _, test = train_test_split(np.arange(20), test_size=0.2, random_state=0)
+    kind = np.array(["a", "b"] * 10, dtype=object)
+    kind[test[0]] = ""
+    result = document(write(csv_of(["kind", "y"], [kind, range(20)])), "--test-size", "0.2")
+    assert result["notes"][2:] == [
+        "text one-hot encoded, a feature a value: kind (2)",
+        "1 test row with a kind of no training row given none of its features",
+    ]
+
+
+def test_one_text_beside_gaps_is_a_category(write, document):
+    result = document(write(csv_of(["alley", "y"], [["", "", "Grvl", ""], [1, 2, 5, 3]])))
+    assert result["coefficients"].keys() == {"alley=Grvl", "alley=missing"}
+
+
+def test_rows_without_a_target_are_dropped(write, document):
+    result = document(write(HOUSES + "9,9,NA\n8,8,\n"))
+    assert "2 rows without price dropped" in result["notes"]
+    assert (result["data"]["rows"], result["data"]["train_rows"]) == (7, 5)
+    assert result["coefficients"] == document(write(HOUSES))["coefficients"]
+
+
+def test_columns_of_no_use_are_left_out(write, document):
+    x = [1, 2, 3, 5, 8, 13]
+    columns = [list("abcdef"), [""] * 6, x, [2 * value for value in x]]
+    result = document(write(csv_of(["id", "void", "x", "y"], columns)))
+    assert list(result["coefficients"]) == ["x"]
+    assert "id left out: text with another value in nearly every row (6 in 6)" in result["notes"]
+    assert "void left out: no value in any row to learn from" in result["notes"]
+
+
+def test_a_column_without_a_training_value_is_left_out(write, document):
+    _, test = train_test_split(np.arange(10), test_size=0.3, random_state=0)
+    late = np.full(10, "", dtype=object)
+    late[test] = "1"
+    x = np.arange(10)
+    result = document(write(csv_of(["late", "x", "y"], [late, x, x**2])), "--test-size", "0.3")
+    assert list(result["coefficients"]) == ["x"]
+
+
+@pytest.mark.parametrize("value", ["n.a.", "inf", "1_000", "1e999"])
+def test_a_column_with_a_word_among_its_numbers_is_text(value, write, document):
+    result = document(write(csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])))
+    assert f"size is text, not numbers, because of {value!r} on line 4" in result["notes"]
+    assert sorted(result["coefficients"]) == sorted(["size=1", "size=3", f"size={value}"])
+
+
+# --- refusals ---
+
+REFUSED = {
+    "empty": ("", "is empty"),
+    "only blanks": ("\n \n", "is empty"),
+    "no rows": ("a,b\n", "has no rows below its heading"),
+    "one column": ("price\n1\n2\n", "has but one column, price"),
+    "no UTF-8": ("a,b\n1,2\nö,3\n".encode("latin-1"), "is not UTF-8 text (byte 0xf6 on line 3)"),
+    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text (byte 0xff on line 1)"),
+    "zero byte": ("a,b\n1,\0\n", "is not text"),
+    "short row": ("a,b,c\n1,2,3\n\n4,5\n", "line 4: 2 fields where the heading has 3"),
+    "long row": ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the heading has 2"),
+    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "line 3: unexpected end of data"),
+    "endless field": ('a,b\n1,"' + "x" * 200_000 + '"\n', "line 2: field larger than field limit"),
+    "text target": ("a,b\n1,2\n2,cheap\n3,dear\n", "line 3: b is 'cheap', not a number"),
+    "infinite target": ("a,b\n1,2\n2,inf\n", "line 3: b is 'inf', not a number"),
+    "long text target": ("a,b\n1,2\n2," + "x" * 99, "b is '" + "x" * 40 + "...', not a number"),
+    "no target": ("a,b\n1,\n2,NA\n", "has no value of b in any row"),
+    "no feature": ("a,b\nx,1\ny,2\nz,3\n", "has no column to learn b from, as a left out: text with another value"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_file_that_cannot_be_learnt_from(content, sentence, write, fail):
+    assert sentence in fail(write(content), "--json")
+
+
+def test_a_missing_file(fail):
+    assert fail("nowhere.csv").startswith("nowhere.csv cannot be read (No such file or directory)")
+
+
+def test_a_directory(tmp_path, fail):
+    assert "cannot be read (" in fail(str(tmp_path))
+
+
+def test_a_missing_target(write, fail):
+    path = write(HOUSES)
+    assert fail(path, "--target", "PRIZE") == "data.csv has no column 'PRIZE': did you mean 'price'?"
+    assert fail(path, "--target", "xyz") == "data.csv has no column 'xyz': its columns are area, age, price."
+
+
+BAD_OPTIONS = [
+    *(("--test-size", value) for value in ("0", "1", "-0.1", "20", "nan", "half")),
+    *(("--learning-rate", value) for value in ("0", "-1", "nan", "inf", "1e999", "fast")),
+    *(("--epochs", value) for value in ("0", "-5", "2.5", "many", "1e3")),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), BAD_OPTIONS)
+def test_an_option_that_makes_no_sense(option, value, write, fail):
+    sentence = fail(write(HOUSES), option, value)
+    assert sentence.startswith(f"argument {option}: must be ")
+    assert f"got '{value}'" in sentence
+
+
+def test_an_option_that_does_not_exist(fail):
+    assert fail("--frobnicate").startswith("unrecognized arguments: --frobnicate")
+
+
+def test_a_test_size_that_leaves_no_row(write, fail):
+    assert fail(write(HOUSES), "--test-size", "0.9") == (
+        "a test size of 0.9 leaves none of 5 rows to learn from: lower it."
+    )
+
+
+@pytest.mark.parametrize("option", [("--target", "price"), ("--test-size", "0.2")])
+def test_an_option_of_files_without_a_file(option, fail):
+    assert "are for a CSV file" in fail(*option)
+
+
+def test_what_the_model_refuses_is_a_sentence(write, fail):
+    assert fail(write("a,b\n1,2\n"), "--early-stopping").startswith("data.csv cannot be fitted: ")
+
+
+# --- the terminal ---
+
+
+def test_an_interrupt(monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gdregress.__main__.compare", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("option", ["--json", "--help"])
+def test_a_reader_that_has_enough(option):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "gdregress", option]
+    try:
+        done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, timeout=120, env=buffered)
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_that_the_terminal_cannot_show(write):
+    path = write("größe,価格\n1,2\n2,4\n3,7\n")
+    done = run_process(path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u4fa1\u683c = 2.5 * gr\xf6\xdfe - 0.666667" in done.stdout
