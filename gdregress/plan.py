@@ -160,9 +160,11 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
         return bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
 
     curvature = Curvature.from_moments(moments, unit_frame, alpha) if gathers_cross and n > p else None
-    if factors_rows and not keep_digits(curvature):
-        curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
     moments_suffice = keep_digits(curvature)
+    if factors_rows and not moments_suffice:
+        curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
+        # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
+        moments_suffice = learning_rate in ("auto", "curvature") and keep_digits(curvature)
 
     frame = Frame.raw(moments, fit_intercept=fit_intercept) if raw else unit_frame
     dtype: type = np.float64
