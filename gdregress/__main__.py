@@ -167,6 +167,8 @@ def _report(options: argparse.Namespace) -> str:
         model.fit(data.X, data.y)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
+    if options.early_stopping:
+        data.notes.append("a tenth of the rows held out by the model for early stopping; the other solvers saw them")
     return _to_json(data, comparison, model) if options.json else _to_text(data, comparison, model)
 
 

@@ -7,6 +7,7 @@ from scipy.linalg import lstsq
 from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.checks import check_weights
+from gdregress.ranges import power_of_two
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
@@ -60,7 +61,7 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
         center, target_center = _mean(X, weight), _mean(targets, weight)
     root = np.sqrt(weight / weight.sum())[:, np.newaxis]
     # Powers of two, which change no digit, keep the squares below in range.
-    unit, target_unit = _power_of_two(X), _power_of_two(targets)
+    unit, target_unit = power_of_two(np.abs(X).max(axis=0)), power_of_two(np.abs(targets).max(axis=0))
     columns = root * (X / unit - center / unit)
     scale = np.linalg.norm(columns, axis=0)
     size = np.linalg.norm(root * (X / unit), axis=0)
@@ -86,8 +87,3 @@ def _mean(columns: NDArray, weight: NDArray) -> NDArray:
     """Average columns, and the deviations from that average: a constant column is met exactly."""
     mean = np.average(columns, axis=0, weights=weight)
     return mean + np.average(columns - mean, axis=0, weights=weight)
-
-
-def _power_of_two(columns: NDArray) -> NDArray:
-    largest = np.abs(columns).max(axis=0)
-    return np.where(largest > 0, np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1000, 1000)), 1.0)

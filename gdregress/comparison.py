@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from gdregress.checks import check_weights
+from gdregress.checks import check_parameters, check_weights
 from gdregress.closed_form import closed_form
 from gdregress.regressor import GradientDescentRegressor
 
@@ -38,7 +38,8 @@ class Row:
         Root-mean-square distance of its predictions from the closed form's, in standard
         deviations of y.
     train_mse : float
-        Mean squared error on the rows it was fitted to.
+        Mean squared error on the rows it was fitted to, weighted as they were; the errors above
+        and the test error count every row once.
     test_mse : float
         Mean squared error on the test rows; NaN without any.
     epochs : float
@@ -46,7 +47,7 @@ class Row:
     seconds : float
         Time of the fastest of up to three fits.
     converged : bool
-        Whether it says that it arrived.
+        Whether it says that it arrived: SGDRegressor does where its loss stopped falling.
     """
 
     solver: str
@@ -160,9 +161,11 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
 
     Raises
     ------
+    TypeError
+        If the model is of another class.
     ValueError
-        If X_test comes without y_test or the other way round, or a sparse X is too large to be
-        made dense for the closed form.
+        If a parameter of the model makes no sense, X_test comes without y_test or the other way
+        round, or a sparse X is too large to be made dense for the closed form.
 
     Examples
     --------
@@ -181,7 +184,12 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         raise ValueError(
             f"X has {X.shape[0]} x {X.shape[1]} entries, too many for the closed form: compare a sample of it."
         )
+    if not isinstance(model, GradientDescentRegressor | None):
+        raise TypeError(
+            f"model must be a GradientDescentRegressor, but is a {type(model).__name__}: pass its last step."
+        )
     model = GradientDescentRegressor() if model is None else clone(model)
+    check_parameters(type(model).__name__, model.get_params(deep=False))
     alpha = model.alpha if model.penalty == "l2" else 0.0
     data = _Data(X, np.asarray(y, dtype=np.float64), sample_weight, X_test, y_test)
     (coef, intercept), seconds = _timed(
@@ -219,7 +227,7 @@ class _Data:
         self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=self.weight).scale_
 
     def fitted(self, name: str, estimator, exact) -> Row:
-        """Fit an estimator and measure it; a fit that fails is a row without numbers."""
+        """Fit clones of an estimator and measure it; SGDRegressor may fail: a row without numbers."""
         last = estimator.steps[-1] if hasattr(estimator, "steps") else None
         key = f"{last[0]}__sample_weight" if last else "sample_weight"
         weights = {} if self.weight is None else {key: self.weight}
@@ -228,12 +236,14 @@ class _Data:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
-                _, seconds = _timed(lambda: estimator.fit(self.X, self.y, **weights))
+                fitted, seconds = _timed(lambda: clone(estimator).fit(self.X, self.y, **weights))
             except ValueError:
+                if isinstance(estimator, GradientDescentRegressor):
+                    raise
                 return Row(name, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, converged=False)
-        coef, intercept, epochs, converged = _outcome(last[1] if last else estimator)
+        coef, intercept, epochs, converged = _outcome(fitted.steps[-1][1] if last else fitted)
         if last:
-            scaler = estimator.steps[0][1]
+            scaler = fitted.steps[0][1]
             coef = coef / scaler.scale_
             if scaler.with_mean:
                 intercept = intercept - coef @ scaler.mean_

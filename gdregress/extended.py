@@ -23,7 +23,11 @@ def dot(X: NDArray, R: NDArray) -> NDArray:
     -------
     ndarray of shape (n_features, n_columns)
     """
-    product, error = _two_product(X[:, :, np.newaxis], R[:, np.newaxis, :])
+    return np.stack([_dot(X, column[:, np.newaxis]) for column in R.T], axis=1)
+
+
+def _dot(X: NDArray, column: NDArray) -> NDArray:
+    product, error = _two_product(X, column)
     while len(product) > 1:
         half = len(product) // 2
         total, lost = _two_sum(product[:half], product[half : 2 * half])

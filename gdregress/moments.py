@@ -18,6 +18,7 @@ from scipy import sparse
 
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_finite
+from gdregress.ranges import Motion, Ranges
 
 SAMPLE_ROWS = 31
 """Rows whose median serves as the provisional shift."""
@@ -84,7 +85,7 @@ class Moments:
         )
 
 
-def gather(rows: RowBlocks, *, cross: bool = True) -> Moments:
+def gather(rows: RowBlocks, *, cross: bool = True, name: str = "X") -> Moments:
     """Gather the moments of the rows: a pass over X, or two to three where its columns are extreme.
 
     The finiteness of X is seen in its sums, so that it costs no pass of its own.
@@ -95,6 +96,8 @@ def gather(rows: RowBlocks, *, cross: bool = True) -> Moments:
         X, y and the weights.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X, n_features**2 numbers.
+    name : str, default="X"
+        What X is called where it was passed in.
 
     Returns
     -------
@@ -107,13 +110,18 @@ def gather(rows: RowBlocks, *, cross: bool = True) -> Moments:
     """
     about = _provisional_origin(rows)
     sums = _sum(rows, about, cross)
-    if not sums.in_range():
-        check_finite("X", rows.X)
-        about = replace(about, **rows.accumulate(_Ranges).units())
+    columns, outputs = sums.silent()
+    vanished = (columns.size or outputs.size) and rows.accumulate(
+        lambda: Motion(about.shift, about.target_shift, columns, outputs)
+    ).found
+    if vanished or not sums.in_range():
+        check_finite(name, rows.X)
+        about = replace(about, **rows.accumulate(Ranges).units())
         sums = _sum(rows, about, cross)
     moments = sums.moments()
     far = moments.cancellation > CANCELLATION_LIMIT
-    if far.any():
+    offset = ((moments.target_mean - about.target_shift) / about.target_unit) ** 2
+    if far.any() or (offset > CANCELLATION_LIMIT * moments.target_variance).any():
         shift = np.where(far, moments.mean, about.shift)
         moments = _sum(rows, replace(about, shift=shift, target_shift=moments.target_mean), cross).moments()
     return moments
@@ -139,7 +147,8 @@ def _provisional_origin(rows: RowBlocks) -> _Origin:
     X, y = rows.sample(SAMPLE_ROWS)
     middle = len(X) // 2
     shift = np.partition(X, middle, axis=0)[middle].astype(np.float64)
-    near = np.abs(shift) <= 4 * np.abs(X - shift).mean(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        near = np.abs(shift) <= 4 * np.abs(X - shift).mean(axis=0)
     shift = np.where(near | rows.is_sparse, 0.0, shift)
     target_shift = np.partition(y, middle, axis=0)[middle]
     return _Origin(shift, target_shift, np.ones(rows.n_features), np.ones(rows.n_outputs))
@@ -233,11 +242,14 @@ class _Sums:
         return np.diagonal(self.second) if self.second.ndim == 2 else self.second
 
     def in_range(self) -> bool:
-        """Whether every square was representable: none overflowed, none of a moving column vanished."""
+        """Whether every square was representable; zero may be the square of what vanished."""
         squares = np.concatenate([self._squares(), self.target_second])
-        sums = np.concatenate([self.joint[:, 0], self.target_first])
-        inside = (squares >= 1 / SAFE_SQUARE) & (squares <= SAFE_SQUARE)
-        return bool(np.isfinite(self.joint).all() and (inside | ((squares == 0) & (sums == 0))).all())
+        inside = (squares >= 1 / SAFE_SQUARE) & (squares <= SAFE_SQUARE) | (squares == 0)
+        return bool(np.isfinite(self.joint).all() and inside.all())
+
+    def silent(self) -> tuple[NDArray, NDArray]:
+        """Give the columns of X and of y whose squares sum to zero."""
+        return np.flatnonzero(self._squares() == 0), np.flatnonzero(self.target_second == 0)
 
     def moments(self) -> Moments:
         """Turn the sums into moments about the mean."""
@@ -270,30 +282,3 @@ class _Sums:
             target_variance=np.maximum(self.target_second / self.weight - target_drift**2, 0.0),
             cancellation=cancellation,
         )
-
-
-class _Ranges:
-    """Largest magnitudes of the columns of X and y: the units in which their squares are safe."""
-
-    def __init__(self):
-        self.largest = self.target_largest = np.zeros(1)
-
-    def add(self, X, y, weight):
-        self._take(abs(X).max(axis=0), np.abs(y).max(axis=0))
-
-    def merge(self, other):
-        self._take(other.largest, other.target_largest)
-
-    def _take(self, largest, target_largest):
-        largest = largest.toarray().ravel() if sparse.issparse(largest) else largest
-        self.largest = np.maximum(self.largest, largest)
-        self.target_largest = np.maximum(self.target_largest, target_largest)
-
-    def units(self) -> dict[str, NDArray]:
-        """Give the powers of two next to the largest magnitudes."""
-        return {"unit": _power_of_two(self.largest), "target_unit": _power_of_two(self.target_largest)}
-
-
-def _power_of_two(magnitude: NDArray) -> NDArray:
-    exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)
-    return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)

@@ -5,7 +5,7 @@ by output, at several points at once. The intercept is never penalised.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,6 @@ class Evaluation(NamedTuple):
 
     value: NDArray
     gradient: NDArray
-
-
-class Objective(Protocol):
-    """What a descent needs to know of what it minimises."""
-
-    def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
-        """Evaluate the objective at every point, in one trip through the data."""
-        ...
-
-    def penalty(self, point: NDArray) -> NDArray:
-        """Give the penalty's part in the value, (n_outputs,)."""
-        ...
 
 
 class _Ridge:

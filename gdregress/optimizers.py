@@ -6,7 +6,8 @@ asks about. Sums run over coordinates, so that several outputs descend side by s
 own.
 
 `stability` is the rate, in units of 1/L for the largest curvature L of a quadratic, from which
-on the rule diverges; infinite for a rule that finds its own rate.
+on the rule diverges; infinite for a rule that finds its own rate. A rule `lands` if in the exact
+metric at rate 1 each of its steps is Newton's, so that what a step leaves is rounding.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,11 @@ class Optimizer(Protocol):
         """Rate, in units of 1/L, from which on the rule diverges."""
         ...
 
+    @property
+    def lands(self) -> bool:
+        """Whether each of its steps, in the exact metric, is Newton's."""
+        ...
+
     def start(self, point: NDArray, evaluation: Evaluation) -> Step:
         """Make the step that a descent starts from."""
         ...
@@ -53,6 +59,7 @@ class GradientDescent:
     """Plain descent (Cauchy, 1847): ``w <- w - eta P g``."""
 
     stability = 2.0
+    lands = True
 
     def start(self, point, evaluation):
         """Remember nothing."""
@@ -76,6 +83,7 @@ class Momentum:
     """
 
     momentum: float = 0.9
+    lands = False
 
     @property
     def stability(self):
@@ -109,6 +117,7 @@ class Nesterov:
     """
 
     stability = 4.0 / 3.0
+    lands = True
 
     def start(self, point, evaluation):
         """Remember the point itself as the one ahead, its gradient, and t = 1."""
@@ -144,6 +153,7 @@ class Conjugate:
     """
 
     stability = float("inf")
+    lands = False
 
     def start(self, point, evaluation):
         """Remember no direction and no rounding."""

@@ -1,7 +1,7 @@
 """What is descended and how: the one place where names become objects for the data at hand."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,14 @@ MOMENTS_LIMIT = 2000
 FACTOR_LIMIT = 2**24
 """Entries of X up to which a wide X, of at most `MOMENTS_LIMIT` rows, is factored itself."""
 
+CURVATURE_LIMIT = 2**15
+"""Features beyond which, or rows if fewer, a matrix of curvatures is refused even if asked for."""
+
 DIGITS = 1e-10
 """Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
 
 EXTENDED_LIMIT = 2**17
-"""Entries of a dense X up to which a residual that is recomputed is so in extended precision."""
+"""Entries of a dense X, times outputs, up to which a recomputed residual is so in extended precision."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,12 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     ValueError
         If X holds NaN or infinity.
     """
-    n, p, m = rows.n_weighted, rows.n_features, rows.n_outputs
+    n, p = rows.n_weighted, rows.n_features
     wants_matrix = learning_rate == "curvature"
+    if wants_matrix and min(n, p) > CURVATURE_LIMIT:
+        raise ValueError(
+            f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
+        )
     gathers_cross = p <= MOMENTS_LIMIT or (wants_matrix and n > p)
     factors_rows = wants_matrix or p <= MOMENTS_LIMIT or _is_short_and_wide(rows, alpha)
 
@@ -171,7 +178,7 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     objective: MomentObjective | DataObjective
     if gathers_cross and (raw or moments_suffice):
         objective = MomentObjective(moments, frame, alpha)
-    elif rows.n_samples * p <= EXTENDED_LIMIT and not (raw or rows.is_sparse):
+    elif rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT and not (raw or rows.is_sparse):
         dtype = np.longdouble
         objective = DataObjective(rows.astype(dtype), frame, alpha, compensated=True)
     else:
@@ -187,7 +194,8 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
 
     steepest = None
     if raw or not (uses_matrix or optimizer == "conjugate"):
-        steepest = largest_curvature(objective, p + fit_intercept, m)
+        one = objective if moments.cross is not None else _of_first_output(rows, frame, alpha)
+        steepest = largest_curvature(one, p + fit_intercept)
     if not isinstance(learning_rate, str):
         rate = float(learning_rate)
     elif steepest is not None:
@@ -202,7 +210,7 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
         metric=metric,
         rate=rate,
         certificate_metric=curvature or half,
-        refine=uses_matrix and not moments_suffice,
+        refine=uses_matrix and not moments_suffice and rule.lands,
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if raw else None,
@@ -217,6 +225,12 @@ _OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "nesterov": lambda momentum: Nesterov(),
     "conjugate": lambda momentum: Conjugate(),
 }
+
+
+def _of_first_output(rows: RowBlocks, frame: Frame, alpha: float) -> DataObjective:
+    """Give the objective of one output: all have the same second derivatives."""
+    first = replace(frame, target_center=frame.target_center[:1], target_scale=frame.target_scale[:1])
+    return DataObjective(RowBlocks(rows.X, rows.y[:, :1], rows.weight), first, alpha)
 
 
 def _is_short_and_wide(rows: RowBlocks, alpha: float) -> bool:

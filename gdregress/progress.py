@@ -20,12 +20,19 @@ class Progress:
         if epoch.number == 0:
             print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
         if epoch.number % self.every == 0:
-            numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate)
-            columns = zip(numbers, (".8g", ".8g", ".2e", ".4g"), (14, 14, 11, 11), strict=True)
-            cells = (f"{'-' if np.isnan(number) else format(number, form):>{width}}" for number, form, width in columns)
-            print(f"{epoch.number:>7}", *cells)
+            self._print(epoch)
 
-    def close(self, stop: Stop) -> None:
-        """Print why the descent ended."""
-        if self.every:
-            print(stop.reason)
+    def close(self, stop: Stop, last: Epoch) -> None:
+        """Print the last epoch, if it was not, and why the descent ended."""
+        if self.every == 0:
+            return
+        if last.number % self.every:
+            self._print(last)
+        print(stop.reason)
+
+    @staticmethod
+    def _print(epoch: Epoch) -> None:
+        numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate)
+        columns = zip(numbers, (".8g", ".8g", ".2e", ".4g"), (14, 14, 11, 11), strict=True)
+        cells = (f"{'-' if np.isnan(number) else format(number, form):>{width}}" for number, form, width in columns)
+        print(f"{epoch.number:>7}", *cells)

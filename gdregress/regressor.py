@@ -48,7 +48,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     with sample weights s and, if ``penalty="l2"``, the penalty; the intercept is never penalised.
     Every epoch steps ``w <- w - eta * P * gradient``: the learning rate is a ladder from one
     number to a matrix, and by default the matrix is the inverse of the curvature, so that raw,
-    unscaled columns are right at once.
+    unscaled columns are right at once. Of the many answers for collinear columns it gives the one
+    of least norm in standardised coordinates.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         - "diagonal": one number per feature, from each feature's own curvature: what
           `StandardScaler` was for, done inside;
         - "curvature": a matrix, the inverse of the curvature;
-        - "auto": "curvature" up to 2000 features or, where X is dense and of at most 2**24
-          entries, 2000 samples; "diagonal" beyond.
+        - "auto": "curvature" up to 2000 features and, without a penalty, for dense X of up to
+          2000 samples and 2**24 entries; "diagonal" beyond.
     epochs : int, default=1000
         Largest number of epochs.
     loss : {"squared_error"}, default="squared_error"
@@ -70,7 +71,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     penalty : {"l2"} or None, default=None
         Penalty on the coefficients.
     alpha : float, default=1e-4
-        Strength of the penalty; without a penalty it has no effect. The same `alpha` gives the
+        Strength of the penalty; without ``penalty="l2"`` it has no effect. The same `alpha` gives the
         minimiser of `SGDRegressor` and, as ``n * alpha``, that of `Ridge`.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
@@ -93,10 +94,11 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Certificate `optimality_` at which the descent has converged. None, or 0, switches that
         off: exactly `epochs` epochs are run, and nobody is warned.
     target_loss : float or None, default=None
-        Training loss at which to stop.
+        Training loss at which to stop. Where `history_` is of moments, losses are known to
+        about 1e-15 of the variance of y: a smaller target may not be seen to be reached.
     early_stopping : bool, default=False
         Whether to stop when the loss of validation rows no longer gets better, and to return
-        the best epoch's coefficients.
+        the best epoch's coefficients: ``history_["validation_loss"].argmin()`` is that epoch.
     validation_fraction : float, default=0.1
         Share of the rows held out for `early_stopping` where `fit` is not given `X_val`.
     n_iter_no_change : int, default=10
@@ -122,15 +124,18 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Certificate ``sqrt(g' P g / F0)`` at the coefficients returned, of the worst output: g is
         the gradient, F0 the loss of the best constant, and P the inverse of the curvature
         (its diagonal, where "diagonal" was all that `learning_rate="auto"` could afford). With
-        the former it is sqrt(2) times the root-mean-square distance of the predictions from the
-        optimal ones, in standard deviations of y.
+        the matrix it is sqrt(2) times the root-mean-square distance of the predictions from the
+        optimal ones, in standard deviations of y; with its diagonal alone, which says less of
+        nearly collinear columns, that distance can be larger. It is measured before
+        coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         What `learning_rate` came to: the number, or the name of the rung.
     optimizer_ : str
         What `optimizer` came to.
     max_learning_rate_ : float
         Ceiling 2/L above which plain descent in raw coordinates diverges; only with a float or
-        "lipschitz" as `learning_rate`.
+        "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration have ceilings of
+        their own, which a warning names.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
@@ -224,14 +229,16 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. Never copied, if floats; CSR is never made dense.
+            Training rows, scaled or not. Floats in an array or CSR are not copied, but for small
+            ill-conditioned X; CSR is never made dense. Text is to be encoded before.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows: 2 is a row given twice, 0 a row left out.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows for `early_stopping`, in place of a random split. In a pipeline,
-            ``Pipeline(..., transform_input=["X_val"])`` transforms them as X.
+            Validation rows for `early_stopping`, in place of a random split. A pipeline hands
+            them on as they are, unless it is told ``transform_input=["X_val"]``, metadata routing
+            is enabled, and the model has ``set_fit_request(X_val=True, y_val=True)``.
         y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
             Targets of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -330,7 +337,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             stop = Stop(
                 f"interrupted after {plural(history.last.number)}: the coefficients reached are kept", history.kept
             )
-        progress.close(stop)
+        progress.close(stop, history.last)
         self._store(plan, history, stop, dtype=X.dtype, single=y.ndim == 1)
         if stop.is_warning:
             warnings.warn(stop.reason, ConvergenceWarning, stacklevel=3)
@@ -374,7 +381,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         for name in FITTED:
             self.__dict__.pop(name, None)
         coef, intercept = plan.frame.to_raw(stop.kept.state.point)
-        self.coef_ = _shaped(coef, dtype, single)
+        rounded = coef.astype(dtype)
+        intercept = intercept + plan.moments.mean @ (coef - rounded)  # the mean prediction survives rounding
+        self.coef_ = _shaped(rounded, dtype, single)
         self.intercept_ = _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0
         self.n_iter_ = len(history.rows) - 1
         self.optimality_ = stop.kept.optimality

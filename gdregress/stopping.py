@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gdregress.descent import History, Rule, Stop
 from gdregress.plan import Plan
 
@@ -34,9 +32,12 @@ class Diverged:
 
     def stop(self, history: History) -> Stop:
         """Give the stop that keeps the best point."""
-        rise = f"the loss rose from {history.start.loss:.6g} to {history.last.loss:.6g}"
-        reason = f"{self.cause}: {rise} in {plural(history.last.number)}. {self.cure}"
-        return Stop(reason, history.best, is_warning=True)
+        best = history.best
+        rise = (
+            f"the loss rose from {history.start.loss:.6g} to {history.last.loss:.6g} in {plural(history.last.number)}"
+        )
+        kept = f"epoch {best.number}" if best.number else "the start"
+        return Stop(f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", best, is_warning=True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,24 @@ class Converged:
         if not history.last.optimality <= self.tol:
             return None
         return _converged(history, self.tol)
+
+
+def _converged(history: History, tol: float) -> Stop:
+    """Say that the descent arrived, and which epoch is kept where a better one is on the way."""
+    kept, after = history.kept, plural(history.last.number)
+    if kept.optimality <= tol:
+        return Stop(f"converged: optimality {kept.optimality:.2g} after {after}, tol={tol:g}", kept)
+    return _kept_the_best(history, f"the training loss converged after {after}")
+
+
+def _kept_the_best(history: History, cause: str) -> Stop:
+    """Stop with the epoch of least validation loss; warn where that is the start."""
+    best = history.best
+    reason = f"early stopping: {cause}; epoch {best.number}, with validation loss {best.validation_loss:.6g}, is kept"
+    if best.number:
+        return Stop(reason, best)
+    remedy = "No epoch was better than the start: was X_val transformed as X was, and is the rate small enough?"
+    return Stop(f"{reason}. {remedy}", best, is_warning=True)
 
 
 @dataclass(frozen=True)
@@ -76,11 +95,6 @@ class Refined:
         return Stop(reason, history.kept, is_warning=True)
 
 
-def _converged(history: History, tol: float) -> Stop:
-    after = plural(history.last.number)
-    return Stop(f"converged: optimality {history.kept.optimality:.2g} after {after}, tol={tol:g}", history.kept)
-
-
 @dataclass(frozen=True)
 class TargetLoss:
     """Stop where the training loss has come down to a target."""
@@ -103,14 +117,9 @@ class Patience:
 
     def __call__(self, history: History) -> Stop | None:
         """Count the epochs since the best."""
-        best = history.best
-        if history.last.number - best.number < self.epochs:
+        if history.last.number - history.best.number < self.epochs:
             return None
-        return Stop(
-            f"early stopping: no better validation loss in {plural(self.epochs)}; "
-            f"epoch {best.number}, with {best.validation_loss:.6g}, is kept",
-            history.kept,
-        )
+        return _kept_the_best(history, f"no better validation loss in {plural(self.epochs)}")
 
 
 @dataclass(frozen=True)
@@ -123,15 +132,15 @@ class EpochsUsedUp:
         How many to run.
     tol : float or None
         Certificate to meet; None where none was asked for.
-    diverged : Diverged
-        Speaks where the descent ended above its start.
+    diverged : Diverged or None
+        Speaks where the descent ended above its start; None where the rate is one that converges.
     advice : str
         What would help.
     """
 
     epochs: int
     tol: float | None
-    diverged: Diverged
+    diverged: Diverged | None
     advice: str
 
     def __call__(self, history: History) -> Stop | None:
@@ -139,14 +148,12 @@ class EpochsUsedUp:
         last, kept = history.last, history.kept
         if last.number < self.epochs:
             return None
-        if last.value > max(self.diverged.baseline, history.start.value):
+        if self.diverged and last.value > max(self.diverged.baseline, history.start.value):
             return self.diverged.stop(history)
         if self.tol is None:
             return Stop(f"{plural(self.epochs)} run, as asked: tol is off", kept)
-        if kept.optimality <= self.tol:
-            return Stop(
-                f"converged: optimality {kept.optimality:.2g} after {plural(last.number)}, tol={self.tol:g}", kept
-            )
+        if last.optimality <= self.tol or kept.optimality <= self.tol:
+            return _converged(history, self.tol)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
         return Stop(f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", kept, is_warning=True)
 
@@ -174,12 +181,10 @@ def stopping_rules(
     epochs : int
         How many epochs to run at most.
     """
-    ceiling, times = plan.stability_ceiling, f"{plan.optimizer.stability:.4g}/L"
+    ceiling, is_above = plan.stability_ceiling, plan.rate >= plan.stability_ceiling
     cause, cure = "the descent diverged", "Use learning_rate='auto' with optimizer='auto'."
-    advice = "Raise epochs or tol, or use learning_rate='auto' with optimizer='auto'."
-    if np.isfinite(ceiling):
-        advice = f"Raise epochs or tol, take a rate nearer the ceiling {ceiling:.4g}, or use learning_rate='auto'."
-    if plan.rate >= ceiling:
+    if is_above:
+        times = f"{plan.optimizer.stability:.4g}/L"
         cause = f"learning_rate={plan.rate:g} is above the stability ceiling {ceiling:.4g} ({times}) of these data"
         cure = "Use a smaller rate or learning_rate='auto'."
     diverged = Diverged(plan.baseline, cause, cure)
@@ -190,4 +195,17 @@ def stopping_rules(
         rules.append(TargetLoss(target_loss))
     if patience is not None:
         rules.append(Patience(patience))
-    return [*rules, EpochsUsedUp(epochs, tol, diverged, advice)]
+    return [*rules, EpochsUsedUp(epochs, tol, diverged if is_above else None, _advice(plan))]
+
+
+def _advice(plan: Plan) -> str:
+    """Say what would help a descent that used up its epochs, the surest first."""
+    ceiling = plan.stability_ceiling
+    if not plan.is_raw and plan.rung == "diagonal" and plan.optimizer_name == "conjugate":
+        return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
+    best = "Use learning_rate='auto' with optimizer='auto'"
+    if plan.rate >= ceiling:
+        return f"{best}, or a rate below the stability ceiling {ceiling:.4g}."
+    if plan.rate < ceiling / 4 < float("inf"):
+        return f"{best}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
+    return f"{best}, or raise epochs or tol."

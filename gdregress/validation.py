@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from gdregress.blocks import RowBlocks
-from gdregress.checks import check_finite
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.plan import Plan
@@ -107,8 +106,7 @@ def validation_value(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], NDArray
     UserWarning
         If the columns of X_val are off those of X by orders of magnitude.
     """
-    check_finite("X_val", rows.X)
-    moments = gather(rows, cross=plan.moments.cross is not None)
+    moments = gather(rows, cross=plan.moments.cross is not None, name="X_val")
     _warn_if_wildly_off(moments, plan)
     if not plan.frame.fit_intercept:
         moments = moments.about_origin()
@@ -128,5 +126,5 @@ def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:
             f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
             "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val']).",
             UserWarning,
-            stacklevel=2,
+            stacklevel=5,  # where the user called fit
         )

@@ -15,7 +15,7 @@ from gdregress.checks import CONSTRAINTS
 PACKAGE = Path(gdregress.__file__).parent
 
 FLOORS = [
-    {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended"},
+    {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
     {"closed_form", "moments", "preparation"},
     {"frames"},
     {"objectives"},

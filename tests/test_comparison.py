@@ -120,6 +120,18 @@ class TestCompare:
         assert np.isnan(row.prediction_error)
         assert not row.converged
 
+    def test_a_warm_start_is_not_warm(self):
+        rows = compare(X, y, GradientDescentRegressor("diagonal", warm_start=True)).rows
+        assert rows[0].epochs == GradientDescentRegressor("diagonal").fit(X, y).n_iter_ > 0
+
+    def test_the_models_own_errors_are_raised(self):
+        with pytest.raises(ValueError, match="'learning_rate' parameter"):
+            compare(X, y, GradientDescentRegressor(learning_rate=-1))
+        with pytest.raises(ValueError, match="'alpha' parameter"):
+            compare(X, y, GradientDescentRegressor(penalty="l2", alpha=-1))
+        with pytest.raises(TypeError, match="model must be a GradientDescentRegressor, but is a Pipeline"):
+            compare(X, y, make_pipeline(GradientDescentRegressor()))
+
     @pytest.mark.parametrize("given", ["X_test", "y_test"])
     def test_test_rows_come_in_pairs(self, given):
         with pytest.raises(ValueError, match=f"{given} is provided, but"):

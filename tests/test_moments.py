@@ -134,6 +134,25 @@ def test_units_keep_squares_in_range(scale, container):
     np.testing.assert_allclose(found.variance * (found.unit / scale) ** 2, expected, rtol=1e-9)
 
 
+def test_a_target_whose_shift_was_misjudged():
+    """Most rows lie far off but weigh next to nothing."""
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(2000, 3)), rng.normal(size=(2000, 1)), np.ones(2000)
+    far = rng.random(2000) < 0.6
+    y[far] += 1e11
+    weight[far] = 1e-40
+    assert_moments(gather(RowBlocks(X, y, weight)), naive(X, y, weight), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-300])
+def test_tiny_columns_that_are_symmetric_do_move(scale):
+    X, y = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.0], [1.0]])
+    for tiny in (RowBlocks(X * scale, y), RowBlocks(X, y * scale), RowBlocks(X * scale, y * scale)):
+        found = gather(tiny)
+        assert found.variance[0] * (found.unit[0] / np.ptp(tiny.X) * 2) ** 2 == pytest.approx(2 / 3)
+        assert found.target_variance[0] * (found.target_unit[0] / np.ptp(tiny.y) * 2) ** 2 == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("value", [0.1, 1e15, 1 / 3, -7e-200, 1e300])
 def test_a_constant_column_has_exactly_no_variance(value):
     X, y = make()
@@ -231,8 +250,7 @@ class TestThreads:
                 super().__init__(n_threads)
 
         monkeypatch.setattr(blocks, "ThreadPoolExecutor", Pool)
-        X, y = np.ones((300_000, 4)), np.ones((300_000, 1))
-        X[::2] = 0
+        X, y = make(300_000, 4, 1)
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             gather(RowBlocks(X, y))
         assert asked == []

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
-from gdregress import GradientDescentRegressor
+from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress import descent as descents
 from gdregress.descent import Epoch, History, State
 from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, Refined, TargetLoss
@@ -71,7 +71,17 @@ class TestRules:
         assert rule(history([5, 4, 3], validation=[2, 1, 1.5], keep_best=True)) is None
         stop = rule(history([5, 4, 3, 2], validation=[2, 1, 1.5, 1], keep_best=True))
         assert stop.kept.number == 1
-        assert "epoch 1, with 1, is kept" in stop.reason
+        assert (
+            stop.reason
+            == "early stopping: no better validation loss in 2 epochs; epoch 1, with validation loss 1, is kept"
+        )
+        assert not stop.is_warning
+        assert rule(history([5, 4, 3], validation=[1, 2, 2], keep_best=True)).is_warning
+
+    def test_converged_is_said_of_what_is_kept(self):
+        stop = Converged(0.1)(history([5, 4, 3], optimality=[1, 0.2, 0.1], validation=[2, 1, 3], keep_best=True))
+        assert stop.kept.number == 1
+        assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 1,")
 
     @pytest.mark.parametrize("last", [np.inf, np.nan, 1e13])
     def test_diverged_keeps_the_best_finite_point(self, last):
@@ -80,7 +90,7 @@ class TestRules:
         stop = rule(history([5, 3, 4, last]))
         assert stop.kept.number == 1
         assert stop.is_warning
-        assert stop.reason == f"the cause: the loss rose from 5 to {last:g} in 3 epochs. The cure."
+        assert stop.reason == f"the cause: the loss rose from 5 to {last:g} in 3 epochs, and epoch 1 is kept. The cure."
 
     def test_small_beside_the_baseline_has_not_diverged(self):
         assert Diverged(1.0, "", "")(history([1e-30, 1e-16])) is None
@@ -93,6 +103,7 @@ class TestRules:
         assert stop.reason == "all 2 epochs were used and optimality 1 is above tol=0.1. Advice."
         assert not EpochsUsedUp(2, None, diverged, "")(history([5, 4, 3])).is_warning
         assert EpochsUsedUp(2, None, diverged, "")(history([5, 4, 6])).reason.startswith("the cause")
+        assert not EpochsUsedUp(2, None, None, "")(history([5, 4, 6])).is_warning
 
 
 class TestConverged:
@@ -124,7 +135,7 @@ class TestConverged:
         assert model.stop_reason_ == "7 epochs run, as asked: tol is off"
 
     def test_epochs_used_up_warns_with_the_remedy(self):
-        with pytest.warns(ConvergenceWarning, match=r"all 5 epochs were used .* take a rate nearer the ceiling"):
+        with pytest.warns(ConvergenceWarning, match=r"all 5 epochs were used .* a rate nearer half the ceiling"):
             model = GradientDescentRegressor(0.01, epochs=5).fit(Z, y)
         assert not model.converged_
         assert model.n_iter_ == 5
@@ -215,8 +226,12 @@ class TestEarlyStopping:
 
     def test_unscaled_validation_rows_are_noticed(self):
         off = X[300:] * 1e4 + 1e6
-        with pytest.warns(UserWarning, match=r"columns of X_val .* transform_input"):
+        with (
+            pytest.warns(ConvergenceWarning, match="No epoch was better than the start"),
+            pytest.warns(UserWarning, match=r"columns of X_val .* transform_input") as caught,
+        ):
             GradientDescentRegressor(early_stopping=True).fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
+        assert {warning.filename for warning in caught} == {__file__}
 
     def test_only_weightless_rows_to_train_on(self):
         weight = np.zeros(len(y))
@@ -224,6 +239,50 @@ class TestEarlyStopping:
         weight[val] = 1.0
         with pytest.raises(ValueError, match=r"validation_fraction=0\.1 leaves only rows of weight zero for training"):
             GradientDescentRegressor(early_stopping=True, random_state=0).fit(Z, y, weight)
+
+
+@pytest.mark.parametrize("learning_rate", [0.05, "lipschitz", "diagonal", "auto"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("epochs", [3, 300])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_reason_agrees_with_converged(learning_rate, early_stopping, epochs):
+    for seed in range(4):
+        model = GradientDescentRegressor(learning_rate, epochs, early_stopping=early_stopping, random_state=seed)
+        model.fit(Z, y)
+        assert model.stop_reason_.startswith("converged") == model.converged_
+
+
+class TestAdvice:
+    """What the sentence says to do, done, helps."""
+
+    @pytest.mark.parametrize(
+        ("parameters", "remedy"),
+        [
+            ({"learning_rate": 1e-6, "epochs": 50}, {"learning_rate": "auto"}),
+            ({"learning_rate": "lipschitz", "epochs": 50}, {"learning_rate": "auto"}),
+            (
+                {"learning_rate": "diagonal", "optimizer": "gd", "epochs": 50},
+                {"learning_rate": "auto", "optimizer": "auto"},
+            ),
+        ],
+    )
+    def test_auto_helps(self, parameters, remedy):
+        model = GradientDescentRegressor(**parameters)
+        with pytest.warns(ConvergenceWarning, match=r"Use learning_rate='auto' with optimizer='auto'"):
+            model.fit(X, y)
+        assert model.set_params(**remedy).fit(X, y).converged_
+
+    def test_a_rate_near_its_ceiling_is_not_told_to_come_nearer(self):
+        ceiling = GradientDescentRegressor("lipschitz", epochs=1, tol=None).fit(Z, y).max_learning_rate_
+        with pytest.warns(ConvergenceWarning) as caught:
+            GradientDescentRegressor(0.9 * ceiling, epochs=3).fit(Z, y)
+        assert "nearer" not in str(caught[0].message)
+
+    def test_momentum_that_overshoots_below_its_ceiling_has_not_diverged(self):
+        houses = load_house_prices(return_X_y=True)
+        model = GradientDescentRegressor(0.15, 1, tol=None, optimizer="momentum").fit(*houses)
+        assert model.stop_reason_ == "1 epoch run, as asked: tol is off"
+        assert model.set_params(epochs=1000, tol=1e-6).fit(*houses).converged_
 
 
 class TestDiverged:
@@ -299,7 +358,7 @@ class TestVerbose:
         GradientDescentRegressor(0.01, epochs=10, tol=None, verbose=4).fit(Z, y)
         head, *rows, reason = capsys.readouterr().out.splitlines()
         assert head.split() == ["epoch", "loss", "validation", "optimality", "rate"]
-        assert [int(row.split()[0]) for row in rows] == [0, 4, 8]
+        assert [int(row.split()[0]) for row in rows] == [0, 4, 8, 10]
         assert len({len(row) for row in (head, *rows)}) == 1
         assert reason == "10 epochs run, as asked: tol is off"
 
