@@ -419,7 +419,10 @@ def test_validation_rows_that_were_not_transformed_are_noticed(routing):
         prefix = "" if routing else "model__"
         far = X * [1e3, 1e3, 1.0, 1e3] + [1e6, 1e6, 1e4, 1e6]
         pipe = Pipeline([("scale", StandardScaler()), ("model", model)])
-        with pytest.warns(UserWarning, match=r"4 of 4 columns of X_val .*transform_input=\['X_val'\]"):
+        with (
+            pytest.warns(ConvergenceWarning, match="No epoch was better than the start"),
+            pytest.warns(UserWarning, match=r"4 of 4 columns of X_val .*transform_input=\['X_val'\]"),
+        ):
             pipe.fit(far[train], y[train], **{f"{prefix}X_val": far[held], f"{prefix}y_val": y[held]})
         scaled = StandardScaler().fit(far[train]).transform(far[held])
         pipe.fit(far[train], y[train], **{f"{prefix}X_val": scaled, f"{prefix}y_val": y[held]})
