@@ -1,24 +1,8 @@
-"""Tables of strings, as text and as markdown."""
+"""Tables of strings, as markdown; `gdregress.comparison.aligned` writes them as text."""
 
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
-
-
-def as_text(rows: Rows) -> str:
-    """Align columns under their heads: the first to the left, the others to the right.
-
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-        The heads first.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([f"{name:<{widths[0]}}", *numbers]))
-    return "\n".join(lines)
 
 
 def as_markdown(rows: Rows) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.oracle import distance, orthonormal_span
-from benchmarks.report import Rows, as_markdown, as_text
+from benchmarks.report import Rows, as_markdown
 from benchmarks.solvers import COMMON, OURS
 from benchmarks.sources import Table, load_tables
 from gdregress import GradientDescentRegressor, closed_form
+from gdregress.comparison import aligned
 
 CLOSE = 1e-6
 """Distance from least squares, in standard deviations of y, up to which predictions count as right."""
@@ -95,11 +96,11 @@ def run(packages: list[str] | None = None, *, show_all: bool = False, markdown: 
     wrong = [result for result in results if not result.is_right]
     preface = [_count(tables, left_out), _check(results)]
     summary, lines = _summary(results), _lines(results)
-    print(*preface, "", as_text(summary), sep="\n")
+    print(*preface, "", aligned(summary), sep="\n")
     if show_all:
-        print("", as_text(lines), sep="\n")
+        print("", aligned(lines), sep="\n")
     if wrong:
-        print("", as_text(_lines(wrong)), *_complaints(wrong), sep="\n")
+        print("", aligned(_lines(wrong)), *_complaints(wrong), sep="\n")
     if markdown is not None:
         Path(markdown).write_text("\n\n".join([*preface, as_markdown(summary), as_markdown(lines)]) + "\n")
     return 1 if wrong else 0

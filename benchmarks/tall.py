@@ -10,8 +10,9 @@ import sklearn
 
 from benchmarks.measure import GRAM, Measurement, measure
 from benchmarks.problem import Reference, solve, write_problem
-from benchmarks.report import Rows, as_text
+from benchmarks.report import Rows
 from benchmarks.solvers import COMMON, DIRECT, INTEL, OURS
+from gdregress.comparison import aligned
 
 CLOSE = 1e-6
 """Prediction error, in standard deviations of y, up to which ours counts as right."""
@@ -45,7 +46,7 @@ def run(n_samples: int, n_features: int, *, repeats: int = 5, json_file: str | N
     results = [_result(measurement, gram, ours, reference) for measurement in measurements]
     print(f"X of {n_samples} x {n_features} float64 ({8e-6 * n_samples * n_features:.0f} MB), {os.cpu_count()} cores,")
     print(f"numpy {np.__version__}, scikit-learn {sklearn.__version__}; reference within {reference.uncertainty:.0e}.")
-    print("", as_text(_rows(results)), sep="\n")
+    print("", aligned(_rows(results)), sep="\n")
     for result in results:
         for complaint in result["complaints"]:
             print(f"{result['solver']}: {complaint}")

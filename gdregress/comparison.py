@@ -102,13 +102,7 @@ class Comparison:
         return [list(names.values()), *([cell(name, getattr(row, name)) for name in names] for row in self.rows)]
 
     def __str__(self) -> str:
-        table = self._table()
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for solver, *cells in table:
-            numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-            lines.append("  ".join([f"{solver:<{widths[0]}}", *numbers]))
-        return "\n".join(lines)
+        return aligned(self._table())
 
     __repr__ = __str__
 
@@ -128,6 +122,22 @@ class Comparison:
         import pandas as pd
 
         return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
+
+
+def aligned(table: list[list[str]]) -> str:
+    """Align the columns of a table: the first to the left, the others to the right.
+
+    Parameters
+    ----------
+    table : list of list of str
+        Rows of cells, the heads first.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for name, *cells in table:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([f"{name:<{widths[0]}}", *numbers]))
+    return "\n".join(lines)
 
 
 def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, random_state=0):

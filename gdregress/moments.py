@@ -195,8 +195,10 @@ class _Sums:
         self.target_second += np.einsum("ij,ij->j", targets[:, 1:], targets[:, 1:])
 
     def merge(self, other):
-        for name in ("second", "joint", "target_first", "target_second"):
-            getattr(self, name).__iadd__(getattr(other, name))
+        self.second += other.second
+        self.joint += other.joint
+        self.target_first += other.target_first
+        self.target_second += other.target_second
 
     def _dense(self, X, root):
         if self._is_view:

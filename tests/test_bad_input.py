@@ -64,7 +64,7 @@ def same(a, b):
     return bool(a == b or (a != a and b != b))
 
 
-def refused(model, *args, method="fit", **kwargs):
+def assert_refused(model, *args, method="fit", **kwargs):
     """Call, expect a ValueError or TypeError, check its form and that nothing changed; give its message."""
     before, identities = copy.deepcopy(vars(model)), {name: id(value) for name, value in vars(model).items()}
     with pytest.raises((ValueError, TypeError)) as caught:
@@ -78,11 +78,11 @@ def refused(model, *args, method="fit", **kwargs):
     return message, is_own(caught.value)
 
 
-def refused_fitted_and_not(message, fit_args, *, own, params=None, **fit_kwargs):
+def assert_refused_fitted_and_not(message, fit_args, *, own, params=None, **fit_kwargs):
     """Check a bad fit on an estimator that was not fitted, and on one that was, whose fit has to survive."""
     params = params or {}
     model = GradientDescentRegressor(**params)
-    said, is_ours = refused(model, *fit_args, **fit_kwargs)
+    said, is_ours = assert_refused(model, *fit_args, **fit_kwargs)
     assert re.search(message, said), said
     assert is_ours or not own, f"said by others: {said}"
     assert not [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
@@ -95,7 +95,7 @@ def refused_fitted_and_not(message, fit_args, *, own, params=None, **fit_kwargs)
     model.set_params(**params)
     fitted = {name: copy.deepcopy(getattr(model, name)) for name in ("coef_", "intercept_", "history_")}
     predictions = model.predict(frame)
-    assert refused(model, *fit_args, **fit_kwargs)[0] == said
+    assert assert_refused(model, *fit_args, **fit_kwargs)[0] == said
     assert model.n_features_in_ == p
     assert list(model.feature_names_in_) == ["a", "b", "c"]
     assert all(same(value, getattr(model, name)) for name, value in fitted.items())
@@ -128,7 +128,7 @@ NOT_FINITE = {"NaN": np.nan, "infinity": np.inf, "minus infinity": -np.inf}
 def test_a_value_that_is_not_finite_in_x(kind, word):
     bad = FORMATS[kind](put(X, (7, 1), NOT_FINITE[word]))
     word = word.removeprefix("minus ")
-    message = refused_fitted_and_not(rf"X contains {word} at row 7, column 1:", (bad, y), own=True)
+    message = assert_refused_fitted_and_not(rf"X contains {word} at row 7, column 1:", (bad, y), own=True)
     assert "drop the row" in message
 
 
@@ -138,7 +138,7 @@ def test_a_value_that_is_not_finite_in_x(kind, word):
 @pytest.mark.parametrize("kind", ["C", "csr_array"])
 def test_a_value_that_is_not_finite_is_seen_on_every_path(kind, params):
     bad = FORMATS[kind](put(X, (33, 2), np.nan))
-    refused_fitted_and_not("X contains NaN at row 33, column 2", (bad, y), own=True, params=params)
+    assert_refused_fitted_and_not("X contains NaN at row 33, column 2", (bad, y), own=True, params=params)
 
 
 @pytest.mark.parametrize("kind", ["C", "csr_array"])
@@ -147,7 +147,7 @@ def test_a_value_that_is_not_finite_in_a_wide_x(kind, rate):
     wide = np.zeros((30, 2500))
     wide[:, ::50] = rng.normal(size=(30, 50))
     bad = FORMATS[kind](put(wide, (20, 100), np.nan))
-    message, own = refused(GradientDescentRegressor(rate), bad, y[:30])
+    message, own = assert_refused(GradientDescentRegressor(rate), bad, y[:30])
     assert "X contains NaN at row 20, column 100" in message
     assert own
 
@@ -156,7 +156,7 @@ def test_a_value_that_is_not_finite_in_a_wide_x(kind, rate):
 @pytest.mark.parametrize("kind", ["C", "csr_array"])
 def test_a_value_that_is_not_finite_counts_whatever_its_weight(kind, weight):
     bad = FORMATS[kind](put(X, (7, 1), np.nan))
-    refused_fitted_and_not("X contains NaN at row 7, column 1", (bad, y, weight), own=True)
+    assert_refused_fitted_and_not("X contains NaN at row 7, column 1", (bad, y, weight), own=True)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def big():
 def test_a_value_that_is_not_finite_late_in_a_big_x(big, dtype, order, value):
     bad = np.array(big[0], dtype=dtype, order=order)
     bad[199_998, 13] = value
-    message, own = refused(GradientDescentRegressor(), bad, big[1])
+    message, own = assert_refused(GradientDescentRegressor(), bad, big[1])
     assert re.search("X contains (NaN|infinity) at row 199998, column 13", message)
     assert own
 
@@ -180,7 +180,7 @@ def test_a_value_that_is_not_finite_late_in_a_big_x(big, dtype, order, value):
 def test_opposite_infinities_do_not_cancel(big):
     bad = np.array(big[0], dtype=np.float64)
     bad[[10, 199_000], [3, 3]] = np.inf, -np.inf
-    assert "X contains infinity at row 10, column 3" in refused(GradientDescentRegressor(), bad, big[1])[0]
+    assert "X contains infinity at row 10, column 3" in assert_refused(GradientDescentRegressor(), bad, big[1])[0]
 
 
 def test_a_value_that_is_not_finite_late_in_a_big_csr_x():
@@ -190,12 +190,12 @@ def test_a_value_that_is_not_finite_late_in_a_big_csr_x():
     place = big.indptr[180_000]
     big.data[place] = np.nan
     row = int(np.searchsorted(big.indptr, place, side="right")) - 1
-    message, _ = refused(GradientDescentRegressor(), big, np.arange(200_000.0))
+    message, _ = assert_refused(GradientDescentRegressor(), big, np.arange(200_000.0))
     assert f"X contains NaN at row {row}, column {big.indices[place]}" in message
 
 
 def test_a_value_that_is_not_finite_late_in_a_big_y(big):
-    message, own = refused(GradientDescentRegressor(), big[0], put(big[1], 199_999, np.nan))
+    message, own = assert_refused(GradientDescentRegressor(), big[0], put(big[1], 199_999, np.nan))
     assert "y contains NaN at row 199999" in message
     assert own
 
@@ -203,17 +203,17 @@ def test_a_value_that_is_not_finite_late_in_a_big_y(big):
 @pytest.mark.parametrize("word", NOT_FINITE)
 def test_a_value_that_is_not_finite_in_y(word):
     value, word = NOT_FINITE[word], word.removeprefix("minus ")
-    refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value)), own=True)
+    assert_refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value)), own=True)
     two = np.column_stack([y, put(y, 5, value)])
-    refused_fitted_and_not(f"y contains {word} at row 5, column 1:", (X, two), own=True)
-    refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value).astype(np.float32)), own=True)
+    assert_refused_fitted_and_not(f"y contains {word} at row 5, column 1:", (X, two), own=True)
+    assert_refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value).astype(np.float32)), own=True)
 
 
 @pytest.mark.parametrize("kind", ["C", "csr_array"])
 def test_a_value_that_is_not_finite_is_in_x_wherever_a_random_split_puts_it(kind):
     for row in range(n):
         model = GradientDescentRegressor(early_stopping=True, random_state=0)
-        message, own = refused(model, FORMATS[kind](put(X, (row, 2), np.nan)), y)
+        message, own = assert_refused(model, FORMATS[kind](put(X, (row, 2), np.nan)), y)
         assert f"X contains NaN at row {row}, column 2" in message
         assert own
 
@@ -252,14 +252,14 @@ BAD_WEIGHTS = {
 @pytest.mark.parametrize("case", BAD_WEIGHTS)
 def test_bad_weights(case):
     bad = BAD_WEIGHTS[case]
-    message = refused_fitted_and_not(bad.message, (X, y, bad.weight), own=bad.own)
+    message = assert_refused_fitted_and_not(bad.message, (X, y, bad.weight), own=bad.own)
     assert not bad.own or "sample_weight" in message
 
 
 @pytest.mark.parametrize("case", BAD_WEIGHTS)
 def test_bad_validation_weights(case):
     bad = BAD_WEIGHTS[case]
-    message = refused_fitted_and_not(
+    message = assert_refused_fitted_and_not(
         bad.message,
         (X, y),
         own=bad.own,
@@ -317,13 +317,13 @@ BAD_DATA = {
 @pytest.mark.parametrize("case", BAD_DATA)
 def test_data_of_the_wrong_shape_or_type(case):
     bad = BAD_DATA[case]
-    refused_fitted_and_not(bad.message, (bad.X, bad.y), own=bad.own)
+    assert_refused_fitted_and_not(bad.message, (bad.X, bad.y), own=bad.own)
 
 
 def test_columns_that_are_not_all_named_by_strings():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["a", "b", 1])
-    refused_fitted_and_not("string names", (frame, y), own=False)
+    assert_refused_fitted_and_not("string names", (frame, y), own=False)
 
 
 # Large is not bad
@@ -406,11 +406,11 @@ VALIDATION_ERRORS = {
 @pytest.mark.parametrize("case", VALIDATION_ERRORS)
 def test_bad_validation_data(case):
     given, message, own = VALIDATION_ERRORS[case]
-    refused_fitted_and_not(message, (X, y), own=own, params={"early_stopping": True}, **given)
+    assert_refused_fitted_and_not(message, (X, y), own=own, params={"early_stopping": True}, **given)
 
 
 def test_validation_data_without_early_stopping():
-    message = refused_fitted_and_not("X_val and y_val", (X, y), own=True, X_val=X, y_val=y)
+    message = assert_refused_fitted_and_not("X_val and y_val", (X, y), own=True, X_val=X, y_val=y)
     assert "early_stopping=False" in message
     assert "set early_stopping=True" in message
 
@@ -419,7 +419,7 @@ def test_validation_data_named_otherwise():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["a", "b", "c"])
     model = GradientDescentRegressor(early_stopping=True)
-    message, _ = refused(model, frame, y, X_val=frame.rename(columns={"c": "d"}), y_val=y)
+    message, _ = assert_refused(model, frame, y, X_val=frame.rename(columns={"c": "d"}), y_val=y)
     assert "feature names should match" in message
 
 
@@ -427,7 +427,7 @@ def test_a_split_that_leaves_no_weight_on_one_side():
     for place in range(3):
         weight = put(np.zeros(n), place, 1.0)
         model = GradientDescentRegressor(early_stopping=True, random_state=0)
-        message, own = refused(model, X, y, weight)
+        message, own = assert_refused(model, X, y, weight)
         assert own
         assert re.search(
             "validation_fraction=0.1 leaves only rows of weight zero for (training|validation): pass", message
@@ -435,7 +435,7 @@ def test_a_split_that_leaves_no_weight_on_one_side():
 
 
 def test_a_split_that_leaves_no_row_to_train_on():
-    message, _ = refused(GradientDescentRegressor(early_stopping=True), X[:1], y[:1])
+    message, _ = assert_refused(GradientDescentRegressor(early_stopping=True), X[:1], y[:1])
     assert "n_samples=1" in message
 
 
@@ -445,27 +445,27 @@ def test_a_split_that_leaves_no_row_to_train_on():
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize("value", ["no such name", b"auto", float("nan"), [0.5], (1, 2), {}, 1j], ids=str)
 def test_no_parameter_takes_nonsense(name, value):
-    message = refused_fitted_and_not(f"^The '{name}' parameter", (X, y), own=True, params={name: value})
+    message = assert_refused_fitted_and_not(f"^The '{name}' parameter", (X, y), own=True, params={name: value})
     assert f"Got {value!r} instead." in message
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_no_parameter_takes_an_array(name):
-    message, own = refused(GradientDescentRegressor(**{name: np.array([1.0, 2.0])}), X, y)
+    message, own = assert_refused(GradientDescentRegressor(**{name: np.array([1.0, 2.0])}), X, y)
     assert message.startswith(f"The '{name}' parameter of GradientDescentRegressor must be ")
     assert own
 
 
 @pytest.mark.parametrize("name", NUMERIC)
 def test_no_number_is_negative(name):
-    refused_fitted_and_not(f"^The '{name}' parameter .* Got -1 instead", (X, y), own=True, params={name: -1})
+    assert_refused_fitted_and_not(f"^The '{name}' parameter .* Got -1 instead", (X, y), own=True, params={name: -1})
 
 
 @pytest.mark.parametrize("name", sorted(set(NUMERIC) - {"verbose"}))
 @pytest.mark.parametrize("value", [True, False, np.True_])
 def test_no_number_is_a_boolean(name, value):
     message = f"^The '{name}' parameter .* Got {re.escape(repr(value))} instead"
-    refused_fitted_and_not(message, (X, y), own=True, params={name: value})
+    assert_refused_fitted_and_not(message, (X, y), own=True, params={name: value})
 
 
 @pytest.mark.parametrize("name", sorted(set(NUMERIC) - {"random_state", "epochs", "n_iter_no_change", "verbose"}))
@@ -475,21 +475,21 @@ def test_what_is_not_a_finite_number(name, value):
         pytest.skip(f"None is the default of {name}")
     if value is None and name == "tol":
         pytest.skip("tol=None switches the certificate off")
-    refused_fitted_and_not(f"^The '{name}' parameter .* Got ", (X, y), own=True, params={name: value})
+    assert_refused_fitted_and_not(f"^The '{name}' parameter .* Got ", (X, y), own=True, params={name: value})
 
 
 @pytest.mark.parametrize("name", ["epochs", "n_iter_no_change"])
 @pytest.mark.parametrize("value", [0, 1.0, 2.5, "10", None])
 def test_counts_are_positive_integers(name, value):
     message = rf"^The '{name}' parameter .* must be an int in the range \[1, inf\)\. Got {value!r} instead\.$"
-    refused_fitted_and_not(message, (X, y), own=True, params={name: value})
+    assert_refused_fitted_and_not(message, (X, y), own=True, params={name: value})
 
 
 @pytest.mark.parametrize("name", BOOLEANS)
 @pytest.mark.parametrize("value", [0, 1, None, "True"])
 def test_booleans_are_booleans(name, value):
     message = f"^The '{name}' parameter .* Got {value!r} instead"
-    refused_fitted_and_not(message, (X, y), own=True, params={name: value})
+    assert_refused_fitted_and_not(message, (X, y), own=True, params={name: value})
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ def test_booleans_are_booleans(name, value):
     ],
 )
 def test_the_words_are_those_of_scikit_learn(name, value, words):
-    message, _ = refused(GradientDescentRegressor(**{name: value}), X, y)
+    message, _ = assert_refused(GradientDescentRegressor(**{name: value}), X, y)
     assert message == f"The '{name}' parameter of GradientDescentRegressor must be {words}. Got {value!r} instead."
 
 
@@ -528,7 +528,7 @@ def test_the_words_are_those_of_sgd_regressor(name, its_name, value):
         SGDRegressor(**{its_name: value}).fit(X, y)
     words = str(caught.value).replace("SGDRegressor", "GradientDescentRegressor").replace(its_name, name)
     words = words.replace("[0.0,", "[0,").replace("(0.0, 1.0)", "(0, 1)")
-    assert refused(GradientDescentRegressor(**{name: value}), X, y)[0] == words
+    assert assert_refused(GradientDescentRegressor(**{name: value}), X, y)[0] == words
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -537,21 +537,25 @@ def test_an_unknown_name_is_told_the_known_ones(name, value):
     if name == "learning_rate" and value == 7:
         pytest.skip("a learning rate may be a number")
     default = GradientDescentRegressor().get_params()[name]
-    message = refused_fitted_and_not(f"^The '{name}' parameter", (X, y), own=True, params={name: value})
+    message = assert_refused_fitted_and_not(f"^The '{name}' parameter", (X, y), own=True, params={name: value})
     assert repr(default) in message.replace("or None", "or None None")
     assert f"Got {value!r} instead." in message
 
 
 @pytest.mark.parametrize("rate", [0, 0.0, -0.01])
 def test_a_learning_rate_that_is_not_positive(rate):
-    message = refused_fitted_and_not("^The 'learning_rate' parameter", (X, y), own=True, params={"learning_rate": rate})
+    message = assert_refused_fitted_and_not(
+        "^The 'learning_rate' parameter", (X, y), own=True, params={"learning_rate": rate}
+    )
     assert "a float in the range (0, inf) or a str among {'auto'," in message
     assert f"Got {rate!r} instead." in message
 
 
 @pytest.mark.parametrize("name", ["invscaling", "constant", "optimal", "adaptive"])
 def test_the_schedules_of_sgd_regressor_get_a_sentence_of_their_own(name):
-    message = refused_fitted_and_not("^The 'learning_rate' parameter", (X, y), own=True, params={"learning_rate": name})
+    message = assert_refused_fitted_and_not(
+        "^The 'learning_rate' parameter", (X, y), own=True, params={"learning_rate": name}
+    )
     assert f"Got {name!r} instead." in message
     assert "SGDRegressor" in message
 
@@ -559,7 +563,7 @@ def test_the_schedules_of_sgd_regressor_get_a_sentence_of_their_own(name):
 @pytest.mark.parametrize("rate", [0.1, 1, np.float32(0.5)])
 def test_conjugate_gradient_takes_no_float(rate):
     params = {"optimizer": "conjugate", "learning_rate": rate}
-    message = refused_fitted_and_not("optimizer='conjugate'", (X, y), own=True, params=params)
+    message = assert_refused_fitted_and_not("optimizer='conjugate'", (X, y), own=True, params=params)
     assert f"learning_rate={rate!r}" in message
     assert "optimizer='gd'" in message
     assert "'auto'" in message
@@ -567,7 +571,7 @@ def test_conjugate_gradient_takes_no_float(rate):
 
 @pytest.mark.parametrize(("one", "other"), [("alpha", "momentum"), ("epochs", "tol")])
 def test_two_bad_parameters_get_one_sentence(one, other):
-    message, _ = refused(GradientDescentRegressor(**{one: -1, other: -1}), X, y)
+    message, _ = assert_refused(GradientDescentRegressor(**{one: -1, other: -1}), X, y)
     assert (f"'{one}'" in message) + (f"'{other}'" in message) == 1
 
 
@@ -620,7 +624,7 @@ def test_numpy_scalars_and_bounds_that_are_included_are_taken(params):
 def test_a_warm_start_onto_other_shapes(other, numbers):
     model = GradientDescentRegressor(warm_start=True).fit(X, y)
     predictions = model.predict(X)
-    message, own = refused(model, *other)
+    message, own = assert_refused(model, *other)
     assert own
     assert re.search(f"warm_start=True .*{numbers}: set warm_start=False, or fit a clone", message)
     np.testing.assert_array_equal(model.predict(X), predictions)
@@ -628,7 +632,7 @@ def test_a_warm_start_onto_other_shapes(other, numbers):
 
 def test_a_failed_fit_leaves_a_warm_start_where_it_was():
     model = GradientDescentRegressor(0.01, epochs=3, tol=None, warm_start=True).fit(X, y)
-    refused(model, put(X, (0, 0), np.nan), y)
+    assert_refused(model, put(X, (0, 0), np.nan), y)
     twice = GradientDescentRegressor(0.01, epochs=3, tol=None, warm_start=True).fit(X, y).fit(X, y)
     np.testing.assert_array_equal(model.fit(X, y).coef_, twice.coef_)
 
@@ -659,7 +663,7 @@ PREDICT_ERRORS: dict[str, tuple[Callable, str]] = {
 def test_bad_input_of_predict(case):
     make, match = PREDICT_ERRORS[case]
     model = GradientDescentRegressor().fit(X, y)
-    message, _ = refused(model, make(), method="predict")
+    message, _ = assert_refused(model, make(), method="predict")
     assert re.search(match, message)
 
 
@@ -668,7 +672,7 @@ def test_columns_renamed_or_reordered_between_fit_and_predict():
     frame = pandas.DataFrame(X, columns=["a", "b", "c"])
     model = GradientDescentRegressor().fit(frame, y)
     for other in (frame.rename(columns={"c": "d"}), frame[["b", "a", "c"]]):
-        message, _ = refused(model, other, method="predict")
+        message, _ = assert_refused(model, other, method="predict")
         assert "feature names should match those that were passed during fit" in message
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         model.predict(X)

@@ -259,4 +259,4 @@ class TestThreads:
 
     def test_small_data_start_no_thread(self, monkeypatch):
         monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
-        gather(RowBlocks(*make(2000)))
+        assert gather(RowBlocks(*make(2000))).weight == 2000
