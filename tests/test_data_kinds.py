@@ -729,3 +729,12 @@ def test_any_units_give_the_same_predictions(seed, x_units, y_unit, rate):
     model = fit(values * 10.0 ** np.array(x_units), target * 10.0**y_unit, learning_rate=rate, tol=1e-12)
     found = model.predict(values * 10.0 ** np.array(x_units)) / 10.0**y_unit
     np.testing.assert_allclose(found, expected.predict(values), rtol=1e-9, atol=1e-9)
+
+
+def test_the_mean_prediction_survives_the_rounding_of_coefficients_to_float32():
+    source = np.random.default_rng(0)
+    values = (source.normal(size=(1000, 3)) + 1e4).astype(np.float32)
+    target = (values - np.float64(1e4)) @ [0.1, 0.2, 0.3] + 6000.0 + source.normal(size=1000)
+    model = GradientDescentRegressor().fit(values, target)
+    mean = (values.astype(np.float64) @ model.coef_.astype(np.float64) + float(model.intercept_)).mean()
+    assert abs(mean - target.mean()) < 1e-5

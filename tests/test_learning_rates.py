@@ -185,6 +185,23 @@ class TestPlan:
         assert choose(sparse.csr_array(X), y).dtype is np.float64
         assert choose(np.tile(X, (200, 1)), np.tile(y, (200, 1))).dtype is np.float64
 
+    def test_the_certificate_is_that_of_the_worst_output(self):
+        X, y = tall()
+        Y = np.hstack([y, 1e3 * np.random.default_rng(3).normal(size=y.shape)])
+        point = np.random.default_rng(2).normal(size=(6, 2))
+        plan = choose(X, Y)
+        each = [choose(X, Y[:, [k]]).objective.evaluate([point[:, [k]]])[0].gradient for k in range(2)]
+        worst = max(choose(X, Y[:, [k]]).optimality(each[k]) for k in range(2))
+        assert plan.optimality(plan.objective.evaluate([point])[0].gradient) == pytest.approx(worst)
+
+    def test_digits_that_centring_cost_count(self):
+        """A CSR block is not shifted: its moments lose what those of the same dense rows keep."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(5000, 3)) @ [[1, 1, 0], [0.1, 0, 0], [0, 0, 1]] + 80
+        y = X @ np.ones((3, 1)) + rng.normal(size=(5000, 1))
+        assert isinstance(choose(X, y).objective, MomentObjective)
+        assert isinstance(choose(sparse.csr_array(X), y).objective, DataObjective)
+
     def test_extended_precision_counts_the_outputs(self):
         X, y = nearly_collinear()
         assert choose(X, np.tile(y, 100)).dtype is np.longdouble
