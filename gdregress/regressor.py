@@ -382,7 +382,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         coef, intercept = plan.frame.to_raw(stop.kept.state.point)
         rounded = coef.astype(dtype)
-        intercept = intercept + plan.moments.mean @ (coef - rounded)  # the mean prediction survives rounding
+        # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
+        intercept = intercept + plan.moments.mean @ (coef.astype(np.float64) - rounded)
         self.coef_ = _shaped(rounded, dtype, single)
         self.intercept_ = _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0
         self.n_iter_ = len(history.rows) - 1
