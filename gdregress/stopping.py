@@ -86,11 +86,12 @@ class Refined:
         last, previous = history.last.optimality, history.previous.optimality
         if history.last is not history.previous and 0 < last <= previous / 2:
             return None
-        if history.kept.optimality <= self.tol:
+        reached = min(last, previous)
+        if reached <= self.tol:
             return _converged(history, self.tol)
         if history.last.number == 0:
             return None
-        unmet = f"optimality {history.kept.optimality:.2g} is above tol={self.tol:g}, but rounding allows no better"
+        unmet = f"optimality {reached:.2g} is above tol={self.tol:g}, but rounding allows no better"
         reason = f"{unmet}: some columns are all but collinear. Drop them, or use penalty='l2'."
         return Stop(reason, history.kept, is_warning=True)
 

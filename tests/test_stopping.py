@@ -59,6 +59,12 @@ class TestRules:
         assert stop.is_warning
         assert stop.reason.startswith("optimality 0.2 is above tol=0.1, but rounding allows no better")
 
+    def test_refinement_is_judged_by_what_was_reached_and_not_by_the_best_validation_loss(self):
+        optimality = [1, 0.01, 0.009]
+        stop = Refined(0.1)(history([5, 4, 3], optimality=optimality, validation=[1, 2, 3], keep_best=True))
+        assert stop.kept.number == 0
+        assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 0,")
+
     def test_not_a_number_has_not_converged(self):
         assert Converged(0.1)(history([5, 4], optimality=[1, np.nan])) is None
 
