@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gdregress._version import __version__
-from gdregress.checks import CONSTRAINTS, Constraint, interval
 from gdregress.comparison import Comparison, compare
 from gdregress.csv_tables import TableError, read_table
 from gdregress.datasets import load_house_prices
+from gdregress.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.preparation import Dataset, prepare
 from gdregress.regressor import GradientDescentRegressor
 

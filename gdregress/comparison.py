@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from gdregress.checks import check_parameters, check_weights
+from gdregress.checks import check_weights
 from gdregress.closed_form import closed_form
+from gdregress.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
 
 DENSE_LIMIT = 10**8

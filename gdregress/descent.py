@@ -1,13 +1,13 @@
 """Descend an objective with an optimizer in a metric until it stops, keeping a history.
 
-Open this file first: the loop is `descend`, an endless stream of states; `follow` consumes it
-and decides when it is enough.
+Open this file first: the loop is `descend`, an endless stream of states; `anneal` chains the
+descents of a twin that grows sharper; `follow` consumes what comes and decides when it is enough.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
+from itertools import count, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +23,57 @@ class State:
         Epochs it took to get here; 0 at the start.
     point : ndarray of shape (n_coordinates, n_outputs)
         Coordinates in the frame of the descent.
-    value : ndarray of shape (n_outputs,)
-        The objective, output by output.
-    gradient : ndarray of shape (n_coordinates, n_outputs)
-        Its gradient.
+    evaluation : Evaluation
+        The objective there, output by output, its gradient, and what else is known of it.
     rate : float
         The rate that led here; NaN at the start.
     """
 
     epoch: int
     point: NDArray
-    value: NDArray
-    gradient: NDArray
+    evaluation: Any
     rate: float
 
+    @property
+    def value(self) -> NDArray:
+        """The objective, output by output."""
+        return self.evaluation.value
 
-def descend(objective: Any, optimizer: Any, metric: Any, rate: float, start: NDArray) -> Iterator[State]:
+    @property
+    def gradient(self) -> NDArray:
+        """Gradient of its smooth part."""
+        return self.evaluation.gradient
+
+
+class Mean(NamedTuple):
+    """Running mean of the points of a descent (Polyak and Juditsky, 1992), after the first `skip` of them."""
+
+    skip: int = 0
+    point: Any = None
+    n_points: int = 0
+
+    def after(self, point: NDArray) -> "Mean":
+        """Take in a point."""
+        if self.skip > 0:
+            return self._replace(skip=self.skip - 1, point=point)
+        n_points = self.n_points + 1
+        mean = point if self.point is None or n_points == 1 else self.point + (point - self.point) / n_points
+        return self._replace(point=mean, n_points=n_points)
+
+
+def descend(
+    objective: Any,
+    optimizer: Any,
+    metric: Any,
+    rate: float,
+    start: NDArray,
+    *,
+    pace: Any,
+    batches: Iterator[Any] | None = None,
+    updates: int = 1,
+    mean: Mean | None = None,
+    first: int = 0,
+) -> Iterator[State]:
     """Yield the states of a descent, for ever: the consumer decides when it is enough.
 
     Parameters
@@ -53,21 +88,63 @@ def descend(objective: Any, optimizer: Any, metric: Any, rate: float, start: NDA
         Learning rate: the share of that direction that an epoch steps down.
     start : ndarray of shape (n_coordinates, n_outputs)
         Where to start.
+    pace : Pace or Plateau
+        By what the rate is multiplied.
+    batches : iterator of objectives, default=None
+        What each update sees of the objective; None for the whole of it.
+    updates : int, default=1
+        Updates in an epoch.
+    mean : Mean, default=None
+        The empty mean of the points, to yield in place of the last of them; None for the last.
+    first : int, default=0
+        Epochs run before.
 
     Yields
     ------
     State
         Fresh at every epoch, the start first.
     """
+    seen = repeat(objective) if batches is None else batches
+    step = optimizer.start(start, next(seen))
+    point: NDArray = start
+    for epoch in count(first):
+        is_whole = batches is None and point is step.point
+        evaluation = step.evaluation if is_whole else objective.evaluate([point])[0]
+        yield State(epoch, point, evaluation, step.rate)
+        if epoch > first:
+            pace = pace.after(float(evaluation.value.sum()))
+        for _ in range(updates):
+            step = optimizer.update(step, next(seen), metric, rate * pace(epoch))
+            mean = mean and mean.after(step.point)
+        point = step.point if mean is None else mean.point
 
-    def evaluate(*points: NDArray) -> list:
-        return objective.evaluate(points)
 
-    [here] = evaluate(start)
-    step = optimizer.start(start, here)
-    for epoch in count():
-        yield State(epoch, step.point, step.evaluation.value, step.evaluation.gradient, step.rate)
-        step = optimizer.update(step, evaluate, metric, rate)
+def anneal(stages: Iterable[Any], start: NDArray, measure: Callable[[Any, State], "Epoch"]) -> Iterator["Epoch"]:
+    """Descend one stage after the other, each from where the last had settled; most objectives have but one.
+
+    Parameters
+    ----------
+    stages : iterable of Stage
+        Each settles, but for the last, which is descended for ever.
+    start : ndarray of shape (n_coordinates, n_outputs)
+        Where to start.
+    measure : callable
+        From a stage and a state of it to an epoch.
+
+    Yields
+    ------
+    Epoch
+        The states of all stages, measured.
+    """
+    reached = -1
+    for stage in stages:
+        for state in stage.descend(start, first=max(reached, 0)):
+            epoch = measure(stage, state)
+            if epoch.number > reached:
+                yield epoch
+            if stage.has_settled(epoch):
+                start, reached = state.point, epoch.number
+                break
 
 
 @dataclass(frozen=True)
@@ -81,7 +158,9 @@ class Epoch:
     loss : float
         Mean loss of the training rows, averaged over outputs, without the penalty.
     optimality : float
-        The certificate: how far the point is from the optimum, in standard deviations of y.
+        The certificate: how far the point is from the optimum.
+    decrement, slack : ndarray of shape (n_outputs,)
+        Its two parts: what further descent would gain, and what a sharper twin would.
     validation_loss : float
         The same loss of the validation rows; NaN without any.
     merit : float
@@ -94,6 +173,8 @@ class Epoch:
     state: State
     loss: float
     optimality: float
+    decrement: NDArray
+    slack: NDArray
     validation_loss: float
     merit: float
     raw: tuple[NDArray, NDArray] | None = None

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.moments import Moments
+from gdregress.penalties import Penalty
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,22 @@ class Frame:
         c = (intercept - self.target_center + self.center @ coef) / self.target_scale
         return np.vstack([z, c])
 
-    def gradient_from_raw(self, gradient: NDArray) -> NDArray:
-        """Turn the gradient of F with respect to (w, b) into that of F / target_scale**2 in this frame."""
+    def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
+        """Turn l1 |w|_1 + l2 |w|_2^2 / 2 into a penalty of the coordinates, in units of target_scale**degree."""
+        with np.errstate(over="ignore"):
+            along_l1 = l1 * np.outer(self.inverse_scale, self.target_scale ** (1 - degree))
+            along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))
+        return Penalty(along_l1, along_l2, positive)
+
+    def gradient_from_raw(self, gradient: NDArray, degree: int = 2) -> NDArray:
+        """Turn the gradient of F with respect to (w, b) into that of F / target_scale**degree in this frame."""
         p = len(self.center)
         along_z = gradient[:p]
         if self.fit_intercept:
             along_z = along_z - np.outer(self.center, gradient[-1])
         along_z = along_z * self.inverse_scale[:, np.newaxis]
         turned = np.vstack([along_z, gradient[p:]])
-        return turned / self.target_scale
+        return turned / self.target_scale ** (degree - 1)
 
 
 def target_scale(moments: Moments) -> NDArray:

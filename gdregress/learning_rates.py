@@ -6,6 +6,8 @@ the inverse of the curvature is a matrix, held as a basis B in which the curvatu
 
     H / 2 = R + penalty,    P = H^-1 = B B' / 2
 
+That is for squared error, of curvature 2. A loss of curvature c takes steps 2 / c as long.
+
 With an intercept the frame is centred, so its coordinate stands alone, with the curvature 2.
 """
 
@@ -26,14 +28,28 @@ LANCZOS_TOL = 1e-6
 """Relative error of a largest curvature that is found from data."""
 
 
-def identity(gradient: NDArray) -> NDArray:
-    """Metric of a single number, in whatever frame."""
-    return gradient
+@dataclass(frozen=True)
+class Scalar:
+    """Metric of a single number, in whatever frame.
+
+    Attributes
+    ----------
+    scale : float
+        What each coordinate of a gradient is multiplied by: also the step of the prox.
+    """
+
+    scale: float = 1.0
+
+    def __call__(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient."""
+        return gradient if self.scale == 1.0 else self.scale * gradient
 
 
-def half(gradient: NDArray) -> NDArray:
-    """Metric of the unit-curvature frame: the inverse of each coordinate's own curvature."""
-    return 0.5 * gradient
+identity = Scalar()
+"""Metric of the raw frame."""
+
+half = Scalar(0.5)
+"""Metric of the unit-curvature frame for squared error: the inverse of each coordinate's own curvature."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Curvature:
 
     basis: NDArray
     inflation: float
+    scale = float("nan")
+    """There is no one number for each coordinate, and hence no prox, coordinate by coordinate, in this metric."""
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Multiply a gradient by P."""
@@ -73,7 +91,7 @@ class Curvature:
         alpha : float
             Strength of the penalty.
         """
-        hessian = MomentObjective(moments, frame, alpha).hessian()
+        hessian = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha)).hessian()
         p = len(frame.center)
         correlation = hessian[:p, :p] / 2
         np.fill_diagonal(correlation, 1.0)

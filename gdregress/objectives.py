@@ -1,43 +1,51 @@
-"""The objective F(w, b) = (1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2, from moments or from data.
+"""The objective F(w, b) = (1/W) sum_i s_i l(y_i - x_i . w - b) + penalty, from moments or from data.
 
-Both are evaluated in the coordinates of a frame, in units of its target scale squared, output
-by output, at several points at once. The intercept is never penalised.
+Both are evaluated in the coordinates of a frame, in units of its target scale to the power of
+the loss's degree, output by output, at several points at once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from gdregress import extended
 from gdregress.blocks import RowBlocks
 from gdregress.frames import Frame
 from gdregress.moments import Moments
+from gdregress.penalties import Penalty
 
 
 class Evaluation(NamedTuple):
-    """The objective at a point: value (n_outputs,) and gradient, shaped as the point."""
+    """The objective at a point.
+
+    Attributes
+    ----------
+    value : ndarray of shape (n_outputs,)
+        The objective, that of the loss itself and not of a twin.
+    gradient : ndarray of shape (n_coordinates, n_outputs)
+        Gradient of the smooth part; of a twin where that is descended.
+    slack : ndarray of shape (n_outputs,)
+        Mean of l(r) + l*(u) - u r for the slopes u of the twin: what its width may cost.
+    bend : ndarray of shape (n_outputs,)
+        Mean second derivative of the loss over its bound: 1 for a parabola.
+    curvatures : tuple of two ndarrays of shape (n_outputs, n_coordinates, n_coordinates), or None
+        Second derivatives of the smooth part, and those of a quadratic that touches it at the
+        point and lies above it everywhere; where they were asked for.
+    """
 
     value: NDArray
     gradient: NDArray
-
-
-class _Ridge:
-    """The penalty alpha |w|^2 in the coordinates of a frame: sum_j strength_j z_j^2."""
-
-    def __init__(self, frame: Frame, alpha: float):
-        self.strength = (alpha**0.5 * frame.inverse_scale)[:, np.newaxis] ** 2
-
-    def value(self, z: NDArray) -> NDArray:
-        return (self.strength * z * z).sum(axis=0)
-
-    def gradient(self, z: NDArray) -> NDArray:
-        return 2.0 * self.strength * z
+    slack: NDArray | float = 0.0
+    bend: NDArray | float = 1.0
+    curvatures: Any = None
 
 
 class MomentObjective:
-    """The objective from moments: an evaluation costs n_features**2, however many the rows.
+    """The objective for squared error from moments: an evaluation costs n_features**2, however many the rows.
 
     With R, rho and v the second moments in the frame and e the mean residual::
 
@@ -49,16 +57,16 @@ class MomentObjective:
         With `cross`; about the origin for a model without intercept.
     frame : Frame
         Coordinates of the points.
-    alpha : float
-        Strength of the penalty.
+    penalty : Penalty
+        In these coordinates.
     """
 
-    def __init__(self, moments: Moments, frame: Frame, alpha: float = 0.0):
+    def __init__(self, moments: Moments, frame: Frame, penalty: Penalty):
         assert moments.cross is not None
         unit = (moments.unit * frame.inverse_scale)[:, np.newaxis]
         target_unit = moments.target_unit / frame.target_scale
         self._frame = frame
-        self._ridge = _Ridge(frame, alpha)
+        self.penalty = penalty
         with np.errstate(over="ignore", invalid="ignore"):
             self._second = moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
@@ -74,24 +82,30 @@ class MomentObjective:
         with np.errstate(over="ignore", invalid="ignore"):
             product = self._second @ z
             value = np.tile(self._target_second, len(points)) + (z * (product - 2.0 * joint)).sum(axis=0)
-            value = np.maximum(value, 0.0) + self.penalty(stacked)
+            value = np.maximum(value, 0.0) + self.penalty.value(stacked)
             gradient = np.empty_like(stacked)
-            gradient[:p] = 2.0 * (product - joint) + self._ridge.gradient(z)
+            gradient[:p] = 2.0 * (product - joint) + self.penalty.gradient(stacked)
             if self._frame.fit_intercept:
                 error = stacked[p] + (self._mean * z).sum(axis=0) - np.tile(self._target_mean, len(points))
                 value += error * error
                 gradient[:p] += 2.0 * self._mean * error
                 gradient[p] = 2.0 * error
-        return _split(value, gradient, len(points))
+        return [Evaluation(one, slope) for one, slope in _split(len(points), value, gradient)]
 
-    def penalty(self, point: NDArray) -> NDArray:
-        """Give the penalty's part in the value."""
-        return self._ridge.value(point[: len(self._second)])
+    def values(self, points: Sequence[NDArray]) -> list[NDArray]:
+        """Give the objective alone at every point."""
+        return [evaluation.value for evaluation in self.evaluate(points)]
 
-    def hessian(self) -> NDArray:
-        """Give the matrix of second derivatives, the same for every output."""
+    def evaluate_with_curvatures(self, point: NDArray) -> Evaluation:
+        """Evaluate the objective and its second derivatives, which are the same everywhere."""
+        [evaluation] = self.evaluate([point])
+        curvatures = np.array([self.hessian(output) for output in range(point.shape[1])])
+        return evaluation._replace(curvatures=(curvatures, curvatures))
+
+    def hessian(self, output: int = 0) -> NDArray:
+        """Give the matrix of second derivatives of one output's smooth part."""
         with np.errstate(over="ignore", invalid="ignore"):
-            half = self._second + np.diag(self._ridge.strength[:, 0])
+            half = self._second + np.diag(0.5 * self.penalty.l2[:, output])
             if self._frame.fit_intercept:
                 half = np.block([[half + self._mean * self._mean.T, self._mean], [self._mean.T, np.ones((1, 1))]])
             return 2.0 * half
@@ -106,76 +120,225 @@ class DataObjective:
         X, y and the weights, in the precision of the points.
     frame : Frame
         Coordinates of the points.
-    alpha : float
-        Strength of the penalty.
+    loss : Loss
+        Of residuals in units of the frame's target scale.
+    penalty : Penalty
+        In the coordinates of the frame.
+    twin : Loss, default=None
+        What is descended in place of the loss; None for the loss itself.
+    total_weight : float, default=None
+        What sums over the rows are divided by; None for the sum of their weights.
     compensated : bool
         Whether gradients are summed in twice the precision, for small dense X: a residual that
         stays large then costs the digits of an ill-conditioned X but once.
     """
 
-    def __init__(self, rows: RowBlocks, frame: Frame, alpha: float = 0.0, *, compensated: bool = False):
+    def __init__(
+        self,
+        rows: RowBlocks,
+        frame: Frame,
+        loss: Any,
+        penalty: Penalty,
+        *,
+        twin: Any = None,
+        total_weight: float | None = None,
+        compensated: bool = False,
+    ):
         self._rows = rows
         self._frame = frame
-        self._ridge = _Ridge(frame, alpha)
+        self._loss = loss
+        self._twin = loss if twin is None else twin
+        self.penalty = penalty
+        self._total_weight = rows.total_weight if total_weight is None else total_weight
         self._transposed_product = extended.dot if compensated else _transposed_product
+
+    def with_twin(self, twin: Any) -> "DataObjective":
+        """Give the same objective, with another twin descended."""
+        other = copy(self)
+        other._twin = twin
+        return other
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
-        frame, rows = self._frame, self._rows
-        p, stacked = rows.n_features, np.hstack(points)
-        z, scale, center = stacked[:p], frame.inverse_scale[:, np.newaxis], frame.center[:, np.newaxis]
-        slope = z * scale
-        level = -(center * slope).sum(axis=0)
-        if frame.fit_intercept:
-            level += stacked[p]
+        frame, stacked = self._frame, np.hstack(points)
+        scale, center = frame.inverse_scale[:, np.newaxis], frame.center[:, np.newaxis]
+        residuals = _Residuals(frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = rows.accumulate(lambda: _Residuals(frame, slope, level, self._transposed_product))
+            sums = self._rows.accumulate(lambda: _Slopes(residuals, self._loss, self._twin, self._transposed_product))
             along_z = (sums.products - center * sums.totals) * scale
-            gradient = -2.0 / rows.total_weight * along_z + self._ridge.gradient(z)
+            gradient = self.penalty.gradient(stacked) - along_z / self._total_weight
             if frame.fit_intercept:
-                gradient = np.vstack([gradient, -2.0 / rows.total_weight * sums.totals])
-            value = sums.squares / rows.total_weight + self.penalty(stacked)
-        return _split(value, gradient, len(points))
+                gradient = np.vstack([gradient, -sums.totals / self._total_weight])
+            value = sums.losses / self._total_weight + self.penalty.value(stacked)
+        slack, bend = sums.slack / self._total_weight, sums.bend / self._total_weight
+        parts = _split(len(points), value, gradient, slack, bend)
+        return [Evaluation(one, slope, loose, bent) for one, slope, loose, bent in parts]
 
-    def penalty(self, point: NDArray) -> NDArray:
-        """Give the penalty's part in the value."""
-        return self._ridge.value(point[: self._rows.n_features])
+    def values(self, points: Sequence[NDArray]) -> list[NDArray]:
+        """Give the objective alone, with the twin in place of the loss, at every point, in one pass over X."""
+        stacked = np.hstack(points)
+        residuals = _Residuals(self._frame, stacked)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = self._rows.accumulate(lambda: _Losses(residuals, self._twin))
+            value = sums.losses / self._total_weight + self.penalty.value(stacked)
+        return [part for [part] in _split(len(points), value)]
+
+    def evaluate_with_curvatures(self, point: NDArray) -> Evaluation:
+        """Evaluate the objective and its curvatures at a point, in one pass over X of n_features**2 work a row."""
+        residuals = _Residuals(self._frame, point)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = self._rows.accumulate(
+                lambda: _Curvatures(residuals, self._loss, self._twin), min_rows=min(len(point), 1024)
+            )
+            value = sums.losses / self._total_weight + self.penalty.value(point)
+            gradient = -sums.products / self._total_weight
+            gradient[: len(self.penalty.l2)] += self.penalty.gradient(point)
+        second, above = sums.second / self._total_weight, sums.above / self._total_weight
+        for output, strength in enumerate(self.penalty.l2.T):
+            along = np.arange(len(strength))
+            second[output, along, along] += strength
+        return Evaluation(
+            value,
+            gradient,
+            sums.slack / self._total_weight,
+            sums.bend / self._total_weight,
+            (second, second + above),
+        )
 
 
 class _Residuals:
-    """Sums over the rows of r^2, x r and r, for the residuals r of several columns of coefficients."""
+    """From a block of rows to the residuals of several points, in units of the frame's target scale."""
 
-    def __init__(self, frame: Frame, slope: NDArray, level: NDArray, transposed_product: Callable):
-        self._frame = frame
-        self._slope = slope
-        self._level = level
-        self._transposed_product = transposed_product
-        self.squares = np.zeros_like(level)
-        self.products = np.zeros_like(slope)
-        self.totals = np.zeros_like(level)
+    def __init__(self, frame: Frame, point: NDArray):
+        p = len(frame.center)
+        self.frame = frame
+        self.point = point
+        self.slope = point[:p] * frame.inverse_scale[:, np.newaxis]
+        self.level = -(frame.center[:, np.newaxis] * self.slope).sum(axis=0)
+        if frame.fit_intercept:
+            self.level += point[p]
+
+    def of(self, X, y) -> NDArray:
+        """Give the residuals, of shape (n_rows, n_points, n_outputs)."""
+        predicted = X @ self.slope
+        predicted += self.level
+        target = (y - self.frame.target_center) / self.frame.target_scale
+        return target[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
+
+    def standardised(self, X) -> NDArray:
+        """Give the rows in the coordinates of the frame: what the residuals depend on the point by."""
+        frame = self.frame
+        block = np.ones((X.shape[0], len(self.point)))
+        dense = X.toarray() if sparse.issparse(X) else X
+        np.subtract(dense, frame.center, out=block[:, : len(frame.center)])
+        block[:, : len(frame.center)] *= frame.inverse_scale
+        return block
+
+    def zeros(self) -> NDArray:
+        """Give a sum to begin with, one number a column."""
+        return np.zeros_like(self.level)
+
+
+class _Losses:
+    """Sums over the rows of a loss."""
+
+    def __init__(self, residuals: _Residuals, loss: Any):
+        self._residuals = residuals
+        self._loss = loss
+        self.losses = residuals.zeros()
 
     def add(self, X, y, weight):
-        X = X.astype(self._slope.dtype, copy=False)
-        target = (y - self._frame.target_center) / self._frame.target_scale
-        residual = X @ self._slope
-        residual += self._level
-        residual = np.tile(target, residual.shape[1] // y.shape[1]) - residual
-        weighted = residual if weight is None else residual * weight[:, np.newaxis]
-        self.squares += np.einsum("ij,ij->j", weighted, residual)
-        self.products += self._transposed_product(X, weighted)
-        self.totals += weighted.sum(axis=0)
+        residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
+        self.losses += _total(self._loss.value(residual), weight)
 
     def merge(self, other):
-        self.squares += other.squares
-        self.products += other.products
-        self.totals += other.totals
+        self.losses += other.losses
+
+
+class _Slopes:
+    """Sums over the rows of a loss, its slopes u at the residuals, and x u; of a twin, where there is one."""
+
+    def __init__(self, residuals: _Residuals, loss: Any, twin: Any, transposed_product: Callable):
+        self._residuals = residuals
+        self._loss = loss
+        self._twin = twin
+        self._transposed_product = transposed_product
+        self.losses, self.slack, self.bend = residuals.zeros(), residuals.zeros(), residuals.zeros()
+        self.products = np.zeros_like(residuals.slope)
+        self.totals = residuals.zeros()
+
+    def add(self, X, y, weight):
+        X = X.astype(self.losses.dtype, copy=False)
+        slopes = self._take_in(self._residuals.of(X, y), weight)
+        self.products += self._transposed_product(X, slopes)
+        self.totals += slopes.sum(axis=0)
+
+    def _take_in(self, residual, weight) -> NDArray:
+        """Add what the residuals say; give the weighted slopes, one column for each of the residuals'."""
+        loss, twin = self._loss, self._twin
+        slopes = twin.derivative(residual)
+        self.losses += _total(loss.value(residual), weight)
+        if twin is not loss:
+            self.slack += _total(loss.slack(residual, slopes), weight)
+        self.bend += _total(twin.second_derivative(residual) / twin.curvature, weight)
+        return _weighted(slopes, weight)
+
+    def merge(self, other):
+        for name in ("losses", "slack", "bend", "products", "totals"):
+            mine = getattr(self, name)
+            mine += getattr(other, name)
+
+
+class _Curvatures(_Slopes):
+    """The same, and the sums of x x' times the second derivatives, and times what touching parabolas have above."""
+
+    def __init__(self, residuals: _Residuals, loss: Any, twin: Any):
+        super().__init__(residuals, loss, twin, _transposed_product)
+        q, n_outputs = residuals.point.shape
+        self.products = np.zeros_like(residuals.point)
+        self.second = np.zeros((n_outputs, q, q))
+        self.above = np.zeros((n_outputs, q, q))
+
+    def add(self, X, y, weight):
+        residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
+        block = self._residuals.standardised(X)
+        self.products += block.T @ self._take_in(residual, weight)
+        second = self._twin.second_derivative(residual)
+        above = np.maximum(self._twin.touching_curvature(residual) - second, 0.0)
+        for output in range(y.shape[1]):
+            self.second[output] += _gram(block, _weighted(second, weight)[:, output])
+            self.above[output] += _gram(block, _weighted(above, weight)[:, output])
+
+    def merge(self, other):
+        super().merge(other)
+        self.second += other.second
+        self.above += other.above
+
+
+def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:
+    """Flatten points and outputs into columns, times the weights."""
+    columns = terms.reshape(len(terms), -1)
+    return columns if weight is None else columns * weight[:, np.newaxis]
+
+
+def _total(terms: NDArray, weight: NDArray | None) -> NDArray:
+    columns = terms.reshape(len(terms), -1)
+    return columns.sum(axis=0) if weight is None else weight @ columns
+
+
+def _gram(block: NDArray, weight: NDArray) -> NDArray:
+    """Give X' diag(weight) X, of the rows that count."""
+    counts = np.flatnonzero(weight)
+    if len(counts) < len(weight):
+        block, weight = block[counts], weight[counts]
+    scaled = block * np.sqrt(weight)[:, np.newaxis]
+    return scaled.T @ scaled
 
 
 def _transposed_product(X, residual: NDArray) -> NDArray:
     return X.T @ residual
 
 
-def _split(value: NDArray, gradient: NDArray, n_points: int) -> list[Evaluation]:
+def _split(n_points: int, *columns: NDArray) -> list[tuple[NDArray, ...]]:
     """Give each point its share of the columns."""
-    values, gradients = np.split(value, n_points), np.split(gradient, n_points, axis=1)
-    return [Evaluation(*pair) for pair in zip(values, gradients, strict=True)]
+    return list(zip(*(np.split(part, n_points, axis=-1) for part in columns), strict=True))

@@ -1,13 +1,16 @@
 """Update rules: frozen settings, and pure functions from one step to the next.
 
 A rule sees the last step, to a point w where the gradient is g, the metric P and the rate eta,
-and calls `evaluate(*points)` once an epoch: one trip through the data, however many points it
+and asks the objective once an epoch: one trip through the data, however many points it
 asks about. Sums run over coordinates, so that several outputs descend side by side, each on its
-own.
+own. Every rule is proximal: what of the penalty is not smooth comes in by the prox, in the step
+that the rule itself has given each coordinate.
 
-`stability` is the rate, in units of 1/L for the largest curvature L of a quadratic, from which
-on the rule diverges; infinite for a rule that finds its own rate. A rule `lands` if in the exact
-metric at rate 1 each of its steps is Newton's, so that what a step leaves is rounding.
+Each rule says what it takes, in the words of `FEATURES`. `stability` is the rate, in units of
+1/L for the largest curvature L of a quadratic, from which on the rule diverges; infinite for a
+rule that finds its own rate. A rule `lands` if in the exact metric at rate 1 each of its steps is
+Newton's, so that what a step leaves is rounding. `rate` is what a rule that scales each
+coordinate itself steps by where nobody says.
 """
 
 from collections.abc import Callable
@@ -19,8 +22,22 @@ from numpy.typing import NDArray
 
 from gdregress.objectives import Evaluation
 
-Evaluate = Callable[..., list[Evaluation]]
-Metric = Callable[[NDArray], NDArray]
+FEATURES = {
+    "float": "a number as learning_rate",
+    "lipschitz": "learning_rate='lipschitz'",
+    "diagonal": "learning_rate='diagonal'",
+    "curvature": "learning_rate='curvature'",
+    "prox": "an L1 penalty or positive=True",
+    "matrix prox": "an L1 penalty or positive=True with learning_rate='curvature'",
+    "any loss": "a loss other than 'squared_error'",
+    "schedule": "a schedule other than 'constant'",
+    "batches": "batch_size",
+    "average": "average",
+}
+"""What a rule may take, and the words for it."""
+
+RATES = frozenset({"float", "lipschitz", "diagonal", "curvature"})
+TRAVELLING = frozenset({"prox", "any loss", "schedule", "average"})
 
 
 class Step(NamedTuple):
@@ -35,54 +52,55 @@ class Step(NamedTuple):
 class Optimizer(Protocol):
     """What a descent needs of an update rule."""
 
+    takes: frozenset[str]
+    lands: bool
+
     @property
     def stability(self) -> float:
         """Rate, in units of 1/L, from which on the rule diverges."""
         ...
 
-    @property
-    def lands(self) -> bool:
-        """Whether each of its steps, in the exact metric, is Newton's."""
-        ...
-
-    def start(self, point: NDArray, evaluation: Evaluation) -> Step:
+    def start(self, point: NDArray, objective: Any) -> Step:
         """Make the step that a descent starts from."""
         ...
 
-    def update(self, last: Step, evaluate: Evaluate, metric: Metric, rate: float) -> Step:
+    def update(self, last: Step, objective: Any, metric: Any, rate: float) -> Step:
         """Take the step of an epoch."""
         ...
 
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """Plain descent (Cauchy, 1847): ``w <- w - eta P g``."""
+    """Plain descent (Cauchy, 1847), proximal: ``w <- prox(w - eta P g)``."""
 
+    takes = RATES | TRAVELLING | {"batches"}
     stability = 2.0
     lands = True
 
-    def start(self, point, evaluation):
+    def start(self, point, objective):
         """Remember nothing."""
-        return Step(point, evaluation)
+        return Step(point, *objective.evaluate([point]))
 
-    def update(self, last, evaluate, metric, rate):
+    def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         point = last.point - rate * metric(last.evaluation.gradient)
-        [there] = evaluate(point)
+        point = objective.penalty.prox(point, rate * metric.scale)
+        [there] = objective.evaluate([point])
         return Step(point, there, rate)
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """Heavy ball (Polyak, 1964).
+    """Heavy ball (Polyak, 1964; proximal: Ochs et al., 2014).
 
     With beta = `momentum`; plain descent where it is 0::
 
-        v <- beta v - eta P g
-        w <- w + v
+        v  <- beta v - eta P g
+        w+ = prox(w + v),    v <- w+ - w
     """
 
     momentum: float = 0.9
+    takes = RATES | TRAVELLING | {"batches"}
     lands = False
 
     @property
@@ -90,16 +108,17 @@ class Momentum:
         """Rate, in units of 1/L, from which on the rule diverges: 2 (1 + beta)."""
         return 2.0 * (1.0 + self.momentum)
 
-    def start(self, point, evaluation):
+    def start(self, point, objective):
         """Remember no velocity."""
-        return Step(point, evaluation, memory=np.zeros_like(point))
+        return Step(point, *objective.evaluate([point]), memory=np.zeros_like(point))
 
-    def update(self, last, evaluate, metric, rate):
+    def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         velocity = self.momentum * last.memory - rate * metric(last.evaluation.gradient)
-        point = last.point + velocity
-        [there] = evaluate(point)
-        return Step(point, there, rate, velocity)
+        ahead = last.point + velocity
+        point = objective.penalty.prox(ahead, rate * metric.scale)
+        [there] = objective.evaluate([point])
+        return Step(point, there, rate, velocity if point is ahead else point - last.point)
 
 
 @dataclass(frozen=True)
@@ -108,30 +127,35 @@ class Nesterov:
 
     From a point v ahead of w, where the gradient is g, with t = 1 at the start::
 
-        w+ = v - eta P g
+        w+ = prox(v - eta P g)
         t+ = (1 + sqrt(1 + 4 t^2)) / 2
         v+ = w+ + (t - 1) / t+ (w+ - w)
 
-    An output whose step goes uphill, g . (w+ - w) > 0, starts over with t = 1 (O'Donoghue and
-    Candes, 2015).
+    An output whose step goes uphill, G . (w+ - w) > 0, starts over with t = 1 (O'Donoghue and
+    Candes, 2015); G is g and the subgradient that the prox has taken.
     """
 
+    takes = RATES | TRAVELLING
     stability = 4.0 / 3.0
     lands = True
 
-    def start(self, point, evaluation):
+    def start(self, point, objective):
         """Remember the point itself as the one ahead, its gradient, and t = 1."""
-        return Step(point, evaluation, memory=(point, evaluation.gradient, np.ones(point.shape[1])))
+        [here] = objective.evaluate([point])
+        return Step(point, here, memory=(point, here.gradient, np.ones(point.shape[1])))
 
-    def update(self, last, evaluate, metric, rate):
+    def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         ahead, gradient, t = last.memory
-        point = ahead - rate * metric(gradient)
+        landed = ahead - rate * metric(gradient)
+        point = objective.penalty.prox(landed, rate * metric.scale)
+        if point is not landed:
+            gradient = gradient + (landed - point) / (rate * metric.scale)
         moved = point - last.point
         t = np.where((gradient * moved).sum(axis=0) > 0, 1.0, t)
         t_next = (1.0 + np.sqrt(1.0 + 4.0 * t * t)) / 2.0
         ahead = point + (t - 1.0) / t_next * moved
-        there, beyond = evaluate(point, ahead)
+        there, beyond = objective.evaluate([point, ahead])
         return Step(point, there, rate, (ahead, beyond.gradient, t_next))
 
 
@@ -152,15 +176,17 @@ class Conjugate:
     output whose slope or curvature along d is no larger stays, and starts over from its gradient.
     """
 
+    takes = RATES - {"float"}
     stability = float("inf")
     lands = False
 
-    def start(self, point, evaluation):
+    def start(self, point, objective):
         """Remember no direction and no rounding."""
+        [here] = objective.evaluate([point])
         nothing = np.zeros_like(point)
-        return Step(point, evaluation, memory=(nothing, evaluation.gradient, nothing, nothing, np.ones(point.shape[1])))
+        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, np.ones(point.shape[1])))
 
-    def update(self, last, evaluate, metric, rate):
+    def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         direction, last_gradient, last_downhill, rounding, factor = last.memory
         foretold = last.evaluation.gradient
@@ -170,7 +196,7 @@ class Conjugate:
         direction = np.maximum(beta, 0.0) * direction - downhill
         length = rate * factor
         trial = last.point + length * direction
-        here, there = evaluate(last.point, trial)
+        here, there = objective.evaluate([last.point, trial])
         bend = there.gradient - here.gradient
         curvature = (direction * bend).sum(axis=0)
         slope = (here.gradient * direction).sum(axis=0)
@@ -187,6 +213,172 @@ class Conjugate:
         rounding = np.where(moved, 0.5, 1.0) * rounding
         memory = (direction, here.gradient, downhill, rounding, np.where(moved, s * factor, factor))
         return Step(point, lowest, float((s * length).mean()), memory)
+
+
+@dataclass(frozen=True)
+class Newton:
+    """Descent in the curvature of the point where it stands, damped and proximal (Lee, Sun and Saunders, 2014).
+
+    With H the second derivatives at w and M those of a quadratic that touches the objective there
+    and lies above it (iteratively reweighted least squares), an epoch minimises ::
+
+        g . (z - w) + (z - w)' H_d (z - w) / 2 + penalty(z),    H_d = (1 - d) H + d M
+
+    for several dampings d about the last, d = 1 among them, which cannot go uphill, and takes the
+    lowest of them all. One trip compares them, a second evaluates the lowest.
+    """
+
+    takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
+    stability = float("inf")
+    lands = False
+
+    FIRST, LEAST = 1e-2, 1e-7
+    AROUND = (1e-2, 1e-1, 1.0, 10.0)
+
+    def start(self, point, objective):
+        """Remember a damping."""
+        return Step(point, objective.evaluate_with_curvatures(point), memory=np.full(point.shape[1], self.FIRST))
+
+    def update(self, last, objective, metric, rate):
+        """Take the step of an epoch."""
+        dampings = [np.clip(last.memory * around, self.LEAST, 1.0) for around in self.AROUND]
+        dampings.append(np.ones_like(last.memory))
+        second, above = last.evaluation.curvatures
+        if second is above:
+            dampings = dampings[-1:]
+        trials = [self._trial(last, objective, damping) for damping in dampings]
+        values = np.array(objective.values([last.point, *trials]))
+        lowest = np.where(np.isfinite(values), values, np.inf).argmin(axis=0)
+        point = np.choose(lowest, [last.point, *trials])
+        raised = np.minimum(10.0 * last.memory, 1.0)
+        memory = np.choose(lowest, [raised, *dampings[:-1], raised])
+        if not lowest.any():
+            return last._replace(rate=0.0, memory=memory)
+        return Step(point, objective.evaluate_with_curvatures(point), 1.0, memory)
+
+    def _trial(self, last: Step, objective: Any, damping: NDArray) -> NDArray:
+        """Give the minimum of the model of each output; a step of the prox where that is not to be had."""
+        gradient = last.evaluation.gradient
+        trial = np.empty_like(last.point)
+        seconds, aboves = last.evaluation.curvatures
+        for k, (second, above) in enumerate(zip(seconds, aboves, strict=True)):
+            model = (1.0 - damping[k]) * second + damping[k] * above
+            largest = np.abs(above).sum(axis=0).max()
+            model[np.diag_indices_from(model)] += FLOOR * largest
+            here = last.point[:, k]
+            minimum = objective.penalty.model_minimum(model, model @ here - gradient[:, k], here, k)
+            if minimum is None:
+                short = last.point - gradient / largest
+                minimum = objective.penalty.prox(short, 1.0 / largest)[:, k]
+            trial[:, k] = minimum
+        return trial
+
+
+@dataclass(frozen=True)
+class AdaGrad:
+    """A rate for each coordinate that falls with the gradients seen (Duchi, Hazan and Singer, 2011).
+
+    ``G <- G + g^2,  w <- prox(w - eta g / sqrt(G))``; the prox takes the step of each coordinate.
+    """
+
+    takes = frozenset({"float", "diagonal", "batches"}) | TRAVELLING
+    stability = float("inf")
+    lands = False
+    rate = 0.5
+
+    def start(self, point, objective):
+        """Remember no gradients."""
+        return Step(point, *objective.evaluate([point]), memory=np.zeros_like(point))
+
+    def update(self, last, objective, metric, rate):
+        """Take the step of an epoch, or of a batch."""
+        gradient = last.evaluation.gradient
+        squares = last.memory + gradient * gradient
+        return _scaled_step(last, objective, gradient, np.sqrt(squares), rate, squares)
+
+
+@dataclass(frozen=True)
+class RMSProp:
+    """The gradient over the root of its running mean square (Tieleman and Hinton, 2012).
+
+    ``v <- rho v + (1 - rho) g^2,  w <- prox(w - eta g / sqrt(v))``
+    """
+
+    decay: float = 0.9
+    takes = AdaGrad.takes
+    stability = float("inf")
+    lands = False
+    rate = 0.01
+
+    def start(self, point, objective):
+        """Remember no gradients."""
+        return Step(point, *objective.evaluate([point]), memory=np.zeros_like(point))
+
+    def update(self, last, objective, metric, rate):
+        """Take the step of an epoch, or of a batch."""
+        gradient = last.evaluation.gradient
+        squares = self.decay * last.memory + (1.0 - self.decay) * gradient * gradient
+        return _scaled_step(last, objective, gradient, np.sqrt(squares), rate, squares)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Running means of gradient and square, both freed of their start at 0 (Kingma and Ba, 2015).
+
+    With beta = `momentum` and rho = `decay`, after k steps::
+
+        m <- beta m + (1 - beta) g,    v <- rho v + (1 - rho) g^2
+        w <- prox(w - eta (m / (1 - beta^k)) / sqrt(v / (1 - rho^k)))
+    """
+
+    momentum: float = 0.9
+    decay: float = 0.999
+    takes = AdaGrad.takes
+    stability = float("inf")
+    lands = False
+    rate = 0.05
+
+    def start(self, point, objective):
+        """Remember no gradients."""
+        return Step(point, *objective.evaluate([point]), memory=(np.zeros_like(point), np.zeros_like(point), 0))
+
+    def update(self, last, objective, metric, rate):
+        """Take the step of an epoch, or of a batch."""
+        mean, squares, k = last.memory
+        gradient, k = last.evaluation.gradient, k + 1
+        mean = self.momentum * mean + (1.0 - self.momentum) * gradient
+        squares = self.decay * squares + (1.0 - self.decay) * gradient * gradient
+        direction = mean / (1.0 - self.momentum**k)
+        return _scaled_step(
+            last, objective, direction, np.sqrt(squares / (1.0 - self.decay**k)), rate, (mean, squares, k)
+        )
+
+
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+    "gd": lambda momentum: GradientDescent(),
+    "momentum": Momentum,
+    "nesterov": lambda momentum: Nesterov(),
+    "conjugate": lambda momentum: Conjugate(),
+    "newton": lambda momentum: Newton(),
+    "adagrad": lambda momentum: AdaGrad(),
+    "rmsprop": lambda momentum: RMSProp(),
+    "adam": Adam,
+}
+"""The rules by name, made from `momentum`."""
+
+FLOOR = 1e-12
+"""Share of its size that a curvature has in every direction, also in those that the data do not show."""
+
+TINY = 1e-8
+"""What the root of a mean square is at least, as the authors have it, so that nothing is divided by 0."""
+
+
+def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray, rate: float, memory: Any) -> Step:
+    """Divide a direction by a scale, coordinate by coordinate, and let the prox take the same step."""
+    step = rate / (scale + TINY)
+    point = objective.penalty.prox(last.point - step * direction, step)
+    [there] = objective.evaluate([point])
+    return Step(point, there, rate, memory)
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:

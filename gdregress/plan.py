@@ -1,17 +1,24 @@
 """What is descended and how: the one place where names become objects for the data at hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
+from gdregress.batches import batch_share, endless_batches, fourth_moment, n_batches
 from gdregress.blocks import RowBlocks
-from gdregress.frames import Frame
+from gdregress.combinations import choose, features
+from gdregress.descent import Epoch, Mean, State, descend
+from gdregress.frames import Frame, target_scale
 from gdregress.learning_rates import Curvature, half, identity, largest_curvature
+from gdregress.losses import InUnits, PiecewiseLoss, squared_error
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.optimizers import Conjugate, GradientDescent, Momentum, Nesterov, Optimizer
+from gdregress.optimizers import OPTIMIZERS, Optimizer
+from gdregress.penalties import Penalty
 
 MOMENTS_LIMIT = 2000
 """Features up to which the moments, 32 MB of them, are gathered and factored."""
@@ -22,11 +29,94 @@ FACTOR_LIMIT = 2**24
 CURVATURE_LIMIT = 2**15
 """Features beyond which, or rows if fewer, a matrix of curvatures is refused even if asked for."""
 
+NEWTON_LIMIT = 500
+"""Features up to which the curvature is taken anew at every epoch."""
+
 DIGITS = 1e-10
 """Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
 
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which a recomputed residual is so in extended precision."""
+
+FIRST_WIDTH = 1.0
+"""Width of the first twin of a loss with kinks, in standard deviations of y."""
+
+SHARPER = 0.1
+"""Width of a twin, as a share of that of the one before."""
+
+N_WIDTHS = 12
+"""Twins after which a loss with kinks is as sharp as floats allow."""
+
+SETTLED = 0.3
+"""Share of what a sharper twin would gain, below which what is left to gain with this one is small."""
+
+SMOOTHEST = 1e-6
+"""Width of the only twin where the rate is a number and no `tol` is given."""
+
+RATE_ROWS = 1000
+"""Rows from which the rate of mini-batches is estimated."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a user asks for, checked: see the parameters of the estimator of the same names.
+
+    Attributes
+    ----------
+    loss : str or object
+        Name of the loss, or the loss itself where it is somebody else's.
+    pointwise : Loss
+        The loss.
+    pace : Pace or Plateau
+        The schedule.
+    l1, l2 : float
+        Strengths of the penalty ``l1 |w|_1 + l2 |w|_2^2 / 2``.
+    shuffle : RandomState or None
+        Shuffles the rows before every pass of mini-batches.
+    """
+
+    learning_rate: float | str
+    optimizer: str
+    momentum: float
+    loss: str | object
+    pointwise: Any
+    l1: float
+    l2: float
+    positive: bool
+    fit_intercept: bool
+    schedule: str | object
+    pace: Any
+    batch_size: int | None
+    average: int
+    shuffle: np.random.RandomState | None
+    tol: float | None
+
+    @property
+    def is_squared_error(self) -> bool:
+        """Whether the loss is squared error, for which moments are enough."""
+        return self.loss == "squared_error"
+
+    @property
+    def degree(self) -> int:
+        """Power of the unit of y in which the loss is expressed."""
+        return getattr(self.pointwise, "degree", 2)
+
+    @property
+    def has_prox(self) -> bool:
+        """Whether a part of the penalty is not smooth."""
+        return self.l1 > 0 or self.positive
+
+    def loss_in(self, unit: NDArray) -> Any:
+        """Give the loss of residuals in units of `unit`, itself in units of `unit**degree`."""
+        return (
+            self.pointwise.in_units(unit)
+            if isinstance(self.pointwise, PiecewiseLoss)
+            else InUnits(self.pointwise, unit)
+        )
+
+    def penalty_in(self, frame: Frame) -> Penalty:
+        """Give the penalty of the coordinates of a frame."""
+        return frame.penalty(self.l1, self.l2, positive=self.positive, degree=self.degree)
 
 
 @dataclass(frozen=True)
@@ -35,8 +125,14 @@ class Plan:
 
     Attributes
     ----------
-    objective : MomentObjective or DataObjective
+    task : Task
+        What was asked for.
+    rows : RowBlocks
+        Training rows, in the precision of the points.
+    whole : MomentObjective or DataObjective
         What is minimised, in the coordinates of `frame`.
+    pointwise : Loss
+        The loss of residuals in units of `frame`.
     frame : Frame
         Coordinates of the descent.
     unit_frame : Frame
@@ -46,9 +142,11 @@ class Plan:
     metric : callable
         What a gradient is multiplied by, beside `rate`.
     rate : float
-        Learning rate.
+        Learning rate; for a loss of curvature 2, where it is not the user's.
     certificate_metric : callable
-        Metric of the certificate, in `unit_frame`.
+        Metric of the certificate, in `unit_frame`, for a loss of curvature 2.
+    baseline : ndarray of shape (n_outputs,)
+        Mean loss of the best constant, in units of `unit_frame`.
     refine : bool
         Whether the descent goes on below `tol`, to the digits that the moments had lost.
     dtype : type
@@ -63,13 +161,17 @@ class Plan:
         What ``optimizer="auto"`` came to.
     """
 
-    objective: MomentObjective | DataObjective
+    task: Task
+    rows: RowBlocks
+    whole: MomentObjective | DataObjective
+    pointwise: Any
     frame: Frame
     unit_frame: Frame
     optimizer: Optimizer
     metric: Callable[[NDArray], NDArray]
     rate: float
     certificate_metric: Callable[[NDArray], NDArray]
+    baseline: NDArray
     refine: bool
     dtype: type
     moments: Moments
@@ -78,62 +180,216 @@ class Plan:
     optimizer_name: str
 
     @property
+    def degree(self) -> int:
+        """Power of the unit of y in which the loss is expressed."""
+        return self.task.degree
+
+    @property
     def is_raw(self) -> bool:
         """Whether the rate is a number in the raw coordinates."""
         return self.largest_curvature is not None
 
     @property
-    def stability_ceiling(self) -> float:
-        """Rate above which the optimizer diverges; infinite where it is not the user's to choose."""
-        return self.optimizer.stability / self.largest_curvature if self.largest_curvature else float("inf")
+    def finds_its_rate(self) -> bool:
+        """Whether the rate is neither the user's nor derived from the largest curvature."""
+        return self.optimizer.stability == float("inf")
 
     @property
     def max_learning_rate(self) -> float:
-        """2/L of the raw problem."""
+        """2/L of the raw problem for squared error."""
         return 2.0 / self.largest_curvature if self.largest_curvature else float("inf")
 
     @property
-    def baseline(self) -> float:
+    def stability_ceiling(self) -> float:
+        """Rate above which the optimizer diverges; infinite where nobody chooses it, or nothing diverges."""
+        curvature = float(np.max(self.pointwise.curvature))
+        if not self.largest_curvature or np.isinf(curvature):
+            return float("inf")
+        return self.optimizer.stability / self.largest_curvature * 2.0 / curvature
+
+    @property
+    def is_too_steep(self) -> bool:
+        """Whether the user's rate is above the ceiling."""
+        return not isinstance(self.task.learning_rate, str) and self.rate >= self.stability_ceiling
+
+    @property
+    def start_value(self) -> float:
         """Objective of the best constant, summed over outputs, in the units of the descent."""
         with np.errstate(over="ignore"):
-            return float(((self.unit_frame.target_scale / self.frame.target_scale) ** 2).sum())
+            return float((self.baseline * self._unit_to_frame).sum())
 
-    def optimality(self, gradient: NDArray) -> float:
-        """Measure the certificate sqrt(g' P g / F0) of a gradient: the worst output's."""
+    @property
+    def _unit_to_frame(self) -> NDArray:
+        """Factor from losses in units of `unit_frame` to those in units of `frame`."""
+        return (self.unit_frame.target_scale / self.frame.target_scale) ** self.degree
+
+    def stages(self) -> Iterator["Stage"]:
+        """Give the descents to run one after the other: one, but for a loss that needs sharper and sharper twins."""
+        loss = self.pointwise
+        own = self.task.loss_in(self.unit_frame.target_scale)
+        unit = float((self.unit_frame.target_scale / self.frame.target_scale).max())
+        twins = [(loss.smoothed(width * unit), own.smoothed(width)) for width in self._widths(loss)]
+        twins = [pair for pair in twins if not np.array_equal(pair[0].curvature, loss.curvature)]
+        if not getattr(loss, "is_kinked", False):
+            twins.append((loss, own))
+        for k, (twin, unit_twin) in enumerate(twins, start=1):
+            steepest = float(np.max(twin.curvature)), float(np.max(unit_twin.curvature))
+            yield Stage(self, loss, twin, *steepest, is_last=k == len(twins))
+
+    def _widths(self, loss: Any) -> list[float]:
+        """Give the widths of the twins, in standard deviations of y.
+
+        Only a loss that ends in straight lines has any. Where the user has chosen the rate, the
+        loss itself is descended, but for kinks as narrow as `tol`.
+        """
+        if not isinstance(loss, PiecewiseLoss) or not loss.is_straight:
+            return []
+        if not isinstance(self.task.learning_rate, str):
+            return [self.task.tol or SMOOTHEST] if loss.is_kinked else []
+        return [FIRST_WIDTH * SHARPER**k for k in range(N_WIDTHS)]
+
+    def optimality(self, decrement: NDArray, slack: NDArray) -> float:
+        """Measure the certificate, (2 gap / F0) ** (1 / degree): the worst output's."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.is_raw:
-                gradient = self.unit_frame.gradient_from_raw(gradient * self.frame.target_scale)
-            squared = (gradient * self.certificate_metric(gradient)).sum(axis=0)
-            return float(np.sqrt(squared).max())
+            share = 2.0 * (decrement + slack) / self.baseline
+            return float((np.sqrt(share) if self.degree == 2 else share).max())
 
-    def loss(self, value: NDArray) -> float:
-        """Average a value over outputs, in the units of y squared."""
+    def mean_loss(self, value: NDArray) -> float:
+        """Average a value over outputs, in the units of y to the power of the degree."""
         with np.errstate(over="ignore"):
+            if self.degree == 1:
+                return float((value * self.frame.target_scale).mean())
             return float(((np.sqrt(np.maximum(value, 0.0)) * self.frame.target_scale) ** 2).mean())
 
     def merit(self, value: NDArray) -> float:
         """Average a value over outputs, in the largest unit of an output: representable for any y."""
         scale = self.frame.target_scale
-        return float((value * (scale / scale.max()) ** 2).mean())
+        return float((value * (scale / scale.max()) ** self.degree).mean())
 
 
-def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alpha: float, fit_intercept: bool) -> Plan:
+@dataclass(frozen=True)
+class Stage:
+    """One descent of a plan: of the loss itself, or of a twin of it.
+
+    Attributes
+    ----------
+    plan : Plan
+        What all stages share.
+    loss, twin : Loss
+        The loss and what is descended in its place, in units of the plan's frame.
+    curvature, unit_curvature : float
+        Bound on the second derivative of the twin, in units of the plan's frame and of its unit frame.
+    is_last : bool
+        Whether no sharper twin follows.
+    """
+
+    plan: Plan
+    loss: Any
+    twin: Any
+    curvature: float
+    unit_curvature: float
+    is_last: bool
+
+    @property
+    def objective(self) -> MomentObjective | DataObjective:
+        """What is descended, over all rows."""
+        if isinstance(self.plan.whole, DataObjective):
+            return self.plan.whole.with_twin(self.twin)
+        return self.plan.whole
+
+    @property
+    def rate(self) -> float:
+        """Learning rate: for the curvature of the twin, where it is not the user's."""
+        plan = self.plan
+        if plan.finds_its_rate or not isinstance(plan.task.learning_rate, str):
+            return plan.rate
+        return plan.rate * 2.0 / self.curvature
+
+    def descend(self, start: NDArray, first: int) -> Iterator[State]:
+        """Descend from a point, `first` epochs after the start of it all."""
+        task, rows = self.plan.task, self.plan.rows
+        batches, updates = None, 1
+        if task.batch_size is not None:
+            batches, updates = self._batches(task.batch_size), n_batches(rows, task.batch_size)
+        mean = None
+        if task.average:
+            mean = Mean(skip=-(-(task.average - 1) // (task.batch_size or rows.n_weighted)))
+        return descend(
+            self.objective,
+            self.plan.optimizer,
+            self.plan.metric,
+            self.rate,
+            start,
+            pace=task.pace,
+            batches=batches,
+            updates=updates,
+            mean=mean,
+            first=first,
+        )
+
+    def _batches(self, size: int) -> Iterator[DataObjective]:
+        plan = self.plan
+        penalty = plan.task.penalty_in(plan.frame)
+        for part in endless_batches(plan.rows, size, plan.task.shuffle):
+            share = batch_share(part, plan.rows)
+            yield DataObjective(part, plan.frame, self.twin, penalty, total_weight=share)
+
+    def certificate(self, state: State) -> tuple[NDArray, NDArray]:
+        """Bound by how much the objective lies above its minimum, in units of the plan's unit frame.
+
+        Returns
+        -------
+        decrement : ndarray of shape (n_outputs,)
+            r' H^-1 r / 2 for the shortest subgradient r: what is left to gain with this twin.
+        slack : ndarray of shape (n_outputs,)
+            What the width of the twin may cost.
+        """
+        plan, evaluation = self.plan, state.evaluation
+        gradient = evaluation.gradient
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if plan.is_raw:
+                in_raw = gradient * plan.frame.target_scale ** (plan.degree - 1)
+                gradient = plan.unit_frame.gradient_from_raw(in_raw, plan.degree)
+            residual = plan.task.penalty_in(plan.unit_frame).residual(state.point, gradient)
+            slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
+            if evaluation.curvatures is not None:
+                return _newton_decrement(residual, *evaluation.curvatures), slack
+            squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
+            shown = 0.5 * self.unit_curvature * evaluation.bend
+            decrement = np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
+        return decrement, slack
+
+    def has_settled(self, epoch: Epoch) -> bool:
+        """Whether a sharper twin is due."""
+        if self.is_last:
+            return False
+        return epoch.state.rate == 0.0 or bool((epoch.decrement <= SETTLED * epoch.slack).all())
+
+
+def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDArray:
+    """Give r' H^-1 r / 2 for each output, with a millionth of the curvature above H where H shows none."""
+    decrement = np.empty(residual.shape[1])
+    for k, r in enumerate(residual.T):
+        model = (1.0 - BLIND) * second[k] + BLIND * above[k]
+        model[np.diag_indices_from(model)] += 1e-12 * np.abs(above[k]).sum(axis=0).max()
+        _, step, info = lapack.dposv(model, r, lower=1)
+        decrement[k] = 0.5 * r @ step if info == 0 else np.inf
+    return decrement
+
+
+BLIND = 1e-6
+"""Share of the curvature of a touching parabola that counts where the second derivatives show none."""
+
+
+def make_plan(rows: RowBlocks, task: Task) -> Plan:
     """Choose the objective, the frame, the metric, the optimizer and the rate for these rows.
 
     Parameters
     ----------
     rows : RowBlocks
         Training rows.
-    learning_rate : float or {"auto", "lipschitz", "diagonal", "curvature"}
-        The rung of the ladder.
-    optimizer : {"auto", "gd", "momentum", "nesterov", "conjugate"}
-        The update rule.
-    momentum : float
-        Of `optimizer="momentum"`.
-    alpha : float
-        Strength of the L2 penalty; 0 for none.
-    fit_intercept : bool
-        Whether the model has an intercept.
+    task : Task
+        What is asked for.
 
     Returns
     -------
@@ -142,22 +398,36 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     Raises
     ------
     ValueError
-        If X holds NaN or infinity.
+        If X holds NaN or infinity, or if what is asked for does not go together.
     """
     n, p = rows.n_weighted, rows.n_features
-    wants_matrix = learning_rate == "curvature"
-    if wants_matrix and min(n, p) > CURVATURE_LIMIT:
+    asked = features(
+        loss=task.loss,
+        has_prox=task.has_prox,
+        schedule=task.schedule,
+        batches=task.batch_size is not None,
+        average=bool(task.average),
+    )
+    has_matrix = p <= MOMENTS_LIMIT or (_is_short_and_wide(rows, task.l2) and not asked)
+    costly = set() if has_matrix else {"curvature"}
+    if p > NEWTON_LIMIT:
+        costly |= {"newton"}
+    rung, name = choose(task.learning_rate, task.optimizer, asked, costly)
+    if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
         raise ValueError(
             f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
         )
-    gathers_cross = p <= MOMENTS_LIMIT or (wants_matrix and n > p)
-    factors_rows = wants_matrix or p <= MOMENTS_LIMIT or _is_short_and_wide(rows, alpha)
+    rule = OPTIMIZERS[name](task.momentum)
+    raw = rung in ("float", "lipschitz")
+    is_newton, on_data = name == "newton", not task.is_squared_error
+    gathers_cross = (p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)) and not (is_newton and on_data)
+    factors_rows = (rung == "curvature" or has_matrix) and not is_newton
 
     moments = gather(rows, cross=gathers_cross)
-    if not fit_intercept:
+    if not task.fit_intercept:
         moments = moments.about_origin()
-    unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
-    raw = learning_rate == "lipschitz" or not isinstance(learning_rate, str)
+    alpha = _relative_alpha(task, target_scale(moments))
+    unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=task.fit_intercept)
 
     def keep_digits(curvature: Curvature | None) -> bool:
         """Whether a fit from the moments is as good as one from the data."""
@@ -171,68 +441,102 @@ def make_plan(rows: RowBlocks, *, learning_rate, optimizer, momentum: float, alp
     if factors_rows and not moments_suffice:
         curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
-        moments_suffice = learning_rate in ("auto", "curvature") and keep_digits(curvature)
+        moments_suffice = rung == "curvature" and keep_digits(curvature)
 
-    frame = Frame.raw(moments, fit_intercept=fit_intercept) if raw else unit_frame
+    frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if raw else unit_frame
+    penalty, pointwise = task.penalty_in(frame), task.loss_in(frame.target_scale)
     dtype: type = np.float64
-    objective: MomentObjective | DataObjective
-    if gathers_cross and (raw or moments_suffice):
-        objective = MomentObjective(moments, frame, alpha)
-    elif rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT and not (raw or rows.is_sparse):
-        dtype = np.longdouble
-        objective = DataObjective(rows.astype(dtype), frame, alpha, compensated=True)
+    uses_matrix = rung == "curvature" and curvature is not None and not is_newton
+    whole: MomentObjective | DataObjective
+    if task.is_squared_error and gathers_cross and (raw or moments_suffice):
+        whole = MomentObjective(moments, frame, penalty)
     else:
-        objective = DataObjective(rows, frame, alpha)
+        small = rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT
+        if task.is_squared_error and not (asked or raw or rows.is_sparse) and small:
+            dtype = np.longdouble
+        rows = rows if dtype is np.float64 else rows.astype(dtype)
+        whole = DataObjective(rows, frame, pointwise, penalty, compensated=dtype is np.longdouble)
 
-    metric: Callable[[NDArray], NDArray] = identity
-    if curvature is not None and learning_rate in ("auto", "curvature"):
-        metric = curvature
-    uses_matrix = metric is not identity
-    if optimizer == "auto":
-        optimizer = "gd" if raw or uses_matrix else "conjugate"
-    rule = _OPTIMIZERS[optimizer](momentum)
-
-    steepest = None
-    if raw or not (uses_matrix or optimizer == "conjugate"):
-        one = objective if moments.cross is not None else _of_first_output(rows, frame, alpha)
-        steepest = largest_curvature(one, p + fit_intercept)
-    if not isinstance(learning_rate, str):
-        rate = float(learning_rate)
-    elif steepest is not None:
+    metric: Any = curvature if uses_matrix else identity
+    steepest, rate = None, float(getattr(rule, "rate", 1.0 if uses_matrix else 0.5))
+    if raw or (rule.stability < float("inf") and not uses_matrix):
+        steepest = _steepest(rows, moments, frame, alpha)
         rate = 1.0 / steepest if steepest > 0 else 1.0
-    else:
-        rate = 1.0 if uses_matrix else 0.5
+    if task.batch_size is not None and rule.stability < float("inf"):
+        rate = _batch_rate(rows, task.batch_size, frame, curvature if uses_matrix else None, steepest)
+    if rung == "float":
+        rate = float(task.learning_rate)
     return Plan(
-        objective=objective,
+        task=task,
+        rows=rows,
+        whole=whole,
+        pointwise=pointwise,
         frame=frame,
         unit_frame=unit_frame,
         optimizer=rule,
         metric=metric,
         rate=rate,
         certificate_metric=curvature or half,
-        refine=uses_matrix and not moments_suffice and rule.lands,
+        baseline=_baseline(task, rows, unit_frame),
+        refine=uses_matrix and not asked and not moments_suffice and rule.lands,
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if raw else None,
-        rung=rate if raw else "curvature" if uses_matrix else "diagonal",
-        optimizer_name=optimizer,
+        rung=rate if raw else rung,
+        optimizer_name=name,
     )
 
 
-_OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
-    "gd": lambda momentum: GradientDescent(),
-    "momentum": Momentum,
-    "nesterov": lambda momentum: Nesterov(),
-    "conjugate": lambda momentum: Conjugate(),
-}
+def _relative_alpha(task: Task, unit: NDArray) -> float:
+    """Give alpha of the squared error whose curvatures are at least those of the task, up to a factor."""
+    loss = task.loss_in(unit)
+    if isinstance(loss, PiecewiseLoss):
+        loss = loss.smoothed(FIRST_WIDTH)
+    with np.errstate(over="ignore"):
+        return float((task.l2 * unit ** (2 - task.degree) / loss.curvature).max())
 
 
-def _of_first_output(rows: RowBlocks, frame: Frame, alpha: float) -> DataObjective:
-    """Give the objective of one output: all have the same second derivatives."""
+def _baseline(task: Task, rows: RowBlocks, frame: Frame) -> NDArray:
+    """Give the mean loss of the best constant (without an intercept: of 0), in units of the frame; 1 for 0."""
+    y = np.asarray((rows.y - frame.target_center) / frame.target_scale, dtype=np.float64)
+    weight = None if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
+    zero = -frame.target_center / frame.target_scale
+    losses = np.empty(y.shape[1])
+    for k in range(y.shape[1]):
+        loss = task.loss_in(frame.target_scale[k])
+        constant = zero[k]
+        if task.fit_intercept:
+            constant = loss.best_constant(y[:, k], weight)
+        losses[k] = np.average(loss.value(y[:, k] - constant), weights=weight)
+    return np.where(losses > 0, losses, 1.0)
+
+
+def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> float:
+    """Give the largest curvature for squared error in the coordinates of a frame."""
     first = replace(frame, target_center=frame.target_center[:1], target_scale=frame.target_scale[:1])
-    return DataObjective(RowBlocks(rows.X, rows.y[:, :1], rows.weight), first, alpha)
+    penalty = first.penalty(0.0, 2.0 * alpha)
+    objective: MomentObjective | DataObjective
+    if moments.cross is not None:
+        objective = MomentObjective(moments, first, penalty)
+    else:
+        one_output = RowBlocks(rows.X, rows.y[:, :1], rows.weight)
+        objective = DataObjective(one_output, first, squared_error(), penalty)
+    return largest_curvature(objective, rows.n_features + frame.fit_intercept)
 
 
-def _is_short_and_wide(rows: RowBlocks, alpha: float) -> bool:
+def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Curvature | None, steepest: float | None) -> float:
+    """Give a rate at which mini-batches converge: 1/L, with what the rows of a batch add to L (Ma et al., 2018)."""
+
+    def coordinates(X: NDArray) -> NDArray:
+        standardised = (X - frame.center) * frame.inverse_scale
+        if curvature is not None:
+            standardised = standardised @ curvature.basis
+        return np.column_stack([standardised, np.ones(len(X))]) if frame.fit_intercept else standardised
+
+    added = fourth_moment(rows, coordinates, RATE_ROWS) / min(size, rows.n_weighted)
+    return 1.0 / (1.0 + added) if curvature is not None else 1.0 / ((steepest or 2.0) + 2.0 * added)
+
+
+def _is_short_and_wide(rows: RowBlocks, l2: float) -> bool:
     small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
-    return small and not rows.is_sparse and alpha == 0
+    return small and not rows.is_sparse and l2 == 0

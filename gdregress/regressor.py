@@ -13,10 +13,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
-from gdregress.checks import check_finite, check_parameters, check_weights
-from gdregress.descent import Epoch, History, State, Stop, descend, follow
-from gdregress.plan import Plan, make_plan
+from gdregress.checks import check_finite, check_weights
+from gdregress.descent import Epoch, History, State, Stop, anneal, follow
+from gdregress.losses import LOSSES
+from gdregress.parameters import check_parameters
+from gdregress.plan import Plan, Stage, Task, make_plan
 from gdregress.progress import Progress
+from gdregress.schedules import SCHEDULES, Pace, Plateau
 from gdregress.stopping import plural, stopping_rules
 from gdregress.validation import check_validation_arguments, split_off, validation_value
 
@@ -43,13 +46,18 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
     .. math::
 
-        F(w, b) = \frac{1}{\sum_i s_i} \sum_i s_i (y_i - x_i \cdot w - b)^2 + \alpha \|w\|_2^2
+        F(w, b) = \frac{1}{\sum_i s_i} \sum_i s_i l(y_i - x_i \cdot w - b)
+            + k \alpha \left(\rho \|w\|_1 + \frac{1 - \rho}{2} \|w\|_2^2\right)
 
-    with sample weights s and, if ``penalty="l2"``, the penalty; the intercept is never penalised.
-    Every epoch steps ``w <- w - eta * P * gradient``: the learning rate is a ladder from one
+    with sample weights s, a loss l of each residual and a penalty with rho = `l1_ratio`; the
+    intercept is never penalised. k is 2 for "squared_error" and "huber", which are twice
+    SGDRegressor's so that the loss reported is the mean squared error, and 1 for other losses: the
+    same `alpha` gives the same minimiser as SGDRegressor's.
+
+    Every epoch steps ``w <- prox(w - eta * P * gradient)``: the learning rate is a ladder from one
     number to a matrix, and by default the matrix is the inverse of the curvature, so that raw,
-    unscaled columns are right at once. Of the many answers for collinear columns it gives the one
-    of least norm in standardised coordinates.
+    unscaled columns are right at once. Of the many answers of least squares for collinear columns
+    it gives the one of least norm in standardised coordinates.
 
     Parameters
     ----------
@@ -62,28 +70,81 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         - "diagonal": one number per feature, from each feature's own curvature: what
           `StandardScaler` was for, done inside;
         - "curvature": a matrix, the inverse of the curvature;
-        - "auto": "curvature" up to 2000 features and, without a penalty, for dense X of up to
-          2000 samples and 2**24 entries; "diagonal" beyond.
+        - "auto": for squared error without L1, "curvature" up to 2000 features and, without a
+          penalty, for dense X of up to 2000 samples and 2**24 entries; for other objectives
+          "curvature" up to 500 features; "diagonal" beyond.
     epochs : int, default=1000
         Largest number of epochs.
-    loss : {"squared_error"}, default="squared_error"
-        Loss of a residual.
-    penalty : {"l2"} or None, default=None
+    loss : str or object, default="squared_error"
+        Loss of a residual r:
+
+        - "squared_error": r^2;
+        - "huber": r^2 up to \\|r\\| = `epsilon`, then 2 epsilon \\|r\\| - epsilon^2;
+        - "absolute_error": \\|r\\|;
+        - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
+        - "epsilon_insensitive": max(\\|r\\| - epsilon, 0);
+        - "squared_epsilon_insensitive": its square;
+        - an object with `value`, `derivative`, `curvature` and `best_constant`: see
+          `gdregress.losses.Loss`.
+    epsilon : float, default=0.1
+        Where "huber" becomes straight, or half the width of the tube of the insensitive losses, in
+        units of y.
+    quantile : float, default=0.5
+        Quantile that ``loss="quantile"`` predicts, in (0, 1).
+    penalty : {"l2", "l1", "elasticnet"} or None, default=None
         Penalty on the coefficients.
     alpha : float, default=1e-4
-        Strength of the penalty; without ``penalty="l2"`` it has no effect. The same `alpha` gives the
-        minimiser of `SGDRegressor` and, as ``n * alpha``, that of `Ridge`.
+        Strength of the penalty; without one it has no effect. It has the meaning of that of
+        `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`; `Ridge` multiplies by n.
+    l1_ratio : float, default=0.15
+        Share of L1 in ``penalty="elasticnet"``, in [0, 1].
+    positive : bool, default=False
+        Whether coefficients must not be negative.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
-    optimizer : {"auto", "gd", "momentum", "nesterov", "conjugate"}, default="auto"
-        How the gradient becomes a step: plain descent, heavy ball, Nesterov's acceleration with
-        adaptive restart, or conjugate gradient, which finds the best rate and momentum at every
-        epoch (and so takes no float as `learning_rate`). "auto" is "conjugate" for the
-        "diagonal" rung and "gd" for the others.
+    optimizer : str, default="auto"
+        How the gradient becomes a step:
+
+        - "gd": plain descent;
+        - "momentum": heavy ball;
+        - "nesterov": Nesterov's acceleration with adaptive restart;
+        - "conjugate": conjugate gradient, which finds the best rate and momentum at every epoch;
+          for squared error without L1;
+        - "newton": descent in the curvature of the point where it stands, damped as needed; for
+          losses other than squared error and for L1;
+        - "adagrad", "rmsprop", "adam": a rate for each coordinate from the gradients seen; without
+          a float as `learning_rate`, of 0.5, 0.01 and 0.05 standardised units;
+        - "auto": the fastest that takes the objective.
+
+        What does not go together is refused in a sentence that names what does.
     momentum : float, default=0.9
-        Share of the last step that ``optimizer="momentum"`` keeps, in [0, 1).
+        Share of the last step that "momentum" keeps, or of the mean gradient that "adam" keeps,
+        in [0, 1).
+    schedule : str or callable, default="constant"
+        What the rate is multiplied by after k epochs:
+
+        - "constant": 1;
+        - "invscaling": (k + 1) ** -power_t;
+        - "exponential": 0.01 ** (k / epochs);
+        - "cosine": (1 + cos(pi k / epochs)) / 2;
+        - "adaptive": a fifth of what it was, whenever the objective has had no new low for
+          `n_iter_no_change` epochs;
+        - a callable from k to a number of at least 0.
+    power_t : float, default=0.25
+        Exponent of ``schedule="invscaling"``.
+    batch_size : int or None, default=None
+        Rows in a mini-batch, clipped to the number of samples; None takes all rows at once. An
+        epoch is one pass over the rows in batches, after which the whole objective is evaluated: for
+        squared error from its moments, for other losses by a second pass over X.
+    average : bool or int, default=False
+        Whether the mean of the points so far is what each epoch ends with (Polyak and Ruppert); an
+        int is the number of rows to see before the mean begins.
+    shuffle : bool, default=True
+        Whether mini-batches are drawn in a new order at every epoch; else they are views of X in
+        the order of its rows.
     random_state : int, RandomState instance or None, default=None
-        Decides the start of ``init="random"`` and the split of `early_stopping`.
+        Decides the start of ``init="random"``, the split of `early_stopping` and the order of
+        mini-batches.
     init : {"zeros", "random"}, default="zeros"
         Where to start: coefficients and intercept zero, or standard normal draws in the
         coordinates of the descent (the raw ones for a float and "lipschitz", else the
@@ -121,25 +182,27 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     stop_reason_ : str
         Why the descent ended, with the remedy where there is one.
     optimality_ : float
-        Certificate ``sqrt(g' P g / F0)`` at the coefficients returned, of the worst output: g is
-        the gradient, F0 the loss of the best constant, and P the inverse of the curvature
-        (its diagonal, where "diagonal" was all that `learning_rate="auto"` could afford). With
-        the matrix it is sqrt(2) times the root-mean-square distance of the predictions from the
-        optimal ones, in standard deviations of y; with its diagonal alone, which says less of
-        nearly collinear columns, that distance can be larger. It is measured before
-        coefficients are rounded to the dtype of X.
+        Certificate at the coefficients returned, of the worst output: ``sqrt(g' P g / F0)``, where g
+        is the gradient (with L1: the shortest subgradient), F0 the loss of the best constant, and P
+        the inverse of the curvature (its diagonal, where "diagonal" was all that
+        `learning_rate="auto"` could afford). With the matrix it is for squared error sqrt(2) times
+        the root-mean-square distance of the predictions from the optimal ones, in standard
+        deviations of y; with its diagonal alone, which says less of nearly collinear columns, that
+        distance can be larger. For the losses with kinks, which are descended through smoothed
+        twins, it is twice the distance of the objective from its minimum, over F0. It is measured
+        before coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         What `learning_rate` came to: the number, or the name of the rung.
     optimizer_ : str
         What `optimizer` came to.
     max_learning_rate_ : float
-        Ceiling 2/L above which plain descent in raw coordinates diverges; only with a float or
-        "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration have ceilings of
+        Ceiling 2/L above which plain descent in raw coordinates diverges; only for squared error
+        with a float or "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration have ceilings of
         their own, which a warning names.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
-        point, so each has ``n_iter_ + 1`` entries. The loss is the mean squared error, averaged
+        point, so each has ``n_iter_ + 1`` entries. The loss is the weighted mean of `loss`, averaged
         over outputs, without the penalty.
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -156,7 +219,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     ----------
     Nesterov (1983), A method of solving a convex programming problem with convergence rate
     O(1/k^2). Hestenes and Stiefel (1952), Methods of conjugate gradients for solving linear
-    systems. Bjorck (1996), Numerical Methods for Least Squares Problems.
+    systems. Bjorck (1996), Numerical Methods for Least Squares Problems. Lee, Sun and Saunders
+    (2014), Proximal Newton-type methods for minimizing composite functions. Nesterov (2005),
+    Smooth minimization of non-smooth functions.
 
     Examples
     --------
@@ -177,6 +242,14 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     [65228.571 62362.294 23223.728]
     >>> print(f"{model.max_learning_rate_:.8f}")
     0.08128431
+
+    A median in place of a mean, and coefficients that are exactly zero:
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientDescentRegressor(loss="absolute_error", penalty="l1", alpha=1.0).fit(X, y)
+    >>> print(model.converged_, model.coef_.round(2))
+    True [ 0.    0.    2.47  1.59  0.3  -0.25 -1.29  0.    0.    0.72]
     """
 
     def __init__(
@@ -185,11 +258,20 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         epochs=1000,
         *,
         loss="squared_error",
+        epsilon=0.1,
+        quantile=0.5,
         penalty=None,
         alpha=1e-4,
+        l1_ratio=0.15,
+        positive=False,
         fit_intercept=True,
         optimizer="auto",
         momentum=0.9,
+        schedule="constant",
+        power_t=0.25,
+        batch_size=None,
+        average=False,
+        shuffle=True,
         random_state=None,
         init="zeros",
         warm_start=False,
@@ -204,11 +286,20 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.loss = loss
+        self.epsilon = epsilon
+        self.quantile = quantile
         self.penalty = penalty
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.positive = positive
         self.fit_intercept = fit_intercept
         self.optimizer = optimizer
         self.momentum = momentum
+        self.schedule = schedule
+        self.power_t = power_t
+        self.batch_size = batch_size
+        self.average = average
+        self.shuffle = shuffle
         self.random_state = random_state
         self.init = init
         self.warm_start = warm_start
@@ -296,26 +387,19 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             held_out = self._read_validation(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
-        plan = make_plan(
-            rows,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            momentum=self.momentum,
-            alpha=0.0 if self.penalty is None else float(self.alpha),
-            fit_intercept=self.fit_intercept,
-        )
+        plan = make_plan(rows, self._task(rows, rng))
         validate = None if held_out is None else validation_value(held_out, plan)
 
-        def measure(state: State) -> Epoch:
-            loss = plan.loss(state.value - plan.objective.penalty(state.point))
+        def measure(stage: Stage, state: State) -> Epoch:
+            decrement, slack = stage.certificate(state)
+            optimality = plan.optimality(decrement, slack)
+            loss = plan.mean_loss(state.value - plan.whole.penalty.value(state.point))
             raw = plan.frame.to_raw(state.point) if self.record_path else None
-            optimality = plan.optimality(state.gradient)
-            if validate is None:
-                return Epoch(
-                    state, loss, optimality, np.nan, optimality if plan.refine else plan.merit(state.value), raw
-                )
-            value = validate(state.point)
-            return Epoch(state, loss, optimality, plan.loss(value), plan.merit(value), raw)
+            merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
+            if validate is not None:
+                value = validate(state.point)
+                merit, validation_loss = plan.merit(value), plan.mean_loss(value)
+            return Epoch(state, loss, optimality, decrement, slack, validation_loss, merit, raw)
 
         progress = Progress(int(self.verbose))
         rules = stopping_rules(
@@ -326,10 +410,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             epochs=self.epochs,
         )
         history = History(keep_best=plan.refine or held_out is not None)
-        states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, self._start(plan, rng))
+        epochs = anneal(plan.stages(), self._start(plan, rng), measure)
         interrupt = None
         try:
-            stop = follow(map(measure, states), rules, history, progress.show)
+            stop = follow(epochs, rules, history, progress.show)
         except KeyboardInterrupt as exception:
             if not history.rows:
                 raise
@@ -360,6 +444,33 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
                 f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both."
             )
         return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
+
+    def _task(self, rows: RowBlocks, rng: np.random.RandomState) -> Task:
+        """Turn the parameters into what is to be done."""
+        loss, schedule, n = self.loss, self.schedule, rows.n_weighted
+        pointwise = LOSSES[loss](self.epsilon, self.quantile) if isinstance(loss, str) else loss
+        l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}[self.penalty]
+        strength = 0.0 if self.penalty is None else getattr(pointwise, "alpha_factor", 1.0) * float(self.alpha)
+        pace: Pace | Plateau = Pace(schedule)
+        if isinstance(schedule, str):
+            pace = SCHEDULES[schedule](self.epochs, float(self.power_t), self.n_iter_no_change)
+        return Task(
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            momentum=float(self.momentum),
+            loss=loss,
+            pointwise=pointwise,
+            l1=strength * l1_ratio,
+            l2=strength * (1.0 - l1_ratio),
+            positive=bool(self.positive),
+            fit_intercept=bool(self.fit_intercept),
+            schedule=schedule,
+            pace=pace,
+            batch_size=None if self.batch_size is None or self.batch_size >= n else int(self.batch_size),
+            average=int(self.average),
+            shuffle=rng if self.shuffle else None,
+            tol=self.tol or None,
+        )
 
     def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:
         """Give the point to start from: zeros, random, or where the last fit ended."""
@@ -392,7 +503,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         self.stop_reason_ = stop.reason
         self.learning_rate_ = plan.rung
         self.optimizer_ = plan.optimizer_name
-        if plan.largest_curvature is not None:
+        if plan.largest_curvature is not None and plan.task.is_squared_error:
             self.max_learning_rate_ = plan.max_learning_rate
         loss, validation_loss, optimality, rate, raw = zip(*history.rows, strict=True)
         self.history_ = {

@@ -97,6 +97,21 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class Stalled:
+    """Stop where an optimizer that compares steps found none that lowers the objective, and no sharper twin follows."""
+
+    tol: float
+
+    def __call__(self, history: History) -> Stop | None:
+        """See whether the last epoch stayed where it was."""
+        last = history.last
+        if last.number == 0 or last.state.rate > 0 or last.slack.any():
+            return None
+        unmet = f"optimality {last.optimality:.2g} is above tol={self.tol:g}, but rounding allows no better"
+        return Stop(f"{unmet}: no step lowers the objective. Raise tol.", history.kept, is_warning=True)
+
+
+@dataclass(frozen=True)
 class TargetLoss:
     """Stop where the training loss has come down to a target."""
 
@@ -182,13 +197,13 @@ def stopping_rules(
     epochs : int
         How many epochs to run at most.
     """
-    ceiling, is_above = plan.stability_ceiling, plan.rate >= plan.stability_ceiling
+    ceiling, is_above = plan.stability_ceiling, plan.is_too_steep
     cause, cure = "the descent diverged", "Use learning_rate='auto' with optimizer='auto'."
     if is_above:
         times = f"{plan.optimizer.stability:.4g}/L"
         cause = f"learning_rate={plan.rate:g} is above the stability ceiling {ceiling:.4g} ({times}) of these data"
         cure = "Use a smaller rate or learning_rate='auto'."
-    diverged = Diverged(plan.baseline, cause, cure)
+    diverged = Diverged(plan.start_value, cause, cure)
     rules: list[Rule] = [diverged]
     if tol is not None:
         rules.append(Refined(tol) if plan.refine else Converged(tol))
@@ -196,16 +211,22 @@ def stopping_rules(
         rules.append(TargetLoss(target_loss))
     if patience is not None:
         rules.append(Patience(patience))
+    if tol is not None and plan.optimizer_name == "newton":
+        rules.append(Stalled(tol))
     return [*rules, EpochsUsedUp(epochs, tol, diverged if is_above else None, _advice(plan))]
 
 
 def _advice(plan: Plan) -> str:
     """Say what would help a descent that used up its epochs, the surest first."""
-    ceiling = plan.stability_ceiling
+    ceiling, task = plan.stability_ceiling, plan.task
+    if task.batch_size is not None:
+        return "Mini-batches get no nearer than their noise: use batch_size=None, a schedule that falls, or raise tol."
     if not plan.is_raw and plan.rung == "diagonal" and plan.optimizer_name == "conjugate":
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
+    if (task.learning_rate, task.optimizer) == ("auto", "auto"):
+        return "Raise epochs or tol."
     best = "Use learning_rate='auto' with optimizer='auto'"
-    if plan.rate >= ceiling:
+    if plan.is_too_steep:
         return f"{best}, or a rate below the stability ceiling {ceiling:.4g}."
     if plan.rate < ceiling / 4 < float("inf"):
         return f"{best}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."

@@ -106,13 +106,17 @@ def validation_value(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], NDArray
     UserWarning
         If the columns of X_val are off those of X by orders of magnitude.
     """
-    moments = gather(rows, cross=plan.moments.cross is not None, name="X_val")
+    moments = gather(rows, cross=plan.task.is_squared_error and plan.moments.cross is not None, name="X_val")
     _warn_if_wildly_off(moments, plan)
     if not plan.frame.fit_intercept:
         moments = moments.about_origin()
-    has_cross = moments.cross is not None
-    objective = MomentObjective(moments, plan.frame) if has_cross else DataObjective(rows, plan.frame)
-    return lambda point: objective.evaluate([point])[0].value
+    nothing = plan.frame.penalty(0.0, 0.0)
+    objective: MomentObjective | DataObjective
+    if moments.cross is not None:
+        objective = MomentObjective(moments, plan.frame, nothing)
+    else:
+        objective = DataObjective(rows, plan.frame, plan.pointwise, nothing)
+    return lambda point: objective.values([point])[0]
 
 
 def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:

@@ -10,16 +10,18 @@ import pytest
 from sklearn.utils.estimator_checks import check_parameters_default_constructible
 
 import gdregress
-from gdregress.checks import CONSTRAINTS
+from gdregress.parameters import CONSTRAINTS
 
 PACKAGE = Path(gdregress.__file__).parent
 
 FLOORS = [
     {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
-    {"closed_form", "moments", "preparation"},
+    {"losses", "penalties", "schedules"},
+    {"batches", "closed_form", "moments", "preparation"},
     {"frames"},
     {"objectives"},
     {"learning_rates", "optimizers"},
+    {"combinations", "parameters"},
     {"plan"},
     {"progress", "stopping", "validation"},
     {"regressor"},

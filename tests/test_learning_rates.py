@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gdregress import closed_form
+from gdregress import GradientDescentRegressor, closed_form
 from gdregress import plan as planning
 from gdregress.blocks import RowBlocks
-from gdregress.descent import descend
+from gdregress.descent import State
 from gdregress.frames import Frame
 from gdregress.learning_rates import Curvature, largest_curvature
+from gdregress.losses import squared_error
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.plan import make_plan
@@ -28,14 +29,22 @@ def nearly_collinear():
 
 
 def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercept=True, weight=None):
-    return make_plan(
-        RowBlocks(X, y, weight),
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        momentum=0.9,
-        alpha=alpha,
-        fit_intercept=fit_intercept,
+    rows = RowBlocks(X, y, weight)
+    model = GradientDescentRegressor(
+        learning_rate, optimizer=optimizer, penalty="l2" if alpha else None, alpha=alpha, fit_intercept=fit_intercept
     )
+    return make_plan(rows, model._task(rows, np.random.RandomState(0)))
+
+
+def optimality(plan, point):
+    """The certificate of a point."""
+    [evaluation] = plan.whole.evaluate([point])
+    [stage] = plan.stages()
+    return plan.optimality(*stage.certificate(State(0, point, evaluation, np.nan)))
+
+
+def from_moments(moments, frame, alpha=0.0):
+    return MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
@@ -47,7 +56,7 @@ class TestCurvature:
         rows = RowBlocks(X, y, np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None, block_rows=23)
         moments = gather(rows) if fit_intercept else gather(rows).about_origin()
         frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
-        return rows, moments, frame, MomentObjective(moments, frame, alpha).hessian()
+        return rows, moments, frame, from_moments(moments, frame, alpha).hessian()
 
     def test_is_the_inverse_of_the_hessian(self, alpha, fit_intercept, weighted):
         rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
@@ -108,13 +117,13 @@ class TestCollinear:
     def test_collinear_columns_that_are_otherwise_well_conditioned_stay_on_moments(self):
         X, y = tall()
         plan = choose(np.hstack([X, X[:, :2]]), y)
-        assert isinstance(plan.objective, MomentObjective)
+        assert isinstance(plan.whole, MomentObjective)
         assert plan.metric.basis.shape == (7, 5)
         assert not plan.refine
 
     def test_nearly_collinear_columns_are_refined_on_the_data(self):
         plan = choose(*nearly_collinear())
-        assert isinstance(plan.objective, DataObjective)
+        assert isinstance(plan.whole, DataObjective)
         assert plan.refine
 
 
@@ -128,13 +137,15 @@ class TestLargestCurvature:
         q = 5 + fit_intercept
         design = np.hstack([X, np.ones((200, 1))])[:, :q]
         expected = np.linalg.eigvalsh(2 * design.T @ design / 200)[-1]
-        assert largest_curvature(MomentObjective(moments, frame), q) == pytest.approx(expected, rel=1e-12)
-        assert largest_curvature(DataObjective(rows, frame), q) == pytest.approx(expected, rel=1e-6)
+        assert largest_curvature(from_moments(moments, frame), q) == pytest.approx(expected, rel=1e-12)
+        assert largest_curvature(
+            DataObjective(rows, frame, squared_error(), frame.penalty(0.0, 0.0)), q
+        ) == pytest.approx(expected, rel=1e-6)
 
     def test_infinite_where_it_overflows(self):
         X, y = tall()
         moments = gather(RowBlocks(X * 1e200, y))
-        assert largest_curvature(MomentObjective(moments, Frame.raw(moments, fit_intercept=True)), 6) == np.inf
+        assert largest_curvature(from_moments(moments, Frame.raw(moments, fit_intercept=True)), 6) == np.inf
 
 
 class TestPlan:
@@ -160,14 +171,14 @@ class TestPlan:
         assert plan.stability_ceiling == plan.max_learning_rate
 
     def test_well_conditioned_moments_stand_for_the_data(self):
-        assert isinstance(choose(*tall()).objective, MomentObjective)
+        assert isinstance(choose(*tall()).whole, MomentObjective)
 
     def test_beyond_the_limit_the_diagonal_is_what_auto_affords(self, monkeypatch):
         monkeypatch.setattr(planning, "MOMENTS_LIMIT", 4)
         plan = choose(*tall())
         assert (plan.rung, plan.optimizer_name) == ("diagonal", "conjugate")
         assert plan.moments.cross is None
-        assert isinstance(plan.objective, DataObjective)
+        assert isinstance(plan.whole, DataObjective)
         assert choose(*tall(), "curvature").rung == "curvature"
 
     def test_short_and_wide_is_factored_itself(self, monkeypatch):
@@ -190,17 +201,16 @@ class TestPlan:
         Y = np.hstack([y, 1e3 * np.random.default_rng(3).normal(size=y.shape)])
         point = np.random.default_rng(2).normal(size=(6, 2))
         plan = choose(X, Y)
-        each = [choose(X, Y[:, [k]]).objective.evaluate([point[:, [k]]])[0].gradient for k in range(2)]
-        worst = max(choose(X, Y[:, [k]]).optimality(each[k]) for k in range(2))
-        assert plan.optimality(plan.objective.evaluate([point])[0].gradient) == pytest.approx(worst)
+        worst = max(optimality(choose(X, Y[:, [k]]), point[:, [k]]) for k in range(2))
+        assert optimality(plan, point) == pytest.approx(worst)
 
     def test_digits_that_centring_cost_count(self):
         """A CSR block is not shifted: its moments lose what those of the same dense rows keep."""
         rng = np.random.default_rng(0)
         X = rng.normal(size=(5000, 3)) @ [[1, 1, 0], [0.1, 0, 0], [0, 0, 1]] + 80
         y = X @ np.ones((3, 1)) + rng.normal(size=(5000, 1))
-        assert isinstance(choose(X, y).objective, MomentObjective)
-        assert isinstance(choose(sparse.csr_array(X), y).objective, DataObjective)
+        assert isinstance(choose(X, y).whole, MomentObjective)
+        assert isinstance(choose(sparse.csr_array(X), y).whole, DataObjective)
 
     def test_extended_precision_counts_the_outputs(self):
         X, y = nearly_collinear()
@@ -219,8 +229,8 @@ class TestPlan:
         X = X / X.std(axis=0)
         plan = choose(X, y, "diagonal")
         start = plan.frame.from_raw(np.zeros((6, 1)), np.zeros(1))
-        states = descend(plan.objective, plan.optimizer, plan.metric, plan.rate, start)
-        last = next(state for state in states if plan.optimality(state.gradient) <= 1e-6)
+        [stage] = plan.stages()
+        last = next(state for state in stage.descend(start, 0) if optimality(plan, state.point) <= 1e-6)
         coef, intercept = plan.frame.to_raw(last.point)
         best, level = closed_form(X, y)
         distance = np.sqrt(np.mean((X @ coef + intercept - X @ best.T - level) ** 2)) / y.std()
@@ -233,10 +243,9 @@ class TestPlan:
         X, y = tall()
         plan = choose(X, y, learning_rate, alpha=alpha)
         point = np.random.default_rng(2).normal(size=(6, 1))
-        [here] = plan.objective.evaluate([point])
         Z = np.hstack([X, np.ones((200, 1))])
         ridge = alpha * np.diag([1.0] * 5 + [0.0])
         best = np.linalg.solve(Z.T @ Z / 200 + ridge, Z.T @ y / 200)
         off = np.vstack([part.reshape(-1, 1).astype(float) for part in plan.frame.to_raw(point)]) - best
         squared = (np.mean((Z @ off) ** 2) + (off.T @ ridge @ off).item()) / np.var(y)
-        assert plan.optimality(here.gradient) ** 2 / 2 == pytest.approx(squared, rel=1e-5)
+        assert optimality(plan, point) ** 2 / 2 == pytest.approx(squared, rel=1e-5)

@@ -9,6 +9,7 @@ from scipy import sparse
 from gdregress import extended
 from gdregress.blocks import RowBlocks
 from gdregress.frames import Frame
+from gdregress.losses import squared_error
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective, MomentObjective
 
@@ -27,6 +28,14 @@ def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, 
     else:
         frame = Frame.raw(moments, fit_intercept=fit_intercept)
     return rows, moments, frame
+
+
+def from_moments(moments, frame, alpha=0.0):
+    return MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha))
+
+
+def from_data(rows, frame, alpha=0.0):
+    return DataObjective(rows, frame, squared_error(), frame.penalty(0.0, 2.0 * alpha))
 
 
 def direct(rows, frame, alpha, point):
@@ -48,12 +57,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [MomentObjective, DataObjective])
+@pytest.mark.parametrize("kind", [from_moments, from_data])
 @pytest.mark.parametrize(("fit_intercept", "frame", "alpha"), CASES)
 class TestObjective:
     def make(self, kind, fit_intercept, frame, alpha):
         rows, moments, frame = problem(fit_intercept, frame, alpha)
-        objective = kind(moments if kind is MomentObjective else rows, frame, alpha)
+        objective = kind(moments if kind is from_moments else rows, frame, alpha)
         point = np.random.default_rng(1).normal(size=(rows.n_features + fit_intercept, rows.n_outputs))
         return rows, frame, objective, point
 
@@ -83,7 +92,9 @@ class TestObjective:
     def test_penalty_is_its_part_of_the_value(self, kind, fit_intercept, frame, alpha):
         _, frame, objective, point = self.make(kind, fit_intercept, frame, alpha)
         coef, _ = frame.to_raw(point)
-        np.testing.assert_allclose(objective.penalty(point), alpha * (coef**2).sum(axis=0) / frame.target_scale**2)
+        np.testing.assert_allclose(
+            objective.penalty.value(point), alpha * (coef**2).sum(axis=0) / frame.target_scale**2
+        )
 
 
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array, lambda X: X.astype(np.float32)])
@@ -91,9 +102,9 @@ class TestObjective:
 def test_data_of_any_kind(container, n_threads):
     rows, _, frame = problem()
     point = np.random.default_rng(1).normal(size=(5, 2))
-    expected = DataObjective(rows, frame).evaluate([point])[0]
+    expected = from_data(rows, frame).evaluate([point])[0]
     other = RowBlocks(container(rows.X), rows.y, rows.weight, block_rows=7, n_threads=n_threads)
-    found = DataObjective(other, frame).evaluate([point])[0]
+    found = from_data(other, frame).evaluate([point])[0]
     rtol = 1e-5 if other.X.dtype == np.float32 else 1e-11
     np.testing.assert_allclose(found.value, expected.value, rtol=rtol)
     np.testing.assert_allclose(found.gradient, expected.gradient, rtol=rtol, atol=rtol)
@@ -102,7 +113,7 @@ def test_data_of_any_kind(container, n_threads):
 @pytest.mark.parametrize(("fit_intercept", "frame", "alpha"), CASES)
 def test_hessian_is_the_change_of_the_gradient(fit_intercept, frame, alpha):
     _, moments, frame = problem(fit_intercept, frame, alpha)
-    objective = MomentObjective(moments, frame, alpha)
+    objective = from_moments(moments, frame, alpha)
     q = 4 + fit_intercept
     origin, unit = np.zeros((q, 2)), np.eye(q)
     at_origin = objective.evaluate([origin])[0].gradient[:, 0]
@@ -114,7 +125,7 @@ def test_hessian_is_the_change_of_the_gradient(fit_intercept, frame, alpha):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_unit_curvature_is_two_in_every_coordinate(fit_intercept, alpha):
     _, moments, frame = problem(fit_intercept, "unit", alpha)
-    np.testing.assert_allclose(np.diag(MomentObjective(moments, frame, alpha).hessian()), 2.0, rtol=1e-12)
+    np.testing.assert_allclose(np.diag(from_moments(moments, frame, alpha).hessian()), 2.0, rtol=1e-12)
 
 
 class TestFrame:
@@ -130,8 +141,8 @@ class TestFrame:
         raw = Frame.raw(moments, fit_intercept=fit_intercept)
         point = np.random.default_rng(0).normal(size=(4 + fit_intercept, 2))
         in_raw = np.vstack([part.astype(float) for part in unit.to_raw(point)][: 1 + fit_intercept])
-        expected = DataObjective(rows, unit, 0.2).evaluate([point])[0].gradient
-        found = unit.gradient_from_raw(MomentObjective(moments, raw, 0.2).evaluate([in_raw])[0].gradient)
+        expected = from_data(rows, unit, 0.2).evaluate([point])[0].gradient
+        found = unit.gradient_from_raw(from_moments(moments, raw, 0.2).evaluate([in_raw])[0].gradient)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
     def test_a_column_that_does_not_vary_has_no_coordinate(self):

@@ -8,6 +8,8 @@ import pytest
 from gdregress.descent import descend
 from gdregress.objectives import Evaluation
 from gdregress.optimizers import Conjugate, GradientDescent, Momentum, Nesterov, Step
+from gdregress.penalties import Penalty
+from gdregress.schedules import Pace, constant
 
 RULES = [GradientDescent(), Momentum(0.5), Nesterov(), Conjugate()]
 
@@ -17,6 +19,7 @@ class Quadratic:
 
     def __init__(self, hessian, best):
         self.hessian, self.best, self.trips = hessian, best, 0
+        self.penalty = Penalty(np.zeros_like(best), np.zeros_like(best))
 
     def evaluate(self, points):
         self.trips += 1
@@ -33,9 +36,21 @@ def quadratic(kappa=1e3, p=8, m=2, seed=0):
     return Quadratic(basis * np.geomspace(1 / kappa, 1, p) @ basis.T, rng.normal(size=(p, m)))
 
 
+class Metric:
+    """A metric without a prox."""
+
+    scale = 1.0
+
+    def __init__(self, multiply):
+        self.multiply = multiply
+
+    def __call__(self, gradient):
+        return self.multiply(gradient)
+
+
 def states(objective, rule, n, rate=1.0, metric=lambda g: g, start=None):
     start = np.zeros_like(objective.best) if start is None else start
-    return list(islice(descend(objective, rule, metric, rate, start), n + 1))
+    return list(islice(descend(objective, rule, Metric(metric), rate, start, pace=Pace(constant)), n + 1))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -191,7 +206,8 @@ def test_k_then_m_epochs_are_k_plus_m():
 
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
-    step = Conjugate().start(np.ones((3, 1)), Evaluation(np.zeros(1), np.ones((3, 1))))
-    after = Conjugate().update(step, lambda *points: flat.evaluate(points), lambda g: g, 1.0)
+    step = Conjugate().start(np.ones((3, 1)), flat)
+    step = step._replace(evaluation=Evaluation(np.zeros(1), np.ones((3, 1))))
+    after = Conjugate().update(step, flat, lambda g: g, 1.0)
     assert isinstance(after, Step)
     np.testing.assert_array_equal(after.point, np.ones((3, 1)))

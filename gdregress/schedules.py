@@ -1,0 +1,119 @@
+"""Schedules: the factor by which an epoch multiplies the base rate, 1 at the first epoch.
+
+A schedule is a function of k, the epochs run so far. What depends on the objective is not one:
+`Plateau` is asked with the objective's value, and remembers.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+Schedule = Callable[[int], float]
+
+LAST_FACTOR = 0.01
+"""What the exponential schedule comes to after all epochs."""
+
+
+def constant(k: int) -> float:
+    """Give 1."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class InverseScaling:
+    """``(k + 1) ** -power``, as SGDRegressor's, but by epoch (Robbins and Monro, 1951)."""
+
+    power: float
+
+    def __call__(self, k: int) -> float:
+        """Give the factor after k epochs."""
+        return (k + 1.0) ** -self.power
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """``0.01 ** (k / epochs)``: a hundredth when all epochs are run."""
+
+    epochs: int
+
+    def __call__(self, k: int) -> float:
+        """Give the factor after k epochs."""
+        return LAST_FACTOR ** (k / self.epochs)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """``(1 + cos(pi k / epochs)) / 2``: half a wave down to 0 (Loshchilov and Hutter, 2017)."""
+
+    epochs: int
+
+    def __call__(self, k: int) -> float:
+        """Give the factor after k epochs."""
+        return 0.5 * (1.0 + math.cos(math.pi * min(k, self.epochs) / self.epochs))
+
+
+class Plateau(NamedTuple):
+    """A fifth of the rate whenever the objective has had no new low for `patience` epochs, as in SGDRegressor.
+
+    A new low is one by more than `least` of the objective.
+    """
+
+    patience: int
+    factor: float = 1.0
+    lowest: float = math.inf
+    since: int = 0
+    least: float = 1e-12
+
+    def __call__(self, k: int) -> float:
+        """Give the factor, whatever the epoch."""
+        return self.factor
+
+    def after(self, value: float) -> "Plateau":
+        """Give what it becomes after an epoch that ended with this value of the objective."""
+        if math.isinf(self.lowest) or value < self.lowest - self.least * abs(self.lowest):
+            return self._replace(lowest=value, since=0)
+        if self.since + 1 < self.patience:
+            return self._replace(since=self.since + 1)
+        return self._replace(factor=self.factor / 5.0, since=0)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A schedule as the descent asks it: the factor after k epochs, whatever the objective."""
+
+    schedule: Schedule
+
+    def __call__(self, k: int) -> float:
+        """Give the factor after k epochs.
+
+        Raises
+        ------
+        ValueError
+            If the schedule gives no finite number of at least 0.
+        """
+        given: Any = self.schedule(k)
+        try:
+            factor = float(given)
+        except (TypeError, ValueError):
+            factor = math.nan
+        if not 0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule gave {given!r} for epoch {k}: it must give a finite number of at least 0, "
+                "by which the learning rate is multiplied."
+            )
+        return factor
+
+    def after(self, value: float) -> "Pace":
+        """Stay what it is."""
+        return self
+
+
+SCHEDULES: dict[str, Callable[[int, float, int], Pace | Plateau]] = {
+    "constant": lambda epochs, power, patience: Pace(constant),
+    "invscaling": lambda epochs, power, patience: Pace(InverseScaling(power)),
+    "exponential": lambda epochs, power, patience: Pace(Exponential(epochs)),
+    "cosine": lambda epochs, power, patience: Pace(Cosine(epochs)),
+    "adaptive": lambda epochs, power, patience: Plateau(patience),
+}
+"""The schedules by name, made from `epochs`, `power_t` and `n_iter_no_change`."""
