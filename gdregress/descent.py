@@ -119,13 +119,13 @@ def descend(
         point = step.point if mean is None else mean.point
 
 
-def anneal(stages: Iterable[Any], start: NDArray, measure: Callable[[Any, State], "Epoch"]) -> Iterator["Epoch"]:
-    """Descend one stage after the other, each from where the last had settled; most objectives have but one.
+def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"]) -> Iterator["Epoch"]:
+    """Descend stage after stage, each from where the last had settled; most objectives have but one.
 
     Parameters
     ----------
-    stages : iterable of Stage
-        Each settles, but for the last, which is descended for ever.
+    stage : Stage
+        The first. It says after every epoch whether a sharper one is due.
     start : ndarray of shape (n_coordinates, n_outputs)
         Where to start.
     measure : callable
@@ -137,13 +137,13 @@ def anneal(stages: Iterable[Any], start: NDArray, measure: Callable[[Any, State]
         The states of all stages, measured.
     """
     reached = -1
-    for stage in stages:
+    while True:
         for state in stage.descend(start, first=max(reached, 0)):
             epoch = measure(stage, state)
             if epoch.number > reached:
                 yield epoch
-            if stage.has_settled(epoch):
-                start, reached = state.point, epoch.number
+            if sharper := stage.sharper(epoch):
+                stage, start, reached = sharper, state.point, epoch.number
                 break
 
 

@@ -33,6 +33,17 @@ class Frame:
     target_scale: NDArray
 
     @classmethod
+    def identity(cls, n_coordinates: int, n_outputs: int) -> Self:
+        """Make the frame of rows that are in the coordinates of a frame already, the intercept's among them."""
+        ones = np.ones(n_coordinates)
+        return cls(False, np.zeros(n_coordinates), ones, ones, np.zeros(n_outputs), np.ones(n_outputs))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether rows are in its coordinates as they are."""
+        return not (self.fit_intercept or self.center.any() or (self.inverse_scale != 1).any())
+
+    @classmethod
     def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
         """Make the frame in which a point is (w, b), in units of y that are 1 but for extreme y."""
         p, m = len(moments.mean), len(moments.target_mean)

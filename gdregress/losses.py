@@ -17,6 +17,7 @@ A loss of one's own is an object with `value`, `derivative`, `curvature` and `be
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -131,18 +132,23 @@ class PiecewiseLoss(Loss):
     degree: int = 1
     alpha_factor: float = 1.0
 
-    @property
+    @cached_property
+    def has_tube(self) -> bool:
+        """Whether the loss has a flat part."""
+        return bool(np.any(self.tube))
+
+    @cached_property
     def is_straight(self) -> bool:
         """Whether the loss ends in straight lines."""
         return bool(np.all(np.isfinite(self.high)))
 
-    @property
+    @cached_property
     def is_kinked(self) -> bool:
         """Whether the loss has kinks in place of parabolas."""
         return bool(np.all(np.isinf(self.curvature)))
 
     def _beyond_tube(self, residual: NDArray) -> NDArray:
-        if not np.any(self.tube):
+        if not self.has_tube:
             return residual
         return residual - np.clip(residual, -self.tube, self.tube)
 
@@ -188,7 +194,7 @@ class PiecewiseLoss(Loss):
         """
         if not self.is_straight:
             return np.full_like(residual, self.curvature)
-        if not np.any(self.tube):
+        if not self.has_tube:
             return self._touching(residual, self.low, self.high)
         right = self._touching(residual - self.tube, 0.0, self.high)
         left = self._touching(residual + self.tube, self.low, 0.0)
@@ -214,8 +220,8 @@ class PiecewiseLoss(Loss):
     def in_units(self, unit: NDArray) -> "PiecewiseLoss":
         """Give the loss of residuals in units of `unit`, itself in units of `unit**degree`."""
         if self.degree == 1:
-            return replace(self, tube=self.tube / unit) if np.any(self.tube) else self
-        if not (np.any(self.tube) or self.is_straight):
+            return replace(self, tube=self.tube / unit) if self.has_tube else self
+        if not (self.has_tube or self.is_straight):
             return self
         return replace(self, low=self.low / unit, high=self.high / unit, tube=self.tube / unit)
 
@@ -224,9 +230,9 @@ class PiecewiseLoss(Loss):
 
         It is where the mean slope changes its sign: a mean, a quantile, or in between.
         """
-        if not (self.is_straight or np.any(self.tube)):
+        if not (self.is_straight or self.has_tube):
             return float(np.average(y, weights=weight))
-        if self.is_kinked and not np.any(self.tube):
+        if self.is_kinked and not self.has_tube:
             return _quantile(y, weight, self.high / (self.high - self.low))
 
         def mean_slope(constant: float) -> float:

@@ -214,6 +214,7 @@ class _Residuals:
         self.frame = frame
         self.point = point
         self.slope = point[:p] * frame.inverse_scale[:, np.newaxis]
+        self.is_standardised = frame.is_identity
         self.level = -(frame.center[:, np.newaxis] * self.slope).sum(axis=0)
         if frame.fit_intercept:
             self.level += point[p]
@@ -227,6 +228,8 @@ class _Residuals:
 
     def standardised(self, X) -> NDArray:
         """Give the rows in the coordinates of the frame: what the residuals depend on the point by."""
+        if self.is_standardised:
+            return X
         frame = self.frame
         block = np.ones((X.shape[0], len(self.point)))
         dense = X.toarray() if sparse.issparse(X) else X
@@ -329,7 +332,7 @@ def _total(terms: NDArray, weight: NDArray | None) -> NDArray:
 def _gram(block: NDArray, weight: NDArray) -> NDArray:
     """Give X' diag(weight) X, of the rows that count."""
     counts = np.flatnonzero(weight)
-    if len(counts) < len(weight):
+    if 2 * len(counts) < len(weight):
         block, weight = block[counts], weight[counts]
     scaled = block * np.sqrt(weight)[:, np.newaxis]
     return scaled.T @ scaled

@@ -224,8 +224,9 @@ class Newton:
 
         g . (z - w) + (z - w)' H_d (z - w) / 2 + penalty(z),    H_d = (1 - d) H + d M
 
-    for several dampings d about the last, d = 1 among them, which cannot go uphill, and takes the
-    lowest of them all. One trip compares them, a second evaluates the lowest.
+    for several dampings d about the last, d = 1 among them, which cannot go uphill, goes to the
+    lowest of them, and then some times as far if that is lower still. Two trips compare the
+    points, a third evaluates the one it took.
     """
 
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
@@ -233,28 +234,31 @@ class Newton:
     lands = False
 
     FIRST, LEAST = 1e-2, 1e-7
-    AROUND = (1e-2, 1e-1, 1.0, 10.0)
+    AROUND = (0.03, 0.3, 3.0)
+    TIMES = (0.25, 0.5, 2.0, 4.0)
 
     def start(self, point, objective):
-        """Remember a damping."""
-        return Step(point, objective.evaluate_with_curvatures(point), memory=np.full(point.shape[1], self.FIRST))
+        """Remember a damping, and the objective that is compared."""
+        [value] = objective.values([point])
+        return Step(point, objective.evaluate_with_curvatures(point), memory=(np.full_like(value, self.FIRST), value))
 
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
-        dampings = [np.clip(last.memory * around, self.LEAST, 1.0) for around in self.AROUND]
-        dampings.append(np.ones_like(last.memory))
+        damping, value = last.memory
         second, above = last.evaluation.curvatures
-        if second is above:
-            dampings = dampings[-1:]
-        trials = [self._trial(last, objective, damping) for damping in dampings]
-        values = np.array(objective.values([last.point, *trials]))
-        lowest = np.where(np.isfinite(values), values, np.inf).argmin(axis=0)
-        point = np.choose(lowest, [last.point, *trials])
-        raised = np.minimum(10.0 * last.memory, 1.0)
-        memory = np.choose(lowest, [raised, *dampings[:-1], raised])
-        if not lowest.any():
-            return last._replace(rate=0.0, memory=memory)
-        return Step(point, objective.evaluate_with_curvatures(point), 1.0, memory)
+        dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND]
+        dampings = [np.ones_like(damping)] if second is above else [*dampings, np.ones_like(damping)]
+        trials = [self._trial(last, objective, each) for each in dampings]
+        point, lowest, best = _lowest([last.point, *trials], [value, *objective.values(trials)])
+        raised = np.minimum(10.0 * damping, 1.0)
+        damping = np.choose(best, [raised, *dampings[:-1], raised])
+        if not best.any():
+            return last._replace(rate=0.0, memory=(damping, value))
+        if second is not above:
+            further = [last.point + times * (point - last.point) for times in self.TIMES]
+            further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
+            point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)])
+        return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, lowest))
 
     def _trial(self, last: Step, objective: Any, damping: NDArray) -> NDArray:
         """Give the minimum of the model of each output; a step of the prox where that is not to be had."""
@@ -262,9 +266,9 @@ class Newton:
         trial = np.empty_like(last.point)
         seconds, aboves = last.evaluation.curvatures
         for k, (second, above) in enumerate(zip(seconds, aboves, strict=True)):
-            model = (1.0 - damping[k]) * second + damping[k] * above
-            largest = np.abs(above).sum(axis=0).max()
-            model[np.diag_indices_from(model)] += FLOOR * largest
+            model = second + damping[k] * (above - second)
+            largest = float(np.trace(above))
+            model.flat[:: len(model) + 1] += FLOOR * largest
             here = last.point[:, k]
             minimum = objective.penalty.model_minimum(model, model @ here - gradient[:, k], here, k)
             if minimum is None:
@@ -379,6 +383,13 @@ def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray,
     point = objective.penalty.prox(last.point - step * direction, step)
     [there] = objective.evaluate([point])
     return Step(point, there, rate, memory)
+
+
+def _lowest(points: list[NDArray], values: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
+    """Give, for each output, the point of the lowest value, that value, and which it is: the first of equals."""
+    stacked = np.array(values)
+    best = np.where(np.isfinite(stacked), stacked, np.inf).argmin(axis=0)
+    return np.choose(best, points), np.choose(best, values), best
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:

@@ -17,7 +17,7 @@ from gdregress.learning_rates import Curvature, half, identity, largest_curvatur
 from gdregress.losses import InUnits, PiecewiseLoss, squared_error
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.optimizers import OPTIMIZERS, Optimizer
+from gdregress.optimizers import FLOOR, OPTIMIZERS, Optimizer
 from gdregress.penalties import Penalty
 
 MOMENTS_LIMIT = 2000
@@ -38,20 +38,29 @@ DIGITS = 1e-10
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which a recomputed residual is so in extended precision."""
 
-FIRST_WIDTH = 1.0
-"""Width of the first twin of a loss with kinks, in standard deviations of y."""
+COPY_LIMIT = 2**19
+"""Entries of a dense X up to which its standardised columns are kept, where every epoch multiplies them out."""
 
-SHARPER = 0.1
-"""Width of a twin, as a share of that of the one before."""
+FIRST_WIDTH = 1e8
+"""Width of the first twin of a loss that ends in straight lines, in standard deviations of y: all but a parabola."""
 
-N_WIDTHS = 12
-"""Twins after which a loss with kinks is as sharp as floats allow."""
+SHARPER = 0.1, 0.5
+"""Width of a twin, as a share of that of the one before: at least, and at most."""
+
+LEAST_WIDTH = 1e-12
+"""Width of a twin that is as sharp as floats allow."""
 
 SETTLED = 0.3
 """Share of what a sharper twin would gain, below which what is left to gain with this one is small."""
 
 SMOOTHEST = 1e-6
 """Width of the only twin where the rate is a number and no `tol` is given."""
+
+MISTRUST = 10.0
+"""Times what a quadratic has left to gain that is reckoned with where the objective is none: rows cease to bend."""
+
+SMALL_SHARE = 1e-3
+"""Share of the loss of the best constant, below which an objective counts as no smaller."""
 
 RATE_ROWS = 1000
 """Rows from which the rate of mini-batches is estimated."""
@@ -223,36 +232,41 @@ class Plan:
         """Factor from losses in units of `unit_frame` to those in units of `frame`."""
         return (self.unit_frame.target_scale / self.frame.target_scale) ** self.degree
 
-    def stages(self) -> Iterator["Stage"]:
-        """Give the descents to run one after the other: one, but for a loss that needs sharper and sharper twins."""
-        loss = self.pointwise
-        own = self.task.loss_in(self.unit_frame.target_scale)
-        unit = float((self.unit_frame.target_scale / self.frame.target_scale).max())
-        twins = [(loss.smoothed(width * unit), own.smoothed(width)) for width in self._widths(loss)]
-        twins = [pair for pair in twins if not np.array_equal(pair[0].curvature, loss.curvature)]
-        if not getattr(loss, "is_kinked", False):
-            twins.append((loss, own))
-        for k, (twin, unit_twin) in enumerate(twins, start=1):
-            steepest = float(np.max(twin.curvature)), float(np.max(unit_twin.curvature))
-            yield Stage(self, loss, twin, *steepest, is_last=k == len(twins))
+    def first_stage(self) -> "Stage":
+        """Give the descent to begin with: of the loss itself, but for one that ends in straight lines.
 
-    def _widths(self, loss: Any) -> list[float]:
-        """Give the widths of the twins, in standard deviations of y.
-
-        Only a loss that ends in straight lines has any. Where the user has chosen the rate, the
-        loss itself is descended, but for kinks as narrow as `tol`.
+        Where the user has chosen the rate, the loss itself is descended, but for kinks as narrow
+        as `tol`.
         """
+        loss = self.pointwise
         if not isinstance(loss, PiecewiseLoss) or not loss.is_straight:
-            return []
-        if not isinstance(self.task.learning_rate, str):
-            return [self.task.tol or SMOOTHEST] if loss.is_kinked else []
-        return [FIRST_WIDTH * SHARPER**k for k in range(N_WIDTHS)]
+            return self.stage_of_width(0.0)
+        if isinstance(self.task.learning_rate, str):
+            return self.stage_of_width(FIRST_WIDTH)
+        return self.stage_of_width((self.task.tol or SMOOTHEST) if loss.is_kinked else 0.0, is_last=True)
 
-    def optimality(self, decrement: NDArray, slack: NDArray) -> float:
-        """Measure the certificate, (2 gap / F0) ** (1 / degree): the worst output's."""
+    def stage_of_width(self, width: float, *, is_last: bool = False) -> "Stage":
+        """Give the descent of the twin of a width, in standard deviations of y; 0 for the loss itself."""
+        loss, own = self.pointwise, self.task.loss_in(self.unit_frame.target_scale)
+        if width > 0:
+            unit = float((self.unit_frame.target_scale / self.frame.target_scale).max())
+            twin, own = loss.smoothed(width * unit), own.smoothed(width)
+        if width == 0 or np.array_equal(twin.curvature, loss.curvature):
+            twin, is_last = loss, True
+        steepest = float(np.max(twin.curvature)), float(np.max(own.curvature))
+        return Stage(self, loss, twin, width, *steepest, is_last=is_last or width <= LEAST_WIDTH)
+
+    def optimality(self, value: NDArray, decrement: NDArray, slack: NDArray) -> float:
+        """Measure the certificate from the objective and what is left to gain: the worst output's.
+
+        sqrt(2 gap / F0) for losses of degree 2. For those of degree 1 the gap as a share of the
+        objective itself, or of a thousandth of F0 if that is more.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            share = 2.0 * (decrement + slack) / self.baseline
-            return float((np.sqrt(share) if self.degree == 2 else share).max())
+            gap = decrement + slack
+            if self.degree == 1:
+                return float((gap / np.maximum(value / self._unit_to_frame, SMALL_SHARE * self.baseline)).max())
+            return float(np.sqrt(2.0 * gap / self.baseline).max())
 
     def mean_loss(self, value: NDArray) -> float:
         """Average a value over outputs, in the units of y to the power of the degree."""
@@ -277,6 +291,8 @@ class Stage:
         What all stages share.
     loss, twin : Loss
         The loss and what is descended in its place, in units of the plan's frame.
+    width : float
+        Width of the twin, in standard deviations of y.
     curvature, unit_curvature : float
         Bound on the second derivative of the twin, in units of the plan's frame and of its unit frame.
     is_last : bool
@@ -286,6 +302,7 @@ class Stage:
     plan: Plan
     loss: Any
     twin: Any
+    width: float
     curvature: float
     unit_curvature: float
     is_last: bool
@@ -353,17 +370,30 @@ class Stage:
             residual = plan.task.penalty_in(plan.unit_frame).residual(state.point, gradient)
             slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
             if evaluation.curvatures is not None:
-                return _newton_decrement(residual, *evaluation.curvatures), slack
+                decrement = _newton_decrement(residual, *evaluation.curvatures)
+                return decrement if plan.task.is_squared_error else MISTRUST * decrement, slack
             squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
             shown = 0.5 * self.unit_curvature * evaluation.bend
             decrement = np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
         return decrement, slack
 
-    def has_settled(self, epoch: Epoch) -> bool:
-        """Whether a sharper twin is due."""
+    def sharper(self, epoch: Epoch) -> "Stage | None":
+        """Give the next stage, if this one has settled and its width is what keeps it from the tolerance."""
         if self.is_last:
-            return False
-        return epoch.state.rate == 0.0 or bool((epoch.decrement <= SETTLED * epoch.slack).all())
+            return None
+        tol = self.plan.task.tol or 0.0
+        due = self.plan.optimality(epoch.state.value, np.zeros_like(epoch.slack), epoch.slack)
+        has_settled = epoch.state.rate == 0.0 or bool((epoch.decrement <= SETTLED * epoch.slack).all())
+        if not has_settled or (due <= tol and epoch.state.rate != 0.0):
+            return None
+        share = 0.5 * tol / due if due > 0 else 0.0
+        typical = float((epoch.state.value / self.plan._unit_to_frame / self.steepest).max())
+        return self.plan.stage_of_width(min(self.width * float(np.clip(share, *SHARPER)), typical))
+
+    @property
+    def steepest(self) -> float:
+        """Largest slope of the loss, in units of the plan's unit frame."""
+        return self.unit_curvature * self.width
 
 
 def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDArray:
@@ -371,7 +401,7 @@ def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDA
     decrement = np.empty(residual.shape[1])
     for k, r in enumerate(residual.T):
         model = (1.0 - BLIND) * second[k] + BLIND * above[k]
-        model[np.diag_indices_from(model)] += 1e-12 * np.abs(above[k]).sum(axis=0).max()
+        model.flat[:: len(model) + 1] += FLOOR * np.trace(above[k])
         _, step, info = lapack.dposv(model, r, lower=1)
         decrement[k] = 0.5 * r @ step if info == 0 else np.inf
     return decrement
@@ -455,7 +485,10 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         if task.is_squared_error and not (asked or raw or rows.is_sparse) and small:
             dtype = np.longdouble
         rows = rows if dtype is np.float64 else rows.astype(dtype)
-        whole = DataObjective(rows, frame, pointwise, penalty, compensated=dtype is np.longdouble)
+        seen, through = rows, frame
+        if is_newton and not rows.is_sparse and rows.n_samples * p <= COPY_LIMIT:
+            seen, through = _standardised(rows, frame)
+        whole = DataObjective(seen, through, pointwise, penalty, compensated=dtype is np.longdouble)
 
     metric: Any = curvature if uses_matrix else identity
     steepest, rate = None, float(getattr(rule, "rate", 1.0 if uses_matrix else 0.5))
@@ -485,6 +518,15 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         rung=rate if raw else rung,
         optimizer_name=name,
     )
+
+
+def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
+    """Give the same rows in the coordinates of a frame, and the frame that leaves these as they are."""
+    X = (rows.X - frame.center) * frame.inverse_scale
+    if frame.fit_intercept:
+        X = np.column_stack([X, np.ones(rows.n_samples)])
+    y = (rows.y - frame.target_center) / frame.target_scale
+    return RowBlocks(X, y, rows.weight), Frame.identity(X.shape[1], y.shape[1])
 
 
 def _relative_alpha(task: Task, unit: NDArray) -> float:

@@ -189,8 +189,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         the root-mean-square distance of the predictions from the optimal ones, in standard
         deviations of y; with its diagonal alone, which says less of nearly collinear columns, that
         distance can be larger. For the losses with kinks, which are descended through smoothed
-        twins, it is twice the distance of the objective from its minimum, over F0. It is measured
-        before coefficients are rounded to the dtype of X.
+        twins, it is the distance of the objective from its minimum, as a share of the objective (of
+        F0 / 1000, if that is more). It is measured before coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         What `learning_rate` came to: the number, or the name of the rung.
     optimizer_ : str
@@ -392,7 +392,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
         def measure(stage: Stage, state: State) -> Epoch:
             decrement, slack = stage.certificate(state)
-            optimality = plan.optimality(decrement, slack)
+            optimality = plan.optimality(state.value, decrement, slack)
             loss = plan.mean_loss(state.value - plan.whole.penalty.value(state.point))
             raw = plan.frame.to_raw(state.point) if self.record_path else None
             merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
@@ -410,7 +410,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             epochs=self.epochs,
         )
         history = History(keep_best=plan.refine or held_out is not None)
-        epochs = anneal(plan.stages(), self._start(plan, rng), measure)
+        epochs = anneal(plan.first_stage(), self._start(plan, rng), measure)
         interrupt = None
         try:
             stop = follow(epochs, rules, history, progress.show)

@@ -39,8 +39,8 @@ def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercep
 def optimality(plan, point):
     """The certificate of a point."""
     [evaluation] = plan.whole.evaluate([point])
-    [stage] = plan.stages()
-    return plan.optimality(*stage.certificate(State(0, point, evaluation, np.nan)))
+    stage = plan.first_stage()
+    return plan.optimality(evaluation.value, *stage.certificate(State(0, point, evaluation, np.nan)))
 
 
 def from_moments(moments, frame, alpha=0.0):
@@ -229,8 +229,7 @@ class TestPlan:
         X = X / X.std(axis=0)
         plan = choose(X, y, "diagonal")
         start = plan.frame.from_raw(np.zeros((6, 1)), np.zeros(1))
-        [stage] = plan.stages()
-        last = next(state for state in stage.descend(start, 0) if optimality(plan, state.point) <= 1e-6)
+        last = next(state for state in plan.first_stage().descend(start, 0) if optimality(plan, state.point) <= 1e-6)
         coef, intercept = plan.frame.to_raw(last.point)
         best, level = closed_form(X, y)
         distance = np.sqrt(np.mean((X @ coef + intercept - X @ best.T - level) ** 2)) / y.std()
