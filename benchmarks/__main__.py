@@ -1,9 +1,9 @@
-"""Run a benchmark: ``python -m benchmarks tables`` or ``python -m benchmarks tall``."""
+"""Run a benchmark: ``python -m benchmarks tables``, ``tall`` or ``losses``."""
 
 import argparse
 import sys
 
-from benchmarks import tables, tall
+from benchmarks import losses, tables, tall
 
 
 def main() -> int:
@@ -24,11 +24,20 @@ def main() -> int:
     large.add_argument("--repeats", type=_positive, default=5, help="fits of a solver, of which the fastest counts")
     large.add_argument("--json", metavar="FILE", help="write the results as JSON")
 
+    other = commands.add_parser("losses", help="other losses, L1 and mini-batches beside scikit-learn's solvers")
+    other.add_argument(
+        "--problems", nargs="+", metavar="NAME", choices=losses.PROBLEMS, help=f"of {', '.join(losses.PROBLEMS)}"
+    )
+    other.add_argument("--markdown", metavar="FILE", help="write the table as markdown")
+    other.add_argument("--json", metavar="FILE", help="write the results as JSON")
+
     options = parser.parse_args()
     if options.command == "tall":
         if options.rows < options.columns + 2:
             parser.error(f"{options.rows} rows are too few for {options.columns} columns: raise --rows.")
         return tall.run(options.rows, options.columns, repeats=options.repeats, json_file=options.json)
+    if options.command == "losses":
+        return losses.run(options.problems, markdown=options.markdown, json_file=options.json)
     try:
         return tables.run(options.packages, show_all=options.all, markdown=options.markdown)
     except ModuleNotFoundError as error:

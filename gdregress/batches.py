@@ -44,7 +44,9 @@ def n_batches(rows: RowBlocks, size: int) -> int:
 
 def _part(rows: RowBlocks, chosen: NDArray | slice) -> RowBlocks:
     weight = None if rows.weight is None else rows.weight[chosen]
-    return RowBlocks(rows.X[chosen], rows.y[chosen], weight, n_threads=1)
+    if isinstance(chosen, slice) or rows.is_sparse:
+        return RowBlocks(rows.X[chosen], rows.y[chosen], weight, n_threads=1)
+    return RowBlocks(rows.X.take(chosen, axis=0), rows.y.take(chosen, axis=0), weight, n_threads=1)
 
 
 def batch_share(batch: RowBlocks, rows: RowBlocks) -> float:

@@ -88,6 +88,10 @@ class Loss:
         """Give the curvature of a parabola that touches the loss at each residual and lies above it everywhere."""
         return np.full_like(residual, self.curvature)
 
+    def bend(self, residual: NDArray) -> NDArray:
+        """Give the second derivative at each residual as a share of its bound."""
+        return self.second_derivative(residual) / self.curvature
+
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
         """Give the constant prediction of least weighted mean loss.
 
@@ -102,7 +106,9 @@ class Loss:
         if low == high:
             return low
         found = minimize_scalar(
-            lambda constant: float(np.average(self.value(y - constant), weights=weight)), bounds=(low, high)
+            lambda constant: float(np.average(self.value(y - constant), weights=weight)),
+            bounds=(low, high),
+            options={"xatol": 1e-9 * (high - low)},
         )
         return float(found.x)
 
@@ -178,13 +184,19 @@ class PiecewiseLoss(Loss):
         """Give l(r) + l*(u) - u r, which is 0 where u is a slope of the loss at r, and positive elsewhere."""
         return np.maximum(self.value(residual) + self.conjugate(slope) - slope * residual, 0.0)
 
-    def second_derivative(self, residual: NDArray) -> NDArray:
-        """Give c on the parabola and 0 where the loss is flat or straight."""
-        slope = self.curvature * self._beyond_tube(residual)
+    def bend(self, residual: NDArray) -> NDArray:
+        """Give 1 on the parabola and 0 where the loss is flat or straight."""
+        if not (self.is_straight or self.has_tube):
+            return np.ones_like(residual)
         curved = np.abs(residual) >= self.tube
         if self.is_straight:
+            slope = self.curvature * self._beyond_tube(residual)
             curved &= (slope > self.low) & (slope < self.high)
-        return np.where(curved, self.curvature, 0.0)
+        return curved.astype(residual.dtype)
+
+    def second_derivative(self, residual: NDArray) -> NDArray:
+        """Give c on the parabola and 0 where the loss is flat or straight."""
+        return self.curvature * self.bend(residual)
 
     def touching_curvature(self, residual: NDArray) -> NDArray:
         """Give the curvature of a parabola that touches the loss at each residual and lies above it.
@@ -220,7 +232,7 @@ class PiecewiseLoss(Loss):
     def in_units(self, unit: NDArray) -> "PiecewiseLoss":
         """Give the loss of residuals in units of `unit`, itself in units of `unit**degree`."""
         if self.degree == 1:
-            return replace(self, tube=self.tube / unit) if self.has_tube else self
+            return replace(self, curvature=self.curvature * unit, tube=self.tube / unit)
         if not (self.has_tube or self.is_straight):
             return self
         return replace(self, low=self.low / unit, high=self.high / unit, tube=self.tube / unit)
@@ -238,9 +250,10 @@ class PiecewiseLoss(Loss):
         def mean_slope(constant: float) -> float:
             return float(np.average(self.derivative(y - constant), weights=weight))
 
-        low, high = float(np.min(y)), float(np.max(y))
+        counted = y if weight is None else y[weight > 0]
+        low, high = float(np.min(counted)), float(np.max(counted))
         if mean_slope(low) <= 0 or mean_slope(high) >= 0:
-            return low + (high - low) / 2.0
+            return low + (high - low) / 2.0  # in a tube that holds all
         return float(brentq(mean_slope, low, high, xtol=1e-14 * (high - low)))
 
 

@@ -76,7 +76,7 @@ class MomentObjective:
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
-        p, stacked = len(self._second), np.hstack(points)
+        p, stacked = len(self._second), _side_by_side(points)
         z = stacked[:p]
         joint = np.tile(self._joint, len(points))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -160,7 +160,7 @@ class DataObjective:
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
-        frame, stacked = self._frame, np.hstack(points)
+        frame, stacked = self._frame, _side_by_side(points)
         scale, center = frame.inverse_scale[:, np.newaxis], frame.center[:, np.newaxis]
         residuals = _Residuals(frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -176,7 +176,7 @@ class DataObjective:
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
         """Give the objective alone, with the twin in place of the loss, at every point, in one pass over X."""
-        stacked = np.hstack(points)
+        stacked = _side_by_side(points)
         residuals = _Residuals(self._frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._rows.accumulate(lambda: _Losses(residuals, self._twin))
@@ -283,7 +283,7 @@ class _Slopes:
         self.losses += _total(loss.value(residual), weight)
         if twin is not loss:
             self.slack += _total(loss.slack(residual, slopes), weight)
-        self.bend += _total(twin.second_derivative(residual) / twin.curvature, weight)
+        self.bend += _total(twin.bend(residual), weight)
         return _weighted(slopes, weight)
 
     def merge(self, other):
@@ -342,6 +342,12 @@ def _transposed_product(X, residual: NDArray) -> NDArray:
     return X.T @ residual
 
 
+def _side_by_side(points: Sequence[NDArray]) -> NDArray:
+    return points[0] if len(points) == 1 else np.hstack(points)
+
+
 def _split(n_points: int, *columns: NDArray) -> list[tuple[NDArray, ...]]:
     """Give each point its share of the columns."""
+    if n_points == 1:
+        return [columns]
     return list(zip(*(np.split(part, n_points, axis=-1) for part in columns), strict=True))

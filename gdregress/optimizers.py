@@ -8,7 +8,8 @@ that the rule itself has given each coordinate.
 
 Each rule says what it takes, in the words of `FEATURES`. `stability` is the rate, in units of
 1/L for the largest curvature L of a quadratic, from which on the rule diverges; infinite for a
-rule that finds its own rate. A rule `lands` if in the exact metric at rate 1 each of its steps is
+rule that finds its own rate. `batch_share` is what of a rate for plain descent suits mini-batches,
+of a rule that takes them at such a rate. A rule `lands` if in the exact metric at rate 1 each of its steps is
 Newton's, so that what a step leaves is rounding. `rate` is what a rule that scales each
 coordinate itself steps by where nobody says.
 """
@@ -74,6 +75,7 @@ class GradientDescent:
     """Plain descent (Cauchy, 1847), proximal: ``w <- prox(w - eta P g)``."""
 
     takes = RATES | TRAVELLING | {"batches"}
+    batch_share = 1.0
     stability = 2.0
     lands = True
 
@@ -102,6 +104,11 @@ class Momentum:
     momentum: float = 0.9
     takes = RATES | TRAVELLING | {"batches"}
     lands = False
+
+    @property
+    def batch_share(self):
+        """Share of plain descent's rate that suits mini-batches: 1 - beta, for each step is taken again and again."""
+        return 1.0 - self.momentum
 
     @property
     def stability(self):

@@ -41,8 +41,8 @@ EXTENDED_LIMIT = 2**17
 COPY_LIMIT = 2**19
 """Entries of a dense X up to which its standardised columns are kept, where every epoch multiplies them out."""
 
-FIRST_WIDTH = 1e8
-"""Width of the first twin of a loss that ends in straight lines, in standard deviations of y: all but a parabola."""
+KINK = 0.1
+"""Width, in units of `tol` standard deviations of y, of the only twin where the rate is the user's."""
 
 SHARPER = 0.1, 0.5
 """Width of a twin, as a share of that of the one before: at least, and at most."""
@@ -156,6 +156,8 @@ class Plan:
         Metric of the certificate, in `unit_frame`, for a loss of curvature 2.
     baseline : ndarray of shape (n_outputs,)
         Mean loss of the best constant, in units of `unit_frame`.
+    first_width : float
+        Width of the first twin, in standard deviations of y.
     refine : bool
         Whether the descent goes on below `tol`, to the digits that the moments had lost.
     dtype : type
@@ -181,6 +183,7 @@ class Plan:
     rate: float
     certificate_metric: Callable[[NDArray], NDArray]
     baseline: NDArray
+    first_width: float
     refine: bool
     dtype: type
     moments: Moments
@@ -235,15 +238,15 @@ class Plan:
     def first_stage(self) -> "Stage":
         """Give the descent to begin with: of the loss itself, but for one that ends in straight lines.
 
-        Where the user has chosen the rate, the loss itself is descended, but for kinks as narrow
-        as `tol`.
+        Where the user has chosen the rate, the loss itself is descended, but for kinks far narrower
+        than `tol`.
         """
         loss = self.pointwise
         if not isinstance(loss, PiecewiseLoss) or not loss.is_straight:
             return self.stage_of_width(0.0)
         if isinstance(self.task.learning_rate, str):
-            return self.stage_of_width(FIRST_WIDTH)
-        return self.stage_of_width((self.task.tol or SMOOTHEST) if loss.is_kinked else 0.0, is_last=True)
+            return self.stage_of_width(self.first_width)
+        return self.stage_of_width(KINK * (self.task.tol or SMOOTHEST) if loss.is_kinked else 0.0, is_last=True)
 
     def stage_of_width(self, width: float, *, is_last: bool = False) -> "Stage":
         """Give the descent of the twin of a width, in standard deviations of y; 0 for the loss itself."""
@@ -456,7 +459,9 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     moments = gather(rows, cross=gathers_cross)
     if not task.fit_intercept:
         moments = moments.about_origin()
-    alpha = _relative_alpha(task, target_scale(moments))
+    unit = target_scale(moments)
+    first_width = float(_root_mean_square(moments, unit).max())
+    alpha = _relative_alpha(task, unit, first_width)
     unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=task.fit_intercept)
 
     def keep_digits(curvature: Curvature | None) -> bool:
@@ -497,6 +502,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         rate = 1.0 / steepest if steepest > 0 else 1.0
     if task.batch_size is not None and rule.stability < float("inf"):
         rate = _batch_rate(rows, task.batch_size, frame, curvature if uses_matrix else None, steepest)
+        rate *= rule.batch_share
     if rung == "float":
         rate = float(task.learning_rate)
     return Plan(
@@ -511,6 +517,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         rate=rate,
         certificate_metric=curvature or half,
         baseline=_baseline(task, rows, unit_frame),
+        first_width=first_width,
         refine=uses_matrix and not asked and not moments_suffice and rule.lands,
         dtype=dtype,
         moments=moments,
@@ -529,11 +536,16 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
     return RowBlocks(X, y, rows.weight), Frame.identity(X.shape[1], y.shape[1])
 
 
-def _relative_alpha(task: Task, unit: NDArray) -> float:
-    """Give alpha of the squared error whose curvatures are at least those of the task, up to a factor."""
+def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:
+    """Give that of y in some unit: how far from y a start at zero is."""
+    return np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
+
+
+def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:
+    """Give alpha of the squared error whose curvatures are at least those of the first twin, up to a factor."""
     loss = task.loss_in(unit)
     if isinstance(loss, PiecewiseLoss):
-        loss = loss.smoothed(FIRST_WIDTH)
+        loss = loss.smoothed(first_width)
     with np.errstate(over="ignore"):
         return float((task.l2 * unit ** (2 - task.degree) / loss.curvature).max())
 

@@ -248,8 +248,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True, scaled=False)
     >>> model = GradientDescentRegressor(loss="absolute_error", penalty="l1", alpha=1.0).fit(X, y)
-    >>> print(model.converged_, model.coef_.round(2))
-    True [ 0.    0.    2.47  1.59  0.3  -0.25 -1.29  0.    0.    0.72]
+    >>> print(model.converged_, (model.coef_ == 0.0).sum(), "coefficients are zero")
+    True 4 coefficients are zero
     """
 
     def __init__(

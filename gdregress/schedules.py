@@ -56,7 +56,8 @@ class Cosine:
 class Plateau(NamedTuple):
     """A fifth of the rate whenever the objective has had no new low for `patience` epochs, as in SGDRegressor.
 
-    A new low is one by more than `least` of the objective.
+    A new low is one by more than `least` of the objective; with a new rate the search for it starts
+    over, for a rule with momentum may be far above its lowest then.
     """
 
     patience: int
@@ -71,11 +72,11 @@ class Plateau(NamedTuple):
 
     def after(self, value: float) -> "Plateau":
         """Give what it becomes after an epoch that ended with this value of the objective."""
-        if math.isinf(self.lowest) or value < self.lowest - self.least * abs(self.lowest):
+        if not math.isfinite(self.lowest) or value < self.lowest - self.least * abs(self.lowest):
             return self._replace(lowest=value, since=0)
         if self.since + 1 < self.patience:
             return self._replace(since=self.since + 1)
-        return self._replace(factor=self.factor / 5.0, since=0)
+        return self._replace(factor=self.factor / 5.0, lowest=value, since=0)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Pace:
         given: Any = self.schedule(k)
         try:
             factor = float(given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             factor = math.nan
         if not 0 <= factor < math.inf:
             raise ValueError(

@@ -1,0 +1,64 @@
+"""Everything combines or says why not: the product of losses, penalties, rates, optimizers, schedules, batches."""
+
+import re
+import warnings
+from itertools import product
+
+import numpy as np
+import pytest
+
+from gdregress import GradientDescentRegressor
+from gdregress.losses import LOSSES
+from gdregress.optimizers import OPTIMIZERS
+from gdregress.schedules import SCHEDULES
+
+PENALTIES = {
+    "none": {},
+    "l2": {"penalty": "l2"},
+    "l1": {"penalty": "l1"},
+    "elasticnet": {"penalty": "elasticnet"},
+    "positive": {"positive": True},
+}
+RATES = ("auto", "float", "lipschitz", "diagonal", "curvature")
+FLOATS = {"momentum": 0.005, "nesterov": 0.005, "adagrad": 0.5}
+"""Numbers that suit these rules, in place of 0.05: what they make of a gradient is of another size."""
+
+BATCHES = (None, 4, 1)
+TOL = 0.1
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(12, 2)) @ [[1.0, 0.3], [0.0, 1.0]]
+y = X @ [0.5, 0.3] + 0.2 + 0.3 * rng.normal(size=12)
+
+
+def linear(k):
+    return 1.0 / (1.0 + 0.01 * k)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_fits_and_meets_its_certificate_or_names_what_does(loss, penalty):
+    base = {
+        "loss": loss,
+        "epsilon": 0.5 if loss == "huber" else 0.1,
+        "alpha": 1e-3,
+        "tol": TOL,
+        "epochs": 400,
+        "random_state": 0,
+        **PENALTIES[penalty],
+    }
+    unmet = []
+    for rate, optimizer, schedule, size in product(RATES, ("auto", *OPTIMIZERS), (*SCHEDULES, linear), BATCHES):
+        rate = FLOATS.get(optimizer, 0.05) if rate == "float" else rate
+        given = {"learning_rate": rate, "optimizer": optimizer, "schedule": schedule, "batch_size": size}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                model = GradientDescentRegressor(**base, **given).fit(X, y)
+            except ValueError as refusal:
+                if not re.fullmatch(r"optimizer='\w+' does not take [^.]*: use .*\.", str(refusal)):
+                    unmet.append((given, str(refusal)))
+                continue
+        if not model.converged_:
+            unmet.append((given, model.stop_reason_))
+    assert not unmet, f"{len(unmet)}: {unmet[:5]}"

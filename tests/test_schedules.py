@@ -1,0 +1,123 @@
+"""Schedules: their formulas, what they may give, and the plateau by hand."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from gdregress.schedules import SCHEDULES, Cosine, Exponential, InverseScaling, Pace, Plateau, constant
+
+FORMULAS = [
+    (constant, [(0, 1.0), (1, 1.0), (10**6, 1.0)]),
+    (InverseScaling(0.5), [(0, 1.0), (3, 0.5), (99, 0.1)]),
+    (InverseScaling(1.0), [(0, 1.0), (1, 0.5), (9, 0.1)]),
+    (Exponential(40), [(0, 1.0), (10, 10**-0.5), (20, 0.1), (40, 0.01), (60, 0.001)]),
+    (Cosine(12), [(0, 1.0), (3, 0.5 + 2**-1.5), (4, 0.75), (6, 0.5), (8, 0.25), (12, 0.0), (13, 0.0), (24, 0.0)]),
+]
+
+
+@pytest.mark.parametrize(("schedule", "factors"), FORMULAS)
+def test_formula(schedule, factors):
+    for k, factor in factors:
+        assert schedule(k) == pytest.approx(factor, rel=1e-14, abs=1e-16)
+
+
+def test_the_names():
+    assert list(SCHEDULES) == ["constant", "invscaling", "exponential", "cosine", "adaptive"]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+@pytest.mark.parametrize("power", [0.0, 0.25, 2.0])
+class TestEverySchedule:
+    def factors(self, name, epochs, power):
+        pace = SCHEDULES[name](epochs, power, 3)
+        for k in range(epochs):
+            yield pace(k)
+            pace = pace.after(1.0)
+
+    def test_begins_with_one(self, name, epochs, power):
+        assert next(self.factors(name, epochs, power)) == 1.0
+
+    def test_is_positive_and_never_rises(self, name, epochs, power):
+        factors = list(self.factors(name, epochs, power))
+        assert min(factors) > 0
+        assert (np.diff(factors) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "at_ten"),
+    [("constant", 1.0), ("invscaling", 11**-0.25), ("exponential", 0.1), ("cosine", 0.5), ("adaptive", 1 / 125)],
+)
+def test_names_hand_on_what_they_are_made_of(name, at_ten):
+    pace = SCHEDULES[name](20, 0.25, 3)
+    for _ in range(10):
+        pace = pace.after(1.0)
+    assert pace(10) == pytest.approx(at_ten, rel=1e-14)
+
+
+class TestPace:
+    @pytest.mark.parametrize(
+        "given", [math.nan, math.inf, -math.inf, -1e-9, "fast", None, [1.0], 1j, np.float64("nan")]
+    )
+    def test_names_what_is_not_a_factor(self, given):
+        with pytest.raises(ValueError, match=re.escape(f"schedule gave {given!r} for epoch 7: it must")):
+            Pace(lambda k: given)(7)
+
+    @pytest.mark.parametrize("given", [0, 1, 3, 0.0, 0.5, 7.5, np.float64(0.25), np.float32(0.25), np.int64(2)])
+    def test_gives_a_plain_float(self, given):
+        factor = Pace(lambda k: given)(0)
+        assert type(factor) is float
+        assert factor == given
+
+    def test_asks_with_the_epoch(self):
+        assert [Pace(lambda k: k / 4)(k) for k in range(4)] == [0.0, 0.25, 0.5, 0.75]
+
+    def test_does_not_look_at_the_objective(self):
+        pace = Pace(constant)
+        assert pace.after(5.0) is pace
+
+
+class TestPlateau:
+    @pytest.mark.parametrize(
+        ("patience", "values", "fifths"),
+        [
+            (1, [9, 8, 8, 8, 7, 8], [0, 0, 1, 2, 2, 3]),
+            (2, [9, 9, 9, 9, 9, 9], [0, 0, 1, 1, 2, 2]),
+            (3, [9, 9, 9, 9, 9, 9, 9], [0, 0, 0, 1, 1, 1, 2]),
+            (3, [9, 9, 9, 8, 9, 9, 8, 7], [0, 0, 0, 0, 0, 0, 1, 1]),
+            (2, [9, 10, 8, 8.5, 8.5, 8.5, 8.5], [0, 0, 0, 0, 1, 1, 2]),
+            (2, [-1, -2, -3, -4, -5], [0, 0, 0, 0, 0]),
+            (2, [-1, -1, -2, -1, -1], [0, 0, 0, 0, 1]),
+            (2, [0, 0, 0, 0, 0], [0, 0, 1, 1, 2]),
+        ],
+    )
+    def test_divides_by_five_when_patience_ends(self, patience, values, fifths):
+        plateau, factors = Plateau(patience), []
+        for k, value in enumerate(values):
+            plateau = plateau.after(float(value))
+            factors.append(plateau(k))
+        np.testing.assert_allclose(factors, 0.2 ** np.array(fifths), rtol=1e-14)
+
+    def test_with_a_new_rate_the_search_starts_over(self):
+        plateau = Plateau(2)
+        for value in (5.0, 9.0, 9.0, 8.0, 7.0, 6.0):
+            plateau = plateau.after(value)
+        assert plateau(6) == 0.2
+        assert plateau.after(6.0).after(6.0)(8) == pytest.approx(0.04, rel=1e-15)
+
+    @pytest.mark.parametrize("level", [1e9, 1.0, -1.0, -1e-9])
+    def test_a_low_within_rounding_is_not_new(self, level):
+        begun = Plateau(1).after(level)
+        assert begun.after(level - 1e-13 * abs(level))(0) == 0.2
+        assert begun.after(level - 1e-11 * abs(level))(0) == 1.0
+
+    def test_stays_what_it_was(self):
+        old = Plateau(1).after(3.0)
+        before = tuple(old)
+        new = old.after(3.0).after(2.0)
+        assert tuple(old) == before
+        assert (old(0), new(0), old.lowest, new.lowest) == (1.0, 0.2, 3.0, 2.0)
+        with pytest.raises(AttributeError):
+            old.factor = 0.5
