@@ -229,7 +229,7 @@ class _Sums:
             self.joint[apart] += dense.T @ targets
         self.joint += X.T @ targets
         if self.second.ndim == 1:
-            self.second += X.multiply(X).sum(axis=0)
+            self.second += np.asarray(X.multiply(X).sum(axis=0)).ravel()
             if apart.size:
                 self.second[apart] += np.einsum("ij,ij->j", dense, dense)
             return

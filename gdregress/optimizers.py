@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from gdregress.objectives import Evaluation
 
@@ -243,29 +244,32 @@ class Newton:
     FIRST, LEAST = 1e-2, 1e-7
     AROUND = (0.03, 0.3, 3.0)
     TIMES = (0.25, 0.5, 2.0, 4.0)
+    IDLE = 3
 
     def start(self, point, objective):
-        """Remember a damping, and the objective that is compared."""
+        """Remember a damping, the objective that is compared, and that no epoch was without gain."""
         [value] = objective.values([point])
-        return Step(point, objective.evaluate_with_curvatures(point), memory=(np.full_like(value, self.FIRST), value))
+        damping = np.full_like(value, self.FIRST)
+        return Step(point, objective.evaluate_with_curvatures(point), memory=(damping, value, 0))
 
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
-        damping, value = last.memory
+        damping, value, idle = last.memory
         second, above = last.evaluation.curvatures
         dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND]
         dampings = [np.ones_like(damping)] if second is above else [*dampings, np.ones_like(damping)]
         trials = [self._trial(last, objective, each) for each in dampings]
-        point, lowest, best = _lowest([last.point, *trials], [value, *objective.values(trials)])
-        raised = np.minimum(10.0 * damping, 1.0)
-        damping = np.choose(best, [raised, *dampings[:-1], raised])
-        if not best.any():
-            return last._replace(rate=0.0, memory=(damping, value))
+        point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value])
         if second is not above:
             further = [last.point + times * (point - last.point) for times in self.TIMES]
             further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
             point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)])
-        return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, lowest))
+        raised = np.minimum(10.0 * damping, 1.0)
+        damping = np.choose(best, [*dampings[:-1], raised, raised])
+        idle = 0 if (value - lowest > TIE * np.abs(value)).any() else idle + 1
+        if idle >= self.IDLE or (best == len(trials)).all():
+            return last._replace(rate=0.0, memory=(damping, value, idle))
+        return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, lowest, idle))
 
     def _trial(self, last: Step, objective: Any, damping: NDArray) -> NDArray:
         """Give the minimum of the model of each output; a step of the prox where that is not to be had."""
@@ -273,9 +277,8 @@ class Newton:
         trial = np.empty_like(last.point)
         seconds, aboves = last.evaluation.curvatures
         for k, (second, above) in enumerate(zip(seconds, aboves, strict=True)):
-            model = second + damping[k] * (above - second)
+            model = definite(second + damping[k] * (above - second), DAMPED * damping[k])
             largest = float(np.trace(above))
-            model.flat[:: len(model) + 1] += FLOOR * largest
             here = last.point[:, k]
             minimum = objective.penalty.model_minimum(model, model @ here - gradient[:, k], here, k)
             if minimum is None:
@@ -377,11 +380,31 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
 }
 """The rules by name, made from `momentum`."""
 
-FLOOR = 1e-12
-"""Share of its size that a curvature has in every direction, also in those that the data do not show."""
+SINGULAR = 1e-10
+"""Ratio of the least pivot of a matrix to its largest below which it counts as singular."""
+
+FLOOR = 1e-6
+"""Share of its mean diagonal that a singular matrix gets in every direction: rounding is not to move it."""
+
+DAMPED = 0.1
+"""The same as a share of the damping, for the parabolas above are flat where the data are."""
+
+TIE = 1e-14
+"""Relative difference of two values of the objective below which neither is lower."""
 
 TINY = 1e-8
 """What the root of a mean square is at least, as the authors have it, so that nothing is divided by 0."""
+
+
+def definite(curvature: NDArray, damping: float = 0.0) -> NDArray:
+    """Give a matrix of second derivatives itself, or where it is singular, one that is not."""
+    factor, info = lapack.dpotrf(curvature, lower=1)
+    pivots = np.diagonal(factor) ** 2
+    if info == 0 and pivots.min() > SINGULAR * pivots.max():
+        return curvature
+    raised, mean = curvature.copy(), np.trace(curvature) / len(curvature)
+    raised.flat[:: len(raised) + 1] += max(FLOOR, damping) * mean + np.finfo(np.float64).tiny
+    return raised
 
 
 def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray, rate: float, memory: Any) -> Step:
@@ -393,9 +416,15 @@ def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray,
 
 
 def _lowest(points: list[NDArray], values: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
-    """Give, for each output, the point of the lowest value, that value, and which it is: the first of equals."""
+    """Give, for each output, the point of the lowest value, that value, and which it is.
+
+    Of values that rounding alone may have ordered it is the first, so that two copies of a row lead
+    where one of twice the weight does.
+    """
     stacked = np.array(values)
-    best = np.where(np.isfinite(stacked), stacked, np.inf).argmin(axis=0)
+    stacked = np.where(np.isfinite(stacked), stacked, np.inf)
+    lowest = stacked.min(axis=0)
+    best = (stacked <= lowest + TIE * np.abs(lowest)).argmax(axis=0)
     return np.choose(best, points), np.choose(best, values), best
 
 

@@ -17,7 +17,7 @@ from gdregress.learning_rates import Curvature, half, identity, largest_curvatur
 from gdregress.losses import InUnits, PiecewiseLoss, squared_error
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.optimizers import FLOOR, OPTIMIZERS, Optimizer
+from gdregress.optimizers import OPTIMIZERS, Optimizer, definite
 from gdregress.penalties import Penalty
 
 MOMENTS_LIMIT = 2000
@@ -61,6 +61,9 @@ MISTRUST = 10.0
 
 SMALL_SHARE = 1e-3
 """Share of the loss of the best constant, below which an objective counts as no smaller."""
+
+CAUTION = 0.1
+"""Share of the largest sensible rate that mini-batches take: their noise is as large as their rate."""
 
 RATE_ROWS = 1000
 """Rows from which the rate of mini-batches is estimated."""
@@ -403,8 +406,7 @@ def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDA
     """Give r' H^-1 r / 2 for each output, with a millionth of the curvature above H where H shows none."""
     decrement = np.empty(residual.shape[1])
     for k, r in enumerate(residual.T):
-        model = (1.0 - BLIND) * second[k] + BLIND * above[k]
-        model.flat[:: len(model) + 1] += FLOOR * np.trace(above[k])
+        model = definite(second[k] + BLIND * (above[k] - second[k]))
         _, step, info = lapack.dposv(model, r, lower=1)
         decrement[k] = 0.5 * r @ step if info == 0 else np.inf
     return decrement
@@ -579,7 +581,7 @@ def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> 
 
 
 def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Curvature | None, steepest: float | None) -> float:
-    """Give a rate at which mini-batches converge: 1/L, with what the rows of a batch add to L (Ma et al., 2018)."""
+    """Give a rate for mini-batches: a share of 1/L, with what the rows of a batch add to L (Ma et al., 2018)."""
 
     def coordinates(X: NDArray) -> NDArray:
         standardised = (X - frame.center) * frame.inverse_scale
@@ -588,7 +590,7 @@ def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Curvature |
         return np.column_stack([standardised, np.ones(len(X))]) if frame.fit_intercept else standardised
 
     added = fourth_moment(rows, coordinates, RATE_ROWS) / min(size, rows.n_weighted)
-    return 1.0 / (1.0 + added) if curvature is not None else 1.0 / ((steepest or 2.0) + 2.0 * added)
+    return CAUTION / (1.0 + added) if curvature is not None else CAUTION / ((steepest or 2.0) + 2.0 * added)
 
 
 def _is_short_and_wide(rows: RowBlocks, l2: float) -> bool:

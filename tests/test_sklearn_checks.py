@@ -31,14 +31,36 @@ CONFIGURATIONS = [
     {"target_loss": 1e-4},
     {"early_stopping": True, "random_state": 0},
     {"learning_rate": 0.01, "early_stopping": True, "random_state": 0},
+    {"loss": "huber"},
+    {"loss": "absolute_error"},
+    {"loss": "quantile", "quantile": 0.3},
+    {"loss": "epsilon_insensitive"},
+    {"loss": "squared_epsilon_insensitive"},
+    {"loss": "absolute_error", "learning_rate": 0.5, "epochs": 200},
+    {"loss": "quantile", "optimizer": "nesterov", "epochs": 50},
+    {"loss": "huber", "penalty": "l1"},
+    {"penalty": "l1", "alpha": 0.01},
+    {"penalty": "elasticnet", "alpha": 0.01},
+    {"penalty": "elasticnet", "learning_rate": "diagonal", "alpha": 0.01},
+    {"positive": True},
+    {"loss": "epsilon_insensitive", "positive": True, "penalty": "l2", "alpha": 1.0},
+    {"optimizer": "newton"},
+    {"optimizer": "adagrad", "epochs": 100},
+    {"optimizer": "rmsprop", "epochs": 100},
+    {"optimizer": "adam", "epochs": 100, "penalty": "l1"},
+    {"learning_rate": 0.01, "optimizer": "adam", "schedule": "cosine", "epochs": 100},
+    {"learning_rate": "lipschitz", "average": True, "epochs": 100},
+    {"batch_size": 8, "random_state": 0, "epochs": 20},
+    {"batch_size": 1, "learning_rate": 0.001, "schedule": "invscaling", "average": True, "epochs": 10},
+    {"batch_size": 8, "shuffle": False, "loss": "huber", "schedule": "adaptive", "epochs": 20},
 ]
 
 
 def expected_failures(estimator):
-    """A random split draws rows: two copies of a row may fall on both sides of it, one of weight 2 cannot."""
-    if not estimator.early_stopping:
+    """Random splits and batches draw rows: two copies of a row may fall apart, one of weight 2 cannot."""
+    if not (estimator.early_stopping or estimator.batch_size):
         return {}
-    reason = "the validation rows are drawn at random"
+    reason = "rows are taken apart"
     return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
 
 
