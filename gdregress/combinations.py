@@ -91,7 +91,9 @@ def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str
     """Say what is not taken, and what would be."""
     rung, name = next(_pairs(learning_rate, optimizer, asked))
     refused = " or ".join(FEATURES[feature] for feature in FEATURES if feature in missing(rung, name, asked))
-    others = [other for other in OPTIMIZERS if not missing(rung, other, asked)]
+    others = [
+        other for other in OPTIMIZERS if any(not missing(*pair, asked) for pair in _pairs(learning_rate, other, asked))
+    ]
     if others:
         given = "" if learning_rate == "auto" else f" with learning_rate={learning_rate!r}"
         remedy = f"use optimizer={' or '.join(map(repr, others))}{given}"

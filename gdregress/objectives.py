@@ -18,6 +18,9 @@ from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.penalties import Penalty
 
+CURVATURE_ROWS = 2**13
+"""Rows of a block at least, where there is so much to do with each that they need not stay in the cache."""
+
 
 class Evaluation(NamedTuple):
     """The objective at a point.
@@ -35,6 +38,8 @@ class Evaluation(NamedTuple):
     curvatures : tuple of two ndarrays of shape (n_outputs, n_coordinates, n_coordinates), or None
         Second derivatives of the smooth part, and those of a quadratic that touches it at the
         point and lies above it everywhere; where they were asked for.
+    descended : ndarray of shape (n_outputs,), or None
+        The objective with the twin in place of the loss; where curvatures were asked for.
     """
 
     value: NDArray
@@ -42,6 +47,7 @@ class Evaluation(NamedTuple):
     slack: NDArray | float = 0.0
     bend: NDArray | float = 1.0
     curvatures: Any = None
+    descended: Any = None
 
 
 class MomentObjective:
@@ -100,7 +106,7 @@ class MomentObjective:
         """Evaluate the objective and its second derivatives, which are the same everywhere."""
         [evaluation] = self.evaluate([point])
         curvatures = np.array([self.hessian(output) for output in range(point.shape[1])])
-        return evaluation._replace(curvatures=(curvatures, curvatures))
+        return evaluation._replace(curvatures=(curvatures, curvatures), descended=evaluation.value)
 
     def hessian(self, output: int = 0) -> NDArray:
         """Give the matrix of second derivatives of one output's smooth part."""
@@ -128,6 +134,9 @@ class DataObjective:
         What is descended in place of the loss; None for the loss itself.
     total_weight : float, default=None
         What sums over the rows are divided by; None for the sum of their weights.
+    gram : ndarray of shape (n_coordinates, n_coordinates), default=None
+        Mean of x x' over the rows, in the coordinates of the frame: with it the curvatures of a loss
+        that is mostly a parabola cost hardly more than its gradient.
     compensated : bool
         Whether gradients are summed in twice the precision, for small dense X: a residual that
         stays large then costs the digits of an ill-conditioned X but once.
@@ -142,6 +151,7 @@ class DataObjective:
         *,
         twin: Any = None,
         total_weight: float | None = None,
+        gram: NDArray | None = None,
         compensated: bool = False,
     ):
         self._rows = rows
@@ -150,6 +160,7 @@ class DataObjective:
         self._twin = loss if twin is None else twin
         self.penalty = penalty
         self._total_weight = rows.total_weight if total_weight is None else total_weight
+        self._gram = gram
         self._transposed_product = extended.dot if compensated else _transposed_product
 
     def with_twin(self, twin: Any) -> "DataObjective":
@@ -160,19 +171,23 @@ class DataObjective:
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
-        frame, stacked = self._frame, _side_by_side(points)
-        scale, center = frame.inverse_scale[:, np.newaxis], frame.center[:, np.newaxis]
-        residuals = _Residuals(frame, stacked)
+        stacked = _side_by_side(points)
+        residuals = _Residuals(self._frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._rows.accumulate(lambda: _Slopes(residuals, self._loss, self._twin, self._transposed_product))
-            along_z = (sums.products - center * sums.totals) * scale
-            gradient = self.penalty.gradient(stacked) - along_z / self._total_weight
-            if frame.fit_intercept:
-                gradient = np.vstack([gradient, -sums.totals / self._total_weight])
-            value = sums.losses / self._total_weight + self.penalty.value(stacked)
-        slack, bend = sums.slack / self._total_weight, sums.bend / self._total_weight
-        parts = _split(len(points), value, gradient, slack, bend)
+            parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(one, slope, loose, bent) for one, slope, loose, bent in parts]
+
+    def _means(self, sums: "_Slopes", point: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Turn sums over the rows into value, gradient, slack and bend."""
+        frame, total = self._frame, self._total_weight
+        along_z = (sums.products - frame.center[:, np.newaxis] * sums.totals) * frame.inverse_scale[:, np.newaxis]
+        gradient = np.empty_like(point)
+        gradient[: len(along_z)] = -along_z / total
+        gradient[len(along_z) :] = -sums.totals / total
+        gradient[: len(self.penalty.l2)] += self.penalty.gradient(point)
+        value = sums.losses / total + self.penalty.value(point)
+        return value, gradient, sums.slack / total, sums.bend / total
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
         """Give the objective alone, with the twin in place of the loss, at every point, in one pass over X."""
@@ -184,26 +199,25 @@ class DataObjective:
         return [part for [part] in _split(len(points), value)]
 
     def evaluate_with_curvatures(self, point: NDArray) -> Evaluation:
-        """Evaluate the objective and its curvatures at a point, in one pass over X of n_features**2 work a row."""
-        residuals = _Residuals(self._frame, point)
+        """Evaluate the objective and its curvatures at a point, in one pass over X.
+
+        That is n_features**2 work for each row; with `gram` only for those that are not on the parabola.
+        """
+        residuals, parabola = _Residuals(self._frame, point), 0.0 if self._gram is None else self._twin.curvature
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._rows.accumulate(
-                lambda: _Curvatures(residuals, self._loss, self._twin), min_rows=min(len(point), 1024)
+                lambda: _Curvatures(residuals, self._loss, self._twin, self._transposed_product, parabola),
+                min_rows=CURVATURE_ROWS,
             )
-            value = sums.losses / self._total_weight + self.penalty.value(point)
-            gradient = -sums.products / self._total_weight
-            gradient[: len(self.penalty.l2)] += self.penalty.gradient(point)
+            means = self._means(sums, point)
         second, above = sums.second / self._total_weight, sums.above / self._total_weight
+        if self._gram is not None:
+            second = np.broadcast_to(parabola, len(second))[:, np.newaxis, np.newaxis] * self._gram - second
         for output, strength in enumerate(self.penalty.l2.T):
             along = np.arange(len(strength))
             second[output, along, along] += strength
-        return Evaluation(
-            value,
-            gradient,
-            sums.slack / self._total_weight,
-            sums.bend / self._total_weight,
-            (second, second + above),
-        )
+        descended = means[0] + (sums.twin_losses - sums.losses) / self._total_weight
+        return Evaluation(*means, (second, second + above), descended)
 
 
 class _Residuals:
@@ -231,10 +245,10 @@ class _Residuals:
         if self.is_standardised:
             return X
         frame = self.frame
-        block = np.ones((X.shape[0], len(self.point)))
-        dense = X.toarray() if sparse.issparse(X) else X
-        np.subtract(dense, frame.center, out=block[:, : len(frame.center)])
-        block[:, : len(frame.center)] *= frame.inverse_scale
+        p, block = len(frame.center), np.empty((X.shape[0], len(self.point)))
+        np.subtract(X.toarray() if sparse.issparse(X) else X, frame.center, out=block[:, :p])
+        block[:, :p] *= frame.inverse_scale
+        block[:, p:] = 1.0
         return block
 
     def zeros(self) -> NDArray:
@@ -272,19 +286,18 @@ class _Slopes:
 
     def add(self, X, y, weight):
         X = X.astype(self.losses.dtype, copy=False)
-        slopes = self._take_in(self._residuals.of(X, y), weight)
-        self.products += self._transposed_product(X, slopes)
-        self.totals += slopes.sum(axis=0)
+        self._add_slopes(X, self._residuals.of(X, y), weight)
 
-    def _take_in(self, residual, weight) -> NDArray:
-        """Add what the residuals say; give the weighted slopes, one column for each of the residuals'."""
+    def _add_slopes(self, X, residual, weight):
         loss, twin = self._loss, self._twin
         slopes = twin.derivative(residual)
         self.losses += _total(loss.value(residual), weight)
         if twin is not loss:
             self.slack += _total(loss.slack(residual, slopes), weight)
         self.bend += _total(twin.bend(residual), weight)
-        return _weighted(slopes, weight)
+        slopes = _weighted(slopes, weight)
+        self.products += self._transposed_product(X, slopes)
+        self.totals += slopes.sum(axis=0)
 
     def merge(self, other):
         for name in ("losses", "slack", "bend", "products", "totals"):
@@ -293,27 +306,39 @@ class _Slopes:
 
 
 class _Curvatures(_Slopes):
-    """The same, and the sums of x x' times the second derivatives, and times what touching parabolas have above."""
+    """The same, and the sums of x x' times the second derivatives, and times what touching parabolas have above.
 
-    def __init__(self, residuals: _Residuals, loss: Any, twin: Any):
-        super().__init__(residuals, loss, twin, _transposed_product)
+    With a parabola of curvature c > 0 it is c less the second derivative that is summed: 0 for most rows.
+    """
+
+    def __init__(self, residuals: _Residuals, loss: Any, twin: Any, transposed_product: Callable, parabola):
+        super().__init__(residuals, loss, twin, transposed_product)
         q, n_outputs = residuals.point.shape
-        self.products = np.zeros_like(residuals.point)
+        self._parabola = parabola
+        self.twin_losses = residuals.zeros()
         self.second = np.zeros((n_outputs, q, q))
         self.above = np.zeros((n_outputs, q, q))
 
     def add(self, X, y, weight):
         residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
-        block = self._residuals.standardised(X)
-        self.products += block.T @ self._take_in(residual, weight)
+        self._add_slopes(X, residual, weight)
+        self.twin_losses += _total(self._twin.value(residual), weight)
         second = self._twin.second_derivative(residual)
         above = np.maximum(self._twin.touching_curvature(residual) - second, 0.0)
-        for output in range(y.shape[1]):
-            self.second[output] += _gram(block, _weighted(second, weight)[:, output])
-            self.above[output] += _gram(block, _weighted(above, weight)[:, output])
+        if np.any(self._parabola):
+            second = self._parabola - second
+            off = np.flatnonzero(second.any(axis=(1, 2)))
+            X, second, above = X[off], second[off], above[off]
+            weight = None if weight is None else weight[off]
+        block = self._residuals.standardised(X)
+        for output in range(second.shape[2]):
+            share = 1.0 if weight is None else weight
+            self.second[output] += _gram(block, share * second[:, 0, output])
+            self.above[output] += _gram(block, share * above[:, 0, output])
 
     def merge(self, other):
         super().merge(other)
+        self.twin_losses += other.twin_losses
         self.second += other.second
         self.above += other.above
 

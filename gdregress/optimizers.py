@@ -233,8 +233,8 @@ class Newton:
         g . (z - w) + (z - w)' H_d (z - w) / 2 + penalty(z),    H_d = (1 - d) H + d M
 
     for several dampings d about the last, d = 1 among them, which cannot go uphill, goes to the
-    lowest of them, and then some times as far if that is lower still. Two trips compare the
-    points, a third evaluates the one it took.
+    lowest of them, and, but for the least d, some times as far if that is lower still. One or two
+    trips compare the points, another evaluates the one it took.
     """
 
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
@@ -247,20 +247,19 @@ class Newton:
     IDLE = 3
 
     def start(self, point, objective):
-        """Remember a damping, the objective that is compared, and that no epoch was without gain."""
-        [value] = objective.values([point])
-        damping = np.full_like(value, self.FIRST)
-        return Step(point, objective.evaluate_with_curvatures(point), memory=(damping, value, 0))
+        """Remember a damping, and that no epoch was without gain."""
+        here = objective.evaluate_with_curvatures(point)
+        return Step(point, here, memory=(np.full_like(here.value, self.FIRST), 0))
 
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
-        damping, value, idle = last.memory
-        second, above = last.evaluation.curvatures
+        damping, idle = last.memory
+        (second, above), value = last.evaluation.curvatures, last.evaluation.descended
         dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND]
         dampings = [np.ones_like(damping)] if second is above else [*dampings, np.ones_like(damping)]
         trials = [self._trial(last, objective, each) for each in dampings]
         point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value])
-        if second is not above:
+        if second is not above and best.any():
             further = [last.point + times * (point - last.point) for times in self.TIMES]
             further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
             point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)])
@@ -268,8 +267,8 @@ class Newton:
         damping = np.choose(best, [*dampings[:-1], raised, raised])
         idle = 0 if (value - lowest > TIE * np.abs(value)).any() else idle + 1
         if idle >= self.IDLE or (best == len(trials)).all():
-            return last._replace(rate=0.0, memory=(damping, value, idle))
-        return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, lowest, idle))
+            return last._replace(rate=0.0, memory=(damping, idle))
+        return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, idle))
 
     def _trial(self, last: Step, objective: Any, damping: NDArray) -> NDArray:
         """Give the minimum of the model of each output; a step of the prox where that is not to be had."""

@@ -150,6 +150,8 @@ class Penalty:
 
 def _solve(matrix: NDArray, right: NDArray) -> NDArray | None:
     """Solve a positive definite system; None where rounding has made it another."""
+    if not len(right):
+        return right
     _, solution, info = lapack.dposv(matrix, right, lower=1)
     return solution if info == 0 and np.isfinite(solution).all() else None
 

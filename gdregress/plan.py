@@ -47,6 +47,9 @@ KINK = 0.1
 SHARPER = 0.1, 0.5
 """Width of a twin, as a share of that of the one before: at least, and at most."""
 
+NARROW = 0.2
+"""Curvature of a twin, as a share of that of its loss, from which on the loss itself takes its place."""
+
 LEAST_WIDTH = 1e-12
 """Width of a twin that is as sharp as floats allow."""
 
@@ -257,8 +260,8 @@ class Plan:
         if width > 0:
             unit = float((self.unit_frame.target_scale / self.frame.target_scale).max())
             twin, own = loss.smoothed(width * unit), own.smoothed(width)
-        if width == 0 or np.array_equal(twin.curvature, loss.curvature):
-            twin, is_last = loss, True
+        if width == 0 or np.all(twin.curvature >= NARROW * loss.curvature):
+            twin, own, is_last = loss, self.task.loss_in(self.unit_frame.target_scale), True
         steepest = float(np.max(twin.curvature)), float(np.max(own.curvature))
         return Stage(self, loss, twin, width, *steepest, is_last=is_last or width <= LEAST_WIDTH)
 
@@ -377,11 +380,11 @@ class Stage:
             slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
             if evaluation.curvatures is not None:
                 decrement = _newton_decrement(residual, *evaluation.curvatures)
-                return decrement if plan.task.is_squared_error else MISTRUST * decrement, slack
-            squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
-            shown = 0.5 * self.unit_curvature * evaluation.bend
-            decrement = np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
-        return decrement, slack
+            else:
+                squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
+                shown = 0.5 * self.unit_curvature * evaluation.bend
+                decrement = np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
+        return decrement if plan.task.is_squared_error else MISTRUST * decrement, slack
 
     def sharper(self, epoch: Epoch) -> "Stage | None":
         """Give the next stage, if this one has settled and its width is what keeps it from the tolerance."""
@@ -455,7 +458,10 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     rule = OPTIMIZERS[name](task.momentum)
     raw = rung in ("float", "lipschitz")
     is_newton, on_data = name == "newton", not task.is_squared_error
-    gathers_cross = (p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)) and not (is_newton and on_data)
+    is_mostly_parabola = isinstance(task.pointwise, PiecewiseLoss) and task.degree == 2
+    gathers_cross = (p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)) and not (
+        is_newton and on_data and not is_mostly_parabola
+    )
     factors_rows = (rung == "curvature" or has_matrix) and not is_newton
 
     moments = gather(rows, cross=gathers_cross)
@@ -492,10 +498,12 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         if task.is_squared_error and not (asked or raw or rows.is_sparse) and small:
             dtype = np.longdouble
         rows = rows if dtype is np.float64 else rows.astype(dtype)
-        seen, through = rows, frame
+        seen, through, gram = rows, frame, None
+        if is_newton and gathers_cross and is_mostly_parabola:
+            gram = 0.5 * MomentObjective(moments, frame, frame.penalty(0.0, 0.0)).hessian()
         if is_newton and not rows.is_sparse and rows.n_samples * p <= COPY_LIMIT:
             seen, through = _standardised(rows, frame)
-        whole = DataObjective(seen, through, pointwise, penalty, compensated=dtype is np.longdouble)
+        whole = DataObjective(seen, through, pointwise, penalty, gram=gram, compensated=dtype is np.longdouble)
 
     metric: Any = curvature if uses_matrix else identity
     steepest, rate = None, float(getattr(rule, "rate", 1.0 if uses_matrix else 0.5))

@@ -5,11 +5,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from gdregress.descent import descend
+from gdregress.descent import Mean, descend
 from gdregress.objectives import Evaluation
-from gdregress.optimizers import Conjugate, GradientDescent, Momentum, Nesterov, Step
+from gdregress.optimizers import AdaGrad, Adam, Conjugate, GradientDescent, Momentum, Nesterov, Newton, RMSProp, Step
 from gdregress.penalties import Penalty
-from gdregress.schedules import Pace, constant
+from gdregress.schedules import Pace, Plateau, constant
 
 RULES = [GradientDescent(), Momentum(0.5), Nesterov(), Conjugate()]
 
@@ -20,6 +20,25 @@ class Quadratic:
     def __init__(self, hessian, best):
         self.hessian, self.best, self.trips = hessian, best, 0
         self.penalty = Penalty(np.zeros_like(best), np.zeros_like(best))
+
+    def with_l1(self, strength, *, positive=False):
+        """The same and strength |w|_1, with the minimum that ten thousand plain proximal steps come to."""
+        self.penalty = Penalty(np.full_like(self.best, strength), np.zeros_like(self.best), positive)
+        w, rate = np.zeros_like(self.best), 1.0 / np.linalg.eigvalsh(self.hessian)[-1]
+        for _ in range(10_000):
+            w = self.penalty.prox(w - rate * self.hessian @ (w - self.best), rate)
+        return w
+
+    def objective(self, point):
+        return self.evaluate([point])[0].value + self.penalty.value(point)
+
+    def values(self, points):
+        return [self.objective(point) for point in points]
+
+    def evaluate_with_curvatures(self, point):
+        [here] = self.evaluate([point])
+        curvatures = np.array([self.hessian] * point.shape[1])
+        return here._replace(curvatures=(curvatures, curvatures), descended=self.objective(point))
 
     def evaluate(self, points):
         self.trips += 1
@@ -211,3 +230,124 @@ def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     after = Conjugate().update(step, flat, lambda g: g, 1.0)
     assert isinstance(after, Step)
     np.testing.assert_array_equal(after.point, np.ones((3, 1)))
+
+
+class TestAdaptiveRules:
+    def test_adagrad_by_hand(self):
+        objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+        points = [state.point.item() for state in states(objective, AdaGrad(), 2, rate=0.5)]
+        second = 0.5 + 0.5 * 5.0 / (36.0 + 25.0) ** 0.5
+        np.testing.assert_allclose(points, [0.0, 0.5, second], rtol=1e-7)
+
+    def test_rmsprop_by_hand(self):
+        objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+        points = [state.point.item() for state in states(objective, RMSProp(decay=0.75), 2, rate=0.5)]
+        first = 0.5 * 6.0 / (0.25 * 36.0) ** 0.5
+        slope = 2.0 * (3.0 - first)
+        second = first + 0.5 * slope / (0.75 * 9.0 + 0.25 * slope**2) ** 0.5
+        np.testing.assert_allclose(points, [0.0, first, second], rtol=1e-7)
+
+    def test_adam_by_hand(self):
+        objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
+        points = [state.point.item() for state in states(objective, Adam(0.5, 0.75), 2, rate=0.5)]
+        slope = 2.0 * (3.0 - 0.5)
+        mean = (0.5 * 0.5 * 6.0 + 0.5 * slope) / (1 - 0.25)
+        square = (0.75 * 0.25 * 36.0 + 0.25 * slope**2) / (1 - 0.75**2)
+        np.testing.assert_allclose(points, [0.0, 0.5, 0.5 + 0.5 * mean / square**0.5], rtol=1e-7)
+
+    def test_adam_without_momentum_is_rmsprop_freed_of_its_start(self):
+        objective, point, squares = quadratic(), np.zeros((8, 2)), 0.0
+        for k, state in enumerate(states(objective, Adam(0.0, 0.9), 10, rate=0.1)):
+            np.testing.assert_allclose(state.point, point, rtol=1e-10)
+            gradient = objective.hessian @ (point - objective.best)
+            squares = 0.9 * squares + 0.1 * gradient**2
+            point = point - 0.1 * gradient / (np.sqrt(squares / (1 - 0.9 ** (k + 1))) + 1e-8)
+
+    @pytest.mark.parametrize("rule", [AdaGrad(), RMSProp(), Adam()])
+    def test_the_prox_takes_the_step_of_each_coordinate(self, rule):
+        """With a prox of one step for all the minimum of L1 would be missed."""
+        objective = quadratic(kappa=10)
+        best = objective.with_l1(0.1)
+        pace = {AdaGrad: lambda k: 1.0, RMSProp: lambda k: 0.995**k, Adam: lambda k: 0.995**k}[type(rule)]
+        start = np.zeros_like(objective.best)
+        path = descend(objective, rule, Metric(lambda g: g), 0.2, start, pace=Pace(pace))
+        last = list(islice(path, 4000))[-1]
+        np.testing.assert_allclose(last.point, best, atol=1e-5)
+        np.testing.assert_array_equal(last.point == 0, best == 0)
+
+
+class TestProximal:
+    """With L = 1: the theorems hold for the sum of a quadratic and L1, at every iterate."""
+
+    @pytest.mark.parametrize("positive", [False, True])
+    def test_gradient_descent(self, positive):
+        objective = quadratic(1e3)
+        best = objective.with_l1(0.02, positive=positive)
+        least, distance = objective.objective(best), (best**2).sum(axis=0)
+        for state in states(objective, GradientDescent(), 300)[1:]:
+            assert (objective.objective(state.point) - least <= distance / (2 * state.epoch) + 1e-12).all()
+
+    @pytest.mark.parametrize("positive", [False, True])
+    def test_nesterov(self, positive):
+        objective = quadratic(1e3)
+        best = objective.with_l1(0.02, positive=positive)
+        least, distance = objective.objective(best), (best**2).sum(axis=0)
+        path = states(objective, Nesterov(), 600)
+        for state in path[1:]:
+            assert (objective.objective(state.point) - least <= 2 * distance / (state.epoch + 1) ** 2 + 1e-12).all()
+        np.testing.assert_allclose(path[-1].point, best, atol=1e-8)
+        np.testing.assert_array_equal(path[-1].point == 0, best == 0)
+
+    @pytest.mark.parametrize("positive", [False, True])
+    def test_momentum_comes_to_the_minimum(self, positive):
+        objective = quadratic(30)
+        best = objective.with_l1(0.02, positive=positive)
+        np.testing.assert_allclose(states(objective, Momentum(0.5), 500)[-1].point, best, atol=1e-8)
+
+    @pytest.mark.parametrize("positive", [False, True])
+    def test_newton_lands_at_once_on_a_quadratic(self, positive):
+        objective = quadratic(1e3)
+        best = objective.with_l1(0.02, positive=positive)
+        np.testing.assert_allclose(states(objective, Newton(), 1)[1].point, best, atol=1e-8)
+
+    def test_newton_says_when_nothing_is_lower(self):
+        objective = quadratic(10)
+        assert states(objective, Newton(), 8)[-1].rate == 0.0
+
+
+class TestPaceAndMean:
+    def test_the_rate_follows_the_schedule(self):
+        path = islice(
+            descend(
+                quadratic(),
+                GradientDescent(),
+                Metric(lambda g: g),
+                0.5,
+                np.zeros((8, 2)),
+                pace=Pace(lambda k: 1 / (k + 1)),
+            ),
+            4,
+        )
+        np.testing.assert_allclose([state.rate for state in path][1:], [0.5, 0.25, 0.5 / 3])
+
+    def test_a_plateau_is_seen_by_the_loop(self):
+        """Above the ceiling the objective rises, until the rate has come down."""
+        objective = quadratic(10)
+        path = descend(objective, GradientDescent(), Metric(lambda g: g), 2.1, np.zeros((8, 2)), pace=Plateau(3))
+        path = list(islice(path, 400))
+        assert path[1].rate == 2.1
+        assert path[-1].rate == pytest.approx(2.1 / 5)
+        np.testing.assert_allclose(path[-1].point, objective.best, atol=1e-8)
+
+    @pytest.mark.parametrize("skip", [0, 3])
+    def test_the_mean_is_that_of_the_points(self, skip):
+        objective, start = quadratic(), np.zeros((8, 2))
+        points = [state.point for state in states(objective, GradientDescent(), 12)][1:]
+        path = descend(
+            objective, GradientDescent(), Metric(lambda g: g), 1.0, start, pace=Pace(constant), mean=Mean(skip)
+        )
+        for k, state in enumerate(islice(path, 13)):
+            if k > skip:
+                np.testing.assert_allclose(state.point, np.mean(points[skip:k], axis=0), rtol=1e-12)
+                [there] = objective.evaluate([state.point])
+                np.testing.assert_allclose(state.value, there.value)

@@ -1,0 +1,249 @@
+"""Mini-batches, schedules and averages in the estimator, and the errors of what is new."""
+
+import re
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gdregress import GradientDescentRegressor
+from gdregress.batches import endless_batches
+from gdregress.blocks import RowBlocks
+from gdregress.losses import Loss
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(30, 3))
+y = X @ [1.0, -2.0, 0.5] + 0.3 + 0.1 * rng.normal(size=30)
+
+
+def sgd(size, epochs, *, rate=0.01, order=None, weight=None, factor=lambda k: 1.0):
+    """Stochastic gradient descent as the textbooks write it; every point of it."""
+    weight = np.ones(30) if weight is None else weight / np.mean(weight)
+    w, b, path = np.zeros(3), 0.0, [(np.zeros(3), 0.0)]
+    for k in range(epochs):
+        rows = np.arange(30) if order is None else order[k]
+        for start in range(0, 30, size):
+            batch = rows[start : start + size]
+            residual = weight[batch] * (y[batch] - X[batch] @ w - b)
+            w = w + rate * factor(k) * 2 * X[batch].T @ residual / len(batch)
+            b = b + rate * factor(k) * 2 * residual.mean()
+            path.append((w, b))
+    return path
+
+
+def fit(**given):
+    return GradientDescentRegressor(**{"learning_rate": 0.01, "tol": None, "random_state": 0, **given}).fit(X, y)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 29])
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array])
+def test_batches_in_order_are_the_textbooks_loop(size, container):
+    model = GradientDescentRegressor(0.01, 3, tol=None, batch_size=size, shuffle=False).fit(container(X), y)
+    w, b = sgd(size, 3)[-1]
+    np.testing.assert_allclose(model.coef_, w, rtol=1e-10)
+    np.testing.assert_allclose(model.intercept_, b, rtol=1e-10)
+
+
+def test_one_row_at_a_time_is_stochastic_gradient_descent():
+    order = [np.random.RandomState(0).permutation(30)]
+    w, b = sgd(1, 1, order=order)[-1]
+    model = fit(batch_size=1, epochs=1)
+    np.testing.assert_allclose(model.coef_, w, rtol=1e-10)
+    np.testing.assert_allclose(model.intercept_, b, rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [30, 31, 10**6])
+def test_as_many_as_all_rows_is_the_whole_descent(size):
+    np.testing.assert_array_equal(fit(batch_size=size, epochs=9).coef_, fit(epochs=9).coef_)
+
+
+def test_an_epoch_is_one_pass_and_history_is_of_the_whole_objective():
+    model = fit(batch_size=7, epochs=5, shuffle=False, record_path=True)
+    path = sgd(7, 5)[::5]
+    assert model.n_iter_ == 5
+    for loss, coef, intercept, (w, b) in zip(
+        model.history_["loss"], model.history_["coef"], model.history_["intercept"], path, strict=True
+    ):
+        np.testing.assert_allclose(coef, w, rtol=1e-9, atol=1e-15)
+        assert intercept == pytest.approx(b, rel=1e-9, abs=1e-15)
+        assert loss == pytest.approx(np.mean((y - X @ w - b) ** 2), rel=1e-9)
+
+
+def test_weights_count_in_their_batch():
+    weight = rng.uniform(0.5, 2.0, 30)
+    model = GradientDescentRegressor(0.01, 2, tol=None, batch_size=10, shuffle=False).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(model.coef_, sgd(10, 2, weight=weight)[-1][0], rtol=1e-9)
+
+
+def test_every_row_of_weight_is_seen_once_in_a_pass():
+    weight = np.ones(30)
+    weight[[3, 8]] = 0.0
+    rows = RowBlocks(np.arange(30.0)[:, np.newaxis], y[:, np.newaxis], weight)
+    stream = endless_batches(rows, 9, np.random.RandomState(0))
+    for _ in range(2):
+        seen = np.concatenate([next(stream).X[:, 0] for _ in range(4)])
+        assert sorted(seen) == sorted(set(range(30)) - {3, 8})
+
+
+def test_batches_in_order_are_views_and_the_seed_decides_the_others():
+    rows = RowBlocks(X, y[:, np.newaxis])
+    assert np.shares_memory(next(endless_batches(rows, 8, None)).X, X)
+    one, other = fit(batch_size=4, epochs=3), fit(batch_size=4, epochs=3)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    assert not np.array_equal(one.coef_, fit(batch_size=4, epochs=3, random_state=1).coef_)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factor"),
+    [
+        ("constant", lambda k: 1.0),
+        ("invscaling", lambda k: (k + 1) ** -0.5),
+        ("exponential", lambda k: 0.01 ** (k / 6)),
+        ("cosine", lambda k: (1 + np.cos(np.pi * k / 6)) / 2),
+        (lambda k: 2.0**-k, lambda k: 2.0**-k),
+    ],
+)
+def test_schedules_multiply_the_rate(schedule, factor):
+    model = fit(epochs=6, schedule=schedule, power_t=0.5, batch_size=10, shuffle=False)
+    np.testing.assert_allclose(model.history_["learning_rate"][1:], [0.01 * factor(k) for k in range(6)])
+    np.testing.assert_allclose(model.coef_, sgd(10, 6, factor=factor)[-1][0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("average", "skip"), [(True, 0), (1, 0), (20, 2), (21, 2)])
+def test_average_is_the_mean_of_the_points_after_some_rows(average, skip):
+    points = sgd(10, 4)[1:]
+    model = fit(epochs=4, average=average, batch_size=10, shuffle=False)
+    np.testing.assert_allclose(model.coef_, np.mean([w for w, _ in points[skip:]], axis=0), rtol=1e-9)
+
+
+def test_an_average_beats_the_noise_it_is_of():
+    assert (
+        fit(batch_size=1, learning_rate=0.1, epochs=40, average=True).history_["loss"][-1]
+        < (fit(batch_size=1, learning_rate=0.1, epochs=40).history_["loss"][-1])
+    )
+
+
+def test_a_float_steps_along_the_slope_of_the_loss():
+    """Of the absolute error that is the sign of the residual."""
+    w, b = np.zeros(3), 0.0
+    for _ in range(20):
+        sign = np.sign(y - X @ w - b)
+        w, b = w + 0.05 * X.T @ sign / 30, b + 0.05 * sign.mean()
+    model = GradientDescentRegressor(0.05, 20, loss="absolute_error", tol=None).fit(X, y)
+    np.testing.assert_allclose(model.coef_, w, rtol=1e-10)
+    assert model.intercept_ == pytest.approx(b, rel=1e-10)
+
+
+def must(name, words, value):
+    return f"The {name!r} parameter of GradientDescentRegressor must be {words}. Got {value} instead."
+
+
+FACTOR = "for epoch 0: it must give a finite number of at least 0, by which the learning rate is multiplied."
+PROX = "an L1 penalty or positive=True"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            (
+                {"quantile": 0.0},
+                must("quantile", "a float in the range (0, 1)", "0.0"),
+            ),
+            (
+                {"quantile": 1},
+                must("quantile", "a float in the range (0, 1)", "1"),
+            ),
+            (
+                {"epsilon": -0.1},
+                must("epsilon", "a float in the range [0, inf)", "-0.1"),
+            ),
+            (
+                {"alpha": -1.0},
+                must("alpha", "a float in the range [0, inf)", "-1.0"),
+            ),
+            (
+                {"l1_ratio": 1.1},
+                must("l1_ratio", "a float in the range [0, 1]", "1.1"),
+            ),
+            (
+                {"batch_size": 0},
+                must("batch_size", "an int in the range [1, inf) or None", "0"),
+            ),
+            (
+                {"schedule": lambda k: -1.0},
+                f"schedule gave -1.0 {FACTOR}",
+            ),
+            (
+                {"schedule": lambda k: np.inf, "learning_rate": 0.1},
+                f"schedule gave inf {FACTOR}",
+            ),
+            (
+                {"learning_rate": "invscaling"},
+                "For SGDRegressor's schedule of that name pass its eta0 as a float, with schedule='invscaling'.",
+            ),
+            (
+                {"optimizer": "conjugate", "penalty": "l1"},
+                "optimizer='conjugate' does not take an L1 penalty or positive=True",
+            ),
+            (
+                {"optimizer": "adam", "learning_rate": "curvature"},
+                "optimizer='adam' does not take learning_rate='curvature': use optimizer='gd'",
+            ),
+            (
+                {"optimizer": "gd", "learning_rate": "curvature", "penalty": "l1"},
+                f"optimizer='gd' does not take {PROX} with learning_rate='curvature': use optimizer='newton' with",
+            ),
+            (
+                {"optimizer": "nesterov", "batch_size": 5},
+                "take batch_size: use optimizer='gd' or 'momentum' or 'adagrad' or 'rmsprop' or 'adam'.",
+            ),
+            (
+                {"optimizer": "newton", "batch_size": 5, "schedule": "cosine"},
+                "optimizer='newton' does not take a schedule other than 'constant' or batch_size: use",
+            ),
+        ],
+    )
+    def test_one_sentence(self, given, sentence):
+        model = GradientDescentRegressor()
+        before = vars(model.fit(X, y)).copy()
+        with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+            model.set_params(**given).fit(X, y)
+        assert str(caught.value).count(". ") <= 2
+        assert all(vars(model)[name] is value for name, value in before.items() if name.endswith("_"))
+
+    def test_a_loss_without_a_derivative(self):
+        class Half(Loss):
+            curvature = 1.0
+
+            def value(self, residual):
+                return residual**2 / 2
+
+        with pytest.raises(
+            ValueError, match=r"Got <.*> instead\. It has no derivative: see gdregress\.losses\.Loss\.$"
+        ):
+            GradientDescentRegressor(loss=Half()).fit(X, y)
+
+
+class Squared(Loss):
+    """Squared error as somebody else would write it."""
+
+    curvature = 2.0
+    alpha_factor = 2.0
+
+    def value(self, residual):
+        return residual**2
+
+    def derivative(self, residual):
+        return 2.0 * residual
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"penalty": "l1", "alpha": 0.1}, {"learning_rate": "diagonal"}, {"learning_rate": 0.1}]
+)
+def test_a_loss_of_ones_own(given):
+    model = GradientDescentRegressor(loss=Squared(), tol=1e-9, **given).fit(X, 100 * y)
+    other = GradientDescentRegressor(tol=1e-9, **given).fit(X, 100 * y)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-6, atol=1e-6)
+    assert model.history_["loss"][-1] == pytest.approx(other.history_["loss"][-1], rel=1e-9)

@@ -1,0 +1,150 @@
+"""The same alpha gives the same minimiser as scikit-learn's own estimators."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, QuantileRegressor, Ridge, SGDRegressor
+from sklearn.svm import LinearSVR
+
+from gdregress import GradientDescentRegressor
+
+rng = np.random.default_rng(0)
+n, p = 200, 6
+X = rng.normal(size=(n, p)) @ (np.eye(p) + 0.4 * rng.normal(size=(p, p))) + 1.0
+y = X @ [2.0, -1.0, 0.5, 0.0, 0.0, 0.1] + rng.standard_t(3, size=n) + 3.0
+
+
+def assert_same(model, other, rtol=1e-5, atol=1e-5):
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(model.intercept_, np.ravel(other.intercept_)[0], rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.1, 1.0])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("given", [{}, {"learning_rate": "diagonal"}, {"optimizer": "nesterov", "epochs": 5000}])
+class TestSquaredError:
+    def test_lasso(self, alpha, positive, given):
+        model = GradientDescentRegressor(**given, penalty="l1", alpha=alpha, positive=positive, tol=1e-9).fit(X, y)
+        other = Lasso(alpha=alpha, positive=positive, tol=1e-12, max_iter=100_000).fit(X, y)
+        assert_same(model, other)
+        np.testing.assert_array_equal(model.coef_ == 0, other.coef_ == 0)
+
+    def test_elastic_net(self, alpha, positive, given):
+        settings = {"alpha": alpha, "l1_ratio": 0.3, "positive": positive}
+        model = GradientDescentRegressor(**given, penalty="elasticnet", tol=1e-9, **settings).fit(X, y)
+        other = ElasticNet(**settings, tol=1e-12, max_iter=100_000).fit(X, y)
+        assert_same(model, other)
+        np.testing.assert_array_equal(model.coef_ == 0, other.coef_ == 0)
+
+    def test_ridge_multiplies_by_n(self, alpha, positive, given):
+        model = GradientDescentRegressor(**given, penalty="l2", alpha=alpha, positive=positive, tol=1e-9).fit(X, y)
+        solver = "lbfgs" if positive else "cholesky"
+        assert_same(model, Ridge(alpha=n * alpha, positive=positive, solver=solver, tol=1e-12).fit(X, y), rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.1])
+def test_elastic_net_at_its_ends_is_l2_and_l1(alpha):
+    for ratio, penalty in ((0.0, "l2"), (1.0, "l1")):
+        mixed = GradientDescentRegressor(penalty="elasticnet", alpha=alpha, l1_ratio=ratio, tol=1e-10).fit(X, y)
+        assert_same(mixed, GradientDescentRegressor(penalty=penalty, alpha=alpha, tol=1e-10).fit(X, y), 1e-9, 1e-9)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("alpha", [0.0, 0.05])
+def test_quantile_regressor(quantile, alpha):
+    model = GradientDescentRegressor(loss="quantile", quantile=quantile, penalty="l1", alpha=alpha, tol=1e-9).fit(X, y)
+    assert_same(model, QuantileRegressor(quantile=quantile, alpha=alpha).fit(X, y), 1e-4, 1e-4)
+
+
+def test_absolute_error_is_twice_the_median():
+    absolute = GradientDescentRegressor(loss="absolute_error", penalty="l2", alpha=0.2, tol=1e-9).fit(X, y)
+    median = GradientDescentRegressor(loss="quantile", penalty="l2", alpha=0.1, tol=1e-9).fit(X, y)
+    assert_same(absolute, median)
+    assert absolute.history_["loss"][-1] == pytest.approx(2 * median.history_["loss"][-1], rel=1e-7)
+
+
+def test_huber_regressor_at_its_own_scale():
+    other = HuberRegressor(epsilon=1.35, alpha=0.0, tol=1e-10, max_iter=10_000).fit(X, y)
+    assert_same(
+        GradientDescentRegressor(loss="huber", epsilon=1.35 * other.scale_, tol=1e-9).fit(X, y), other, 1e-4, 1e-4
+    )
+
+
+@pytest.mark.parametrize("loss", ["epsilon_insensitive", "squared_epsilon_insensitive"])
+def test_linear_svr(loss):
+    settings = {"loss": loss, "epsilon": 0.5, "fit_intercept": False}
+    model = GradientDescentRegressor(penalty="l2", alpha=0.1, tol=1e-9, **settings).fit(X, y)
+    squared = loss.startswith("squared")
+    other = LinearSVR(C=1 / (0.1 * n), tol=1e-10, max_iter=1_000_000, random_state=0, **settings).fit(X, y)
+    assert_same(model, other, 1e-4, 1e-3 if squared else 1e-4)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"])
+def test_sgd_at_its_limit(loss, penalty):
+    """SGDRegressor with a falling rate comes as near as its noise lets it (its average is wrong with L1)."""
+    Z = np.linalg.qr(X - X.mean(axis=0))[0] * n**0.5
+    settings = {"loss": loss, "penalty": penalty, "alpha": 0.1, "epsilon": 0.5}
+    falling = {"eta0": 0.5, "power_t": 0.6, "max_iter": 3000, "tol": None, "random_state": 0}
+    sgd = SGDRegressor(**settings, **falling).fit(Z, y)
+    model = GradientDescentRegressor(**settings).fit(Z, y)
+    np.testing.assert_allclose(model.coef_, sgd.coef_, atol=5e-3)
+    np.testing.assert_allclose(model.intercept_, sgd.intercept_[0], atol=5e-3)
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
+@pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
+def test_every_optimizer_comes_to_the_same_minimum(loss, penalty):
+    """Of a loss with kinks the certificate is only an estimate where the metric is not that of the point."""
+    settings = {"loss": loss, "epsilon": 0.5, "penalty": penalty, "alpha": 0.05, "tol": 1e-5, "epochs": 20_000}
+    values = []
+    for given in ({}, {"learning_rate": "diagonal"}, {"learning_rate": "lipschitz", "optimizer": "nesterov"}):
+        model = GradientDescentRegressor(**settings, **given).fit(X, y)
+        assert model.converged_
+        k = 2.0 if loss == "huber" else 1.0
+        ratio = {None: 0.0, "l2": 0.0, "elasticnet": 0.15}[penalty]
+        size = ratio * np.abs(model.coef_).sum() + (1 - ratio) / 2 * (model.coef_**2).sum()
+        values.append(model.history_["loss"][-1] + (0.0 if penalty is None else k * 0.05 * size))
+    np.testing.assert_allclose(values[1:], values[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "quantile", "squared_epsilon_insensitive"])
+@pytest.mark.parametrize("penalty", [None, "l1"])
+def test_the_units_of_y_and_of_the_columns_drop_out(loss, penalty):
+    """Epsilon in the same units as y gives the same predictions in other ones."""
+    scale, unit = np.array([1e-6, 1e3, 1.0, 1e8, 1e-2, 10.0]), 1e-4
+    base = {"loss": loss, "quantile": 0.3, "penalty": penalty, "tol": 1e-9}
+    model = GradientDescentRegressor(**base, epsilon=0.5, alpha=0.0).fit(X, y)
+    other = GradientDescentRegressor(**base, epsilon=0.5 * unit, alpha=0.0).fit(X * scale, y * unit)
+    np.testing.assert_allclose(other.predict(X * scale) / unit, model.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
+@pytest.mark.parametrize("penalty", [None, "l1", "l2"])
+def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
+    Y = np.column_stack([y, 1000.0 * y[::-1], -0.01 * y])
+    settings = {"loss": loss, "epsilon": 0.3, "penalty": penalty, "alpha": 0.01, "tol": 1e-8}
+    together = GradientDescentRegressor(**settings).fit(X, Y)
+    for k in range(3):
+        alone = GradientDescentRegressor(**settings).fit(X, Y[:, k])
+        np.testing.assert_allclose(together.predict(X)[:, k], alone.predict(X), atol=1e-3 * Y[:, k].std())
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "squared_epsilon_insensitive"])
+@pytest.mark.parametrize("penalty", [None, "l1"])
+def test_weights_are_repeated_rows_and_sparse_is_dense(loss, penalty):
+    from scipy import sparse
+
+    settings = {"loss": loss, "epsilon": 0.3, "penalty": penalty, "alpha": 0.05, "tol": 1e-9}
+    weight = rng.integers(0, 4, n)
+    repeated = GradientDescentRegressor(**settings).fit(X.repeat(weight, axis=0), y.repeat(weight))
+    assert_same(GradientDescentRegressor(**settings).fit(X, y, sample_weight=weight), repeated, 1e-6, 1e-6)
+    by_rows = sparse.csr_array(X)
+    assert_same(GradientDescentRegressor(**settings).fit(by_rows, y, sample_weight=weight), repeated, 1e-6, 1e-6)
+
+
+def test_without_an_intercept():
+    settings = {"fit_intercept": False, "tol": 1e-9}
+    model = GradientDescentRegressor(loss="quantile", quantile=0.3, **settings).fit(X, y)
+    other = QuantileRegressor(quantile=0.3, alpha=0.0, fit_intercept=False).fit(X, y)
+    np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
+    assert model.intercept_ == 0.0
