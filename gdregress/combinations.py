@@ -69,9 +69,10 @@ def choose(learning_rate: float | str, optimizer: str, asked: Set[str], costly: 
 def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:
     """Name the features that an optimizer does not take on a rung."""
     needed = {rung, *asked}
-    if rung == "curvature" and "prox" in asked:
+    takes = _rule(optimizer).takes
+    if rung == "curvature" and "prox" in asked & takes:
         needed |= {"matrix prox"}
-    return needed - _rule(optimizer).takes
+    return needed - takes
 
 
 def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> Iterator[tuple[str, str]]:
@@ -113,7 +114,7 @@ def table() -> list[list[str]]:
     list of list of str
         The heads first.
     """
-    rows = [["optimizer", *FEATURES.values()]]
+    rows = [["optimizer", *FEATURES]]
     for name in OPTIMIZERS:
         rows.append([name, *("yes" if feature in _rule(name).takes else "-" for feature in FEATURES)])
     return rows
