@@ -201,6 +201,11 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         )
     model = GradientDescentRegressor() if model is None else clone(model)
     check_parameters(type(model).__name__, model.get_params(deep=False))
+    if model.loss != "squared_error" or model.positive or model.penalty not in (None, "l2"):
+        raise ValueError(
+            "compare measures against the closed form, which is of squared error with an L2 penalty or none, but "
+            f"model has loss={model.loss!r}, penalty={model.penalty!r}, positive={model.positive!r}: compare another."
+        )
     alpha = model.alpha if model.penalty == "l2" else 0.0
     data = _Data(X, np.asarray(y, dtype=np.float64), sample_weight, X_test, y_test)
     (coef, intercept), seconds = _timed(

@@ -18,8 +18,8 @@ from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.penalties import Penalty
 
-CURVATURE_ROWS = 2**13
-"""Rows of a block at least, where there is so much to do with each that they need not stay in the cache."""
+CURVATURE_ENTRIES = 2**19
+"""Entries of a block of standardised rows, where there is so much to do with each that no cache need hold them."""
 
 
 class Evaluation(NamedTuple):
@@ -207,7 +207,7 @@ class DataObjective:
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._rows.accumulate(
                 lambda: _Curvatures(residuals, self._loss, self._twin, self._transposed_product, parabola),
-                min_rows=CURVATURE_ROWS,
+                min_rows=CURVATURE_ENTRIES // len(point),
             )
             means = self._means(sums, point)
         second, above = sums.second / self._total_weight, sums.above / self._total_weight
@@ -320,6 +320,12 @@ class _Curvatures(_Slopes):
         self.above = np.zeros((n_outputs, q, q))
 
     def add(self, X, y, weight):
+        step = max(1, CURVATURE_ENTRIES // self.second.shape[1]) if sparse.issparse(X) else X.shape[0]
+        for start in range(0, X.shape[0], step):  # a block of CSR may have very many rows
+            rows = slice(start, start + step)
+            self._add_dense(X[rows], y[rows], None if weight is None else weight[rows])
+
+    def _add_dense(self, X, y, weight):
         residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
         self._add_slopes(X, residual, weight)
         self.twin_losses += _total(self._twin.value(residual), weight)

@@ -17,10 +17,12 @@ from gdregress.checks import check_finite, check_weights
 from gdregress.descent import Epoch, History, State, Stop, anneal, follow
 from gdregress.losses import LOSSES
 from gdregress.parameters import check_parameters
-from gdregress.plan import Plan, Stage, Task, make_plan
+from gdregress.plan import Plan, Stage
+from gdregress.planner import make_plan
 from gdregress.progress import Progress
 from gdregress.schedules import SCHEDULES, Pace, Plateau
 from gdregress.stopping import plural, stopping_rules
+from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off, validation_value
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}

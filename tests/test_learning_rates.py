@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor, closed_form
-from gdregress import plan as planning
+from gdregress import planner as planning
 from gdregress.blocks import RowBlocks
 from gdregress.descent import State
 from gdregress.frames import Frame
@@ -13,7 +13,7 @@ from gdregress.learning_rates import Curvature, largest_curvature
 from gdregress.losses import squared_error
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.plan import make_plan
+from gdregress.planner import make_plan
 
 
 def tall(n=200, p=5, seed=0):
