@@ -140,11 +140,30 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
     while True:
         for state in stage.descend(start, first=max(reached, 0)):
             epoch = measure(stage, state)
-            if epoch.number > reached:
+            sharper = stage.sharper(epoch)
+            if epoch.number > reached and not (sharper and state.rate == 0.0):
                 yield epoch
-            if sharper := stage.sharper(epoch):
-                stage, start, reached = sharper, state.point, epoch.number
+            if sharper:
+                stage, start, reached = sharper, state.point, max(reached, epoch.number - (state.rate == 0.0))
                 break
+
+
+class Certificate(NamedTuple):
+    """How far an objective may be above its minimum, output by output.
+
+    Attributes
+    ----------
+    decrement : ndarray of shape (n_outputs,)
+        What further descent is expected to gain.
+    slack : ndarray of shape (n_outputs,)
+        What a sharper twin would gain.
+    gap : ndarray of shape (n_outputs,)
+        The two together, reckoned with care.
+    """
+
+    decrement: NDArray
+    slack: NDArray
+    gap: NDArray
 
 
 @dataclass(frozen=True)
@@ -159,8 +178,8 @@ class Epoch:
         Mean loss of the training rows, averaged over outputs, without the penalty.
     optimality : float
         The certificate: how far the point is from the optimum.
-    decrement, slack : ndarray of shape (n_outputs,)
-        Its two parts: what further descent would gain, and what a sharper twin would.
+    certificate : Certificate
+        What it is made from.
     validation_loss : float
         The same loss of the validation rows; NaN without any.
     merit : float
@@ -173,8 +192,7 @@ class Epoch:
     state: State
     loss: float
     optimality: float
-    decrement: NDArray
-    slack: NDArray
+    certificate: Certificate
     validation_loss: float
     merit: float
     raw: tuple[NDArray, NDArray] | None = None

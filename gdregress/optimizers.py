@@ -276,7 +276,7 @@ class Newton:
         trial = np.empty_like(last.point)
         seconds, aboves = last.evaluation.curvatures
         for k, (second, above) in enumerate(zip(seconds, aboves, strict=True)):
-            model = definite(second + damping[k] * (above - second), DAMPED * damping[k])
+            model = definite(second + damping[k] * (above - second), max(FLOOR, DAMPED * damping[k]))
             largest = float(np.trace(above))
             here = last.point[:, k]
             minimum = objective.penalty.model_minimum(model, model @ here - gradient[:, k], here, k)
@@ -379,7 +379,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
 }
 """The rules by name, made from `momentum`."""
 
-SINGULAR = 1e-10
+SINGULAR = 1e-13
 """Ratio of the least pivot of a matrix to its largest below which it counts as singular."""
 
 FLOOR = 1e-6
@@ -395,14 +395,14 @@ TINY = 1e-8
 """What the root of a mean square is at least, as the authors have it, so that nothing is divided by 0."""
 
 
-def definite(curvature: NDArray, damping: float = 0.0) -> NDArray:
-    """Give a matrix of second derivatives itself, or where it is singular, one that is not."""
+def definite(curvature: NDArray, floor: float) -> NDArray:
+    """Give a matrix of second derivatives itself, or where it is singular, with a share of its diagonal more."""
     factor, info = lapack.dpotrf(curvature, lower=1)
     pivots = np.diagonal(factor) ** 2
     if info == 0 and pivots.min() > SINGULAR * pivots.max():
         return curvature
     raised, mean = curvature.copy(), np.trace(curvature) / len(curvature)
-    raised.flat[:: len(raised) + 1] += max(FLOOR, damping) * mean + np.finfo(np.float64).tiny
+    raised.flat[:: len(raised) + 1] += floor * mean + np.finfo(np.float64).tiny
     return raised
 
 

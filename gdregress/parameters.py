@@ -53,7 +53,14 @@ NONE = Constraint("None", lambda value: value is None)
 BOOL = Constraint("a bool", lambda value: isinstance(value, bool | np.bool_))
 RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.random.RandomState))
 
-LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", lambda value: all(hasattr(value, name) for name in REQUIRED))
+
+def _is_loss(value: Any) -> bool:
+    """Tell an object of the form of `Loss`: an instance, for a class has the same names."""
+    named = all(hasattr(value, name) for name in REQUIRED) and not isinstance(value, type)
+    return named and isinstance(value.curvature, Real) and 0 < value.curvature < INFINITY
+
+
+LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", _is_loss)
 
 CONSTRAINTS: dict[str, Constraint] = {
     "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
@@ -108,6 +115,8 @@ def check_parameters(owner: str, parameters: dict[str, Any]) -> None:
                 f"The {name!r} parameter of {owner} must be {constraint.words}. Got {value!r} instead."
                 f"{_hint(name, value)}"
             )
+    if parameters["loss"] == "huber" and parameters["epsilon"] == 0:
+        raise ValueError("epsilon=0 leaves nothing of loss='huber': use a positive one, or loss='absolute_error'.")
 
 
 def _hint(name: str, value: Any) -> str:
@@ -116,6 +125,9 @@ def _hint(name: str, value: Any) -> str:
         schedule = value if value in SCHEDULES else "invscaling"
         return f" For SGDRegressor's schedule of that name pass its eta0 as a float, with schedule={schedule!r}."
     if name == "loss" and not isinstance(value, str):
+        if isinstance(value, type):
+            return " It is a class: pass an instance of it."
         lacking = " and ".join(required for required in REQUIRED if not hasattr(value, required))
-        return f" It has no {lacking}: see gdregress.losses.Loss."
+        fault = f"It has no {lacking}" if lacking else f"Its curvature is {value.curvature!r}, not a positive number"
+        return f" {fault}: see gdregress.losses.Loss."
     return ""

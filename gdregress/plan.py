@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 
 from gdregress.batches import batch_share, endless_batches, n_batches
 from gdregress.blocks import RowBlocks
-from gdregress.descent import Epoch, Mean, State, descend
+from gdregress.descent import Certificate, Epoch, Mean, State, descend
 from gdregress.frames import Frame
 from gdregress.losses import PiecewiseLoss
 from gdregress.moments import Moments
@@ -177,14 +177,13 @@ class Plan:
         steepest = float(np.max(twin.curvature)), float(np.max(own.curvature))
         return Stage(self, loss, twin, width, *steepest, is_last=is_last or width <= LEAST_WIDTH)
 
-    def optimality(self, value: NDArray, decrement: NDArray, slack: NDArray) -> float:
-        """Measure the certificate from the objective and what is left to gain: the worst output's.
+    def optimality(self, value: NDArray, gap: NDArray) -> float:
+        """Measure the certificate from the objective and its distance from the minimum: the worst output's.
 
         sqrt(2 gap / F0) for losses of degree 2. For those of degree 1 the gap as a share of the
         objective itself, or of a thousandth of F0 if that is more.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            gap = decrement + slack
             if self.degree == 1:
                 return float((gap / np.maximum(value / self._unit_to_frame, SMALL_SHARE * self.baseline)).max())
             return float(np.sqrt(2.0 * gap / self.baseline).max())
@@ -272,15 +271,14 @@ class Stage:
             share = batch_share(part, plan.rows)
             yield DataObjective(part, plan.frame, self.twin, penalty, total_weight=share)
 
-    def certificate(self, state: State) -> tuple[NDArray, NDArray]:
-        """Bound by how much the objective lies above its minimum, in units of the plan's unit frame.
+    def certificate(self, state: State) -> Certificate:
+        """Estimate by how much the objective lies above its minimum.
 
-        Returns
-        -------
-        decrement : ndarray of shape (n_outputs,)
-            r' H^-1 r / 2 for the shortest subgradient r: what is left to gain with this twin.
-        slack : ndarray of shape (n_outputs,)
-            What the width of the twin may cost.
+        With the second derivatives at hand the decrement r' H^-1 r / 2 is what a quadratic has left to
+        gain, r being the shortest subgradient. Without, H is the metric's, times the share of rows
+        that bend. For a loss with kinks that may be far from the truth, and the bound is of first
+        order: the length of r times the rms distance of two predictions that are as far from each
+        other as the residuals are long.
         """
         plan, evaluation = self.plan, state.evaluation
         gradient = evaluation.gradient
@@ -290,21 +288,26 @@ class Stage:
                 gradient = plan.unit_frame.gradient_from_raw(in_raw, plan.degree)
             residual = plan.task.penalty_in(plan.unit_frame).residual(state.point, gradient)
             slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
+            mistrust = 1.0 if plan.task.is_squared_error else MISTRUST
             if evaluation.curvatures is not None:
-                decrement = _newton_decrement(residual, *evaluation.curvatures)
-            else:
-                squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
-                shown = 0.5 * self.unit_curvature * evaluation.bend
-                decrement = np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
-        return decrement if plan.task.is_squared_error else MISTRUST * decrement, slack
+                decrement = mistrust * _newton_decrement(residual, *evaluation.curvatures)
+                return Certificate(decrement, slack, decrement + slack)
+            squared = (residual * plan.certificate_metric(residual)).sum(axis=0)
+            shown = 0.5 * self.unit_curvature * evaluation.bend
+            decrement = mistrust * np.divide(0.5 * squared, shown, out=np.zeros_like(squared), where=squared > 0)
+            if plan.degree == 2:
+                return Certificate(decrement, slack, decrement + slack)
+            size = state.value / plan._unit_to_frame
+            return Certificate(decrement, slack, np.sqrt(2.0 * squared) * size + slack)
 
     def sharper(self, epoch: Epoch) -> "Stage | None":
         """Give the next stage, if this one has settled and its width is what keeps it from the tolerance."""
         if self.is_last:
             return None
         tol = self.plan.task.tol or 0.0
-        due = self.plan.optimality(epoch.state.value, np.zeros_like(epoch.slack), epoch.slack)
-        has_settled = epoch.state.rate == 0.0 or bool((epoch.decrement <= SETTLED * epoch.slack).all())
+        certificate = epoch.certificate
+        due = self.plan.optimality(epoch.state.value, certificate.slack)
+        has_settled = epoch.state.rate == 0.0 or bool((certificate.decrement <= SETTLED * certificate.slack).all())
         if not has_settled or (due <= tol and epoch.state.rate != 0.0):
             return None
         share = 0.5 * tol / due if due > 0 else 0.0
@@ -319,9 +322,11 @@ class Stage:
 
 def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDArray:
     """Give r' H^-1 r / 2 for each output, with a millionth of the curvature above H where H shows none."""
-    decrement = np.empty(residual.shape[1])
+    decrement = np.zeros(residual.shape[1])
     for k, r in enumerate(residual.T):
-        model = definite(second[k] + BLIND * (above[k] - second[k]))
+        if not r.any():
+            continue
+        model = definite(second[k] + BLIND * (above[k] - second[k]), np.finfo(np.float64).eps)
         _, step, info = lapack.dposv(model, r, lower=1)
         decrement[k] = 0.5 * r @ step if info == 0 else np.inf
     return decrement

@@ -28,7 +28,7 @@ CURVATURE_LIMIT = 2**15
 """Features beyond which, or rows if fewer, a matrix of curvatures is refused even if asked for."""
 
 NEWTON_LIMIT = 500
-"""Features up to which the curvature is taken anew at every epoch."""
+"""Features up to which Newton's steps solve quadratic programs; without a prox there are none to solve."""
 
 DIGITS = 1e-10
 """Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
@@ -75,7 +75,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     )
     has_matrix = p <= MOMENTS_LIMIT or (_is_short_and_wide(rows, task.l2) and not asked)
     costly = set() if has_matrix else {"curvature"}
-    if p > NEWTON_LIMIT:
+    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT):
         costly |= {"newton"}
     rung, name = choose(task.learning_rate, task.optimizer, asked, costly)
     if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
@@ -174,8 +174,9 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
 
 
 def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:
-    """Give that of y in some unit: how far from y a start at zero is."""
-    return np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
+    """Give that of y in some unit, or 1 where y is 0: how far from y a start at zero is."""
+    size = np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
+    return np.where(size > 0, size, 1.0)
 
 
 def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:

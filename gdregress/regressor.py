@@ -393,15 +393,15 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         validate = None if held_out is None else validation_value(held_out, plan)
 
         def measure(stage: Stage, state: State) -> Epoch:
-            decrement, slack = stage.certificate(state)
-            optimality = plan.optimality(state.value, decrement, slack)
+            certificate = stage.certificate(state)
+            optimality = plan.optimality(state.value, certificate.gap)
             loss = plan.mean_loss(state.value - plan.whole.penalty.value(state.point))
             raw = plan.frame.to_raw(state.point) if self.record_path else None
             merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
             if validate is not None:
                 value = validate(state.point)
                 merit, validation_loss = plan.merit(value), plan.mean_loss(value)
-            return Epoch(state, loss, optimality, decrement, slack, validation_loss, merit, raw)
+            return Epoch(state, loss, optimality, certificate, validation_loss, merit, raw)
 
         progress = Progress(int(self.verbose))
         rules = stopping_rules(

@@ -98,17 +98,23 @@ class Refined:
 
 @dataclass(frozen=True)
 class Stalled:
-    """Stop where an optimizer that compares steps found none that lowers the objective, and no sharper twin follows."""
+    """Stop where an optimizer that compares steps has found none that lowers the objective."""
 
     tol: float
 
     def __call__(self, history: History) -> Stop | None:
         """See whether the last epoch stayed where it was."""
         last = history.last
-        if last.number == 0 or last.state.rate > 0 or last.slack.any():
+        if last.number == 0 or last.state.rate > 0:
             return None
         unmet = f"optimality {last.optimality:.2g} is above tol={self.tol:g}, but rounding allows no better"
-        return Stop(f"{unmet}: no step lowers the objective. Raise tol.", history.kept, is_warning=True)
+        return Stop(
+            f"{unmet}: no step lowers the objective. "
+            "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
+            "of a loss of your own, check the derivative and the curvature.",
+            history.kept,
+            is_warning=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,10 @@ def _advice(plan: Plan) -> str:
     """Say what would help a descent that used up its epochs, the surest first."""
     ceiling, task = plan.stability_ceiling, plan.task
     if task.batch_size is not None:
-        return "Mini-batches get no nearer than their noise: use batch_size=None, a schedule that falls, or raise tol."
+        return (
+            "Mini-batches get no nearer than the noise of their rate: use batch_size=None, "
+            "or a schedule that falls, average=True or more epochs with a tol well above 1e-6."
+        )
     if not plan.is_raw and plan.rung == "diagonal" and plan.optimizer_name == "conjugate":
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
     if (task.learning_rate, task.optimizer) == ("auto", "auto"):

@@ -224,6 +224,19 @@ class TestErrors:
         ):
             GradientDescentRegressor(loss=Half()).fit(X, y)
 
+    def test_a_class_or_a_curvature_that_is_none(self):
+        with pytest.raises(ValueError, match=r"It is a class: pass an instance of it\.$"):
+            GradientDescentRegressor(loss=Squared).fit(X, y)
+        for curvature in (0.0, np.inf, "large"):
+            loss = Squared()
+            loss.curvature = curvature
+            with pytest.raises(ValueError, match=rf"Its curvature is {curvature!r}, not a positive number: see"):
+                GradientDescentRegressor(loss=loss).fit(X, y)
+
+    def test_huber_without_a_parabola(self):
+        with pytest.raises(ValueError, match=r"^epsilon=0 leaves nothing of loss='huber': use a positive one, or"):
+            GradientDescentRegressor(loss="huber", epsilon=0).fit(X, y)
+
 
 class Squared(Loss):
     """Squared error as somebody else would write it."""

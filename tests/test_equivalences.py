@@ -148,3 +148,48 @@ def test_without_an_intercept():
     other = QuantileRegressor(quantile=0.3, alpha=0.0, fit_intercept=False).fit(X, y)
     np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
     assert model.intercept_ == 0.0
+
+
+class TestHonesty:
+    """Where a converged fit is claimed, it is one: on data that are made to deceive the certificate."""
+
+    @staticmethod
+    def excess(model, X, y, quantile, *, fit_intercept=True):
+        def pinball(predicted):
+            return np.mean(np.maximum(quantile * (y - predicted), (quantile - 1) * (y - predicted)))
+
+        best = QuantileRegressor(quantile=quantile, alpha=0.0, fit_intercept=fit_intercept).fit(X, y)
+        return pinball(model.predict(X)) / pinball(best.predict(X)) - 1
+
+    @pytest.mark.parametrize("quantile", [0.5, 0.9])
+    @pytest.mark.parametrize("apart", [1e-4, 1e-5, 1e-7])
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_nearly_collinear_columns(self, apart, quantile):
+        source = np.random.default_rng(1)
+        A = source.normal(size=(60, 3))
+        A = np.hstack([A, A + apart * source.normal(size=A.shape)])
+        z = A[:, 0] + source.standard_t(3, size=60)
+        model = GradientDescentRegressor(loss="quantile", quantile=quantile, fit_intercept=False).fit(A, z)
+        assert model.converged_ or apart < 1e-4
+        assert not model.converged_ or self.excess(model, A, z, quantile, fit_intercept=False) <= 2e-6
+
+    @pytest.mark.parametrize(
+        "given", [{}, {"optimizer": "nesterov"}, {"learning_rate": "diagonal"}, {"optimizer": "gd"}]
+    )
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_few_rows_a_coefficient(self, given):
+        source = np.random.default_rng(0)
+        A = source.normal(size=(150, 60))
+        z = 3 * A[:, 0] + source.standard_t(3, size=150)
+        model = GradientDescentRegressor(loss="quantile", quantile=0.9, **given).fit(A, z)
+        assert not model.converged_ or self.excess(model, A, z, 0.9) <= 2e-6
+        assert model.converged_ or given
+
+    @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive", "squared_epsilon_insensitive"])
+    @pytest.mark.parametrize("fit_intercept", [False, True])
+    @pytest.mark.parametrize("level", [0.0, 7.0])
+    def test_constant_targets(self, loss, fit_intercept, level):
+        model = GradientDescentRegressor(loss=loss, fit_intercept=fit_intercept).fit(X, np.full(n, level))
+        assert model.converged_
+        if fit_intercept or level == 0.0:
+            np.testing.assert_allclose(model.predict(X), level, atol=0.11)

@@ -40,7 +40,7 @@ def optimality(plan, point):
     """The certificate of a point."""
     [evaluation] = plan.whole.evaluate([point])
     stage = plan.first_stage()
-    return plan.optimality(evaluation.value, *stage.certificate(State(0, point, evaluation, np.nan)))
+    return plan.optimality(evaluation.value, stage.certificate(State(0, point, evaluation, np.nan)).gap)
 
 
 def from_moments(moments, frame, alpha=0.0):

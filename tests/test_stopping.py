@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress import descent as descents
-from gdregress.descent import Epoch, History, State
+from gdregress.descent import Certificate, Epoch, History, State
 from gdregress.objectives import Evaluation
 from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, Refined, TargetLoss
 
@@ -28,8 +28,8 @@ def history(values, *, optimality=None, validation=None, merit=None, keep_best=F
         state = State(k, np.full((1, 1), float(k)), Evaluation(np.array([value]), np.zeros((1, 1))), 0.1)
         certificate = optimality[k] if optimality else 1.0
         least = (merit or validation or values)[k]
-        parts = (np.zeros(1), np.zeros(1))
-        record.append(Epoch(state, value, certificate, *parts, validation[k] if validation else np.nan, least))
+        parts = Certificate(np.zeros(1), np.zeros(1), np.zeros(1))
+        record.append(Epoch(state, value, certificate, parts, validation[k] if validation else np.nan, least))
     return record
 
 

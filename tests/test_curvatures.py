@@ -1,0 +1,87 @@
+"""Newton's curvatures, from moments and from data, in the mode of the parabola and without."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gdregress.blocks import RowBlocks
+from gdregress.frames import Frame
+from gdregress.losses import absolute_error, epsilon_insensitive, huber, quantile_loss, squared_epsilon_insensitive
+from gdregress.moments import gather
+from gdregress.objectives import DataObjective, MomentObjective
+
+rng = np.random.default_rng(0)
+n, p, m = 80, 3, 2
+X = rng.normal(size=(n, p)) * [1, 20, 0.1] + [0, 5, 1]
+y = X @ rng.normal(size=(p, m)) + rng.standard_t(2, size=(n, m)) * [3, 1]
+weight = rng.integers(0, 3, n).astype(float)
+LOSSES = [
+    huber(0.5),
+    squared_epsilon_insensitive(0.4),
+    absolute_error().smoothed(0.3),
+    quantile_loss(0.2).smoothed(0.5),
+    epsilon_insensitive(0.3).smoothed(0.2),
+]
+
+
+def make(loss, *, fit_intercept=True, with_gram=False, container=np.asarray, l1=0.1, l2=0.3):
+    rows = RowBlocks(container(X), y, weight, block_rows=17)
+    moments = gather(rows) if fit_intercept else gather(rows).about_origin()
+    frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
+    penalty, nothing = frame.penalty(l1, l2, degree=loss.degree), frame.penalty(0.0, 0.0)
+    gram = 0.5 * MomentObjective(moments, frame, nothing).hessian() if with_gram else None
+    return DataObjective(rows, frame, loss.in_units(frame.target_scale), penalty, gram=gram), frame
+
+
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("with_gram", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, with_gram, container):
+    if with_gram and loss.degree == 1:
+        pytest.skip("only a loss that is mostly a parabola is given the product")
+    objective, _ = make(loss, fit_intercept=fit_intercept, with_gram=with_gram, container=container)
+    point = rng.normal(size=(p + fit_intercept, m))
+    here = objective.evaluate_with_curvatures(point)
+    plain = objective.evaluate([point])[0]
+    for name in ("value", "gradient", "slack", "bend"):
+        np.testing.assert_allclose(getattr(here, name), getattr(plain, name), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(here.descended, objective.values([point])[0], rtol=1e-12)
+    second, above = here.curvatures
+    h = 1e-7
+    for j in range(len(point)):
+        step = np.zeros_like(point)
+        step[j] = h
+        ahead, behind = objective.evaluate([point + step, point - step])
+        change = (ahead.gradient - behind.gradient) / (2 * h)
+        np.testing.assert_allclose(second[:, :, j].T, change, atol=1e-5 * np.abs(second).max())
+    for k in range(m):
+        assert np.linalg.eigvalsh(above[k] - second[k]).min() >= -1e-12 * np.abs(above[k]).max()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_quadratic_of_the_upper_curvature_lies_above(loss):
+    objective, _ = make(loss, l1=0.0)
+    point = rng.normal(size=(p + 1, m))
+    here = objective.evaluate_with_curvatures(point)
+    for size in (0.01, 0.1, 1.0, 10.0):
+        for _ in range(20):
+            off = size * rng.normal(size=point.shape)
+            [there] = objective.values([point + off])
+            above = np.einsum("jk,kij,ik->k", off, here.curvatures[1], off) / 2
+            bound = here.descended + (here.gradient * off).sum(axis=0) + above
+            assert (there <= bound * (1 + 1e-12) + 1e-12).all()
+
+
+@pytest.mark.parametrize("loss", [absolute_error(), quantile_loss(0.2), epsilon_insensitive(0.3)])
+@pytest.mark.parametrize("width", [1e-3, 0.1, 2.0])
+def test_the_twin_and_its_slack_enclose_the_loss(loss, width):
+    objective, frame = make(loss, l1=0.0, l2=0.0)
+    point = rng.normal(size=(p + 1, m))
+    twin = loss.in_units(frame.target_scale).smoothed(width)
+    here = objective.with_twin(twin).evaluate_with_curvatures(point)
+    np.testing.assert_allclose(here.value, objective.evaluate([point])[0].value, rtol=1e-13)
+    assert (here.descended <= here.value + 1e-15).all()
+    assert (here.value <= here.descended + width / 2 + 1e-15).all()
+    assert (here.slack >= 0).all()
+    assert (here.slack <= here.value - here.descended + 1e-15).all()
