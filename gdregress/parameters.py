@@ -57,7 +57,7 @@ RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.ra
 def _is_loss(value: Any) -> bool:
     """Tell an object of the form of `Loss`: an instance, for a class has the same names."""
     named = all(hasattr(value, name) for name in REQUIRED) and not isinstance(value, type)
-    return named and isinstance(value.curvature, Real) and 0 < value.curvature < INFINITY
+    return named and isinstance(value.curvature, Real) and 0 < float(value.curvature) < INFINITY
 
 
 LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", _is_loss)
