@@ -141,10 +141,12 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
         for state in stage.descend(start, first=max(reached, 0)):
             epoch = measure(stage, state)
             sharper = stage.sharper(epoch)
-            if epoch.number > reached and not (sharper and state.rate == 0.0):
+            has_stalled = state.rate == 0.0  # no epoch, if a sharper stage can go on from here
+            if epoch.number > reached and not (sharper and has_stalled):
+                reached = epoch.number
                 yield epoch
             if sharper:
-                stage, start, reached = sharper, state.point, max(reached, epoch.number - (state.rate == 0.0))
+                stage, start = sharper, state.point
                 break
 
 

@@ -84,11 +84,10 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         )
     rule = OPTIMIZERS[name](task.momentum)
     raw = rung in ("float", "lipschitz")
-    is_newton, on_data = name == "newton", not task.is_squared_error
-    is_mostly_parabola = isinstance(task.pointwise, PiecewiseLoss) and task.degree == 2
-    gathers_cross = (p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)) and not (
-        is_newton and on_data and not is_mostly_parabola
-    )
+    is_newton = name == "newton"
+    gathers_cross = p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)
+    if is_newton and not _is_mostly_parabola(task):
+        gathers_cross = False  # the products that it needs are others at every epoch
     factors_rows = (rung == "curvature" or has_matrix) and not is_newton
 
     moments = gather(rows, cross=gathers_cross)
@@ -114,34 +113,24 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         moments_suffice = rung == "curvature" and keep_digits(curvature)
 
     frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if raw else unit_frame
-    penalty, pointwise = task.penalty_in(frame), task.loss_in(frame.target_scale)
+    pointwise = task.loss_in(frame.target_scale)
     dtype: type = np.float64
-    uses_matrix = rung == "curvature" and curvature is not None and not is_newton
     whole: MomentObjective | DataObjective
     if task.is_squared_error and gathers_cross and (raw or moments_suffice):
-        whole = MomentObjective(moments, frame, penalty)
+        whole = MomentObjective(moments, frame, task.penalty_in(frame))
+    elif is_newton:
+        whole = _newton_objective(rows, moments, frame, task, pointwise)
     else:
-        small = rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT
-        if task.is_squared_error and not (asked or raw or rows.is_sparse) and small:
+        is_small = rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT
+        if task.is_squared_error and is_small and not (asked or raw or rows.is_sparse):
             dtype = np.longdouble
-        rows = rows if dtype is np.float64 else rows.astype(dtype)
-        seen, through, gram = rows, frame, None
-        if is_newton and gathers_cross and is_mostly_parabola:
-            gram = 0.5 * MomentObjective(moments, frame, frame.penalty(0.0, 0.0)).hessian()
-        if is_newton and not rows.is_sparse and rows.n_samples * p <= COPY_LIMIT:
-            seen, through = _standardised(rows, frame)
-        whole = DataObjective(seen, through, pointwise, penalty, gram=gram, compensated=dtype is np.longdouble)
+            rows = rows.astype(dtype)
+        whole = DataObjective(rows, frame, pointwise, task.penalty_in(frame), compensated=dtype is np.longdouble)
 
-    metric: Any = curvature if uses_matrix else identity
-    steepest, rate = None, float(getattr(rule, "rate", 1.0 if uses_matrix else 0.5))
-    if raw or (rule.stability < float("inf") and not uses_matrix):
-        steepest = _steepest(rows, moments, frame, alpha)
-        rate = 1.0 / steepest if steepest > 0 else 1.0
-    if task.batch_size is not None and rule.stability < float("inf"):
-        rate = _batch_rate(rows, task.batch_size, frame, curvature if uses_matrix else None, steepest)
-        rate *= rule.batch_share
-    if rung == "float":
-        rate = float(task.learning_rate)
+    matrix = curvature if rung == "curvature" and not is_newton else None
+    needs_steepest = raw or (rule.stability < float("inf") and matrix is None)
+    steepest = _steepest(rows, moments, frame, alpha) if needs_steepest else None
+    rate = _rate(task, rule, rung, rows, frame, matrix, steepest)
     return Plan(
         task=task,
         rows=rows,
@@ -150,18 +139,54 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         frame=frame,
         unit_frame=unit_frame,
         optimizer=rule,
-        metric=metric,
+        metric=matrix or identity,
         rate=rate,
         certificate_metric=curvature or half,
         baseline=_baseline(task, rows, unit_frame),
         first_width=first_width,
-        refine=uses_matrix and not asked and not moments_suffice and rule.lands,
+        refine=matrix is not None and not asked and not moments_suffice and rule.lands,
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if raw else None,
         rung=rate if raw else rung,
         optimizer_name=name,
     )
+
+
+def _is_mostly_parabola(task: Task) -> bool:
+    return isinstance(task.pointwise, PiecewiseLoss) and task.degree == 2
+
+
+def _newton_objective(rows: RowBlocks, moments: Moments, frame: Frame, task: Task, pointwise: Any) -> DataObjective:
+    """Make the objective from data for Newton's steps: what is the same at every epoch is done once."""
+    gram = None
+    if moments.cross is not None:
+        gram = 0.5 * MomentObjective(moments, frame, frame.penalty(0.0, 0.0)).hessian()
+    penalty = task.penalty_in(frame)
+    if not rows.is_sparse and rows.n_samples * rows.n_features <= COPY_LIMIT:
+        rows, frame = _standardised(rows, frame)
+    return DataObjective(rows, frame, pointwise, penalty, gram=gram)
+
+
+def _rate(
+    task: Task,
+    rule: Any,
+    rung: str,
+    rows: RowBlocks,
+    frame: Frame,
+    matrix: Curvature | None,
+    steepest: float | None,
+) -> float:
+    """Give the rate: the user's, that of the rule, or 1/L for a loss of curvature 2."""
+    if rung == "float":
+        return float(task.learning_rate)
+    if rule.stability == float("inf"):
+        return float(getattr(rule, "rate", 0.5 if matrix is None else 1.0))
+    if task.batch_size is not None:
+        return rule.batch_share * _batch_rate(rows, task.batch_size, frame, matrix, steepest)
+    if matrix is not None:
+        return 1.0
+    return 1.0 / steepest if steepest else 1.0
 
 
 def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:

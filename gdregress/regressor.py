@@ -72,9 +72,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         - "diagonal": one number per feature, from each feature's own curvature: what
           `StandardScaler` was for, done inside;
         - "curvature": a matrix, the inverse of the curvature;
-        - "auto": for squared error without L1, "curvature" up to 2000 features and, without a
-          penalty, for dense X of up to 2000 samples and 2**24 entries; for other objectives
-          "curvature" up to 500 features; "diagonal" beyond.
+        - "auto": "curvature" up to 2000 features (with L1 or `positive`, up to 500) and, for squared
+          error without a penalty, for dense X of up to 2000 samples and 2**24 entries; "diagonal"
+          beyond.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -192,7 +192,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         deviations of y; with its diagonal alone, which says less of nearly collinear columns, that
         distance can be larger. For the losses with kinks, which are descended through smoothed
         twins, it is the distance of the objective from its minimum, as a share of the objective (of
-        F0 / 1000, if that is more). It is measured before coefficients are rounded to the dtype of X.
+        F0 / 1000, if that is more), as estimated from the curvature at that point; infinite where
+        no row shows any. It is measured before coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         What `learning_rate` came to: the number, or the name of the rung.
     optimizer_ : str
