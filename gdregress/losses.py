@@ -254,7 +254,7 @@ class PiecewiseLoss(Loss):
         low, high = float(np.min(counted)), float(np.max(counted))
         if mean_slope(low) <= 0 or mean_slope(high) >= 0:
             return low + (high - low) / 2.0  # in a tube that holds all
-        return float(brentq(mean_slope, low, high, xtol=1e-14 * (high - low)))
+        return float(brentq(mean_slope, low, high, xtol=1e-9 * (high - low)))
 
 
 @dataclass(frozen=True)

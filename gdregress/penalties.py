@@ -8,6 +8,7 @@ The intercept, a row below the coefficients, costs nothing.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Penalty:
     l2: NDArray
     positive: bool = False
 
-    @property
+    @cached_property
     def is_smooth(self) -> bool:
         """Whether the prox does nothing."""
         return not (self.positive or self.l1.any())

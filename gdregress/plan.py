@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from gdregress.losses import PiecewiseLoss
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import Optimizer, definite
+from gdregress.penalties import Penalty
 from gdregress.task import Task
 
 BLIND = 1e-6
@@ -148,7 +150,12 @@ class Plan:
         with np.errstate(over="ignore"):
             return float((self.baseline * self._unit_to_frame).sum())
 
-    @property
+    @cached_property
+    def unit_penalty(self) -> Penalty:
+        """The penalty in the coordinates of `unit_frame`."""
+        return self.task.penalty_in(self.unit_frame)
+
+    @cached_property
     def _unit_to_frame(self) -> NDArray:
         """Factor from losses in units of `unit_frame` to those in units of `frame`."""
         return (self.unit_frame.target_scale / self.frame.target_scale) ** self.degree
@@ -286,7 +293,7 @@ class Stage:
             if plan.is_raw:
                 in_raw = gradient * plan.frame.target_scale ** (plan.degree - 1)
                 gradient = plan.unit_frame.gradient_from_raw(in_raw, plan.degree)
-            residual = plan.task.penalty_in(plan.unit_frame).residual(state.point, gradient)
+            residual = plan.unit_penalty.residual(state.point, gradient)
             slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
             mistrust = 1.0 if plan.task.is_squared_error else MISTRUST
             if evaluation.curvatures is not None:

@@ -106,7 +106,8 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         return bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
 
     curvature = Curvature.from_moments(moments, unit_frame, alpha) if gathers_cross and n > p else None
-    moments_suffice = keep_digits(curvature)
+    # Mini-batches are far from the digits that moments lose.
+    moments_suffice = keep_digits(curvature) or (task.batch_size is not None and curvature is not None)
     if factors_rows and not moments_suffice:
         curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.

@@ -35,6 +35,7 @@ def linear(k):
     return 1.0 / (1.0 + 0.01 * k)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_fits_and_meets_its_certificate_or_names_what_does(loss, penalty):
