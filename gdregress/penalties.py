@@ -124,7 +124,7 @@ class Penalty:
         sign = np.where(free, 1.0, np.maximum(np.sign(start), 0.0) if self.positive else np.sign(start))
         pull_scale = np.abs(slope).max(initial=0.0)
         fewest, patience = q + 1, PATIENCE
-        for _ in range(ROUNDS + q):
+        for _ in range(ROUNDS):
             active = sign != 0
             z = np.zeros(q)
             solution = _solve(curvature[np.ix_(active, active)], (slope - l1 * sign)[active])

@@ -1,5 +1,6 @@
 """The one place where what is asked for meets the data at hand: objective, frame, metric, optimizer and rate."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -75,7 +76,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     )
     has_matrix = p <= MOMENTS_LIMIT or (_is_short_and_wide(rows, task.l2) and not asked)
     costly = set() if has_matrix else {"curvature"}
-    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT):
+    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) or (task.is_squared_error and n <= p):
         costly |= {"newton"}
     rung, name = choose(task.learning_rate, task.optimizer, asked, costly)
     if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
@@ -142,7 +143,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         optimizer=rule,
         metric=matrix or identity,
         rate=rate,
-        certificate_metric=curvature or half,
+        certificate_metric=_certificate_metric(task, curvature),
         baseline=_baseline(task, rows, unit_frame),
         first_width=first_width,
         refine=matrix is not None and not asked and not moments_suffice and rule.lands,
@@ -152,6 +153,15 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         rung=rate if raw else rung,
         optimizer_name=name,
     )
+
+
+def _certificate_metric(task: Task, curvature: Curvature | None) -> Callable[[NDArray], NDArray]:
+    """Give the inverse of the curvature, or its diagonal's; both where the first is blind to what a prox leaves."""
+    if curvature is None:
+        return half
+    if task.has_prox and curvature.basis.shape[1] < len(curvature.basis):
+        return lambda gradient: curvature(gradient) + half(gradient)
+    return curvature
 
 
 def _is_mostly_parabola(task: Task) -> bool:

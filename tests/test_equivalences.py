@@ -150,6 +150,22 @@ def test_without_an_intercept():
     assert model.intercept_ == 0.0
 
 
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("shape", [(40, 60), (60, 200), (100, 480)])
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+def test_lasso_with_more_columns_than_rows(shape, alpha, positive):
+    """There the certificate is no distance: no curvature is that of all directions."""
+    source = np.random.default_rng(0)
+    A = source.normal(size=shape)
+    z = A[:, :5].sum(axis=1) + source.standard_t(3, size=shape[0])
+    model = GradientDescentRegressor(penalty="l1", alpha=alpha, positive=positive).fit(A, z)
+    other = Lasso(alpha=alpha, positive=positive, tol=1e-12, max_iter=100_000).fit(A, z)
+    assert model.converged_
+    np.testing.assert_allclose(model.predict(A), other.predict(A), atol=1e-4 * z.std())
+    objective = [((z - m.predict(A)) ** 2).mean() / 2 + alpha * np.abs(m.coef_).sum() for m in (model, other)]
+    assert objective[0] <= objective[1] * (1 + 1e-9)
+
+
 class TestHonesty:
     """Where a converged fit is claimed, it is one: on data that are made to deceive the certificate."""
 
