@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from gdregress.batches import batch_share, endless_batches, n_batches
 from gdregress.blocks import RowBlocks
@@ -16,7 +15,7 @@ from gdregress.frames import Frame
 from gdregress.losses import PiecewiseLoss
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.optimizers import Optimizer, definite
+from gdregress.optimizers import Optimizer
 from gdregress.penalties import Penalty
 from gdregress.task import Task
 
@@ -328,12 +327,19 @@ class Stage:
 
 
 def _newton_decrement(residual: NDArray, second: NDArray, above: NDArray) -> NDArray:
-    """Give r' H^-1 r / 2 for each output, with a millionth of the curvature above H where H shows none."""
+    """Give r' H^-1 r / 2 for each output, with a millionth of the curvature above H where H shows none.
+
+    Where columns are collinear, r has no more than rounding along what they do not show, and no
+    curvature counts as less than the rounding of the largest.
+    """
     decrement = np.zeros(residual.shape[1])
     for k, r in enumerate(residual.T):
-        if not r.any():
+        model = second[k] + BLIND * (above[k] - second[k])
+        if not (r.any() and np.isfinite(model).all()):
+            decrement[k] = np.inf if r.any() else 0.0
             continue
-        model = definite(second[k] + BLIND * (above[k] - second[k]), np.finfo(np.float64).eps)
-        _, step, info = lapack.dposv(model, r, lower=1)
-        decrement[k] = 0.5 * r @ step if info == 0 else np.inf
+        curvature, directions = np.linalg.eigh(model)
+        least = 4.0 * len(r) * np.finfo(np.float64).eps * curvature[-1]
+        along = directions.T @ r
+        decrement[k] = 0.5 * float((along * along / np.maximum(curvature, least)).sum()) if least > 0 else np.inf
     return decrement
