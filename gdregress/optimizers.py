@@ -276,9 +276,13 @@ class Newton:
         trial = np.empty_like(last.point)
         seconds, aboves = last.evaluation.curvatures
         for k, (second, above) in enumerate(zip(seconds, aboves, strict=True)):
-            model = definite(second + damping[k] * (above - second), max(FLOOR, DAMPED * damping[k]))
+            model = second + damping[k] * (above - second)
             largest = float(np.trace(above))
             here = last.point[:, k]
+            if objective.penalty.is_smooth:
+                trial[:, k] = here - newton_step(model, gradient[:, k])
+                continue
+            model = definite(model, max(FLOOR, DAMPED * damping[k]))
             minimum = objective.penalty.model_minimum(model, model @ here - gradient[:, k], here, k)
             if minimum is None:
                 short = last.point - gradient / largest
@@ -393,6 +397,17 @@ TIE = 1e-14
 
 TINY = 1e-8
 """What the root of a mean square is at least, as the authors have it, so that nothing is divided by 0."""
+
+
+def newton_step(curvature: NDArray, gradient: NDArray) -> NDArray:
+    """Solve for the step of a gradient; where the matrix is singular, along what it does show."""
+    if definite(curvature, FLOOR) is curvature:
+        return lapack.dposv(curvature, gradient, lower=1)[1]
+    if not np.isfinite(curvature).all():
+        return np.zeros_like(gradient)
+    values, directions = np.linalg.eigh(curvature)
+    shown = values > SINGULAR * values[-1]
+    return directions[:, shown] @ (directions[:, shown].T @ gradient / values[shown])
 
 
 def definite(curvature: NDArray, floor: float) -> NDArray:
