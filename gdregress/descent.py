@@ -7,7 +7,7 @@ descents of a twin that grows sharper; `follow` consumes what comes and decides 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,16 @@ class State:
     evaluation: Any
     rate: float
 
+    is_stretch = False
+
+    def __len__(self) -> int:
+        """Count the epochs: a stretch of a descent has more."""
+        return 1
+
+    def each(self, function: Callable[[NDArray], NDArray]) -> NDArray:
+        """Apply a function of points side by side."""
+        return function(self.point)
+
     @property
     def value(self) -> NDArray:
         """The objective, output by output."""
@@ -43,6 +53,11 @@ class State:
     def gradient(self) -> NDArray:
         """Gradient of its smooth part."""
         return self.evaluation.gradient
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the point and the objective there are numbers that can be kept."""
+        return bool(np.isfinite(self.value).all() and np.isfinite(self.point).all())
 
 
 class Mean(NamedTuple):
@@ -141,9 +156,9 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
         for state in stage.descend(start, first=max(reached, 0)):
             epoch = measure(stage, state)
             sharper = stage.sharper(epoch)
-            has_stalled = state.rate == 0.0  # no epoch, if a sharper stage can go on from here
-            if epoch.number > reached and not (sharper and has_stalled):
-                reached = epoch.number
+            has_stalled = sharper is not None and state.rate == 0.0  # no epoch, if a sharper stage can go on from here
+            if np.max(epoch.number) > reached and not has_stalled:
+                reached = int(np.max(epoch.number))
                 yield epoch
             if sharper:
                 stage, start = sharper, state.point
@@ -170,11 +185,11 @@ class Certificate(NamedTuple):
 
 @dataclass(frozen=True)
 class Epoch:
-    """A state, and what is measured of it.
+    """A state, and what is measured of it: numbers, or arrays of them for a stretch.
 
     Attributes
     ----------
-    state : State
+    state : State or Stretch
         Where the descent stands.
     loss : float
         Mean loss of the training rows, averaged over outputs, without the penalty.
@@ -188,31 +203,57 @@ class Epoch:
         What the best epoch has least of: the objective, the certificate, or the loss of the
         validation rows, in the units of the descent.
     raw : tuple of ndarray or None
-        Coefficients and intercepts on the original scale, where they are recorded.
+        Coefficients and intercepts on the original scale, where they are recorded; of a stretch
+        with an axis of epochs before the last.
     """
 
-    state: State
-    loss: float
-    optimality: float
+    state: Any
+    loss: Any
+    optimality: Any
     certificate: Certificate
-    validation_loss: float
-    merit: float
+    validation_loss: Any
+    merit: Any
     raw: tuple[NDArray, NDArray] | None = None
 
     @property
-    def number(self) -> int:
+    def number(self) -> Any:
         """Epochs run so far."""
         return self.state.epoch
 
     @property
-    def value(self) -> float:
+    def value(self) -> Any:
         """The objective, summed over outputs."""
-        return float(self.state.value.sum())
+        return self.state.value.sum(axis=-1)
 
     @property
-    def is_finite(self) -> bool:
+    def is_finite(self) -> Any:
         """Whether the point and the objective there are numbers that can be kept."""
-        return bool(np.isfinite(self.value) and np.isfinite(self.state.point).all())
+        return self.state.is_finite
+
+    def at(self, k: int) -> "Epoch":
+        """Give one epoch of a stretch."""
+        if not self.state.is_stretch:
+            return self
+        [(loss, validation_loss, optimality, _, raw)] = self.rows(k, k + 1)
+        merit = float(self.merit[k])
+        return Epoch(self.state.at(k), loss, optimality, self.certificate, validation_loss, merit, raw)
+
+    def rows(self, first: int, last: int) -> list[tuple]:
+        """Give ``(loss, validation_loss, optimality, rate, raw)`` of some epochs."""
+        numbers = (self.loss, self.validation_loss, self.optimality, self.state.rate)
+        if not self.state.is_stretch:
+            return [(*numbers, self.raw)]
+        columns = (np.broadcast_to(number, len(self.state))[first:last].tolist() for number in numbers)
+        if self.raw is None:
+            return list(zip(*columns, repeat(None), strict=False))
+        coef, intercept = self.raw
+        return list(zip(*columns, ((coef[:, k], intercept[k]) for k in range(first, last)), strict=True))
+
+    def best(self, n_epochs: int) -> "Epoch":
+        """Give that of the first epochs which has the least merit, of those that can be kept."""
+        if not self.state.is_stretch:
+            return self
+        return self.at(int(np.argmin(np.where(self.is_finite, self.merit, np.inf)[:n_epochs])))
 
 
 class History:
@@ -227,6 +268,8 @@ class History:
     ----------
     start, previous, last, best : Epoch
         The first epoch, the last but one (the first, at first), the last, and the best.
+    latest : Epoch
+        The epoch that is looked at, or the stretch, the first epochs of which may be appended.
     rows : list of tuple
         ``(loss, validation_loss, optimality, rate, raw)`` of every epoch, the start included.
     """
@@ -235,6 +278,7 @@ class History:
     previous: Epoch
     last: Epoch
     best: Epoch
+    latest: Epoch
 
     def __init__(self, *, keep_best: bool = False):
         self._keep_best = keep_best
@@ -245,14 +289,31 @@ class History:
         """The epoch to return, should the descent end here."""
         return self.best if self._keep_best else self.last
 
-    def append(self, epoch: Epoch) -> None:
-        """Take in the next epoch."""
+    @property
+    def since_best(self) -> Any:
+        """Epochs since the best, to each that is looked at."""
+        latest = self.latest
+        if not latest.state.is_stretch:
+            return 0 if latest.is_finite and latest.merit < self.best.merit else latest.number - self.best.number
+        improves = np.where(latest.is_finite, latest.merit, np.inf)
+        lowest = np.minimum.accumulate(np.append(self.best.merit, improves))
+        best = np.where(lowest[1:] < lowest[:-1], latest.number, self.best.number)
+        return latest.number - np.maximum.accumulate(best)
+
+    def look_at(self, epoch: Epoch) -> None:
+        """Look at the next epoch, or stretch of epochs."""
         if not self.rows:
             self.start = self.last = self.best = epoch
-        self.rows.append((epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate, epoch.raw))
-        self.previous, self.last = self.last, epoch
-        if epoch.is_finite and epoch.merit < self.best.merit:
-            self.best = epoch
+        self.latest = epoch
+
+    def append(self, n_epochs: int = 1) -> None:
+        """Append the first epochs of what is looked at."""
+        self.rows += self.latest.rows(0, n_epochs)
+        self.previous = self.latest.at(n_epochs - 2) if n_epochs > 1 else self.last
+        self.last = self.latest.at(n_epochs - 1)
+        best = self.latest.best(n_epochs)
+        if best.is_finite and best.merit < self.best.merit:
+            self.best = best
 
 
 @dataclass(frozen=True)
@@ -264,31 +325,48 @@ class Stop:
     is_warning: bool = False
 
 
-Rule = Callable[[History], Stop | None]
+class Rule(Protocol):
+    """A reason to stop."""
+
+    def fires(self, history: History) -> Any:
+        """Whether to stop after the epoch that is looked at; for each epoch of a stretch."""
+        ...
+
+    def stop(self, history: History) -> Stop:
+        """Say why, once that epoch is appended."""
+        ...
 
 
-def follow(epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, show: Callable[[Epoch], None]) -> Stop:
+def follow(
+    epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, show: Callable[[Epoch, int], None]
+) -> Stop:
     """Consume epochs into the history until the first rule says stop.
 
     Parameters
     ----------
     epochs : iterable of Epoch
         A descent, measured.
-    rules : sequence of callables
+    rules : sequence of Rule
         Asked after every epoch, in this order.
     history : History
         Filled on the way: it holds what was reached should the descent be interrupted.
     show : callable
-        Called with every epoch.
+        Called with every epoch, or stretch, and how many of its epochs count.
 
     Returns
     -------
     Stop
     """
     for epoch in epochs:
-        history.append(epoch)
-        show(epoch)
+        history.look_at(epoch)
+        n_epochs, due = len(epoch.state), None
         for rule in rules:
-            if stop := rule(history):
-                return stop
+            fired = rule.fires(history)
+            places = np.flatnonzero(fired) if isinstance(fired, np.ndarray) else [0] * bool(fired)
+            if len(places) and (due is None or places[0] + 1 < n_epochs):
+                n_epochs, due = int(places[0]) + 1, rule
+        history.append(n_epochs)
+        show(epoch, n_epochs)
+        if due is not None:
+            return due.stop(history)
     raise AssertionError("a descent does not end by itself")

@@ -70,13 +70,13 @@ class Frame:
         )
 
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
-        """Give the coefficients (n_features, n_outputs) and intercepts (n_outputs,) of a point."""
+        """Give the coefficients (n_features, ..., n_outputs) and intercepts (..., n_outputs) of points alike."""
         z = point[: len(self.center)]
-        coef = z * self.inverse_scale[:, np.newaxis] * self.target_scale
+        coef = (z.T * self.inverse_scale).T * self.target_scale
         if not self.fit_intercept:
-            return coef, np.zeros(point.shape[1], point.dtype)
+            return coef, np.zeros(point.shape[1:], point.dtype)
         level = self.target_center + self.target_scale * point[-1].astype(np.longdouble)
-        return coef, level - self.center.astype(np.longdouble) @ coef
+        return coef, level - np.tensordot(self.center.astype(np.longdouble), coef, axes=1)
 
     def from_raw(self, coef: NDArray, intercept: NDArray) -> NDArray:
         """Give the point with these coefficients (n_features, n_outputs) and intercepts (n_outputs,)."""
@@ -93,15 +93,13 @@ class Frame:
             along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))
         return Penalty(along_l1, along_l2, positive)
 
-    def gradient_from_raw(self, gradient: NDArray, degree: int = 2) -> NDArray:
-        """Turn the gradient of F with respect to (w, b) into that of F / target_scale**degree in this frame."""
+    def turned(self, gradient: NDArray) -> NDArray:
+        """Turn gradients with respect to (w, b), side by side, into those in this frame, but for the target's scale."""
         p = len(self.center)
         along_z = gradient[:p]
         if self.fit_intercept:
             along_z = along_z - np.outer(self.center, gradient[-1])
-        along_z = along_z * self.inverse_scale[:, np.newaxis]
-        turned = np.vstack([along_z, gradient[p:]])
-        return turned / self.target_scale ** (degree - 1)
+        return np.vstack([along_z * self.inverse_scale[:, np.newaxis], gradient[p:]])
 
 
 def target_scale(moments: Moments) -> NDArray:

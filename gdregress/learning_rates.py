@@ -44,6 +44,10 @@ class Scalar:
         """Multiply a gradient."""
         return gradient if self.scale == 1.0 else self.scale * gradient
 
+    def root(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient by a root of the metric: its squared length is then g' P g."""
+        return np.sqrt(self.scale) * gradient
+
 
 identity = Scalar()
 """Metric of the raw frame."""
@@ -77,6 +81,11 @@ class Curvature:
         step = 0.5 * gradient
         step[:p] = self.basis @ (self.basis.T @ along_z) * 0.5
         return step
+
+    def root(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient by a root of P: its squared length is then g' P g."""
+        p = len(self.basis)
+        return np.sqrt(0.5) * np.vstack([self.basis.T @ gradient[:p], gradient[p:]])
 
     @classmethod
     def from_moments(cls, moments: Moments, frame: Frame, alpha: float) -> "Curvature | None":

@@ -80,19 +80,24 @@ class MomentObjective:
             self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
             self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the moments are numbers in the coordinates of the frame."""
+        return bool(np.isfinite(self._second).all() and np.isfinite(self._mean).all())
+
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
         p, stacked = len(self._second), _side_by_side(points)
-        z = stacked[:p]
-        joint = np.tile(self._joint, len(points))
+        z, times = stacked[:p], stacked.shape[1] // self._joint.shape[1]  # a point may be several already
+        joint = np.tile(self._joint, times)
         with np.errstate(over="ignore", invalid="ignore"):
             product = self._second @ z
-            value = np.tile(self._target_second, len(points)) + (z * (product - 2.0 * joint)).sum(axis=0)
+            value = np.tile(self._target_second, times) + (z * (product - 2.0 * joint)).sum(axis=0)
             value = np.maximum(value, 0.0) + self.penalty.value(stacked)
             gradient = np.empty_like(stacked)
             gradient[:p] = 2.0 * (product - joint) + self.penalty.gradient(stacked)
             if self._frame.fit_intercept:
-                error = stacked[p] + (self._mean * z).sum(axis=0) - np.tile(self._target_mean, len(points))
+                error = stacked[p] + (self._mean * z).sum(axis=0) - np.tile(self._target_mean, times)
                 value += error * error
                 gradient[:p] += 2.0 * self._mean * error
                 gradient[p] = 2.0 * error

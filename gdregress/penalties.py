@@ -48,8 +48,15 @@ class Penalty:
         """Whether the prox does nothing."""
         return not (self.positive or self.l1.any())
 
+    @cached_property
+    def is_nothing(self) -> bool:
+        """Whether no coefficient costs anything."""
+        return not (self.l1.any() or self.l2.any())
+
     def value(self, point: NDArray) -> NDArray:
         """Give the penalty of a point, or of several side by side, output by output."""
+        if self.is_nothing:
+            return np.zeros(point.shape[1])
         z = point[: len(self.l1)]
         times = z.shape[1] // self.l1.shape[1]
         return (_tiled(self.l1, times) * np.abs(z) + 0.5 * _tiled(self.l2, times) * z * z).sum(axis=0)
@@ -57,6 +64,8 @@ class Penalty:
     def gradient(self, point: NDArray) -> NDArray:
         """Give the gradient of the smooth part, for the coefficients of a point or of several side by side."""
         z = point[: len(self.l2)]
+        if self.is_nothing:
+            return np.zeros_like(z)
         return _tiled(self.l2, z.shape[1] // self.l2.shape[1]) * z
 
     def prox(self, point: NDArray, step: float | NDArray) -> NDArray:

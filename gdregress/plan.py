@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from gdregress.batches import batch_share, endless_batches, n_batches
 from gdregress.blocks import RowBlocks
 from gdregress.descent import Certificate, Epoch, Mean, State, descend
+from gdregress.eigenbasis import Stretch, descend_by_stretches
 from gdregress.frames import Frame
+from gdregress.learning_rates import Scalar
 from gdregress.losses import PiecewiseLoss
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.optimizers import Optimizer
+from gdregress.optimizers import GradientDescent, Optimizer
 from gdregress.penalties import Penalty
+from gdregress.schedules import Pace
 from gdregress.task import Task
 
 BLIND = 1e-6
@@ -71,7 +74,7 @@ class Plan:
         What a gradient is multiplied by, beside `rate`.
     rate : float
         Learning rate; for a loss of curvature 2, where it is not the user's.
-    certificate_metric : callable
+    certificate_metric : callable, with `root` where there is no prox
         Metric of the certificate, in `unit_frame`, for a loss of curvature 2.
     baseline : ndarray of shape (n_outputs,)
         Mean loss of the best constant, in units of `unit_frame`.
@@ -100,7 +103,7 @@ class Plan:
     optimizer: Optimizer
     metric: Callable[[NDArray], NDArray]
     rate: float
-    certificate_metric: Callable[[NDArray], NDArray]
+    certificate_metric: Any
     baseline: NDArray
     first_width: float
     refine: bool
@@ -155,6 +158,21 @@ class Plan:
         return self.task.penalty_in(self.unit_frame)
 
     @cached_property
+    def certificate_root(self) -> NDArray:
+        """A matrix C with |C g|^2 = g' P g for gradients of squared error in `frame` and the certificate's P."""
+        identity = np.eye(len(self.frame.center) + self.frame.fit_intercept)
+        return self.certificate_metric.root(self.unit_frame.turned(identity) if self.is_raw else identity)
+
+    def gradient_in_unit_frame(self, gradient: NDArray) -> NDArray:
+        """Turn a gradient in the raw frame into that in `unit_frame`."""
+        return self.unit_frame.turned(gradient) * self._gradient_to_unit
+
+    @cached_property
+    def _gradient_to_unit(self) -> NDArray:
+        """Factor from gradients in units of `frame` to those in units of `unit_frame`."""
+        return (self.frame.target_scale / self.unit_frame.target_scale) ** (self.degree - 1)
+
+    @cached_property
     def _unit_to_frame(self) -> NDArray:
         """Factor from losses in units of `unit_frame` to those in units of `frame`."""
         return (self.unit_frame.target_scale / self.frame.target_scale) ** self.degree
@@ -183,7 +201,7 @@ class Plan:
         steepest = float(np.max(twin.curvature)), float(np.max(own.curvature))
         return Stage(self, loss, twin, width, *steepest, is_last=is_last or width <= LEAST_WIDTH)
 
-    def optimality(self, value: NDArray, gap: NDArray) -> float:
+    def optimality(self, value: NDArray, gap: NDArray) -> Any:
         """Measure the certificate from the objective and its distance from the minimum: the worst output's.
 
         sqrt(2 gap / F0) for losses of degree 2. For those of degree 1 the gap as a share of the
@@ -191,20 +209,20 @@ class Plan:
         """
         with np.errstate(over="ignore", invalid="ignore"):
             if self.degree == 1:
-                return float((gap / np.maximum(value / self._unit_to_frame, SMALL_SHARE * self.baseline)).max())
-            return float(np.sqrt(2.0 * gap / self.baseline).max())
+                return (gap / np.maximum(value / self._unit_to_frame, SMALL_SHARE * self.baseline)).max(axis=-1)
+            return np.sqrt(2.0 * gap / self.baseline).max(axis=-1)
 
-    def mean_loss(self, value: NDArray) -> float:
+    def mean_loss(self, value: NDArray) -> Any:
         """Average a value over outputs, in the units of y to the power of the degree."""
         with np.errstate(over="ignore"):
             if self.degree == 1:
-                return float((value * self.frame.target_scale).mean())
-            return float(((np.sqrt(np.maximum(value, 0.0)) * self.frame.target_scale) ** 2).mean())
+                return (value * self.frame.target_scale).mean(axis=-1)
+            return ((np.sqrt(np.maximum(value, 0.0)) * self.frame.target_scale) ** 2).mean(axis=-1)
 
-    def merit(self, value: NDArray) -> float:
+    def merit(self, value: NDArray) -> Any:
         """Average a value over outputs, in the largest unit of an output: representable for any y."""
         scale = self.frame.target_scale
-        return float((value * (scale / scale.max()) ** self.degree).mean())
+        return (value * (scale / scale.max()) ** self.degree).mean(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -248,12 +266,15 @@ class Stage:
             return plan.rate
         return plan.rate * 2.0 / self.curvature
 
-    def descend(self, start: NDArray, first: int) -> Iterator[State]:
+    def descend(self, start: NDArray, first: int) -> Iterator[State | Stretch]:
         """Descend from a point, `first` epochs after the start of it all."""
         task, rows = self.plan.task, self.plan.rows
         batches, updates = None, 1
         if task.batch_size is not None:
             batches, updates = self._batches(task.batch_size), n_batches(rows, task.batch_size)
+        whole, metric = self.plan.whole, self.plan.metric
+        if isinstance(whole, MomentObjective) and isinstance(metric, Scalar) and self.is_geometric and whole.is_finite:
+            return descend_by_stretches(whole, metric.scale, self.rate, start, pace=task.pace, first=first)
         mean = None
         if task.average:
             mean = Mean(skip=-(-(task.average - 1) // (task.batch_size or rows.n_weighted)))
@@ -270,6 +291,17 @@ class Stage:
             first=first,
         )
 
+    @property
+    def is_geometric(self) -> bool:
+        """Whether the epochs on a quadratic are a geometric sequence; with a factorisation that pays in that many."""
+        plan, task = self.plan, self.plan.task
+        return (
+            isinstance(plan.optimizer, GradientDescent)
+            and isinstance(task.pace, Pace)
+            and not (task.has_prox or task.batch_size or task.average)
+            and len(plan.frame.center) < task.epochs
+        )
+
     def _batches(self, size: int) -> Iterator[DataObjective]:
         plan = self.plan
         penalty = plan.task.penalty_in(plan.frame)
@@ -277,7 +309,7 @@ class Stage:
             share = batch_share(part, plan.rows)
             yield DataObjective(part, plan.frame, self.twin, penalty, total_weight=share)
 
-    def certificate(self, state: State) -> Certificate:
+    def certificate(self, state: State | Stretch) -> Certificate:
         """Estimate by how much the objective lies above its minimum.
 
         With the second derivatives at hand the decrement r' H^-1 r / 2 is what a quadratic has left to
@@ -286,12 +318,15 @@ class Stage:
         order: the length of r times the rms distance of two predictions that are as far from each
         other as the residuals are long.
         """
-        plan, evaluation = self.plan, state.evaluation
-        gradient = evaluation.gradient
+        plan = self.plan
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if isinstance(state, Stretch):
+                decrement = 0.5 * state.squared_gradient(plan.certificate_root) * plan._gradient_to_unit**2
+                return Certificate(decrement, np.zeros_like(decrement), decrement)
+            evaluation = state.evaluation
+            gradient = evaluation.gradient
             if plan.is_raw:
-                in_raw = gradient * plan.frame.target_scale ** (plan.degree - 1)
-                gradient = plan.unit_frame.gradient_from_raw(in_raw, plan.degree)
+                gradient = plan.gradient_in_unit_frame(gradient)
             residual = plan.unit_penalty.residual(state.point, gradient)
             slack = evaluation.slack / plan._unit_to_frame * np.ones(state.point.shape[1])
             mistrust = 1.0 if plan.task.is_squared_error else MISTRUST

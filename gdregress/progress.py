@@ -13,14 +13,15 @@ class Progress:
 
     every: int
 
-    def show(self, epoch: Epoch) -> None:
-        """Print an epoch, under a heading before the first."""
+    def show(self, latest: Epoch, n_epochs: int) -> None:
+        """Print an epoch, or the first of a stretch, under a heading before the first of all."""
         if self.every == 0:
             return
-        if epoch.number == 0:
-            print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
-        if epoch.number % self.every == 0:
-            self._print(epoch)
+        for epoch in map(latest.at, range(n_epochs)):
+            if epoch.number == 0:
+                print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
+            if epoch.number % self.every == 0:
+                self._print(epoch)
 
     def close(self, stop: Stop, last: Epoch) -> None:
         """Print the last epoch, if it was not, and why the descent ended."""

@@ -15,6 +15,7 @@ from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_finite, check_weights
 from gdregress.descent import Epoch, History, State, Stop, anneal, follow
+from gdregress.eigenbasis import Stretch
 from gdregress.losses import LOSSES
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan, Stage
@@ -393,14 +394,15 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         plan = make_plan(rows, self._task(rows, rng))
         validate = None if held_out is None else validation_value(held_out, plan)
 
-        def measure(stage: Stage, state: State) -> Epoch:
+        def measure(stage: Stage, state: State | Stretch) -> Epoch:
             certificate = stage.certificate(state)
             optimality = plan.optimality(state.value, certificate.gap)
-            loss = plan.mean_loss(state.value - plan.whole.penalty.value(state.point))
+            penalty = plan.whole.penalty
+            loss = plan.mean_loss(state.value if penalty.is_nothing else state.value - state.each(penalty.value))
             raw = plan.frame.to_raw(state.point) if self.record_path else None
             merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
             if validate is not None:
-                value = validate(state.point)
+                value = state.each(validate)
                 merit, validation_loss = plan.merit(value), plan.mean_loss(value)
             return Epoch(state, loss, optimality, certificate, validation_loss, merit, raw)
 
@@ -473,6 +475,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             average=int(self.average),
             shuffle=rng if self.shuffle else None,
             tol=self.tol or None,
+            epochs=self.epochs,
         )
 
     def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:

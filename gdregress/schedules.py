@@ -6,8 +6,12 @@ A schedule is a function of k, the epochs run so far. What depends on the object
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 Schedule = Callable[[int], float]
 
@@ -104,6 +108,16 @@ class Pace:
                 "by which the learning rate is multiplied."
             )
         return factor
+
+    def ahead(self, k: int, n_epochs: int) -> NDArray:
+        """Give the factors of the epochs from k on: fewer where there is none for an epoch that may never come."""
+        if self.schedule is constant:
+            return np.ones(n_epochs)
+        factors = [self(k)]
+        with suppress(Exception):
+            for later in range(k + 1, k + n_epochs):
+                factors.append(self(later))
+        return np.array(factors)
 
     def after(self, value: float) -> "Pace":
         """Stay what it is."""

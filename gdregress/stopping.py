@@ -1,6 +1,9 @@
 """Reasons to stop: each looks at the history after an epoch, and says a sentence or nothing."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from gdregress.descent import History, Rule, Stop
 from gdregress.plan import Plan
@@ -23,12 +26,10 @@ class Diverged:
     cure: str
     far_above: float = 1e12
 
-    def __call__(self, history: History) -> Stop | None:
-        """Compare the last epoch with the start."""
-        last = history.last
-        if last.is_finite and last.value <= self.far_above * max(self.baseline, history.start.value):
-            return None
-        return self.stop(history)
+    def fires(self, history: History) -> Any:
+        """Compare the epoch with the start."""
+        far = self.far_above * max(self.baseline, history.start.value)
+        return np.logical_not(history.latest.is_finite & (history.latest.value <= far))
 
     def stop(self, history: History) -> Stop:
         """Give the stop that keeps the best point."""
@@ -46,10 +47,12 @@ class Converged:
 
     tol: float
 
-    def __call__(self, history: History) -> Stop | None:
+    def fires(self, history: History) -> Any:
         """Read the certificate."""
-        if not history.last.optimality <= self.tol:
-            return None
+        return history.latest.optimality <= self.tol
+
+    def stop(self, history: History) -> Stop:
+        """Say that it is met."""
         return _converged(history, self.tol)
 
 
@@ -81,16 +84,18 @@ class Refined:
 
     tol: float
 
-    def __call__(self, history: History) -> Stop | None:
-        """Compare the certificates of the last two epochs."""
-        last, previous = history.last.optimality, history.previous.optimality
-        if history.last is not history.previous and 0 < last <= previous / 2:
-            return None
-        reached = min(last, previous)
+    def fires(self, history: History) -> Any:
+        """Compare the certificates of an epoch and the one before."""
+        here, before = history.latest.optimality, history.last.optimality
+        if history.latest.number == 0:
+            return here <= self.tol
+        return not 0 < here <= before / 2
+
+    def stop(self, history: History) -> Stop:
+        """Say what is reached."""
+        reached = min(history.last.optimality, history.previous.optimality)
         if reached <= self.tol:
             return _converged(history, self.tol)
-        if history.last.number == 0:
-            return None
         unmet = f"optimality {reached:.2g} is above tol={self.tol:g}, but rounding allows no better"
         reason = f"{unmet}: some columns are all but collinear. Drop them, or use penalty='l2'."
         return Stop(reason, history.kept, is_warning=True)
@@ -102,11 +107,13 @@ class Stalled:
 
     tol: float
 
-    def __call__(self, history: History) -> Stop | None:
-        """See whether the last epoch stayed where it was."""
+    def fires(self, history: History) -> Any:
+        """See whether the epoch stayed where it was."""
+        return history.latest.number > 0 and history.latest.state.rate == 0
+
+    def stop(self, history: History) -> Stop:
+        """Say that rounding, or a wrong loss, stands in the way."""
         last = history.last
-        if last.number == 0 or last.state.rate > 0:
-            return None
         unmet = f"optimality {last.optimality:.2g} is above tol={self.tol:g}, but rounding allows no better"
         return Stop(
             f"{unmet}: no step lowers the objective. "
@@ -123,10 +130,12 @@ class TargetLoss:
 
     target: float
 
-    def __call__(self, history: History) -> Stop | None:
+    def fires(self, history: History) -> Any:
         """Read the training loss."""
-        if not history.last.loss <= self.target:
-            return None
+        return history.latest.loss <= self.target
+
+    def stop(self, history: History) -> Stop:
+        """Say what is reached."""
         after = plural(history.last.number)
         return Stop(f"target_loss={self.target:g} reached: loss {history.last.loss:.6g} after {after}", history.kept)
 
@@ -137,10 +146,12 @@ class Patience:
 
     epochs: int
 
-    def __call__(self, history: History) -> Stop | None:
+    def fires(self, history: History) -> Any:
         """Count the epochs since the best."""
-        if history.last.number - history.best.number < self.epochs:
-            return None
+        return history.since_best >= self.epochs
+
+    def stop(self, history: History) -> Stop:
+        """Say which epoch is kept."""
         return _kept_the_best(history, f"no better validation loss in {plural(self.epochs)}")
 
 
@@ -165,11 +176,13 @@ class EpochsUsedUp:
     diverged: Diverged | None
     advice: str
 
-    def __call__(self, history: History) -> Stop | None:
+    def fires(self, history: History) -> Any:
         """Count the epochs."""
+        return history.latest.number >= self.epochs
+
+    def stop(self, history: History) -> Stop:
+        """Say whether that was enough."""
         last, kept = history.last, history.kept
-        if last.number < self.epochs:
-            return None
         if self.diverged and last.value > max(self.diverged.baseline, history.start.value):
             return self.diverged.stop(history)
         if self.tol is None:

@@ -44,6 +44,7 @@ class Task:
     average: int
     shuffle: np.random.RandomState | None
     tol: float | None
+    epochs: int
 
     @property
     def is_squared_error(self) -> bool:

@@ -20,7 +20,7 @@ FLOORS = [
     {"batches", "closed_form", "moments", "preparation"},
     {"frames"},
     {"objectives"},
-    {"learning_rates", "optimizers", "task"},
+    {"eigenbasis", "learning_rates", "optimizers", "task"},
     {"combinations", "parameters", "plan"},
     {"planner", "progress", "stopping", "validation"},
     {"regressor"},

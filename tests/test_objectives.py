@@ -142,7 +142,7 @@ class TestFrame:
         point = np.random.default_rng(0).normal(size=(4 + fit_intercept, 2))
         in_raw = np.vstack([part.astype(float) for part in unit.to_raw(point)][: 1 + fit_intercept])
         expected = from_data(rows, unit, 0.2).evaluate([point])[0].gradient
-        found = unit.gradient_from_raw(from_moments(moments, raw, 0.2).evaluate([in_raw])[0].gradient)
+        found = unit.turned(from_moments(moments, raw, 0.2).evaluate([in_raw])[0].gradient) / unit.target_scale
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
     def test_a_column_that_does_not_vary_has_no_coordinate(self):

@@ -29,14 +29,23 @@ def history(values, *, optimality=None, validation=None, merit=None, keep_best=F
         certificate = optimality[k] if optimality else 1.0
         least = (merit or validation or values)[k]
         parts = Certificate(np.zeros(1), np.zeros(1), np.zeros(1))
-        record.append(Epoch(state, value, certificate, parts, validation[k] if validation else np.nan, least))
+        record.look_at(Epoch(state, value, certificate, parts, validation[k] if validation else np.nan, least))
+        if k + 1 < len(values):
+            record.append()
     return record
+
+
+def ask(rule, record):
+    """What a rule says of the last epoch of a history."""
+    fires = rule.fires(record)
+    record.append()
+    return rule.stop(record) if fires else None
 
 
 class TestRules:
     def test_converged(self):
-        assert Converged(0.1)(history([5, 4], optimality=[1, 0.2])) is None
-        stop = Converged(0.1)(history([5, 4], optimality=[1, 0.1]))
+        assert ask(Converged(0.1), history([5, 4], optimality=[1, 0.2])) is None
+        stop = ask(Converged(0.1), history([5, 4], optimality=[1, 0.1]))
         assert stop.kept.number == 1
         assert not stop.is_warning
         assert stop.reason == "converged: optimality 0.1 after 1 epoch, tol=0.1"
@@ -44,74 +53,74 @@ class TestRules:
     def test_refinement_goes_on_while_the_certificate_halves(self):
         rule = Refined(0.1)
 
-        def ask(*optimality):
-            return rule(history([5.0] * len(optimality), optimality=optimality, merit=optimality, keep_best=True))
+        def refined(*optimality):
+            return ask(rule, history([5.0] * len(optimality), optimality=optimality, merit=optimality, keep_best=True))
 
-        assert ask(0.01).kept.number == 0
-        assert ask(1) is None
-        assert ask(1, 0.01) is None
-        assert ask(1, 0.01, 0.004) is None
-        assert ask(1, 0.01, 0.006).kept.number == 2
-        assert ask(1, 0.01, 0.02).kept.number == 1
-        assert ask(1, 0.01, 0.0).kept.number == 2
+        assert refined(0.01).kept.number == 0
+        assert refined(1) is None
+        assert refined(1, 0.01) is None
+        assert refined(1, 0.01, 0.004) is None
+        assert refined(1, 0.01, 0.006).kept.number == 2
+        assert refined(1, 0.01, 0.02).kept.number == 1
+        assert refined(1, 0.01, 0.0).kept.number == 2
 
     def test_refinement_that_rounding_ends_above_tol_warns(self):
         optimality = [1, 0.3, 0.2]
-        stop = Refined(0.1)(history([5, 4, 3], optimality=optimality, merit=optimality, keep_best=True))
+        stop = ask(Refined(0.1), history([5, 4, 3], optimality=optimality, merit=optimality, keep_best=True))
         assert stop.is_warning
         assert stop.reason.startswith("optimality 0.2 is above tol=0.1, but rounding allows no better")
 
     def test_refinement_is_judged_by_what_was_reached_and_not_by_the_best_validation_loss(self):
         optimality = [1, 0.01, 0.009]
-        stop = Refined(0.1)(history([5, 4, 3], optimality=optimality, validation=[1, 2, 3], keep_best=True))
+        stop = ask(Refined(0.1), history([5, 4, 3], optimality=optimality, validation=[1, 2, 3], keep_best=True))
         assert stop.kept.number == 0
         assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 0,")
 
     def test_not_a_number_has_not_converged(self):
-        assert Converged(0.1)(history([5, 4], optimality=[1, np.nan])) is None
+        assert ask(Converged(0.1), history([5, 4], optimality=[1, np.nan])) is None
 
     def test_target_loss(self):
-        assert TargetLoss(3)(history([5, 4])) is None
-        assert TargetLoss(4)(history([5, 4])).kept.number == 1
+        assert ask(TargetLoss(3), history([5, 4])) is None
+        assert ask(TargetLoss(4), history([5, 4])).kept.number == 1
 
     def test_patience(self):
         rule = Patience(2)
-        assert rule(history([5, 4, 3], validation=[2, 1, 1.5], keep_best=True)) is None
-        stop = rule(history([5, 4, 3, 2], validation=[2, 1, 1.5, 1], keep_best=True))
+        assert ask(rule, history([5, 4, 3], validation=[2, 1, 1.5], keep_best=True)) is None
+        stop = ask(rule, history([5, 4, 3, 2], validation=[2, 1, 1.5, 1], keep_best=True))
         assert stop.kept.number == 1
         assert (
             stop.reason
             == "early stopping: no better validation loss in 2 epochs; epoch 1, with validation loss 1, is kept"
         )
         assert not stop.is_warning
-        assert rule(history([5, 4, 3], validation=[1, 2, 2], keep_best=True)).is_warning
+        assert ask(rule, history([5, 4, 3], validation=[1, 2, 2], keep_best=True)).is_warning
 
     def test_converged_is_said_of_what_is_kept(self):
-        stop = Converged(0.1)(history([5, 4, 3], optimality=[1, 0.2, 0.1], validation=[2, 1, 3], keep_best=True))
+        stop = ask(Converged(0.1), history([5, 4, 3], optimality=[1, 0.2, 0.1], validation=[2, 1, 3], keep_best=True))
         assert stop.kept.number == 1
         assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 1,")
 
     @pytest.mark.parametrize("last", [np.inf, np.nan, 1e13])
     def test_diverged_keeps_the_best_finite_point(self, last):
         rule = Diverged(1.0, "the cause", "The cure.")
-        assert rule(history([5, 3, 4e12])) is None
-        stop = rule(history([5, 3, 4, last]))
+        assert ask(rule, history([5, 3, 4e12])) is None
+        stop = ask(rule, history([5, 3, 4, last]))
         assert stop.kept.number == 1
         assert stop.is_warning
         assert stop.reason == f"the cause: the loss rose from 5 to {last:g} in 3 epochs, and epoch 1 is kept. The cure."
 
     def test_small_beside_the_baseline_has_not_diverged(self):
-        assert Diverged(1.0, "", "")(history([1e-30, 1e-16])) is None
+        assert ask(Diverged(1.0, "", ""), history([1e-30, 1e-16])) is None
 
     def test_epochs_used_up(self):
         diverged = Diverged(1.0, "the cause", "The cure.")
-        assert EpochsUsedUp(3, 0.1, diverged, "Advice.")(history([5, 4, 3])) is None
-        stop = EpochsUsedUp(2, 0.1, diverged, "Advice.")(history([5, 4, 3]))
+        assert ask(EpochsUsedUp(3, 0.1, diverged, "Advice."), history([5, 4, 3])) is None
+        stop = ask(EpochsUsedUp(2, 0.1, diverged, "Advice."), history([5, 4, 3]))
         assert stop.is_warning
         assert stop.reason == "all 2 epochs were used and optimality 1 is above tol=0.1. Advice."
-        assert not EpochsUsedUp(2, None, diverged, "")(history([5, 4, 3])).is_warning
-        assert EpochsUsedUp(2, None, diverged, "")(history([5, 4, 6])).reason.startswith("the cause")
-        assert not EpochsUsedUp(2, None, None, "")(history([5, 4, 6])).is_warning
+        assert not ask(EpochsUsedUp(2, None, diverged, ""), history([5, 4, 3])).is_warning
+        assert ask(EpochsUsedUp(2, None, diverged, ""), history([5, 4, 6])).reason.startswith("the cause")
+        assert not ask(EpochsUsedUp(2, None, None, ""), history([5, 4, 6])).is_warning
 
 
 class TestConverged:
@@ -322,9 +331,9 @@ class TestInterrupt:
     def interrupt_after(self, monkeypatch, n):
         append = History.append
 
-        def interrupting(self, epoch):
-            append(self, epoch)
-            if epoch.number == n:
+        def interrupting(self, n_epochs=1):
+            append(self, min(n_epochs, n - np.min(self.latest.number) + 1))
+            if self.last.number == n:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(descents.History, "append", interrupting)
