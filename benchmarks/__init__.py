@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m benchmarks tables`` and ``python -m benchmarks tall``."""
+"""Problems, solvers and one objective that scores them all: ``python -m benchmarks``."""

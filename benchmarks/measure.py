@@ -1,7 +1,8 @@
-"""Time and peak memory of one solver, in a process of its own.
+"""Time, memory and threads of one solver on one problem, in a process of its own.
 
-Runs of the solver alternate with the product `GRAM`, so that the fastest product, which all are
-compared with, is the fastest of a whole benchmark and not of one moment of it.
+The process is new and has computed nothing; where the system can, it comes from a server that has
+imported scikit-learn already. Runs of the solver alternate with the product `GRAM` where that
+competes, so that the fastest product is the fastest of a whole benchmark and not of one moment of it.
 """
 
 import sys
@@ -9,28 +10,41 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
-from benchmarks.solvers import COMMON, DIRECT, linear_model, raw_coefficients
+from benchmarks.problems import GRAM, Problem
+from benchmarks.solvers import SOLVERS, linear_model, raw_coefficients
+from benchmarks.storage import read
 
-GRAM = "X.T @ X"
-"""The product alone, which every method that squares X has to form."""
-
-WARM_UP_ROWS = 1000
-"""Rows of a fit that comes before those that count, so that what is loaded at the first is in memory."""
-
-ENOUGH_SECONDS = 20.0
-"""Time after which a solver is not run again."""
-
-LIMIT_SECONDS = 60.0
-"""Time after which a solver that has not finished a run is given up."""
+WARM_UP_ENTRIES = 10**5
+"""Entries of X in a fit that comes before those that count, so that what is loaded at the first is in memory."""
 
 STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How often and how long a solver is run.
+
+    Attributes
+    ----------
+    repeats : int or None
+        Fits of which the fastest counts; None leaves it to the problem.
+    enough_seconds : float
+        Time that further fits may take.
+    limit_seconds : float
+        Time after which a solver that has not finished its first fit is given up.
+    """
+
+    repeats: int | None
+    enough_seconds: float
+    limit_seconds: float
 
 
 @dataclass(frozen=True)
@@ -41,105 +55,184 @@ class Measurement:
     ----------
     solver : str
         Its name.
-    seconds : float
-        Time of the fastest run; where there is none, that for which it was waited.
-    gram_seconds : float
-        Time of the fastest product `GRAM` meanwhile.
+    seconds : float or None
+        Time of the fastest fit; of a solver that was given up, that for which it was waited; None
+        of one that failed.
     runs : int
-        Number of runs; 0 for a solver that was given up.
+        Number of fits; 0 for a solver that was given up or failed.
     complaints : tuple of str
         What it warned of, and the error it raised.
+    gram_seconds : float or None
+        Time of the fastest product `GRAM` meanwhile.
+    longer_seconds : float or None
+        Time of the fastest fit of as many epochs as `Descent.longer` says.
     peak_bytes : int or None
-        By how much resident memory rose, at most, during the first run.
+        By how much resident memory rose, at most, during the first fit.
+    busy_cores : float or None
+        Processor time over time, of the fastest fit.
+    threads : dict of str to int
+        Threads that each library may use.
     coef : ndarray of shape (n_features,) or None
         Coefficients; None without any.
     intercept : float or None
         Intercept; None without any.
     epochs : int or None
-        Epochs it counted; None where it counts none.
+        Epochs or iterations, as it counts them.
+    converged : bool or None
+        Whether it says that it arrived; None where it doesn't say, or was not asked to.
     """
 
     solver: str
-    seconds: float
-    gram_seconds: float
+    seconds: float | None
     runs: int
     complaints: tuple[str, ...]
+    gram_seconds: float | None = None
+    longer_seconds: float | None = None
     peak_bytes: int | None = None
+    busy_cores: float | None = None
+    threads: dict[str, int] | None = None
     coef: NDArray | None = None
     intercept: float | None = None
     epochs: int | None = None
+    converged: bool | None = None
 
 
-def measure(solver: str, folder: Path, repeats: int) -> Measurement:
-    """Measure a solver in a fresh process, which loads the data itself.
+@dataclass(frozen=True)
+class _Run:
+    """One run: what came of it, its time, its processor time, and what it complained of."""
+
+    result: object
+    seconds: float
+    processor_seconds: float
+    complaints: tuple[str, ...]
+
+
+def measure(solver: str, problem: Problem, folder: Path, effort: Effort) -> Measurement:
+    """Measure a solver in a new process, which loads the data itself.
 
     Parameters
     ----------
     solver : str
-        `GRAM`, or a key of `COMMON` or `DIRECT`.
+        A key of `SOLVERS`.
+    problem : Problem
+        What it solves.
     folder : Path
-        With ``X.npy`` and ``y.npy``.
-    repeats : int
-        Runs, of which there are fewer where `ENOUGH_SECONDS` are spent.
-
-    Returns
-    -------
-    Measurement
+        With the data of the problem.
+    effort : Effort
+        How often, and for how long.
     """
-    context = get_context("spawn")
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, solver, folder, repeats))
+    process = context.Process(target=_measure, args=(sender, solver, problem, folder, effort))
     process.start()
     sender.close()
+    limit = effort.limit_seconds
     try:
-        gram_seconds = receiver.recv()
-        if receiver.poll(LIMIT_SECONDS):
-            return receiver.recv()
-        return Measurement(solver, LIMIT_SECONDS, gram_seconds, 0, (f"given up after {LIMIT_SECONDS:.0f} s.",))
-    except EOFError as error:
-        raise MemoryError(f"The process of {solver} died, for want of memory perhaps: lower --rows.") from error
+        receiver.recv()  # it is warm
+        for patience in (limit, None):
+            if not receiver.poll(patience):
+                return Measurement(solver, limit, 0, (f"given up after {limit:.0f} s.",))
+            message = receiver.recv()
+    except EOFError:
+        process.join()
+        return Measurement(solver, None, 0, (f"its process ended with exit code {process.exitcode}.",))
     finally:
         process.kill()
         process.join()
+    return message
 
 
-def _measure(sender: Connection, solver: str, folder: Path, repeats: int) -> None:
-    """Send the time of a product when the solver is about to start, and the measurement when it is done."""
-    X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
-    make = (COMMON | DIRECT).get(solver)
+def _measure(sender: Connection, solver: str, problem: Problem, folder: Path, effort: Effort) -> None:
+    """Send word when the solver is warm and when its first fit is done, and then the measurement."""
+    X, y = read(folder)
+    make = SOLVERS[solver].make
 
-    def work(X: NDArray, y: NDArray):
-        return X.T @ X if make is None else make().fit(X, y)
+    def fit(problem: Problem) -> _Run:
+        model = make(problem)
+        return _run(lambda: model.fit(X, y))
 
-    _attempt(lambda: work(X[:WARM_UP_ROWS], y[:WARM_UP_ROWS]))
-    products = [_attempt(lambda: X.T @ X)[1]]
-    sender.send(products[0])
+    rows = max(20, WARM_UP_ENTRIES // X.shape[1])
+    _run(lambda: make(problem).fit(X[:rows], y[:rows]))
+    sender.send(None)
     before = _forget_peak()
-    result, seconds, complaints = _attempt(lambda: work(X, y))
+    first = fit(problem)
     peak = _peak() - before
-    times = [seconds]
-    while len(times) < repeats and sum(times) < ENOUGH_SECONDS:
-        products.append(_attempt(lambda: X.T @ X)[1])
-        times.append(_attempt(lambda: work(X, y))[1])
-    measurement = Measurement(solver, min(times), min(products), len(times), complaints, peak)
-    if make is not None and result is not None:
-        coef, intercept = raw_coefficients(result)
-        epochs = getattr(linear_model(result), "n_iter_", None)
-        measurement = replace(measurement, coef=coef, intercept=intercept, epochs=epochs)
+    sender.send(None)
+
+    has_gram = GRAM in problem.solvers
+    longer = problem.descent and problem.descent.longer and replace(problem.descent, epochs=problem.descent.longer)
+    fits, products, more = [first], [], []
+    start = time.perf_counter()
+    while first.result is not None:
+        if has_gram:
+            products.append(_run(lambda: X.T @ X).seconds)
+        if longer:
+            more.append(fit(replace(problem, descent=longer)).seconds)
+        spent = time.perf_counter() - start
+        a_round = spent / len(fits) + first.seconds
+        if len(fits) >= (effort.repeats or problem.repeats) or spent + a_round > effort.enough_seconds:
+            break
+        fits.append(fit(problem))
+
+    if first.result is None:
+        sender.send(Measurement(solver, None, 0, first.complaints))
+        return
+    fastest = min(fits, key=lambda run: run.seconds)
+    measurement = Measurement(
+        solver,
+        fastest.seconds,
+        len(fits),
+        first.complaints,
+        min(products, default=None),
+        min(more, default=None),
+        peak,
+        fastest.processor_seconds / fastest.seconds,
+        threads_allowed(),
+    )
+    if hasattr(linear_model(first.result), "coef_"):
+        coef, intercept = raw_coefficients(first.result)
+        epochs, converged = _progress(linear_model(first.result))
+        measurement = replace(measurement, coef=coef, intercept=intercept, epochs=epochs, converged=converged)
     sender.send(measurement)
 
 
-def _attempt(work: Callable) -> tuple:
-    """Give what `work` returns, None where it fails, its time, and what it complained of."""
+def _run(work: Callable) -> _Run:
+    """Time `work`, of which nothing comes where it fails."""
     with warnings.catch_warnings(record=True) as caught, np.errstate(over="ignore", invalid="ignore"):
         warnings.simplefilter("always")
-        start = time.perf_counter()
+        start, processor_start = time.perf_counter(), time.process_time()
         try:
             result, failures = work(), []
-        except ValueError as failure:
-            result, failures = None, [str(failure)]
-        seconds = time.perf_counter() - start
-    return result, seconds, (*failures, *dict.fromkeys(str(warning.message) for warning in caught))
+        except Exception as failure:
+            result, failures = None, [f"{type(failure).__name__}: {failure}"]
+        seconds, processor_seconds = (time.perf_counter() - start, time.process_time() - processor_start)
+    return _Run(
+        result, seconds, processor_seconds, (*failures, *dict.fromkeys(str(warning.message) for warning in caught))
+    )
+
+
+def _progress(model) -> tuple[int | None, bool | None]:
+    """Give the epochs of a model, and whether it says that it arrived: else it stops short of its iterations."""
+    epochs = getattr(model, "n_iter_", None)
+    if epochs is None:
+        return None, None
+    epochs = int(np.max(epochs))
+    if getattr(model, "tol", 0.0) is None:
+        return epochs, None
+    if hasattr(model, "converged_"):
+        return epochs, bool(model.converged_)
+    most = getattr(model, "max_iter", None)
+    return epochs, None if most is None else epochs < most
+
+
+def threads_allowed() -> dict[str, int]:
+    """Give the threads of each library that tells, of those that are loaded."""
+    pools = threadpool_info()
+    return {
+        pool["prefix"]: max(one["num_threads"] for one in pools if one["prefix"] == pool["prefix"]) for pool in pools
+    }
 
 
 def _forget_peak() -> int:

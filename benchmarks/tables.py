@@ -3,18 +3,30 @@
 import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression, SGDRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks.oracle import distance, orthonormal_span
+from benchmarks.problems import OURS
 from benchmarks.report import Rows, as_markdown
-from benchmarks.solvers import COMMON, OURS
 from benchmarks.sources import Table, load_tables
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.comparison import aligned
+
+COMMON: dict[str, Callable] = {
+    OURS: GradientDescentRegressor,
+    "SGDRegressor": lambda: SGDRegressor(random_state=0),
+    "StandardScaler + SGDRegressor": lambda: make_pipeline(StandardScaler(), SGDRegressor(random_state=0)),
+    "LinearRegression": LinearRegression,
+}
+"""What is dropped in as it is: no parameter is set, a seed aside, so that a run can be repeated."""
 
 CLOSE = 1e-6
 """Distance from least squares, in standard deviations of y, up to which predictions count as right."""
@@ -91,19 +103,43 @@ def run(packages: list[str] | None = None, *, show_all: bool = False, markdown: 
         0 if ours is within `CLOSE` on every table without a warning, else 1.
     """
     tables, left_out = load_tables(packages)
-    GradientDescentRegressor().fit(tables[0].X, tables[0].y)  # what is loaded at the first fit is nobody's time
-    results = [_solve(table) for table in tables]
+    results = _solve_all(tables)
     wrong = [result for result in results if not result.is_right]
     preface = [_count(tables, left_out), _check(results)]
-    summary, lines = _summary(results), _lines(results)
-    print(*preface, "", aligned(summary), sep="\n")
+    totals, lines = summary(results), _lines(results)
+    print(*preface, "", aligned(totals), sep="\n")
     if show_all:
         print("", aligned(lines), sep="\n")
     if wrong:
         print("", aligned(_lines(wrong)), *_complaints(wrong), sep="\n")
     if markdown is not None:
-        Path(markdown).write_text("\n\n".join([*preface, as_markdown(summary), as_markdown(lines)]) + "\n")
+        Path(markdown).write_text("\n\n".join([*preface, as_markdown(totals), as_markdown(lines)]) + "\n")
     return 1 if wrong else 0
+
+
+def survey(packages: Collection[str]) -> list[Result]:
+    """Fit every table of some packages with every solver, without a word."""
+    return _solve_all(load_tables(packages)[0])
+
+
+def as_dicts(results: list[Result]) -> list[dict]:
+    """Give plain values for each table."""
+    return [
+        {
+            "table": result.table.name,
+            "shape": result.table.X.shape,
+            "rank": result.rank,
+            "condition": result.condition,
+            "fits": {name: asdict(fit) for name, fit in result.fits.items()},
+        }
+        for result in results
+    ]
+
+
+def _solve_all(tables: list[Table]) -> list[Result]:
+    for make in COMMON.values():  # what is loaded at the first fit is nobody's time
+        _fit(make(), tables[0], np.zeros(len(tables[0].y)), None)
+    return [_solve(table) for table in tables]
 
 
 def _solve(table: Table) -> Result:
@@ -171,7 +207,8 @@ def _check(results: list[Result]) -> str:
     )
 
 
-def _summary(results: list[Result]) -> Rows:
+def summary(results: list[Result]) -> Rows:
+    """Give a row a solver: how many tables it got right, and its time."""
     heads = ["solver", f"within {CLOSE:g}", "median error", "worst error", "off by > 1 sd or failed"]
     rows = [[*heads, "total time / ours", "median time / ours"]]
     ours = np.array([result.fits[OURS].seconds for result in results])

@@ -54,10 +54,13 @@ class RowBlocks:
         Rows in a block; None takes what `BLOCK_BYTES` hold.
     n_threads : int, default=None
         Threads of a pass; None takes as many as BLAS is allowed to use, and one for small X.
+    index : ndarray of shape (n_samples,), default=None
+        Which rows of X are meant, one for each of y; None for all.
     """
 
-    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None):
+    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None):
         self.X = X
+        self.index = index
         self.y = y
         self.weight = weight
         self.block_rows = block_rows
@@ -66,7 +69,7 @@ class RowBlocks:
     @property
     def n_samples(self) -> int:
         """Rows, those of weight zero included."""
-        return self.X.shape[0]
+        return len(self.y)
 
     @property
     def n_features(self) -> int:
@@ -93,10 +96,20 @@ class RowBlocks:
         """Number of rows that count, that is of positive weight."""
         return self.n_samples if self.weight is None else int(np.count_nonzero(self.weight))
 
+    @property
+    def cached_rows(self) -> int:
+        """Rows that fit in a block; a block of CSR may be larger, for slicing it costs more."""
+        block_bytes = BLOCK_BYTES * (4 if self.is_sparse else 1)
+        return max(1, block_bytes * self.n_samples // max(1, self._bytes()))
+
     def astype(self, dtype) -> "RowBlocks":
         """Give the same rows in another floating dtype (a copy: for small X only)."""
         weight = None if self.weight is None else self.weight.astype(dtype)
         return RowBlocks(self.X.astype(dtype), self.y.astype(dtype), weight)
+
+    def with_targets(self, y) -> "RowBlocks":
+        """Give the same rows with other targets."""
+        return RowBlocks(self.X, y, self.weight, block_rows=self.block_rows, n_threads=self.n_threads, index=self.index)
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Give `size` rows of X and y, or fewer, spread evenly over those that count."""
@@ -104,8 +117,31 @@ class RowBlocks:
         if self.weight is not None:
             rows = np.flatnonzero(self.weight)
         rows = rows[:: max(1, -(-len(rows) // size))]
-        X = self.X[rows]
+        X = self.X[rows if self.index is None else self.index[rows]]
         return (X.toarray() if self.is_sparse else X), self.y[rows]
+
+    def sampled(self, share: float, neighbours: int, random_state: np.random.RandomState) -> "RowBlocks":
+        """Give a share of the rows that count, drawn over their whole range; those of X are copied block by block.
+
+        Parameters
+        ----------
+        share : float
+            Share of the rows, at most a half.
+        neighbours : int
+            Consecutive rows that are drawn together.
+        random_state : RandomState
+            Draws them.
+        """
+        rows: NDArray = np.arange(self.n_samples)
+        if self.weight is not None:
+            rows = np.flatnonzero(self.weight)
+        n_groups = max(1, int(share * len(rows) / neighbours))
+        stratum = len(rows) / n_groups
+        first = (np.arange(n_groups) + random_state.uniform(size=n_groups)) * stratum
+        first = np.minimum(first, len(rows) - neighbours).astype(np.intp)
+        drawn = np.unique(rows[first[:, np.newaxis] + np.arange(neighbours)])
+        weight = None if self.weight is None else self.weight[drawn]
+        return RowBlocks(self.X, self.y[drawn], weight, index=drawn)
 
     def accumulate(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Run every row through accumulators made by `make`, one per thread, and merge them.
@@ -126,9 +162,8 @@ class RowBlocks:
         accumulator
             The first thread's, with the others' merged in.
         """
-        rows_per_block = self.block_rows or max(self._cached_rows(), min_rows)
+        rows_per_block = self.block_rows or max(self.cached_rows, min_rows)
         n_blocks = -(-self.n_samples // rows_per_block)
-        n_threads = min(self.n_threads or self._affordable_threads(), n_blocks)
 
         def run(first_block: int, last_block: int) -> A:
             accumulator = make()
@@ -137,8 +172,9 @@ class RowBlocks:
                     accumulator.add(*self._block(k * rows_per_block, (k + 1) * rows_per_block))
             return accumulator
 
-        bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-        with _workers(n_threads) as map_on_threads:
+        with self.on_threads() as (n_threads, map_on_threads):
+            n_threads = min(n_threads, n_blocks)
+            bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
             first, *others = map_on_threads(run, bounds[:-1], bounds[1:])
         with np.errstate(all="ignore"):
             for other in others:
@@ -147,20 +183,44 @@ class RowBlocks:
 
     def _block(self, start: int, stop: int):
         weight = None if self.weight is None else self.weight[start:stop]
-        return self.X[start:stop], self.y[start:stop], weight
+        rows = slice(start, stop) if self.index is None else self.index[start:stop]
+        return self.X[rows], self.y[start:stop], weight
 
     def _bytes(self) -> int:
-        return self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
+        whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
+        return whole * self.n_samples // max(1, self.X.shape[0])
 
-    def _cached_rows(self) -> int:
-        """Rows that fit in a block; a block of CSR may be larger, for slicing it costs more."""
-        block_bytes = BLOCK_BYTES * (4 if self.is_sparse else 1)
-        return max(1, block_bytes * self.n_samples // max(1, self._bytes()))
+    @contextmanager
+    def on_threads(self) -> Iterator[tuple[int, Callable]]:
+        """Give the number of threads that these rows deserve, and a `map` over them, each with single-threaded BLAS.
 
-    def _affordable_threads(self) -> int:
-        if self._bytes() < 2 * BYTES_PER_THREAD:
-            return 1
-        return min(blas_threads(), self._bytes() // BYTES_PER_THREAD)
+        Within, all passes share the threads, and BLAS has one everywhere: its own go on looking for
+        work for a while after each product, on the cores that the next pass needs.
+
+        BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
+        It is set in both places, and lifted by whoever set it: with the cores given to one at a
+        time, no other can restore it in between.
+        """
+        outer = getattr(_this_thread, "threads", None)
+        n_threads = self.n_threads or self._bytes() // BYTES_PER_THREAD
+        if n_threads <= 1:
+            yield 1, map
+            return
+        allowed = outer[0] if outer else blas_threads()
+        n_threads = self.n_threads or min(allowed, n_threads)
+        if outer:
+            yield n_threads, outer[1].map
+        elif n_threads == 1 or not _cores.acquire(blocking=False):
+            yield n_threads, map
+        else:
+            try:
+                limit = partial(_controller().limit, limits=1, user_api="blas")
+                with limit(), ThreadPoolExecutor(n_threads, initializer=limit) as pool:
+                    _this_thread.threads = allowed, pool
+                    yield n_threads, pool.map
+            finally:
+                _this_thread.threads = None
+                _cores.release()
 
 
 @cache
@@ -175,27 +235,7 @@ def blas_threads() -> int:
 
 
 _cores = threading.Lock()
-"""Held by the pass that is on threads: of fits side by side, one has the cores and the others one thread each."""
+"""Held by the fit that is on threads: of fits side by side, one has the cores and the others one thread each."""
 
-
-@contextmanager
-def _workers(n_threads: int) -> Iterator[Callable]:
-    """Give a `map` over `n_threads` threads, each with single-threaded BLAS; the builtin where there is one.
-
-    BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
-    It is set in both places, and lifted by whoever set it: with the cores given to one pass at a
-    time, no other can restore it in between.
-    """
-    if n_threads <= 1 or not _cores.acquire(blocking=False):
-        yield map
-        return
-
-    def alone(function: Callable, *arguments):
-        with _controller().limit(limits=1, user_api="blas"):
-            return function(*arguments)
-
-    try:
-        with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-            yield lambda function, *ranges: pool.map(partial(alone, function), *ranges)
-    finally:
-        _cores.release()
+_this_thread = threading.local()
+"""The threads of the fit that this one runs, and how many BLAS was allowed before."""

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Set
 
 from gdregress.optimizers import FEATURES, OPTIMIZERS, Optimizer
 
-QUADRATIC = (("curvature", "gd"), ("diagonal", "conjugate"), ("diagonal", "nesterov"), ("diagonal", "gd"))
+QUADRATIC = (
+    ("curvature", "gd"),
+    ("curvature", "conjugate"),
+    ("diagonal", "conjugate"),
+    ("diagonal", "nesterov"),
+    ("diagonal", "gd"),
+)
 """Rungs and optimizers for squared error without a prox, the fastest first."""
 
 GENERAL = (

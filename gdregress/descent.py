@@ -153,9 +153,10 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
     """
     reached = -1
     while True:
-        for state in stage.descend(start, first=max(reached, 0)):
+        first = max(reached, 0)
+        for state in stage.descend(start, first=first):
             epoch = measure(stage, state)
-            sharper = stage.sharper(epoch)
+            sharper = stage.sharper(epoch, np.max(epoch.number) - first)
             has_stalled = sharper is not None and state.rate == 0.0  # no epoch, if a sharper stage can go on from here
             if np.max(epoch.number) > reached and not has_stalled:
                 reached = int(np.max(epoch.number))

@@ -11,7 +11,7 @@ That is for squared error, of curvature 2. A loss of curvature c takes steps 2 /
 With an intercept the frame is centred, so its coordinate stands alone, with the curvature 2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,13 +82,19 @@ class Curvature:
         step[:p] = self.basis @ (self.basis.T @ along_z) * 0.5
         return step
 
+    def enlarged(self, factor: float) -> "Curvature":
+        """Give `factor` times this metric of the coefficients, and at least this of the intercept."""
+        return self if factor == 1.0 else replace(self, basis=np.sqrt(factor) * self.basis)
+
     def root(self, gradient: NDArray) -> NDArray:
         """Multiply a gradient by a root of P: its squared length is then g' P g."""
         p = len(self.basis)
         return np.sqrt(0.5) * np.vstack([self.basis.T @ gradient[:p], gradient[p:]])
 
     @classmethod
-    def from_moments(cls, moments: Moments, frame: Frame, alpha: float) -> "Curvature | None":
+    def from_moments(
+        cls, moments: Moments, frame: Frame, alpha: float, *, of_all_rows: bool = True
+    ) -> "Curvature | None":
         """Factor the moments (Cholesky); None where they are not positive definite.
 
         Parameters
@@ -99,18 +105,20 @@ class Curvature:
             The unit-curvature frame.
         alpha : float
             Strength of the penalty.
+        of_all_rows : bool, default=True
+            Whether the frame was made for these moments: each coordinate has the curvature 1 then.
         """
         hessian = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha)).hessian()
         p = len(frame.center)
         correlation = hessian[:p, :p] / 2
-        np.fill_diagonal(correlation, 1.0)
+        moves = frame.inverse_scale > 0
+        np.fill_diagonal(correlation, 1.0 if of_all_rows else np.where(moves, np.diagonal(correlation), 1.0))
         lower, info = lapack.dpotrf(correlation, lower=1, clean=1, overwrite_a=1)
         if info:
             return None
         inverse, info = lapack.dtrtri(lower, lower=1, overwrite_c=1)
         if info:
             return None
-        moves = frame.inverse_scale > 0
         return cls(inverse.T * moves[:, np.newaxis], float(np.einsum("ij,ij->", inverse, inverse)))
 
     @classmethod

@@ -149,6 +149,11 @@ class PiecewiseLoss(Loss):
         return bool(np.all(np.isfinite(self.high)))
 
     @cached_property
+    def is_parabola(self) -> bool:
+        """Whether the loss is one parabola, of one curvature for all outputs."""
+        return not (self.is_straight or self.has_tube or np.ndim(self.curvature))
+
+    @cached_property
     def is_kinked(self) -> bool:
         """Whether the loss has kinks in place of parabolas."""
         return bool(np.all(np.isinf(self.curvature)))

@@ -22,6 +22,10 @@ CURVATURE_ENTRIES = 2**19
 """Entries of a block of standardised rows, where there is so much to do with each that no cache need hold them."""
 
 
+EVEN = 256
+"""Columns up to which a product of a block with a vector reads memory as fast as a copy does."""
+
+
 class Evaluation(NamedTuple):
     """The objective at a point.
 
@@ -60,7 +64,8 @@ class MomentObjective:
     Parameters
     ----------
     moments : Moments
-        With `cross`; about the origin for a model without intercept.
+        With `cross`, but for an objective that is asked of zero coefficients alone; about the origin
+        for a model without intercept.
     frame : Frame
         Coordinates of the points.
     penalty : Penalty
@@ -68,13 +73,12 @@ class MomentObjective:
     """
 
     def __init__(self, moments: Moments, frame: Frame, penalty: Penalty):
-        assert moments.cross is not None
         unit = (moments.unit * frame.inverse_scale)[:, np.newaxis]
         target_unit = moments.target_unit / frame.target_scale
         self._frame = frame
         self.penalty = penalty
         with np.errstate(over="ignore", invalid="ignore"):
-            self._second = moments.cross * unit * unit.T
+            self._second = None if moments.cross is None else moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
             self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
             self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
@@ -83,15 +87,15 @@ class MomentObjective:
     @property
     def is_finite(self) -> bool:
         """Whether the moments are numbers in the coordinates of the frame."""
-        return bool(np.isfinite(self._second).all() and np.isfinite(self._mean).all())
+        return bool(self._second is not None and np.isfinite(self._second).all() and np.isfinite(self._mean).all())
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
-        p, stacked = len(self._second), _side_by_side(points)
+        p, stacked = len(self._joint), _side_by_side(points)
         z, times = stacked[:p], stacked.shape[1] // self._joint.shape[1]  # a point may be several already
         joint = np.tile(self._joint, times)
         with np.errstate(over="ignore", invalid="ignore"):
-            product = self._second @ z
+            product = 0.0 if self._second is None else self._second @ z
             value = np.tile(self._target_second, times) + (z * (product - 2.0 * joint)).sum(axis=0)
             value = np.maximum(value, 0.0) + self.penalty.value(stacked)
             gradient = np.empty_like(stacked)
@@ -115,11 +119,19 @@ class MomentObjective:
 
     def hessian(self, output: int = 0) -> NDArray:
         """Give the matrix of second derivatives of one output's smooth part."""
+        assert self._second is not None
+        p, mean = len(self._second), self._mean[:, 0]
+        half = np.empty((p + self._frame.fit_intercept,) * 2)
+        half[:p, :p] = self._second
         with np.errstate(over="ignore", invalid="ignore"):
-            half = self._second + np.diag(0.5 * self.penalty.l2[:, output])
+            half[range(p), range(p)] += 0.5 * self.penalty.l2[:, output]
             if self._frame.fit_intercept:
-                half = np.block([[half + self._mean * self._mean.T, self._mean], [self._mean.T, np.ones((1, 1))]])
-            return 2.0 * half
+                if mean.any():
+                    half[:p, :p] += np.outer(mean, mean)
+                half[p, :p] = half[:p, p] = mean
+                half[p, p] = 1.0
+            half *= 2.0
+        return half
 
 
 class DataObjective:
@@ -142,6 +154,8 @@ class DataObjective:
     gram : ndarray of shape (n_coordinates, n_coordinates), default=None
         Mean of x x' over the rows, in the coordinates of the frame: with it the curvatures of a loss
         that is mostly a parabola cost hardly more than its gradient.
+    at_zero : MomentObjective, default=None
+        The same objective, of squared error, where all coefficients are zero: no pass over X is needed there.
     compensated : bool
         Whether gradients are summed in twice the precision, for small dense X: a residual that
         stays large then costs the digits of an ill-conditioned X but once.
@@ -157,15 +171,18 @@ class DataObjective:
         twin: Any = None,
         total_weight: float | None = None,
         gram: NDArray | None = None,
+        at_zero: MomentObjective | None = None,
         compensated: bool = False,
     ):
-        self._rows = rows
+        with np.errstate(over="ignore"):
+            self._rows = rows.with_targets((rows.y - frame.target_center) / frame.target_scale)
         self._frame = frame
         self._loss = loss
         self._twin = loss if twin is None else twin
         self.penalty = penalty
         self._total_weight = rows.total_weight if total_weight is None else total_weight
         self._gram = gram
+        self._at_zero = at_zero
         self._transposed_product = extended.dot if compensated else _transposed_product
 
     def with_twin(self, twin: Any) -> "DataObjective":
@@ -177,9 +194,14 @@ class DataObjective:
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
         stacked = _side_by_side(points)
+        if self._at_zero is not None and not stacked[: len(self._frame.center)].any():
+            return self._at_zero.evaluate(points)
         residuals = _Residuals(self._frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = self._rows.accumulate(lambda: _Slopes(residuals, self._loss, self._twin, self._transposed_product))
+            make = _Slopes
+            if self._twin is self._loss and getattr(self._loss, "is_parabola", False):
+                make = _SquaredErrorSlopes
+            sums = self._rows.accumulate(lambda: make(residuals, self._loss, self._twin, self._transposed_product))
             parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(one, slope, loose, bent) for one, slope, loose, bent in parts]
 
@@ -239,11 +261,10 @@ class _Residuals:
             self.level += point[p]
 
     def of(self, X, y) -> NDArray:
-        """Give the residuals, of shape (n_rows, n_points, n_outputs)."""
+        """Give the residuals of targets in the frame, of shape (n_rows, n_points, n_outputs)."""
         predicted = X @ self.slope
         predicted += self.level
-        target = (y - self.frame.target_center) / self.frame.target_scale
-        return target[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
+        return y[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
 
     def standardised(self, X) -> NDArray:
         """Give the rows in the coordinates of the frame: what the residuals depend on the point by."""
@@ -288,10 +309,22 @@ class _Slopes:
         self.losses, self.slack, self.bend = residuals.zeros(), residuals.zeros(), residuals.zeros()
         self.products = np.zeros_like(residuals.slope)
         self.totals = residuals.zeros()
+        self._buffer = np.empty((0, len(self.products)))
 
     def add(self, X, y, weight):
-        X = X.astype(self.losses.dtype, copy=False)
+        X = self._in_cache(X.astype(self.losses.dtype, copy=False))
         self._add_slopes(X, self._residuals.of(X, y), weight)
+
+    def _in_cache(self, X):
+        """Copy a block from memory to the cache where BLAS would read it there less evenly."""
+        is_even = self.products.shape[1] == 1 and X.shape[1] <= EVEN
+        if sparse.issparse(X) or is_even or not X.flags.c_contiguous:
+            return X
+        if len(self._buffer) < len(X):
+            self._buffer = np.empty(X.shape, X.dtype)
+        block = self._buffer[: len(X)]
+        np.copyto(block, X)
+        return block
 
     def _add_slopes(self, X, residual, weight):
         loss, twin = self._loss, self._twin
@@ -308,6 +341,23 @@ class _Slopes:
         for name in ("losses", "slack", "bend", "products", "totals"):
             mine = getattr(self, name)
             mine += getattr(other, name)
+
+
+class _SquaredErrorSlopes(_Slopes):
+    """The same for a loss that is the same parabola everywhere: the fewest operations for each block."""
+
+    def _add_slopes(self, X, residual, weight):
+        curvature = self._loss.curvature
+        residual = residual.reshape(len(residual), -1)
+        slopes = curvature * residual
+        if weight is None:
+            self.bend += len(residual)
+        else:
+            self.bend += weight.sum()
+            slopes *= weight[:, np.newaxis]
+        self.losses += 0.5 * np.einsum("ij,ij->j", residual, slopes)
+        self.products += self._transposed_product(X, slopes)
+        self.totals += slopes.sum(axis=0)
 
 
 class _Curvatures(_Slopes):

@@ -1,7 +1,7 @@
 """What is descended and how: a plan, and its stages, each a descent with its certificate."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import GradientDescent, Optimizer
 from gdregress.penalties import Penalty
 from gdregress.schedules import Pace
+from gdregress.sketches import Sketch
 from gdregress.task import Task
 
 BLIND = 1e-6
@@ -88,6 +89,10 @@ class Plan:
         Moments of the rows.
     largest_curvature : float or None
         L of the raw problem, where the rate is a number in raw coordinates.
+    patience : float
+        Epochs after which to go on in a finer metric.
+    finer : iterator of Sketch
+        Finer metrics.
     rung : str or float
         What ``learning_rate="auto"`` came to; the number, where the rate is one.
     optimizer_name : str
@@ -110,6 +115,8 @@ class Plan:
     dtype: type
     moments: Moments
     largest_curvature: float | None
+    patience: float
+    finer: Iterator[Sketch]
     rung: str | float
     optimizer_name: str
 
@@ -176,6 +183,15 @@ class Plan:
     def _unit_to_frame(self) -> NDArray:
         """Factor from losses in units of `unit_frame` to those in units of `frame`."""
         return (self.unit_frame.target_scale / self.frame.target_scale) ** self.degree
+
+    def in_metric(self, sketch: Sketch) -> "Plan":
+        """Give the same descent in another metric."""
+        return replace(
+            self,
+            metric=sketch.metric,
+            certificate_metric=sketch.certificate_metric,
+            patience=sketch.patience,
+        )
 
     def first_stage(self) -> "Stage":
         """Give the descent to begin with: of the loss itself, but for one that ends in straight lines.
@@ -341,8 +357,15 @@ class Stage:
             size = state.value / plan._unit_to_frame
             return Certificate(decrement, slack, np.sqrt(2.0 * squared) * size + slack)
 
-    def sharper(self, epoch: Epoch) -> "Stage | None":
-        """Give the next stage, if this one has settled and its width is what keeps it from the tolerance."""
+    def sharper(self, epoch: Epoch, n_epochs: int) -> "Stage | None":
+        """Give the next stage, if this one has settled and its width is what keeps it from the tolerance.
+
+        And if, after `n_epochs` of it, its metric is seen to be too coarse.
+        """
+        if self.plan.patience < np.inf and not epoch.optimality <= (self.plan.task.tol or 0.0):
+            if n_epochs < self.plan.patience and epoch.state.rate != 0.0:
+                return None
+            return self.plan.in_metric(next(self.plan.finer)).first_stage()
         if self.is_last:
             return None
         tol = self.plan.task.tol or 0.0

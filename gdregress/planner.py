@@ -1,6 +1,6 @@
 """The one place where what is asked for meets the data at hand: objective, frame, metric, optimizer and rate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import OPTIMIZERS
 from gdregress.plan import Plan
+from gdregress.sketches import Sketch, Sketches, cheapest_share
 from gdregress.task import Task
 
 MOMENTS_LIMIT = 2000
@@ -74,8 +75,13 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         batches=task.batch_size is not None,
         average=bool(task.average),
     )
-    has_matrix = p <= MOMENTS_LIMIT or (_is_short_and_wide(rows, task.l2) and not asked)
+    share = None
+    if task.tol and not (asked or rows.is_sparse) and task.optimizer in ("auto", "conjugate"):
+        share = cheapest_share(n, p, rows.n_outputs, task.tol)
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or (_is_short_and_wide(rows, task.l2) and not asked)
     costly = set() if has_matrix else {"curvature"}
+    if share is not None:
+        costly |= {"gd"}  # which needs the exact metric
     if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) or (task.is_squared_error and n <= p):
         costly |= {"newton"}
     rung, name = choose(task.learning_rate, task.optimizer, asked, costly)
@@ -85,13 +91,18 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         )
     rule = OPTIMIZERS[name](task.momentum)
     raw = rung in ("float", "lipschitz")
+    if raw or rung == "diagonal":
+        share = None
     is_newton = name == "newton"
     gathers_cross = p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)
     if is_newton and not _is_mostly_parabola(task):
         gathers_cross = False  # the products that it needs are others at every epoch
-    factors_rows = (rung == "curvature" or has_matrix) and not is_newton
+    factors_rows = (rung == "curvature" or has_matrix) and not is_newton and share is None
 
-    moments = gather(rows, cross=gathers_cross)
+    if share is None:
+        moments = gather(rows, cross=gathers_cross)
+    else:
+        moments, gathers_cross = gather(rows, cross=share == 1.0, precision=np.float32), False
     if not task.fit_intercept:
         moments = moments.about_origin()
     unit = target_scale(moments)
@@ -114,6 +125,13 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
         moments_suffice = rung == "curvature" and keep_digits(curvature)
 
+    finer: Iterator[Sketch] = iter(())
+    patience = float("inf")
+    if share is not None:
+        finer = iter(Sketches(rows, moments, unit_frame, alpha, share, task.tol or 0.0, task.sampling))
+        sketch = next(finer)
+        curvature, patience = sketch.metric, sketch.patience
+
     frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if raw else unit_frame
     pointwise = task.loss_in(frame.target_scale)
     dtype: type = np.float64
@@ -127,7 +145,11 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         if task.is_squared_error and is_small and not (asked or raw or rows.is_sparse):
             dtype = np.longdouble
             rows = rows.astype(dtype)
-        whole = DataObjective(rows, frame, pointwise, task.penalty_in(frame), compensated=dtype is np.longdouble)
+        penalty = task.penalty_in(frame)
+        at_zero = None
+        if task.is_squared_error and dtype is np.float64:
+            at_zero = MomentObjective(replace(moments, cross=None), frame, penalty)
+        whole = DataObjective(rows, frame, pointwise, penalty, at_zero=at_zero, compensated=dtype is np.longdouble)
 
     matrix = curvature if rung == "curvature" and not is_newton else None
     needs_steepest = raw or (rule.stability < float("inf") and matrix is None)
@@ -143,13 +165,15 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         optimizer=rule,
         metric=matrix or identity,
         rate=rate,
-        certificate_metric=_certificate_metric(task, curvature),
-        baseline=_baseline(task, rows, unit_frame),
+        certificate_metric=_certificate_metric(task, curvature) if share is None else sketch.certificate_metric,
+        baseline=_baseline(task, rows, moments, unit_frame),
         first_width=first_width,
-        refine=matrix is not None and not asked and not moments_suffice and rule.lands,
+        refine=matrix is not None and share is None and not asked and not moments_suffice and rule.lands,
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if raw else None,
+        patience=patience,
+        finer=finer,
         rung=rate if raw else rung,
         optimizer_name=name,
     )
@@ -224,8 +248,11 @@ def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:
         return float((task.l2 * unit ** (2 - task.degree) / loss.curvature).max())
 
 
-def _baseline(task: Task, rows: RowBlocks, frame: Frame) -> NDArray:
+def _baseline(task: Task, rows: RowBlocks, moments: Moments, frame: Frame) -> NDArray:
     """Give the mean loss of the best constant (without an intercept: of 0), in units of the frame; 1 for 0."""
+    if task.is_squared_error:
+        losses = (moments.target_unit * np.sqrt(moments.target_variance) / frame.target_scale) ** 2
+        return np.where(losses > 0, losses, 1.0)
     y = np.asarray((rows.y - frame.target_center) / frame.target_scale, dtype=np.float64)
     weight = None if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
     zero = -frame.target_center / frame.target_scale

@@ -391,6 +391,15 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             held_out = self._read_validation(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
+        with rows.on_threads():
+            plan, history, stop, interrupt = self._descend(rows, held_out, rng)
+        self._store(plan, history, stop, dtype=X.dtype, single=y.ndim == 1)
+        if stop.is_warning:
+            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=3)
+        return interrupt
+
+    def _descend(self, rows: RowBlocks, held_out: RowBlocks | None, rng: np.random.RandomState):
+        """Plan the descent and follow it; give the plan, the history, why it ended, and the interrupt, if any."""
         plan = make_plan(rows, self._task(rows, rng))
         validate = None if held_out is None else validation_value(held_out, plan)
 
@@ -427,10 +436,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
                 f"interrupted after {plural(history.last.number)}: the coefficients reached are kept", history.kept
             )
         progress.close(stop, history.last)
-        self._store(plan, history, stop, dtype=X.dtype, single=y.ndim == 1)
-        if stop.is_warning:
-            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=3)
-        return interrupt
+        return plan, history, stop, interrupt
 
     def _read(self, X, y, sample_weight):
         """Validate the training data; the finiteness of X is seen in its moments."""
@@ -474,6 +480,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             batch_size=None if self.batch_size is None or self.batch_size >= n else int(self.batch_size),
             average=int(self.average),
             shuffle=rng if self.shuffle else None,
+            # A sample that nobody asked for is the same at every fit, unless that is asked for.
+            sampling=np.random.RandomState(0) if self.random_state is None else rng,
             tol=self.tol or None,
             epochs=self.epochs,
         )

@@ -27,6 +27,8 @@ class Task:
         Strengths of the penalty ``l1 |w|_1 + l2 |w|_2^2 / 2``.
     shuffle : RandomState or None
         Shuffles the rows before every pass of mini-batches.
+    sampling : RandomState
+        Draws samples of rows.
     """
 
     learning_rate: float | str
@@ -43,6 +45,7 @@ class Task:
     batch_size: int | None
     average: int
     shuffle: np.random.RandomState | None
+    sampling: np.random.RandomState
     tol: float | None
     epochs: int
 

@@ -236,7 +236,7 @@ class TestThreads:
         """A pass that starts while another is on threads stays on its own, and gives the same sums."""
         X, y = make(600)
         alone = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
-        with blocks._workers(2):
+        with blocks._cores:
             monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
             beside = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
         np.testing.assert_array_equal(beside.cross, alone.cross)
@@ -245,9 +245,9 @@ class TestThreads:
         asked = []
 
         class Pool(blocks.ThreadPoolExecutor):
-            def __init__(self, n_threads):
+            def __init__(self, n_threads, **more):
                 asked.append(n_threads)
-                super().__init__(n_threads)
+                super().__init__(n_threads, **more)
 
         monkeypatch.setattr(blocks, "ThreadPoolExecutor", Pool)
         X, y = make(300_000, 4, 1)

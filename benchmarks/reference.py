@@ -1,4 +1,4 @@
-"""A tall least-squares problem on disk, and its solution to more digits than a solver can be expected to give.
+"""The solution of least squares to more digits than a solver can be expected to give.
 
 The reference never holds more of X than a block. A triangular factor R of (1, X, y) comes from
 QR factorisations of block after block (TSQR; Demmel, Grigori, Hoemmen and Langou, 2012), all in
@@ -15,42 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-BLOCK_ROWS = 2**14
-"""Rows that are in memory at once."""
+from benchmarks.storage import blocks
 
 CORRECTIONS = 3
 """Corrections of the reference; the size of the last is reported."""
-
-
-def write_problem(folder: Path, n_samples: int, n_features: int) -> None:
-    """Write ``X.npy`` and ``y.npy``: columns of all scales about means that are not zero.
-
-    The deviations of the columns spread evenly over four decades, less than the six at which
-    LinearRegression's `tol` begins to drop columns, and their means over five deviations to
-    either side. The deviation of y is 1, for SGDRegressor's `tol` is not relative to it; half of
-    its variance is explained.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to.
-    n_samples, n_features : int
-        Shape of X.
-    """
-    rng = np.random.default_rng(0)
-    scale = rng.permutation(np.logspace(-2, 2, n_features))
-    mean = scale * rng.uniform(-5, 5, n_features)
-    effect = rng.standard_normal(n_features)
-    effect /= np.sqrt(2) * np.linalg.norm(effect)
-    X = np.lib.format.open_memmap(folder / "X.npy", mode="w+", dtype=np.float64, shape=(n_samples, n_features))
-    y = np.empty(n_samples)
-    for start in range(0, n_samples, BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        Z = rng.standard_normal(X[block].shape)
-        X[block] = mean + scale * Z
-        y[block] = 1 + Z @ effect + np.sqrt(0.5) * rng.standard_normal(len(Z))
-    X.flush()
-    np.save(folder / "y.npy", y)
 
 
 @dataclass(frozen=True)
@@ -87,13 +55,13 @@ class Reference:
         return float(np.linalg.norm((self.triangle @ step).astype(np.float64)) / self.target_scale)
 
 
-def solve(folder: Path) -> Reference:
-    """Solve the problem in a folder.
+def least_squares(folder: Path) -> Reference:
+    """Solve least squares with an intercept.
 
     Parameters
     ----------
     folder : Path
-        With ``X.npy`` and ``y.npy``.
+        With a dense X of full rank and more rows than columns, and y.
 
     Returns
     -------
@@ -101,7 +69,7 @@ def solve(folder: Path) -> Reference:
     """
     stacked = np.empty((0, 0))
     n = 0
-    for X, y in _blocks(folder):
+    for X, y in _with_ones(folder):
         block = np.column_stack([X, y])
         stacked = np.linalg.qr(np.vstack([stacked, block]) if n else block, mode="r")
         n += len(y)
@@ -111,7 +79,7 @@ def solve(folder: Path) -> Reference:
     solution = solve_triangular(triangle, stacked[:-1, -1]).astype(np.longdouble)
     for _ in range(CORRECTIONS):
         gradient = np.zeros_like(solution)
-        for X, y in _blocks(folder):
+        for X, y in _with_ones(folder):
             X = X.astype(np.longdouble)
             gradient += (y - X @ solution) @ X
         projected = solve_triangular(triangle, (gradient / n).astype(np.float64), trans="T")
@@ -120,9 +88,7 @@ def solve(folder: Path) -> Reference:
     return Reference(solution, triangle, scale[1:-1], float(scale[-1]), uncertainty)
 
 
-def _blocks(folder: Path) -> Iterator[tuple[NDArray, NDArray]]:
+def _with_ones(folder: Path) -> Iterator[tuple[NDArray, NDArray]]:
     """Yield blocks of (1, X) and y."""
-    X, y = np.load(folder / "X.npy", mmap_mode="r"), np.load(folder / "y.npy")
-    for start in range(0, len(y), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        yield np.column_stack([np.ones(len(y[block])), X[block]]), y[block]
+    for X, y in blocks(folder):
+        yield np.column_stack([np.ones(len(y)), X]), y
