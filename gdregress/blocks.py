@@ -98,8 +98,8 @@ class RowBlocks:
 
     @property
     def cached_rows(self) -> int:
-        """Rows that fit in a block; a block of CSR may be larger, for slicing it costs more."""
-        block_bytes = BLOCK_BYTES * (4 if self.is_sparse else 1)
+        """Rows that fit in a block; a block of CSR may be larger: it is not its rows that need the cache."""
+        block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
         return max(1, block_bytes * self.n_samples // max(1, self._bytes()))
 
     def astype(self, dtype) -> "RowBlocks":
@@ -183,8 +183,11 @@ class RowBlocks:
 
     def _block(self, start: int, stop: int):
         weight = None if self.weight is None else self.weight[start:stop]
-        rows = slice(start, stop) if self.index is None else self.index[start:stop]
-        return self.X[rows], self.y[start:stop], weight
+        if self.index is not None:
+            X = self.X[self.index[start:stop]]
+        else:
+            X = _csr_rows(self.X, start, stop) if self.is_sparse else self.X[start:stop]
+        return X, self.y[start:stop], weight
 
     def _bytes(self) -> int:
         whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
@@ -197,12 +200,14 @@ class RowBlocks:
         Within, all passes share the threads, and BLAS has one everywhere: its own go on looking for
         work for a while after each product, on the cores that the next pass needs.
 
+        Products of CSR hold the interpreter's lock, and stay on one thread.
+
         BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
         It is set in both places, and lifted by whoever set it: with the cores given to one at a
         time, no other can restore it in between.
         """
         outer = getattr(_this_thread, "threads", None)
-        n_threads = self.n_threads or self._bytes() // BYTES_PER_THREAD
+        n_threads = self.n_threads or (1 if self.is_sparse else self._bytes() // BYTES_PER_THREAD)
         if n_threads <= 1:
             yield 1, map
             return
@@ -221,6 +226,13 @@ class RowBlocks:
             finally:
                 _this_thread.threads = None
                 _cores.release()
+
+
+def _csr_rows(X, start: int, stop: int):
+    """Give consecutive rows of CSR, which slicing would copy."""
+    indptr = X.indptr[start : stop + 1]
+    entries = slice(indptr[0], indptr[-1])
+    return type(X)((X.data[entries], X.indices[entries], indptr - indptr[0]), shape=(len(indptr) - 1, X.shape[1]))
 
 
 @cache

@@ -200,7 +200,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
             f"model must be a GradientDescentRegressor, but is a {type(model).__name__}: pass its last step."
         )
     model = GradientDescentRegressor() if model is None else clone(model)
-    check_parameters(type(model).__name__, model.get_params(deep=False))
+    check_parameters(model)
     if model.loss != "squared_error" or model.positive or model.penalty not in (None, "l2"):
         raise ValueError(
             "compare measures against the closed form, which is of squared error with an L2 penalty or none, but "

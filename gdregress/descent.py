@@ -156,10 +156,10 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
         first = max(reached, 0)
         for state in stage.descend(start, first=first):
             epoch = measure(stage, state)
-            sharper = stage.sharper(epoch, np.max(epoch.number) - first)
+            sharper = stage.sharper(epoch, epoch.last_number - first)
             has_stalled = sharper is not None and state.rate == 0.0  # no epoch, if a sharper stage can go on from here
-            if np.max(epoch.number) > reached and not has_stalled:
-                reached = int(np.max(epoch.number))
+            if epoch.last_number > reached and not has_stalled:
+                reached = epoch.last_number
                 yield epoch
             if sharper:
                 stage, start = sharper, state.point
@@ -220,6 +220,11 @@ class Epoch:
     def number(self) -> Any:
         """Epochs run so far."""
         return self.state.epoch
+
+    @property
+    def last_number(self) -> int:
+        """The last of them, of a stretch."""
+        return int(self.number[-1]) if self.state.is_stretch else self.number
 
     @property
     def value(self) -> Any:

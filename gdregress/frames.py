@@ -76,7 +76,7 @@ class Frame:
         if not self.fit_intercept:
             return coef, np.zeros(point.shape[1:], point.dtype)
         level = self.target_center + self.target_scale * point[-1].astype(np.longdouble)
-        return coef, level - np.tensordot(self.center.astype(np.longdouble), coef, axes=1)
+        return coef, level - (coef.T @ self.center.astype(np.longdouble)).T
 
     def from_raw(self, coef: NDArray, intercept: NDArray) -> NDArray:
         """Give the point with these coefficients (n_features, n_outputs) and intercepts (n_outputs,)."""
@@ -88,6 +88,9 @@ class Frame:
 
     def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
         """Turn l1 |w|_1 + l2 |w|_2^2 / 2 into a penalty of the coordinates, in units of target_scale**degree."""
+        if l1 == 0 and l2 == 0:
+            nothing = np.zeros((len(self.center), len(self.target_scale)))
+            return Penalty(nothing, nothing, positive)
         with np.errstate(over="ignore"):
             along_l1 = l1 * np.outer(self.inverse_scale, self.target_scale ** (1 - degree))
             along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))

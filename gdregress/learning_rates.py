@@ -24,6 +24,9 @@ from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
 
+CLEAR = 1e-7
+"""Share of the largest eigenvalue of products above which the others are known to enough digits."""
+
 LANCZOS_TOL = 1e-6
 """Relative error of a largest curvature that is found from data."""
 
@@ -74,6 +77,11 @@ class Curvature:
     scale = float("nan")
     """There is no one number for each coordinate, and hence no prox, coordinate by coordinate, in this metric."""
 
+    @property
+    def is_singular(self) -> bool:
+        """Whether there are directions in which nothing moves."""
+        return self.basis.shape[1] < len(self.basis)
+
     def __call__(self, gradient: NDArray) -> NDArray:
         """Multiply a gradient by P."""
         p = len(self.basis)
@@ -92,37 +100,35 @@ class Curvature:
         return np.sqrt(0.5) * np.vstack([self.basis.T @ gradient[:p], gradient[p:]])
 
     @classmethod
-    def from_moments(
-        cls, moments: Moments, frame: Frame, alpha: float, *, of_all_rows: bool = True
+    def from_quadratic(
+        cls, quadratic: MomentObjective, frame: Frame, *, of_all_rows: bool = True
     ) -> "Curvature | None":
-        """Factor the moments (Cholesky); None where they are not positive definite.
+        """Factor the second derivatives of squared error (Cholesky); None where they are not positive definite.
 
         Parameters
         ----------
-        moments : Moments
-            With `cross`.
+        quadratic : MomentObjective
+            In the unit-curvature frame, L2 included.
         frame : Frame
-            The unit-curvature frame.
-        alpha : float
-            Strength of the penalty.
+            That frame.
         of_all_rows : bool, default=True
             Whether the frame was made for these moments: each coordinate has the curvature 1 then.
         """
-        hessian = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha)).hessian()
+        hessian = quadratic.hessian()
         p = len(frame.center)
         correlation = hessian[:p, :p] / 2
         moves = frame.inverse_scale > 0
-        np.fill_diagonal(correlation, 1.0 if of_all_rows else np.where(moves, np.diagonal(correlation), 1.0))
+        correlation[range(p), range(p)] = 1.0 if of_all_rows else np.where(moves, np.diagonal(correlation), 1.0)
         lower, info = lapack.dpotrf(correlation, lower=1, clean=1, overwrite_a=1)
         if info:
             return None
         inverse, info = lapack.dtrtri(lower, lower=1, overwrite_c=1)
         if info:
             return None
-        return cls(inverse.T * moves[:, np.newaxis], float(np.einsum("ij,ij->", inverse, inverse)))
+        return cls(inverse.T * moves[:, np.newaxis], float(np.vdot(inverse, inverse)))
 
     @classmethod
-    def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature":
+    def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature | WideCurvature":
         """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
 
         The triangle is accumulated block by block, so X is neither copied nor squared. A singular
@@ -141,17 +147,100 @@ class Curvature:
         alpha : float
             Strength of the penalty.
         """
-        triangle = rows.accumulate(lambda: _Triangle(frame, rows.total_weight), min_rows=4 * rows.n_features)
+        n, p = rows.n_samples, rows.n_features
+        if n <= p and alpha > 0:
+            return WideCurvature.from_rows(rows, frame, alpha)
+        triangle = rows.accumulate(lambda: _Triangle(frame, rows.total_weight), min_rows=4 * p)
         factor = triangle.factor
         if alpha > 0:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
-        _, singular, directions = np.linalg.svd(factor, full_matrices=False)
+        singular, directions = _directions(factor)
         size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
-        of_data = 4 * np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size, axis=1)
-        of_factor = np.finfo(np.float64).eps * (4 + rows.n_samples**0.5) * np.linalg.norm(singular)
+        of_data = 4 * np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
+        of_factor = np.finfo(np.float64).eps * (4 + n**0.5) * np.linalg.norm(singular)
         kept = singular > of_data + of_factor
-        basis = directions[kept].T / singular[kept]
+        basis = directions[:, kept] / singular[kept]
         return cls(basis, float((1 / singular[kept] ** 2).sum()))
+
+
+@dataclass(frozen=True)
+class WideCurvature:
+    """The same of few rows and L2, by the identity of Sherman, Morrison and Woodbury: no matrix of all features.
+
+    With A the diagonal that L2 adds to R, and U' s V' the singular values of the rows times A^-1/2::
+
+        2 P  =  A^-1/2 (I - V diag(s^2 / (1 + s^2)) V') A^-1/2
+
+    Attributes
+    ----------
+    directions : ndarray of shape (n_features, n_samples)
+        V.
+    singular : ndarray of shape (n_samples,)
+        s.
+    reach : ndarray of shape (n_features,)
+        Diagonal of A^-1/2; 0 for a column that does not vary.
+    """
+
+    directions: NDArray
+    singular: NDArray
+    reach: NDArray
+    scale = float("nan")
+    is_singular = False
+
+    @classmethod
+    def from_rows(cls, rows: RowBlocks, frame: Frame, alpha: float) -> "WideCurvature":
+        """Factor the rows, which are made dense."""
+        moves = frame.inverse_scale > 0
+        reach = np.divide(1.0, np.sqrt(alpha) * frame.inverse_scale, out=np.zeros(len(moves)), where=moves)
+        triangle = _Triangle(frame, rows.total_weight)
+        triangle.add(rows.X, rows.y, rows.weight)
+        singular, directions = _directions(triangle.factor * reach)
+        return cls(directions, singular, reach)
+
+    @property
+    def inflation(self) -> float:
+        """Trace of the inverse of R + A."""
+        shrunk = self.singular**2 / (1.0 + self.singular**2)
+        along = np.square(self.directions * self.reach[:, np.newaxis]).sum(axis=0)
+        return float(np.square(self.reach).sum() - shrunk @ along)
+
+    def __call__(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient by P."""
+        return self._multiply(gradient, self.singular**2 / (1.0 + self.singular**2), twice=True)
+
+    def root(self, gradient: NDArray) -> NDArray:
+        """Multiply a gradient by a root of P: its squared length is then g' P g."""
+        return self._multiply(gradient, 1.0 - 1.0 / np.sqrt(1.0 + self.singular**2), twice=False)
+
+    def _multiply(self, gradient: NDArray, shrunk: NDArray, *, twice: bool) -> NDArray:
+        p, step = len(self.reach), (0.5 if twice else 0.5**0.5) * gradient
+        along = step[:p].astype(np.float64, copy=False) * self.reach[:, np.newaxis]
+        along = along - self.directions @ (shrunk[:, np.newaxis] * (self.directions.T @ along))
+        step[:p] = along * self.reach[:, np.newaxis] if twice else along
+        return step
+
+
+Metric = Curvature | WideCurvature
+
+
+def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the singular values and, as columns, the right singular vectors of a matrix.
+
+    Those of a wide one come from its products of rows where each eigenvalue of these is either
+    rounding or far above it, else from a QR factorisation of the transpose.
+    """
+    if factor.shape[0] >= factor.shape[1]:
+        _, singular, directions = np.linalg.svd(factor, full_matrices=False)
+        return singular, directions.T
+    squared, rotation = np.linalg.eigh(factor @ factor.T)
+    share = squared / squared[-1] if squared[-1] > 0 else squared
+    is_rounding = share < len(share) * np.finfo(np.float64).eps
+    if (is_rounding | (share > CLEAR)).all():
+        singular = np.sqrt(squared[~is_rounding])
+        return singular, factor.T @ (rotation[:, ~is_rounding] / singular)
+    orthogonal, triangle = np.linalg.qr(factor.T)
+    rotation, singular, _ = np.linalg.svd(triangle)
+    return singular, orthogonal @ rotation
 
 
 class _Triangle:

@@ -30,7 +30,7 @@ SAFE_SHARE = 0.8
 """Squares beyond that power of the range of a float, large or small, are taken in other units."""
 
 ROUNDED_ROWS = 4096
-"""Rows of a block whose products are formed in less precision: what is rounded needs the cache, the product does not."""
+"""Rows of a block whose products are formed in less precision; rounding them goes by parts that the cache holds."""
 
 NEAR = 8.0
 """Mean deviations from zero up to which a column need not be shifted, in double precision."""
@@ -254,19 +254,22 @@ class _Sums:
 
     def _add_sparse(self, X, root, targets):
         """Add a block of CSR: its shifted columns, which have few zeros, apart and dense."""
-        X, apart = X.astype(np.float64), np.flatnonzero(self.about.shift)
-        X.data *= (1 / self.about.unit)[X.indices]
+        apart = np.flatnonzero(self.about.shift)
+        entries = X.data.astype(np.float64, copy=self._scaled or root is not None or apart.size > 0)
+        X = type(X)((entries, X.indices, X.indptr), shape=X.shape)
+        if self._scaled:
+            entries *= (1 / self.about.unit)[X.indices]
         if root is not None:
-            X.data *= np.repeat(root, np.diff(X.indptr))
+            entries *= np.repeat(root, np.diff(X.indptr))
         if apart.size:
             dense = X[:, apart].toarray()
             shift = (self.about.shift / self.about.unit)[apart]
             dense -= shift if root is None else root[:, np.newaxis] * shift
-            X.data[np.isin(X.indices, apart)] = 0.0
+            entries[np.isin(X.indices, apart)] = 0.0
             self.joint[apart] += dense.T @ targets
         self.joint += X.T @ targets
         if self.second.ndim == 1:
-            self.second += np.asarray(X.multiply(X).sum(axis=0)).ravel()
+            self.second += type(X)((entries * entries, X.indices, X.indptr), shape=X.shape).T @ np.ones(X.shape[0])
             if apart.size:
                 self.second[apart] += np.einsum("ij,ij->j", dense, dense)
             return

@@ -83,6 +83,7 @@ class MomentObjective:
             self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
             self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
             self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
+        self._is_off_center = self._mean.any()
 
     @property
     def is_finite(self) -> bool:
@@ -92,19 +93,28 @@ class MomentObjective:
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
         p, stacked = len(self._joint), _side_by_side(points)
-        z, times = stacked[:p], stacked.shape[1] // self._joint.shape[1]  # a point may be several already
-        joint = np.tile(self._joint, times)
+        z, joint, target_second, target_mean = stacked[:p], self._joint, self._target_second, self._target_mean
+        if stacked.shape[1] > joint.shape[1]:
+            times = stacked.shape[1] // joint.shape[1]  # a point may be several already
+            joint, target_second = np.tile(joint, times), np.tile(target_second, times)
+            target_mean = np.tile(target_mean, times)
         with np.errstate(over="ignore", invalid="ignore"):
             product = 0.0 if self._second is None else self._second @ z
-            value = np.tile(self._target_second, times) + (z * (product - 2.0 * joint)).sum(axis=0)
-            value = np.maximum(value, 0.0) + self.penalty.value(stacked)
+            value = target_second + (z * (product - 2.0 * joint)).sum(axis=0)
+            value = np.maximum(value, 0.0)
             gradient = np.empty_like(stacked)
-            gradient[:p] = 2.0 * (product - joint) + self.penalty.gradient(stacked)
+            gradient[:p] = 2.0 * (product - joint)
+            if not self.penalty.is_nothing:
+                value += self.penalty.value(stacked)
+                gradient[:p] += self.penalty.gradient(stacked)
             if self._frame.fit_intercept:
-                error = stacked[p] + (self._mean * z).sum(axis=0) - np.tile(self._target_mean, times)
+                error = stacked[p] - target_mean
+                if self._is_off_center:
+                    error = error + (self._mean * z).sum(axis=0)
                 value += error * error
-                gradient[:p] += 2.0 * self._mean * error
                 gradient[p] = 2.0 * error
+                if self._is_off_center:
+                    gradient[:p] += self._mean * gradient[p]
         return [Evaluation(one, slope) for one, slope in _split(len(points), value, gradient)]
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
@@ -126,7 +136,7 @@ class MomentObjective:
         with np.errstate(over="ignore", invalid="ignore"):
             half[range(p), range(p)] += 0.5 * self.penalty.l2[:, output]
             if self._frame.fit_intercept:
-                if mean.any():
+                if self._is_off_center:
                     half[:p, :p] += np.outer(mean, mean)
                 half[p, :p] = half[:p, p] = mean
                 half[p, p] = 1.0

@@ -178,10 +178,11 @@ class Conjugate:
         s  = -g . d / d . (g' - g)
         w <- w + s d,    g <- g' + (s - 1) (g' - g)
 
-    One trip through the data an epoch is enough: g is evaluated beside g', so that the rounding
-    of a step is not carried into the next. The trial point lies at the last rate (at first: at
-    eta), which keeps s near 1. What g differs by from what the last step foretold is rounding: an
-    output whose slope or curvature along d is no larger stays, and starts over from its gradient.
+    One trip through the data an epoch is enough: g is evaluated beside g', but for the start, where
+    it is known, so that the rounding of a step is not carried into the next. The trial point lies at
+    the last rate (at first: at eta), which keeps s near 1. What g differs by from what the last step
+    foretold is rounding: an output whose slope or curvature along d is no larger stays, and starts
+    over from its gradient.
     """
 
     takes = RATES - {"float"}
@@ -189,14 +190,14 @@ class Conjugate:
     lands = False
 
     def start(self, point, objective):
-        """Remember no direction and no rounding."""
+        """Remember no direction, no rounding, and that the gradient is known."""
         [here] = objective.evaluate([point])
         nothing = np.zeros_like(point)
-        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, np.ones(point.shape[1])))
+        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, np.ones(point.shape[1]), True))
 
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
-        direction, last_gradient, last_downhill, rounding, factor = last.memory
+        direction, last_gradient, last_downhill, rounding, factor, is_known = last.memory
         foretold = last.evaluation.gradient
         downhill = metric(foretold)
         growth = (downhill * (foretold - last_gradient)).sum(axis=0)
@@ -204,11 +205,12 @@ class Conjugate:
         direction = np.maximum(beta, 0.0) * direction - downhill
         length = rate * factor
         trial = last.point + length * direction
-        here, there = objective.evaluate([last.point, trial])
-        bend = there.gradient - here.gradient
+        *here, there = objective.evaluate([trial] if is_known else [last.point, trial])
+        gradient = here[0].gradient if here else foretold
+        bend = there.gradient - gradient
         curvature = (direction * bend).sum(axis=0)
-        slope = (here.gradient * direction).sum(axis=0)
-        rounding = np.maximum(np.abs(here.gradient - foretold), rounding)
+        slope = (gradient * direction).sum(axis=0)
+        rounding = np.maximum(np.abs(gradient - foretold), rounding)
         least = (rounding * np.abs(direction)).sum(axis=0)
         s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
@@ -219,7 +221,7 @@ class Conjugate:
         point = trial + beyond * length * direction
         moved = s > 0
         rounding = np.where(moved, 0.5, 1.0) * rounding
-        memory = (direction, here.gradient, downhill, rounding, np.where(moved, s * factor, factor))
+        memory = (direction, gradient, downhill, rounding, np.where(moved, s * factor, factor), False)
         return Step(point, lowest, float((s * length).mean()), memory)
 
 

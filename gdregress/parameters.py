@@ -93,15 +93,13 @@ CONSTRAINTS: dict[str, Constraint] = {
 }
 
 
-def check_parameters(owner: str, parameters: dict[str, Any]) -> None:
+def check_parameters(estimator: Any) -> None:
     """Raise a ValueError of one sentence for the first parameter that makes no sense.
 
     Parameters
     ----------
-    owner : str
-        Name of the estimator.
-    parameters : dict
-        Its parameters, as `get_params` gives them.
+    estimator : estimator
+        With a parameter for each of `CONSTRAINTS`.
 
     Raises
     ------
@@ -109,13 +107,14 @@ def check_parameters(owner: str, parameters: dict[str, Any]) -> None:
         In scikit-learn's words: the parameter, what it must be, and what it was.
     """
     for name, constraint in CONSTRAINTS.items():
-        value = parameters[name]
+        value = getattr(estimator, name)
         if not constraint.holds(value):
             raise ValueError(
-                f"The {name!r} parameter of {owner} must be {constraint.words}. Got {value!r} instead."
+                f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}. "
+                f"Got {value!r} instead."
                 f"{_hint(name, value)}"
             )
-    if parameters["loss"] == "huber" and parameters["epsilon"] == 0:
+    if estimator.loss == "huber" and estimator.epsilon == 0:
         raise ValueError("epsilon=0 leaves nothing of loss='huber': use a positive one, or loss='absolute_error'.")
 
 

@@ -11,7 +11,7 @@ from gdregress.batches import fourth_moment
 from gdregress.blocks import RowBlocks
 from gdregress.combinations import choose, features
 from gdregress.frames import Frame, target_scale
-from gdregress.learning_rates import Curvature, half, identity, largest_curvature
+from gdregress.learning_rates import Curvature, Metric, half, identity, largest_curvature
 from gdregress.losses import PiecewiseLoss, squared_error
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
@@ -78,7 +78,7 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     share = None
     if task.tol and not (asked or rows.is_sparse) and task.optimizer in ("auto", "conjugate"):
         share = cheapest_share(n, p, rows.n_outputs, task.tol)
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or (_is_short_and_wide(rows, task.l2) and not asked)
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or (_is_short_and_wide(rows) and not asked)
     costly = set() if has_matrix else {"curvature"}
     if share is not None:
         costly |= {"gd"}  # which needs the exact metric
@@ -94,7 +94,9 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     if raw or rung == "diagonal":
         share = None
     is_newton = name == "newton"
-    gathers_cross = p <= MOMENTS_LIMIT or (rung == "curvature" and n > p)
+    gathers_cross = p <= MOMENTS_LIMIT or rung == "curvature"
+    if n <= p and not (raw or rows.is_sparse):
+        gathers_cross = False  # the rows themselves say more, and are fewer
     if is_newton and not _is_mostly_parabola(task):
         gathers_cross = False  # the products that it needs are others at every epoch
     factors_rows = (rung == "curvature" or has_matrix) and not is_newton and share is None
@@ -110,14 +112,18 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     alpha = _relative_alpha(task, unit, first_width)
     unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=task.fit_intercept)
 
-    def keep_digits(curvature: Curvature | None) -> bool:
+    def keep_digits(curvature: Metric | None) -> bool:
         """Whether a fit from the moments is as good as one from the data."""
         if curvature is None or not gathers_cross:
             return False
         eps = np.finfo(np.float64).eps
         return bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
 
-    curvature = Curvature.from_moments(moments, unit_frame, alpha) if gathers_cross and n > p else None
+    quadratic: MomentObjective | None = None
+    curvature: Metric | None = None
+    if gathers_cross:
+        quadratic = MomentObjective(moments, unit_frame, unit_frame.penalty(0.0, 2.0 * alpha))
+        curvature = Curvature.from_quadratic(quadratic, unit_frame) if n > p or alpha > 0 else None
     # Mini-batches are far from the digits that moments lose.
     moments_suffice = keep_digits(curvature) or (task.batch_size is not None and curvature is not None)
     if factors_rows and not moments_suffice:
@@ -135,9 +141,11 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if raw else unit_frame
     pointwise = task.loss_in(frame.target_scale)
     dtype: type = np.float64
-    whole: MomentObjective | DataObjective
+    whole: MomentObjective | DataObjective | None
     if task.is_squared_error and gathers_cross and (raw or moments_suffice):
-        whole = MomentObjective(moments, frame, task.penalty_in(frame))
+        whole = quadratic
+        if whole is None or raw or task.has_prox:
+            whole = MomentObjective(moments, frame, task.penalty_in(frame))
     elif is_newton:
         whole = _newton_objective(rows, moments, frame, task, pointwise)
     else:
@@ -179,11 +187,11 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     )
 
 
-def _certificate_metric(task: Task, curvature: Curvature | None) -> Callable[[NDArray], NDArray]:
+def _certificate_metric(task: Task, curvature: Metric | None) -> Callable[[NDArray], NDArray]:
     """Give the inverse of the curvature, or its diagonal's; both where the first is blind to what a prox leaves."""
     if curvature is None:
         return half
-    if task.has_prox and curvature.basis.shape[1] < len(curvature.basis):
+    if task.has_prox and curvature.is_singular:
         return lambda gradient: curvature(gradient) + half(gradient)
     return curvature
 
@@ -209,7 +217,7 @@ def _rate(
     rung: str,
     rows: RowBlocks,
     frame: Frame,
-    matrix: Curvature | None,
+    matrix: Metric | None,
     steepest: float | None,
 ) -> float:
     """Give the rate: the user's, that of the rule, or 1/L for a loss of curvature 2."""
@@ -241,6 +249,8 @@ def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:
 
 def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:
     """Give alpha of the squared error whose curvatures are at least those of the first twin, up to a factor."""
+    if task.l2 == 0:
+        return 0.0
     loss = task.loss_in(unit)
     if isinstance(loss, PiecewiseLoss):
         loss = loss.smoothed(first_width)
@@ -279,19 +289,19 @@ def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> 
     return largest_curvature(objective, rows.n_features + frame.fit_intercept)
 
 
-def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Curvature | None, steepest: float | None) -> float:
+def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Metric | None, steepest: float | None) -> float:
     """Give a rate for mini-batches: a share of 1/L, with what the rows of a batch add to L (Ma et al., 2018)."""
 
     def coordinates(X: NDArray) -> NDArray:
         standardised = (X - frame.center) * frame.inverse_scale
         if curvature is not None:
-            standardised = standardised @ curvature.basis
+            standardised = np.sqrt(2.0) * curvature.root(standardised.T).T
         return np.column_stack([standardised, np.ones(len(X))]) if frame.fit_intercept else standardised
 
     added = fourth_moment(rows, coordinates, RATE_ROWS) / min(size, rows.n_weighted)
     return CAUTION / (1.0 + added) if curvature is not None else CAUTION / ((steepest or 2.0) + 2.0 * added)
 
 
-def _is_short_and_wide(rows: RowBlocks, l2: float) -> bool:
+def _is_short_and_wide(rows: RowBlocks) -> bool:
     small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
-    return small and not rows.is_sparse and l2 == 0
+    return small and not rows.is_sparse

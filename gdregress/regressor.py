@@ -381,7 +381,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:
         """Fit, store, warn; give back the interrupt that ended the descent, if one did."""
-        check_parameters(type(self).__name__, self.get_params(deep=False))
+        check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
         X, y, weight = self._read(X, y, sample_weight)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight)
@@ -440,7 +440,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, X, y, sample_weight):
         """Validate the training data; the finiteness of X is seen in its moments."""
-        X, y = validate_data(self, X, y, validate_separately=(X_FORMAT, Y_FORMAT))
+        if isinstance(y, np.ndarray) and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
+            X = validate_data(self, X, **X_FORMAT)
+        else:
+            X, y = validate_data(self, X, y, validate_separately=(X_FORMAT, Y_FORMAT))
         _check_targets("y", X, y)
         return X, y, check_weights("sample_weight", sample_weight, X.shape[0])
 
@@ -480,8 +483,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             batch_size=None if self.batch_size is None or self.batch_size >= n else int(self.batch_size),
             average=int(self.average),
             shuffle=rng if self.shuffle else None,
-            # A sample that nobody asked for is the same at every fit, unless that is asked for.
-            sampling=np.random.RandomState(0) if self.random_state is None else rng,
+            # A sample that nobody asked for is the same at every fit.
+            sampling=0 if self.random_state is None else rng,
             tol=self.tol or None,
             epochs=self.epochs,
         )

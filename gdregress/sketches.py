@@ -24,11 +24,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from gdregress.blocks import RowBlocks
 from gdregress.frames import Frame
-from gdregress.learning_rates import Curvature
+from gdregress.learning_rates import Curvature, Metric
 from gdregress.moments import Moments, gather
+from gdregress.objectives import MomentObjective
 
 EXACT, PER_COLUMN = 1.8, 1 / 80
 """Cost of exact moments, and for each column."""
@@ -110,8 +112,8 @@ class Sketch:
         Epochs after which to go on in a finer metric.
     """
 
-    metric: Curvature
-    certificate_metric: Curvature
+    metric: Metric
+    certificate_metric: Metric
     patience: float
 
 
@@ -133,8 +135,8 @@ class Sketches:
         Of the rows, for the first.
     tol : float
         Certificate to meet.
-    random_state : RandomState
-        Draws the samples.
+    random_state : RandomState or int
+        Draws the samples, or its seed.
     """
 
     rows: RowBlocks
@@ -143,7 +145,7 @@ class Sketches:
     alpha: float
     share: float
     tol: float
-    random_state: np.random.RandomState
+    random_state: np.random.RandomState | int
 
     def __iter__(self) -> Iterator[Sketch]:
         """Make one after the other, but for those that are seen to mislead."""
@@ -158,27 +160,33 @@ class Sketches:
 
     def _sketch(self, share: float) -> Sketch | None:
         """Factor the products of a share of the rows; None where they miss a column, or rounding spoils them."""
-        rows = self.rows if share == 1.0 else self.rows.sampled(share, NEIGHBOURS, self.random_state)
+        rows = (
+            self.rows if share == 1.0 else self.rows.sampled(share, NEIGHBOURS, check_random_state(self.random_state))
+        )
         moments = self.moments
         if share < 1.0 or moments.cross is None:
             moments = self._gather(rows, np.float32)
         shown = moments.variance * (moments.unit * self.frame.inverse_scale) ** 2
         if (shown < MISSED * self._variance).any():
             return None
-        curvature = Curvature.from_moments(moments, self.frame, self.alpha, of_all_rows=share == 1.0)
+        curvature = self._factor(moments, of_all_rows=share == 1.0)
         if curvature is None or moments.eps * moments.cancellation.max() * curvature.inflation > DOUBTFUL:
             return None
         epochs = epochs_needed(share, self.rows.n_weighted, self.rows.n_features, self.tol)
         bound = curvature.enlarged(self.rows.total_weight / rows.total_weight)
         return Sketch(curvature, bound, LENIENCE * (epochs + 1))
 
-    def _exact(self) -> Curvature:
+    def _exact(self) -> Metric:
         """Factor the moments in double precision, or the rows themselves where that is not enough."""
         moments = self._gather(self.rows, np.float64)
-        curvature = Curvature.from_moments(moments, self.frame, self.alpha)
+        curvature = self._factor(moments)
         if curvature is None or moments.eps * moments.cancellation.max() * curvature.inflation > DOUBTFUL:
             return Curvature.from_rows(self.rows, moments, self.frame, self.alpha)
         return curvature
+
+    def _factor(self, moments: Moments, *, of_all_rows: bool = True) -> Curvature | None:
+        quadratic = MomentObjective(moments, self.frame, self.frame.penalty(0.0, 2.0 * self.alpha))
+        return Curvature.from_quadratic(quadratic, self.frame, of_all_rows=of_all_rows)
 
     def _gather(self, rows: RowBlocks, precision: type) -> Moments:
         moments = gather(rows, precision=precision)

@@ -27,8 +27,8 @@ class Task:
         Strengths of the penalty ``l1 |w|_1 + l2 |w|_2^2 / 2``.
     shuffle : RandomState or None
         Shuffles the rows before every pass of mini-batches.
-    sampling : RandomState
-        Draws samples of rows.
+    sampling : RandomState or int
+        Draws samples of rows, or its seed.
     """
 
     learning_rate: float | str
@@ -45,7 +45,7 @@ class Task:
     batch_size: int | None
     average: int
     shuffle: np.random.RandomState | None
-    sampling: np.random.RandomState
+    sampling: np.random.RandomState | int
     tol: float | None
     epochs: int
 

@@ -61,7 +61,7 @@ class TestCurvature:
     def test_is_the_inverse_of_the_hessian(self, alpha, fit_intercept, weighted):
         rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
         for curvature in (
-            Curvature.from_moments(moments, frame, alpha),
+            Curvature.from_quadratic(from_moments(moments, frame, alpha), frame),
             Curvature.from_rows(rows, moments, frame, alpha),
         ):
             np.testing.assert_allclose(curvature(hessian), np.eye(len(hessian)), atol=1e-13 * curvature.inflation)
@@ -69,7 +69,9 @@ class TestCurvature:
     def test_inflation_is_the_sum_of_variance_inflation_factors(self, alpha, fit_intercept, weighted):
         rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
         expected = np.trace(np.linalg.inv(hessian[:5, :5] / 2))
-        assert Curvature.from_moments(moments, frame, alpha).inflation == pytest.approx(expected, rel=1e-8)
+        assert Curvature.from_quadratic(from_moments(moments, frame, alpha), frame).inflation == pytest.approx(
+            expected, rel=1e-8
+        )
         assert Curvature.from_rows(rows, moments, frame, alpha).inflation == pytest.approx(expected, rel=1e-8)
 
 
@@ -187,7 +189,7 @@ class TestPlan:
         X, y = rng.normal(size=(20, 60)), rng.normal(size=(20, 1))
         assert choose(X, y).rung == "curvature"
         assert choose(X, y).moments.cross is None
-        assert choose(X, y, alpha=1.0).rung == "diagonal"
+        assert choose(X, y, alpha=1.0).rung == "curvature"
         assert choose(sparse.csr_array(X), y).rung == "diagonal"
 
     def test_extended_precision_is_for_small_dense_ill_conditioned_data(self):

@@ -226,7 +226,7 @@ def test_k_then_m_epochs_are_k_plus_m():
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
     step = Conjugate().start(np.ones((3, 1)), flat)
-    step = step._replace(evaluation=Evaluation(np.zeros(1), np.ones((3, 1))))
+    step = step._replace(evaluation=Evaluation(np.zeros(1), np.ones((3, 1))), memory=(*step.memory[:-1], False))
     after = Conjugate().update(step, flat, lambda g: g, 1.0)
     assert isinstance(after, Step)
     np.testing.assert_array_equal(after.point, np.ones((3, 1)))
