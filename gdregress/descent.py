@@ -272,8 +272,8 @@ class History:
 
     Attributes
     ----------
-    start, previous, last, best : Epoch
-        The first epoch, the last but one (the first, at first), the last, and the best.
+    start, last, best : Epoch
+        The first epoch, the last, and the best.
     latest : Epoch
         The epoch that is looked at, or the stretch, the first epochs of which may be appended.
     rows : list of tuple
@@ -281,14 +281,20 @@ class History:
     """
 
     start: Epoch
-    previous: Epoch
     last: Epoch
     best: Epoch
     latest: Epoch
+    _before: tuple[Epoch, int]
 
     def __init__(self, *, keep_best: bool = False):
         self._keep_best = keep_best
         self.rows: list[tuple] = []
+
+    @property
+    def previous(self) -> Epoch:
+        """The last epoch but one; the first, at first."""
+        epoch, k = self._before
+        return epoch.at(k)
 
     @property
     def kept(self) -> Epoch:
@@ -315,7 +321,7 @@ class History:
     def append(self, n_epochs: int = 1) -> None:
         """Append the first epochs of what is looked at."""
         self.rows += self.latest.rows(0, n_epochs)
-        self.previous = self.latest.at(n_epochs - 2) if n_epochs > 1 else self.last
+        self._before = (self.latest, n_epochs - 2) if n_epochs > 1 else (self.last, 0)
         self.last = self.latest.at(n_epochs - 1)
         best = self.latest.best(n_epochs)
         if best.is_finite and best.merit < self.best.merit:

@@ -25,8 +25,8 @@ from gdregress.schedules import Pace
 FIRST_STRETCH = 16
 """Epochs of the first stretch; each next one is twice as long, so that little is wasted where one is cut short."""
 
-STRETCH_ENTRIES = 2**18
-"""Coordinates of a stretch, at most: 2 MB, that the cache holds."""
+STRETCH_ENTRIES = 2**17
+"""Coordinates of a stretch, at most: 1 MB, which the cache holds beside what is made of it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Stretch:
     _shrunk: NDArray = field(repr=False)
     _slope: NDArray = field(repr=False)
     _steps: NDArray = field(repr=False)
+    _states: dict[int, State] = field(default_factory=dict, repr=False)
 
     is_stretch = True
     evaluation = None
@@ -77,12 +78,16 @@ class Stretch:
     def at(self, k: int) -> State:
         """Give the state of one epoch."""
         k %= len(self)
+        if k in self._states:
+            return self._states[k]
         if "point" in vars(self):  # to the bit what was recorded
             point = self.point[:, k]
         else:
             point = self._points(self._lengths(k + 1).sum(axis=0, keepdims=True))[:, 0]
         [there] = self._objective.evaluate([point])
-        return State(int(self.epoch[k]), point, there._replace(value=self.value[k]), float(self.rate[k]))
+        state = State(int(self.epoch[k]), point, there._replace(value=self.value[k]), float(self.rate[k]))
+        self._states[k] = state
+        return state
 
     def squared_gradient(self, root: NDArray) -> NDArray:
         """Give |C g|^2 for the gradients g and a matrix C, of shape (n_epochs, n_outputs)."""
@@ -144,8 +149,9 @@ def descend_by_stretches(
         slope = np.where(bends[:, np.newaxis], basis.T @ last.gradient, 0.0)
         gain = np.divide(0.5 * slope * slope, curvature[:, np.newaxis], out=np.zeros_like(slope), where=slope != 0)
         with np.errstate(over="ignore", invalid="ignore"):
-            factors = 1.0 - np.multiply.outer(steps, np.where(gain.any(axis=1), curvature, 0.0))
-            shrunk = np.cumprod(factors, axis=0, out=factors)
+            shrunk = np.multiply.outer(-steps, np.where(gain.any(axis=1), curvature, 0.0))
+            shrunk += 1.0
+            np.cumprod(shrunk, axis=0, out=shrunk)
             value = np.maximum(last.value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
         epochs = last.epoch + 1 + np.arange(len(rates))
         stretch = Stretch(epochs, rates, value, objective, last.point, basis, shrunk, slope, steps)
