@@ -75,8 +75,9 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         batches=task.batch_size is not None,
         average=bool(task.average),
     )
+    may_sketch = task.learning_rate in ("auto", "curvature") and task.optimizer in ("auto", "conjugate")
     share = None
-    if task.tol and not (asked or rows.is_sparse) and task.optimizer in ("auto", "conjugate"):
+    if task.tol and may_sketch and not (asked or rows.is_sparse):
         share = cheapest_share(n, p, rows.n_outputs, task.tol)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or (_is_short_and_wide(rows) and not asked)
     costly = set() if has_matrix else {"curvature"}
@@ -91,8 +92,6 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         )
     rule = OPTIMIZERS[name](task.momentum)
     raw = rung in ("float", "lipschitz")
-    if raw or rung == "diagonal":
-        share = None
     is_newton = name == "newton"
     gathers_cross = p <= MOMENTS_LIMIT or rung == "curvature"
     if n <= p and not (raw or rows.is_sparse):

@@ -1,0 +1,155 @@
+"""Many epochs at once: the states of the loop, one by one, and the same end."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_diabetes
+
+from gdregress import GradientDescentRegressor, eigenbasis
+from gdregress.blocks import RowBlocks
+from gdregress.descent import State, descend
+from gdregress.eigenbasis import Stretch, descend_by_stretches
+from gdregress.frames import Frame
+from gdregress.learning_rates import Scalar
+from gdregress.moments import gather
+from gdregress.objectives import MomentObjective
+from gdregress.optimizers import GradientDescent
+from gdregress.plan import Stage
+from gdregress.schedules import Cosine, Pace, constant
+
+X, y = load_diabetes(return_X_y=True, scaled=False)
+Z = (X - X.mean(axis=0)) / X.std(axis=0)
+Y = np.column_stack([y, 1e3 * y**2])
+
+
+def quadratic(X=Z, y=Y, alpha=0.0, fit_intercept=True):
+    moments = gather(RowBlocks(X, y.reshape(len(y), -1)))
+    frame = Frame.raw(moments, fit_intercept=fit_intercept)
+    return MomentObjective(moments, frame, frame.penalty(0.0, alpha))
+
+
+def first_states(states, n):
+    found = []
+    for state in states:
+        found += [state] if isinstance(state, State) else [state.at(k) for k in range(len(state))]
+        if len(found) >= n:
+            return found[:n]
+    raise AssertionError("a descent does not end")
+
+
+@pytest.mark.parametrize("longest", [5, 64, 2**17], ids="stretches of {} entries".format)
+@pytest.mark.parametrize(
+    "schedule", [constant, Cosine(150), lambda k: 1.0 / (1 + k % 7)], ids=["constant", "cosine", "own"]
+)
+@pytest.mark.parametrize(("alpha", "fit_intercept", "scale"), [(0.0, True, 1.0), (0.3, False, 0.5)])
+def test_the_states_of_the_loop(monkeypatch, longest, schedule, alpha, fit_intercept, scale):
+    monkeypatch.setattr(eigenbasis, "STRETCH_ENTRIES", longest)
+    objective = quadratic(alpha=alpha, fit_intercept=fit_intercept)
+    start = np.random.default_rng(0).normal(size=(10 + fit_intercept, 2)) * [1.0, 1e3]
+    pace = Pace(schedule)
+    at_once = first_states(descend_by_stretches(objective, scale, 0.2, start, pace=pace, first=3), 150)
+    one_by_one = first_states(descend(objective, GradientDescent(), Scalar(scale), 0.2, start, pace=pace, first=3), 150)
+    assert [state.epoch for state in at_once] == [state.epoch for state in one_by_one]
+    assert_array_equal([state.rate for state in at_once], [state.rate for state in one_by_one])
+    for name in ("point", "value", "gradient"):
+        found, expected = (np.array([getattr(state, name) for state in path]) for path in (at_once, one_by_one))
+        assert_allclose(found, expected, rtol=0, atol=1e-13 * np.abs(expected[..., 1]).max(), err_msg=name)
+        assert_allclose(found[..., 0], expected[..., 0], rtol=0, atol=1e-13 * np.abs(expected[..., 0]).max())
+
+
+def test_a_stretch_tells_of_all_its_states():
+    states = descend_by_stretches(quadratic(), 1.0, 0.1, np.zeros((11, 2)), pace=Pace(constant))
+    next(states)
+    stretch = next(states)
+    assert isinstance(stretch, Stretch)
+    assert len(stretch) == eigenbasis.FIRST_STRETCH
+    root = np.random.default_rng(0).normal(size=(4, 11))
+    lengths = stretch.squared_gradient(root)
+    doubled = stretch.each(lambda points: 2.0 * points.sum(axis=0))
+    for k in range(len(stretch)):
+        state = stretch.at(k)
+        assert_allclose(stretch.point[:, k], state.point, rtol=1e-12, atol=1e-12)
+        assert_allclose(lengths[k], np.square(root @ state.gradient).sum(axis=0), rtol=1e-9)
+        assert_allclose(doubled[k], 2.0 * state.point.sum(axis=0), rtol=1e-11)
+    assert stretch.at(-1) is stretch.at(len(stretch) - 1)
+
+
+def slowly(monkeypatch):
+    """Take epochs one by one, as every other descent does."""
+    monkeypatch.setattr(Stage, "is_geometric", False)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"epochs": 700, "tol": None},
+        {"epochs": 5000},
+        {"epochs": 5000, "tol": 1e-3, "record_path": True},
+        {"epochs": 400, "target_loss": 2900},
+        {"epochs": 400, "schedule": "cosine", "penalty": "l2", "alpha": 0.1},
+        {"epochs": 600, "early_stopping": True, "random_state": 0, "n_iter_no_change": 3},
+        {"epochs": 90, "fit_intercept": False, "schedule": "invscaling", "init": "random", "random_state": 1},
+        {"epochs": 90, "learning_rate": "lipschitz"},
+        {"epochs": 90, "learning_rate": "diagonal", "optimizer": "gd"},
+    ],
+    ids=lambda params: " ".join(map(str, params.values())),
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_is_the_same(monkeypatch, params):
+    params = {"learning_rate": 0.1, "record_path": True} | params
+    fast = GradientDescentRegressor(**params).fit(Z, y)
+    slowly(monkeypatch)
+    slow = GradientDescentRegressor(**params).fit(Z, y)
+    assert fast.n_iter_ == slow.n_iter_
+    assert fast.stop_reason_ == slow.stop_reason_
+    assert fast.history_.keys() == slow.history_.keys()
+    for name, found in fast.history_.items():
+        largest = np.nanmax(np.abs(slow.history_[name])) or 1.0
+        assert_allclose(found / largest, slow.history_[name] / largest, rtol=0, atol=1e-9, err_msg=name)
+    assert_allclose(fast.coef_, slow.coef_, rtol=1e-9)
+
+
+def test_diverging_ends_at_the_same_epoch_with_the_same_words(monkeypatch):
+    with pytest.warns(UserWarning, match="stability ceiling") as fast:
+        a = GradientDescentRegressor(0.5, epochs=5000).fit(Z, y)
+    slowly(monkeypatch)
+    with pytest.warns(UserWarning, match="stability ceiling") as slow:
+        b = GradientDescentRegressor(0.5, epochs=5000).fit(Z, y)
+    assert a.n_iter_ == b.n_iter_
+    assert str(fast[0].message) == str(slow[0].message)
+
+
+def test_collinear_and_constant_columns_stay_put():
+    wide = np.column_stack([Z, Z[:, 0], np.full(len(Z), 3.0)])
+    model = GradientDescentRegressor(0.05, epochs=20_000).fit(wide, y)
+    assert model.converged_
+    assert model.coef_[0] == pytest.approx(model.coef_[10], rel=1e-9)
+
+
+def test_no_epoch_costs_a_pass_over_the_rows(monkeypatch):
+    """Ten thousand epochs read the rows once, and evaluate the objective a few dozen times."""
+    passes, evaluations = [], []
+    accumulate, evaluate = RowBlocks.accumulate, MomentObjective.evaluate
+    monkeypatch.setattr(RowBlocks, "accumulate", lambda self, *a, **k: passes.append(1) or accumulate(self, *a, **k))
+    monkeypatch.setattr(MomentObjective, "evaluate", lambda self, p: evaluations.append(1) or evaluate(self, p))
+    model = GradientDescentRegressor(0.1, epochs=10_000, tol=None).fit(Z, y)
+    assert len(model.history_["loss"]) == 10_001
+    assert len(passes) == 1
+    assert len(evaluations) < 60
+
+
+def test_a_schedule_that_ends_with_the_epochs_is_asked_no_further():
+    factors = [1.0] * 5 + [0.5] * 20
+    model = GradientDescentRegressor(0.1, epochs=25, tol=None, schedule=lambda k: factors[k]).fit(Z, y)
+    assert_array_equal(model.history_["learning_rate"][1:], 0.1 * np.array(factors))
+
+
+def test_a_schedule_with_no_answer_is_an_error_when_its_epoch_comes():
+    with pytest.raises(ValueError, match="schedule gave -1 for epoch 12"):
+        GradientDescentRegressor(0.1, epochs=50, tol=None, schedule=lambda k: 1 if k < 12 else -1).fit(Z, y)
+
+
+def test_verbose_shows_the_epochs_of_stretches(capsys):
+    GradientDescentRegressor(0.1, epochs=45, tol=None, verbose=20).fit(Z, y)
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown[:5] == ["epoch", "0", "20", "40", "45"]

@@ -1,0 +1,241 @@
+"""Cheaper metrics: what they cost, that nothing deceives them, and that the certificate stays a bound."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.linalg import eigh
+
+from gdregress import GradientDescentRegressor, closed_form, planner, sketches
+from gdregress.blocks import RowBlocks
+from gdregress.frames import Frame
+from gdregress.moments import gather
+from gdregress.sketches import Sketches, cheapest_share, epochs_needed
+
+
+def ordinary(rng, n=6000, p=40):
+    return rng.normal(size=(n, p)) * 10.0 ** rng.uniform(-3, 3, p) + 10.0 ** rng.uniform(-2, 2, p)
+
+
+def rare_columns(rng, n=6000, p=40):
+    X = ordinary(rng, n, p)
+    X[:, 5:25] = 0.0
+    for column in range(5, 25):
+        X[rng.choice(n, 3, replace=False), column] = 1.0
+    return X
+
+
+def rare_and_nearly_collinear(rng, n=6000, p=40):
+    X = rare_columns(rng, n, p)
+    X[:, 6] = X[:, 5] + 1e-3 * X[:, 7]
+    return X
+
+
+def heavy_tails(rng, n=6000, p=40):
+    return rng.standard_t(1.2, size=(n, p))
+
+
+def sorted_rows(rng, n=6000, p=40):
+    X = np.sort(rng.normal(size=(n, p)), axis=0)
+    return X + 0.3 * rng.normal(size=(n, p))
+
+
+def duplicated_rows(rng, n=6000, p=40):
+    return np.repeat(ordinary(rng, n // 60, p), 60, axis=0)
+
+
+def few_rows_hold_it_all(rng, n=6000, p=40):
+    X = 1e-6 * rng.normal(size=(n, p))
+    X[rng.choice(n, 2 * p, replace=False)] += rng.normal(size=(2 * p, p))
+    return X
+
+
+def collinear(rng, n=6000, p=40):
+    X = ordinary(rng, n, p)
+    X[:, 1] = X[:, 0]
+    X[:, 2] = 7.0
+    return X
+
+
+DECEIVERS = [
+    ordinary,
+    rare_columns,
+    rare_and_nearly_collinear,
+    heavy_tails,
+    sorted_rows,
+    duplicated_rows,
+    few_rows_hold_it_all,
+    collinear,
+]
+
+
+def force(monkeypatch, share):
+    monkeypatch.setattr(planner, "cheapest_share", lambda *shape: share)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["", "without intercept"])
+@pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
+@pytest.mark.parametrize("make", DECEIVERS, ids=lambda make: make.__name__)
+def test_nothing_deceives_a_sketch(monkeypatch, make, share, fit_intercept, weighted):
+    """The fit converges, and the certificate is at least the true distance of the predictions."""
+    force(monkeypatch, share)
+    rng = np.random.default_rng(0)
+    X = make(rng)
+    Z = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+    y = Z @ rng.normal(size=X.shape[1]) + 3 * rng.standard_t(3, size=len(X)) + 5
+    weight = rng.integers(0, 4, len(X)).astype(float) if weighted else None
+    model = GradientDescentRegressor(fit_intercept=fit_intercept).fit(X, y, sample_weight=weight)
+    assert (model.learning_rate_, model.optimizer_) == ("curvature", "conjugate")
+    assert model.converged_, model.stop_reason_
+    coef, intercept = closed_form(X, y, sample_weight=weight, fit_intercept=fit_intercept)
+    total = np.ones(len(X)) if weight is None else weight
+    center = np.average(y, weights=total) if fit_intercept else 0.0
+    distance = np.sqrt(np.average((model.predict(X) - X @ coef - intercept) ** 2, weights=total))
+    deviation = np.sqrt(np.average((y - center) ** 2, weights=total))
+    assert 2**0.5 * distance / deviation <= 1.01 * model.optimality_ + 1e-10
+    assert model.optimality_ <= 1e-6
+
+
+@pytest.mark.parametrize("share", [1 / 16, 1.0])
+def test_several_outputs_and_l2(monkeypatch, share):
+    force(monkeypatch, share)
+    rng = np.random.default_rng(0)
+    X = ordinary(rng)
+    Y = (X / X.std(axis=0)) @ rng.normal(size=(40, 3)) * [1, 1e3, 1e-6] + rng.normal(size=(6000, 3)) * [1, 1e3, 1e-6]
+    model = GradientDescentRegressor(penalty="l2", alpha=0.1).fit(X, Y)
+    assert model.converged_
+    force(monkeypatch, None)
+    exact = GradientDescentRegressor(penalty="l2", alpha=0.1).fit(X, Y)
+    assert np.abs((model.predict(X) - exact.predict(X)) / Y.std(axis=0)).max() < 1e-5
+
+
+def sketches_of(X, share, weight=None, alpha=0.0):
+    rows = RowBlocks(X, np.ones((len(X), 1)) * np.arange(len(X))[:, None], weight)
+    moments = gather(rows, cross=share == 1.0, precision=np.float32)
+    frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=True)
+    return frame, Sketches(rows, moments, frame, alpha, share, 1e-6, 0)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
+def test_the_certificate_metric_bounds_that_of_all_rows(share, weighted):
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(2.5, size=(6000, 20))
+    weight = rng.integers(0, 4, 6000).astype(float) if weighted else None
+    frame, ladder = sketches_of(X, share, weight)
+    Z = (X - frame.center) * frame.inverse_scale
+    curvature = 2 * np.average(Z[:, :, None] * Z[:, None, :], axis=0, weights=weight)
+    for sketch in ladder:
+        P = sketch.certificate_metric(np.eye(21))[:20, :20]
+        assert eigh(P, np.linalg.inv(curvature), eigvals_only=True).min() > 1 - 1e-4
+
+
+def test_the_spectrum_is_as_foretold():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 50))
+    frame, ladder = sketches_of(X, 1 / 16)
+    Z = (X - frame.center) * frame.inverse_scale
+    P = next(iter(ladder)).metric(np.eye(51))[:50, :50]
+    spectrum = eigh(2 * Z.T @ Z / len(Z), np.linalg.inv(P), eigvals_only=True)
+    rate = np.sqrt(50 / 2500)
+    assert 0.9 * (1 + rate) ** -2 < spectrum.min()
+    assert spectrum.max() < 1.1 * (1 - rate) ** -2
+
+
+def test_a_column_that_a_sample_misses_leads_to_more_rows():
+    X = np.random.default_rng(0).normal(size=(6000, 5))
+    X[:, 2:] = 0.0
+    X[[77, 2077, 4077], [2, 3, 4]] = 1.0
+    _, ladder = sketches_of(X, 1 / 16)
+    assert [np.isinf(sketch.patience) for sketch in ladder] == [False, True]  # all rows, rounded and exact
+
+
+def test_a_slow_descent_goes_on_in_a_finer_metric(monkeypatch):
+    monkeypatch.setattr(sketches, "LENIENCE", 0.2)
+    force(monkeypatch, 1 / 16)
+    seen = []
+    make = Sketches._sketch
+    monkeypatch.setattr(Sketches, "_sketch", lambda self, share: seen.append(share) or make(self, share))
+    rng = np.random.default_rng(0)
+    X = ordinary(rng)
+    model = GradientDescentRegressor().fit(X, X[:, 0] / X[:, 0].std() + rng.normal(size=len(X)))
+    assert model.converged_
+    assert seen[:2] == [1 / 16, 1 / 4]
+    assert (np.diff(model.history_["loss"]) <= 0).all()
+    assert len(model.history_["loss"]) == model.n_iter_ + 1
+
+
+def passes_of(monkeypatch, model, X, y):
+    """Count the rows read by a fit, in units of all of them."""
+    rows = []
+    block = RowBlocks._block
+
+    def counting(self, start, stop):
+        taken = block(self, start, stop)
+        rows.append(taken[0].shape[0])
+        return taken
+
+    monkeypatch.setattr(RowBlocks, "_block", counting)
+    model.fit(X, y)
+    return sum(rows) / len(X)
+
+
+@pytest.mark.parametrize(("share", "passes"), [(None, 1.0), (1.0, 2.0), (1 / 16, 11 + 1 / 16)])
+def test_passes_over_the_rows(monkeypatch, share, passes):
+    """Moments are one, in single precision one epoch more; of a sample each epoch is one, but none the start."""
+    force(monkeypatch, share)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(32_000, 50))
+    model = GradientDescentRegressor()
+    read = passes_of(monkeypatch, model, X, X[:, 0] + rng.normal(size=len(X)))
+    assert read <= passes
+    if share is not None:
+        assert model.n_iter_ == round(read - (1 if share == 1 else 1 + share))
+
+
+def test_the_same_from_fit_to_fit_unless_a_seed_says_otherwise(monkeypatch):
+    force(monkeypatch, 1 / 16)
+    rng = np.random.default_rng(0)
+    X = ordinary(rng)
+    y = rng.normal(size=len(X))
+    coef = GradientDescentRegressor().fit(X, y).coef_
+    np.testing.assert_array_equal(GradientDescentRegressor().fit(X, y).coef_, coef)
+    assert (GradientDescentRegressor(random_state=5).fit(X, y).coef_ != coef).any()
+
+
+class TestCosts:
+    @pytest.mark.parametrize(
+        ("shape", "share"),
+        [((442, 10), None), ((1_000_000, 100), None), ((100_000, 1000), 1.0), ((2_000_000, 3000), 1 / 4), ((2_000_000, 500), 1.0)],
+    )
+    def test_what_is_cheapest(self, shape, share):
+        assert cheapest_share(*shape, 1, 1e-6) == share
+
+    @pytest.mark.parametrize(
+        "case",
+        [(10_000, 3000, 1, 1e-6), (10_000_000, 5000, 1, 1e-6), (100_000, 1000, 1, 1e-14)],
+        ids=["p close to n", "a matrix too large", "all digits asked for"],
+    )
+    def test_where_only_exact_moments_are_considered(self, case):
+        assert cheapest_share(*case) is None
+
+    def test_epochs_are_those_of_the_rate(self):
+        assert epochs_needed(1.0, 10**6, 100, 1e-6) == 1
+        epochs = epochs_needed(1 / 16, 160_000, 100, 1e-6)
+        assert 0.1**epochs <= 1e-6 / 8 <= 0.1 ** (epochs - 1)
+
+    @pytest.mark.parametrize(
+        "params",
+        [{"tol": None}, {"optimizer": "gd"}, {"schedule": "cosine"}, {"loss": "huber"}, {"learning_rate": 0.1}],
+        ids=str,
+    )
+    def test_what_asks_for_something_else_gets_it(self, monkeypatch, params):
+        force(monkeypatch, 1.0)
+        monkeypatch.setattr(Sketches, "__iter__", lambda self: 1 / 0)
+        rng = np.random.default_rng(0)
+        GradientDescentRegressor(**{"epochs": 300, **params}).fit(rng.normal(size=(500, 3)), rng.normal(size=500))
+
+    def test_sparse_rows_have_their_own_moments(self, monkeypatch):
+        force(monkeypatch, 1.0)
+        X = sparse.random(500, 6, density=0.3, format="csr", random_state=0)
+        assert GradientDescentRegressor().fit(X, X @ np.ones(6)).optimizer_ == "gd"
