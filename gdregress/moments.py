@@ -76,10 +76,15 @@ class Moments:
     cancellation: NDArray
     precision: type = np.float64
 
-    @property
-    def eps(self) -> float:
-        """Relative rounding error of the products of columns."""
-        return float(np.finfo(self.precision).eps)
+    def error(self, inflation: float) -> float:
+        """Estimate the relative error, from rounding, of what is solved for with them.
+
+        Parameters
+        ----------
+        inflation : float
+            By how much solving enlarges an error of the moments.
+        """
+        return float(np.finfo(self.precision).eps * self.cancellation.max() * inflation)
 
     def about_origin(self) -> "Moments":
         """Give the moments about the origin in place of the mean: those of a model without intercept."""

@@ -1,7 +1,7 @@
 """The one place where what is asked for meets the data at hand: objective, frame, metric, optimizer and rate."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,88 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     ValueError
         If X holds NaN or infinity, or if what is asked for does not go together.
     """
+    choice = _choose(rows, task)
+    moments = gather(rows, cross=choice.cross, precision=np.float64 if choice.share is None else np.float32)
+    if not task.fit_intercept:
+        moments = moments.about_origin()
+    unit = target_scale(moments)
+    first_width = float(_root_mean_square(moments, unit).max())
+    alpha = _relative_alpha(task, unit, first_width)
+    unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=task.fit_intercept)
+    frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if choice.is_raw else unit_frame
+    known = _know(rows, task, choice, moments, unit_frame, alpha)
+    pointwise = task.loss_in(frame.target_scale)
+    whole, rows, dtype = _objective(rows, task, choice, moments, frame, known, pointwise)
+    matrix = known.metric if choice.rung == "curvature" and not choice.is_newton else None
+    needs_steepest = choice.is_raw or (choice.rule.stability < float("inf") and matrix is None)
+    steepest = _steepest(rows, moments, frame, alpha) if needs_steepest else None
+    rate = _rate(task, choice.rule, choice.rung, rows, frame, matrix, steepest)
+    is_exact = matrix is not None and choice.share is None and choice.rule.lands
+    return Plan(
+        task=task,
+        rows=rows,
+        whole=whole,
+        pointwise=pointwise,
+        frame=frame,
+        unit_frame=unit_frame,
+        optimizer=choice.rule,
+        metric=matrix or identity,
+        rate=rate,
+        certificate_metric=_certificate_metric(task, known.certificate_metric),
+        baseline=_baseline(task, rows, moments, unit_frame),
+        first_width=first_width,
+        refine=is_exact and not (choice.asked or known.moments_suffice),
+        dtype=dtype,
+        moments=moments,
+        largest_curvature=steepest if choice.is_raw else None,
+        patience=known.patience,
+        finer=known.finer,
+        rung=rate if choice.is_raw else choice.rung,
+        optimizer_name=choice.optimizer,
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What these rows and this task come to, before a row is read.
+
+    Attributes
+    ----------
+    rung, optimizer : str
+        Of the ladder, and a key of `OPTIMIZERS`.
+    rule : Optimizer
+        The optimizer itself.
+    asked : set of str
+        Features that are asked for, beside the rung.
+    share : float or None
+        Share of the rows that the metric is made from; None for the exact one.
+    cross : bool
+        Whether the products of the columns are gathered.
+    factors_rows : bool
+        Whether the rows themselves are factored where the moments have lost too many digits.
+    """
+
+    rung: str
+    optimizer: str
+    rule: Any
+    asked: set[str]
+    share: float | None
+    cross: bool
+    factors_rows: bool
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the rate is a number in the raw coordinates."""
+        return self.rung in ("float", "lipschitz")
+
+    @property
+    def is_newton(self) -> bool:
+        """Whether curvatures are those of the point."""
+        return self.optimizer == "newton"
+
+
+def _choose(rows: RowBlocks, task: Task) -> Choice:
+    """Choose rung and optimizer, and what is to be known of the rows."""
     n, p = rows.n_weighted, rows.n_features
     asked = features(
         loss=task.loss,
@@ -85,105 +167,98 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
         costly |= {"gd"}  # which needs the exact metric
     if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) or (task.is_squared_error and n <= p):
         costly |= {"newton"}
-    rung, name = choose(task.learning_rate, task.optimizer, asked, costly)
+    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
         raise ValueError(
             f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
         )
-    rule = OPTIMIZERS[name](task.momentum)
-    raw = rung in ("float", "lipschitz")
-    is_newton = name == "newton"
-    gathers_cross = p <= MOMENTS_LIMIT or rung == "curvature"
-    if n <= p and not (raw or rows.is_sparse):
-        gathers_cross = False  # the rows themselves say more, and are fewer
+    is_newton = optimizer == "newton"
+    cross = p <= MOMENTS_LIMIT or rung == "curvature"
+    if n <= p and not (rung in ("float", "lipschitz") or rows.is_sparse):
+        cross = False  # the rows themselves say more, and are fewer
     if is_newton and not _is_mostly_parabola(task):
-        gathers_cross = False  # the products that it needs are others at every epoch
-    factors_rows = (rung == "curvature" or has_matrix) and not is_newton and share is None
+        cross = False  # the products that it needs are others at every epoch
+    return Choice(
+        rung=rung,
+        optimizer=optimizer,
+        rule=OPTIMIZERS[optimizer](task.momentum),
+        asked=asked,
+        share=share,
+        cross=cross if share is None else share == 1.0,
+        factors_rows=(rung == "curvature" or has_matrix) and not is_newton,
+    )
 
-    if share is None:
-        moments = gather(rows, cross=gathers_cross)
-    else:
-        moments, gathers_cross = gather(rows, cross=share == 1.0, precision=np.float32), False
-    if not task.fit_intercept:
-        moments = moments.about_origin()
-    unit = target_scale(moments)
-    first_width = float(_root_mean_square(moments, unit).max())
-    alpha = _relative_alpha(task, unit, first_width)
-    unit_frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=task.fit_intercept)
 
-    def keep_digits(curvature: Metric | None) -> bool:
-        """Whether a fit from the moments is as good as one from the data."""
-        if curvature is None or not gathers_cross:
-            return False
-        eps = np.finfo(np.float64).eps
-        return bool(eps * moments.cancellation.max() * curvature.inflation <= DIGITS)
+@dataclass(frozen=True)
+class Known:
+    """What the moments, and where they do not suffice the rows, tell of the curvature.
+
+    Attributes
+    ----------
+    metric, certificate_metric : Curvature, WideCurvature or None
+        The inverse curvature, and one in which the certificate is a bound; None where the diagonal has to do.
+    quadratic : MomentObjective or None
+        Squared error and L2 in the unit-curvature frame; None where it is not known from moments.
+    moments_suffice : bool
+        Whether a fit from the moments is as good as one from the data.
+    patience : float
+        Epochs after which to go on in a finer metric.
+    finer : iterator of Sketch
+        Finer metrics.
+    """
+
+    metric: Metric | None
+    certificate_metric: Metric | None
+    quadratic: MomentObjective | None = None
+    moments_suffice: bool = False
+    patience: float = float("inf")
+    finer: Iterator[Sketch] = field(default_factory=lambda: iter(()))
+
+
+def _know(rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
+    """Factor what there is to factor."""
+    if choice.share is not None:
+        finer = iter(Sketches(rows, moments, frame, alpha, choice.share, task.tol or 0.0, task.sampling))
+        sketch = next(finer)
+        return Known(sketch.metric, sketch.certificate_metric, patience=sketch.patience, finer=finer)
+
+    def keeps_digits(metric: Metric | None) -> bool:
+        return metric is not None and choice.cross and moments.error(metric.inflation) <= DIGITS
 
     quadratic: MomentObjective | None = None
-    curvature: Metric | None = None
-    if gathers_cross:
-        quadratic = MomentObjective(moments, unit_frame, unit_frame.penalty(0.0, 2.0 * alpha))
-        curvature = Curvature.from_quadratic(quadratic, unit_frame) if n > p or alpha > 0 else None
+    metric: Metric | None = None
+    if choice.cross:
+        quadratic = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha))
+        if rows.n_weighted > rows.n_features or alpha > 0:
+            metric = Curvature.from_quadratic(quadratic, frame)
     # Mini-batches are far from the digits that moments lose.
-    moments_suffice = keep_digits(curvature) or (task.batch_size is not None and curvature is not None)
-    if factors_rows and not moments_suffice:
-        curvature = Curvature.from_rows(rows, moments, unit_frame, alpha)
+    suffice = keeps_digits(metric) or (task.batch_size is not None and metric is not None)
+    if choice.factors_rows and not suffice:
+        metric = Curvature.from_rows(rows, moments, frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
-        moments_suffice = rung == "curvature" and keep_digits(curvature)
+        suffice = choice.rung == "curvature" and keeps_digits(metric)
+    return Known(metric, metric, quadratic, suffice)
 
-    finer: Iterator[Sketch] = iter(())
-    patience = float("inf")
-    if share is not None:
-        finer = iter(Sketches(rows, moments, unit_frame, alpha, share, task.tol or 0.0, task.sampling))
-        sketch = next(finer)
-        curvature, patience = sketch.metric, sketch.patience
 
-    frame = Frame.raw(moments, fit_intercept=task.fit_intercept) if raw else unit_frame
-    pointwise = task.loss_in(frame.target_scale)
-    dtype: type = np.float64
-    whole: MomentObjective | DataObjective | None
-    if task.is_squared_error and gathers_cross and (raw or moments_suffice):
-        whole = quadratic
-        if whole is None or raw or task.has_prox:
-            whole = MomentObjective(moments, frame, task.penalty_in(frame))
-    elif is_newton:
-        whole = _newton_objective(rows, moments, frame, task, pointwise)
-    else:
-        is_small = rows.n_samples * p * rows.n_outputs <= EXTENDED_LIMIT
-        if task.is_squared_error and is_small and not (asked or raw or rows.is_sparse):
-            dtype = np.longdouble
-            rows = rows.astype(dtype)
-        penalty = task.penalty_in(frame)
-        at_zero = None
-        if task.is_squared_error and dtype is np.float64:
-            at_zero = MomentObjective(replace(moments, cross=None), frame, penalty)
-        whole = DataObjective(rows, frame, pointwise, penalty, at_zero=at_zero, compensated=dtype is np.longdouble)
-
-    matrix = curvature if rung == "curvature" and not is_newton else None
-    needs_steepest = raw or (rule.stability < float("inf") and matrix is None)
-    steepest = _steepest(rows, moments, frame, alpha) if needs_steepest else None
-    rate = _rate(task, rule, rung, rows, frame, matrix, steepest)
-    return Plan(
-        task=task,
-        rows=rows,
-        whole=whole,
-        pointwise=pointwise,
-        frame=frame,
-        unit_frame=unit_frame,
-        optimizer=rule,
-        metric=matrix or identity,
-        rate=rate,
-        certificate_metric=_certificate_metric(task, curvature) if share is None else sketch.certificate_metric,
-        baseline=_baseline(task, rows, moments, unit_frame),
-        first_width=first_width,
-        refine=matrix is not None and share is None and not asked and not moments_suffice and rule.lands,
-        dtype=dtype,
-        moments=moments,
-        largest_curvature=steepest if raw else None,
-        patience=patience,
-        finer=finer,
-        rung=rate if raw else rung,
-        optimizer_name=name,
-    )
+def _objective(
+    rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: Frame, known: Known, pointwise: Any
+) -> tuple[MomentObjective | DataObjective, RowBlocks, type]:
+    """Give the objective, the rows in its precision, and that."""
+    if task.is_squared_error and known.quadratic is not None and (choice.is_raw or known.moments_suffice):
+        if choice.is_raw or task.has_prox:
+            return MomentObjective(moments, frame, task.penalty_in(frame)), rows, np.float64
+        return known.quadratic, rows, np.float64
+    if choice.is_newton:
+        return _newton_objective(rows, moments, frame, task, pointwise), rows, np.float64
+    penalty = task.penalty_in(frame)
+    is_small = rows.n_samples * rows.n_features * rows.n_outputs <= EXTENDED_LIMIT
+    if task.is_squared_error and is_small and not (choice.asked or choice.is_raw or rows.is_sparse):
+        rows = rows.astype(np.longdouble)
+        return DataObjective(rows, frame, pointwise, penalty, compensated=True), rows, np.longdouble
+    at_zero = None
+    if task.is_squared_error:
+        at_zero = MomentObjective(replace(moments, cross=None), frame, penalty)
+    return DataObjective(rows, frame, pointwise, penalty, at_zero=at_zero), rows, np.float64
 
 
 def _certificate_metric(task: Task, curvature: Metric | None) -> Callable[[NDArray], NDArray]:

@@ -170,7 +170,7 @@ class Sketches:
         if (shown < MISSED * self._variance).any():
             return None
         curvature = self._factor(moments, of_all_rows=share == 1.0)
-        if curvature is None or moments.eps * moments.cancellation.max() * curvature.inflation > DOUBTFUL:
+        if curvature is None or moments.error(curvature.inflation) > DOUBTFUL:
             return None
         epochs = epochs_needed(share, self.rows.n_weighted, self.rows.n_features, self.tol)
         bound = curvature.enlarged(self.rows.total_weight / rows.total_weight)
@@ -180,7 +180,7 @@ class Sketches:
         """Factor the moments in double precision, or the rows themselves where that is not enough."""
         moments = self._gather(self.rows, np.float64)
         curvature = self._factor(moments)
-        if curvature is None or moments.eps * moments.cancellation.max() * curvature.inflation > DOUBTFUL:
+        if curvature is None or moments.error(curvature.inflation) > DOUBTFUL:
             return Curvature.from_rows(self.rows, moments, self.frame, self.alpha)
         return curvature
 
