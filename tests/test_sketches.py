@@ -206,7 +206,13 @@ def test_the_same_from_fit_to_fit_unless_a_seed_says_otherwise(monkeypatch):
 class TestCosts:
     @pytest.mark.parametrize(
         ("shape", "share"),
-        [((442, 10), None), ((1_000_000, 100), None), ((100_000, 1000), 1.0), ((2_000_000, 3000), 1 / 4), ((2_000_000, 500), 1.0)],
+        [
+            ((442, 10), None),
+            ((1_000_000, 100), None),
+            ((100_000, 1000), 1.0),
+            ((2_000_000, 500), 1.0),
+            ((2_000_000, 3000), 1 / 4),
+        ],
     )
     def test_what_is_cheapest(self, shape, share):
         assert cheapest_share(*shape, 1, 1e-6) == share
