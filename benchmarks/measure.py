@@ -25,6 +25,9 @@ from benchmarks.storage import read
 WARM_UP_ENTRIES = 10**5
 """Entries of X in a fit that comes before those that count, so that what is loaded at the first is in memory."""
 
+REST_SECONDS = 0.2
+"""Time between a product and a fit: BLAS's threads look for more work for a while, on the cores of others."""
+
 STATUS = Path("/proc/self/status")
 
 
@@ -149,9 +152,16 @@ def _measure(sender: Connection, solver: str, problem: Problem, folder: Path, ef
     X, y = read(folder)
     make = SOLVERS[solver].make
 
+    has_gram = GRAM in problem.solvers
+
     def fit(problem: Problem) -> _Run:
         model = make(problem)
-        return _run(lambda: model.fit(X, y))
+        return after_rest(lambda: model.fit(X, y))
+
+    def after_rest(work: Callable) -> _Run:
+        if has_gram:
+            time.sleep(REST_SECONDS)
+        return _run(work)
 
     rows = max(20, WARM_UP_ENTRIES // X.shape[1])
     _run(lambda: make(problem).fit(X[:rows], y[:rows]))
@@ -161,13 +171,12 @@ def _measure(sender: Connection, solver: str, problem: Problem, folder: Path, ef
     peak = _peak() - before
     sender.send(None)
 
-    has_gram = GRAM in problem.solvers
     longer = problem.descent and problem.descent.longer and replace(problem.descent, epochs=problem.descent.longer)
     fits, products, more = [first], [], []
     start = time.perf_counter()
     while first.result is not None:
         if has_gram:
-            products.append(_run(lambda: X.T @ X).seconds)
+            products.append(after_rest(lambda: X.T @ X).seconds)
         if longer:
             more.append(fit(replace(problem, descent=longer)).seconds)
         spent = time.perf_counter() - start

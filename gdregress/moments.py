@@ -32,7 +32,7 @@ SAFE_SHARE = 0.8
 ROUNDED_ROWS = 4096
 """Rows of a block whose products are formed in less precision; rounding them goes by parts that the cache holds."""
 
-NEAR = 8.0
+NEAR = 12.0
 """Mean deviations from zero up to which a column need not be shifted, in double precision."""
 
 

@@ -72,10 +72,11 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         - "lipschitz": the same with the number computed, 1/L for the largest curvature L;
         - "diagonal": one number per feature, from each feature's own curvature: what
           `StandardScaler` was for, done inside;
-        - "curvature": a matrix, the inverse of the curvature;
+        - "curvature": a matrix, the inverse of the curvature; of large data with many columns one
+          from rounded products, or from a sample of the rows, if that is cheaper for this `tol`;
         - "auto": "curvature" up to 2000 features (with L1 or `positive`, up to 500) and, for squared
-          error without a penalty, for dense X of up to 2000 samples and 2**24 entries; "diagonal"
-          beyond.
+          error without these, for dense X of up to 2000 samples and 2**24 entries, or of up to
+          4096 features and four samples for each; "diagonal" beyond.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -146,8 +147,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Whether mini-batches are drawn in a new order at every epoch; else they are views of X in
         the order of its rows.
     random_state : int, RandomState instance or None, default=None
-        Decides the start of ``init="random"``, the split of `early_stopping` and the order of
-        mini-batches.
+        Decides the start of ``init="random"``, the split of `early_stopping`, the order of
+        mini-batches, and the rows that a large fit may draw for its metric: these are always
+        the same where it is None.
     init : {"zeros", "random"}, default="zeros"
         Where to start: coefficients and intercept zero, or standard normal draws in the
         coordinates of the descent (the raw ones for a float and "lipschitz", else the

@@ -1,5 +1,7 @@
 """Cheaper metrics: what they cost, that nothing deceives them, and that the certificate stays a bound."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -191,6 +193,23 @@ def test_passes_over_the_rows(monkeypatch, share, passes):
     assert read <= passes
     if share is not None:
         assert model.n_iter_ == round(read - (1 if share == 1 else 1 + share))
+
+
+@pytest.mark.parametrize("share", [None, 1.0, 1 / 16])
+def test_memory_above_the_rows_is_bounded(monkeypatch, share):
+    """No copy of X: blocks, their roundings and matrices of n_features^2 numbers are all that is allocated."""
+    force(monkeypatch, share)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200_000, 50))
+    y = rng.normal(size=len(X))
+    GradientDescentRegressor().fit(X[:2000], y[:2000])
+    tracemalloc.start()
+    try:
+        GradientDescentRegressor().fit(X, y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 4
 
 
 def test_the_same_from_fit_to_fit_unless_a_seed_says_otherwise(monkeypatch):
