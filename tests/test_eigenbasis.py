@@ -88,6 +88,7 @@ def slowly(monkeypatch):
         {"epochs": 400, "target_loss": 2900},
         {"epochs": 400, "schedule": "cosine", "penalty": "l2", "alpha": 0.1},
         {"epochs": 600, "early_stopping": True, "random_state": 0, "n_iter_no_change": 3},
+        {"epochs": 3000, "early_stopping": True, "random_state": 3, "n_iter_no_change": 200},
         {"epochs": 90, "fit_intercept": False, "schedule": "invscaling", "init": "random", "random_state": 1},
         {"epochs": 90, "learning_rate": "lipschitz"},
         {"epochs": 90, "learning_rate": "diagonal", "optimizer": "gd"},
@@ -117,6 +118,14 @@ def test_diverging_ends_at_the_same_epoch_with_the_same_words(monkeypatch):
         b = GradientDescentRegressor(0.5, epochs=5000).fit(Z, y)
     assert a.n_iter_ == b.n_iter_
     assert str(fast[0].message) == str(slow[0].message)
+
+
+def test_a_direction_without_slope_stays_where_it_is_whatever_the_rate():
+    """The rate is above the ceiling of the first column alone, and y does not depend on it."""
+    corners = np.array([[10.0, 1.0], [10.0, -1.0], [-10.0, 1.0], [-10.0, -1.0]])
+    model = GradientDescentRegressor(0.05, epochs=2000).fit(corners, corners[:, 1])
+    assert model.converged_
+    assert_allclose(model.coef_, [0.0, 1.0], atol=1e-6)
 
 
 def test_collinear_and_constant_columns_stay_put():

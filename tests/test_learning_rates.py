@@ -9,7 +9,7 @@ from gdregress import planner as planning
 from gdregress.blocks import RowBlocks
 from gdregress.descent import State
 from gdregress.frames import Frame
-from gdregress.learning_rates import Curvature, largest_curvature
+from gdregress.learning_rates import Curvature, WideCurvature, _directions, largest_curvature
 from gdregress.losses import squared_error
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective, MomentObjective
@@ -73,6 +73,51 @@ class TestCurvature:
             expected, rel=1e-8
         )
         assert Curvature.from_rows(rows, moments, frame, alpha).inflation == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("alpha", [1e-3, 10.0])
+class TestWideCurvature:
+    def make(self, alpha, container, weighted, fit_intercept):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(7, 12)) * 10.0 ** rng.integers(-3, 4, 12)
+        X[:, 4] = 2.5  # does not vary
+        rows = RowBlocks(container(X), rng.normal(size=(7, 1)), rng.uniform(0.1, 2, 7) if weighted else None)
+        moments = gather(rows) if fit_intercept else gather(rows).about_origin()
+        frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
+        metric = Curvature.from_rows(rows, moments, frame, alpha)
+        assert isinstance(metric, WideCurvature)
+        hessian = from_moments(moments, frame, alpha).hessian()
+        moves = np.append(frame.inverse_scale > 0, [True] * fit_intercept)
+        return metric, hessian[np.ix_(moves, moves)], moves
+
+    def test_is_the_inverse_of_the_hessian(self, **case):
+        metric, hessian, moves = self.make(**case)
+        found = metric(np.eye(len(moves)))
+        np.testing.assert_allclose(found[np.ix_(moves, moves)] @ hessian, np.eye(len(hessian)), atol=1e-9)
+        assert not found[~moves].any()
+
+    def test_its_root_and_its_trace(self, **case):
+        metric, hessian, moves = self.make(**case)
+        root = metric.root(np.eye(len(moves)))
+        np.testing.assert_allclose(root.T @ root, metric(np.eye(len(moves))), rtol=1e-9, atol=1e-9)
+        features = hessian[: moves[:12].sum(), : moves[:12].sum()]
+        assert metric.inflation == pytest.approx(np.trace(np.linalg.inv(features / 2)), rel=1e-9)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e3, 1e5, 1e9])
+def test_directions_of_a_wide_matrix(condition):
+    rng = np.random.default_rng(0)
+    left, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    right, _ = np.linalg.qr(rng.normal(size=(40, 6)))
+    singular = np.append(np.logspace(0, -np.log10(condition), 5), 0.0)
+    found, directions = _directions((left * singular) @ right.T)
+    kept = found > 1e-14
+    np.testing.assert_allclose(np.sort(found[kept])[::-1], singular[:5], rtol=1e-9 * max(1.0, condition / 1e5))
+    directions = directions[:, kept]
+    np.testing.assert_allclose(directions.T @ directions, np.eye(5), atol=1e-9)
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

@@ -91,6 +91,42 @@ def test_float32_accumulates_into_float64():
     assert_moments(gather(RowBlocks(X, y)), naive(X, y), rtol=1e-10)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("unit", [1e-200, 1e-25, 1.0, 1e25, 1e200])
+def test_products_in_single_precision(unit, weighted, order):
+    """Only the products of columns are rounded: means, and the products with y, are as exact as ever."""
+    X, y = make(5000)
+    X = np.asarray(X, order=order)
+    X[:, 2] = 1e4 + X[:, 2] / 1e3
+    weight = np.random.default_rng(2).uniform(0, 3, 5000) if weighted else None
+    found = gather(RowBlocks(X * unit, y, weight, block_rows=300, n_threads=2), precision=np.float32)
+    exact = gather(RowBlocks(X, y, weight))
+    assert found.precision is np.float32
+    deviation = np.sqrt(exact.variance)
+    products = found.cross * np.multiply.outer(found.unit, found.unit / unit) / unit
+    assert 0 < np.abs((products - exact.cross) / np.outer(deviation, deviation)).max() < 1e-5
+    joint = found.target_cross * found.unit[:, np.newaxis] * found.target_unit / unit
+    assert np.abs((joint - exact.target_cross) / deviation[:, np.newaxis]).max() < 1e-8
+    np.testing.assert_allclose(found.mean / unit, exact.mean, rtol=1e-12)
+
+
+def test_constant_columns_have_no_variance_in_single_precision_either():
+    X, y = make(1000)
+    X[:, 1], X[:, 3] = 1e5 / 3, 0.0
+    variance = gather(RowBlocks(X, y), precision=np.float32).variance
+    assert not variance[[1, 3]].any()
+    assert variance[[0, 2, 4]].all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_shows_in_single_precision_too(bad):
+    X, y = make(1000)
+    X[700, 3] = bad
+    with pytest.raises(ValueError, match="row 700, column 3"):
+        gather(RowBlocks(X, y), precision=np.float32)
+
+
 def test_integer_weights_are_repeated_rows_and_zero_is_a_removed_row():
     X, y = make()
     weight = np.random.default_rng(3).integers(0, 4, len(X))

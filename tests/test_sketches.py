@@ -152,6 +152,33 @@ def test_a_column_that_a_sample_misses_leads_to_more_rows():
     assert [np.isinf(sketch.patience) for sketch in ladder] == [False, True]  # all rows, rounded and exact
 
 
+def test_a_column_of_which_a_sample_shows_too_little_leads_to_more_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 5))
+    X[:, 2:] *= 1e-3
+    X[[77, 2077, 4077], [2, 3, 4]] = 1.0
+    _, ladder = sketches_of(X, 1 / 16)
+    assert [np.isinf(sketch.patience) for sketch in ladder] == [False, True]
+
+
+def test_a_sample_is_taken_as_it_is(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(3, size=(6000, 4))
+    frame, ladder = sketches_of(X, 1 / 16)
+    seen = []
+    sampled = RowBlocks.sampled
+    monkeypatch.setattr(RowBlocks, "sampled", lambda *args: seen.append(sampled(*args)) or seen[-1])
+    sketch = next(iter(ladder))
+    [rows] = seen
+    assert (np.diff(rows.index) > 0).all()
+    assert len(rows.index) == pytest.approx(6000 / 16, rel=0.03)
+    assert np.histogram(rows.index, bins=10, range=(0, 6000))[0].min() >= 24
+    Z = (X[rows.index] - frame.center) * frame.inverse_scale
+    np.testing.assert_allclose(
+        sketch.metric(np.eye(5))[:4, :4], np.linalg.inv(2 * Z.T @ Z / len(Z)), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_a_slow_descent_goes_on_in_a_finer_metric(monkeypatch):
     monkeypatch.setattr(sketches, "LENIENCE", 0.2)
     force(monkeypatch, 1 / 16)
