@@ -27,6 +27,9 @@ from gdregress.objectives import DataObjective, MomentObjective
 CLEAR = 1e-7
 """Share of the largest eigenvalue of products above which the others are known to enough digits."""
 
+FAINT = 1e-12
+"""Curvature that L2 adds to a coordinate, up to which rounding of the data may be more."""
+
 LANCZOS_TOL = 1e-6
 """Relative error of a largest curvature that is found from data."""
 
@@ -148,11 +151,12 @@ class Curvature:
             Strength of the penalty.
         """
         n, p = rows.n_samples, rows.n_features
-        if n <= p and alpha > 0:
+        moving = frame.inverse_scale[frame.inverse_scale > 0]
+        if n <= p and (alpha * moving**2 > FAINT).all() and moving.size:
             return WideCurvature.from_rows(rows, frame, alpha)
         triangle = rows.accumulate(lambda: _Triangle(frame, rows.total_weight), min_rows=4 * p)
         factor = triangle.factor
-        if alpha > 0:
+        if alpha > 0 and n > p:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
         singular, directions = _directions(factor)
         size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
@@ -169,7 +173,7 @@ class WideCurvature:
 
     With A the diagonal that L2 adds to R, and U' s V' the singular values of the rows times A^-1/2::
 
-        2 P  =  A^-1/2 (I - V diag(s^2 / (1 + s^2)) V') A^-1/2
+        2 P  =  A^-1/2 (I - V V' + V diag(1 / (1 + s^2)) V') A^-1/2
 
     Attributes
     ----------
@@ -206,18 +210,24 @@ class WideCurvature:
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Multiply a gradient by P."""
-        return self._multiply(gradient, self.singular**2 / (1.0 + self.singular**2), twice=True)
+        p, step = len(self.reach), 0.5 * gradient
+        along = self._shrink(step[:p], 1.0 / (1.0 + self.singular**2))
+        step[:p] = along * self.reach[:, np.newaxis]
+        return step
 
     def root(self, gradient: NDArray) -> NDArray:
         """Multiply a gradient by a root of P: its squared length is then g' P g."""
-        return self._multiply(gradient, 1.0 - 1.0 / np.sqrt(1.0 + self.singular**2), twice=False)
-
-    def _multiply(self, gradient: NDArray, shrunk: NDArray, *, twice: bool) -> NDArray:
-        p, step = len(self.reach), (0.5 if twice else 0.5**0.5) * gradient
-        along = step[:p].astype(np.float64, copy=False) * self.reach[:, np.newaxis]
-        along = along - self.directions @ (shrunk[:, np.newaxis] * (self.directions.T @ along))
-        step[:p] = along * self.reach[:, np.newaxis] if twice else along
+        p, step = len(self.reach), np.sqrt(0.5) * gradient
+        step[:p] = self._shrink(step[:p], 1.0 / np.sqrt(1.0 + self.singular**2))
         return step
+
+    def _shrink(self, gradient: NDArray, share: NDArray) -> NDArray:
+        """Multiply by A^-1/2, and what then lies along V by `share`; the rest is freed of that twice, to be sure."""
+        along = gradient.astype(np.float64, copy=False) * self.reach[:, np.newaxis]
+        inside = self.directions.T @ along
+        outside = along - self.directions @ inside
+        outside -= self.directions @ (self.directions.T @ outside)
+        return outside + self.directions @ (share[:, np.newaxis] * inside)
 
 
 Metric = Curvature | WideCurvature

@@ -78,7 +78,7 @@ class TestCurvature:
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("alpha", [1e-3, 10.0])
+@pytest.mark.parametrize("alpha", [1e-2, 10.0])
 class TestWideCurvature:
     def make(self, alpha, container, weighted, fit_intercept):
         rng = np.random.default_rng(0)
@@ -90,21 +90,35 @@ class TestWideCurvature:
         metric = Curvature.from_rows(rows, moments, frame, alpha)
         assert isinstance(metric, WideCurvature)
         hessian = from_moments(moments, frame, alpha).hessian()
-        moves = np.append(frame.inverse_scale > 0, [True] * fit_intercept)
+        moves = np.append(frame.inverse_scale, np.ones(int(fit_intercept))) > 0
         return metric, hessian[np.ix_(moves, moves)], moves
 
-    def test_is_the_inverse_of_the_hessian(self, **case):
-        metric, hessian, moves = self.make(**case)
+    def test_is_the_inverse_of_the_hessian(self, alpha, container, weighted, fit_intercept):
+        metric, hessian, moves = self.make(alpha, container, weighted, fit_intercept)
         found = metric(np.eye(len(moves)))
         np.testing.assert_allclose(found[np.ix_(moves, moves)] @ hessian, np.eye(len(hessian)), atol=1e-9)
         assert not found[~moves].any()
 
-    def test_its_root_and_its_trace(self, **case):
-        metric, hessian, moves = self.make(**case)
+    def test_its_root_and_its_trace(self, alpha, container, weighted, fit_intercept):
+        metric, hessian, moves = self.make(alpha, container, weighted, fit_intercept)
         root = metric.root(np.eye(len(moves)))
         np.testing.assert_allclose(root.T @ root, metric(np.eye(len(moves))), rtol=1e-9, atol=1e-9)
-        features = hessian[: moves[:12].sum(), : moves[:12].sum()]
+        k = int(moves[:12].sum())
+        features = hessian[:k, :k]
         assert metric.inflation == pytest.approx(np.trace(np.linalg.inv(features / 2)), rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [1e-30, 1e-12, 1e-3])
+def test_l2_of_any_strength_on_few_rows(alpha):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 80)), rng.normal(size=30)
+    model = GradientDescentRegressor(penalty="l2", alpha=alpha).fit(X, y)
+    assert model.converged_, model.stop_reason_
+    centered = X - X.mean(axis=0)
+    dual = np.linalg.lstsq(centered @ centered.T + 30 * alpha * np.eye(30), y - y.mean(), rcond=1e-13)[0]
+    if alpha > 1e-10:
+        np.testing.assert_allclose(model.coef_, centered.T @ dual, rtol=1e-6, atol=1e-9)
+    assert np.abs(model.predict(X) - y).max() < 1e2 * alpha + 1e-9
 
 
 @pytest.mark.parametrize("condition", [1e1, 1e3, 1e5, 1e9])
