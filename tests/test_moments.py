@@ -93,7 +93,7 @@ def test_float32_accumulates_into_float64():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("weighted", [True, False])
-@pytest.mark.parametrize("unit", [2.0**-660, 2.0**-83, 1.0, 2.0**83, 2.0**660])
+@pytest.mark.parametrize("unit", [2.0**-660, 2.0**-83, 2.0**-68, 1.0, 2.0**83, 2.0**660])
 def test_products_in_single_precision(unit, weighted, order):
     """Only the products of columns are rounded: means, and the products with y, are as exact as ever."""
     X, y = make(5000)
