@@ -105,7 +105,10 @@ class RowBlocks:
     def astype(self, dtype) -> "RowBlocks":
         """Give the same rows in another floating dtype (a copy: for small X only)."""
         weight = None if self.weight is None else self.weight.astype(dtype)
-        return RowBlocks(self.X.astype(dtype), self.y.astype(dtype), weight)
+        X = self.X if self.index is None else self.X[self.index]
+        return RowBlocks(
+            X.astype(dtype), self.y.astype(dtype), weight, block_rows=self.block_rows, n_threads=self.n_threads
+        )
 
     def with_targets(self, y) -> "RowBlocks":
         """Give the same rows with other targets."""
@@ -141,7 +144,8 @@ class RowBlocks:
         first = np.minimum(first, len(rows) - neighbours).astype(np.intp)
         drawn = np.unique(rows[first[:, np.newaxis] + np.arange(neighbours)])
         weight = None if self.weight is None else self.weight[drawn]
-        return RowBlocks(self.X, self.y[drawn], weight, index=drawn)
+        index = drawn if self.index is None else self.index[drawn]
+        return RowBlocks(self.X, self.y[drawn], weight, n_threads=self.n_threads, index=index)
 
     def accumulate(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Run every row through accumulators made by `make`, one per thread, and merge them.
@@ -195,19 +199,18 @@ class RowBlocks:
 
     @contextmanager
     def on_threads(self) -> Iterator[tuple[int, Callable]]:
-        """Give the number of threads that these rows deserve, and a `map` over them, each with single-threaded BLAS.
+        """Give the number of threads that these rows deserve, and a `map` over them.
 
-        Within, all passes share the threads, and BLAS has one everywhere: its own go on looking for
-        work for a while after each product, on the cores that the next pass needs.
-
-        Products of CSR hold the interpreter's lock, and stay on one thread.
+        On threads, each has single-threaded BLAS. Within, all passes share them, and BLAS has one
+        everywhere: its own go on looking for work for a while after each product, on the cores that
+        the next pass needs.
 
         BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
         It is set in both places, and lifted by whoever set it: with the cores given to one at a
         time, no other can restore it in between.
         """
         outer = getattr(_this_thread, "threads", None)
-        n_threads = self.n_threads or (1 if self.is_sparse else self._bytes() // BYTES_PER_THREAD)
+        n_threads = self.n_threads or self._bytes() // BYTES_PER_THREAD
         if n_threads <= 1:
             yield 1, map
             return
@@ -219,12 +222,14 @@ class RowBlocks:
             yield n_threads, map
         else:
             try:
+                _allowed.append(allowed)
                 limit = partial(_controller().limit, limits=1, user_api="blas")
                 with limit(), ThreadPoolExecutor(n_threads, initializer=limit) as pool:
                     _this_thread.threads = allowed, pool
                     yield n_threads, pool.map
             finally:
                 _this_thread.threads = None
+                _allowed.clear()
                 _cores.release()
 
 
@@ -242,12 +247,17 @@ def _controller() -> ThreadpoolController:
 
 def blas_threads() -> int:
     """Count the threads that BLAS may use now: the threads a pass over blocks may use."""
+    if _allowed:
+        return _allowed[0]
     pools = _controller().select(user_api="blas").info()
     return max((pool["num_threads"] for pool in pools), default=1)
 
 
 _cores = threading.Lock()
 """Held by the fit that is on threads: of fits side by side, one has the cores and the others one thread each."""
+
+_allowed: list[int] = []
+"""How many threads BLAS was allowed before: there are as many ranges of rows, whoever has the cores."""
 
 _this_thread = threading.local()
 """The threads of the fit that this one runs, and how many BLAS was allowed before."""

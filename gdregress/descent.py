@@ -320,12 +320,12 @@ class History:
 
     def append(self, n_epochs: int = 1) -> None:
         """Append the first epochs of what is looked at."""
-        self.rows += self.latest.rows(0, n_epochs)
-        self._before = (self.latest, n_epochs - 2) if n_epochs > 1 else (self.last, 0)
-        self.last = self.latest.at(n_epochs - 1)
-        best = self.latest.best(n_epochs)
-        if best.is_finite and best.merit < self.best.merit:
-            self.best = best
+        rows, last, best = self.latest.rows(0, n_epochs), self.latest.at(n_epochs - 1), self.latest.best(n_epochs)
+        if not (best.is_finite and best.merit < self.best.merit):
+            best = self.best
+        before = (self.latest, n_epochs - 2) if n_epochs > 1 else (self.last, 0)
+        self._before, self.last, self.best = before, last, best  # at once: an interrupt finds all or nothing
+        self.rows += rows
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ An epoch costs a few operations a coordinate. Points are made of those epochs th
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from gdregress.schedules import Pace
 
 FIRST_STRETCH = 16
 """Epochs of the first stretch; each next one is twice as long, so that little is wasted where one is cut short."""
+
+RELIABLE = 1e-7
+"""Share of the largest curvature above which one is known to nine digits: enough for the states of the loop."""
 
 STRETCH_ENTRIES = 2**17
 """Coordinates of a stretch, at most: 1 MB, which the cache holds beside what is made of it."""
@@ -55,7 +59,6 @@ class Stretch:
     _states: dict[int, State] = field(default_factory=dict, repr=False)
 
     is_stretch = True
-    evaluation = None
 
     def __len__(self) -> int:
         """Count the epochs."""
@@ -85,7 +88,7 @@ class Stretch:
         else:
             point = self._points(self._lengths(k + 1).sum(axis=0, keepdims=True))[:, 0]
         [there] = self._objective.evaluate([point])
-        state = State(int(self.epoch[k]), point, there._replace(value=self.value[k]), float(self.rate[k]))
+        state = State(int(self.epoch[k]), point, there, float(self.rate[k]))
         self._states[k] = state
         return state
 
@@ -109,15 +112,46 @@ class Stretch:
         return self._start[:, np.newaxis] - np.tensordot(self._basis, way, axes=1)
 
 
+class Eigenbasis(NamedTuple):
+    """Eigenvectors of the second derivatives of a quadratic, the curvatures along them, and which are not 0."""
+
+    objective: MomentObjective
+    vectors: NDArray
+    curvature: NDArray
+    bends: NDArray
+
+    @classmethod
+    def of(cls, objective: MomentObjective, start: NDArray) -> "Eigenbasis | None":
+        """Factor the second derivatives; None where their curvatures, or the slopes at the start, tell too little.
+
+        An eigenvalue is known to the rounding of the largest. One that is a small share of it is not
+        known well enough to foretell thousands of epochs, but for one that is zero: of a direction in
+        which nothing moves, and has no slope.
+        """
+        hessian = objective.hessian()
+        if not np.isfinite(hessian).all():
+            return None
+        curvature, vectors = np.linalg.eigh(hessian)
+        rounding = len(curvature) * np.finfo(np.float64).eps
+        bends = curvature > RELIABLE * curvature[-1]
+        if (np.abs(curvature[~bends]) > rounding * curvature[-1]).any():
+            return None
+        gradient = objective.evaluate([start])[0].gradient
+        slope = np.abs(vectors.T @ gradient)
+        if not (slope[~bends] <= rounding * np.linalg.norm(gradient, axis=0)).all():
+            return None
+        return cls(objective, vectors, np.where(bends, curvature, 0.0), bends)
+
+
 def descend_by_stretches(
-    objective: MomentObjective, scale: float, rate: float, start: NDArray, *, pace: Pace, first: int = 0
+    eigenbasis: Eigenbasis, scale: float, rate: float, start: NDArray, *, pace: Pace, epochs: int, first: int = 0
 ) -> Iterator[State | Stretch]:
-    """Yield the states of plain descent, for ever, in stretches of consecutive epochs.
+    """Yield the states of plain descent in stretches of consecutive epochs.
 
     Parameters
     ----------
-    objective : MomentObjective
-        A quadratic.
+    eigenbasis : Eigenbasis
+        Of a quadratic.
     scale : float
         The metric: what every coordinate of a gradient is multiplied by.
     rate : float
@@ -126,6 +160,8 @@ def descend_by_stretches(
         Where to start.
     pace : Pace
         By what the rate is multiplied, as a function of the epoch alone.
+    epochs : int
+        The last epoch: a schedule is not asked about those beyond.
     first : int, default=0
         Epochs run before.
 
@@ -134,17 +170,14 @@ def descend_by_stretches(
     State or Stretch
         The start; then stretches.
     """
-    curvature, basis = np.linalg.eigh(objective.hessian())
-    # Where there is no curvature but rounding there is no slope but rounding either.
-    bends = curvature > len(curvature) * np.finfo(np.float64).eps * curvature[-1]
-    curvature = np.where(bends, curvature, 0.0)
-    longest = max(1, STRETCH_ENTRIES // len(start))
+    objective, basis, curvature, bends = eigenbasis
+    longest = max(1, STRETCH_ENTRIES // start.size)
     length = min(FIRST_STRETCH, longest)
     [here] = objective.evaluate([start])
     last = State(first, start, here, float("nan"))
     yield last
-    while True:
-        rates = rate * pace.ahead(last.epoch, length)
+    while last.epoch < epochs:
+        rates = rate * pace.ahead(last.epoch, min(length, epochs - last.epoch))
         steps = scale * rates
         slope = np.where(bends[:, np.newaxis], basis.T @ last.gradient, 0.0)
         gain = np.divide(0.5 * slope * slope, curvature[:, np.newaxis], out=np.zeros_like(slope), where=slope != 0)
@@ -153,7 +186,7 @@ def descend_by_stretches(
             shrunk += 1.0
             np.cumprod(shrunk, axis=0, out=shrunk)
             value = np.maximum(last.value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
-        epochs = last.epoch + 1 + np.arange(len(rates))
-        stretch = Stretch(epochs, rates, value, objective, last.point, basis, shrunk, slope, steps)
+        numbers = last.epoch + 1 + np.arange(len(rates))
+        stretch = Stretch(numbers, rates, value, objective, last.point, basis, shrunk, slope, steps)
         yield stretch
         last, length = stretch.at(-1), min(2 * length, longest)

@@ -103,9 +103,7 @@ class Curvature:
         return np.sqrt(0.5) * np.vstack([self.basis.T @ gradient[:p], gradient[p:]])
 
     @classmethod
-    def from_quadratic(
-        cls, quadratic: MomentObjective, frame: Frame, *, of_all_rows: bool = True
-    ) -> "Curvature | None":
+    def from_quadratic(cls, quadratic: MomentObjective, frame: Frame, *, is_own: bool = True) -> "Curvature | None":
         """Factor the second derivatives of squared error (Cholesky); None where they are not positive definite.
 
         Parameters
@@ -114,14 +112,14 @@ class Curvature:
             In the unit-curvature frame, L2 included.
         frame : Frame
             That frame.
-        of_all_rows : bool, default=True
-            Whether the frame was made for these moments: each coordinate has the curvature 1 then.
+        is_own : bool, default=True
+            Whether the frame was made from these moments: each coordinate has the curvature 1 then, to the bit.
         """
         hessian = quadratic.hessian()
         p = len(frame.center)
         correlation = hessian[:p, :p] / 2
         moves = frame.inverse_scale > 0
-        correlation[range(p), range(p)] = 1.0 if of_all_rows else np.where(moves, np.diagonal(correlation), 1.0)
+        correlation[range(p), range(p)] = 1.0 if is_own else np.where(moves, np.diagonal(correlation), 1.0)
         lower, info = lapack.dpotrf(correlation, lower=1, clean=1, overwrite_a=1)
         if info:
             return None
@@ -236,15 +234,16 @@ Metric = Curvature | WideCurvature
 def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
     """Give the singular values and, as columns, the right singular vectors of a matrix.
 
-    Those of a wide one come from its products of rows where each eigenvalue of these is either
-    rounding or far above it, else from a QR factorisation of the transpose.
+    Those of a wide one come from its products of rows where each direction of the rows either holds
+    nothing but rounding, or far more; else from a QR factorisation of the transpose.
     """
     if factor.shape[0] >= factor.shape[1]:
         _, singular, directions = np.linalg.svd(factor, full_matrices=False)
         return singular, directions.T
     squared, rotation = np.linalg.eigh(factor @ factor.T)
     share = squared / squared[-1] if squared[-1] > 0 else squared
-    is_rounding = share < len(share) * np.finfo(np.float64).eps
+    rounding = len(share) * np.finfo(np.float64).eps
+    is_rounding = np.linalg.norm(factor.T @ rotation, axis=0) <= rounding * np.sqrt(max(squared[-1], 0.0))
     if (is_rounding | (share > CLEAR)).all():
         singular = np.sqrt(squared[~is_rounding])
         return singular, factor.T @ (rotation[:, ~is_rounding] / singular)

@@ -274,7 +274,11 @@ class _Sums:
             self.joint[apart] += dense.T @ targets
         self.joint += X.T @ targets
         if self.second.ndim == 1:
-            self.second += type(X)((entries * entries, X.indices, X.indptr), shape=X.shape).T @ np.ones(X.shape[0])
+            if not X.has_canonical_format:  # entries of the same place add up before they are squared
+                X = X.copy()
+                X.sum_duplicates()
+            squares = type(X)((X.data * X.data, X.indices, X.indptr), shape=X.shape)
+            self.second += squares.T @ np.ones(X.shape[0])
             if apart.size:
                 self.second[apart] += np.einsum("ij,ij->j", dense, dense)
             return

@@ -85,11 +85,6 @@ class MomentObjective:
             self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
         self._is_off_center = self._mean.any()
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether the moments are numbers in the coordinates of the frame."""
-        return bool(self._second is not None and np.isfinite(self._second).all() and np.isfinite(self._mean).all())
-
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
         p, stacked = len(self._joint), _side_by_side(points)

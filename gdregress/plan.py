@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gdregress.batches import batch_share, endless_batches, n_batches
 from gdregress.blocks import RowBlocks
 from gdregress.descent import Certificate, Epoch, Mean, State, descend
-from gdregress.eigenbasis import Stretch, descend_by_stretches
+from gdregress.eigenbasis import Eigenbasis, Stretch, descend_by_stretches
 from gdregress.frames import Frame
 from gdregress.learning_rates import Scalar
 from gdregress.losses import PiecewiseLoss
@@ -289,8 +289,12 @@ class Stage:
         if task.batch_size is not None:
             batches, updates = self._batches(task.batch_size), n_batches(rows, task.batch_size)
         whole, metric = self.plan.whole, self.plan.metric
-        if isinstance(whole, MomentObjective) and isinstance(metric, Scalar) and self.is_geometric and whole.is_finite:
-            return descend_by_stretches(whole, metric.scale, self.rate, start, pace=task.pace, first=first)
+        if isinstance(whole, MomentObjective) and isinstance(metric, Scalar) and self.is_geometric:
+            basis = Eigenbasis.of(whole, start)
+            if basis is not None:
+                return descend_by_stretches(
+                    basis, metric.scale, self.rate, start, pace=task.pace, epochs=task.epochs, first=first
+                )
         mean = None
         if task.average:
             mean = Mean(skip=-(-(task.average - 1) // (task.batch_size or rows.n_weighted)))

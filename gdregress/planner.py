@@ -17,7 +17,7 @@ from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import OPTIMIZERS
 from gdregress.plan import Plan
-from gdregress.sketches import Sketch, Sketches, cheapest_share
+from gdregress.sketches import Sketch, Sketches, cheapest_share, is_tall
 from gdregress.task import Task
 
 MOMENTS_LIMIT = 2000
@@ -161,7 +161,8 @@ def _choose(rows: RowBlocks, task: Task) -> Choice:
     share = None
     if task.tol and may_sketch and not (asked or rows.is_sparse):
         share = cheapest_share(n, p, rows.n_outputs, task.tol)
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or (_is_short_and_wide(rows) and not asked)
+    is_tall_or_wide = is_tall(n, p) or _is_short_and_wide(rows)
+    has_matrix = p <= MOMENTS_LIMIT or (is_tall_or_wide and not (asked or rows.is_sparse))
     costly = set() if has_matrix else {"curvature"}
     if share is not None:
         costly |= {"gd"}  # which needs the exact metric

@@ -17,11 +17,10 @@ class Progress:
         """Print an epoch, or the first of a stretch, under a heading before the first of all."""
         if self.every == 0:
             return
-        for epoch in map(latest.at, range(n_epochs)):
-            if epoch.number == 0:
-                print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
-            if epoch.number % self.every == 0:
-                self._print(epoch)
+        if np.min(latest.number) == 0:
+            print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
+        for k in np.flatnonzero(np.atleast_1d(latest.number)[:n_epochs] % self.every == 0):
+            self._print(latest.at(int(k)))
 
     def close(self, stop: Stop, last: Epoch) -> None:
         """Print the last epoch, if it was not, and why the descent ended."""

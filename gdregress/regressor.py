@@ -442,7 +442,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, X, y, sample_weight):
         """Validate the training data; the finiteness of X is seen in its moments."""
-        if isinstance(y, np.ndarray) and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
+        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
             X = validate_data(self, X, **X_FORMAT)
         else:
             X, y = validate_data(self, X, y, validate_separately=(X_FORMAT, Y_FORMAT))

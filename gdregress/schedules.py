@@ -110,7 +110,10 @@ class Pace:
         return factor
 
     def ahead(self, k: int, n_epochs: int) -> NDArray:
-        """Give the factors of the epochs from k on: fewer where there is none for an epoch that may never come."""
+        """Give the factors of the epochs from k on: fewer where there is none for an epoch that may never come.
+
+        What a schedule raises is raised when its epoch comes first, and it is asked again.
+        """
         if self.schedule is constant:
             return np.ones(n_epochs)
         factors = [self(k)]

@@ -45,7 +45,7 @@ LEAST_ENTRIES = 2**21
 """Entries of X below which the exact moments are a matter of milliseconds."""
 
 WIDEST = 4096
-"""Columns up to which there is a matrix: 128 MB."""
+"""Columns up to which there is a matrix: 128 MB, several of which are needed at a time."""
 
 ROWS_PER_COLUMN = 4
 """Rows of a sample for each column, at least."""
@@ -80,7 +80,7 @@ def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) 
         Certificate to meet.
     """
     n, p = n_samples, n_features
-    if n * p < LEAST_ENTRIES or n < ROWS_PER_COLUMN * p or p > WIDEST or tol < FINEST_TOL:
+    if n * p < LEAST_ENTRIES or not is_tall(n, p) or tol < FINEST_TOL:
         return None
     epoch = EPOCH * (1.0 + 0.1 * (n_outputs - 1))
     costs: dict[float | None, float] = {None: EXACT + p * PER_COLUMN, 1.0: SINGLE + p * SINGLE_PER_COLUMN + epoch}
@@ -89,6 +89,11 @@ def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) 
             sample = FIRST_PASS + share * (SAMPLED + p * SINGLE_PER_COLUMN)
             costs[share] = sample + epoch * epochs_needed(share, n, p, tol)
     return min(costs, key=costs.__getitem__)
+
+
+def is_tall(n_samples: int, n_features: int) -> bool:
+    """Whether a dense X has rows enough for its columns, and its columns are few enough for a matrix of them."""
+    return n_samples >= ROWS_PER_COLUMN * n_features and n_features <= WIDEST
 
 
 def epochs_needed(share: float, n_samples: int, n_features: int, tol: float) -> int:
@@ -169,24 +174,30 @@ class Sketches:
         shown = moments.variance * (moments.unit * self.frame.inverse_scale) ** 2
         if (shown < MISSED * self._variance).any():
             return None
-        curvature = self._factor(moments, of_all_rows=share == 1.0)
-        if curvature is None or moments.error(curvature.inflation) > DOUBTFUL:
+        curvature = self._factor(moments)
+        if curvature is None:
             return None
         epochs = epochs_needed(share, self.rows.n_weighted, self.rows.n_features, self.tol)
-        bound = curvature.enlarged(self.rows.total_weight / rows.total_weight)
+        bound = curvature.enlarged(self.rows.total_weight / rows.total_weight / (1.0 - DOUBTFUL))
         return Sketch(curvature, bound, LENIENCE * (epochs + 1))
 
     def _exact(self) -> Metric:
         """Factor the moments in double precision, or the rows themselves where that is not enough."""
         moments = self._gather(self.rows, np.float64)
         curvature = self._factor(moments)
-        if curvature is None or moments.error(curvature.inflation) > DOUBTFUL:
-            return Curvature.from_rows(self.rows, moments, self.frame, self.alpha)
-        return curvature
+        return curvature or Curvature.from_rows(self.rows, moments, self.frame, self.alpha)
 
-    def _factor(self, moments: Moments, *, of_all_rows: bool = True) -> Curvature | None:
+    def _factor(self, moments: Moments) -> Curvature | None:
+        """Give the metric of some moments; None where rounding could have changed it by more than `DOUBTFUL`.
+
+        Rounding adds to the products a matrix of about root p times the error of an entry, and the sum
+        of the inverse curvatures is at least the inverse of the least.
+        """
         quadratic = MomentObjective(moments, self.frame, self.frame.penalty(0.0, 2.0 * self.alpha))
-        return Curvature.from_quadratic(quadratic, self.frame, of_all_rows=of_all_rows)
+        curvature = Curvature.from_quadratic(quadratic, self.frame, is_own=moments is self.moments)
+        if curvature is None or moments.error(curvature.inflation) * len(self.frame.center) ** 0.5 > DOUBTFUL:
+            return None
+        return curvature
 
     def _gather(self, rows: RowBlocks, precision: type) -> Moments:
         moments = gather(rows, precision=precision)

@@ -230,7 +230,7 @@ def stopping_rules(
         rules.append(TargetLoss(target_loss))
     if patience is not None:
         rules.append(Patience(patience))
-    if tol is not None and plan.optimizer_name == "newton":
+    if tol is not None and (plan.optimizer_name == "newton" or plan.patience < np.inf):
         rules.append(Stalled(tol))
     return [*rules, EpochsUsedUp(epochs, tol, diverged if is_above else None, _advice(plan))]
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_diabetes
 from gdregress import GradientDescentRegressor, eigenbasis
 from gdregress.blocks import RowBlocks
 from gdregress.descent import State, descend
-from gdregress.eigenbasis import Stretch, descend_by_stretches
+from gdregress.eigenbasis import Eigenbasis, Stretch, descend_by_stretches
 from gdregress.frames import Frame
 from gdregress.learning_rates import Scalar
 from gdregress.moments import gather
@@ -26,6 +26,12 @@ def quadratic(X=Z, y=Y, alpha=0.0, fit_intercept=True):
     moments = gather(RowBlocks(X, y.reshape(len(y), -1)))
     frame = Frame.raw(moments, fit_intercept=fit_intercept)
     return MomentObjective(moments, frame, frame.penalty(0.0, alpha))
+
+
+def stretches(objective, scale, rate, start, **more):
+    basis = Eigenbasis.of(objective, start)
+    assert basis is not None
+    return descend_by_stretches(basis, scale, rate, start, epochs=10_000, **more)
 
 
 def first_states(states, n):
@@ -47,7 +53,7 @@ def test_the_states_of_the_loop(monkeypatch, longest, schedule, alpha, fit_inter
     objective = quadratic(alpha=alpha, fit_intercept=fit_intercept)
     start = np.random.default_rng(0).normal(size=(10 + fit_intercept, 2)) * [1.0, 1e3]
     pace = Pace(schedule)
-    at_once = first_states(descend_by_stretches(objective, scale, 0.2, start, pace=pace, first=3), 150)
+    at_once = first_states(stretches(objective, scale, 0.2, start, pace=pace, first=3), 150)
     one_by_one = first_states(descend(objective, GradientDescent(), Scalar(scale), 0.2, start, pace=pace, first=3), 150)
     assert [state.epoch for state in at_once] == [state.epoch for state in one_by_one]
     assert_array_equal([state.rate for state in at_once], [state.rate for state in one_by_one])
@@ -58,7 +64,7 @@ def test_the_states_of_the_loop(monkeypatch, longest, schedule, alpha, fit_inter
 
 
 def test_a_stretch_tells_of_all_its_states():
-    states = descend_by_stretches(quadratic(), 1.0, 0.1, np.zeros((11, 2)), pace=Pace(constant))
+    states = stretches(quadratic(), 1.0, 0.1, np.zeros((11, 2)), pace=Pace(constant))
     next(states)
     stretch = next(states)
     assert isinstance(stretch, Stretch)
@@ -126,6 +132,34 @@ def test_a_direction_without_slope_stays_where_it_is_whatever_the_rate():
     model = GradientDescentRegressor(0.05, epochs=20_000).fit(corners, corners[:, 1])
     assert model.converged_
     assert_allclose(model.coef_, [0.0, 1.0], atol=1e-5)
+
+
+RAW = {
+    "tiny units": (1e-9, 100.0, 50.0),
+    "huge units": (1e9, 0.0, 50.0),
+    "moderate units": (1e4, 3.0, 5.0),
+    "far from zero": (1.0, 1e4, 0.0),
+}
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("case", RAW, ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_raw_columns_of_very_different_curvature(monkeypatch, case, fit_intercept):
+    """Where a factorisation knows too little of small curvatures, it is not what the fit rests on."""
+    unit, offset, level = RAW[case]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    raw = np.column_stack([unit * (offset + 10 * x[:, 0]), x[:, 1]])
+    target = x.sum(axis=1) + level + 0.1 * rng.normal(size=60)
+    weight = rng.uniform(0, 2, 60)
+    params = {"learning_rate": "lipschitz", "epochs": 400, "fit_intercept": fit_intercept}
+    fast = GradientDescentRegressor(**params).fit(raw, target, weight)
+    slowly(monkeypatch)
+    slow = GradientDescentRegressor(**params).fit(raw, target, weight)
+    assert (fast.n_iter_, fast.converged_) == (slow.n_iter_, slow.converged_)
+    assert_allclose(fast.history_["optimality"], slow.history_["optimality"], rtol=1e-6, atol=1e-12)
+    assert_allclose(fast.history_["loss"], slow.history_["loss"], rtol=1e-9)
 
 
 def test_collinear_and_constant_columns_stay_put():

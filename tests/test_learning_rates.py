@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gdregress import GradientDescentRegressor, closed_form
+from gdregress import GradientDescentRegressor, closed_form, sketches
 from gdregress import planner as planning
 from gdregress.blocks import RowBlocks
 from gdregress.descent import State
@@ -121,12 +121,15 @@ def test_l2_of_any_strength_on_few_rows(alpha):
     assert np.abs(model.predict(X) - y).max() < 1e2 * alpha + 1e-9
 
 
+@pytest.mark.parametrize("gap", [False, True])
 @pytest.mark.parametrize("condition", [1e1, 1e3, 1e5, 1e9])
-def test_directions_of_a_wide_matrix(condition):
+def test_directions_of_a_wide_matrix(condition, gap):
     rng = np.random.default_rng(0)
     left, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     right, _ = np.linalg.qr(rng.normal(size=(40, 6)))
     singular = np.append(np.logspace(0, -np.log10(condition), 5), 0.0)
+    if gap:
+        singular[1:4] = 0.5
     found, directions = _directions((left * singular) @ right.T)
     kept = found > 1e-14
     np.testing.assert_allclose(np.sort(found[kept])[::-1], singular[:5], rtol=1e-9 * max(1.0, condition / 1e5))
@@ -236,6 +239,8 @@ class TestPlan:
 
     def test_beyond_the_limit_the_diagonal_is_what_auto_affords(self, monkeypatch):
         monkeypatch.setattr(planning, "MOMENTS_LIMIT", 4)
+        assert choose(*tall()).rung == "curvature"  # there are rows enough for a matrix
+        monkeypatch.setattr(sketches, "WIDEST", 4)
         plan = choose(*tall())
         assert (plan.rung, plan.optimizer_name) == ("diagonal", "conjugate")
         assert plan.moments.cross is None
@@ -286,6 +291,7 @@ class TestPlan:
     @pytest.mark.xfail(reason="the inverse of the diagonal sees little of directions that hardly vary")
     def test_the_certificate_of_the_diagonal_is_the_distance_too(self, monkeypatch):
         monkeypatch.setattr(planning, "MOMENTS_LIMIT", 4)
+        monkeypatch.setattr(sketches, "WIDEST", 4)
         X, y = nearly_collinear()
         X = X / X.std(axis=0)
         plan = choose(X, y, "diagonal")

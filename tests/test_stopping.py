@@ -237,6 +237,7 @@ class TestEarlyStopping:
 
     def test_without_moments_the_validation_loss_is_of_the_data(self, monkeypatch):
         monkeypatch.setattr("gdregress.planner.MOMENTS_LIMIT", 5)
+        monkeypatch.setattr("gdregress.sketches.WIDEST", 5)
         model = GradientDescentRegressor(early_stopping=True).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
         assert model.learning_rate_ == "diagonal"
         assert mse(model, X[300:], y[300:]) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
