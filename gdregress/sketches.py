@@ -41,6 +41,9 @@ SINGLE, SINGLE_PER_COLUMN = 2.2, 1 / 170
 FIRST_PASS, SAMPLED, EPOCH = 1.2, 3.0, 1.3
 """Cost of means and variances alone, of sampling all rows, and of an epoch, which looks at two points."""
 
+ACCELERATED = 500
+"""Columns from which Newton's steps cost more than Nesterov's."""
+
 LEAST_ENTRIES = 2**21
 """Entries of X below which the exact moments are a matter of milliseconds."""
 
@@ -89,6 +92,17 @@ def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) 
             sample = FIRST_PASS + share * (SAMPLED + p * SINGLE_PER_COLUMN)
             costs[share] = sample + epoch * epochs_needed(share, n, p, tol)
     return min(costs, key=costs.__getitem__)
+
+
+def accelerated_is_cheaper(n_samples: int, n_features: int) -> bool:
+    """Whether Nesterov's steps in a metric from products in single precision are cheaper than Newton's.
+
+    Parameters
+    ----------
+    n_samples, n_features : int
+        Shape of a dense X.
+    """
+    return n_samples * n_features >= LEAST_ENTRIES and is_tall(n_samples, n_features) and n_features >= ACCELERATED
 
 
 def is_tall(n_samples: int, n_features: int) -> bool:
