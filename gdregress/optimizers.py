@@ -190,7 +190,7 @@ class Conjugate:
     stability = float("inf")
     lands = False
 
-    CARRIED = 4.0
+    CARRIED = 1.5
 
     def start(self, point, objective):
         """Remember no direction, no rounding but that of an evaluation, and the length of the step of rate 1."""
