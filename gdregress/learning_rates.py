@@ -129,6 +129,26 @@ class Curvature:
         return cls(inverse.T * moves[:, np.newaxis], float(np.vdot(inverse, inverse)))
 
     @classmethod
+    def from_spectrum(cls, quadratic: MomentObjective, frame: Frame, rounding: float) -> "Curvature":
+        """Factor the second derivatives of squared error where they may be singular: eigenvectors.
+
+        A direction whose curvature rounding alone could have made is dropped: along it nothing moves.
+
+        Parameters
+        ----------
+        quadratic : MomentObjective
+            In the unit-curvature frame, L2 included.
+        frame : Frame
+            That frame.
+        rounding : float
+            Relative error of the moments.
+        """
+        p = len(frame.center)
+        squared, directions = np.linalg.eigh(quadratic.hessian()[:p, :p] / 2)
+        kept = squared > p * rounding * max(1.0, squared[-1]) if p else squared > 0
+        return cls(directions[:, kept] / np.sqrt(squared[kept]), float((1 / squared[kept]).sum()))
+
+    @classmethod
     def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature | WideCurvature":
         """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
 

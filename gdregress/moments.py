@@ -60,6 +60,8 @@ class Moments:
         Variances of y.
     cancellation : ndarray of shape (n_features,)
         By how much centring enlarged the relative rounding error of each column's variance.
+    n_samples : int
+        Number of rows that count, that is of positive weight.
     precision : type
         Floating type in which the products of columns of X were formed.
     """
@@ -74,6 +76,7 @@ class Moments:
     target_cross: NDArray
     target_variance: NDArray
     cancellation: NDArray
+    n_samples: int
     precision: type = np.float64
 
     def error(self, inflation: float) -> float:
@@ -85,6 +88,68 @@ class Moments:
             By how much solving enlarges an error of the moments.
         """
         return float(np.finfo(self.precision).eps * self.cancellation.max() * inflation)
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Give the moments of these rows and of others together (Chan, Golub and LeVeque, 1983).
+
+        With shares s and t of the weight, and d the difference of the means::
+
+            m  =  m_1 + t d
+            S  =  s S_1 + t S_2 + s t d d'
+
+        Parameters
+        ----------
+        other : Moments
+            Of other rows with the same columns; `cross` is known if it is known of both.
+        """
+        weight = self.weight + other.weight
+        share, rest = self.weight / weight, other.weight / weight
+        units = np.maximum(self.unit, other.unit), np.maximum(self.target_unit, other.target_unit)
+        one, two = self._in_units(*units), other._in_units(*units)
+        apart, target_apart = (two.mean - one.mean) / one.unit, (two.target_mean - one.target_mean) / one.target_unit
+        # The means of a column that is constant are its value, up to rounding.
+        size = np.maximum(np.abs(one.mean), np.abs(two.mean)) / one.unit
+        rounding = 2 * np.finfo(np.float64).eps * size
+        apart[(one.variance == 0) & (two.variance == 0) & (np.abs(apart) <= rounding)] = 0.0
+
+        def together(first: NDArray, second: NDArray, between: NDArray) -> NDArray:
+            return share * first + rest * second + share * rest * between
+
+        variance = together(one.variance, two.variance, apart * apart)
+        lost = together(
+            *(np.where(part.variance > 0, part.cancellation, 0.0) * part.variance for part in (one, two)),
+            apart * apart + 2.0 * np.abs(apart) * size,
+        )
+        cross = None
+        if one.cross is not None and two.cross is not None:
+            cross = together(one.cross, two.cross, np.outer(apart, apart))
+        return replace(
+            one,
+            weight=weight,
+            n_samples=self.n_samples + other.n_samples,
+            mean=one.mean + rest * (two.mean - one.mean),
+            target_mean=one.target_mean + rest * (two.target_mean - one.target_mean),
+            variance=variance,
+            cross=cross,
+            target_cross=together(one.target_cross, two.target_cross, np.outer(apart, target_apart)),
+            target_variance=together(one.target_variance, two.target_variance, target_apart * target_apart),
+            cancellation=np.divide(lost, variance, out=np.ones_like(lost), where=variance > 0),
+        )
+
+    def _in_units(self, unit: NDArray, target_unit: NDArray) -> "Moments":
+        """Give the same moments in other powers of two."""
+        factor, target_factor = self.unit / unit, self.target_unit / target_unit
+        if (factor == 1).all() and (target_factor == 1).all():
+            return self
+        return replace(
+            self,
+            unit=unit,
+            target_unit=target_unit,
+            variance=self.variance * factor**2,
+            cross=None if self.cross is None else self.cross * np.outer(factor, factor),
+            target_cross=self.target_cross * np.outer(factor, target_factor),
+            target_variance=self.target_variance * target_factor**2,
+        )
 
     def about_origin(self) -> "Moments":
         """Give the moments about the origin in place of the mean: those of a model without intercept."""
@@ -101,6 +166,7 @@ class Moments:
             target_cross=self.target_cross + np.outer(mean, target_mean),
             target_variance=self.target_variance + target_mean**2,
             cancellation=np.ones_like(self.variance),
+            n_samples=self.n_samples,
             precision=self.precision,
         )
 
@@ -193,6 +259,7 @@ class _Sums:
         self.of_products = precision
         self.precision = np.finfo(rows.X.dtype).eps
         self.n_samples = rows.n_samples
+        self.n_weighted = rows.n_weighted
         self.weight = rows.total_weight
         self.second = np.zeros((p, p) if cross else p)
         self.joint = np.zeros((p, 1 + m))  # X'[1, y]: the sums of X, and its products with y
@@ -338,5 +405,6 @@ class _Sums:
             target_cross=np.where(constant[:, np.newaxis], 0.0, target_cross),
             target_variance=np.maximum(self._target_squares / self.weight - target_drift**2, 0.0),
             cancellation=cancellation,
+            n_samples=self.n_weighted,
             precision=self.of_products,
         )

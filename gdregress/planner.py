@@ -69,6 +69,32 @@ def make_plan(rows: RowBlocks, task: Task) -> Plan:
     """
     choice = _choose(rows, task)
     moments = gather(rows, cross=choice.cross, precision=np.float64 if choice.share is None else np.float32)
+    return _plan(rows, task, choice, moments)
+
+
+def plan_from_moments(moments: Moments, task: Task) -> Plan:
+    """Do the same where the rows are gone, and their moments are all that is known: squared error, full batches.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of all rows, with `cross`.
+    task : Task
+        What is asked for.
+
+    Returns
+    -------
+    Plan
+    """
+    asked = _asked(task)
+    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, {"newton"})
+    rule = OPTIMIZERS[optimizer](task.momentum)
+    choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, factors_rows=False)
+    return _plan(None, task, choice, moments)
+
+
+def _plan(rows: RowBlocks | None, task: Task, choice: "Choice", moments: Moments) -> Plan:
+    """Put together what was chosen, and what the moments say."""
     if not task.fit_intercept:
         moments = moments.about_origin()
     unit = target_scale(moments)
@@ -150,13 +176,7 @@ class Choice:
 def _choose(rows: RowBlocks, task: Task) -> Choice:
     """Choose rung and optimizer, and what is to be known of the rows."""
     n, p = rows.n_weighted, rows.n_features
-    asked = features(
-        loss=task.loss,
-        has_prox=task.has_prox,
-        schedule=task.schedule,
-        batches=task.batch_size is not None,
-        average=bool(task.average),
-    )
+    asked = _asked(task)
     share = _share(rows, task, asked)
     is_tall_or_wide = is_tall(n, p) or _is_short_and_wide(rows)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or (is_tall_or_wide and not (asked or rows.is_sparse))
@@ -184,6 +204,17 @@ def _choose(rows: RowBlocks, task: Task) -> Choice:
         share=share,
         cross=cross if share is None else share == 1.0,
         factors_rows=(rung == "curvature" or has_matrix) and not is_newton,
+    )
+
+
+def _asked(task: Task) -> set[str]:
+    """Name what is asked of the optimizer, beside the rung."""
+    return features(
+        loss=task.loss,
+        has_prox=task.has_prox,
+        schedule=task.schedule,
+        batches=task.batch_size is not None,
+        average=bool(task.average),
     )
 
 
@@ -225,7 +256,7 @@ class Known:
     finer: Iterator[Sketch] = field(default_factory=lambda: iter(()))
 
 
-def _know(rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
+def _know(rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
     """Factor what there is to factor."""
     if choice.share is not None:
         finer = iter(Sketches(rows, moments, frame, alpha, choice.share, task.tol or 0.0, task.sampling))
@@ -240,11 +271,15 @@ def _know(rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: 
     metric: Metric | None = None
     if choice.cross:
         quadratic = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha))
-        if rows.n_weighted > rows.n_features or alpha > 0:
+        if moments.n_samples > len(moments.mean) or alpha > 0:
             metric = Curvature.from_quadratic(quadratic, frame)
     # Mini-batches are far from the digits that moments lose.
     suffice = keeps_digits(metric) or (task.batch_size is not None and metric is not None)
-    if choice.factors_rows and not suffice:
+    if rows is None and not suffice:
+        assert quadratic is not None
+        metric, suffice = Curvature.from_spectrum(quadratic, frame, moments.error(1.0)), True
+    elif choice.factors_rows and not suffice:
+        assert rows is not None
         metric = Curvature.from_rows(rows, moments, frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
         suffice = choice.rung == "curvature" and keeps_digits(metric)
@@ -252,13 +287,14 @@ def _know(rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: 
 
 
 def _objective(
-    rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: Frame, known: Known, pointwise: Any
-) -> tuple[MomentObjective | DataObjective, RowBlocks, type]:
+    rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, frame: Frame, known: Known, pointwise: Any
+) -> tuple[MomentObjective | DataObjective, RowBlocks | None, type]:
     """Give the objective, the rows in its precision, and that."""
     if task.is_squared_error and known.quadratic is not None and (choice.is_raw or known.moments_suffice):
         if choice.is_raw or task.has_prox:
             return MomentObjective(moments, frame, task.penalty_in(frame)), rows, np.float64
         return known.quadratic, rows, np.float64
+    assert rows is not None
     if choice.is_newton:
         return _newton_objective(rows, moments, frame, task, pointwise), rows, np.float64
     penalty = task.penalty_in(frame)
@@ -371,7 +407,7 @@ def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> 
     else:
         one_output = RowBlocks(rows.X, rows.y[:, :1], rows.weight)
         objective = DataObjective(one_output, first, squared_error(), penalty)
-    return largest_curvature(objective, rows.n_features + frame.fit_intercept)
+    return largest_curvature(objective, len(frame.center) + frame.fit_intercept)
 
 
 def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Metric | None, steepest: float | None) -> float:

@@ -39,6 +39,8 @@ FITTED = (
     "optimizer_",
     "max_learning_rate_",
     "history_",
+    "moments_",
+    "n_samples_seen_",
 )
 
 
@@ -363,6 +365,52 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         if interrupt is not None:
             raise interrupt
         return self
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Take in more rows, and move to the minimum of the objective over all rows taken in so far.
+
+        For squared error the sums over rows are all that counts: their moments are merged, so that
+        any number of pieces, in any order, come to what one fit comes to. The rows themselves are not kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, scaled or not; a single one will do.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, on one scale for all calls.
+
+        Returns
+        -------
+        self : GradientDescentRegressor
+            The estimator, fitted to all rows since its last `fit`: `fit` starts over.
+
+        Raises
+        ------
+        ValueError
+            If the parameters ask for more than moments tell; else as `fit` does. The estimator stays as it was.
+        """
+        with _unchanged_on_error(self):
+            interrupt = self._partial_fit(X, y, sample_weight)
+        if interrupt is not None:
+            raise interrupt
+        return self
+
+    def merge(self, other):
+        """Take in the rows that another estimator has taken in by `partial_fit`, elsewhere.
+
+        Parameters
+        ----------
+        other : GradientDescentRegressor
+            Fitted by `partial_fit` to rows with the same features and targets.
+
+        Returns
+        -------
+        self : GradientDescentRegressor
+            This estimator, fitted to the rows of both.
+        """
+        ...
 
     def predict(self, X):
         """Predict the targets of rows.
