@@ -83,10 +83,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Loss of a residual r:
 
         - "squared_error": r^2;
-        - "huber": r^2 up to \\|r\\| = `epsilon`, then 2 epsilon \\|r\\| - epsilon^2;
-        - "absolute_error": \\|r\\|;
+        - "huber": r^2 up to abs(r) = `epsilon`, then 2 epsilon abs(r) - epsilon^2;
+        - "absolute_error": abs(r);
         - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
-        - "epsilon_insensitive": max(\\|r\\| - epsilon, 0);
+        - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": its square;
         - an object with `value`, `derivative`, `curvature` and `best_constant`: see
           `gdregress.losses.Loss`.
@@ -257,6 +257,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     >>> print(model.converged_, (model.coef_ == 0.0).sum(), "coefficients are zero")
     True 4 coefficients are zero
     """
+
+    _doc_link_module = "gdregress"
+    _doc_link_template = "https://gdregress.readthedocs.io/en/latest/api/generated/gdregress.{estimator_name}.html"
 
     def __init__(
         self,
