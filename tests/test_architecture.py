@@ -27,6 +27,7 @@ FLOORS = [
     {"combinations", "parameters", "sketches"},
     {"plan"},
     {"planner", "progress", "stopping", "validation"},
+    {"callbacks"},
     {"regressor"},
     {"comparison"},
     {"__init__"},
