@@ -2,10 +2,13 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import check_parameters_default_constructible
 
@@ -24,6 +27,7 @@ FLOORS = [
     {"combinations", "parameters", "sketches"},
     {"plan"},
     {"planner", "progress", "stopping", "validation"},
+    {"callbacks"},
     {"regressor"},
     {"displays"},
     {"comparison"},
@@ -108,18 +112,31 @@ def test_every_public_name_is_documented(name):
                 assert inspect.getdoc(function), method
 
 
+def test_the_documentation_has_one_address():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    template = gdregress.GradientDescentRegressor._doc_link_template
+    assert template == project["urls"]["Documentation"] + "/api/generated/gdregress.{estimator_name}.html"
+
+
 def test_every_parameter_has_its_constraint():
     assert set(CONSTRAINTS) == set(gdregress.GradientDescentRegressor().get_params())
     check_parameters_default_constructible("GradientDescentRegressor", gdregress.GradientDescentRegressor())
 
 
-def test_every_fitted_attribute_is_documented():
+def test_the_fitted_attributes_are_those_documented():
+    """The section names each that some fit has, and none that no fit has."""
     X, y = gdregress.load_house_prices(return_X_y=True)
-    model = gdregress.GradientDescentRegressor("lipschitz", epochs=2, tol=None).fit(X, y)
-    document = inspect.getdoc(type(model))
-    for name in vars(model):
-        if name.endswith("_"):
-            assert f"\n{name} : " in document, name
+    X = pd.DataFrame(X, columns=["bedrooms"])
+    fits = [{}, {"learning_rate": 1e-4}, {"learning_rate": "lipschitz", "early_stopping": True, "random_state": 0}]
+    fits += [{"loss": "absolute_error"}, {"record_path": True}, {"batch_size": 2, "random_state": 0}, {"penalty": "l1"}]
+    found = set()
+    for params in fits:
+        model = gdregress.GradientDescentRegressor(**{"epochs": 3, "tol": None, **params}).fit(X, y)
+        assert not [name for name in vars(model) if name.startswith("_")]
+        found |= set(vars(model)) - set(model.get_params())
+    document = inspect.getdoc(gdregress.GradientDescentRegressor)
+    section = re.search(r"\nAttributes\n-+\n(.*?)\n\n", document, re.DOTALL).group(1)
+    assert sorted(re.findall(r"^(\w+) : ", section, re.MULTILINE)) == sorted(found)
 
 
 def test_fitted_state_is_plain():
