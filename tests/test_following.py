@@ -14,6 +14,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress.callbacks import FitTask
@@ -41,10 +42,14 @@ DESCENTS = {
 }
 
 
+def stop():
+    return True
+
+
 class Recorder:
     """Write down what it is told, and do something at the end of an epoch."""
 
-    def __init__(self, at_epoch=None, do=lambda: True):
+    def __init__(self, at_epoch=None, do=stop):
         self.at_epoch, self.do = at_epoch, do
         self.told, self.fitted, self.begun = [], [], []
 
@@ -368,6 +373,15 @@ def test_callbacks_go_along_with_clones_and_pickles():
     clone(model).fit(Z, y)
     assert len(monitor.get_logs(select="all")) == 2
     same(pickle.loads(pickle.dumps(model)), model)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("params", [{}, {**STRETCHES, "learning_rate": "lipschitz"}], ids=["auto", "in stretches"])
+def test_every_check_of_an_estimator_passes_while_callbacks_look_on(params):
+    recorder = Recorder()
+    check_estimator(GradientDescentRegressor(**params).set_callbacks(recorder))
+    assert ("end", "epoch", 0) in recorder.told
 
 
 def test_the_example_of_the_readme(capsys):
