@@ -83,10 +83,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Loss of a residual r:
 
         - "squared_error": r^2;
-        - "huber": r^2 up to \\|r\\| = `epsilon`, then 2 epsilon \\|r\\| - epsilon^2;
-        - "absolute_error": \\|r\\|;
+        - "huber": r^2 up to abs(r) = `epsilon`, then 2 epsilon abs(r) - epsilon^2;
+        - "absolute_error": abs(r);
         - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
-        - "epsilon_insensitive": max(\\|r\\| - epsilon, 0);
+        - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": its square;
         - an object with `value`, `derivative`, `curvature` and `best_constant`: see
           `gdregress.losses.Loss`.
@@ -212,7 +212,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         over outputs, without the penalty.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had names that are all strings.
 
     See Also

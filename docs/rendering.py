@@ -1,0 +1,50 @@
+"""How the site shows figures, animations and formulas: without a script or a file of anybody else's."""
+
+from docutils.nodes import SkipNode, math_block
+from docutils.utils.math.latex2mathml import tex2mathml
+from matplotlib import color_sequences
+from matplotlib import pyplot as plt
+from matplotlib.animation import Animation
+from matplotlib.rcsetup import cycler
+from sphinx_gallery.scrapers import figure_rst
+
+STYLE = {
+    "axes.prop_cycle": cycler(color=color_sequences["okabe_ito"]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "figure.figsize": (7, 4),
+    "savefig.dpi": 100,
+}
+"""Colours that the colour-blind tell apart (Okabe and Ito), at the size at which a page shows them."""
+
+
+def set_style(gallery_conf, script):
+    """Give each page of the gallery the same colours and sizes."""
+    plt.rcdefaults()
+    plt.rcParams.update(STYLE)
+
+
+def show_animations(block, variables, gallery_conf):
+    """Show each new animation of a block as a GIF."""
+    paths = []
+    for name, animation in variables["example_globals"].items():
+        if isinstance(animation, Animation) and name in block.content:
+            path = next(variables["image_path_iterator"]).removesuffix("png") + "gif"
+            animation.save(path, writer="pillow")
+            plt.close(animation._fig)
+            paths.append(path)
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
+def show_formula(translator, node):
+    """Write a formula as MathML."""
+    translator.body.append(tex2mathml(node.astext(), as_block=isinstance(node, math_block)))
+    raise SkipNode
+
+
+def setup(app):
+    """Make that the renderer of formulas."""
+    app.add_html_math_renderer("mathml", (show_formula, None), (show_formula, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
