@@ -8,8 +8,11 @@ from matplotlib.animation import Animation
 from matplotlib.rcsetup import cycler
 from sphinx_gallery.scrapers import figure_rst
 
+OKABE_ITO = [color for k, color in enumerate(color_sequences["okabe_ito"]) if k != 4]
+"""Colours that the colour-blind tell apart (Okabe and Ito), without the yellow, which is faint on white."""
+
 STYLE = {
-    "axes.prop_cycle": cycler(color=color_sequences["okabe_ito"]),
+    "axes.prop_cycle": cycler(color=OKABE_ITO),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
@@ -17,7 +20,7 @@ STYLE = {
     "figure.figsize": (7, 4),
     "savefig.dpi": 100,
 }
-"""Colours that the colour-blind tell apart (Okabe and Ito), at the size at which a page shows them."""
+"""What figures look like, at the size at which a page shows them."""
 
 
 def set_style(gallery_conf, script):
