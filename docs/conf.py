@@ -33,7 +33,9 @@ html_title = "gdregress"
 html_copy_source = False
 html_math_renderer = "mathml"
 html_sidebars = {page: [] for page in ("index", "start", "benchmarks", "changelog")}
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": []}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 plot_rcparams = rendering.STYLE
 plot_formats = [("png", 100)]

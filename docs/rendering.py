@@ -1,6 +1,6 @@
 """How the site shows figures, animations and formulas: without a script or a file of anybody else's."""
 
-from docutils.nodes import SkipNode, math_block
+from docutils.nodes import SkipNode, literal_block, math_block
 from docutils.utils.math.latex2mathml import tex2mathml
 from matplotlib import color_sequences
 from matplotlib import pyplot as plt
@@ -47,7 +47,15 @@ def show_formula(translator, node):
     raise SkipNode
 
 
+def colour_doctests(app, doctree):
+    """Colour the indented doctests of Markdown pages."""
+    for block in doctree.findall(literal_block):
+        if block.rawsource.startswith(">>> "):
+            block["language"] = "pycon"
+
+
 def setup(app):
-    """Make that the renderer of formulas."""
+    """Tell Sphinx of these."""
     app.add_html_math_renderer("mathml", (show_formula, None), (show_formula, None))
+    app.connect("doctree-read", colour_doctests)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
