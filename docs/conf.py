@@ -25,6 +25,8 @@ extensions = [
 exclude_patterns = ["gallery"]
 templates_path = ["_templates"]
 default_role = "literal"
+highlight_language = "none"
+autodoc_typehints = "none"
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 

@@ -1,6 +1,6 @@
 """How the site shows figures, animations and formulas: without a script or a file of anybody else's."""
 
-from docutils.nodes import SkipNode, literal_block, math_block
+from docutils.nodes import SkipNode, doctest_block, literal_block, math_block
 from docutils.utils.math.latex2mathml import tex2mathml
 from matplotlib import color_sequences
 from matplotlib import pyplot as plt
@@ -48,8 +48,8 @@ def show_formula(translator, node):
 
 
 def colour_doctests(app, doctree):
-    """Colour the indented doctests of Markdown pages."""
-    for block in doctree.findall(literal_block):
+    """Colour what is a doctest, and nothing else that names no language."""
+    for block in doctree.findall(lambda node: isinstance(node, literal_block | doctest_block)):
         if block.rawsource.startswith(">>> "):
             block["language"] = "pycon"
 
