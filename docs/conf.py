@@ -3,11 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import rendering
-
 import gdregress
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the extension `rendering`
 
 project = "gdregress"
 author = "The gdregress developers"
@@ -16,7 +14,6 @@ release = gdregress.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "rendering",
@@ -38,11 +35,6 @@ html_sidebars = {page: [] for page in ("index", "start", "benchmarks", "changelo
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": []}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-
-plot_rcparams = rendering.STYLE
-plot_formats = [("png", 100)]
-plot_html_show_formats = False
-plot_html_show_source_link = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

@@ -23,7 +23,6 @@ print(f"least squares has {GradientDescentRegressor().fit(X, y).history_['loss']
 # ceiling, and every step overshoots. Once it runs through the middle of the houses it only has to turn, which takes
 # the rest of the 200 epochs: that is the flat direction.
 frames = [*range(12), *range(12, 60, 4), *range(60, 201, 20)]
-ends = [[0.5], [5.5]]
 fig, ax = plt.subplots()
 ax.plot(X, y, "o", color="black", label="houses")
 [line] = ax.plot([], [], color="C5", linewidth=2.5, label="w * bedrooms + b")
