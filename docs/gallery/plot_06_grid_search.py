@@ -12,7 +12,7 @@ the penalty, and whether it is L1 or L2. ``GridSearchCV`` asks new rows.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
-from sklearn.model_selection import GridSearchCV, RepeatedKFold
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -24,19 +24,19 @@ model = make_pipeline(
     StandardScaler(),
     GradientDescentRegressor(tol=1e-4),
 )
-alphas = np.logspace(-3, 2, 16)
+alphas = np.logspace(-3, 2, 11)
 step = "gradientdescentregressor__"
 grid = {step + "penalty": ["l2", "l1"], step + "alpha": alphas}
-search = GridSearchCV(model, grid, cv=RepeatedKFold(n_splits=5, n_repeats=2, random_state=0)).fit(X, y)
+search = GridSearchCV(model, grid, cv=KFold(5, shuffle=True, random_state=0)).fit(X, y)
 print(f"best: {search.best_params_[step + 'penalty']} at alpha = {search.best_params_[step + 'alpha']:.2g}")
 
 # %%
-# Each point is a mean over ten folds, the band a standard error of it.
+# Each point is a mean over five folds, the band a standard error of it.
 results = search.cv_results_
 fig, ax = plt.subplots()
 for penalty, line in (("l2", "-"), ("l1", "--")):
     chosen = results[f"param_{step}penalty"] == penalty
-    mean, error = results["mean_test_score"][chosen], results["std_test_score"][chosen] / np.sqrt(10)
+    mean, error = results["mean_test_score"][chosen], results["std_test_score"][chosen] / np.sqrt(5)
     [curve] = ax.semilogx(alphas, mean, line, marker="o", label=f'penalty="{penalty}"')
     ax.fill_between(alphas, mean - error, mean + error, color=curve.get_color(), alpha=0.2)
 ax.set_xlabel("alpha")
