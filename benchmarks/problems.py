@@ -166,6 +166,15 @@ PROBLEMS: tuple[Problem, ...] = (
         Objective("huber", epsilon=1.35),
     ),
     Problem(
+        "huber-1000",
+        partial(generators.mixed_units, noise=generators.outliers),
+        (100_000, 1000),
+        (5000, 50),
+        (OURS, f"{OURS}(newton)", f"{OURS}(diagonal)", "StandardScaler + SGDRegressor", TORCH),
+        Objective("huber", epsilon=1.35),
+        repeats=3,
+    ),
+    Problem(
         "huber-scale",
         partial(generators.mixed_units, noise=generators.outliers),
         (20_000, 20),

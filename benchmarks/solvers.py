@@ -143,6 +143,7 @@ SOLVERS: dict[str, Solver] = {
     OURS: Solver(_ours),
     f"{OURS}(curvature)": Solver(partial(_ours, learning_rate="curvature")),
     f"{OURS}(diagonal)": Solver(partial(_ours, learning_rate="diagonal")),
+    f"{OURS}(newton)": Solver(partial(_ours, optimizer="newton")),
     "NumPy loop": Solver(_loop),
     "LinearRegression": Solver(lambda _: LinearRegression()),
     "LinearRegression (intelex)": Solver(_intel, "sklearnex", "scikit-learn-intelex"),

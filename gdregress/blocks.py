@@ -234,10 +234,12 @@ class RowBlocks:
 
 
 def _csr_rows(X, start: int, stop: int):
-    """Give consecutive rows of CSR, which slicing would copy."""
+    """Give consecutive rows of CSR, which slicing would copy, and the constructor from arrays, too."""
     indptr = X.indptr[start : stop + 1]
     entries = slice(indptr[0], indptr[-1])
-    return type(X)((X.data[entries], X.indices[entries], indptr - indptr[0]), shape=(len(indptr) - 1, X.shape[1]))
+    rows = type(X)((len(indptr) - 1, X.shape[1]), dtype=X.dtype)
+    rows.data, rows.indices, rows.indptr = X.data[entries], X.indices[entries], indptr - indptr[0]
+    return rows
 
 
 @cache

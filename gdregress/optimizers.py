@@ -178,26 +178,29 @@ class Conjugate:
         s  = -g . d / d . (g' - g)
         w <- w + s d,    g <- g' + (s - 1) (g' - g)
 
-    One trip through the data an epoch is enough: g is evaluated beside g', but for the start, where
-    it is known, so that the rounding of a step is not carried into the next. The trial point lies at
-    the last rate (at first: at eta), which keeps s near 1. What g differs by from what the last step
-    foretold is rounding: an output whose slope or curvature along d is no larger stays, and starts
-    over from its gradient.
+    One point an epoch is enough. The rounding of the g that a step foretells, in units of an evaluation's,
+    is s + abs(s - 1) times that of the last; where that may have grown to more than `CARRIED`, g is
+    evaluated beside g', in the same trip through the data. The trial point lies at the last rate (at
+    first: at eta), which keeps s near 1. What an evaluated g differs by from what was foretold is
+    rounding: an output whose slope or curvature along d is no larger stays, and starts over from its
+    gradient.
     """
 
     takes = RATES - {"float"}
     stability = float("inf")
     lands = False
 
+    CARRIED = 1.5
+
     def start(self, point, objective):
-        """Remember no direction, no rounding, and that the gradient is known."""
+        """Remember no direction, no rounding but that of an evaluation, and the length of the step of rate 1."""
         [here] = objective.evaluate([point])
-        nothing = np.zeros_like(point)
-        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, np.ones(point.shape[1]), True))
+        nothing, one = np.zeros_like(point), np.ones(point.shape[1])
+        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, one, one))
 
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
-        direction, last_gradient, last_downhill, rounding, factor, is_known = last.memory
+        direction, last_gradient, last_downhill, rounding, factor, carried = last.memory
         foretold = last.evaluation.gradient
         downhill = metric(foretold)
         growth = (downhill * (foretold - last_gradient)).sum(axis=0)
@@ -205,12 +208,15 @@ class Conjugate:
         direction = np.maximum(beta, 0.0) * direction - downhill
         length = rate * factor
         trial = last.point + length * direction
+        is_known = (carried <= self.CARRIED).all()
         *here, there = objective.evaluate([trial] if is_known else [last.point, trial])
-        gradient = here[0].gradient if here else foretold
+        gradient = foretold
+        if here:
+            gradient, carried = here[0].gradient, np.ones_like(carried)
+            rounding = np.maximum(np.abs(gradient - foretold), 0.5 * rounding)
         bend = there.gradient - gradient
         curvature = (direction * bend).sum(axis=0)
         slope = (gradient * direction).sum(axis=0)
-        rounding = np.maximum(np.abs(gradient - foretold), rounding)
         least = (rounding * np.abs(direction)).sum(axis=0)
         s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
@@ -219,9 +225,8 @@ class Conjugate:
             there.gradient + beyond * bend,
         )
         point = trial + beyond * length * direction
-        moved = s > 0
-        rounding = np.where(moved, 0.5, 1.0) * rounding
-        memory = (direction, gradient, downhill, rounding, np.where(moved, s * factor, factor), False)
+        carried = s + np.abs(beyond) * carried
+        memory = (direction, gradient, downhill, rounding, np.where(s > 0, s * factor, factor), carried)
         return Step(point, lowest, float((s * length).mean()), memory)
 
 

@@ -17,7 +17,7 @@ from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import OPTIMIZERS
 from gdregress.plan import Plan
-from gdregress.sketches import Sketch, Sketches, cheapest_share, is_tall
+from gdregress.sketches import Sketch, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.task import Task
 
 MOMENTS_LIMIT = 2000
@@ -157,15 +157,12 @@ def _choose(rows: RowBlocks, task: Task) -> Choice:
         batches=task.batch_size is not None,
         average=bool(task.average),
     )
-    may_sketch = task.learning_rate in ("auto", "curvature") and task.optimizer in ("auto", "conjugate")
-    share = None
-    if task.tol and may_sketch and not (asked or rows.is_sparse):
-        share = cheapest_share(n, p, rows.n_outputs, task.tol)
+    share = _share(rows, task, asked)
     is_tall_or_wide = is_tall(n, p) or _is_short_and_wide(rows)
-    has_matrix = p <= MOMENTS_LIMIT or (is_tall_or_wide and not (asked or rows.is_sparse))
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or (is_tall_or_wide and not (asked or rows.is_sparse))
     costly = set() if has_matrix else {"curvature"}
     if share is not None:
-        costly |= {"gd"}  # which needs the exact metric
+        costly |= {"gd", "newton"}  # which need exact curvatures
     if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) or (task.is_squared_error and n <= p):
         costly |= {"newton"}
     rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
@@ -188,6 +185,18 @@ def _choose(rows: RowBlocks, task: Task) -> Choice:
         cross=cross if share is None else share == 1.0,
         factors_rows=(rung == "curvature" or has_matrix) and not is_newton,
     )
+
+
+def _share(rows: RowBlocks, task: Task, asked: set[str]) -> float | None:
+    """Give the share of the rows that the metric is made from; None for the exact one, or none."""
+    n, p, loss = rows.n_weighted, rows.n_features, {"any loss"}
+    if not task.tol or rows.is_sparse or asked - loss or task.learning_rate not in ("auto", "curvature"):
+        return None
+    if not asked and task.optimizer in ("auto", "conjugate"):
+        return cheapest_share(n, p, rows.n_outputs, task.tol)
+    if asked == loss and _is_mostly_parabola(task) and task.optimizer in ("auto", "nesterov"):
+        return 1.0 if accelerated_is_cheaper(n, p) else None
+    return None
 
 
 @dataclass(frozen=True)
@@ -221,7 +230,8 @@ def _know(rows: RowBlocks, task: Task, choice: Choice, moments: Moments, frame: 
     if choice.share is not None:
         finer = iter(Sketches(rows, moments, frame, alpha, choice.share, task.tol or 0.0, task.sampling))
         sketch = next(finer)
-        return Known(sketch.metric, sketch.certificate_metric, patience=sketch.patience, finer=finer)
+        patience = sketch.patience if task.is_squared_error else float("inf")  # what is foretold is of a quadratic
+        return Known(sketch.metric, sketch.certificate_metric, patience=patience, finer=finer)
 
     def keeps_digits(metric: Metric | None) -> bool:
         return metric is not None and choice.cross and moments.error(metric.inflation) <= DIGITS

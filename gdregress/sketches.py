@@ -6,8 +6,8 @@ Toledo, 2010). With m rows that sample n of p columns, an epoch, which is a pass
 error by about r = sqrt(p / m). What a fit costs, in passes over X at one point::
 
     exact moments     1.8 + p / 80
-    single precision  2.2 + p / 170 + 1.3
-    a sample          1.2 + (3 + p / 170) m / n + 1.3 log(2 / tol) / log(1 / r)
+    single precision  2.2 + p / 170 + 1
+    a sample          1.2 + (3 + p / 170) m / n + log(2 / tol) / log(1 / r)
 
 The constants were measured on two cores with AVX-512 and OpenBLAS, with dense X of 1e6 x 100 and
 1e5 x 1000.
@@ -38,8 +38,11 @@ EXACT, PER_COLUMN = 1.8, 1 / 80
 SINGLE, SINGLE_PER_COLUMN = 2.2, 1 / 170
 """Cost of moments with products in single precision, and for each column."""
 
-FIRST_PASS, SAMPLED, EPOCH = 1.2, 3.0, 1.3
-"""Cost of means and variances alone, of sampling all rows, and of an epoch, which looks at two points."""
+FIRST_PASS, SAMPLED, EPOCH = 1.2, 3.0, 1.0
+"""Cost of means and variances alone, of sampling all rows, and of an epoch."""
+
+ACCELERATED = 200
+"""Columns from which Newton's steps for a robust loss, four or five, cost more than Nesterov's, a dozen."""
 
 LEAST_ENTRIES = 2**21
 """Entries of X below which the exact moments are a matter of milliseconds."""
@@ -89,6 +92,17 @@ def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) 
             sample = FIRST_PASS + share * (SAMPLED + p * SINGLE_PER_COLUMN)
             costs[share] = sample + epoch * epochs_needed(share, n, p, tol)
     return min(costs, key=costs.__getitem__)
+
+
+def accelerated_is_cheaper(n_samples: int, n_features: int) -> bool:
+    """Whether Nesterov's steps in a metric from products in single precision are cheaper than Newton's.
+
+    Parameters
+    ----------
+    n_samples, n_features : int
+        Shape of a dense X.
+    """
+    return n_samples * n_features >= LEAST_ENTRIES and is_tall(n_samples, n_features) and n_features >= ACCELERATED
 
 
 def is_tall(n_samples: int, n_features: int) -> bool:

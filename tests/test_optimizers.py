@@ -205,6 +205,30 @@ class TestTheorems:
         [there] = objective.evaluate([path[-1].point])
         np.testing.assert_allclose(path[-1].gradient, there.gradient, atol=1e-14)
 
+    @pytest.mark.parametrize("kappa", [4, 1e4])
+    def test_conjugate_gradient_asks_about_one_point_while_rounding_is_not_carried_on(self, kappa):
+        """Where evaluations round by some amount, its gradients are off by no more than it says they are."""
+        amount, objective = 1e-9, quadratic(kappa, p=30)
+        rounded, rng, points = quadratic(kappa, p=30), np.random.default_rng(0), []
+
+        def evaluate(asked):
+            points.append(len(asked))
+            evaluations = [Quadratic._evaluate(rounded, point) for point in asked]
+            return [
+                each._replace(gradient=each.gradient + amount * rng.choice([-1.0, 1.0], each.gradient.shape))
+                for each in evaluations
+            ]
+
+        rounded.evaluate = evaluate
+        rule = Conjugate()
+        step = rule.start(np.zeros_like(rounded.best), rounded)
+        for _ in range(12):
+            step = rule.update(step, rounded, lambda gradient: gradient, 1.0)
+            error = np.abs(step.evaluation.gradient - objective._evaluate(step.point).gradient)
+            assert (error <= (1 + 1e-6) * step.memory[-1] * amount).all()
+        assert points[0] == points[1] == 1
+        assert (sum(points) < 1.5 * len(points)) == (kappa == 4)
+
     @pytest.mark.parametrize("rule", [GradientDescent(), Momentum(0.5), Nesterov()])
     def test_above_the_stability_ceiling_the_loss_grows(self, rule):
         values = [state.value.sum() for state in states(quadratic(10), rule, 600, rate=1.01 * rule.stability)]
@@ -226,7 +250,9 @@ def test_k_then_m_epochs_are_k_plus_m():
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
     step = Conjugate().start(np.ones((3, 1)), flat)
-    step = step._replace(evaluation=Evaluation(np.zeros(1), np.ones((3, 1))), memory=(*step.memory[:-1], False))
+    step = step._replace(
+        evaluation=Evaluation(np.zeros(1), np.ones((3, 1))), memory=(*step.memory[:-1], np.full(1, np.inf))
+    )
     after = Conjugate().update(step, flat, lambda g: g, 1.0)
     assert isinstance(after, Step)
     np.testing.assert_array_equal(after.point, np.ones((3, 1)))
