@@ -17,6 +17,7 @@ from sklearn.utils import check_array
 
 from gdregress.checks import check_weights
 from gdregress.closed_form import closed_form
+from gdregress.displays import ComparisonDisplay
 from gdregress.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
 
@@ -142,6 +143,25 @@ class Comparison:
         import pandas as pd
 
         return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
+
+    def plot(self, ax=None) -> ComparisonDisplay:
+        """Draw the errors of the solvers, with their times beside them.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+        """
+        display = ComparisonDisplay(
+            solvers=[row.solver for row in self.rows],
+            errors=np.array([row.prediction_error for row in self.rows]),
+            seconds=np.array([row.seconds for row in self.rows]),
+        )
+        return display.plot(ax)
 
 
 def aligned(table: list[list[str]]) -> str:

@@ -16,12 +16,10 @@ from gdregress.blocks import RowBlocks
 from gdregress.checks import check_finite, check_weights
 from gdregress.descent import Epoch, History, State, Stop, anneal, follow
 from gdregress.eigenbasis import Stretch
-from gdregress.losses import LOSSES
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan, Stage
 from gdregress.planner import make_plan
 from gdregress.progress import Progress
-from gdregress.schedules import SCHEDULES, Pace, Plateau
 from gdregress.stopping import plural, stopping_rules
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off, validation_value
@@ -402,7 +400,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
     def _descend(self, rows: RowBlocks, held_out: RowBlocks | None, rng: np.random.RandomState):
         """Plan the descent and follow it; give the plan, the history, why it ended, and the interrupt, if any."""
-        plan = make_plan(rows, self._task(rows, rng))
+        plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
         validate = None if held_out is None else validation_value(held_out, plan)
 
         def measure(stage: Stage, state: State | Stretch) -> Epoch:
@@ -460,36 +458,6 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
                 f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both."
             )
         return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
-
-    def _task(self, rows: RowBlocks, rng: np.random.RandomState) -> Task:
-        """Turn the parameters into what is to be done."""
-        loss, schedule, n = self.loss, self.schedule, rows.n_weighted
-        pointwise = LOSSES[loss](self.epsilon, self.quantile) if isinstance(loss, str) else loss
-        l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}[self.penalty]
-        strength = 0.0 if self.penalty is None else getattr(pointwise, "alpha_factor", 1.0) * float(self.alpha)
-        pace: Pace | Plateau = Pace(schedule)
-        if isinstance(schedule, str):
-            pace = SCHEDULES[schedule](self.epochs, float(self.power_t), self.n_iter_no_change)
-        return Task(
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            momentum=float(self.momentum),
-            loss=loss,
-            pointwise=pointwise,
-            l1=strength * l1_ratio,
-            l2=strength * (1.0 - l1_ratio),
-            positive=bool(self.positive),
-            fit_intercept=bool(self.fit_intercept),
-            schedule=schedule,
-            pace=pace,
-            batch_size=None if self.batch_size is None or self.batch_size >= n else int(self.batch_size),
-            average=int(self.average),
-            shuffle=rng if self.shuffle else None,
-            # A sample that nobody asked for is the same at every fit.
-            sampling=0 if self.random_state is None else rng,
-            tol=self.tol or None,
-            epochs=self.epochs,
-        )
 
     def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:
         """Give the point to start from: zeros, random, or where the last fit ended."""
