@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,16 @@ def test_links_of_the_readme_lead_to_files():
     assert targets
     for target in targets:
         assert (ROOT / target).is_file(), target
+
+
+def test_the_figure_of_the_readme_is_made_by_the_code_beside_it():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    image = pytest.importorskip("PIL.Image")
+    rates = runpy.run_path(str(ROOT / "docs/images/rates.py"))
+    with image.open(rates["PICTURE"]) as picture:
+        assert picture.text["Source"] == rates["code"]()
+    figure = rates["draw"]()
+    [ax] = figure.axes
+    labels = " ".join(text.get_text() for text in ax.get_legend().get_texts())
+    assert all(f"learning_rate={rate}" in labels for rate in ("0.08", "0.085", "'auto'"))
+    plt.close(figure)
