@@ -7,6 +7,8 @@ one step down the slope of the mean squared error: ``learning_rate=0.075`` times
 """
 
 # %%
+import matplotlib.pyplot as plt
+
 from gdregress import GradientDescentRegressor, LossSurfaceDisplay, load_house_prices
 
 X, y = load_house_prices(return_X_y=True)
@@ -26,6 +28,7 @@ print(f"least squares has {GradientDescentRegressor().fit(X, y).history_['loss']
 # which takes the rest of the 200 epochs: that is the flat direction.
 display = LossSurfaceDisplay.from_estimator(model, X, y)
 display.ax_.set(xlabel="w (thousands a bedroom)", ylabel="b (thousands)")
+plt.show()
 
 # %%
 # The same step by step, with the line among the houses and the two slopes, which come to zero.
