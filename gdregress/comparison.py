@@ -74,6 +74,13 @@ class Comparison:
     ----------
     rows : list of Row
         The same.
+
+    Examples
+    --------
+    >>> from gdregress import compare, load_house_prices
+    >>> comparison = compare(*load_house_prices(return_X_y=True))
+    >>> float(comparison.to_frame().loc["GradientDescentRegressor", "epochs"])
+    1.0
     """
 
     def __init__(self, rows: list[Row]):
@@ -116,11 +123,23 @@ class Comparison:
         return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
     def to_dicts(self) -> list[dict]:
-        """Give a dict of plain values for each row."""
+        """Give a dict of plain values for each row.
+
+        Returns
+        -------
+        list of dict
+            The attributes of each `Row` by name.
+        """
         return [asdict(row) for row in self.rows]
 
     def to_frame(self):
-        """Give a pandas DataFrame with a row a solver, indexed by its name."""
+        """Give a pandas DataFrame with a row a solver, indexed by its name.
+
+        Returns
+        -------
+        DataFrame
+            The other attributes of each `Row` in columns.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
