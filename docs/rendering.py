@@ -2,17 +2,15 @@
 
 from docutils.nodes import SkipNode, doctest_block, literal_block, math_block
 from docutils.utils.math.latex2mathml import tex2mathml
-from matplotlib import color_sequences
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
 from matplotlib.rcsetup import cycler
 from sphinx_gallery.scrapers import figure_rst
 
-OKABE_ITO = [color for k, color in enumerate(color_sequences["okabe_ito"]) if k != 4]
-"""Colours that the colour-blind tell apart (Okabe and Ito), without the yellow, which is faint on white."""
+from gdregress.displays.drawing import CYCLE
 
 STYLE = {
-    "axes.prop_cycle": cycler(color=OKABE_ITO),
+    "axes.prop_cycle": cycler(color=CYCLE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,

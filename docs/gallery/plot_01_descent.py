@@ -8,10 +8,12 @@ one step down the slope of the mean squared error: ``learning_rate=0.075`` times
 
 # %%
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from gdregress import GradientDescentRegressor, LossSurfaceDisplay, load_house_prices
 
-X, y = load_house_prices(return_X_y=True)
+houses = load_house_prices()
+X, y = pd.DataFrame(houses.data, columns=houses.feature_names), houses.target
 model = GradientDescentRegressor(
     learning_rate=0.075,
     epochs=200,
@@ -27,7 +29,6 @@ print(f"least squares has {GradientDescentRegressor().fit(X, y).history_['loss']
 # the rate is near the ceiling, and every step overshoots. Once at the bottom of the valley they only have to follow it,
 # which takes the rest of the 200 epochs: that is the flat direction.
 display = LossSurfaceDisplay.from_estimator(model, X, y)
-display.ax_.set(xlabel="w (thousands a bedroom)", ylabel="b (thousands)")
 plt.show()
 
 # %%

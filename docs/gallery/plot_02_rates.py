@@ -7,16 +7,14 @@ just below the ceiling, and even that is slow: the direction that sets the ceili
 """
 
 # %%
-# Seven houses, and the loss that 50 epochs at each of 51 rates come to.
+# Seven houses, and the loss that 50 epochs at each of 49 rates come to.
 import matplotlib.pyplot as plt
 
 from gdregress import GradientDescentRegressor, LearningRateDisplay, load_house_prices
 
 X, y = load_house_prices(return_X_y=True)
-fig, ax = plt.subplots(figsize=(7, 4.8))
+_, ax = plt.subplots(figsize=(7, 4.8))
 LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=50), X, y, ax=ax)
-ax.get_legend().remove()
-fig.legend(loc="outside upper center", ncols=2)
 plt.show()
 
 # %%

@@ -214,6 +214,6 @@ class LearningRateDisplay:
         ax.set_xlabel("learning rate")
         ax.set_ylabel(self.loss_name)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small")
+        ax.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -299,7 +299,7 @@ class LossSurfaceDisplay:
             axes.axhline(0.0, color=GREY, linewidth=0.6)
             bound = 1.1 * np.abs(slope[~np.isnan(self._seen()[:, 0]) & np.isfinite(slope)]).max(initial=0.0) or 1.0
             axes.set_ylim(-bound, bound)
-            axes.set_ylabel(f"derivative by\n{name}", fontsize="small")
+            axes.set_title(f"derivative by {name}", fontsize="small", loc="left")
             slopes.append(axes.plot([], [], color=GREEN)[0])
         lower[0].tick_params(labelbottom=False)
         lower[-1].set_xlabel("epoch")
