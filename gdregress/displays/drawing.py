@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
-    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"),
     "#666666",
 )
 """Colours that colour-blind readers tell apart (Okabe and Ito, 2008)."""
 
-CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
 """Those of several models on the same axes."""
 
 LOSSES = {
