@@ -4,11 +4,16 @@ from gdregress._version import __version__
 from gdregress.closed_form import closed_form
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
+from gdregress.displays import ComparisonDisplay, LearningRateDisplay, LossCurveDisplay, LossSurfaceDisplay
 from gdregress.regressor import GradientDescentRegressor
 
 __all__ = [
     "Comparison",
+    "ComparisonDisplay",
     "GradientDescentRegressor",
+    "LearningRateDisplay",
+    "LossCurveDisplay",
+    "LossSurfaceDisplay",
     "__version__",
     "closed_form",
     "compare",

@@ -17,6 +17,7 @@ from sklearn.utils import check_array
 
 from gdregress.checks import check_weights
 from gdregress.closed_form import closed_form
+from gdregress.displays import ComparisonDisplay
 from gdregress.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
 
@@ -73,6 +74,13 @@ class Comparison:
     ----------
     rows : list of Row
         The same.
+
+    Examples
+    --------
+    >>> from gdregress import compare, load_house_prices
+    >>> comparison = compare(*load_house_prices(return_X_y=True))
+    >>> float(comparison.to_frame().loc["GradientDescentRegressor", "epochs"])
+    1.0
     """
 
     def __init__(self, rows: list[Row]):
@@ -115,14 +123,45 @@ class Comparison:
         return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
     def to_dicts(self) -> list[dict]:
-        """Give a dict of plain values for each row."""
+        """Give a dict of plain values for each row.
+
+        Returns
+        -------
+        list of dict
+            The attributes of each `Row` by name.
+        """
         return [asdict(row) for row in self.rows]
 
     def to_frame(self):
-        """Give a pandas DataFrame with a row a solver, indexed by its name."""
+        """Give a pandas DataFrame with a row a solver, indexed by its name.
+
+        Returns
+        -------
+        DataFrame
+            The other attributes of each `Row` in columns.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
+
+    def plot(self, ax=None) -> ComparisonDisplay:
+        """Draw the errors of the solvers, with their times beside them.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+        """
+        display = ComparisonDisplay(
+            solvers=[row.solver for row in self.rows],
+            errors=np.array([row.prediction_error for row in self.rows]),
+            seconds=np.array([row.seconds for row in self.rows]),
+        )
+        return display.plot(ax)
 
 
 def aligned(table: list[list[str]]) -> str:

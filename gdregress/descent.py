@@ -349,10 +349,21 @@ class Rule(Protocol):
         ...
 
 
-def follow(
-    epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, show: Callable[[Epoch, int], None]
-) -> Stop:
-    """Consume epochs into the history until the first rule says stop.
+Observer = Callable[[History, int, Stop | None], Stop | None]
+"""Looks on: told after every epoch, or stretch, how many of its epochs count and why the descent ends there, if so.
+
+What it gives back is why the descent ends there: what it was told, or a reason of its own.
+"""
+
+
+def one_by_one(epochs: Iterable[Epoch]) -> Iterator[Epoch]:
+    """Yield the epochs of stretches each on its own."""
+    for epoch in epochs:
+        yield from map(epoch.at, range(len(epoch.state)))
+
+
+def follow(epochs: Iterable[Epoch], rules: Sequence[Rule], history: History, observers: Sequence[Observer]) -> Stop:
+    """Consume epochs into the history until a rule, or an observer, says stop.
 
     Parameters
     ----------
@@ -362,8 +373,8 @@ def follow(
         Asked after every epoch, in this order.
     history : History
         Filled on the way: it holds what was reached should the descent be interrupted.
-    show : callable
-        Called with every epoch, or stretch, and how many of its epochs count.
+    observers : sequence of Observer
+        Told after every epoch, in this order, once the rules have been asked; they may stop too.
 
     Returns
     -------
@@ -378,7 +389,9 @@ def follow(
             if len(places) and (due is None or places[0] + 1 < n_epochs):
                 n_epochs, due = int(places[0]) + 1, rule
         history.append(n_epochs)
-        show(epoch, n_epochs)
-        if due is not None:
-            return due.stop(history)
+        stop = None if due is None else due.stop(history)
+        for observe in observers:
+            stop = observe(history, n_epochs, stop)
+        if stop is not None:
+            return stop
     raise AssertionError("a descent does not end by itself")

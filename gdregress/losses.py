@@ -79,17 +79,50 @@ class Loss:
     derivative: Callable[[NDArray], NDArray]
 
     def second_derivative(self, residual: NDArray) -> NDArray:
-        """Give the second derivative at each residual: by default, by central differences."""
+        """Give the second derivative at each residual: by default, by central differences.
+
+        Parameters
+        ----------
+        residual : ndarray
+            Residuals y - y_hat.
+
+        Returns
+        -------
+        ndarray
+            Second derivatives, from 0 to `curvature`.
+        """
         step = DIFFERENCE * (1.0 + np.abs(residual))
         difference = self.derivative(residual + step) - self.derivative(residual - step)
         return np.clip(difference / (2.0 * step), 0.0, self.curvature)
 
     def touching_curvature(self, residual: NDArray) -> NDArray:
-        """Give the curvature of a parabola that touches the loss at each residual and lies above it everywhere."""
+        """Give the curvature of a parabola that touches the loss at each residual and lies above it everywhere.
+
+        Parameters
+        ----------
+        residual : ndarray
+            Residuals y - y_hat.
+
+        Returns
+        -------
+        ndarray
+            Curvatures: by default, `curvature` for all.
+        """
         return np.full_like(residual, self.curvature)
 
     def bend(self, residual: NDArray) -> NDArray:
-        """Give the second derivative at each residual as a share of its bound."""
+        """Give the second derivative at each residual as a share of its bound.
+
+        Parameters
+        ----------
+        residual : ndarray
+            Residuals y - y_hat.
+
+        Returns
+        -------
+        ndarray
+            Shares, from 0 to 1.
+        """
         return self.second_derivative(residual) / self.curvature
 
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
@@ -101,6 +134,11 @@ class Loss:
             Targets.
         weight : ndarray of shape (n_samples,), default=None
             Weights; None for ones.
+
+        Returns
+        -------
+        float
+            The constant, in units of y.
         """
         low, high = float(np.min(y)), float(np.max(y))
         if low == high:

@@ -4,35 +4,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdregress.descent import Epoch, Stop
+from gdregress.descent import History, Stop
+
+EPOCH_WIDTH = 8
+
+COLUMNS = (("loss", 15, ".8g"), ("validation loss", 15, ".8g"), ("optimality", 10, ".2e"), ("rate", 10, ".4g"))
+"""Of a row of the history: heading, width, which any float fits, and format."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Progress:
-    """Print every `every`-th epoch; nothing where that is 0."""
+    """Print the start, every `every`-th epoch and the last, under a heading, and why the descent ended.
+
+    Parameters
+    ----------
+    every : int
+        How many epochs lie between two rows, at least 1.
+    validates : bool
+        Whether there is a validation loss to print.
+    """
 
     every: int
+    validates: bool
+    _printed: int = -1
 
-    def show(self, latest: Epoch, n_epochs: int) -> None:
-        """Print an epoch, or the first of a stretch, under a heading before the first of all."""
-        if self.every == 0:
-            return
-        if np.min(latest.number) == 0:
-            print(f"{'epoch':>7} {'loss':>14} {'validation':>14} {'optimality':>11} {'rate':>11}")
-        for k in np.flatnonzero(np.atleast_1d(latest.number)[:n_epochs] % self.every == 0):
-            self._print(latest.at(int(k)))
+    def __call__(self, history: History, n_epochs: int, stop: Stop | None) -> Stop | None:
+        """Print an epoch, or those of the first of a stretch that are due; an `Observer`."""
+        numbers = np.atleast_1d(history.latest.number)[:n_epochs]
+        if numbers[0] == 0:
+            self._print("epoch", [name for name, _, _ in COLUMNS])
+        for k in np.flatnonzero(numbers % self.every == 0).tolist():
+            self._print_row(numbers[k], history.latest.rows(k, k + 1)[0])
+        if stop is not None:
+            self.close(history, stop)
+        return stop
 
-    def close(self, stop: Stop, last: Epoch) -> None:
+    def close(self, history: History, stop: Stop) -> None:
         """Print the last epoch, if it was not, and why the descent ended."""
-        if self.every == 0:
-            return
-        if last.number % self.every:
-            self._print(last)
+        if history.last.number != self._printed:
+            self._print_row(history.last.number, history.rows[-1])
         print(stop.reason)
 
-    @staticmethod
-    def _print(epoch: Epoch) -> None:
-        numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.state.rate)
-        columns = zip(numbers, (".8g", ".8g", ".2e", ".4g"), (14, 14, 11, 11), strict=True)
-        cells = (f"{'-' if np.isnan(number) else format(number, form):>{width}}" for number, form, width in columns)
-        print(f"{epoch.number:>7}", *cells)
+    def _print_row(self, number: int, row: tuple) -> None:
+        formats = (form for _, _, form in COLUMNS)
+        cells = zip(row, formats, strict=False)  # the coefficients of a recorded path are not printed
+        self._printed = number
+        self._print(number, ["-" if np.isnan(value) else format(value, form) for value, form in cells])
+
+    def _print(self, first: int | str, cells: list[str]) -> None:
+        columns = [f"{cell:>{width}}" for cell, (_, width, _) in zip(cells, COLUMNS, strict=True)]
+        if not self.validates:
+            del columns[1]
+        print(f"{first:>{EPOCH_WIDTH}}", *columns)

@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +15,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
+from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite, check_weights
-from gdregress.descent import Epoch, History, State, Stop, anneal, follow
+from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
-from gdregress.losses import LOSSES
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan, Stage
 from gdregress.planner import make_plan
 from gdregress.progress import Progress
-from gdregress.schedules import SCHEDULES, Pace, Plateau
 from gdregress.stopping import plural, stopping_rules
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off, validation_value
@@ -44,7 +45,7 @@ FITTED = (
 )
 
 
-class GradientDescentRegressor(RegressorMixin, BaseEstimator):
+class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -85,10 +86,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         Loss of a residual r:
 
         - "squared_error": r^2;
-        - "huber": r^2 up to \\|r\\| = `epsilon`, then 2 epsilon \\|r\\| - epsilon^2;
-        - "absolute_error": \\|r\\|;
+        - "huber": r^2 up to abs(r) = `epsilon`, then 2 epsilon abs(r) - epsilon^2;
+        - "absolute_error": abs(r);
         - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
-        - "epsilon_insensitive": max(\\|r\\| - epsilon, 0);
+        - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": its square;
         - an object with `value`, `derivative`, `curvature` and `best_constant`: see
           `gdregress.losses.Loss`.
@@ -174,7 +175,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     record_path : bool, default=False
         Whether `history_` holds the coefficients of every epoch.
     verbose : int or bool, default=0
-        Print every `verbose`-th epoch, and why the descent ended.
+        Print every `verbose`-th epoch, the first and the last, and why the descent ended.
 
     Attributes
     ----------
@@ -214,7 +215,7 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         over outputs, without the penalty.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had names that are all strings.
 
     See Also
@@ -259,6 +260,9 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
     >>> print(model.converged_, (model.coef_ == 0.0).sum(), "coefficients are zero")
     True 4 coefficients are zero
     """
+
+    _doc_link_module = "gdregress"
+    _doc_link_template = "https://gdregress.readthedocs.io/en/latest/api/generated/gdregress.{estimator_name}.html"
 
     def __init__(
         self,
@@ -324,6 +328,10 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
 
         What is raised leaves the estimator as it was. An interrupt (Ctrl-C) stores the
         coefficients reached, and then goes on.
+
+        Callbacks given to `set_callbacks` (scikit-learn 1.9 and later) are told of every epoch,
+        in order: of X and y as they are given here, and of the model as it would be, should the
+        fit end there. It does where one of them returns True.
 
         Parameters
         ----------
@@ -429,28 +437,43 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
 
+    @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:
         """Fit, store, warn; give back the interrupt that ended the descent, if one did."""
         check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
+        given = X, y, sample_weight
         X, y, weight = self._read(X, y, sample_weight)
+        task = FitTask.begin(self, *given)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight)
         rng = check_random_state(self.random_state)
+        shape = {"dtype": X.dtype, "single": y.ndim == 1}
         held_out = None
         if X_val is not None:
             held_out = self._read_validation(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         with rows.on_threads():
-            plan, history, stop, interrupt = self._descend(rows, held_out, rng)
-        self._store(plan, history, stop, dtype=X.dtype, single=y.ndim == 1)
+            plan, history, stop, interrupt = self._descend(rows, held_out, rng, task, **shape)
+        self._store(plan, history, stop, **shape)
+        if task is not None and interrupt is None:
+            task.end()
         if stop.is_warning:
-            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=3)
+            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
         return interrupt
 
-    def _descend(self, rows: RowBlocks, held_out: RowBlocks | None, rng: np.random.RandomState):
+    def _descend(
+        self,
+        rows: RowBlocks,
+        held_out: RowBlocks | None,
+        rng: np.random.RandomState,
+        task: FitTask | None,
+        *,
+        dtype,
+        single: bool,
+    ):
         """Plan the descent and follow it; give the plan, the history, why it ended, and the interrupt, if any."""
-        plan = make_plan(rows, self._task(rows, rng))
+        plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
         validate = None if held_out is None else validation_value(held_out, plan)
 
         def measure(stage: Stage, state: State | Stretch) -> Epoch:
@@ -465,7 +488,6 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
                 merit, validation_loss = plan.merit(value), plan.mean_loss(value)
             return Epoch(state, loss, optimality, certificate, validation_loss, merit, raw)
 
-        progress = Progress(int(self.verbose))
         rules = stopping_rules(
             plan,
             tol=self.tol or None,
@@ -474,10 +496,20 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             epochs=self.epochs,
         )
         history = History(keep_best=plan.refine or held_out is not None)
-        epochs = anneal(plan.first_stage(), self._start(plan, rng), measure)
+        start = self._start(plan, rng)
+        for name in FITTED:  # what is left of an earlier fit is none of this one's
+            self.__dict__.pop(name, None)
+        epochs = anneal(plan.first_stage(), start, measure)
+        observers: list[Observer] = []
+        if task is not None:
+            epochs = one_by_one(epochs)
+            observers.append(task.observer(partial(self._solution, plan, dtype=dtype, single=single)))
+        progress = Progress(int(self.verbose), validates=held_out is not None)
+        if self.verbose:
+            observers.append(progress)
         interrupt = None
         try:
-            stop = follow(epochs, rules, history, progress.show)
+            stop = follow(epochs, rules, history, observers)
         except KeyboardInterrupt as exception:
             if not history.rows:
                 raise
@@ -485,7 +517,8 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             stop = Stop(
                 f"interrupted after {plural(history.last.number)}: the coefficients reached are kept", history.kept
             )
-        progress.close(stop, history.last)
+            if self.verbose:
+                progress.close(history, stop)
         return plan, history, stop, interrupt
 
     def _read(self, X, y, sample_weight):
@@ -509,36 +542,6 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             )
         return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
 
-    def _task(self, rows: RowBlocks, rng: np.random.RandomState) -> Task:
-        """Turn the parameters into what is to be done."""
-        loss, schedule, n = self.loss, self.schedule, rows.n_weighted
-        pointwise = LOSSES[loss](self.epsilon, self.quantile) if isinstance(loss, str) else loss
-        l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}[self.penalty]
-        strength = 0.0 if self.penalty is None else getattr(pointwise, "alpha_factor", 1.0) * float(self.alpha)
-        pace: Pace | Plateau = Pace(schedule)
-        if isinstance(schedule, str):
-            pace = SCHEDULES[schedule](self.epochs, float(self.power_t), self.n_iter_no_change)
-        return Task(
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            momentum=float(self.momentum),
-            loss=loss,
-            pointwise=pointwise,
-            l1=strength * l1_ratio,
-            l2=strength * (1.0 - l1_ratio),
-            positive=bool(self.positive),
-            fit_intercept=bool(self.fit_intercept),
-            schedule=schedule,
-            pace=pace,
-            batch_size=None if self.batch_size is None or self.batch_size >= n else int(self.batch_size),
-            average=int(self.average),
-            shuffle=rng if self.shuffle else None,
-            # A sample that nobody asked for is the same at every fit.
-            sampling=0 if self.random_state is None else rng,
-            tol=self.tol or None,
-            epochs=self.epochs,
-        )
-
     def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:
         """Give the point to start from: zeros, random, or where the last fit ended."""
         p, m = len(plan.frame.center), len(plan.frame.target_center)
@@ -554,18 +557,22 @@ class GradientDescentRegressor(RegressorMixin, BaseEstimator):
             return rng.standard_normal((p + self.fit_intercept, m)).astype(plan.dtype)
         return plan.frame.from_raw(np.zeros((p, m), plan.dtype), np.zeros(m, plan.dtype))
 
-    def _store(self, plan: Plan, history: History, stop: Stop, *, dtype, single: bool) -> None:
-        """Set the fitted attributes, those of an earlier fit removed."""
-        for name in FITTED:
-            self.__dict__.pop(name, None)
-        coef, intercept = plan.frame.to_raw(stop.kept.state.point)
+    def _solution(self, plan: Plan, epoch: Epoch, *, dtype, single: bool) -> dict[str, Any]:
+        """Give the fitted attributes that are an epoch's own, fresh, on the original scale."""
+        coef, intercept = plan.frame.to_raw(epoch.state.point)
         rounded = coef.astype(dtype)
         # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
         intercept = intercept + plan.moments.mean @ (coef.astype(np.float64) - rounded)
-        self.coef_ = _shaped(rounded, dtype, single)
-        self.intercept_ = _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0
+        return {
+            "coef_": _shaped(rounded, dtype, single),
+            "intercept_": _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0,
+            "optimality_": epoch.optimality,
+        }
+
+    def _store(self, plan: Plan, history: History, stop: Stop, *, dtype, single: bool) -> None:
+        """Set the fitted attributes."""
+        self.__dict__.update(self._solution(plan, stop.kept, dtype=dtype, single=single))
         self.n_iter_ = len(history.rows) - 1
-        self.optimality_ = stop.kept.optimality
         self.converged_ = bool(self.tol and stop.kept.optimality <= self.tol)
         self.stop_reason_ = stop.reason
         self.learning_rate_ = plan.rung

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.frames import Frame
-from gdregress.losses import InUnits, PiecewiseLoss
+from gdregress.losses import LOSSES, InUnits, PiecewiseLoss
 from gdregress.penalties import Penalty
+from gdregress.schedules import SCHEDULES, Pace, Plateau
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,49 @@ class Task:
     sampling: np.random.RandomState | int
     tol: float | None
     epochs: int
+
+    @classmethod
+    def of(cls, estimator: Any, n_samples: int, rng: np.random.RandomState) -> "Task":
+        """Turn the parameters of an estimator into what is to be done.
+
+        Parameters
+        ----------
+        estimator : GradientDescentRegressor
+            Its parameters, checked.
+        n_samples : int
+            Number of rows that count.
+        rng : RandomState
+            What is drawn is drawn from it.
+        """
+        loss, schedule, batch_size = estimator.loss, estimator.schedule, estimator.batch_size
+        pointwise = LOSSES[loss](estimator.epsilon, estimator.quantile) if isinstance(loss, str) else loss
+        l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
+        strength = 0.0
+        if estimator.penalty is not None:
+            strength = getattr(pointwise, "alpha_factor", 1.0) * float(estimator.alpha)
+        pace: Pace | Plateau = Pace(schedule)
+        if isinstance(schedule, str):
+            pace = SCHEDULES[schedule](estimator.epochs, float(estimator.power_t), estimator.n_iter_no_change)
+        return cls(
+            learning_rate=estimator.learning_rate,
+            optimizer=estimator.optimizer,
+            momentum=float(estimator.momentum),
+            loss=loss,
+            pointwise=pointwise,
+            l1=strength * l1_ratio,
+            l2=strength * (1.0 - l1_ratio),
+            positive=bool(estimator.positive),
+            fit_intercept=bool(estimator.fit_intercept),
+            schedule=schedule,
+            pace=pace,
+            batch_size=None if batch_size is None or batch_size >= n_samples else int(batch_size),
+            average=int(estimator.average),
+            shuffle=rng if estimator.shuffle else None,
+            # A sample that nobody asked for is the same at every fit.
+            sampling=0 if estimator.random_state is None else rng,
+            tol=estimator.tol or None,
+            epochs=estimator.epochs,
+        )
 
     @property
     def is_squared_error(self) -> bool:

@@ -1,14 +1,18 @@
 """The estimator among scikit-learn's own tools: pipelines, searches, routing, pickles, frames, threads."""
 
 import copy
+import html
+import inspect
 import io
 import pickle
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from joblib import Parallel, delayed
@@ -634,6 +638,55 @@ def test_the_html_view(fitted):
     inside = make_pipeline(StandardScaler(), model)._repr_html_()
     assert "GradientDescentRegressor" in inside
     assert "StandardScaler" in inside
+
+
+def described(section):
+    """Names in a section of the class docstring, and what is said of each, without white space."""
+    _, body = inspect.getdoc(GradientDescentRegressor).split(f"\n{section}\n{'-' * len(section)}\n")
+    body = re.split(r"\n\n\w[\w ]*\n---", body)[0]
+    entries = re.split(r"^(\w+) : ", body, flags=re.MULTILINE)[1:]
+    return {name: squeezed(text) for name, text in zip(entries[::2], entries[1::2], strict=True)}
+
+
+def squeezed(text):
+    return re.sub(r"\s", "", text)
+
+
+def described_in(page):
+    """Names with a tooltip on a page, and what each says."""
+    found = {}
+    for anchor in re.findall(r'<a class="param-doc-link".*?</a>', page, re.DOTALL):
+        name, text = re.search(
+            r'>([^<]*)<span class="param-doc-description".*?>(.*)</span>', anchor, re.DOTALL
+        ).groups()
+        link = re.search(r'href="([^"]*)"', anchor).group(1)
+        assert link.startswith(GradientDescentRegressor()._get_doc_link() + f"#:~:text={name.strip()},-")
+        name, text = name.strip(), squeezed(html.unescape(text.replace("<br>", "\n")))
+        assert text.startswith(f"{name}:")
+        found[name] = text.removeprefix(f"{name}:")
+    return found
+
+
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
+    reason="scikit-learn shows docstrings in its HTML view from version 1.9 on",
+)
+def test_the_html_view_shows_what_the_docstring_says():
+    model = GradientDescentRegressor(learning_rate=0.0125, epochs=3, tol=None, record_path=True)
+    parameters, attributes = described("Parameters"), described("Attributes")
+    assert set(parameters) == set(model.get_params())
+    assert described_in(model._repr_html_()) == parameters
+    model.fit(pd.DataFrame(Z).add_prefix("x"), y)
+    assert set(attributes) == set(vars(model)) - set(model.get_params())
+    assert described_in(model._repr_html_()) == parameters | attributes
+
+
+def test_the_html_view_links_to_the_page_of_the_class():
+    base = "https://gdregress.readthedocs.io/en/latest/api/generated"
+    link = f'href="{base}/gdregress.GradientDescentRegressor.html"'
+    model = GradientDescentRegressor()
+    assert link in model._repr_html_()
+    assert link in make_pipeline(StandardScaler(), model)._repr_html_()
 
 
 def test_the_text_view_shows_what_differs_from_the_defaults():

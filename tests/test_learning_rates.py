@@ -14,6 +14,7 @@ from gdregress.losses import squared_error
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.planner import make_plan
+from gdregress.task import Task
 
 
 def tall(n=200, p=5, seed=0):
@@ -33,7 +34,7 @@ def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercep
     model = GradientDescentRegressor(
         learning_rate, optimizer=optimizer, penalty="l2" if alpha else None, alpha=alpha, fit_intercept=fit_intercept
     )
-    return make_plan(rows, model._task(rows, np.random.RandomState(0)))
+    return make_plan(rows, Task.of(model, rows.n_weighted, np.random.RandomState(0)))
 
 
 def optimality(plan, point):

@@ -1,5 +1,7 @@
 """Every way to stop: each reason from its cause, and what is kept."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
@@ -11,6 +13,7 @@ from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress import descent as descents
 from gdregress.descent import Certificate, Epoch, History, State
 from gdregress.objectives import Evaluation
+from gdregress.progress import Progress
 from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, Refined, TargetLoss
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
@@ -358,6 +361,15 @@ class TestInterrupt:
         best = int(np.argmin(model.history_["validation_loss"]))
         np.testing.assert_array_equal(model.coef_, model.history_["coef"][best])
 
+    @pytest.mark.parametrize("last", [7, 8])
+    def test_it_is_said(self, monkeypatch, capsys, last):
+        self.interrupt_after(monkeypatch, last)
+        with pytest.raises(KeyboardInterrupt):
+            GradientDescentRegressor(0.01, optimizer="nesterov", tol=None, verbose=4).fit(Z, y)
+        _, *rows, reason = capsys.readouterr().out.splitlines()
+        assert [int(row.split()[0]) for row in rows] == [0, 4, last]
+        assert reason == f"interrupted after {last} epochs: the coefficients reached are kept"
+
     def test_before_the_first_epoch_nothing_changes(self, monkeypatch):
         model = GradientDescentRegressor().fit(X, y)
         before = dict(vars(model))
@@ -375,10 +387,45 @@ class TestVerbose:
     def test_every_kth_epoch_and_why_it_ended(self, capsys):
         GradientDescentRegressor(0.01, epochs=10, tol=None, verbose=4).fit(Z, y)
         head, *rows, reason = capsys.readouterr().out.splitlines()
-        assert head.split() == ["epoch", "loss", "validation", "optimality", "rate"]
+        assert head.split() == ["epoch", "loss", "optimality", "rate"]
         assert [int(row.split()[0]) for row in rows] == [0, 4, 8, 10]
         assert len({len(row) for row in (head, *rows)}) == 1
         assert reason == "10 epochs run, as asked: tol is off"
+
+    @pytest.mark.parametrize("optimizer", ["gd", "nesterov"])  # in stretches, and in a loop
+    @pytest.mark.parametrize("epochs", [1, 6, 7, 40])
+    def test_the_rows_are_those_of_the_history(self, optimizer, epochs, capsys):
+        train, val = slice(None, 300), slice(300, None)
+        model = GradientDescentRegressor(
+            0.01, epochs, optimizer=optimizer, tol=None, verbose=3, early_stopping=True, n_iter_no_change=40
+        )
+        model.fit(Z[train], y[train], X_val=Z[val], y_val=y[val])
+        head, *rows, reason = capsys.readouterr().out.splitlines()
+        assert head.split() == ["epoch", "loss", "validation", "loss", "optimality", "rate"]
+        assert reason == model.stop_reason_
+        numbers = sorted({*range(0, epochs + 1, 3), epochs})
+        table = np.array([row.replace(" -", " nan").split() for row in rows], dtype=float)
+        np.testing.assert_array_equal(table[:, 0], numbers)
+        for column, name in enumerate(("loss", "validation_loss", "optimality", "learning_rate"), 1):
+            digits = 5e-3 if name == "optimality" else 1e-7
+            np.testing.assert_allclose(table[:, column], model.history_[name][numbers], rtol=digits)
+
+    def test_every_number_fits_its_column(self, capsys):
+        """Columns end where their headings do, whatever the epoch and the floats."""
+        extremes = [0.0, 1.0, -1.2345678e300, -1.2345678e-300, 23223.728, np.inf, np.nan]
+        point = Certificate(np.zeros(1), np.zeros(1), np.zeros(1))
+        for validates in (False, True):
+            progress, record = Progress(1, validates=validates), History()
+            for number, extreme in zip([0, 1, 10, 999, 1234567, 7654321, 9999999], extremes, strict=True):
+                state = State(number, np.zeros((1, 1)), Evaluation(np.zeros(1), np.zeros((1, 1))), abs(extreme))
+                record.look_at(Epoch(state, extreme, abs(extreme), point, extreme, 0.0))
+                record.append()
+                progress(record, 1, None)
+            head, *rows = capsys.readouterr().out.splitlines()
+            ends = [match.end() for match in re.finditer(r"validation loss|\w+", head)]
+            assert len(ends) == 4 + validates
+            for row in rows:
+                assert [match.end() for match in re.finditer(r"\S+", row)] == ends
 
     def test_silent_by_default(self, capsys):
         GradientDescentRegressor(0.01, epochs=10, tol=None).fit(Z, y)

@@ -1,0 +1,23 @@
+"""
+Too small, good, too large
+==========================
+
+A rate that is too small crawls. One above the ceiling 2/L overshoots by more at every step. The best single number is
+just below the ceiling, and even that is slow: the direction that sets the ceiling is not the one that is waited for.
+"""
+
+# %%
+# Seven houses, and the loss that 50 epochs at each of 49 rates come to.
+import matplotlib.pyplot as plt
+
+from gdregress import GradientDescentRegressor, LearningRateDisplay, load_house_prices
+
+X, y = load_house_prices(return_X_y=True)
+_, ax = plt.subplots(figsize=(7, 4.8))
+LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=50), X, y, ax=ax)
+plt.show()
+
+# %%
+# The ceiling is known before the first step, and a fit above it says so.
+model = GradientDescentRegressor("lipschitz", epochs=50, tol=None).fit(X, y)
+print(f"ceiling {model.max_learning_rate_:.5f}, half of it {model.learning_rate_:.5f}")

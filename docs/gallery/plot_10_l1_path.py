@@ -1,0 +1,49 @@
+"""
+The L1 path: which columns go first
+===================================
+
+With ``penalty="l1"`` a coefficient is exactly zero until its column is worth its price, ``alpha``. From a price at
+which nothing is bought to one at which everything is, the order in which columns enter says what they are worth.
+"""
+
+# %%
+# ``warm_start=True`` starts each fit from the last one's coefficients, on columns that are scaled: a price is a price
+# for a unit, and units have to be comparable.
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_diabetes
+from sklearn.preprocessing import StandardScaler
+
+from gdregress import GradientDescentRegressor
+
+X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+X = StandardScaler().set_output(transform="pandas").fit_transform(X)
+dearest = np.abs(X.T @ (y - y.mean())).max() / len(y)
+alphas = np.geomspace(dearest, dearest / 1000, 60)
+model = GradientDescentRegressor(penalty="l1", warm_start=True)
+path = np.array([model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas])
+
+# %%
+# The largest price is the largest slope of the loss at zero: ``max |X'(y - mean)| / n``. At that price, to the last
+# digit, no column is bought.
+fig, ax = plt.subplots()
+names = {
+    "bmi": "body mass index",
+    "s5": "log triglycerides",
+    "bp": "blood pressure",
+    "s3": "HDL",
+    "sex": "sex",
+    "s1": "total cholesterol",
+    "s2": "LDL",
+}
+for name, marker in zip(names, "osD^v<>", strict=True):
+    ax.semilogx(alphas, path[:, X.columns == name], marker=marker, markevery=6, label=names[name])
+ax.semilogx(alphas, path[:, ~X.columns.isin(list(names))], color="0.7", zorder=0)
+ax.invert_xaxis()
+ax.set_xlabel("alpha, falling")
+ax.set_ylabel("coefficient\n(units of y per standard deviation)")
+ax.legend(loc="lower left", ncols=2)
+plt.show()
+
+# %%
+print("order of entry:", *X.columns[np.argsort(np.argmax(path != 0, axis=0))])

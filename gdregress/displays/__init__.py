@@ -1,0 +1,8 @@
+"""Pictures of a descent, in scikit-learn's style: matplotlib is imported when one is drawn."""
+
+from gdregress.displays.learning_rate import LearningRateDisplay
+from gdregress.displays.loss_curve import LossCurveDisplay
+from gdregress.displays.loss_surface import LossSurfaceDisplay
+from gdregress.displays.solvers import ComparisonDisplay
+
+__all__ = ["ComparisonDisplay", "LearningRateDisplay", "LossCurveDisplay", "LossSurfaceDisplay"]

@@ -1,0 +1,157 @@
+"""The loss of every epoch."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, name_of_loss, positive
+from gdregress.stopping import plural
+
+HEADROOM = 100.0
+"""Times the largest loss at a start that are shown: above, a descent that diverges leaves the axes."""
+
+
+class LossCurveDisplay:
+    """The loss of every epoch of a descent, on a logarithmic axis.
+
+    Made by `from_estimator`. Several descents share axes where the later ones are given ``ax=display.ax_``.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n_epochs + 1,)
+        Mean loss of the training rows, the start's first.
+    validation_loss : ndarray of shape (n_epochs + 1,), default=None
+        The same of the validation rows.
+    best_epoch : int, default=None
+        Epoch whose coefficients were kept; None for the last.
+    ending : str, default="stopped"
+        How the descent ended, in a word.
+    loss_name : str, default="mean loss"
+        What stands beside the axis.
+    name : str, default=None
+        Name of the model in the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+    figure_ : matplotlib Figure
+        The figure of these axes.
+    line_ : matplotlib Line2D
+        The training loss.
+    validation_line_ : matplotlib Line2D or None
+        The validation loss.
+    best_ : matplotlib Line2D
+        The mark of the epoch that was kept.
+    stop_ : matplotlib Line2D
+        The mark of the last epoch.
+
+    Examples
+    --------
+    >>> from gdregress import GradientDescentRegressor, LossCurveDisplay, load_house_prices
+    >>> X, y = load_house_prices(return_X_y=True)
+    >>> model = GradientDescentRegressor(learning_rate=0.08, epochs=100, tol=None).fit(X, y)
+    >>> display = LossCurveDisplay.from_estimator(model, name="rate 0.08")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: NDArray,
+        validation_loss: NDArray | None = None,
+        best_epoch: int | None = None,
+        ending: str = "stopped",
+        loss_name: str = "mean loss",
+        name: str | None = None,
+    ):
+        self.loss = loss
+        self.validation_loss = validation_loss
+        self.best_epoch = best_epoch
+        self.ending = ending
+        self.loss_name = loss_name
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, name: str | None = None) -> "LossCurveDisplay":
+        """Draw the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : GradientDescentRegressor
+            Fitted.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+        name : str, default=None
+            Name of the model in the legend.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        check_estimator(estimator)
+        history = estimator.history_
+        loss = history["loss"]
+        ending = "converged" if estimator.converged_ else "stopped" if loss[-1] <= loss[0] else "diverged"
+        display = cls(
+            loss=loss,
+            validation_loss=history.get("validation_loss"),
+            best_epoch=kept_epoch(estimator),
+            ending=ending,
+            loss_name=name_of_loss(estimator.loss),
+            name=name,
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Any = None, *, name: str | None = None) -> "LossCurveDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+        name : str, default=None
+            Name of the model in the legend, in place of the display's own.
+
+        Returns
+        -------
+        self : LossCurveDisplay
+        """
+        ax = axes_or_new(ax)
+        name = self.name if name is None else name
+        n_before = sum(line.get_gid() == "training loss" for line in ax.lines)
+        color = CYCLE[n_before % len(CYCLE)]
+        prefix = "" if name is None else f"{name}: "
+        last = len(self.loss) - 1
+        best = last if self.best_epoch is None else self.best_epoch
+        how = f"{self.ending} after {plural(last)}"
+        training, validation = positive(self.loss), None
+        (self.line_,) = ax.plot(
+            training, color=color, label=f"{prefix}{how}" if name else "training", gid="training loss"
+        )
+        self.validation_line_ = None
+        if self.validation_loss is not None:
+            validation = positive(self.validation_loss)
+            (self.validation_line_,) = ax.plot(validation, color=color, linestyle="--", label=f"{prefix}validation")
+        shown = training if validation is None else validation
+        marks = {"color": color, "linestyle": "none", "clip_on": True}
+        (self.stop_,) = ax.plot(last, shown[last], marker="s", markersize=5, label=None if name else how, **marks)
+        best_label = None if best == last else f"{prefix}best epoch, {best}"
+        (self.best_,) = ax.plot(best, shown[best], marker="*", markersize=11, label=best_label, **marks)
+        ax.set_yscale("log")
+        self._limit(ax)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(self.loss_name)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    @staticmethod
+    def _limit(ax: Any) -> None:
+        """Let what rises far above every start leave the axes, so that the others stay legible."""
+        lines = [line for line in ax.lines if line.get_linestyle() != "None"]
+        highest = HEADROOM * max(line.get_ydata()[0] for line in lines)
+        if any(np.nanmax(line.get_ydata()) > highest for line in lines):
+            lowest = min(np.nanmin(line.get_ydata()) for line in lines)
+            ax.set_ylim(lowest / (highest / lowest) ** 0.05, highest)

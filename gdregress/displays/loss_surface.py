@@ -1,0 +1,447 @@
+"""The path of a descent over the surface of its objective, still and moving."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RegularGridInterpolator
+
+from gdregress.displays.drawing import BLUE, GREEN, GREY, RED, axes_or_new, check_estimator, name_of_loss, pyplot
+from gdregress.displays.objective import RawObjective
+
+MOST_EPOCHS = 1000
+"""Epochs of a path that are shown; of more, those that lie evenly on a logarithmic axis."""
+
+NODES = 9
+"""Values of each coefficient for which the others are fitted, where they are no linear function of the two."""
+
+MARGIN = 0.15
+"""Share of the way from the start to the minimum that is shown beyond either."""
+
+LEVELS = 10.0 ** np.linspace(-3.5, 0.0, 15)
+"""Heights of contours above the minimum, as shares of the highest: the valley shows as well as the slopes."""
+
+
+class LossSurfaceDisplay:
+    """The surface of the objective over two coefficients, and the path of a descent over it.
+
+    Made by `from_estimator`. The objective is the estimator's own: its loss, weights and penalty.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (resolution,)
+        Values of the two coefficients.
+    values : ndarray of shape (resolution, resolution)
+        The objective; a row for each value of the second.
+    path : ndarray of shape (n_points, 2)
+        The two coefficients at the epochs that are shown, the start first.
+    path_values : ndarray of shape (n_points,)
+        Height of the surface there.
+    epochs : ndarray of shape (n_points,)
+        The numbers of these epochs.
+    derivatives : ndarray of shape (n_points, 2)
+        Derivatives of the objective by the two coefficients, at the points of the descent themselves.
+    minimum : ndarray of shape (2,)
+        The two coefficients where the objective is least.
+    minimum_value : float
+        The objective there.
+    names : tuple of str
+        Names of the two coefficients.
+    data : tuple of ndarray
+        Where there is one feature, its values, the targets, and the coefficients and intercepts of
+        the epochs; else the targets and, for each epoch, the predictions of the rows that are shown.
+    loss_name : str, default="mean loss"
+        What the objective is called.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+    figure_ : matplotlib Figure
+        The figure of these axes.
+    surface_ : matplotlib QuadContourSet or Poly3DCollection
+        The contours, or the surface.
+    path_ : matplotlib Line2D
+        The path, a point for each epoch.
+    start_, minimum_ : matplotlib Line2D
+        The marks of the start and of the minimum.
+
+    Examples
+    --------
+    >>> from gdregress import GradientDescentRegressor, LossSurfaceDisplay, load_house_prices
+    >>> X, y = load_house_prices(return_X_y=True)
+    >>> model = GradientDescentRegressor(learning_rate=0.08, epochs=100, tol=None, record_path=True).fit(X, y)
+    >>> display = LossSurfaceDisplay.from_estimator(model, X, y)  # doctest: +SKIP
+    >>> display.animate().save("descent.gif", writer="pillow")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        first: NDArray,
+        second: NDArray,
+        values: NDArray,
+        path: NDArray,
+        path_values: NDArray,
+        epochs: NDArray,
+        derivatives: NDArray,
+        minimum: NDArray,
+        minimum_value: float,
+        names: tuple[str, str],
+        data: tuple[NDArray, ...],
+        loss_name: str = "mean loss",
+    ):
+        self.first = first
+        self.second = second
+        self.values = values
+        self.path = path
+        self.path_values = path_values
+        self.epochs = epochs
+        self.derivatives = derivatives
+        self.minimum = minimum
+        self.minimum_value = minimum_value
+        self.names = names
+        self.data = data
+        self.loss_name = loss_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        coefficients: Sequence[int | str] | None = None,
+        others: str = "optimal",
+        target: int = 0,
+        resolution: int = 80,
+        ax: Any = None,
+        kind: str = "contour",
+    ) -> "LossSurfaceDisplay":
+        """Draw the path of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : GradientDescentRegressor
+            Fitted with ``record_path=True``.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows it was fitted to.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+        coefficients : pair of int or str, default=None
+            Numbers or names of two features, or ``"intercept"``. None takes the coefficient and the
+            intercept where there is one feature, else the two coefficients that moved most, in
+            units of their columns' deviations.
+        others : {"optimal", "fixed"}, default="optimal"
+            Whether the other coefficients are, at each point of the surface, those of the least objective,
+            or as they were fitted. The first costs a few fits for squared error without L1, else 81.
+        target : int, default=0
+            Which of several targets.
+        resolution : int, default=80
+            Points of the surface along each coefficient.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+        kind : {"contour", "surface"}, default="contour"
+            Contours, or a surface in three dimensions.
+
+        Returns
+        -------
+        display : LossSurfaceDisplay
+
+        Raises
+        ------
+        ValueError
+            If no path was recorded, or the coefficients are not two of the estimator's.
+        """
+        check_estimator(estimator)
+        history = estimator.history_
+        if "coef" not in history:
+            raise ValueError("The path was not recorded: fit the estimator with record_path=True.")
+        if others not in ("optimal", "fixed"):
+            raise ValueError(f"others={others!r} is neither 'optimal' nor 'fixed': use one of them.")
+        objective = RawObjective(estimator, X, y, sample_weight, target=target)
+        coef, intercept = history["coef"], history["intercept"]
+        if coef.ndim == 3:
+            coef, intercept = coef[:, target], intercept[:, target]
+        shown = _evenly(len(coef), MOST_EPOCHS)
+        points = objective.point(coef, intercept)
+        deviation = np.sqrt(objective.moments.variance) * objective.moments.unit
+        chosen = _chosen(estimator, coefficients, points, deviation)
+        minimum = objective.minimum()
+        first, second = (_range(points[:, column], minimum[column], resolution) for column in chosen)
+        complete = _completion(objective, chosen, (first, second), others, points[-1])
+        grid = np.stack(np.meshgrid(first, second), axis=-1)
+        inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])
+        with np.errstate(over="ignore", invalid="ignore"):
+            derivatives = objective.derivatives(points[shown])[:, chosen]
+        display = cls(
+            first=first,
+            second=second,
+            values=objective.values(complete(grid.reshape(-1, 2))).reshape(grid.shape[:2]),
+            path=points[shown][:, chosen],
+            path_values=objective.values(complete(inside)),
+            epochs=shown,
+            derivatives=derivatives,
+            minimum=minimum[chosen],
+            minimum_value=float(objective.values(minimum[np.newaxis])[0]),
+            names=_names(estimator, chosen),
+            data=_data(objective, points[shown]),
+            loss_name=name_of_loss(estimator.loss) + ("" if estimator.penalty is None else " and penalty"),
+        )
+        return display.plot(ax, kind=kind)
+
+    def plot(self, ax: Any = None, *, kind: str = "contour") -> "LossSurfaceDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure. For a surface it has to be one in three dimensions.
+        kind : {"contour", "surface"}, default="contour"
+            Contours, or a surface in three dimensions.
+
+        Returns
+        -------
+        self : LossSurfaceDisplay
+
+        Raises
+        ------
+        ValueError
+            If `kind` is neither, or a surface is asked for on flat axes.
+        """
+        if kind not in ("contour", "surface"):
+            raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
+        is_flat = kind == "contour"
+        if ax is not None and not is_flat and ax.name != "3d":
+            raise ValueError("A surface needs axes in three dimensions: make them with projection='3d'.")
+        ax = axes_or_new(ax, subplot_kw=None if is_flat else {"projection": "3d"})
+        if is_flat:
+            self._draw_contours(ax)
+        else:
+            self._draw_surface(ax)
+        heights = [] if is_flat else [self.path_values]
+        bottom = [] if is_flat else [[self.minimum_value]]
+        start = [] if is_flat else [self.path_values[:1]]
+        (self.path_,) = ax.plot(
+            *self._seen().T, *heights, "o-", color=RED, markersize=3, linewidth=0.6, label="epochs", zorder=5
+        )
+        mark = {"linestyle": "none", "zorder": 6}
+        (self.start_,) = ax.plot(*self.path[:1].T, *start, marker="s", color=RED, label="start", **mark)
+        (self.minimum_,) = ax.plot(
+            *self.minimum[:, np.newaxis], *bottom, marker="*", markersize=12, color="black", label="minimum", **mark
+        )
+        ax.set_xlabel(self.names[0])
+        ax.set_ylabel(self.names[1])
+        ax.legend(fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_contours(self, ax: Any) -> None:
+        above = np.maximum(self.values - self.minimum_value, 0.0)
+        levels = above.max() * LEVELS
+        colors = pyplot().get_cmap("Blues")(np.linspace(0.1, 0.75, len(levels)))
+        self.surface_ = ax.contourf(self.first, self.second, above, [0.0, *levels], colors=["white", *colors[:-1]])
+        ax.contour(self.first, self.second, above, levels, colors=GREY, linewidths=0.4)
+        ax.set_xlim(self.first[0], self.first[-1])
+        ax.set_ylim(self.second[0], self.second[-1])
+        bar = ax.figure.colorbar(self.surface_, ax=ax, ticks=levels[::4])
+        bar.ax.set_yticks(levels[::4], [f"{level:.3g}" for level in levels[::4]])
+        bar.set_label(f"{self.loss_name} above its minimum")
+
+    def _draw_surface(self, ax: Any) -> None:
+        first, second = np.meshgrid(self.first, self.second)
+        self.surface_ = ax.plot_surface(
+            first, second, self.values, cmap="Blues", alpha=0.6, linewidth=0, rcount=40, ccount=40
+        )
+        ax.set_zlabel(self.loss_name, labelpad=12)
+
+    def _seen(self) -> NDArray:
+        """Give the path, cut where it leaves the surface."""
+        low, high = np.transpose([(self.first[0], self.first[-1]), (self.second[0], self.second[-1])])
+        inside = np.all((self.path >= low) & (self.path <= high), axis=1, keepdims=True)
+        return np.where(inside, self.path, np.nan)
+
+    def animate(self, *, kind: str = "contour", interval: int = 100, max_frames: int = 60) -> Any:
+        """Move a point along the path: over the surface, as a line over the data, as derivatives that vanish.
+
+        Parameters
+        ----------
+        kind : {"contour", "surface"}, default="contour"
+            How the surface is drawn.
+        interval : int, default=100
+            Milliseconds from frame to frame.
+        max_frames : int, default=60
+            Frames at most; of more epochs, those that lie evenly on a logarithmic axis are shown.
+
+        Returns
+        -------
+        animation : matplotlib.animation.FuncAnimation
+            ``animation.save("descent.gif", writer="pillow")`` writes it with pillow alone.
+        """
+        plt = pyplot()
+        from matplotlib.animation import FuncAnimation
+
+        figure = plt.figure(figsize=(9.0, 4.5), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1.0])
+        surface = left.subplots(subplot_kw={"projection": "3d"} if kind == "surface" else None)
+        upper, *lower = right.subplots(3, 1, height_ratios=[2, 1, 1])
+        self.plot(surface, kind=kind)
+        if kind == "surface":
+            surface.set_zlabel("")  # the title names it
+        self.path_.set_data([], [])
+        line = self._draw_data(upper)
+        slopes = []
+        for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
+            axes.axhline(0.0, color=GREY, linewidth=0.6)
+            bound = 1.1 * np.abs(slope[~np.isnan(self._seen()[:, 0]) & np.isfinite(slope)]).max(initial=0.0) or 1.0
+            axes.set_ylim(-bound, bound)
+            axes.set_title(f"derivative by {name}", fontsize="small", loc="left")
+            slopes.append(axes.plot([], [], color=GREEN)[0])
+        lower[0].tick_params(labelbottom=False)
+        lower[-1].set_xlabel("epoch")
+        title = surface.set_title("", fontsize="medium")
+        seen = self._seen()
+
+        def draw(frame: int) -> list:
+            upto = slice(0, frame + 1)
+            self.path_.set_data(*seen[upto].T)
+            if kind == "surface":
+                self.path_.set_3d_properties(self.path_values[upto])
+            line(frame)
+            for slope, values in zip(slopes, self.derivatives.T, strict=True):
+                slope.set_data(self.epochs[upto], values[upto])
+                slope.axes.set_xlim(0, max(1, self.epochs[frame]))
+            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_values[frame]:.6g}")
+            return [self.path_, *slopes, title]
+
+        frames = _evenly(len(self.path), max_frames)
+        draw(int(frames[-1]))
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # once is enough: the frames differ in their lines alone
+        return FuncAnimation(figure, draw, frames=frames, interval=interval)
+
+    def _draw_data(self, ax: Any) -> Any:
+        """Draw the data of the animation; give what moves their line, or their points, to an epoch."""
+        if len(self.data) == 4:
+            column, y, coef, intercept = self.data
+            ax.plot(column, y, "o", color=BLUE, markersize=4)
+            (line,) = ax.plot([], [], color=RED)
+            ax.set(xlabel=self.names[0].removeprefix("coefficient of ").replace("coefficient", "x"), ylabel="y")
+            ends = np.array([column.min(), column.max()])
+            low, high = y.min(), y.max()
+            ax.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
+            return lambda frame: line.set_data(ends, intercept[frame] + coef[frame] * ends)
+        y, predicted = self.data
+        (points,) = ax.plot([], [], "o", color=BLUE, markersize=3, alpha=0.6)
+        low, high = y.min(), y.max()
+        ax.plot([low, high], [low, high], color=GREY, linewidth=1)
+        ax.set(xlabel="y", ylabel="predicted", xlim=(low, high), ylim=(low, high))
+        return lambda frame: points.set_data(y, predicted[frame])
+
+
+def _evenly(n_points: int, n_shown: int) -> NDArray:
+    """Give the places of some of many points, the first and the last among them, evenly on a logarithmic axis."""
+    if n_points <= n_shown:
+        return np.arange(n_points)
+    return np.unique(np.rint(np.geomspace(1, n_points, n_shown)).astype(int)) - 1
+
+
+def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: NDArray, deviation: NDArray) -> list[int]:
+    """Give the places of the two coefficients among the coordinates of a point."""
+    n_features, n_coordinates = estimator.n_features_in_, points.shape[1]
+    if n_coordinates < 2:
+        raise ValueError("A surface needs two coefficients, but there is one and no intercept: use fit_intercept=True.")
+    if coefficients is None:
+        if n_features == 1:
+            return [0, 1]
+        moved = np.ptp(np.where(np.isfinite(points), points, 0.0)[:, :n_features], axis=0) * deviation
+        return sorted(np.argsort(-moved, kind="stable")[:2].tolist())
+    names = [*getattr(estimator, "feature_names_in_", range(n_features))]
+    places = []
+    for each in coefficients:
+        if each == "intercept" and estimator.fit_intercept:
+            places.append(n_features)
+        elif each in names:
+            places.append(names.index(each))
+        elif isinstance(each, int | np.integer) and 0 <= each < n_features:
+            places.append(int(each))
+        else:
+            known = "'intercept'" if estimator.fit_intercept else "no intercept"
+            raise ValueError(
+                f"coefficients={coefficients!r}: {each!r} is none of the {n_features} features, nor {known}."
+            )
+    if len(set(places)) != 2:
+        raise ValueError(f"coefficients={coefficients!r} are not two different ones: name two.")
+    return places
+
+
+def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
+    """Name the coefficients at some places."""
+    n_features = estimator.n_features_in_
+    names = ["coefficient"] if n_features == 1 else [f"coefficient {column}" for column in range(n_features)]
+    if hasattr(estimator, "feature_names_in_"):
+        names = [f"coefficient of {name}" for name in estimator.feature_names_in_]
+    first, second = ([*names, "intercept"][place] for place in chosen)
+    return first, second
+
+
+def _range(path: NDArray, minimum: float, resolution: int) -> NDArray:
+    """Give values of a coefficient that show the start, the minimum, and what of the path is not far from them."""
+    reach = (
+        abs(path[0] - minimum)
+        or np.nanmax(np.abs(np.where(np.isfinite(path), path, 0.0) - minimum))
+        or abs(minimum)
+        or 1.0
+    )
+    with np.errstate(invalid="ignore"):
+        near = path[np.asarray(np.abs(path - minimum) <= 2.0 * reach)]
+    low, high = min([minimum, *near]), max([minimum, *near])
+    low, high = min(low, minimum - 0.5 * (high - low)), max(high, minimum + 0.5 * (high - low))
+    edge = MARGIN * (high - low)
+    return np.linspace(low - edge, high + edge, resolution)
+
+
+def _completion(objective: RawObjective, chosen: list[int], ranges: tuple, others: str, fitted: NDArray) -> Any:
+    """Give a function from values of the two coefficients (n, 2) to whole points (n, n_coordinates).
+
+    Those that minimise squared error and L2 are linear functions of the two; elsewhere they are interpolated between
+    those of a few values, which changes the objective by the square of what they are off.
+    """
+    if others == "fixed" or len(fitted) == 2:
+
+        def fixed(values: NDArray) -> NDArray:
+            points = np.tile(fitted, (len(values), 1))
+            points[:, chosen] = values
+            return points
+
+        return fixed
+    estimator = objective.estimator
+    is_linear = estimator.loss == "squared_error" and estimator.penalty in (None, "l2") and not estimator.positive
+    nodes = [np.linspace(values[0], values[-1], 2 if is_linear else NODES) for values in ranges]
+    best = np.array([[objective.best_others(chosen, np.array([a, b])) for b in nodes[1]] for a in nodes[0]])
+    interpolate = RegularGridInterpolator(nodes, best, method="linear" if is_linear else "cubic")
+
+    def optimal(values: NDArray) -> NDArray:
+        points = interpolate(values)
+        points[:, chosen] = values
+        return points
+
+    return optimal
+
+
+def _data(objective: RawObjective, points: NDArray) -> tuple[NDArray, ...]:
+    """Give what an animation shows of the data: at most some hundreds of rows."""
+    rows = np.linspace(0, len(objective.y) - 1, min(len(objective.y), 500)).astype(int)
+    n_features = objective.X.shape[1]
+    coef = points[:, :n_features]
+    intercept = points[:, n_features] if points.shape[1] > n_features else np.zeros(len(points))
+    X = objective.X[rows]
+    if n_features == 1:
+        column = X.toarray().ravel() if hasattr(X, "toarray") else X[:, 0]
+        return column, objective.y[rows], coef[:, 0], intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        return objective.y[rows], np.asarray((X @ coef.T).T) + intercept[:, np.newaxis]

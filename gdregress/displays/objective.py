@@ -1,0 +1,130 @@
+"""What an estimator minimises, as a function of its coefficients on the original scale."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import check_array
+
+from gdregress.blocks import RowBlocks
+from gdregress.checks import check_weights
+from gdregress.frames import Frame
+from gdregress.moments import Moments, gather
+from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.task import Task
+
+POINTS_AT_ONCE = 256
+"""Points that are evaluated in one pass over the rows."""
+
+
+class RawObjective:
+    """The objective of an estimator, of one target, at coefficients and intercepts as they are printed.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Its parameters say what is minimised.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    target : int, default=0
+        Which of the targets.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, target: int = 0):
+        self.X = check_array(X, accept_sparse="csr", dtype=np.float64)
+        y = check_array(y, ensure_2d=False, dtype=np.float64)
+        self.y = y.reshape(len(y), -1)[:, target]
+        self.weight = check_weights("sample_weight", sample_weight, self.X.shape[0])
+        self.estimator = estimator
+        self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
+        self._moments = gather(self._rows)
+        if not estimator.fit_intercept:
+            self._moments = self._moments.about_origin()
+        self._frame = Frame.raw(self._moments, fit_intercept=estimator.fit_intercept)
+        self._task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
+        self._unit = float(self._frame.target_scale[0]) ** self._task.degree
+        penalty = self._task.penalty_in(self._frame)
+        self._objective = DataObjective(self._rows, self._frame, self._task.loss_in(self._frame.target_scale), penalty)
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of the rows; about the origin without an intercept."""
+        return self._moments
+
+    def values(self, points: NDArray) -> NDArray:
+        """Give the objective at points of shape (n_points, n_features + fit_intercept)."""
+        parts = [np.concatenate(self._objective.values(part)) for part in self._parts(points)]
+        return np.concatenate(parts) * self._unit
+
+    def derivatives(self, points: NDArray) -> NDArray:
+        """Give the shortest subgradient at points of shape (n_points, n_features + fit_intercept)."""
+        gradients = []
+        for part in self._parts(points):
+            for point, there in zip(part, self._objective.evaluate(part), strict=True):
+                gradients.append(self._objective.penalty.residual(point, there.gradient)[:, 0])
+        return np.array(gradients) * self._unit / self._frame.target_scale
+
+    def curvatures(self) -> NDArray:
+        """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
+        penalty = self._task.penalty_in(self._frame)
+        return np.linalg.eigvalsh(MomentObjective(self._moments, self._frame, penalty).hessian())
+
+    def minimum(self) -> NDArray:
+        """Give the point of least objective."""
+        model = settled(self.estimator).fit(self.X, self.y, self.weight)
+        return self.point(model.coef_, model.intercept_)
+
+    def point(self, coef: NDArray, intercept: NDArray) -> NDArray:
+        """Put coefficients (..., n_features) and intercepts (...) side by side."""
+        if not self.estimator.fit_intercept:
+            return np.asarray(coef)
+        return np.concatenate([coef, np.asarray(intercept)[..., np.newaxis]], axis=-1)
+
+    def best_others(self, chosen: list[int], values: NDArray) -> NDArray:
+        """Give the point of least objective among those with the chosen coordinates at some values."""
+        n_features = self.X.shape[1]
+        others = [column for column in range(n_features) if column not in chosen]
+        has_intercept = self.estimator.fit_intercept and n_features not in chosen
+        point = np.zeros(n_features + self.estimator.fit_intercept)
+        point[chosen] = values
+        if not (others or has_intercept):
+            return point
+        y = self.y - np.asarray(self.X @ point[:n_features])
+        if self.estimator.fit_intercept:
+            y = y - point[-1]
+        X = self.X[:, others] if others else np.zeros((len(y), 1))  # a constant column moves nothing
+        model = settled(self.estimator).set_params(fit_intercept=has_intercept).fit(X, y, self.weight)
+        point[others] = model.coef_[: len(others)]
+        if has_intercept:
+            point[-1] = model.intercept_
+        return point
+
+    @staticmethod
+    def _parts(points: NDArray) -> Iterator[list[NDArray]]:
+        for start in range(0, len(points), POINTS_AT_ONCE):
+            yield list(np.ascontiguousarray(points[start : start + POINTS_AT_ONCE])[:, :, np.newaxis])
+
+
+def settled(estimator: Any) -> Any:
+    """Give an unfitted estimator that minimises the same, and goes all the way."""
+    return clone(estimator).set_params(
+        learning_rate="auto",
+        optimizer="auto",
+        schedule="constant",
+        epochs=1000,
+        tol=1e-6,
+        target_loss=None,
+        batch_size=None,
+        average=False,
+        init="zeros",
+        warm_start=False,
+        early_stopping=False,
+        record_path=False,
+        verbose=0,
+    )

@@ -1,0 +1,90 @@
+"""The errors of the solvers of a comparison, with their times."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.displays.drawing import BLUE, GREY, RED, axes_or_new
+
+LEAST = 1e-16
+"""Error at which zero is shown."""
+
+
+class ComparisonDisplay:
+    """The distance of each solver's predictions from the closed form's, on a logarithmic axis, and its time.
+
+    Made by ``compare(X, y).plot()``.
+
+    Parameters
+    ----------
+    solvers : list of str
+        Their names.
+    errors : ndarray of shape (n_solvers,)
+        Root-mean-square distance of the predictions from the closed form's, in standard
+        deviations of y; NaN for a solver that failed.
+    seconds : ndarray of shape (n_solvers,)
+        Times of a fit; NaN for a solver that failed.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+    figure_ : matplotlib Figure
+        The figure of these axes.
+    points_ : matplotlib PathCollection
+        A point for each solver, those that failed left out.
+    texts_ : list of matplotlib Text
+        What stands beside each solver: its error and its time.
+
+    Examples
+    --------
+    >>> from gdregress import compare, load_house_prices
+    >>> display = compare(*load_house_prices(return_X_y=True)).plot()  # doctest: +SKIP
+    """
+
+    def __init__(self, *, solvers: list[str], errors: NDArray, seconds: NDArray):
+        self.solvers = solvers
+        self.errors = errors
+        self.seconds = seconds
+
+    def plot(self, ax: Any = None) -> "ComparisonDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        self : ComparisonDisplay
+        """
+        ax = axes_or_new(ax, figsize=(7.0, 1.2 + 0.45 * len(self.solvers)))
+        places = np.arange(len(self.solvers))
+        ran = np.isfinite(self.errors)
+        shown = np.maximum(self.errors[ran], LEAST)
+        ax.hlines(places[ran], LEAST, shown, color=GREY, linewidth=1)
+        colors = [BLUE if place == 0 else GREY for place in places[ran]]
+        self.points_ = ax.scatter(shown, places[ran], color=colors, zorder=3)
+        self.texts_ = []
+        for place, error, seconds in zip(places, self.errors, self.seconds, strict=True):
+            said = f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}" if np.isfinite(error) else "failed"
+            color = "black" if np.isfinite(error) else RED
+            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center", color=color)
+            self.texts_.append(text)
+        ax.set_yticks(places, self.solvers)
+        ax.invert_yaxis()
+        ax.set_xscale("log")
+        ax.set_xlim(LEAST / 2, 4 * max([1e-15, *shown]))
+        ax.set_xlabel("distance from the closed form (standard deviations of y)")
+        ax.text(1.02, 1.02, "error,  time", transform=ax.transAxes, va="bottom", color=GREY)
+        ax.grid(axis="x", alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _time(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    return f"{seconds:.2g} s" if seconds >= 1 else f"{1e3 * seconds:.2g} ms"
