@@ -89,6 +89,10 @@ class Moments:
         """
         return float(np.finfo(self.precision).eps * self.cancellation.max() * inflation)
 
+    def weighing(self, weight: float) -> "Moments":
+        """Give the moments of the same rows with weights of another sum."""
+        return replace(self, weight=weight)
+
     def merge(self, other: "Moments") -> "Moments":
         """Give the moments of these rows and of others together (Chan, Golub and LeVeque, 1983).
 
@@ -107,19 +111,19 @@ class Moments:
         units = np.maximum(self.unit, other.unit), np.maximum(self.target_unit, other.target_unit)
         one, two = self._in_units(*units), other._in_units(*units)
         apart, target_apart = (two.mean - one.mean) / one.unit, (two.target_mean - one.target_mean) / one.target_unit
-        # The means of a column that is constant are its value, up to rounding.
+        # The means of a column that is constant are its value, up to the rounding of a sum.
         size = np.maximum(np.abs(one.mean), np.abs(two.mean)) / one.unit
-        rounding = 2 * np.finfo(np.float64).eps * size
+        rounding = 8 * np.finfo(np.float64).eps * size
         apart[(one.variance == 0) & (two.variance == 0) & (np.abs(apart) <= rounding)] = 0.0
 
         def together(first: NDArray, second: NDArray, between: NDArray) -> NDArray:
             return share * first + rest * second + share * rest * between
 
         variance = together(one.variance, two.variance, apart * apart)
-        lost = together(
-            *(np.where(part.variance > 0, part.cancellation, 0.0) * part.variance for part in (one, two)),
-            apart * apart + 2.0 * np.abs(apart) * size,
+        lost_one, lost_two = (
+            np.where(part.variance > 0, part.cancellation, 0.0) * part.variance for part in (one, two)
         )
+        lost = together(lost_one, lost_two, apart * apart + 2.0 * np.abs(apart) * size)
         cross = None
         if one.cross is not None and two.cross is not None:
             cross = together(one.cross, two.cross, np.outer(apart, apart))
@@ -331,12 +335,14 @@ class _Sums:
         X = type(X)((entries, X.indices, X.indptr), shape=X.shape)
         if self._scaled:
             entries *= (1 / self.about.unit)[X.indices]
+        if apart.size:  # the shift first: weights round, and what is left of a constant column is to be zero
+            dense = X[:, apart].toarray()
+            dense -= (self.about.shift / self.about.unit)[apart]
+            if root is not None:
+                dense *= root[:, np.newaxis]
         if root is not None:
             entries *= np.repeat(root, np.diff(X.indptr))
         if apart.size:
-            dense = X[:, apart].toarray()
-            shift = (self.about.shift / self.about.unit)[apart]
-            dense -= shift if root is None else root[:, np.newaxis] * shift
             entries[np.isin(X.indices, apart)] = 0.0
             self.joint[apart] += dense.T @ targets
         self.joint += X.T @ targets
