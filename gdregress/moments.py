@@ -63,7 +63,7 @@ class Moments:
     n_samples : int
         Number of rows that count, that is of positive weight.
     remainder, target_remainder : ndarray of shape (n_features,) and (n_outputs,)
-        What the means lack for being floats: what is added to them is far less than that of many merges.
+        What rounding took from the means: over many merges it would add up.
     precision : type
         Floating type in which the products of columns of X were formed.
     """
@@ -93,6 +93,10 @@ class Moments:
         """
         return float(np.finfo(self.precision).eps * self.cancellation.max() * inflation)
 
+    def weighing(self, weight: float) -> "Moments":
+        """Give the moments of the same rows with weights of another sum."""
+        return replace(self, weight=weight)
+
     def merge(self, other: "Moments") -> "Moments":
         """Give the moments of these rows and of others together (Chan, Golub and LeVeque, 1983).
 
@@ -111,9 +115,9 @@ class Moments:
         units = [_safe_unit(np.maximum(*both)) for both in zip(self._magnitudes(), other._magnitudes(), strict=True)]
         one, two = self._in_units(*units), other._in_units(*units)
         apart, target_apart = two._drift_from(one)
-        # The means of a column that is constant are its value, up to rounding.
+        # The means of a column that is constant are its value, up to the rounding of a sum.
         size = np.maximum(np.abs(one.mean), np.abs(two.mean)) / one.unit
-        is_rounding = np.abs(apart) <= 2 * np.finfo(np.float64).eps * size
+        is_rounding = np.abs(apart) <= 8 * np.finfo(np.float64).eps * size
         apart[(one.variance == 0) & (two.variance == 0) & is_rounding] = 0.0
 
         def together(first: NDArray, second: NDArray, between: NDArray) -> NDArray:
@@ -379,12 +383,14 @@ class _Sums:
         X = type(X)((entries, X.indices, X.indptr), shape=X.shape)
         if self._scaled:
             entries *= (1 / self.about.unit)[X.indices]
+        if apart.size:  # the shift first: weights round, and what is left of a constant column is to be zero
+            dense = X[:, apart].toarray()
+            dense -= (self.about.shift / self.about.unit)[apart]
+            if root is not None:
+                dense *= root[:, np.newaxis]
         if root is not None:
             entries *= np.repeat(root, np.diff(X.indptr))
         if apart.size:
-            dense = X[:, apart].toarray()
-            shift = (self.about.shift / self.about.unit)[apart]
-            dense -= shift if root is None else root[:, np.newaxis] * shift
             entries[np.isin(X.indices, apart)] = 0.0
             self.joint[apart] += dense.T @ targets
         self.joint += X.T @ targets

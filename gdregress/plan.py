@@ -59,8 +59,8 @@ class Plan:
     ----------
     task : Task
         What was asked for.
-    rows : RowBlocks
-        Training rows, in the precision of the points.
+    rows : RowBlocks or None
+        Training rows, in the precision of the points; None where their moments are all that is known.
     whole : MomentObjective or DataObjective
         What is minimised, in the coordinates of `frame`.
     pointwise : Loss
@@ -100,7 +100,7 @@ class Plan:
     """
 
     task: Task
-    rows: RowBlocks
+    rows: RowBlocks | None
     whole: MomentObjective | DataObjective
     pointwise: Any
     frame: Frame
@@ -286,8 +286,8 @@ class Stage:
         """Descend from a point, `first` epochs after the start of it all."""
         task, rows = self.plan.task, self.plan.rows
         batches, updates = None, 1
-        if task.batch_size is not None:
-            batches, updates = self._batches(task.batch_size), n_batches(rows, task.batch_size)
+        if task.batch_size is not None and rows is not None:
+            batches, updates = self._batches(rows, task.batch_size), n_batches(rows, task.batch_size)
         whole, metric = self.plan.whole, self.plan.metric
         if isinstance(whole, MomentObjective) and isinstance(metric, Scalar) and self.is_geometric:
             basis = Eigenbasis.of(whole, start)
@@ -297,7 +297,7 @@ class Stage:
                 )
         mean = None
         if task.average:
-            mean = Mean(skip=-(-(task.average - 1) // (task.batch_size or rows.n_weighted)))
+            mean = Mean(skip=-(-(task.average - 1) // (task.batch_size or self.plan.moments.n_samples)))
         return descend(
             self.objective,
             self.plan.optimizer,
@@ -322,11 +322,11 @@ class Stage:
             and len(plan.frame.center) < task.epochs
         )
 
-    def _batches(self, size: int) -> Iterator[DataObjective]:
+    def _batches(self, rows: RowBlocks, size: int) -> Iterator[DataObjective]:
         plan = self.plan
         penalty = plan.task.penalty_in(plan.frame)
-        for part in endless_batches(plan.rows, size, plan.task.shuffle):
-            share = batch_share(part, plan.rows)
+        for part in endless_batches(rows, size, plan.task.shuffle):
+            share = batch_share(part, rows)
             yield DataObjective(part, plan.frame, self.twin, penalty, total_weight=share)
 
     def certificate(self, state: State | Stretch) -> Certificate:

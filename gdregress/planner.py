@@ -86,8 +86,9 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     -------
     Plan
     """
-    asked = _asked(task)
-    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, {"newton"})
+    asked, n, p = _asked(task), moments.n_samples, len(moments.mean)
+    costly = {"newton"} if n <= p or p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
+    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     rule = OPTIMIZERS[optimizer](task.momentum)
     choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, factors_rows=False)
     return _plan(None, task, choice, moments)
@@ -123,7 +124,7 @@ def _plan(rows: RowBlocks | None, task: Task, choice: "Choice", moments: Moments
         certificate_metric=_certificate_metric(task, known.certificate_metric),
         baseline=_baseline(task, rows, moments, unit_frame),
         first_width=first_width,
-        refine=is_exact and not (choice.asked or known.moments_suffice),
+        refine=is_exact and not choice.asked and (rows is None or not known.moments_suffice),
         dtype=dtype,
         moments=moments,
         largest_curvature=steepest if choice.is_raw else None,
@@ -259,6 +260,7 @@ class Known:
 def _know(rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
     """Factor what there is to factor."""
     if choice.share is not None:
+        assert rows is not None
         finer = iter(Sketches(rows, moments, frame, alpha, choice.share, task.tol or 0.0, task.sampling))
         sketch = next(finer)
         patience = sketch.patience if task.is_squared_error else float("inf")  # what is foretold is of a quadratic
@@ -336,7 +338,7 @@ def _rate(
     task: Task,
     rule: Any,
     rung: str,
-    rows: RowBlocks,
+    rows: RowBlocks | None,
     frame: Frame,
     matrix: Metric | None,
     steepest: float | None,
@@ -347,6 +349,7 @@ def _rate(
     if rule.stability == float("inf"):
         return float(getattr(rule, "rate", 0.5 if matrix is None else 1.0))
     if task.batch_size is not None:
+        assert rows is not None
         return rule.batch_share * _batch_rate(rows, task.batch_size, frame, matrix, steepest)
     if matrix is not None:
         return 1.0
@@ -379,11 +382,12 @@ def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:
         return float((task.l2 * unit ** (2 - task.degree) / loss.curvature).max())
 
 
-def _baseline(task: Task, rows: RowBlocks, moments: Moments, frame: Frame) -> NDArray:
+def _baseline(task: Task, rows: RowBlocks | None, moments: Moments, frame: Frame) -> NDArray:
     """Give the mean loss of the best constant (without an intercept: of 0), in units of the frame; 1 for 0."""
     if task.is_squared_error:
         losses = (moments.target_unit * np.sqrt(moments.target_variance) / frame.target_scale) ** 2
         return np.where(losses > 0, losses, 1.0)
+    assert rows is not None
     y = np.asarray((rows.y - frame.target_center) / frame.target_scale, dtype=np.float64)
     weight = None if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
     zero = -frame.target_center / frame.target_scale
@@ -397,7 +401,7 @@ def _baseline(task: Task, rows: RowBlocks, moments: Moments, frame: Frame) -> ND
     return np.where(losses > 0, losses, 1.0)
 
 
-def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> float:
+def _steepest(rows: RowBlocks | None, moments: Moments, frame: Frame, alpha: float) -> float:
     """Give the largest curvature for squared error in the coordinates of a frame."""
     first = replace(frame, target_center=frame.target_center[:1], target_scale=frame.target_scale[:1])
     penalty = first.penalty(0.0, 2.0 * alpha)
@@ -405,6 +409,7 @@ def _steepest(rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> 
     if moments.cross is not None:
         objective = MomentObjective(moments, first, penalty)
     else:
+        assert rows is not None
         one_output = RowBlocks(rows.X, rows.y[:, :1], rows.weight)
         objective = DataObjective(one_output, first, squared_error(), penalty)
     return largest_curvature(objective, len(frame.center) + frame.fit_intercept)

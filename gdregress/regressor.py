@@ -1,7 +1,7 @@
 """The estimator: parameters and data in, fitted attributes out."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
@@ -19,11 +20,13 @@ from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite, check_weights
 from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
+from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan, Stage
-from gdregress.planner import make_plan
+from gdregress.planner import make_plan, plan_from_moments
 from gdregress.progress import Progress
 from gdregress.stopping import plural, stopping_rules
+from gdregress.streams import can_stream, moments_of_chunk, numbered, parts_of, plain
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off, validation_value
 
@@ -42,6 +45,7 @@ FITTED = (
     "history_",
     "moments_",
     "n_samples_seen_",
+    "n_chunks_seen_",
 )
 
 
@@ -208,13 +212,19 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Ceiling 2/L above which plain descent in raw coordinates diverges; only for squared error
         with a float or "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration have ceilings of
         their own, which a warning names.
+    moments_ : dict of str to float, int or ndarray
+        After `partial_fit` and `fit_batches`: the weight, means and covariances of all rows taken in.
+    n_samples_seen_ : int
+        Then: how many rows, those of weight zero left out.
+    n_chunks_seen_ : int
+        Then: in how many chunks.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
         point, so each has ``n_iter_ + 1`` entries. The loss is the weighted mean of `loss`, averaged
         over outputs, without the penalty.
     n_features_in_ : int
-        Number of features seen in `fit`.
+        Number of features of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had names that are all strings.
 
@@ -370,55 +380,135 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         with _unchanged_on_error(self):
             interrupt = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        if interrupt is not None:
-            raise interrupt
-        return self
+        return _returned(self, interrupt)
 
+    @available_if(can_stream)
     def partial_fit(self, X, y, sample_weight=None):
-        """Take in more rows, and move to the minimum of the objective over all rows taken in so far.
+        """Take in a chunk of rows, and move to the minimum of the objective over all rows taken in so far.
 
-        For squared error the sums over rows are all that counts: their moments are merged, so that
-        any number of pieces, in any order, come to what one fit comes to. The rows themselves are not kept.
+        For squared error the sums over rows are all that counts. Their moments are kept and added up,
+        and the rows are not: chunks of any sizes, in any order, come to what one fit comes to. A
+        stream begins with the first call after `fit`, of which nothing is kept. Squared error with
+        ``learning_rate`` a str, and rows all at once (no ``batch_size``), are what this is for.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, scaled or not; a single one will do.
+            Rows, scaled or not; one will do.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, on one scale for all calls.
+            Weights of the rows, on one scale for all chunks.
 
         Returns
         -------
         self : GradientDescentRegressor
-            The estimator, fitted to all rows since its last `fit`: `fit` starts over.
+            The fitted estimator.
+
+        Raises
+        ------
+        AttributeError
+            If the parameters ask for more than moments tell: there is no such method then, and the
+            first of two sentences says why.
+        ValueError
+            If features or targets are others than those of the chunks before; else as `fit` does.
+            The estimator stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_diabetes
+        >>> from gdregress import GradientDescentRegressor
+        >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+        >>> model, whole = GradientDescentRegressor(), GradientDescentRegressor().fit(X, y)
+        >>> for start in range(0, len(X), 50):
+        ...     model = model.partial_fit(X[start : start + 50], y[start : start + 50])
+        >>> print(model.n_samples_seen_, np.allclose(model.predict(X), whole.predict(X), rtol=1e-10))
+        442 True
+        """
+        with _unchanged_on_error(self):
+            interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+        return _returned(self, interrupt)
+
+    @available_if(can_stream)
+    def fit_batches(self, batches):
+        """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
+
+        The same as `partial_fit` chunk by chunk, from the beginning, with one descent at the end.
+
+        Parameters
+        ----------
+        batches : iterable of tuple
+            ``(X, y)`` or ``(X, y, sample_weight)``, as `partial_fit` takes them.
+
+        Returns
+        -------
+        self : GradientDescentRegressor
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If the parameters ask for more than moments tell; else as `fit` does. The estimator stays as it was.
+            If there is no chunk; else as `partial_fit` does. The estimator stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gdregress import GradientDescentRegressor
+        >>> def chunks(rng):
+        ...     for _ in range(1000):
+        ...         X = rng.normal(size=(100, 3))
+        ...         yield X, X @ [1.0, 2.0, 3.0] + 4.0
+        >>> model = GradientDescentRegressor().fit_batches(chunks(np.random.default_rng(0)))
+        >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
+        100000 [1. 2. 3.] 4.0
         """
         with _unchanged_on_error(self):
-            interrupt = self._partial_fit(X, y, sample_weight)
-        if interrupt is not None:
-            raise interrupt
-        return self
+            interrupt = self._stream(batches, None)
+        return _returned(self, interrupt)
 
     def merge(self, other):
-        """Take in the rows that another estimator has taken in by `partial_fit`, elsewhere.
+        """Take in the rows that another estimator has taken in: on another machine, say.
 
         Parameters
         ----------
         other : GradientDescentRegressor
-            Fitted by `partial_fit` to rows with the same features and targets.
+            Fitted by `partial_fit` or `fit_batches` to rows with the same features and targets; it stays as it is.
 
         Returns
         -------
         self : GradientDescentRegressor
-            This estimator, fitted to the rows of both.
+            This estimator, fitted to the rows of both by its own parameters.
+
+        Raises
+        ------
+        ValueError
+            If one of them has no moments, or features or targets are not the same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_diabetes
+        >>> from gdregress import GradientDescentRegressor
+        >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+        >>> here, there = GradientDescentRegressor(), GradientDescentRegressor()
+        >>> here = here.partial_fit(X[:200], y[:200]).merge(there.partial_fit(X[200:], y[200:]))
+        >>> np.allclose(here.predict(X), GradientDescentRegressor().fit(X, y).predict(X), rtol=1e-10)
+        True
         """
-        ...
+        for side in (self, other):
+            if not hasattr(side, "moments_"):
+                raise ValueError(f"{side!r} has no moments to merge: fit it by partial_fit or fit_batches.")
+        mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
+        _check_same("n_features", len(mine.mean), len(theirs.mean))
+        _check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
+        names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
+        _check_same("feature_names_in_", *names)
+        dtype, single = np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1
+        with _unchanged_on_error(self):
+            chunks = self.n_chunks_seen_ + other.n_chunks_seen_
+            interrupt = self._settle(mine.merge(theirs), chunks, dtype=dtype, single=single)
+        return _returned(self, interrupt)
 
     def predict(self, X):
         """Predict the targets of rows.
@@ -454,7 +544,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         with rows.on_threads():
-            plan, history, stop, interrupt = self._descend(rows, held_out, rng, task, **shape)
+            plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
+            history, stop, interrupt = self._descend(plan, held_out, rng, task, **shape)
         self._store(plan, history, stop, **shape)
         if task is not None and interrupt is None:
             task.end()
@@ -462,9 +553,45 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
         return interrupt
 
+    def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> KeyboardInterrupt | None:
+        """Add the moments of chunks to those of the chunks before, and descend on their sum."""
+        check_parameters(self)
+        moments = None if before is None else Moments(**before)
+        n_before = 0 if before is None else self.n_chunks_seen_
+        dtypes = [] if before is None else [self.coef_.dtype]
+        single = None if before is None else self.coef_.ndim == 1
+        for number, batch in numbered(batches):
+            X, y, given = parts_of(batch, n_before + number)
+            is_weightless = moments is not None and given is not None and not np.any(given)
+            X, y, weight = self._read(X, y, None if is_weightless else given, reset=moments is None)
+            single = y.ndim == 1 if single is None else single
+            dtypes.append(X.dtype)
+            if is_weightless:
+                check_weights("sample_weight", np.ones_like(given, dtype=float), X.shape[0])
+                continue
+            unit = 1.0 if weight is None else float(np.max(given) / weight.max())
+            chunk = moments_of_chunk(X, y, weight, unit, n_before + number)
+            if moments is not None:
+                _check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
+            moments = chunk if moments is None else moments.merge(chunk)
+        assert moments is not None
+        assert single is not None
+        return self._settle(moments, n_before + number, dtype=np.result_type(*dtypes), single=single)
+
+    def _settle(self, moments: Moments, n_chunks: int, *, dtype, single: bool) -> KeyboardInterrupt | None:
+        """Descend on the moments of all chunks, store, warn; give back the interrupt that ended it, if one did."""
+        rng = check_random_state(self.random_state)
+        plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
+        history, stop, interrupt = self._descend(plan, None, rng, None, dtype=dtype, single=single)
+        self._store(plan, history, stop, dtype=dtype, single=single)
+        self.moments_, self.n_samples_seen_, self.n_chunks_seen_ = plain(moments), moments.n_samples, n_chunks
+        if stop.is_warning:
+            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
+        return interrupt
+
     def _descend(
         self,
-        rows: RowBlocks,
+        plan: Plan,
         held_out: RowBlocks | None,
         rng: np.random.RandomState,
         task: FitTask | None,
@@ -472,8 +599,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         dtype,
         single: bool,
     ):
-        """Plan the descent and follow it; give the plan, the history, why it ended, and the interrupt, if any."""
-        plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
+        """Follow the descent that is planned; give the history, why it ended, and the interrupt, if any."""
         validate = None if held_out is None else validation_value(held_out, plan)
 
         def measure(stage: Stage, state: State | Stretch) -> Epoch:
@@ -519,14 +645,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             )
             if self.verbose:
                 progress.close(history, stop)
-        return plan, history, stop, interrupt
+        return history, stop, interrupt
 
-    def _read(self, X, y, sample_weight):
+    def _read(self, X, y, sample_weight, *, reset: bool = True):
         """Validate the training data; the finiteness of X is seen in its moments."""
         if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
-            X = validate_data(self, X, **X_FORMAT)
+            X = validate_data(self, X, reset=reset, **X_FORMAT)
         else:
-            X, y = validate_data(self, X, y, validate_separately=(X_FORMAT, Y_FORMAT))
+            X, y = validate_data(self, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
         _check_targets("y", X, y)
         return X, y, check_weights("sample_weight", sample_weight, X.shape[0])
 
@@ -629,6 +755,18 @@ def _shaped(raw: NDArray, dtype, single: bool) -> NDArray:
     """Turn (n_features, n_outputs) or (n_outputs,) into the shape and dtype of a fitted attribute."""
     raw = raw.T.astype(dtype)
     return raw[0] if single else np.ascontiguousarray(raw)
+
+
+def _check_same(name: str, before: Any, now: Any) -> None:
+    if before != now:
+        raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
+
+
+def _returned(estimator: Any, interrupt: KeyboardInterrupt | None) -> Any:
+    """Let an interrupt go on, once what was reached is stored."""
+    if interrupt is not None:
+        raise interrupt
+    return estimator
 
 
 @contextmanager

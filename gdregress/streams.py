@@ -1,0 +1,108 @@
+"""Rows that come in pieces: of squared error their moments are all that counts, and moments add up."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gdregress.blocks import RowBlocks
+from gdregress.moments import Moments, gather
+
+LIMIT = 2**15
+"""Features beyond which a matrix of their products is refused."""
+
+
+def can_stream(estimator: Any) -> bool:
+    """Tell that moments are all that an estimator needs of the rows.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        With its parameters.
+
+    Raises
+    ------
+    AttributeError
+        In a sentence, if they are not: as `sklearn.utils.metaestimators.available_if` takes it.
+    """
+    if estimator.early_stopping:
+        raise AttributeError(
+            "early_stopping=True needs rows that are held out of all, but rows in pieces are seen one piece at a time: "
+            "set early_stopping=False, or use fit."
+        )
+    needs_rows = {
+        "loss": estimator.loss != "squared_error",
+        "learning_rate": not isinstance(estimator.learning_rate, str),
+        "batch_size": estimator.batch_size is not None,
+        "average": bool(estimator.average),
+    }
+    for name in filter(needs_rows.get, needs_rows):
+        raise AttributeError(
+            f"{name}={getattr(estimator, name)!r} needs the rows themselves at every epoch, but of rows in pieces "
+            "only moments are kept: use loss='squared_error' with learning_rate='auto', or fit."
+        )
+    return True
+
+
+def moments_of_chunk(X: Any, y: NDArray, weight: NDArray | None, unit: float, number: int) -> Moments:
+    """Gather the moments of a piece.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
+        Its rows.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Their targets.
+    weight : ndarray of shape (n_samples,) or None
+        Their weights.
+    unit : float
+        What these weights are to be multiplied by: all pieces have one scale.
+    number : int
+        Which of the pieces it is, from 1.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity, or has more features than a matrix of products is made for.
+    """
+    if X.shape[1] > LIMIT:
+        raise ValueError(f"X has {X.shape[1]} features, but pieces are merged up to {LIMIT}: use fit.")
+    moments = gather(RowBlocks(X, y.reshape(len(y), -1), weight), name=f"X of chunk {number}")
+    return moments.weighing(unit * moments.weight)
+
+
+def plain(moments: Moments) -> dict[str, Any]:
+    """Give moments as a dict of arrays and numbers."""
+    return {field.name: getattr(moments, field.name) for field in fields(Moments) if field.name != "precision"}
+
+
+def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
+    """Give X, y and the weights, or None, of a piece as it came.
+
+    Raises
+    ------
+    ValueError
+        If it is no tuple of two or three.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(
+            f"chunk {number} is a {type(batch).__name__}, not a tuple: yield (X, y) or (X, y, sample_weight)."
+        )
+    X, y, *weight = batch
+    return X, y, weight[0] if weight else None
+
+
+def numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Give pieces their numbers, from 1.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    number = 0
+    for number, batch in enumerate(batches, 1):
+        yield number, batch
+    if number == 0:
+        raise ValueError("batches yielded nothing: give at least one (X, y), and an iterator that is not used up.")
