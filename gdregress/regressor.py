@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite, check_weights
 from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
+from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
+from gdregress.passes import Pass, raw_frame
 from gdregress.plan import Plan, Stage
 from gdregress.planner import make_plan, plan_from_moments
 from gdregress.progress import Progress
 from gdregress.stopping import plural, stopping_rules
-from gdregress.streams import can_stream, moments_of_chunk, numbered, parts_of, plain
+from gdregress.streams import moments_of_chunk, moments_suffice, numbered, parts_of, plain, takes_batches, takes_chunks
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off, validation_value
 
@@ -46,6 +49,7 @@ FITTED = (
     "moments_",
     "n_samples_seen_",
     "n_chunks_seen_",
+    "descent_",
 )
 
 
@@ -218,6 +222,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Then: how many rows, those of weight zero left out.
     n_chunks_seen_ : int
         Then: in how many chunks.
+    descent_ : dict of str to float, int, str, tuple or ndarray
+        After `partial_fit` with a number as `learning_rate`: what the next epoch goes on from.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
@@ -382,14 +388,21 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             interrupt = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return _returned(self, interrupt)
 
-    @available_if(can_stream)
+    @available_if(takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
-        """Take in a chunk of rows, and move to the minimum of the objective over all rows taken in so far.
+        """Take in a chunk of rows: move to the minimum over all rows taken in so far, or an epoch towards it.
 
-        For squared error the sums over rows are all that counts. Their moments are kept and added up,
-        and the rows are not: chunks of any sizes, in any order, come to what one fit comes to. A
-        stream begins with the first call after `fit`, of which nothing is kept. Squared error with
-        ``learning_rate`` a str, and rows all at once (no ``batch_size``), are what this is for.
+        For squared error with `learning_rate` a str, the sums over rows are all that counts. Their
+        moments are kept and added up, and the rows are not: chunks of any sizes, in any order, come to
+        what one fit comes to.
+
+        With a number as `learning_rate` it is SGDRegressor's: an epoch of descent over the chunk, of
+        mini-batches of `batch_size`, or one step where that is None. Coefficients, the optimizer's
+        memory, the schedule and the average go on from the chunk before. Each loss will do, and each
+        optimizer that takes `batch_size`; `history_` holds the loss of every chunk before it was learned
+        from, and there is no certificate.
+
+        A stream begins with the first call after `fit`, of which nothing is kept.
 
         Parameters
         ----------
@@ -427,10 +440,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         442 True
         """
         with _unchanged_on_error(self):
-            interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+            interrupt = None
+            if moments_suffice(self):
+                interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+            else:
+                self._descend_chunk(X, y, sample_weight)
         return _returned(self, interrupt)
 
-    @available_if(can_stream)
+    @available_if(takes_batches)
     def fit_batches(self, batches):
         """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
 
@@ -562,14 +579,11 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         single = None if before is None else self.coef_.ndim == 1
         for number, batch in numbered(batches):
             X, y, given = parts_of(batch, n_before + number)
-            is_weightless = moments is not None and given is not None and not np.any(given)
-            X, y, weight = self._read(X, y, None if is_weightless else given, reset=moments is None)
+            X, y, weight, unit = self._read_chunk(X, y, given, is_first=moments is None)
             single = y.ndim == 1 if single is None else single
             dtypes.append(X.dtype)
-            if is_weightless:
-                check_weights("sample_weight", np.ones_like(given, dtype=float), X.shape[0])
+            if unit == 0:
                 continue
-            unit = 1.0 if weight is None else float(np.max(given) / weight.max())
             chunk = moments_of_chunk(X, y, weight, unit, n_before + number)
             if moments is not None:
                 _check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
@@ -577,6 +591,53 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         assert moments is not None
         assert single is not None
         return self._settle(moments, n_before + number, dtype=np.result_type(*dtypes), single=single)
+
+    def _read_chunk(self, X, y, sample_weight, *, is_first: bool):
+        """Validate a chunk; what its weights are to be multiplied by is 0 where none of a later chunk counts."""
+        is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
+        X, y, weight = self._read(X, y, None if is_weightless else sample_weight, reset=is_first)
+        if is_weightless:
+            check_weights("sample_weight", np.ones_like(sample_weight, dtype=float), X.shape[0])
+            return X, y, None, 0.0
+        return X, y, weight, 1.0 if weight is None else float(np.max(sample_weight) / weight.max())
+
+    def _descend_chunk(self, X, y, sample_weight) -> None:
+        """Descend an epoch over a chunk from where the last has ended, and store where that led."""
+        check_parameters(self)
+        past = dict(self.__dict__) if "descent_" in self.__dict__ else {}
+        number = past.get("n_chunks_seen_", 0) + 1
+        X, y, weight, unit = self._read_chunk(X, y, sample_weight, is_first=not past)
+        check_finite(f"X of chunk {number}", X)
+        rows = RowBlocks(X, y.reshape(len(y), -1), weight)
+        rng = check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):  # each chunk draws numbers of its own
+            rng = np.random.RandomState([int(self.random_state), number])
+        task = Task.of(self, rows.n_weighted, rng)
+        frame = raw_frame(rows, task)
+        reached = Pass(**past["descent_"]) if past else Pass(self._start(frame, np.float64, rng))
+        _check_same("n_targets", reached.last.shape[1], rows.n_outputs)
+        history = past.get("history_", {})
+        if unit > 0:
+            with rows.on_threads():
+                reached = reached.over(rows, unit, task)
+            latest = {"loss": reached.loss, "learning_rate": reached.rate}
+            history = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
+        dtype, single = np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1
+        coef, intercept = frame.to_raw(reached.point)
+        for name in FITTED:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(
+            coef_=_shaped(coef, dtype, single),
+            intercept_=_shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0,
+            n_iter_=reached.n_epochs,
+            stop_reason_=f"an epoch over chunk {number}",
+            learning_rate_=float(self.learning_rate),
+            optimizer_=reached.optimizer,
+            history_=history,
+            n_samples_seen_=reached.n_samples,
+            n_chunks_seen_=number,
+            descent_=reached.plain(),
+        )
 
     def _settle(self, moments: Moments, n_chunks: int, *, dtype, single: bool) -> KeyboardInterrupt | None:
         """Descend on the moments of all chunks, store, warn; give back the interrupt that ended it, if one did."""
@@ -622,7 +683,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             epochs=self.epochs,
         )
         history = History(keep_best=plan.refine or held_out is not None)
-        start = self._start(plan, rng)
+        start = self._start(plan.frame, plan.dtype, rng)
         for name in FITTED:  # what is left of an earlier fit is none of this one's
             self.__dict__.pop(name, None)
         epochs = anneal(plan.first_stage(), start, measure)
@@ -668,9 +729,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             )
         return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
 
-    def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:
+    def _start(self, frame: Frame, dtype: type, rng: np.random.RandomState) -> NDArray:
         """Give the point to start from: zeros, random, or where the last fit ended."""
-        p, m = len(plan.frame.center), len(plan.frame.target_center)
+        p, m = len(frame.center), len(frame.target_center)
         if self.warm_start and hasattr(self, "coef_"):
             coef = np.atleast_2d(self.coef_).T
             if coef.shape != (p, m):
@@ -678,10 +739,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                     f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
                     f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
                 )
-            return plan.frame.from_raw(coef.astype(plan.dtype), np.ravel(self.intercept_).astype(plan.dtype))
+            return frame.from_raw(coef.astype(dtype), np.ravel(self.intercept_).astype(dtype))
         if self.init == "random":
-            return rng.standard_normal((p + self.fit_intercept, m)).astype(plan.dtype)
-        return plan.frame.from_raw(np.zeros((p, m), plan.dtype), np.zeros(m, plan.dtype))
+            return rng.standard_normal((p + self.fit_intercept, m)).astype(dtype)
+        return frame.from_raw(np.zeros((p, m), dtype), np.zeros(m, dtype))
 
     def _solution(self, plan: Plan, epoch: Epoch, *, dtype, single: bool) -> dict[str, Any]:
         """Give the fitted attributes that are an epoch's own, fresh, on the original scale."""

@@ -362,7 +362,6 @@ class TestBadInput:
         [
             {"early_stopping": True},
             {"loss": "huber"},
-            {"learning_rate": 0.1},
             {"batch_size": 10},
             {"average": True},
         ],
