@@ -25,6 +25,7 @@ FLOORS = [
     {"objectives"},
     {"eigenbasis", "learning_rates", "optimizers", "task"},
     {"combinations", "parameters", "sketches", "streams"},
+    {"dask_arrays"},
     {"plan"},
     {"planner", "progress", "stopping", "validation"},
     {"callbacks"},

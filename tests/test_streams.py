@@ -2,6 +2,7 @@
 
 import pickle
 import sqlite3
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 
@@ -350,6 +351,54 @@ class TestEstimator:
         with pytest.warns(ConvergenceWarning, match="all 2 epochs were used") as caught:
             GradientDescentRegressor("diagonal", 2).partial_fit(X, y)
         assert caught[0].filename == __file__
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    """Sixteen times what a fit may allocate."""
+    path = tmp_path_factory.mktemp("files") / "X.npy"
+    rng = np.random.default_rng(0)
+    X = np.lib.format.open_memmap(path, "w+", np.float64, (400_000, 40))
+    for start in range(0, len(X), 20_000):
+        X[start : start + 20_000] = rng.normal(size=(20_000, 40)) + 5
+    y = X[:, 0] + rng.normal(size=len(X))
+    X.flush()
+    return path, y
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("params", "share"),
+        [
+            ({}, 1 / 16),
+            ({"penalty": "l1", "alpha": 0.01}, 1 / 16),
+            ({"learning_rate": 5e-4, "epochs": 3, "tol": None}, 1 / 16),
+            ({"batch_size": 256, "epochs": 1, "tol": None}, 1 / 8),
+            ({"loss": "huber", "epsilon": 1.0}, 1 / 4),
+            ({"loss": "absolute_error", "tol": 1e-2}, 1 / 4),
+        ],
+        ids=str,
+    )
+    def test_a_memory_map_is_read_block_by_block(self, mapped, params, share):
+        path, y = mapped
+        X = np.load(path, mmap_mode="r")
+        GradientDescentRegressor(**params).fit(X[:1000], y[:1000])
+        tracemalloc.start()
+        try:
+            model = GradientDescentRegressor(**params).fit(X, y)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < share * X.nbytes
+        assert abs(model.coef_[0] - 1) < 0.05 or params.get("epochs") == 3
+
+    def test_in_pieces_it_is_the_same(self, mapped):
+        path, y = mapped
+        X = np.load(path, mmap_mode="r")
+        model = GradientDescentRegressor().fit_batches(
+            (X[start : start + 7777], y[start : start + 7777]) for start in range(0, len(X), 7777)
+        )
+        assert distance(model, GradientDescentRegressor().fit(X, y), X[:1000], y) < 1e-10
 
 
 class TestBadInput:
