@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -19,6 +20,7 @@ from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite, check_weights
+from gdregress.dask_arrays import as_array, gather_blocks, in_memory, is_dask, row_like
 from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
 from gdregress.frames import Frame
@@ -353,7 +355,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows, scaled or not. Floats in an array or CSR are not copied, but for small
-            ill-conditioned X; CSR is never made dense. Text is to be encoded before.
+            ill-conditioned X; CSR is never made dense, and a memory map is read block by block. Text is
+            to be encoded before. Of a dask array or data frame, for squared error, the moments of each
+            block are gathered where it lies, and nothing else is fetched; chunks along columns are put
+            together.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -541,14 +546,38 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             Predictions ``X @ coef_ + intercept_``.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            self._see_columns(X, reset=False)
+            return as_array(X) @ self.coef_.T + self.intercept_
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
+
+    def score(self, X, y, sample_weight=None):
+        """Give the coefficient of determination R^2 of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+            Rows.
+        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like or dask array of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 less the squared error over that of the mean, averaged over targets.
+        """
+        return r2_score(*in_memory(y, self.predict(X)), sample_weight=in_memory(sample_weight)[0])
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:
         """Fit, store, warn; give back the interrupt that ended the descent, if one did."""
         check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
+        if is_dask(X):
+            return self._fit_dask(X, y, sample_weight)
         given = X, y, sample_weight
         X, y, weight = self._read(X, y, sample_weight)
         task = FitTask.begin(self, *given)
@@ -569,6 +598,21 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if stop.is_warning:
             warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
         return interrupt
+
+    def _fit_dask(self, X, y, sample_weight) -> KeyboardInterrupt | None:
+        """Gather the moments where the blocks lie, descend here, store; give back the interrupt, if one ended it."""
+        try:
+            takes_batches(self)
+        except AttributeError as needs_rows:
+            raise ValueError(f"Of dask collections the moments are gathered: {needs_rows}") from None
+        self._see_columns(X, reset=True)
+        moments, n_blocks = gather_blocks(X, y, sample_weight)
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+        return self._settle(moments, n_blocks, dtype=dtype, single=np.ndim(y) == 1)
+
+    def _see_columns(self, X, *, reset: bool) -> None:
+        """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
+        validate_data(self, row_like(X), reset=reset)
 
     def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> KeyboardInterrupt | None:
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""

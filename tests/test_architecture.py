@@ -26,6 +26,7 @@ FLOORS = [
     {"eigenbasis", "learning_rates", "optimizers", "task"},
     {"combinations", "parameters", "sketches"},
     {"passes", "plan", "streams"},
+    {"dask_arrays"},
     {"planner", "progress", "stopping", "validation"},
     {"callbacks"},
     {"regressor"},

@@ -2,6 +2,8 @@
 
 import pickle
 import sqlite3
+import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -160,6 +162,42 @@ def test_columns_whose_squares_are_beyond_the_floats(scale):
     assert apart.max() < 1e-9
 
 
+def test_moments_in_different_units():
+    """A chunk whose squares are representable, and one whose squares are not."""
+    X, y, _ = make(200, 3)
+    X[100:, 1] *= 1e170
+    Y = np.column_stack([y, np.where(np.arange(200) < 100, 1.0, 1e170) * y])
+    first, second = (gather(RowBlocks(X[part], Y[part])) for part in (slice(0, 100), slice(100, 200)))
+    assert (first.unit != second.unit).any()
+    merged, whole = first.merge(second), gather(RowBlocks(X, Y))
+    for name in ("variance", "cross"):
+        factor = (merged.unit / whole.unit) ** 2 if name == "variance" else np.outer(*2 * [merged.unit / whole.unit])
+        np.testing.assert_allclose(getattr(merged, name) * factor, getattr(whole, name), rtol=1e-9, atol=1e-300)
+    factor = np.outer(merged.unit / whole.unit, merged.target_unit / whole.target_unit)
+    np.testing.assert_allclose(merged.target_cross * factor, whole.target_cross, rtol=1e-9)
+
+
+def test_constant_columns_whose_means_are_rounded():
+    X, y, _ = make(20, 2)
+    X[:, 1] = 0.1
+    one = gather(RowBlocks(X, y[:, np.newaxis]))
+    assert one.variance[1] == 0
+    other = replace(one, mean=one.mean * [1.0, 1 + 4e-16])
+    assert one.merge(other).variance[1] == 0
+    assert one.merge(replace(one, mean=one.mean * [1.0, 1 + 1e-13])).variance[1] > 0
+
+
+def test_what_centring_has_cost_adds_up():
+    """The error of a merged variance is that of the parts, by their shares of it."""
+    X, y, _ = make(20, 2)
+    one = gather(RowBlocks(X, y[:, np.newaxis]))
+    worse = replace(one, cancellation=np.array([1000.0, 3.0]), weight=3 * one.weight)
+    expected = 0.25 * one.cancellation + 0.75 * worse.cancellation
+    np.testing.assert_allclose(one.merge(worse).cancellation, expected, rtol=1e-12)
+    far = replace(one, mean=one.mean + 1e6)
+    assert (one.merge(far).cancellation <= one.cancellation).all()
+
+
 def test_moments_that_drift_far_from_the_first_chunk():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 3)) + np.linspace(0, 1e3, 3000)[:, np.newaxis]
@@ -264,6 +302,16 @@ class TestEstimator:
         weight = np.repeat([5.0, 1.0], 30)
         assert distance(model, GradientDescentRegressor().fit(X, y, weight), X, y) < 1e-10
 
+    @pytest.mark.parametrize(
+        "dtypes", [("float64", "float32"), ("float32", "float64"), ("float32", "float32")], ids=str
+    )
+    def test_the_wider_dtype_of_the_chunks(self, dtypes):
+        X, y, _ = make(60, 3)
+        model = GradientDescentRegressor()
+        for part, dtype in zip((slice(0, 30), slice(30, 60)), dtypes, strict=True):
+            model.partial_fit(X[part].astype(dtype), y[part])
+        assert model.coef_.dtype == np.result_type(*dtypes)
+
     def test_data_frames_keep_their_names(self):
         X, y, _ = make(60, 3)
         frame = pd.DataFrame(X, columns=["a", "b", "c"])
@@ -303,6 +351,54 @@ class TestEstimator:
         with pytest.warns(ConvergenceWarning, match="all 2 epochs were used") as caught:
             GradientDescentRegressor("diagonal", 2).partial_fit(X, y)
         assert caught[0].filename == __file__
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    """Sixteen times what a fit may allocate."""
+    path = tmp_path_factory.mktemp("files") / "X.npy"
+    rng = np.random.default_rng(0)
+    X = np.lib.format.open_memmap(path, "w+", np.float64, (400_000, 40))
+    for start in range(0, len(X), 20_000):
+        X[start : start + 20_000] = rng.normal(size=(20_000, 40)) + 5
+    y = X[:, 0] + rng.normal(size=len(X))
+    X.flush()
+    return path, y
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("params", "share"),
+        [
+            ({}, 1 / 16),
+            ({"penalty": "l1", "alpha": 0.01}, 1 / 16),
+            ({"learning_rate": 5e-4, "epochs": 3, "tol": None}, 1 / 16),
+            ({"batch_size": 256, "epochs": 1, "tol": None}, 1 / 8),
+            ({"loss": "huber", "epsilon": 1.0}, 1 / 4),
+            ({"loss": "absolute_error", "tol": 1e-2}, 1 / 4),
+        ],
+        ids=str,
+    )
+    def test_a_memory_map_is_read_block_by_block(self, mapped, params, share):
+        path, y = mapped
+        X = np.load(path, mmap_mode="r")
+        GradientDescentRegressor(**params).fit(X[:1000], y[:1000])
+        tracemalloc.start()
+        try:
+            model = GradientDescentRegressor(**params).fit(X, y)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < share * X.nbytes
+        assert abs(model.coef_[0] - 1) < 0.05 or params.get("epochs") == 3
+
+    def test_in_pieces_it_is_the_same(self, mapped):
+        path, y = mapped
+        X = np.load(path, mmap_mode="r")
+        model = GradientDescentRegressor().fit_batches(
+            (X[start : start + 7777], y[start : start + 7777]) for start in range(0, len(X), 7777)
+        )
+        assert distance(model, GradientDescentRegressor().fit(X, y), X[:1000], y) < 1e-10
 
 
 class TestBadInput:
