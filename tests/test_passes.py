@@ -38,7 +38,7 @@ CARRIED = [
     {"average": 30, "batch_size": 7},
     {"schedule": "invscaling", "batch_size": 7},
     {"schedule": "cosine", "batch_size": 7},
-    {"schedule": "adaptive", "n_iter_no_change": 1, "optimizer": "momentum", "batch_size": 7},
+    {"schedule": "adaptive", "n_iter_no_change": 1, "optimizer": "momentum", "momentum": 0.98, "batch_size": 7},
     {"schedule": lambda k: 1 / (1 + k), "batch_size": 7},
     {"loss": "huber", "batch_size": 7},
     {"loss": "squared_epsilon_insensitive", "batch_size": 7},
@@ -109,6 +109,24 @@ def test_float32_stays_float32_until_a_chunk_is_not():
     model = GradientDescentRegressor(0.01).partial_fit(X.astype(np.float32), y)
     assert model.coef_.dtype == np.float32
     assert model.partial_fit(X, y).coef_.dtype == np.float64
+    assert model.partial_fit(X.astype(np.float32), y).coef_.dtype == np.float64
+
+
+def test_the_rate_falls_where_the_loss_of_chunks_does_not():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01, schedule="adaptive", n_iter_no_change=1)
+    for level in (0, 1e2, 1e3, 1e4, 0):
+        model.partial_fit(X, y + level)
+    np.testing.assert_allclose(model.history_["learning_rate"], [0.01, 0.01, 0.002, 4e-4, 4e-4], rtol=1e-12)
+
+
+def test_what_is_carried_on_is_plain():
+    X, y, _ = make()
+    for optimizer in ("gd", "adam"):
+        model = GradientDescentRegressor(0.01, optimizer=optimizer, average=True, schedule="adaptive")
+        for value in model.partial_fit(X, y).descent_.values():
+            parts = value if type(value) is tuple else [value]
+            assert {type(part) for part in parts} <= {np.ndarray, float, int, str, type(None)}
 
 
 def test_weights_have_one_scale_over_chunks():
