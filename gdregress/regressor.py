@@ -37,6 +37,9 @@ from gdregress.validation import check_validation_arguments, split_off, validati
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
+LARGEST_WEIGHT = 1e290
+"""Of a row in a chunk: the sum over all chunks is kept."""
+
 FITTED = (
     "coef_",
     "intercept_",
@@ -623,7 +626,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         single = None if before is None else self.coef_.ndim == 1
         for number, batch in numbered(batches):
             X, y, given = parts_of(batch, n_before + number)
-            X, y, weight, unit = self._read_chunk(X, y, given, is_first=moments is None)
+            X, y, weight, unit = self._read_chunk(X, y, given, n_before + number)
             single = y.ndim == 1 if single is None else single
             dtypes.append(X.dtype)
             if unit == 0:
@@ -636,21 +639,28 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         assert single is not None
         return self._settle(moments, n_before + number, dtype=np.result_type(*dtypes), single=single)
 
-    def _read_chunk(self, X, y, sample_weight, *, is_first: bool):
+    def _read_chunk(self, X, y, sample_weight, number: int):
         """Validate a chunk; what its weights are to be multiplied by is 0 where none of a later chunk counts."""
-        is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
-        X, y, weight = self._read(X, y, None if is_weightless else sample_weight, reset=is_first)
+        where, is_weightless = f" of chunk {number}", number > 1 and sample_weight is not None
+        is_weightless = is_weightless and not np.any(sample_weight)
+        X, y, weight = self._read(X, y, None if is_weightless else sample_weight, reset=number == 1, where=where)
         if is_weightless:
-            check_weights("sample_weight", np.ones_like(sample_weight, dtype=float), X.shape[0])
+            check_weights("sample_weight" + where, np.ones_like(sample_weight, dtype=float), X.shape[0])
+            check_finite("X" + where, X)
             return X, y, None, 0.0
-        return X, y, weight, 1.0 if weight is None else float(np.max(sample_weight) / weight.max())
+        largest = 1.0 if weight is None else float(np.max(sample_weight))
+        if largest > LARGEST_WEIGHT:
+            raise ValueError(
+                f"sample_weight{where} is up to {largest:g}, whose sum may overflow: divide all by a number."
+            )
+        return X, y, weight, 1.0 if weight is None else largest / float(weight.max())
 
     def _descend_chunk(self, X, y, sample_weight) -> None:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
         check_parameters(self)
         past = dict(self.__dict__) if "descent_" in self.__dict__ else {}
         number = past.get("n_chunks_seen_", 0) + 1
-        X, y, weight, unit = self._read_chunk(X, y, sample_weight, is_first=not past)
+        X, y, weight, unit = self._read_chunk(X, y, sample_weight, number)
         check_finite(f"X of chunk {number}", X)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight)
         rng = check_random_state(self.random_state)
@@ -752,14 +762,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 progress.close(history, stop)
         return history, stop, interrupt
 
-    def _read(self, X, y, sample_weight, *, reset: bool = True):
+    def _read(self, X, y, sample_weight, *, reset: bool = True, where: str = ""):
         """Validate the training data; the finiteness of X is seen in its moments."""
         if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
             X = validate_data(self, X, reset=reset, **X_FORMAT)
         else:
             X, y = validate_data(self, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
-        _check_targets("y", X, y)
-        return X, y, check_weights("sample_weight", sample_weight, X.shape[0])
+        _check_targets("y" + where, X, y)
+        return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
 
     def _read_validation(self, X_val, y_val, sample_weight_val, n_outputs) -> RowBlocks:
         """Validate the validation data against the training data."""

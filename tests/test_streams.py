@@ -413,11 +413,13 @@ class TestBadInput:
             (lambda X, y: (X[:, :2], y), "X has 2 features"),
             (lambda X, y: (X, np.column_stack([y, y])), "n_targets is 2, but was 1"),
             (lambda X, y: (np.where(X[7, 1] == X, np.nan, X), y), "X of chunk 2 contains NaN at row 7, column 1"),
-            (lambda X, y: (X, np.where(y == y[7], np.inf, y)), "contains infinity at row 7"),
-            (lambda X, y: (X, y, -np.ones(50)), "Negative values in sample_weight"),
+            (lambda X, y: (X, np.where(y == y[7], np.inf, y)), "y of chunk 2 contains infinity at row 7"),
+            (lambda X, y: (X, y, -np.ones(50)), "Negative values in sample_weight of chunk 2"),
+            (lambda X, y: (X, y, np.full(50, 1e300)), "sample_weight of chunk 2 is up to 1e.300"),
+            (lambda X, y: (np.full((50, 3), np.nan), y, np.zeros(50)), "X of chunk 2 contains NaN at row 0"),
             (lambda X, y: (X, y, np.zeros(3)), "one weight per row"),
         ],
-        ids=["columns", "targets", "NaN", "infinity", "negative", "too few"],
+        ids=["columns", "targets", "NaN", "infinity", "negative", "too large", "NaN of no weight", "too few"],
     )
     def test_a_chunk_that_does_not_fit_leaves_the_stream_as_it_was(self, begun, chunk, sentence):
         X, y, _ = make(50, 3, seed=1)
