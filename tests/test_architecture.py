@@ -20,7 +20,7 @@ PACKAGE = Path(gdregress.__file__).parent
 FLOORS = [
     {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
     {"losses", "penalties", "schedules"},
-    {"batches", "closed_form", "moments", "preparation"},
+    {"batches", "closed_form", "inputs", "moments", "preparation"},
     {"frames"},
     {"objectives"},
     {"eigenbasis", "learning_rates", "optimizers", "task"},
@@ -29,6 +29,7 @@ FLOORS = [
     {"dask_arrays"},
     {"planner", "progress", "stopping", "validation"},
     {"callbacks"},
+    {"fitting"},
     {"regressor"},
     {"displays"},
     {"comparison"},

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gdregress import (
     Comparison,
+    ComparisonDisplay,
     GradientDescentRegressor,
     LearningRateDisplay,
     LossCurveDisplay,
@@ -373,6 +374,14 @@ class TestComparison:
         assert display.texts_[1].get_text().startswith(f"{errors[1]:.1e},  ")
         assert "standard deviations of y" in display.ax_.get_xlabel()
         assert display.ax_.get_xscale() == "log"
+
+    @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [(0.000912, "0.91 ms"), (0.0449, "45 ms"), (0.163, "163 ms"), (2.345, "2.3 s"), (61.2, "61 s")],
+    )
+    def test_times_in_units_that_suit_them(self, seconds, said):
+        display = ComparisonDisplay(solvers=["one"], errors=np.array([0.0]), seconds=np.array([seconds])).plot()
+        assert display.texts_[0].get_text() == f"0,  {said}"
 
     def test_a_solver_that_failed_is_shown(self):
         ran, *_ = compare(*HOUSES).rows
