@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from benchmarks.report import Rows
 from gdregress import GradientDescentRegressor
@@ -130,9 +131,10 @@ def _paper(rng: Generator, *, quick: bool) -> Rows:
     """Take the times of a block and of a merge here, and play the reduction of a cluster through with them."""
     p, block_rows = (200, 2000) if quick else (COLUMNS, 20_000)
     X, y = rng.standard_normal((block_rows, p)), rng.standard_normal((block_rows, 1))
-    moments = gather(RowBlocks(X, y, n_threads=1))
-    times = np.array([_seconds(lambda: gather(RowBlocks(X, y, n_threads=1))) for _ in range(12)])
-    merging = _fastest(lambda: moments.merge(moments))
+    with threadpool_limits(1):
+        moments = gather(RowBlocks(X, y, n_threads=1))
+        times = np.array([_seconds(lambda: gather(RowBlocks(X, y, n_threads=1))) for _ in range(12)])
+        merging = _fastest(lambda: moments.merge(moments))
     size = 8 * (p * p + 4 * p)
     blocks = ROWS // block_rows // NODES
     gathered, reduced = simulate(times[2:], merging, size / BANDWIDTH, nodes=NODES, cores=CORES, blocks=blocks, rng=rng)
