@@ -211,6 +211,14 @@ class TestLossSurface:
         optimal = LossSurfaceDisplay.from_estimator(model, THREE, y, coefficients=(1, "intercept"), resolution=3)
         assert (optimal.values <= display.values * (1 + 1e-12)).all()
 
+    def test_fixed_are_those_that_were_kept(self):
+        """Of a descent that diverged those of its start, and not of its last epoch."""
+        with pytest.warns(match="stability ceiling"):
+            model = descended(1.0, 5, (THREE, y))
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, coefficients=(0, 1), others="fixed", resolution=3)
+        w = np.array([display.first[1], display.second[2], model.coef_[2]])
+        assert display.values[2, 1] == pytest.approx(mse(w, model.intercept_, (THREE, y)), rel=1e-10)
+
     def test_the_minimum_is_that_of_least_squares(self):
         model = descended("diagonal", 5, (THREE, y))
         display = LossSurfaceDisplay.from_estimator(model, THREE, y)
@@ -296,7 +304,7 @@ class TestAnimation:
         animation = display.animate()
         animation._draw_frame(4)
         surface, fitted, *slopes = [axes for axes in animation._fig.axes if axes.get_label() != "<colorbar>"]
-        assert surface.get_title().startswith("epoch 4, mean squared error ")
+        assert surface.get_title() == f"epoch 4, loss {model.history_['loss'][4]:.6g}"
         np.testing.assert_array_equal(display.path_.get_xydata(), display.path[:5])
         drawn = fitted.lines[-1] if len(display.data) == 4 else fitted.lines[0]
         coef, intercept = model.history_["coef"][4], model.history_["intercept"][4]

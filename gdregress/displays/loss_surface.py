@@ -40,6 +40,8 @@ class LossSurfaceDisplay:
         Height of the surface there.
     epochs : ndarray of shape (n_points,)
         The numbers of these epochs.
+    losses : ndarray of shape (n_points,)
+        The loss at the points of the descent themselves, averaged over targets, without the penalty.
     derivatives : ndarray of shape (n_points, 2)
         Derivatives of the objective by the two coefficients, at the points of the descent themselves.
     minimum : ndarray of shape (2,)
@@ -85,6 +87,7 @@ class LossSurfaceDisplay:
         path: NDArray,
         path_values: NDArray,
         epochs: NDArray,
+        losses: NDArray,
         derivatives: NDArray,
         minimum: NDArray,
         minimum_value: float,
@@ -98,6 +101,7 @@ class LossSurfaceDisplay:
         self.path = path
         self.path_values = path_values
         self.epochs = epochs
+        self.losses = losses
         self.derivatives = derivatives
         self.minimum = minimum
         self.minimum_value = minimum_value
@@ -173,7 +177,8 @@ class LossSurfaceDisplay:
         chosen = _chosen(estimator, coefficients, points, deviation)
         minimum = objective.minimum()
         first, second = (_range(points[:, column], minimum[column], resolution) for column in chosen)
-        complete = _completion(objective, chosen, (first, second), others, points[-1])
+        fitted = objective.point(np.atleast_2d(estimator.coef_)[target], np.atleast_1d(estimator.intercept_)[target])
+        complete = _completion(objective, chosen, (first, second), others, fitted)
         grid = np.stack(np.meshgrid(first, second), axis=-1)
         inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -185,6 +190,7 @@ class LossSurfaceDisplay:
             path=points[shown][:, chosen],
             path_values=objective.values(complete(inside)),
             epochs=shown,
+            losses=history["loss"][shown],
             derivatives=derivatives,
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
@@ -315,7 +321,7 @@ class LossSurfaceDisplay:
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
                 slope.axes.set_xlim(0, max(1, self.epochs[frame]))
-            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_values[frame]:.6g}")
+            title.set_text(f"epoch {self.epochs[frame]}, loss {self.losses[frame]:.6g}")
             return [self.path_, *slopes, title]
 
         frames = _evenly(len(self.path), max_frames)
