@@ -35,10 +35,10 @@ def check_finite(name: str, values) -> None:
             place = tuple(np.argwhere(~np.isfinite(block))[0])
             value = block[place]
         where = f"row {start + place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
-        what, remedy = (
-            ("NaN", "fill it (sklearn.impute.SimpleImputer)") if np.isnan(value) else ("infinity", "replace it")
-        )
-        raise ValueError(f"Input {name} contains {what} at {where}: {remedy} or drop the row.")
+        what, remedy = ("NaN", "fill it (sklearn.impute.SimpleImputer) or ") if np.isnan(value) else ("infinity", "")
+        if values.ndim == 1 or not name.startswith("X"):
+            remedy = ""  # what is to be learned is not made up
+        raise ValueError(f"Input {name} contains {what} at {where}: {remedy}drop the row.")
 
 
 def check_weights(name: str, weight, n_samples: int) -> NDArray | None:

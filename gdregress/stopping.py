@@ -232,7 +232,10 @@ def stopping_rules(
         rules.append(Patience(patience))
     if tol is not None and (plan.optimizer_name == "newton" or plan.patience < np.inf):
         rules.append(Stalled(tol))
-    return [*rules, EpochsUsedUp(epochs, tol, diverged if is_above else None, _advice(plan))]
+    # Where there is a ceiling and the rate is below, a descent that ends above its start has but overshot.
+    is_unbounded = not isinstance(plan.task.learning_rate, str) and ceiling == float("inf")
+    may_diverge = is_above or is_unbounded
+    return [*rules, EpochsUsedUp(epochs, tol, diverged if may_diverge else None, _advice(plan))]
 
 
 def _advice(plan: Plan) -> str:

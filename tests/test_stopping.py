@@ -299,6 +299,16 @@ class TestAdvice:
             GradientDescentRegressor(0.9 * ceiling, epochs=3).fit(Z, y)
         assert "nearer" not in str(caught[0].message)
 
+    @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+    def test_a_loss_with_kinks_that_ends_above_its_start_has_diverged(self, loss):
+        """It has no ceiling; what is kept is the best point and not the last."""
+        rows = np.array([[1.0], [2.0], [3.0], [4.0]])
+        targets = np.array([1.0, 2.0, 3.0, 5.0])
+        with pytest.warns(ConvergenceWarning, match="the descent diverged: the loss rose from"):
+            model = GradientDescentRegressor(learning_rate=1e4, epochs=7, loss=loss).fit(rows, targets)
+        assert model.history_["loss"][-1] > model.history_["loss"][0]
+        np.testing.assert_array_equal(model.coef_, [0.0])
+
     def test_momentum_that_overshoots_below_its_ceiling_has_not_diverged(self):
         houses = load_house_prices(return_X_y=True)
         model = GradientDescentRegressor(0.15, 1, tol=None, optimizer="momentum").fit(*houses)
