@@ -109,6 +109,10 @@ class TestLossCurve:
         display = LossCurveDisplay.from_estimator(diverged)
         assert display.ax_.get_ylim()[1] > diverged.history_["loss"][-1]
 
+    def test_of_equal_epochs_the_last_is_kept(self):
+        model = GradientDescentRegressor(0.01, epochs=5, tol=None).fit(HOUSES[0], np.zeros(7))
+        assert LossCurveDisplay.from_estimator(model).best_ is None
+
     def test_epochs_are_whole_numbers(self):
         display = LossCurveDisplay.from_estimator(descended(0.01, 2))
         display.figure_.canvas.draw()
@@ -462,8 +466,9 @@ class TestLearningRates:
         second = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=rates, ax=first.ax_, name="many")
         assert first.line_.get_color() != second.line_.get_color()
         shown = labels(first.ax_)
-        assert len(shown) == len(set(shown)) == 8
-        assert {"few: after 10 epochs", "many: after 1000 epochs", "few: diverged", "many: diverged"} < set(shown)
+        assert len(shown) == len(set(shown)) == 7
+        assert {"few: after 10 epochs", "many: after 1000 epochs", "diverged"} < set(shown)
+        assert first.diverged_.get_ydata()[0] > second.diverged_.get_ydata()[0]
         low, high = first.ax_.get_ylim()
         assert low < second.losses.min() < first.losses.min() < first.start_loss < high
 
@@ -498,7 +503,7 @@ class TestLearningRates:
         mu, largest = np.linalg.eigvalsh(2 * one.T @ one / 7)
         assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
 
-    def test_the_best_rate_with_weights_and_l2(self):
+    def test_rates_and_levels_with_weights_and_l2(self):
         weight = np.arange(1.0, 8.0)
         model = GradientDescentRegressor(epochs=2, penalty="l2", alpha=0.5)
         display = LearningRateDisplay.from_estimator(model, *HOUSES, weight, learning_rates=[0.01])
@@ -507,6 +512,12 @@ class TestLearningRates:
         mu, largest = np.linalg.eigvalsh(curvatures)
         assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
         assert display.ceiling == pytest.approx(2 / largest, rel=1e-10)
+        gradient = 2 * rows.T @ (weight * HOUSES[1]) / weight.sum()  # at zero, downhill
+        for loss, point in [
+            (display.start_loss, 0 * gradient),
+            (display.auto_loss, np.linalg.solve(curvatures, gradient)),
+        ]:
+            assert loss == pytest.approx(np.average((HOUSES[1] - rows @ point) ** 2, weights=weight), rel=1e-9)
 
     @pytest.mark.parametrize("rates", [[0.1, 0.0], [], [np.nan], -1.0, [np.inf]], ids=str)
     def test_rates_that_are_none(self, rates):

@@ -18,8 +18,8 @@ from gdregress.displays.drawing import (
     SKY,
     axes_or_new,
     check_estimator,
+    n_drawn,
     name_of_loss,
-    next_color,
     positive,
 )
 from gdregress.displays.objective import RawObjective, settled, variant
@@ -201,7 +201,8 @@ class LearningRateDisplay:
         ax = axes_or_new(ax)
         name = self.name if name is None else name
         prefix = "" if name is None else f"{name}: "
-        color = next_color(ax, LOSSES, (BLUE, PURPLE, SKY, BLACK))
+        n_before, cycle = n_drawn(ax, LOSSES), (BLUE, PURPLE, SKY, BLACK)
+        color = cycle[n_before % len(cycle)]
         fell = self.losses <= self.start_loss
         *losses, auto, start = positive(np.append(self.losses, [self.auto_loss, self.start_loss]), self.start_loss)
         self.start_ = ax.axhline(start, color=GREY, linestyle=":", label="start", gid=LEVEL)
@@ -226,12 +227,12 @@ class LearningRateDisplay:
         )
         (self.diverged_,) = ax.plot(
             self.learning_rates[~fell],
-            np.full(np.count_nonzero(~fell), 0.97),
+            np.full(np.count_nonzero(~fell), 0.97 - 0.03 * n_before),
             "^",
             color=color,
             markersize=5,
             transform=ax.get_xaxis_transform(),
-            label=None if fell.all() else f"{prefix}diverged",
+            label=None if fell.all() else "diverged",
         )
         ax.set_xscale("log")
         ax.set_yscale("log")

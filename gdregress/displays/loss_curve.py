@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.displays.drawing import axes_or_new, check_estimator, kept_epoch, name_of_loss, next_color, positive
+from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, n_drawn, name_of_loss, positive
 from gdregress.stopping import plural
 
 HEADROOM, SKY_HIGH = 1e2, 1e50
@@ -122,7 +122,7 @@ class LossCurveDisplay:
         """
         ax = axes_or_new(ax)
         name = self.name if name is None else name
-        color = next_color(ax, TRAINING)
+        color = CYCLE[n_drawn(ax, TRAINING) % len(CYCLE)]
         prefix = "" if name is None else f"{name}: "
         training = shown = positive(self.loss, self.loss[0])
         last = len(training) - 1

@@ -172,7 +172,7 @@ class LossSurfaceDisplay:
         target : int, default=0
             Which of several targets.
         resolution : int, default=80
-            Points of the surface along each coefficient.
+            Points of the surface along each coefficient; at each of their pairs the objective takes all rows.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
         kind : {"contour", "surface"}, default="contour"
@@ -211,7 +211,7 @@ class LossSurfaceDisplay:
         with np.errstate(over="ignore", invalid="ignore"):
             derivatives = objective.derivatives(points[shown])[:, chosen]
             losses = objective.values(points[shown])
-        values = objective.values(complete(grid.reshape(-1, 2))).reshape(grid.shape[:2])
+        values = np.array([objective.values(complete(row)) for row in grid])
         if np.ptp(values) <= FLAT * values.max():
             raise ValueError("The objective is the same whatever these two coefficients are: name others.")
         display = cls(
