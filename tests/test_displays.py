@@ -325,9 +325,9 @@ class TestLossSurface:
     def test_by_default_those_that_moved_most_in_deviations_of_their_columns(self):
         rng = np.random.default_rng(0)
         columns = rng.normal(size=(200, 3)) * [1.0, 1e-3, 1.0]
-        target = columns @ [1.0, 5e3, 0.01]
+        target = columns @ [1.0, 5.0, 0.5]  # the second coefficient is the largest, and moves the predictions least
         model = descended("diagonal", 5, (columns, target))
-        assert LossSurfaceDisplay.from_estimator(model, columns, target).names == ("coefficient 0", "coefficient 1")
+        assert LossSurfaceDisplay.from_estimator(model, columns, target).names == ("coefficient 0", "coefficient 2")
 
     def test_a_diverging_path_is_cut_where_it_leaves(self, diverged):
         display = LossSurfaceDisplay.from_estimator(diverged, *HOUSES)
