@@ -503,6 +503,13 @@ class TestLearningRates:
         mu, largest = np.linalg.eigvalsh(2 * one.T @ one / 7)
         assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
 
+    def test_of_one_direction_the_best_rate_arrives_at_once(self):
+        model = GradientDescentRegressor(epochs=1, fit_intercept=False)
+        curvature = 2 * np.mean(HOUSES[0] ** 2)
+        display = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=[1 / curvature])
+        assert display.best_rate == pytest.approx(1 / curvature, rel=1e-12)
+        assert display.losses[0] == pytest.approx(display.auto_loss, rel=1e-12)
+
     def test_rates_and_levels_with_weights_and_l2(self):
         weight = np.arange(1.0, 8.0)
         model = GradientDescentRegressor(epochs=2, penalty="l2", alpha=0.5)
