@@ -1,10 +1,10 @@
-"""Every problem with every solver; ``tables`` for the survey of all public tables instead."""
+"""Every problem with every solver; or, as a command, the survey of all public tables, or rows in pieces."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import run, tables
+from benchmarks import pieces, run, tables
 from benchmarks.solvers import SOLVERS
 
 
@@ -29,7 +29,11 @@ def main() -> int:
     real.add_argument("--all", action="store_true", help="print a line for each table")
     real.add_argument("--markdown", metavar="FILE", help="write summary and tables as markdown")
 
+    commands.add_parser("pieces", help="a file larger than memory, worker processes, and a cluster on paper")
+
     options = parser.parse_args()
+    if options.command == "pieces":
+        return pieces.run(quick=options.quick)
     if options.command is None:
         return run.run(
             options.problems, options.solvers, quick=options.quick, repeats=options.repeats, output=options.output

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_finite
-from gdregress.ranges import Motion, Ranges
+from gdregress.ranges import Motion, Ranges, power_of_two
 
 SAMPLE_ROWS = 31
 """Rows whose median serves as the provisional shift."""
@@ -62,6 +62,8 @@ class Moments:
         By how much centring enlarged the relative rounding error of each column's variance.
     n_samples : int
         Number of rows that count, that is of positive weight.
+    remainder, target_remainder : ndarray of shape (n_features,) and (n_outputs,)
+        What rounding took from the means: over many merges it would add up.
     precision : type
         Floating type in which the products of columns of X were formed.
     """
@@ -77,6 +79,8 @@ class Moments:
     target_variance: NDArray
     cancellation: NDArray
     n_samples: int
+    remainder: NDArray
+    target_remainder: NDArray
     precision: type = np.float64
 
     def error(self, inflation: float) -> float:
@@ -108,31 +112,34 @@ class Moments:
         """
         weight = self.weight + other.weight
         share, rest = self.weight / weight, other.weight / weight
-        units = np.maximum(self.unit, other.unit), np.maximum(self.target_unit, other.target_unit)
+        units = [_safe_unit(np.maximum(*both)) for both in zip(self._magnitudes(), other._magnitudes(), strict=True)]
         one, two = self._in_units(*units), other._in_units(*units)
-        apart, target_apart = (two.mean - one.mean) / one.unit, (two.target_mean - one.target_mean) / one.target_unit
+        apart, target_apart = two._drift_from(one)
         # The means of a column that is constant are its value, up to the rounding of a sum.
         size = np.maximum(np.abs(one.mean), np.abs(two.mean)) / one.unit
-        rounding = 8 * np.finfo(np.float64).eps * size
-        apart[(one.variance == 0) & (two.variance == 0) & (np.abs(apart) <= rounding)] = 0.0
+        is_rounding = np.abs(apart) <= 8 * np.finfo(np.float64).eps * size
+        apart[(one.variance == 0) & (two.variance == 0) & is_rounding] = 0.0
 
         def together(first: NDArray, second: NDArray, between: NDArray) -> NDArray:
             return share * first + rest * second + share * rest * between
 
         variance = together(one.variance, two.variance, apart * apart)
-        lost_one, lost_two = (
-            np.where(part.variance > 0, part.cancellation, 0.0) * part.variance for part in (one, two)
-        )
-        lost = together(lost_one, lost_two, apart * apart + 2.0 * np.abs(apart) * size)
+        lost = together(one._lost(), two._lost(), apart * apart)
         cross = None
         if one.cross is not None and two.cross is not None:
             cross = together(one.cross, two.cross, np.outer(apart, apart))
+        mean, remainder = _two_sum(one.mean, one.remainder + rest * apart * one.unit)
+        target_mean, target_remainder = _two_sum(
+            one.target_mean, one.target_remainder + rest * target_apart * one.target_unit
+        )
         return replace(
             one,
             weight=weight,
             n_samples=self.n_samples + other.n_samples,
-            mean=one.mean + rest * (two.mean - one.mean),
-            target_mean=one.target_mean + rest * (two.target_mean - one.target_mean),
+            mean=mean,
+            target_mean=target_mean,
+            remainder=remainder,
+            target_remainder=target_remainder,
             variance=variance,
             cross=cross,
             target_cross=together(one.target_cross, two.target_cross, np.outer(apart, target_apart)),
@@ -140,11 +147,36 @@ class Moments:
             cancellation=np.divide(lost, variance, out=np.ones_like(lost), where=variance > 0),
         )
 
+    def _lost(self) -> NDArray:
+        """Give the sums of squares that the variances were left of."""
+        return np.where(self.variance > 0, self.cancellation, 0.0) * self.variance
+
+    def _magnitudes(self) -> tuple[NDArray, NDArray]:
+        """Give how large the numbers in the columns of X and y are."""
+        return (
+            np.maximum(np.abs(self.mean), self.unit * np.sqrt(self.variance)),
+            np.maximum(np.abs(self.target_mean), self.target_unit * np.sqrt(self.target_variance)),
+        )
+
+    def _drift_from(self, origin: "Moments") -> tuple[NDArray, NDArray]:
+        """Give how far the means are from those of others, both in the same units."""
+        unit, target_unit = self.unit, self.target_unit
+        return (
+            self.mean / unit - origin.mean / unit + (self.remainder / unit - origin.remainder / unit),
+            self.target_mean / target_unit
+            - origin.target_mean / target_unit
+            + (self.target_remainder / target_unit - origin.target_remainder / target_unit),
+        )
+
     def _in_units(self, unit: NDArray, target_unit: NDArray) -> "Moments":
         """Give the same moments in other powers of two."""
-        factor, target_factor = self.unit / unit, self.target_unit / target_unit
-        if (factor == 1).all() and (target_factor == 1).all():
+        if (self.unit == unit).all() and (self.target_unit == target_unit).all():
             return self
+        # What does not vary may be of any size next to the new unit.
+        factor = np.divide(self.unit, unit, out=np.zeros_like(unit), where=self.variance > 0)
+        target_factor = np.divide(
+            self.target_unit, target_unit, out=np.zeros_like(target_unit), where=self.target_variance > 0
+        )
         return replace(
             self,
             unit=unit,
@@ -171,6 +203,8 @@ class Moments:
             target_variance=self.target_variance + target_mean**2,
             cancellation=np.ones_like(self.variance),
             n_samples=self.n_samples,
+            remainder=np.zeros_like(mean),
+            target_remainder=np.zeros_like(target_mean),
             precision=self.precision,
         )
 
@@ -220,6 +254,20 @@ def gather(rows: RowBlocks, *, cross: bool = True, precision: type = np.float64,
         shift = np.where(far, moments.mean, about.shift)
         moments = _sum(rows, replace(about, shift=shift, target_shift=moments.target_mean), cross, precision).moments()
     return moments
+
+
+def _two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+    """Give a sum as a float, and what that lacks (Knuth, 1969)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def _safe_unit(magnitude: NDArray) -> NDArray:
+    """Give the unit of numbers of a size: 1 where their squares are far inside the range of a float."""
+    largest = float(np.finfo(np.float64).max) ** (SAFE_SHARE / 2)
+    is_safe = (magnitude >= 1 / largest) & (magnitude <= largest)
+    return np.where(is_safe, 1.0, power_of_two(magnitude))
 
 
 @dataclass(frozen=True)
@@ -385,7 +433,8 @@ class _Sums:
         about, second = self.about, self.second / self.weight
         drift, target_drift = self.joint[:, 0] / self.weight, self.of_targets[0, 1:] / self.weight
         squares = self._squares() / self.weight
-        mean = about.shift + about.unit * drift
+        mean, remainder = _two_sum(about.shift, about.unit * drift)
+        target_mean, target_remainder = _two_sum(about.target_shift, about.target_unit * target_drift)
         variance = np.maximum(squares - drift**2, 0.0)
         # A column stands still where what moves it is the rounding of its values. Where centring
         # takes all digits of its variance, whether it moves is not known about this origin.
@@ -403,7 +452,7 @@ class _Sums:
         return Moments(
             weight=self.weight,
             mean=mean,
-            target_mean=about.target_shift + about.target_unit * target_drift,
+            target_mean=target_mean,
             unit=about.unit,
             target_unit=about.target_unit,
             variance=np.where(constant, 0.0, variance),
@@ -412,5 +461,7 @@ class _Sums:
             target_variance=np.maximum(self._target_squares / self.weight - target_drift**2, 0.0),
             cancellation=cancellation,
             n_samples=self.n_weighted,
+            remainder=remainder,
+            target_remainder=target_remainder,
             precision=self.of_products,
         )

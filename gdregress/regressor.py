@@ -3,35 +3,33 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from gdregress.checks import check_finite, check_weights
-from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
-from gdregress.eigenbasis import Stretch
+from gdregress.checks import check_finite
+from gdregress.dask_arrays import as_array, gather_blocks, in_memory, is_dask, row_like
+from gdregress.fitting import Shape, carry_out, starting_point
+from gdregress.inputs import read_chunk, read_rows, read_validation_rows
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
-from gdregress.plan import Plan, Stage
+from gdregress.passes import Pass, raw_frame
+from gdregress.plan import Plan
 from gdregress.planner import make_plan, plan_from_moments
-from gdregress.progress import Progress
-from gdregress.stopping import plural, stopping_rules
-from gdregress.streams import can_stream, moments_of_chunk, numbered, parts_of, plain
+from gdregress.streams import moments_of_chunk, moments_suffice, numbered, parts_of, plain, takes_batches, takes_chunks
 from gdregress.task import Task
-from gdregress.validation import check_validation_arguments, split_off, validation_value
+from gdregress.validation import check_validation_arguments, split_off
 
-X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
-Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
 FITTED = (
     "coef_",
     "intercept_",
@@ -46,6 +44,7 @@ FITTED = (
     "moments_",
     "n_samples_seen_",
     "n_chunks_seen_",
+    "descent_",
 )
 
 
@@ -218,6 +217,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Then: how many rows, those of weight zero left out.
     n_chunks_seen_ : int
         Then: in how many chunks.
+    descent_ : dict of str to float, int, str, tuple or ndarray
+        After `partial_fit` with a number as `learning_rate`: what the next epoch goes on from.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
@@ -347,7 +348,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows, scaled or not. Floats in an array or CSR are not copied, but for small
-            ill-conditioned X; CSR is never made dense. Text is to be encoded before.
+            ill-conditioned X; CSR is never made dense, and a memory map is read block by block. Text is
+            to be encoded before. Of a dask array or data frame, for squared error, the moments of each
+            block are gathered where it lies, and nothing else is fetched; chunks along columns are put
+            together.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -382,14 +386,21 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             interrupt = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return _returned(self, interrupt)
 
-    @available_if(can_stream)
+    @available_if(takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
-        """Take in a chunk of rows, and move to the minimum of the objective over all rows taken in so far.
+        """Take in a chunk of rows: move to the minimum over all rows taken in so far, or an epoch towards it.
 
-        For squared error the sums over rows are all that counts. Their moments are kept and added up,
-        and the rows are not: chunks of any sizes, in any order, come to what one fit comes to. A
-        stream begins with the first call after `fit`, of which nothing is kept. Squared error with
-        ``learning_rate`` a str, and rows all at once (no ``batch_size``), are what this is for.
+        For squared error with `learning_rate` a str, the sums over rows are all that counts. Their
+        moments are kept and added up, and the rows are not: chunks of any sizes, in any order, come to
+        what one fit comes to.
+
+        With a number as `learning_rate` it is SGDRegressor's: an epoch of descent over the chunk, of
+        mini-batches of `batch_size`, or one step where that is None. Coefficients, the optimizer's
+        memory, the schedule and the average go on from the chunk before. Each loss will do, and each
+        optimizer that takes `batch_size`; `history_` holds the loss of every chunk before it was learned
+        from, and there is no certificate.
+
+        A stream begins with the first call after `fit`, of which nothing is kept.
 
         Parameters
         ----------
@@ -427,10 +438,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         442 True
         """
         with _unchanged_on_error(self):
-            interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+            interrupt = None
+            if moments_suffice(self):
+                interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+            else:
+                self._descend_chunk(X, y, sample_weight)
         return _returned(self, interrupt)
 
-    @available_if(can_stream)
+    @available_if(takes_batches)
     def fit_batches(self, batches):
         """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
 
@@ -504,10 +519,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         _check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         _check_same("feature_names_in_", *names)
-        dtype, single = np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1
+        shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            interrupt = self._settle(mine.merge(theirs), chunks, dtype=dtype, single=single)
+            interrupt = self._settle(mine.merge(theirs), chunks, shape)
         return _returned(self, interrupt)
 
     def predict(self, X):
@@ -524,34 +539,67 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             Predictions ``X @ coef_ + intercept_``.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            self._see_columns(X, reset=False)
+            return as_array(X) @ self.coef_.T + self.intercept_
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
 
+    def score(self, X, y, sample_weight=None):
+        """Give the coefficient of determination R^2 of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+            Rows.
+        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like or dask array of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 less the squared error over that of the mean, averaged over targets.
+        """
+        return r2_score(*in_memory(y, self.predict(X)), sample_weight=in_memory(sample_weight)[0])
+
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:
-        """Fit, store, warn; give back the interrupt that ended the descent, if one did."""
+        """Read, plan, descend, store, warn; give back the interrupt that ended the descent, if one did."""
         check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
+        if is_dask(X):
+            return self._fit_dask(X, y, sample_weight)
         given = X, y, sample_weight
-        X, y, weight = self._read(X, y, sample_weight)
-        task = FitTask.begin(self, *given)
+        X, y, weight = read_rows(self, X, y, sample_weight)
+        callbacks = FitTask.begin(self, *given)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight)
         rng = check_random_state(self.random_state)
-        shape = {"dtype": X.dtype, "single": y.ndim == 1}
+        shape = Shape(X.dtype, y.ndim == 1)
         held_out = None
         if X_val is not None:
-            held_out = self._read_validation(X_val, y_val, sample_weight_val, rows.n_outputs)
+            held_out = read_validation_rows(self, X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         with rows.on_threads():
             plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
-            history, stop, interrupt = self._descend(plan, held_out, rng, task, **shape)
-        self._store(plan, history, stop, **shape)
-        if task is not None and interrupt is None:
-            task.end()
-        if stop.is_warning:
-            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
-        return interrupt
+            return self._carry_out(plan, rng, shape, held_out=held_out, callbacks=callbacks)
+
+    def _fit_dask(self, X, y, sample_weight) -> KeyboardInterrupt | None:
+        """Gather the moments where the blocks lie, descend here; give back the interrupt that ended it, if one did."""
+        try:
+            takes_batches(self)
+        except AttributeError as needs_rows:
+            raise ValueError(f"Of dask collections the moments are gathered: {needs_rows}") from None
+        self._see_columns(X, reset=True)
+        moments, n_blocks = gather_blocks(X, y, sample_weight)
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+        return self._settle(moments, n_blocks, Shape(dtype, np.ndim(y) == 1))
+
+    def _see_columns(self, X, *, reset: bool) -> None:
+        """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
+        validate_data(self, row_like(X), reset=reset)
 
     def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> KeyboardInterrupt | None:
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""
@@ -562,160 +610,85 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         single = None if before is None else self.coef_.ndim == 1
         for number, batch in numbered(batches):
             X, y, given = parts_of(batch, n_before + number)
-            is_weightless = moments is not None and given is not None and not np.any(given)
-            X, y, weight = self._read(X, y, None if is_weightless else given, reset=moments is None)
+            X, y, weight, unit = read_chunk(self, X, y, given, n_before + number)
             single = y.ndim == 1 if single is None else single
             dtypes.append(X.dtype)
-            if is_weightless:
-                check_weights("sample_weight", np.ones_like(given, dtype=float), X.shape[0])
+            if unit == 0:
                 continue
-            unit = 1.0 if weight is None else float(np.max(given) / weight.max())
             chunk = moments_of_chunk(X, y, weight, unit, n_before + number)
             if moments is not None:
                 _check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
             moments = chunk if moments is None else moments.merge(chunk)
         assert moments is not None
         assert single is not None
-        return self._settle(moments, n_before + number, dtype=np.result_type(*dtypes), single=single)
+        return self._settle(moments, n_before + number, Shape(np.result_type(*dtypes), single))
 
-    def _settle(self, moments: Moments, n_chunks: int, *, dtype, single: bool) -> KeyboardInterrupt | None:
-        """Descend on the moments of all chunks, store, warn; give back the interrupt that ended it, if one did."""
+    def _descend_chunk(self, X, y, sample_weight) -> None:
+        """Descend an epoch over a chunk from where the last has ended, and store where that led."""
+        check_parameters(self)
+        past = dict(self.__dict__) if "descent_" in self.__dict__ else {}
+        number = past.get("n_chunks_seen_", 0) + 1
+        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number)
+        check_finite(f"X of chunk {number}", X)
+        shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
+        rows = RowBlocks(X, y.reshape(len(y), -1), weight)
+        rng = check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):  # each chunk draws numbers of its own
+            rng = np.random.RandomState([int(self.random_state), number])
+        task = Task.of(self, rows.n_weighted, rng)
+        frame = raw_frame(rows, task)
+        reached = Pass(**past["descent_"]) if past else Pass(starting_point(self, frame, np.float64, rng))
+        _check_same("n_targets", reached.last.shape[1], rows.n_outputs)
+        history = past.get("history_", {})
+        if unit > 0:
+            with rows.on_threads():
+                reached = reached.over(rows, unit, task)
+            latest = {"loss": reached.loss, "learning_rate": reached.rate}
+            history = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
+        coef, intercept = frame.to_raw(reached.point)
+        for name in FITTED:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(
+            coef_=shape.of(coef),
+            intercept_=shape.of(intercept)[()] if self.fit_intercept else 0.0,
+            n_iter_=reached.n_epochs,
+            stop_reason_=f"an epoch over chunk {number}",
+            learning_rate_=float(self.learning_rate),
+            optimizer_=reached.optimizer,
+            history_=history,
+            n_samples_seen_=reached.n_samples,
+            n_chunks_seen_=number,
+            descent_=reached.plain(),
+        )
+
+    def _settle(self, moments: Moments, n_chunks: int, shape: Shape) -> KeyboardInterrupt | None:
+        """Descend on the moments of all chunks; give back the interrupt that ended it, if one did."""
         rng = check_random_state(self.random_state)
         plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
-        history, stop, interrupt = self._descend(plan, None, rng, None, dtype=dtype, single=single)
-        self._store(plan, history, stop, dtype=dtype, single=single)
-        self.moments_, self.n_samples_seen_, self.n_chunks_seen_ = plain(moments), moments.n_samples, n_chunks
-        if stop.is_warning:
-            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=4)
-        return interrupt
+        stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
+        return self._carry_out(plan, rng, shape, more=stream)
 
-    def _descend(
+    def _carry_out(
         self,
         plan: Plan,
-        held_out: RowBlocks | None,
         rng: np.random.RandomState,
-        task: FitTask | None,
+        shape: Shape,
         *,
-        dtype,
-        single: bool,
-    ):
-        """Follow the descent that is planned; give the history, why it ended, and the interrupt, if any."""
-        validate = None if held_out is None else validation_value(held_out, plan)
-
-        def measure(stage: Stage, state: State | Stretch) -> Epoch:
-            certificate = stage.certificate(state)
-            optimality = plan.optimality(state.value, certificate.gap)
-            penalty = plan.whole.penalty
-            loss = plan.mean_loss(state.value if penalty.is_nothing else state.value - state.each(penalty.value))
-            raw = plan.frame.to_raw(state.point) if self.record_path else None
-            merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
-            if validate is not None:
-                value = state.each(validate)
-                merit, validation_loss = plan.merit(value), plan.mean_loss(value)
-            return Epoch(state, loss, optimality, certificate, validation_loss, merit, raw)
-
-        rules = stopping_rules(
-            plan,
-            tol=self.tol or None,
-            target_loss=self.target_loss,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            epochs=self.epochs,
-        )
-        history = History(keep_best=plan.refine or held_out is not None)
-        start = self._start(plan, rng)
+        held_out: RowBlocks | None = None,
+        callbacks: FitTask | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> KeyboardInterrupt | None:
+        """Descend, store, warn; give back the interrupt that ended the descent, if one did."""
+        start = starting_point(self, plan.frame, plan.dtype, rng)
         for name in FITTED:  # what is left of an earlier fit is none of this one's
             self.__dict__.pop(name, None)
-        epochs = anneal(plan.first_stage(), start, measure)
-        observers: list[Observer] = []
-        if task is not None:
-            epochs = one_by_one(epochs)
-            observers.append(task.observer(partial(self._solution, plan, dtype=dtype, single=single)))
-        progress = Progress(int(self.verbose), validates=held_out is not None)
-        if self.verbose:
-            observers.append(progress)
-        interrupt = None
-        try:
-            stop = follow(epochs, rules, history, observers)
-        except KeyboardInterrupt as exception:
-            if not history.rows:
-                raise
-            interrupt = exception
-            stop = Stop(
-                f"interrupted after {plural(history.last.number)}: the coefficients reached are kept", history.kept
-            )
-            if self.verbose:
-                progress.close(history, stop)
-        return history, stop, interrupt
-
-    def _read(self, X, y, sample_weight, *, reset: bool = True):
-        """Validate the training data; the finiteness of X is seen in its moments."""
-        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
-            X = validate_data(self, X, reset=reset, **X_FORMAT)
-        else:
-            X, y = validate_data(self, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
-        _check_targets("y", X, y)
-        return X, y, check_weights("sample_weight", sample_weight, X.shape[0])
-
-    def _read_validation(self, X_val, y_val, sample_weight_val, n_outputs) -> RowBlocks:
-        """Validate the validation data against the training data."""
-        X_val = validate_data(self, X_val, reset=False, **X_FORMAT)
-        y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
-        _check_targets("y_val", X_val, y_val)
-        y_val = y_val.reshape(len(y_val), -1)
-        if y_val.shape[1] != n_outputs:
-            raise ValueError(
-                f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both."
-            )
-        return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
-
-    def _start(self, plan: Plan, rng: np.random.RandomState) -> NDArray:
-        """Give the point to start from: zeros, random, or where the last fit ended."""
-        p, m = len(plan.frame.center), len(plan.frame.target_center)
-        if self.warm_start and hasattr(self, "coef_"):
-            coef = np.atleast_2d(self.coef_).T
-            if coef.shape != (p, m):
-                raise ValueError(
-                    f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
-                    f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
-                )
-            return plan.frame.from_raw(coef.astype(plan.dtype), np.ravel(self.intercept_).astype(plan.dtype))
-        if self.init == "random":
-            return rng.standard_normal((p + self.fit_intercept, m)).astype(plan.dtype)
-        return plan.frame.from_raw(np.zeros((p, m), plan.dtype), np.zeros(m, plan.dtype))
-
-    def _solution(self, plan: Plan, epoch: Epoch, *, dtype, single: bool) -> dict[str, Any]:
-        """Give the fitted attributes that are an epoch's own, fresh, on the original scale."""
-        coef, intercept = plan.frame.to_raw(epoch.state.point)
-        rounded = coef.astype(dtype)
-        # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
-        intercept = intercept + plan.moments.mean @ (coef.astype(np.float64) - rounded)
-        return {
-            "coef_": _shaped(rounded, dtype, single),
-            "intercept_": _shaped(intercept, dtype, single)[()] if self.fit_intercept else 0.0,
-            "optimality_": epoch.optimality,
-        }
-
-    def _store(self, plan: Plan, history: History, stop: Stop, *, dtype, single: bool) -> None:
-        """Set the fitted attributes."""
-        self.__dict__.update(self._solution(plan, stop.kept, dtype=dtype, single=single))
-        self.n_iter_ = len(history.rows) - 1
-        self.converged_ = bool(self.tol and stop.kept.optimality <= self.tol)
-        self.stop_reason_ = stop.reason
-        self.learning_rate_ = plan.rung
-        self.optimizer_ = plan.optimizer_name
-        if plan.largest_curvature is not None and plan.task.is_squared_error:
-            self.max_learning_rate_ = plan.max_learning_rate
-        loss, validation_loss, optimality, rate, raw = zip(*history.rows, strict=True)
-        self.history_ = {
-            "loss": np.array(loss),
-            "optimality": np.array(optimality),
-            "learning_rate": np.array(rate),
-        }
-        if self.early_stopping:
-            self.history_["validation_loss"] = np.array(validation_loss)
-        if self.record_path:
-            self.history_["coef"] = np.array([_shaped(coef, np.float64, single) for coef, _ in raw])
-            self.history_["intercept"] = np.array([_shaped(intercept, np.float64, single) for _, intercept in raw])
+        attributes, stop, interrupt = carry_out(self, plan, start, shape, held_out=held_out, callbacks=callbacks)
+        self.__dict__.update(attributes | (more or {}))
+        if callbacks is not None and interrupt is None:
+            callbacks.end()
+        if stop.is_warning:
+            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=5)
+        return interrupt
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""
@@ -742,19 +715,6 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 stacklevel=2,
             )
         super().__setstate__(state)
-
-
-def _check_targets(name: str, X, y: NDArray) -> None:
-    check_consistent_length(X, y)
-    if y.ndim > 2 or y.size == 0:
-        raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), but has shape {y.shape}.")
-    check_finite(name, y)
-
-
-def _shaped(raw: NDArray, dtype, single: bool) -> NDArray:
-    """Turn (n_features, n_outputs) or (n_outputs,) into the shape and dtype of a fitted attribute."""
-    raw = raw.T.astype(dtype)
-    return raw[0] if single else np.ascontiguousarray(raw)
 
 
 def _check_same(name: str, before: Any, now: Any) -> None:

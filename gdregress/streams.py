@@ -7,14 +7,36 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gdregress.blocks import RowBlocks
+from gdregress.combinations import missing
 from gdregress.moments import Moments, gather
+from gdregress.optimizers import OPTIMIZERS
 
 LIMIT = 2**15
 """Features beyond which a matrix of their products is refused."""
 
 
-def can_stream(estimator: Any) -> bool:
-    """Tell that moments are all that an estimator needs of the rows.
+def moments_suffice(estimator: Any) -> bool:
+    """Tell whether moments are all that an estimator needs of the rows.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        With its parameters.
+    """
+    return isinstance(estimator.learning_rate, str) and not any(needs_rows(estimator).values())
+
+
+def needs_rows(estimator: Any) -> dict[str, bool]:
+    """Tell of parameters whether they are why an epoch needs the rows themselves."""
+    return {
+        "loss": estimator.loss != "squared_error",
+        "batch_size": estimator.batch_size is not None,
+        "average": bool(estimator.average),
+    }
+
+
+def takes_chunks(estimator: Any) -> bool:
+    """Tell that an estimator learns from chunks, by moments or by an epoch over each.
 
     Parameters
     ----------
@@ -24,23 +46,40 @@ def can_stream(estimator: Any) -> bool:
     Raises
     ------
     AttributeError
-        In a sentence, if they are not: as `sklearn.utils.metaestimators.available_if` takes it.
+        In a sentence, if it does not: as `sklearn.utils.metaestimators.available_if` takes it.
     """
     if estimator.early_stopping:
         raise AttributeError(
             "early_stopping=True needs rows that are held out of all, but rows in pieces are seen one piece at a time: "
             "set early_stopping=False, or use fit."
         )
-    needs_rows = {
-        "loss": estimator.loss != "squared_error",
-        "learning_rate": not isinstance(estimator.learning_rate, str),
-        "batch_size": estimator.batch_size is not None,
-        "average": bool(estimator.average),
-    }
-    for name in filter(needs_rows.get, needs_rows):
+    if isinstance(estimator.learning_rate, str) and not moments_suffice(estimator):
+        name = next(name for name, needs in needs_rows(estimator).items() if needs)
         raise AttributeError(
             f"{name}={getattr(estimator, name)!r} needs the rows themselves at every epoch, but of rows in pieces "
-            "only moments are kept: use loss='squared_error' with learning_rate='auto', or fit."
+            "only moments are kept: pass a number as learning_rate for an epoch of descent over each piece, or use fit."
+        )
+    suited = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
+    if not isinstance(estimator.learning_rate, str) and estimator.optimizer in set(OPTIMIZERS) - set(suited):
+        raise AttributeError(
+            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: with a number as learning_rate, "
+            f"pieces take {' or '.join(map(repr, suited))}."
+        )
+    return True
+
+
+def takes_batches(estimator: Any) -> bool:
+    """Tell that moments are all that an estimator needs of the rows.
+
+    Raises
+    ------
+    AttributeError
+        In a sentence, if they are not.
+    """
+    if takes_chunks(estimator) and not moments_suffice(estimator):
+        raise AttributeError(
+            f"learning_rate={estimator.learning_rate!r} would have epochs over rows that are read but once: "
+            "use partial_fit for an epoch over each piece, or loss='squared_error' with learning_rate='auto'."
         )
     return True
 

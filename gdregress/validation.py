@@ -130,5 +130,5 @@ def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:
             f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
             "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val']).",
             UserWarning,
-            stacklevel=7,  # where the user called fit
+            stacklevel=8,  # where the user called fit
         )

@@ -20,14 +20,16 @@ PACKAGE = Path(gdregress.__file__).parent
 FLOORS = [
     {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
     {"losses", "penalties", "schedules"},
-    {"batches", "closed_form", "moments", "preparation"},
+    {"batches", "closed_form", "inputs", "moments", "preparation"},
     {"frames"},
     {"objectives"},
     {"eigenbasis", "learning_rates", "optimizers", "task"},
-    {"combinations", "parameters", "sketches", "streams"},
-    {"plan"},
+    {"combinations", "parameters", "sketches"},
+    {"passes", "plan", "streams"},
+    {"dask_arrays"},
     {"planner", "progress", "stopping", "validation"},
     {"callbacks"},
+    {"fitting"},
     {"regressor"},
     {"displays"},
     {"comparison"},
@@ -117,7 +119,8 @@ def test_the_fitted_attributes_are_those_documented():
         model = gdregress.GradientDescentRegressor(**{"epochs": 3, "tol": None, **params}).fit(X, y)
         assert not [name for name in vars(model) if name.startswith("_")]
         found |= set(vars(model)) - set(model.get_params())
-    found |= set(vars(gdregress.GradientDescentRegressor().partial_fit(X, y))) - set(model.get_params())
+    for rate in ("auto", 0.01):
+        found |= set(vars(gdregress.GradientDescentRegressor(rate).partial_fit(X, y))) - set(model.get_params())
     document = inspect.getdoc(gdregress.GradientDescentRegressor)
     section = re.search(r"\nAttributes\n-+\n(.*?)\n\n", document, re.DOTALL).group(1)
     assert sorted(re.findall(r"^(\w+) : ", section, re.MULTILINE)) == sorted(found)

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gdregress import (
     Comparison,
+    ComparisonDisplay,
     GradientDescentRegressor,
     LearningRateDisplay,
     LossCurveDisplay,
@@ -280,7 +281,7 @@ class TestLossSurface:
         np.testing.assert_allclose(display.losses, diverged.history_["loss"], rtol=1e-10)
         animation = display.animate()
         animation._draw_frame(100)
-        assert animation._fig.axes[0].get_title() == "epoch 100, mean squared error 2.34071e+12"  # as the warning says
+        assert animation._fig.axes[0].get_title() == "epoch 100, loss 2.34071e+12"  # as the warning says
         animation._draw_was_started = True
 
     @pytest.mark.parametrize("target", [0.0, 5.0])
@@ -313,6 +314,23 @@ class TestLossSurface:
         assert display.values[1, 2] == pytest.approx(expected, rel=1e-10)
         optimal = LossSurfaceDisplay.from_estimator(model, THREE, y, coefficients=(1, "intercept"), resolution=3)
         assert (optimal.values <= display.values * (1 + 1e-12)).all()
+
+    def test_fixed_are_those_that_were_kept(self):
+        """Of a descent that diverged those of its start, and not of its last epoch."""
+        with pytest.warns(match="stability ceiling"):
+            model = descended(1.0, 5, (THREE, y))
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, coefficients=(0, 1), others="fixed", resolution=3)
+        w = np.array([display.first[1], display.second[2], model.coef_[2]])
+        assert display.values[2, 1] == pytest.approx(mse(w, model.intercept_, (THREE, y)), rel=1e-10)
+
+    def test_fixed_of_the_second_target_without_an_intercept(self):
+        targets = np.column_stack([y, -2 * y])
+        model = descended("diagonal", 5, (THREE, targets), fit_intercept=False)
+        display = LossSurfaceDisplay.from_estimator(
+            model, THREE, targets, coefficients=(0, 1), others="fixed", target=1, resolution=3
+        )
+        w = np.array([display.first[1], display.second[2], model.coef_[1, 2]])
+        assert display.values[2, 1] == pytest.approx(mse(w, 0.0, (THREE, targets[:, 1])), rel=1e-10)
 
     def test_the_minimum_is_that_of_least_squares(self):
         model = descended("diagonal", 5, (THREE, y))
@@ -412,7 +430,7 @@ class TestAnimation:
         animation = display.animate()
         animation._draw_frame(4)
         surface, fitted, *slopes = [axes for axes in animation._fig.axes if axes.get_label() != "<colorbar>"]
-        assert surface.get_title().startswith("epoch 4, mean squared error ")
+        assert surface.get_title() == f"epoch 4, loss {model.history_['loss'][4]:.6g}"
         np.testing.assert_array_equal(display.path_.get_xydata(), display.path[:5])
         np.testing.assert_array_equal(surface.lines[-1].get_xydata(), display.path[4:5])
         drawn = fitted.lines[-1] if len(display.data) == 4 else fitted.lines[0]
@@ -548,6 +566,14 @@ class TestComparison:
         assert display.texts_[1].get_text().startswith(f"{errors[1]:.1e},  ")
         assert "standard deviations of y" in display.ax_.get_xlabel()
         assert display.ax_.get_xscale() == "log"
+
+    @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [(0.000912, "0.91 ms"), (0.0449, "45 ms"), (0.163, "163 ms"), (2.345, "2.3 s"), (61.2, "61 s")],
+    )
+    def test_times_in_units_that_suit_them(self, seconds, said):
+        display = ComparisonDisplay(solvers=["one"], errors=np.array([0.0]), seconds=np.array([seconds])).plot()
+        assert display.texts_[0].get_text() == f"0,  {said}"
 
     def test_a_solver_that_failed_is_shown(self):
         ran, *_ = compare(*HOUSES).rows

@@ -353,7 +353,7 @@ def test_without_callbacks_nobody_is_told(monkeypatch):
 
     monkeypatch.setattr(GradientDescentRegressor, "_init_callback_context", telling)
     monkeypatch.setattr(FitTask, "observer", telling)
-    monkeypatch.setattr("gdregress.regressor.one_by_one", telling)
+    monkeypatch.setattr("gdregress.fitting.one_by_one", telling)
     fitted(STRETCHES)
 
 

@@ -1,5 +1,7 @@
 """Row blocks and moments: the same sums whatever the blocks, threads, order, dtype or format."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 import threadpoolctl
@@ -296,3 +298,105 @@ class TestThreads:
     def test_small_data_start_no_thread(self, monkeypatch):
         monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
         assert gather(RowBlocks(*make(2000))).weight == 2000
+
+
+def merged(X, y, pieces, weight=None):
+    """Gather the moments of each piece, and merge them one after the other."""
+    parts = (RowBlocks(X[piece], y[piece], None if weight is None else weight[piece]) for piece in pieces)
+    return reduce(lambda whole, part: whole.merge(part), map(gather, parts))
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    n=st.integers(2, 120),
+    p=st.integers(1, 5),
+    n_pieces=st.integers(1, 120),
+    container=st.sampled_from([np.asarray, np.asfortranarray, sparse.csr_array]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_merged_they_are_those_of_all_rows(n, p, n_pieces, container, weighted, seed):
+    X, y = make(n, p, seed=seed)
+    rng = np.random.default_rng(seed)
+    weight = rng.uniform(0.1, 2, n) if weighted else None
+    pieces = np.array_split(rng.permutation(n), min(n, n_pieces))
+    found = merged(container(X), y, pieces, weight)
+    assert_moments(found, naive(X, y, weight))
+    assert found.n_samples == n
+    assert found.weight == pytest.approx(n if weight is None else weight.sum(), rel=1e-13)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("n_pieces", [2, 37, 3000])
+def test_merging_costs_no_digits_of_a_mean_far_above_the_deviation(offset, n_pieces):
+    """Not even that of single rows: one of 3000 additions to a float would be seen in the sixth digit at 1e9."""
+    X, y = make(3000)
+    X = X / X.std(axis=0) + offset
+    found = merged(X, y + offset, np.array_split(np.arange(3000), n_pieces))
+    assert_moments(found, naive(X, y + offset), rtol=1e-12)
+    assert found.cancellation.max() < 10
+
+
+def test_merging_is_symmetric():
+    X, y = make()
+    first, second = gather(RowBlocks(X[:37], y[:37])), gather(RowBlocks(X[37:], y[37:]))
+    for whole in (first.merge(second), second.merge(first)):
+        assert_moments(whole, naive(X, y), rtol=1e-14)
+
+
+def test_merging_leaves_both_as_they_were():
+    X, y = make()
+    parts = [gather(RowBlocks(X[:37], y[:37])), gather(RowBlocks(X[37:], y[37:]))]
+    before = [{name: np.copy(value) for name, value in vars(part).items() if name != "precision"} for part in parts]
+    parts[0].merge(parts[1])
+    for part, values in zip(parts, before, strict=True):
+        for name, value in values.items():
+            np.testing.assert_array_equal(getattr(part, name), value)
+
+
+@pytest.mark.parametrize("of_target", [False, True])
+@pytest.mark.parametrize("first", ["alike", "zero", "constant", "of size 1"])
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 1e300])
+def test_merged_units_keep_squares_in_range(scale, first, of_target):
+    """The scale may show only in the second piece, and the unit of the first is 1."""
+    X, y = make()
+    table = np.column_stack([X, y])
+    column = -1 if of_target else 2
+    table[:, column] /= np.abs(table[:, column]).max()
+    plain = table.copy()
+    table[:, column] *= scale
+    start = {"alike": table[:100, column], "zero": 0.0, "constant": scale / 3, "of size 1": plain[:100, column]}[first]
+    table[:100, column] = start
+    X, y = table[:, :-2], table[:, -2:]
+    for pieces in ((slice(0, 100), slice(100, 300)), (slice(100, 300), slice(0, 100))):
+        found = merged(X, y, pieces)
+        size = np.abs(table[:, column]).max()
+        expected = naive(X * np.where(np.arange(5) == column, 1 / size, 1.0), y * [1, 1 / size if of_target else 1])
+        factor = found.unit * np.where(np.arange(5) == column, 1 / size, 1.0)
+        target_factor = found.target_unit * [1, 1 / size if of_target else 1]
+        rescaled = {
+            "cross": found.cross * np.outer(factor, factor),
+            "target_cross": found.target_cross * np.outer(factor, target_factor),
+            "target_variance": found.target_variance * target_factor**2,
+        }
+        for name, value in rescaled.items():
+            np.testing.assert_allclose(value, expected[name].astype(float), rtol=1e-9, atol=1e-12 * value.max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_column_that_is_constant_in_all_pieces_has_no_variance(container, dtype, weighted):
+    X, y = make(300)
+    X[:, 1], X[:, 2], X[:, 4] = 1e5 / 3, 0.1, 0.0
+    weight = np.random.default_rng(1).uniform(0, 2, 300) if weighted else None
+    found = merged(container(X.astype(dtype)), y, np.array_split(np.arange(300), 60), weight)
+    assert not found.variance[[1, 2, 4]].any()
+    assert not found.cross[[1, 2, 4]].any()
+    assert found.variance[[0, 3]].all()
+
+
+def test_a_column_that_is_constant_in_each_piece_has_the_variance_of_its_values():
+    X, y = make(300)
+    X[:, 1] = np.repeat([1.0, 2.0, 4.0], 100)
+    assert_moments(merged(X, y, np.array_split(np.arange(300), 3)), naive(X, y))

@@ -59,12 +59,12 @@ class LossSurfaceDisplay:
         The two coefficients at the epochs that are shown, the start first.
     path_values : ndarray of shape (n_points,)
         Height of the surface there, or at its edge for a point beyond.
-    losses : ndarray of shape (n_points,)
-        The objective at the points of the descent themselves, whose other coefficients are their own.
     epochs : ndarray of shape (n_points,)
         The numbers of these epochs.
+    losses : ndarray of shape (n_points,)
+        The loss at the points of the descent themselves, averaged over targets, without the penalty.
     derivatives : ndarray of shape (n_points, 2)
-        Derivatives of the objective by the two coefficients, at these points.
+        Derivatives of the objective by the two coefficients, at the points of the descent themselves.
     minimum : ndarray of shape (2,)
         The two coefficients where the objective is least.
     minimum_value : float
@@ -109,8 +109,8 @@ class LossSurfaceDisplay:
         values: NDArray,
         path: NDArray,
         path_values: NDArray,
-        losses: NDArray,
         epochs: NDArray,
+        losses: NDArray,
         derivatives: NDArray,
         minimum: NDArray,
         minimum_value: float,
@@ -124,8 +124,8 @@ class LossSurfaceDisplay:
         self.values = values
         self.path = path
         self.path_values = path_values
-        self.losses = losses
         self.epochs = epochs
+        self.losses = losses
         self.derivatives = derivatives
         self.minimum = minimum
         self.minimum_value = minimum_value
@@ -205,12 +205,13 @@ class LossSurfaceDisplay:
         chosen = _chosen(estimator, coefficients, points / unit)
         minimum = objective.minimum()
         first, second = (_range(points[:, each], minimum[each], unit[each], resolution) for each in chosen)
-        complete = _completion(objective, chosen, (first, second), others, points[-1], minimum)
+        kept = np.atleast_2d(estimator.coef_)
+        fitted = objective.point(kept[target], np.broadcast_to(estimator.intercept_, len(kept))[target])
+        complete = _completion(objective, chosen, (first, second), others, fitted, minimum)
         grid = np.stack(np.meshgrid(first, second), axis=-1)
         inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])
         with np.errstate(over="ignore", invalid="ignore"):
             derivatives = objective.derivatives(points[shown])[:, chosen]
-            losses = objective.values(points[shown])
         values = np.array([objective.values(complete(row)) for row in grid])
         if np.ptp(values) <= FLAT * values.max():
             raise ValueError("The objective is the same whatever these two coefficients are: name others.")
@@ -220,8 +221,8 @@ class LossSurfaceDisplay:
             values=values,
             path=points[shown][:, chosen],
             path_values=objective.values(complete(inside)),
-            losses=losses,
             epochs=shown,
+            losses=history["loss"][shown],
             derivatives=derivatives,
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
@@ -367,7 +368,7 @@ class LossSurfaceDisplay:
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
                 slope.axes.set_xlim(0, max(1, self.epochs[frame]))
-            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.losses[frame]:.6g}")
+            title.set_text(f"epoch {self.epochs[frame]}, loss {self.losses[frame]:.6g}")
             return [self.path_, here, *slopes, title]
 
         frames = _evenly(len(self.path), max_frames)

@@ -87,4 +87,5 @@ class ComparisonDisplay:
 
 def _time(seconds: float) -> str:
     """Write a time in the unit that suits it."""
-    return f"{seconds:.2g} s" if seconds >= 1 else f"{1e3 * seconds:.2g} ms"
+    number, unit = (seconds, "s") if seconds >= 1 else (1e3 * seconds, "ms")
+    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"

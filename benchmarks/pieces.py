@@ -1,0 +1,221 @@
+"""Rows that do not fit: a file larger than memory, worker processes, and a cluster on paper.
+
+``python -m benchmarks pieces`` prints three tables. The first two are measured. The third takes the times of
+blocks and merges measured here, and plays the reduction of a cluster through with them.
+"""
+
+import heapq
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from benchmarks.report import Rows
+from gdregress import GradientDescentRegressor
+from gdregress.blocks import RowBlocks
+from gdregress.comparison import aligned
+from gdregress.moments import gather
+
+BUFFER = 2**23
+"""Bytes that are read at a time where a file is only read."""
+
+FIT = """
+import resource, sys, time
+import numpy as np
+from gdregress import GradientDescentRegressor
+resource.setrlimit(resource.RLIMIT_DATA, 2 * (int(sys.argv[2]),))
+X = np.load(sys.argv[1] + "/X.npy", mmap_mode="r")
+y = np.load(sys.argv[1] + "/y.npy")
+start = time.perf_counter()
+model = GradientDescentRegressor().fit(X, y)
+print(time.perf_counter() - start, *model.coef_)
+"""
+"""What a process of its own runs, in which what is allocated is bounded: pages of a mapped file are not."""
+
+NODES, CORES, ROWS, COLUMNS = 100, 16, 10**9, 1000
+"""The cluster on paper, and what it is to fit."""
+
+BANDWIDTH = 1.25e9
+"""Bytes a second from node to node: ten gigabits."""
+
+
+def run(*, quick: bool) -> int:
+    """Measure, and print."""
+    rng = np.random.default_rng(0)
+    print(f"A file larger than memory\n\n{aligned(_file(rng, quick=quick))}\n", flush=True)
+    if find_spec("distributed") is None:
+        print("Worker processes: left out, distributed is not installed.\n")
+    else:
+        print(f"Worker processes\n\n{aligned(_workers(quick=quick))}\n", flush=True)
+    print(f"{ROWS:.0e} rows on {NODES} nodes, on paper\n\n{aligned(_paper(rng, quick=quick))}")
+    return 0
+
+
+def _file(rng: Generator, *, quick: bool) -> Rows:
+    """Fit a file in a process that may allocate a quarter of its size, and read it."""
+    n, p = (2**17, 100) if quick else (5 * 2**20, 100)
+    size = 8 * n * p
+    limit = 2**29 if quick else size // 4
+    coef = rng.standard_normal(p)
+    with tempfile.TemporaryDirectory() as folder:
+        X = np.lib.format.open_memmap(f"{folder}/X.npy", "w+", np.float64, (n, p))
+        y = np.empty(n)
+        for start in range(0, n, 2**16):
+            block = slice(start, start + 2**16)
+            X[block] = rng.standard_normal(X[block].shape) * np.logspace(-3, 3, p) + 10
+            y[block] = X[block] @ coef
+        X.flush()
+        del X
+        np.save(f"{folder}/y.npy", y)
+        reading = min(_seconds(lambda: _read(Path(f"{folder}/X.npy"))) for _ in range(3))
+        command = [sys.executable, "-c", FIT, folder, str(limit)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, *found = map(float, ran.stdout.split())
+    error = np.abs((np.array(found) - coef) * np.logspace(-3, 3, p)).max() / y.std()
+    heads = ["file", "may allocate", "reading it once", "fit", "fit / reading", "coef. error"]
+    return [
+        heads,
+        [
+            _bytes(size),
+            _bytes(limit),
+            f"{reading:.2f} s",
+            f"{seconds:.2f} s",
+            f"{seconds / reading:.2f}",
+            f"{error:.0e}",
+        ],
+    ]
+
+
+def _workers(*, quick: bool) -> Rows:
+    """Fit what lies on worker processes, beside the product of the columns and dask-ml's estimator."""
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    n, p = (40_000, 50) if quick else (400_000, 200)
+    rows = [["worker processes", "solver", "seconds", "time / X.T @ X", "coef. error"]]
+    for n_workers in (1, 2, 4):
+        with (
+            LocalCluster(n_workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+            Client(cluster),
+        ):
+            state = da.random.default_rng(0)
+            X = (state.standard_normal((n, p), chunks=(n // 16, p)) * np.logspace(-1, 1, p)).persist()
+            coef = np.random.default_rng(1).standard_normal(p)
+            y = (X @ coef + state.standard_normal(n, chunks=n // 16)).persist()
+            product = _fastest(lambda X=X: (X.T @ X).compute())
+            rows.append([str(n_workers), "X.T @ X", f"{product:.3f}", "1.00", "-"])
+            exact = np.linalg.solve((X.T @ X).compute(), (X.T @ y).compute())
+            solvers: dict[str, Callable] = {
+                "GradientDescentRegressor": lambda: GradientDescentRegressor(fit_intercept=False)
+            }
+            if find_spec("dask_ml"):
+                from dask_ml.linear_model import LinearRegression
+
+                solvers["dask-ml LinearRegression"] = lambda: LinearRegression(fit_intercept=False)
+            for name, make in solvers.items():
+                seconds = _fastest(lambda make=make, X=X, y=y: make().fit(X, y))
+                error = np.abs((make().fit(X, y).coef_ - exact) * np.logspace(-1, 1, p)).max()
+                rows.append([str(n_workers), name, f"{seconds:.3f}", f"{seconds / product:.2f}", f"{error:.0e}"])
+    return rows
+
+
+def _paper(rng: Generator, *, quick: bool) -> Rows:
+    """Take the times of a block and of a merge here, and play the reduction of a cluster through with them."""
+    p, block_rows = (200, 2000) if quick else (COLUMNS, 20_000)
+    X, y = rng.standard_normal((block_rows, p)), rng.standard_normal((block_rows, 1))
+    with threadpool_limits(1):
+        moments = gather(RowBlocks(X, y, n_threads=1))
+        times = np.array([_seconds(lambda: gather(RowBlocks(X, y, n_threads=1))) for _ in range(12)])
+        merging = _fastest(lambda: moments.merge(moments))
+    size = 8 * (p * p + 4 * p)
+    blocks = ROWS // block_rows // NODES
+    gathered, reduced = simulate(times[2:], merging, size / BANDWIDTH, nodes=NODES, cores=CORES, blocks=blocks, rng=rng)
+    ideal = np.mean(times[2:]) * blocks / CORES
+    return [
+        ["what", "figure"],
+        ["a block here, one core", f"{block_rows} x {p}: {1e3 * np.mean(times[2:]):.0f} ms, of {_bytes(8 * X.size)}"],
+        ["a merge here", f"{1e3 * merging:.1f} ms, of {_bytes(size)}"],
+        ["passes over X", "1"],
+        ["floating-point operations", f"{float(ROWS) * p * p:.0e}, {float(ROWS) * p * p / NODES:.0e} a node"],
+        ["bytes read", f"{_bytes(8.0 * ROWS * p)}, {_bytes(8.0 * ROWS * p / NODES)} a node"],
+        [
+            "bytes sent from node to node",
+            f"{_bytes((NODES - 1) * size)} in all, {_bytes(size)} at each of {_depth(NODES)} levels",
+        ],
+        [f"blocks on {CORES} cores of each node, at best", f"{ideal:.0f} s"],
+        ["blocks, simulated", f"{gathered:.0f} s"],
+        ["with the merges between nodes, simulated", f"{reduced:.0f} s"],
+    ]
+
+
+def simulate(
+    times: NDArray, merging: float, sending: float, *, nodes: int, cores: int, blocks: int, rng: Generator
+) -> tuple[float, float]:
+    """Play through the reduction: blocks on the cores of each node, then node by node in pairs.
+
+    Parameters
+    ----------
+    times : ndarray
+        Seconds that blocks took, to be drawn from.
+    merging, sending : float
+        Seconds to merge two sets of moments, and to send one.
+    nodes, cores, blocks : int
+        Nodes, cores of each, and blocks on each.
+    rng : Generator
+        Draws the times.
+
+    Returns
+    -------
+    gathered, reduced : float
+        Seconds until the last node has its moments, and until one has those of all.
+    """
+    ready = []
+    for _ in range(nodes):
+        free = [0.0] * cores
+        for seconds in rng.choice(times, blocks):
+            heapq.heapreplace(free, free[0] + float(seconds) + merging)
+        ready.append(max(free) + _depth(cores) * merging)
+    gathered, level = max(ready), ready
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        level = [max(one, other + sending) + merging for one, other in pairs] + level[len(level) // 2 * 2 :]
+    return gathered, level[0]
+
+
+def _depth(leaves: int) -> int:
+    """Count the levels of a tree of pairs."""
+    return int(np.ceil(np.log2(leaves)))
+
+
+def _read(path: Path) -> None:
+    buffer = bytearray(BUFFER)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def _fastest(work: Callable, *, runs: int = 3) -> float:
+    return min(_seconds(work) for _ in range(runs))
+
+
+def _seconds(work: Callable) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _bytes(number: float) -> str:
+    """Write a number of bytes in a unit that suits it."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    raise AssertionError

@@ -1,0 +1,168 @@
+"""From a plan to what a user is given: the descent is followed, and where it led is put in terms of the raw columns."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.blocks import RowBlocks
+from gdregress.callbacks import FitTask
+from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
+from gdregress.eigenbasis import Stretch
+from gdregress.frames import Frame
+from gdregress.plan import Plan, Stage
+from gdregress.progress import Progress
+from gdregress.stopping import plural, stopping_rules
+from gdregress.validation import validation_value
+
+
+class Shape(NamedTuple):
+    """Of what coefficients are made: their dtype, and whether they are those of a single target."""
+
+    dtype: Any
+    single: bool
+
+    def of(self, raw: NDArray, dtype: Any = None) -> NDArray:
+        """Turn (n_features, n_outputs) or (n_outputs,) into the shape, and the dtype, of a fitted attribute."""
+        raw = raw.T.astype(self.dtype if dtype is None else dtype)
+        return raw[0] if self.single else np.ascontiguousarray(raw)
+
+
+class Outcome(NamedTuple):
+    """What a descent came to: fitted attributes, why it ended, and the interrupt that ended it, if one did."""
+
+    attributes: dict[str, Any]
+    stop: Stop
+    interrupt: KeyboardInterrupt | None
+
+
+def starting_point(estimator: Any, frame: Frame, dtype: Any, rng: np.random.RandomState) -> NDArray:
+    """Give the point to start from: zeros, random, or where the last fit ended.
+
+    Raises
+    ------
+    ValueError
+        If the last fit was one of other features or outputs.
+    """
+    p, m = len(frame.center), len(frame.target_center)
+    if estimator.warm_start and hasattr(estimator, "coef_"):
+        coef = np.atleast_2d(estimator.coef_).T
+        if coef.shape != (p, m):
+            raise ValueError(
+                f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
+                f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
+            )
+        return frame.from_raw(coef.astype(dtype), np.ravel(estimator.intercept_).astype(dtype))
+    if estimator.init == "random":
+        return rng.standard_normal((p + estimator.fit_intercept, m)).astype(dtype)
+    return frame.from_raw(np.zeros((p, m), dtype), np.zeros(m, dtype))
+
+
+def carry_out(
+    estimator: Any,
+    plan: Plan,
+    start: NDArray,
+    shape: Shape,
+    *,
+    held_out: RowBlocks | None = None,
+    callbacks: FitTask | None = None,
+) -> Outcome:
+    """Follow the descent that is planned.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Its parameters say when to stop, and what to record and to print.
+    plan : Plan
+        The descent.
+    start : ndarray of shape (n_coordinates, n_outputs)
+        Where it starts.
+    shape : Shape
+        Of the coefficients.
+    held_out : RowBlocks, default=None
+        Rows for early stopping.
+    callbacks : FitTask, default=None
+        Told of every epoch.
+
+    Returns
+    -------
+    Outcome
+    """
+    validate = None if held_out is None else validation_value(held_out, plan)
+
+    def measure(stage: Stage, state: State | Stretch) -> Epoch:
+        certificate = stage.certificate(state)
+        optimality = plan.optimality(state.value, certificate.gap)
+        penalty = plan.whole.penalty
+        loss = plan.mean_loss(state.value if penalty.is_nothing else state.value - state.each(penalty.value))
+        raw = plan.frame.to_raw(state.point) if estimator.record_path else None
+        merit, validation_loss = optimality if plan.refine else plan.merit(state.value), np.nan
+        if validate is not None:
+            value = state.each(validate)
+            merit, validation_loss = plan.merit(value), plan.mean_loss(value)
+        return Epoch(state, loss, optimality, certificate, validation_loss, merit, raw)
+
+    rules = stopping_rules(
+        plan,
+        tol=estimator.tol or None,
+        target_loss=estimator.target_loss,
+        patience=estimator.n_iter_no_change if estimator.early_stopping else None,
+        epochs=estimator.epochs,
+    )
+    history = History(keep_best=plan.refine or held_out is not None)
+    epochs = anneal(plan.first_stage(), start, measure)
+    observers: list[Observer] = []
+    if callbacks is not None:
+        epochs = one_by_one(epochs)
+        observers.append(callbacks.observer(partial(_solution, plan, shape)))
+    progress = Progress(int(estimator.verbose), validates=held_out is not None)
+    if estimator.verbose:
+        observers.append(progress)
+    interrupt = None
+    try:
+        stop = follow(epochs, rules, history, observers)
+    except KeyboardInterrupt as exception:
+        if not history.rows:
+            raise
+        interrupt = exception
+        reason = f"interrupted after {plural(history.last.number)}: the coefficients reached are kept"
+        stop = Stop(reason, history.kept)
+        if estimator.verbose:
+            progress.close(history, stop)
+    attributes = _solution(plan, shape, stop.kept) | {
+        "n_iter_": len(history.rows) - 1,
+        "converged_": bool(estimator.tol and stop.kept.optimality <= estimator.tol),
+        "stop_reason_": stop.reason,
+        "learning_rate_": plan.rung,
+        "optimizer_": plan.optimizer_name,
+        "history_": _history(history, shape, validates=validate is not None, records=estimator.record_path),
+    }
+    if plan.largest_curvature is not None and plan.task.is_squared_error:
+        attributes["max_learning_rate_"] = plan.max_learning_rate
+    return Outcome(attributes, stop, interrupt)
+
+
+def _solution(plan: Plan, shape: Shape, epoch: Epoch) -> dict[str, Any]:
+    """Give the fitted attributes that are an epoch's own, fresh, on the original scale."""
+    coef, intercept = plan.frame.to_raw(epoch.state.point)
+    rounded = coef.astype(shape.dtype)
+    # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
+    intercept = intercept + plan.moments.mean @ (coef.astype(np.float64) - rounded)
+    return {
+        "coef_": shape.of(rounded),
+        "intercept_": shape.of(intercept)[()] if plan.frame.fit_intercept else 0.0,
+        "optimality_": epoch.optimality,
+    }
+
+
+def _history(history: History, shape: Shape, *, validates: bool, records: bool) -> dict[str, NDArray]:
+    """Give what was measured of every epoch."""
+    loss, validation_loss, optimality, rate, raw = zip(*history.rows, strict=True)
+    columns: dict[str, Any] = {"loss": loss, "optimality": optimality, "learning_rate": rate}
+    if validates:
+        columns["validation_loss"] = validation_loss
+    if records:
+        columns["coef"] = [shape.of(coef, np.float64) for coef, _ in raw]
+        columns["intercept"] = [shape.of(intercept, np.float64) for _, intercept in raw]
+    return {name: np.array(column) for name, column in columns.items()}

@@ -1,0 +1,101 @@
+"""What X and y may be, and what is made of them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from gdregress.blocks import RowBlocks
+from gdregress.checks import check_finite, check_weights
+
+X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
+Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
+
+LARGEST_WEIGHT = 1e290
+"""Of a row in a chunk: the sum over all chunks is kept."""
+
+
+def read_rows(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, where: str = ""
+) -> tuple[Any, NDArray, Any]:
+    """Validate rows; the finiteness of X is seen in its moments.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Whose features these are.
+    X, y, sample_weight : array-like
+        As a user gave them.
+    reset : bool, default=True
+        Whether these rows say what the features are; else they are held against what it knows.
+    where : str, default=""
+        What is said of y and the weights after their names.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
+        Of floats.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Of floats.
+    weight : ndarray of shape (n_samples,) or None
+        At most 1.
+    """
+    if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
+        X = validate_data(estimator, X, reset=reset, **X_FORMAT)
+    else:
+        X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
+    _check_targets("y" + where, X, y)
+    return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
+
+
+def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) -> tuple[Any, NDArray, Any, float]:
+    """Validate a chunk of rows: the weights of all chunks have one scale.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Whose features these are.
+    X, y, sample_weight : array-like
+        As a user gave them.
+    number : int
+        Which chunk it is: the first, 1, says what the features are.
+
+    Returns
+    -------
+    X, y, weight
+        As `read_rows` gives them.
+    unit : float
+        What the weights are to be multiplied by; 0 for a chunk, not the first, of which no row counts.
+    """
+    where = f" of chunk {number}"
+    is_weightless = number > 1 and sample_weight is not None and not np.any(sample_weight)
+    given = None if is_weightless else sample_weight
+    X, y, weight = read_rows(estimator, X, y, given, reset=number == 1, where=where)
+    if is_weightless:
+        check_weights("sample_weight" + where, np.ones_like(sample_weight, dtype=float), X.shape[0])
+        check_finite("X" + where, X)
+        return X, y, None, 0.0
+    largest = 1.0 if weight is None else float(np.max(sample_weight))
+    if largest > LARGEST_WEIGHT:
+        raise ValueError(f"sample_weight{where} is up to {largest:g}, whose sum may overflow: divide all by a number.")
+    return X, y, weight, 1.0 if weight is None else largest / float(weight.max())
+
+
+def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
+    """Validate validation rows against the training rows."""
+    X_val = validate_data(estimator, X_val, reset=False, **X_FORMAT)
+    y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
+    _check_targets("y_val", X_val, y_val)
+    y_val = y_val.reshape(len(y_val), -1)
+    if y_val.shape[1] != n_outputs:
+        raise ValueError(f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both.")
+    return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
+
+
+def _check_targets(name: str, X: Any, y: NDArray) -> None:
+    check_consistent_length(X, y)
+    if y.ndim > 2 or y.size == 0:
+        raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), but has shape {y.shape}.")
+    check_finite(name, y)

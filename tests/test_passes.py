@@ -1,0 +1,216 @@
+"""An epoch of descent over each chunk: what is carried on makes of many chunks one descent."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.linear_model import SGDRegressor
+
+from gdregress import GradientDescentRegressor
+
+
+def make(n=60, p=3, m=None, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) + 1
+    y = X @ rng.normal(size=(p, m or 1)) + 2 + 0.1 * rng.normal(size=(n, m or 1))
+    return X, y if m else y[:, 0], rng.uniform(0.1, 2, n)
+
+
+def passes(model, n, *chunk):
+    for _ in range(n):
+        model.partial_fit(*chunk)
+    return model
+
+
+CARRIED = [
+    {},
+    {"batch_size": 7},
+    {"batch_size": 1, "fit_intercept": False},
+    {"optimizer": "momentum", "batch_size": 7},
+    {"optimizer": "momentum"},
+    {"optimizer": "adagrad", "batch_size": 7},
+    {"optimizer": "rmsprop", "batch_size": 7},
+    {"optimizer": "adam", "batch_size": 7},
+    {"optimizer": "adam", "momentum": 0.5},
+    {"average": True, "batch_size": 7},
+    {"average": 30, "batch_size": 7},
+    {"schedule": "invscaling", "batch_size": 7},
+    {"schedule": "cosine", "batch_size": 7},
+    {"schedule": "adaptive", "n_iter_no_change": 1, "optimizer": "momentum", "momentum": 0.98, "batch_size": 7},
+    {"schedule": lambda k: 1 / (1 + k), "batch_size": 7},
+    {"loss": "huber", "batch_size": 7},
+    {"loss": "squared_epsilon_insensitive", "batch_size": 7},
+    {"penalty": "l2", "alpha": 0.1, "batch_size": 7},
+    {"penalty": "elasticnet", "alpha": 0.1, "batch_size": 7},
+    {"positive": True, "batch_size": 7},
+]
+
+
+@pytest.mark.parametrize("m", [None, 2])
+@pytest.mark.parametrize("params", CARRIED, ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_passes_over_the_same_rows_are_the_epochs_of_one_fit(params, m):
+    """Point, memory, epoch, schedule and mean: each is carried on, or these part."""
+    X, y, weight = make(m=m)
+    settings = {"epochs": 6, "tol": None, "shuffle": False, **params}
+    for weights in (None, weight):
+        whole = GradientDescentRegressor(0.02, **settings).fit(X, y, weights)
+        model = passes(GradientDescentRegressor(0.02, **settings), 6, X, y, weights)
+        np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-9)
+        np.testing.assert_allclose(model.intercept_, whole.intercept_, rtol=1e-9)
+        np.testing.assert_allclose(model.history_["loss"], whole.history_["loss"][:-1], rtol=1e-9)
+        np.testing.assert_allclose(model.history_["learning_rate"], whole.history_["learning_rate"][1:], rtol=1e-12)
+        assert (model.n_iter_, model.n_chunks_seen_, model.n_samples_seen_) == (6, 6, 360)
+
+
+def test_row_by_row_it_is_sgd_regressor():
+    """Whose loss is half of ours, at a rate that is twice ours, and whose penalty shrinks before the step."""
+    X, y, _ = make(50)
+    theirs = SGDRegressor(penalty=None, learning_rate="constant", eta0=0.02, shuffle=False)
+    ours = GradientDescentRegressor(0.01, batch_size=1, shuffle=False)
+    for part in np.array_split(np.arange(50), 6):
+        theirs.partial_fit(X[part], y[part])
+        ours.partial_fit(X[part], y[part])
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-10)
+        np.testing.assert_allclose(ours.intercept_, theirs.intercept_[0], rtol=1e-10)
+
+
+def test_what_is_carried_on_survives_a_pickle():
+    X, y, weight = make()
+    model = GradientDescentRegressor(0.01, optimizer="adam", average=True, batch_size=7, random_state=3)
+    passes(model, 2, X, y, weight)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(passes(copy, 2, X, y, weight).coef_, passes(model, 2, X, y, weight).coef_)
+
+
+def test_each_chunk_is_shuffled_in_its_own_way_and_the_same_again():
+    X, y, _ = make()
+    params = {"batch_size": 1, "random_state": 0}
+    one, again = (passes(GradientDescentRegressor(0.01, **params), 3, X, y).coef_ for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    first = GradientDescentRegressor(0.01, **params).partial_fit(X, y)
+    second = GradientDescentRegressor(0.01, **params).partial_fit(np.zeros((60, 3)), np.zeros(60))
+    assert not second.coef_.any()
+    assert np.abs(second.partial_fit(X, y).coef_ - first.coef_).max() > 1e-6
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix, np.asfortranarray, pd.DataFrame])
+def test_containers(container):
+    X, y, weight = make()
+    model = GradientDescentRegressor(0.01, batch_size=7, random_state=0)
+    expected = passes(GradientDescentRegressor(0.01, batch_size=7, random_state=0), 2, X, y, weight)
+    np.testing.assert_allclose(passes(model, 2, container(X), y, weight).coef_, expected.coef_, rtol=1e-12)
+
+
+def test_float32_stays_float32_until_a_chunk_is_not():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01).partial_fit(X.astype(np.float32), y)
+    assert model.coef_.dtype == np.float32
+    assert model.partial_fit(X, y).coef_.dtype == np.float64
+    assert model.partial_fit(X.astype(np.float32), y).coef_.dtype == np.float64
+
+
+def test_the_rate_falls_where_the_loss_of_chunks_does_not():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01, schedule="adaptive", n_iter_no_change=1)
+    for level in (0, 1e2, 1e3, 1e4, 0):
+        model.partial_fit(X, y + level)
+    np.testing.assert_allclose(model.history_["learning_rate"], [0.01, 0.01, 0.002, 4e-4, 4e-4], rtol=1e-12)
+
+
+def test_what_is_carried_on_is_plain():
+    X, y, _ = make()
+    for optimizer in ("gd", "adam"):
+        model = GradientDescentRegressor(0.01, optimizer=optimizer, average=True, schedule="adaptive")
+        for value in model.partial_fit(X, y).descent_.values():
+            parts = value if type(value) is tuple else [value]
+            assert {type(part) for part in parts} <= {np.ndarray, float, int, str, type(None)}
+
+
+def test_weights_have_one_scale_over_chunks():
+    """A row of weight 5 after rows of weight 1 moves the point by 5 over the mean weight so far."""
+    X, y, _ = make(2)
+    model = GradientDescentRegressor(0.01).partial_fit(X[:1], y[:1], [1.0])
+    coef, intercept = model.coef_, model.intercept_
+    model.partial_fit(X[1:], y[1:], [5.0])
+    residual = y[1] - X[1] @ coef - intercept
+    np.testing.assert_allclose(model.coef_, coef + 0.02 * 5 / 3 * residual * X[1], rtol=1e-12)
+
+
+def test_a_chunk_without_weight_changes_nothing_but_the_count():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01, optimizer="momentum").partial_fit(X, y)
+    coef, descent = model.coef_, model.descent_
+    model.partial_fit(X, -y, np.zeros(60))
+    np.testing.assert_array_equal(model.coef_, coef)
+    assert (model.n_chunks_seen_, model.n_iter_, model.n_samples_seen_) == (2, 1, 60)
+    assert model.descent_ == {**descent, "last": model.descent_["last"], "memory": model.descent_["memory"]}
+
+
+def test_fit_forgets_the_stream_and_a_stream_forgets_the_fit():
+    X, y, _ = make()
+    fresh = GradientDescentRegressor(0.01).partial_fit(X, y)
+    model = GradientDescentRegressor(0.01, 20, tol=None).partial_fit(X, -y).fit(X, y)
+    assert not hasattr(model, "descent_")
+    np.testing.assert_array_equal(model.partial_fit(X, y).coef_, fresh.coef_)
+
+
+def test_another_optimizer_starts_with_no_memory():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01, optimizer="adam").partial_fit(X, y)
+    model.set_params(optimizer="momentum").partial_fit(X, y)
+    assert model.optimizer_ == "momentum"
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+def test_losses_with_kinks_come_near(loss):
+    X, y, _ = make(2000)
+    model = GradientDescentRegressor(0.3, loss=loss, epsilon=0.0, schedule="invscaling", power_t=0.5, batch_size=5)
+    for part in np.array_split(np.arange(2000), 40):
+        model.partial_fit(X[part], y[part])
+    whole = GradientDescentRegressor(loss=loss, epsilon=0.0).fit(X, y)
+    assert np.std(model.predict(X) - whole.predict(X)) < 0.1 * y.std()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("chunk", "sentence"),
+        [
+            (lambda X, y: (X[:, :2], y), "X has 2 features"),
+            (lambda X, y: (X, np.column_stack([y, y])), "n_targets is 2, but was 1"),
+            (
+                lambda X, y: (np.where(np.arange(180).reshape(60, 3) == 22, np.nan, X), y),
+                "X of chunk 2 contains NaN at row 7, column 1",
+            ),
+            (lambda X, y: (1e200 * X, y), "diverged at learning_rate=0.01"),
+        ],
+        ids=["columns", "targets", "NaN", "diverges"],
+    )
+    def test_leaves_the_descent_as_it_was(self, chunk, sentence):
+        X, y, _ = make()
+        model = GradientDescentRegressor(0.01, batch_size=7).partial_fit(X, y)
+        before = vars(model).copy()
+        with pytest.raises(ValueError, match=sentence):
+            model.partial_fit(*chunk(X, y))
+        assert vars(model) == before
+
+    @pytest.mark.parametrize("params", [{"loss": "huber"}, {"batch_size": 8}, {"average": True}], ids=str)
+    def test_rates_that_would_be_chosen_by_the_first_chunk(self, params):
+        X, y, _ = make()
+        with pytest.raises(AttributeError) as caught:
+            GradientDescentRegressor(**params).partial_fit(X, y)
+        assert "pass a number as learning_rate" in str(caught.value.__cause__)
+
+    def test_batches_are_read_but_once(self):
+        X, y, _ = make()
+        with pytest.raises(AttributeError) as caught:
+            GradientDescentRegressor(0.1).fit_batches([(X, y)])
+        assert "read but once" in str(caught.value.__cause__)
+
+    def test_an_optimizer_that_needs_all_rows(self):
+        X, y, _ = make()
+        with pytest.raises(AttributeError) as caught:
+            GradientDescentRegressor(0.1, optimizer="nesterov").partial_fit(X, y)
+        assert "optimizer='nesterov' needs the same rows at every epoch" in str(caught.value.__cause__)
