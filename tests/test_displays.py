@@ -64,7 +64,9 @@ class TestLossCurve:
         assert display.ax_.get_yscale() == "log"
         assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "mean squared error")
         assert display.validation_line_ is None
-        assert labels(display.ax_) == ["training", "stopped after 40 epochs"]
+        assert labels(display.ax_) == ["training", f"stopped after 40 epochs at {model.history_['loss'][-1]:.4g}"]
+        assert display.stop_.get_xydata().tolist() == [[40, model.history_["loss"][-1]]]
+        assert display.best_ is None
         assert display.figure_ is display.ax_.figure
 
     def test_validation_the_best_epoch_and_the_stop(self):
@@ -80,7 +82,9 @@ class TestLossCurve:
         np.testing.assert_array_equal(display.validation_line_.get_ydata(), losses)
         assert display.best_.get_xydata().tolist() == [[best, losses[best]]]
         assert display.stop_.get_xydata().tolist() == [[model.n_iter_, losses[-1]]]
-        expected = ["training", "validation", f"stopped after {model.n_iter_} epochs", f"best epoch, {best}"]
+        last = model.history_["loss"][-1]
+        stop = f"stopped after {model.n_iter_} epochs at {last:.4g}, validation {losses[-1]:.4g}"
+        expected = ["training", "validation", stop, f"epoch {best} is kept"]
         assert labels(display.ax_) == expected
 
     def test_several_models_share_axes(self):
@@ -89,15 +93,40 @@ class TestLossCurve:
         second = LossCurveDisplay.from_estimator(GradientDescentRegressor().fit(*HOUSES), ax=first.ax_, name="auto")
         assert first.ax_ is second.ax_ is ax
         assert first.line_.get_color() != second.line_.get_color()
-        assert labels(ax) == ["slow: stopped after 40 epochs", "auto: converged after 1 epoch"]
+        stopped, converged = labels(ax)
+        assert stopped.startswith("slow: stopped after 40 epochs at ")
+        assert converged == "auto: converged after 1 epoch at 5692"  # the textbook's minimum
 
     def test_a_descent_that_diverges_leaves_the_axes(self, diverged):
         display = LossCurveDisplay.from_estimator(descended(), name="fell")
         display = LossCurveDisplay.from_estimator(diverged, ax=display.ax_, name="rose")
         low, high = display.ax_.get_ylim()
         assert low < descended().history_["loss"][-1] < 65229 < high < 1e8 < display.line_.get_ydata()[-1]
-        assert "rose: diverged after 100 epochs" in labels(display.ax_)
-        assert "rose: best epoch, 0" in labels(display.ax_)
+        assert "rose: diverged after 100 epochs at 2.341e+12" in labels(display.ax_)  # as the warning says
+        assert "rose: epoch 0 is kept" in labels(display.ax_)
+        assert display.best_.get_xydata()[0].tolist() == pytest.approx([0, 65228.571428])
+
+    def test_alone_a_descent_that_diverges_is_shown_to_its_end(self, diverged):
+        display = LossCurveDisplay.from_estimator(diverged)
+        assert display.ax_.get_ylim()[1] > diverged.history_["loss"][-1]
+
+    def test_of_equal_epochs_the_last_is_kept(self):
+        model = GradientDescentRegressor(0.01, epochs=5, tol=None).fit(HOUSES[0], np.zeros(7))
+        assert LossCurveDisplay.from_estimator(model).best_ is None
+
+    def test_epochs_are_whole_numbers(self):
+        display = LossCurveDisplay.from_estimator(descended(0.01, 2))
+        display.figure_.canvas.draw()
+        ticks = display.ax_.get_xticks()
+        np.testing.assert_array_equal(ticks, np.rint(ticks))
+
+    def test_what_is_not_zero_is_drawn_as_it_is(self):
+        """A loss that rises beyond all does not lift those before it, and zero is below those before it."""
+        rose = LossCurveDisplay(loss=np.array([65228.0, 1e10, 1e300])).plot()
+        np.testing.assert_array_equal(rose.line_.get_ydata(), rose.loss)
+        fell = LossCurveDisplay(loss=np.array([1.0, 1e-20, 0.0])).plot()
+        assert fell.line_.get_ydata()[1] == 1e-20
+        assert 0 < fell.line_.get_ydata()[2] <= 1e-20
 
     @pytest.mark.parametrize("loss", [[3.0, 1.0, 0.0], [0.0], [1.0, 1e300, np.inf], [1.0, np.nan]], ids=str)
     def test_losses_that_a_logarithmic_axis_does_not_know(self, loss):
@@ -105,6 +134,7 @@ class TestLossCurve:
         display.figure_.canvas.draw()
         shown = display.line_.get_ydata()
         assert (shown[np.isfinite(shown)] > 0).all()
+        assert np.isfinite(display.ax_.get_ylim()).all()
 
     def test_the_name_of_the_loss(self):
         model = GradientDescentRegressor(loss="quantile").fit(*HOUSES)
@@ -140,9 +170,13 @@ class TestLossSurface:
         low, high = ax.get_xlim()
         assert low < 0 < display.minimum[0] < high
         assert display.figure_.axes[-1].get_ylabel() == "mean squared error above its minimum"
-        levels = display.surface_.levels
-        assert levels[0] == 0
-        assert levels[-1] / levels[1] > 1e3
+        bottom, *levels = display.surface_.levels
+        assert bottom == 0
+        np.testing.assert_allclose(np.diff(np.log10(levels)), 0.25)
+        above = display.values - display.minimum_value
+        assert levels[-2] < above.max() <= levels[-1] * (1 + 1e-12)
+        ticks = display.figure_.axes[-1].get_yticks()
+        np.testing.assert_allclose(np.log10(ticks), np.rint(np.log10(ticks)))
 
     def test_derivatives_are_the_textbook_s(self):
         model = descended(0.001, 3)
@@ -158,7 +192,7 @@ class TestLossSurface:
             {},
             {"penalty": "l2", "alpha": 0.1},
             {"loss": "huber", "epsilon": 40.0, "penalty": "elasticnet", "alpha": 0.1},
-            {"loss": "quantile", "quantile": 0.7},
+            {"loss": "quantile", "quantile": 0.7, "penalty": "l1", "alpha": 0.1},
             {"fit_intercept": False},
         ],
         ids=str,
@@ -173,7 +207,8 @@ class TestLossSurface:
             model, THREE, y, sample_weight=weight, coefficients=(0, 2), resolution=4
         )
         scale = THREE.std(axis=0)
-        for row, column in [(0, 0), (1, 2), (3, 3)]:
+        places = [(0, 0), (1, 2), (3, 3)]  # corners are nodes; between them it is interpolated
+        for row, column in places:
             a, b = display.first[column], display.second[row]
 
             def brute(rest, a=a, b=b):
@@ -196,9 +231,78 @@ class TestLossSurface:
             "huber": np.where(size <= epsilon, r**2, 2 * epsilon * size - epsilon**2),
             "quantile": np.maximum(quantile * r, (quantile - 1) * r),
         }[loss]
-        share = {None: 0.0, "l2": 0.0, "elasticnet": 0.15}[penalty]
+        share = {None: 0.0, "l2": 0.0, "elasticnet": 0.15, "l1": 1.0}[penalty]
         factor = 0.0 if penalty is None else alpha * (1 if loss == "quantile" else 2)
         return np.average(losses, weights=weight) + factor * (share * np.abs(w).sum() + (1 - share) / 2 * (w**2).sum())
+
+    @pytest.mark.parametrize(
+        "params", [{"penalty": "l1", "alpha": 1.0}, {"loss": "huber", "epsilon": 30.0, "penalty": "l1", "alpha": 1.0}]
+    )
+    def test_near_the_minimum_heights_above_it_are_as_exact(self, params):
+        """Where contours lie a thousandth of the height apart, what matters is the height above the minimum."""
+        model = GradientDescentRegressor("diagonal", epochs=5, tol=None, record_path=True, **params).fit(X, y)
+        display = LossSurfaceDisplay.from_estimator(model, X, y, coefficients=(4, 5), resolution=61)
+        places = [
+            (row, column)
+            for row in np.argsort(np.abs(display.second - display.minimum[1]))[:5]
+            for column in np.argsort(np.abs(display.first - display.minimum[0]))[:5]
+        ]
+        rest = [column for column in range(X.shape[1]) if column not in (4, 5)]
+        errors = []
+        for row, column in places:
+            fixed = X[:, [4, 5]] @ [display.first[column], display.second[row]]
+            other = GradientDescentRegressor(**params).fit(X[:, rest], y - fixed)
+            w = np.zeros(X.shape[1])
+            w[rest], w[[4, 5]] = other.coef_, [display.first[column], display.second[row]]
+            r = y - X @ w - other.intercept_
+            epsilon = params.get("epsilon", np.inf)
+            least = np.where(
+                np.abs(r) <= epsilon, r**2, 2 * epsilon * np.abs(r) - epsilon**2 if epsilon < np.inf else 0
+            )
+            least = least.mean() + 2 * np.abs(w).sum()
+            errors.append((display.values[row, column] - least) / (least - display.minimum_value))
+        assert min(errors) > -1e-3
+        assert np.median(errors) < 0.05
+
+    def test_the_others_are_named(self):
+        model = descended("diagonal", 5, (THREE, y))
+        for others in ("optimal", "fixed"):
+            display = LossSurfaceDisplay.from_estimator(model, THREE, y, others=others, resolution=3)
+            assert display.figure_.axes[-1].get_ylabel().endswith(f"above its minimum, others {others}")
+            assert display.plot(kind="surface").ax_.get_zlabel() == f"mean squared error, others {others}"
+
+    def test_losses_are_those_of_the_points_themselves(self, diverged):
+        """Not of the surface below them: the others are not yet optimal, and who diverges has left it."""
+        model = descended("diagonal", 5, (THREE, y))
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3)
+        np.testing.assert_allclose(display.losses, model.history_["loss"], rtol=1e-10)
+        assert (display.path_values[:-1] < display.losses[:-1]).all()
+        display = LossSurfaceDisplay.from_estimator(diverged, *HOUSES)
+        np.testing.assert_allclose(display.losses, diverged.history_["loss"], rtol=1e-10)
+        animation = display.animate()
+        animation._draw_frame(100)
+        assert animation._fig.axes[0].get_title() == "epoch 100, loss 2.34071e+12"  # as the warning says
+        animation._draw_was_started = True
+
+    @pytest.mark.parametrize("target", [0.0, 5.0])
+    def test_a_path_that_goes_nowhere_is_shown_in_units_of_the_data(self, target):
+        rows, flat = HOUSES[0], np.full(7, target)
+        model = GradientDescentRegressor(record_path=True).fit(rows, flat)
+        display = LossSurfaceDisplay.from_estimator(model, rows, flat)
+        display.figure_.canvas.draw()
+        np.testing.assert_allclose(display.minimum, [0.0, target], atol=1e-12)
+        assert (
+            display.first[0]
+            < -0.5 * (target or 1.0) / rows.std()
+            < 0.5 * (target or 1.0) / rows.std()
+            < display.first[-1]
+        )
+
+    def test_coefficients_that_change_nothing(self):
+        nothing = np.column_stack([np.zeros((7, 2)), HOUSES[0]])
+        model = descended("diagonal", 2, (nothing, HOUSES[1]))
+        with pytest.raises(ValueError, match="the same whatever these two coefficients are: name others"):
+            LossSurfaceDisplay.from_estimator(model, nothing, HOUSES[1], coefficients=(0, 1))
 
     def test_the_others_are_fixed(self):
         model = descended("diagonal", 5, (THREE, y))
@@ -219,6 +323,15 @@ class TestLossSurface:
         w = np.array([display.first[1], display.second[2], model.coef_[2]])
         assert display.values[2, 1] == pytest.approx(mse(w, model.intercept_, (THREE, y)), rel=1e-10)
 
+    def test_fixed_of_the_second_target_without_an_intercept(self):
+        targets = np.column_stack([y, -2 * y])
+        model = descended("diagonal", 5, (THREE, targets), fit_intercept=False)
+        display = LossSurfaceDisplay.from_estimator(
+            model, THREE, targets, coefficients=(0, 1), others="fixed", target=1, resolution=3
+        )
+        w = np.array([display.first[1], display.second[2], model.coef_[1, 2]])
+        assert display.values[2, 1] == pytest.approx(mse(w, 0.0, (THREE, targets[:, 1])), rel=1e-10)
+
     def test_the_minimum_is_that_of_least_squares(self):
         model = descended("diagonal", 5, (THREE, y))
         display = LossSurfaceDisplay.from_estimator(model, THREE, y)
@@ -230,9 +343,9 @@ class TestLossSurface:
     def test_by_default_those_that_moved_most_in_deviations_of_their_columns(self):
         rng = np.random.default_rng(0)
         columns = rng.normal(size=(200, 3)) * [1.0, 1e-3, 1.0]
-        target = columns @ [1.0, 5e3, 0.01]
+        target = columns @ [1.0, 5.0, 0.5]  # the second coefficient is the largest, and moves the predictions least
         model = descended("diagonal", 5, (columns, target))
-        assert LossSurfaceDisplay.from_estimator(model, columns, target).names == ("coefficient 0", "coefficient 1")
+        assert LossSurfaceDisplay.from_estimator(model, columns, target).names == ("coefficient 0", "coefficient 2")
 
     def test_a_diverging_path_is_cut_where_it_leaves(self, diverged):
         display = LossSurfaceDisplay.from_estimator(diverged, *HOUSES)
@@ -267,6 +380,9 @@ class TestLossSurface:
             ({"coefficients": (0, 7)}, "7 is none of the 3 features"),
             ({"coefficients": (1, 1)}, "are not two different ones"),
             ({"coefficients": (1,)}, "are not two different ones"),
+            ({"coefficients": 2}, "coefficients=2 are not two different ones"),
+            ({"coefficients": (0, "bmi")}, "'bmi' is none of the 3 features"),
+            ({"target": 1}, "target=1 is none of the targets of y, which are 0 to 0"),
         ],
         ids=str,
     )
@@ -275,9 +391,19 @@ class TestLossSurface:
         with pytest.raises(ValueError, match=sentence):
             LossSurfaceDisplay.from_estimator(model, THREE, y, **arguments)
 
-    def test_flat_axes_for_a_surface_are_refused(self):
-        with pytest.raises(ValueError, match="projection='3d'"):
-            LossSurfaceDisplay.from_estimator(descended(), *HOUSES, ax=plt.subplots()[1], kind="surface")
+    def test_axes_of_other_dimensions_are_refused(self):
+        display = LossSurfaceDisplay.from_estimator(descended(), *HOUSES)
+        with pytest.raises(ValueError, match="2 dimensions, unlike kind='surface': make them with projection='3d'"):
+            display.plot(plt.subplots()[1], kind="surface")
+        with pytest.raises(ValueError, match="3 dimensions, unlike kind='contour': make them without"):
+            display.plot(plt.subplots(subplot_kw={"projection": "3d"})[1])
+
+    def test_rows_that_are_not_those_of_the_fit(self):
+        model = descended("diagonal", 2, (THREE, y))
+        with pytest.raises(ValueError, match="2 features, but GradientDescentRegressor is expecting 3"):
+            LossSurfaceDisplay.from_estimator(model, THREE[:, :2], y)
+        with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[442, 30\]"):
+            LossSurfaceDisplay.from_estimator(model, THREE, y[:30])
 
     def test_a_path_that_was_not_recorded(self):
         with pytest.raises(ValueError, match="record_path=True"):
@@ -306,6 +432,7 @@ class TestAnimation:
         surface, fitted, *slopes = [axes for axes in animation._fig.axes if axes.get_label() != "<colorbar>"]
         assert surface.get_title() == f"epoch 4, loss {model.history_['loss'][4]:.6g}"
         np.testing.assert_array_equal(display.path_.get_xydata(), display.path[:5])
+        np.testing.assert_array_equal(surface.lines[-1].get_xydata(), display.path[4:5])
         drawn = fitted.lines[-1] if len(display.data) == 4 else fitted.lines[0]
         coef, intercept = model.history_["coef"][4], model.history_["intercept"][4]
         rows = np.array([[1.0], [5.0]]) if len(display.data) == 4 else data[0]
@@ -332,19 +459,49 @@ class TestLearningRates:
         rows = np.column_stack([HOUSES[0], np.ones(7)])
         mu, largest = np.linalg.eigvalsh(2 * rows.T @ rows / 7)
         assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
-        assert display.line_.get_xdata().tolist() == rates[:4]
+        assert display.line_.get_xdata().tolist() == rates
+        np.testing.assert_array_equal(display.line_.get_ydata()[:4], display.losses[:4])
+        assert np.isnan(display.line_.get_ydata()[4:]).all()
         assert display.diverged_.get_xdata().tolist() == rates[4:]
         assert display.ceiling_.get_xdata()[0] == display.ceiling
         assert display.start_.get_ydata()[0] == pytest.approx(65228.571428)
         assert display.auto_.get_ydata()[0] == pytest.approx(5691.729323)
         assert labels(display.ax_) == [
-            "after 200 epochs",
             "start",
             'learning_rate="auto", 1 epoch',
             "best constant rate 2/(L+mu) = 0.08046",
             "ceiling 2/L = 0.08128",
+            "after 200 epochs",
             "diverged",
         ]
+        assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("learning rate", "mean squared error")
+
+    def test_two_models_share_axes_and_what_they_have_in_common(self):
+        rates = [0.01, 0.08, 0.1]
+        model = GradientDescentRegressor(epochs=10)
+        first = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=rates, name="few")
+        model = GradientDescentRegressor(epochs=1000)
+        second = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=rates, ax=first.ax_, name="many")
+        assert first.line_.get_color() != second.line_.get_color()
+        shown = labels(first.ax_)
+        assert len(shown) == len(set(shown)) == 7
+        assert {"few: after 10 epochs", "many: after 1000 epochs", "diverged"} < set(shown)
+        assert first.diverged_.get_ydata()[0] > second.diverged_.get_ydata()[0]
+        low, high = first.ax_.get_ylim()
+        assert low < second.losses.min() < first.losses.min() < first.start_loss < high
+
+    def test_a_line_has_a_gap_where_a_rate_between_diverges(self):
+        losses = np.array([1.0, 5.0, 2.0])
+        display = LearningRateDisplay(
+            learning_rates=np.array([0.1, 0.2, 0.3]),
+            losses=losses,
+            start_loss=3.0,
+            epochs=1,
+            auto_loss=0.5,
+            auto_epochs=1,
+        ).plot()
+        np.testing.assert_array_equal(display.line_.get_ydata(), [1.0, np.nan, 2.0])
+        assert display.diverged_.get_xdata().tolist() == [0.2]
 
     def test_default_rates_are_about_the_ceiling(self):
         display = LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=5), *HOUSES)
@@ -356,14 +513,41 @@ class TestLearningRates:
         display = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=[0.1, 1.0])
         assert display.ceiling_ is display.best_rate_ is None
 
-    def test_collinear_columns_have_no_slowest_direction(self):
+    def test_the_best_rate_is_that_of_the_directions_that_move(self):
+        """A column given twice moves as one that is sqrt(2) as long; the direction between the two stands still."""
         twice = np.column_stack([HOUSES[0], HOUSES[0]])
         display = LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=2), twice, HOUSES[1])
-        assert display.best_rate == pytest.approx(display.ceiling)
+        one = np.column_stack([np.sqrt(2) * HOUSES[0], np.ones(7)])
+        mu, largest = np.linalg.eigvalsh(2 * one.T @ one / 7)
+        assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
 
-    def test_rates_that_are_none(self):
-        with pytest.raises(ValueError, match="not all positive"):
-            LearningRateDisplay.from_estimator(GradientDescentRegressor(), *HOUSES, learning_rates=[0.1, 0.0])
+    def test_of_one_direction_the_best_rate_arrives_at_once(self):
+        model = GradientDescentRegressor(epochs=1, fit_intercept=False)
+        curvature = 2 * np.mean(HOUSES[0] ** 2)
+        display = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=[1 / curvature])
+        assert display.best_rate == pytest.approx(1 / curvature, rel=1e-12)
+        assert display.losses[0] == pytest.approx(display.auto_loss, rel=1e-12)
+
+    def test_rates_and_levels_with_weights_and_l2(self):
+        weight = np.arange(1.0, 8.0)
+        model = GradientDescentRegressor(epochs=2, penalty="l2", alpha=0.5)
+        display = LearningRateDisplay.from_estimator(model, *HOUSES, weight, learning_rates=[0.01])
+        rows = np.column_stack([HOUSES[0], np.ones(7)])
+        curvatures = 2 * (rows * weight[:, None]).T @ rows / weight.sum() + np.diag([2 * 0.5, 0.0])
+        mu, largest = np.linalg.eigvalsh(curvatures)
+        assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
+        assert display.ceiling == pytest.approx(2 / largest, rel=1e-10)
+        gradient = 2 * rows.T @ (weight * HOUSES[1]) / weight.sum()  # at zero, downhill
+        for loss, point in [
+            (display.start_loss, 0 * gradient),
+            (display.auto_loss, np.linalg.solve(curvatures, gradient)),
+        ]:
+            assert loss == pytest.approx(np.average((HOUSES[1] - rows @ point) ** 2, weights=weight), rel=1e-9)
+
+    @pytest.mark.parametrize("rates", [[0.1, 0.0], [], [np.nan], -1.0, [np.inf]], ids=str)
+    def test_rates_that_are_none(self, rates):
+        with pytest.raises(ValueError, match="are not positive numbers: give a list of some"):
+            LearningRateDisplay.from_estimator(GradientDescentRegressor(), *HOUSES, learning_rates=rates)
 
     def test_the_estimator_stays_as_it_was(self):
         model = GradientDescentRegressor(epochs=3)
@@ -404,6 +588,31 @@ class TestComparison:
 
 
 class TestEstimators:
+    def test_fits_that_a_display_makes_are_nobody_s_callback_s(self):
+        pytest.importorskip("sklearn.callback")
+        seen = []
+
+        class Seen:
+            def setup(self, estimator, context):
+                seen.append("setup")
+
+            def on_fit_task_begin(self, estimator, context, **_):
+                seen.append("begin")
+
+            def on_fit_task_end(self, estimator, context, **_):
+                seen.append("end")
+
+            def teardown(self, estimator, context):
+                seen.append("teardown")
+
+        model = GradientDescentRegressor("diagonal", epochs=2, tol=None, record_path=True).set_callbacks(Seen())
+        model.fit(THREE, y)
+        n_seen = len(seen)
+        assert n_seen > 2
+        LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3)
+        LearningRateDisplay.from_estimator(model, THREE, y, learning_rates=[1e-6])
+        assert len(seen) == n_seen
+
     @pytest.mark.parametrize("make", [LossCurveDisplay, LossSurfaceDisplay, LearningRateDisplay])
     def test_pipelines_and_strangers_are_refused_in_a_sentence(self, make):
         data = () if make is LossCurveDisplay else HOUSES

@@ -93,9 +93,13 @@ def kept_epoch(estimator: Any) -> int:
     return int(candidates[-1] if validation is None else candidates[np.argmin(validation[candidates])])
 
 
-def positive(values: NDArray) -> NDArray:
-    """Give values for a logarithmic axis: zero as the rounding of the largest, what is not finite left out."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    if not (finite > 0).any():
-        return np.where(np.isnan(finite), np.nan, np.finfo(np.float64).eps)
-    return np.maximum(finite, np.finfo(np.float64).eps * np.nanmax(finite))
+def positive(values: NDArray, start: float) -> NDArray:
+    """Give values for a logarithmic axis: zero as the rounding of the start, what is not finite left out."""
+    known = np.where(np.isfinite(values), values, np.nan)
+    rounding = np.finfo(np.float64).eps * (start if 0.0 < start < np.inf else 1.0)
+    return np.where(known <= 0.0, np.fmin.reduce(known[known > 0.0], initial=rounding), known)
+
+
+def n_drawn(ax: Any, what: str) -> int:
+    """Count the models that axes show already: each has a line whose gid is `what`."""
+    return sum(line.get_gid() == what for line in ax.lines)

@@ -5,31 +5,38 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.displays.drawing import (
+    BLACK,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    PURPLE,
     RED,
+    SKY,
     axes_or_new,
     check_estimator,
+    n_drawn,
     name_of_loss,
     positive,
 )
-from gdregress.displays.objective import RawObjective, settled
+from gdregress.displays.objective import RawObjective, settled, variant
+from gdregress.planner import MOMENTS_LIMIT
 from gdregress.stopping import plural
 
 RATES = np.sort([*np.logspace(-4.0, 1.0, 41), 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05])
 """Rates that are tried, as shares of the ceiling."""
 
+LOSSES, LEVEL = "losses", "level"
+"""Marks of what is drawn of a model, by which that of others on the same axes is known."""
+
 
 class LearningRateDisplay:
     """The loss after some epochs of plain descent, against a constant learning rate.
 
-    Made by `from_estimator`.
+    Made by `from_estimator`. Several models share axes where the later ones are given ``ax=display.ax_``.
 
     Parameters
     ----------
@@ -48,9 +55,12 @@ class LearningRateDisplay:
     ceiling : float, default=None
         The stability ceiling 2/L; None where the loss is not squared error.
     best_rate : float, default=None
-        The constant rate at which the slowest direction shrinks fastest, 2/(L + mu).
+        The constant rate at which the slowest direction shrinks fastest, 2/(L + mu), with mu the
+        least curvature that is not zero but for rounding; None as above, and for too many columns.
     loss_name : str, default="mean loss"
         What stands beside the axis.
+    name : str, default=None
+        Name of the model in the legend.
 
     Attributes
     ----------
@@ -59,9 +69,9 @@ class LearningRateDisplay:
     figure_ : matplotlib Figure
         The figure of these axes.
     line_ : matplotlib Line2D
-        The losses of the rates at which the descent ends below its start.
+        The losses, NaN at the rates at which the descent ends above its start.
     diverged_ : matplotlib Line2D
-        The rates at which it ends above, along the upper edge.
+        These rates, along the upper edge.
     ceiling_, best_rate_ : matplotlib Line2D or None
         The two rates, as vertical lines.
     start_, auto_ : matplotlib Line2D
@@ -87,6 +97,7 @@ class LearningRateDisplay:
         ceiling: float | None = None,
         best_rate: float | None = None,
         loss_name: str = "mean loss",
+        name: str | None = None,
     ):
         self.learning_rates = learning_rates
         self.losses = losses
@@ -97,17 +108,26 @@ class LearningRateDisplay:
         self.ceiling = ceiling
         self.best_rate = best_rate
         self.loss_name = loss_name
+        self.name = name
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, learning_rates: Any = None, ax: Any = None
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        learning_rates: Any = None,
+        ax: Any = None,
+        name: str | None = None,
     ) -> "LearningRateDisplay":
-        """Fit an estimator at many rates, and draw what it comes to.
+        """Fit an estimator at many rates, each for all its epochs, and draw what it comes to.
 
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            Fitted or not: its clones are fitted, with its loss, penalty and epochs, and plain descent.
+            Fitted or not: others are fitted, with its loss, penalty and epochs, and plain descent.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
@@ -118,6 +138,8 @@ class LearningRateDisplay:
             Positive rates; None takes 49 from four decades below the ceiling to one above.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
+        name : str, default=None
+            Name of the model in the legend.
 
         Returns
         -------
@@ -129,33 +151,27 @@ class LearningRateDisplay:
             If a rate is not positive.
         """
         check_estimator(estimator, fitted=False)
-        plain = clone(estimator).set_params(
-            optimizer="gd", schedule="constant", tol=None, target_loss=None, early_stopping=False, batch_size=None
-        )
-        plain.set_params(average=False, record_path=False, verbose=0, warm_start=False)
+        plain = settled(estimator, optimizer="gd", epochs=estimator.epochs, tol=None, init=estimator.init)
 
-        def run(rate: float | str, **settings: Any) -> Any:
-            model = clone(plain).set_params(learning_rate=rate, **settings)
+        def run(rate: float | str, **parameters: Any) -> Any:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                return model.fit(X, y, sample_weight)
+                return variant(plain, learning_rate=rate, **parameters).fit(X, y, sample_weight)
 
         ceiling = 2.0 * run("lipschitz", epochs=1).history_["learning_rate"][1]
-        if learning_rates is None:
-            learning_rates = ceiling * RATES
-        learning_rates = np.sort(np.asarray(learning_rates, dtype=np.float64))
-        if learning_rates.ndim != 1 or not (learning_rates > 0).all():
-            raise ValueError(f"learning_rates={learning_rates} are not all positive: give a list of positive numbers.")
-        fitted = [run(rate) for rate in learning_rates]
+        rates = np.sort(np.ravel(ceiling * RATES if learning_rates is None else learning_rates))
+        if not (len(rates) and (rates > 0).all() and np.isfinite(rates).all()):
+            raise ValueError(f"learning_rates={learning_rates!r} are not positive numbers: give a list of some.")
+        fitted = [run(rate) for rate in rates.tolist()]
         auto = settled(estimator).fit(X, y, sample_weight)
-        is_quadratic = estimator.loss == "squared_error" and not estimator.positive
+        is_quadratic = estimator.loss == "squared_error"
         best_rate = None
-        if is_quadratic:
+        if is_quadratic and fitted[0].n_features_in_ <= MOMENTS_LIMIT:
             curvatures = RawObjective(estimator, X, y, sample_weight).curvatures()
-            rounding = len(curvatures) * np.finfo(np.float64).eps * curvatures[-1]
-            best_rate = 2.0 / (curvatures[-1] + max(curvatures[0], 0.0) * (curvatures[0] > rounding))
+            flat = len(curvatures) * np.finfo(np.float64).eps * curvatures[-1]
+            best_rate = 2.0 / (curvatures[-1] + curvatures[curvatures > flat].min(initial=curvatures[-1]))
         display = cls(
-            learning_rates=learning_rates,
+            learning_rates=rates,
             losses=np.array([model.history_["loss"][-1] for model in fitted]),
             start_loss=float(fitted[0].history_["loss"][0]),
             epochs=estimator.epochs,
@@ -164,56 +180,79 @@ class LearningRateDisplay:
             ceiling=float(ceiling) if is_quadratic else None,
             best_rate=None if best_rate is None else float(best_rate),
             loss_name=name_of_loss(estimator.loss),
+            name=name,
         )
         return display.plot(ax)
 
-    def plot(self, ax: Any = None) -> "LearningRateDisplay":
+    def plot(self, ax: Any = None, *, name: str | None = None) -> "LearningRateDisplay":
         """Draw.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
+        name : str, default=None
+            Name of the model in the legend, in place of the display's own.
 
         Returns
         -------
         self : LearningRateDisplay
         """
         ax = axes_or_new(ax)
+        name = self.name if name is None else name
+        prefix = "" if name is None else f"{name}: "
+        n_before, cycle = n_drawn(ax, LOSSES), (BLUE, PURPLE, SKY, BLACK)
+        color = cycle[n_before % len(cycle)]
         fell = self.losses <= self.start_loss
-        shown = positive(np.append(self.losses[fell], [self.auto_loss, self.start_loss]))
-        (self.line_,) = ax.plot(
-            self.learning_rates[fell], shown[:-2], "o-", color=BLUE, markersize=3, label=f"after {plural(self.epochs)}"
-        )
-        self.start_ = ax.axhline(self.start_loss, color=GREY, linestyle=":", label="start")
-        auto = f'learning_rate="auto", {plural(self.auto_epochs)}'
-        self.auto_ = ax.axhline(shown[-2], color=GREEN, linestyle="--", label=auto)
+        *losses, auto, start = positive(np.append(self.losses, [self.auto_loss, self.start_loss]), self.start_loss)
+        self.start_ = ax.axhline(start, color=GREY, linestyle=":", label="start", gid=LEVEL)
+        label = f'learning_rate="auto", {plural(self.auto_epochs)}'
+        self.auto_ = ax.axhline(auto, color=GREEN, linestyle="--", label=label, gid=LEVEL)
         self.ceiling_ = self.best_rate_ = None
         if self.best_rate is not None:
             label = f"best constant rate 2/(L+mu) = {self.best_rate:.4g}"
             self.best_rate_ = ax.axvline(self.best_rate, color=ORANGE, label=label)
         if self.ceiling is not None:
-            self.ceiling_ = ax.axvline(
-                self.ceiling, color=RED, linestyle="-.", label=f"ceiling 2/L = {self.ceiling:.4g}"
-            )
-        n_diverged = int((~fell).sum())
+            label = f"ceiling 2/L = {self.ceiling:.4g}"
+            self.ceiling_ = ax.axvline(self.ceiling, color=RED, linestyle="-.", label=label)
+        (self.line_,) = ax.plot(
+            self.learning_rates,
+            np.where(fell, losses, np.nan),
+            "o-",
+            color=color,
+            markersize=3,
+            zorder=3,
+            label=f"{prefix}after {plural(self.epochs)}",
+            gid=LOSSES,
+        )
         (self.diverged_,) = ax.plot(
             self.learning_rates[~fell],
-            np.full(n_diverged, 0.97),
+            np.full(np.count_nonzero(~fell), 0.97 - 0.03 * n_before),
             "^",
-            color=RED,
+            color=color,
             markersize=5,
             transform=ax.get_xaxis_transform(),
-            label="diverged" if n_diverged else None,
+            label=None if fell.all() else "diverged",
         )
         ax.set_xscale("log")
         ax.set_yscale("log")
-        low, high = min(shown), self.start_loss
+        drawn = np.concatenate([line.get_ydata() for line in ax.lines if line.get_gid() in (LOSSES, LEVEL)])
+        low, high = np.fmin.reduce(drawn), np.fmax.reduce(drawn)
         room = (high / low) ** 0.15 if high > low else 2.0
         ax.set_ylim(low / room**0.5, high * room)
         ax.set_xlabel("learning rate")
         ax.set_ylabel(self.loss_name)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False)
+        handles, labels = ax.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))  # models on the same data have the same ceiling
+        ax.legend(
+            once.values(),
+            once.keys(),
+            fontsize="small",
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=2,
+            frameon=False,
+        )
         self.ax_, self.figure_ = ax, ax.figure
         return self

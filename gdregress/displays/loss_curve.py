@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, name_of_loss, positive
+from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, n_drawn, name_of_loss, positive
 from gdregress.stopping import plural
 
-HEADROOM = 100.0
-"""Times the largest loss at a start that are shown: above, a descent that diverges leaves the axes."""
+HEADROOM, SKY_HIGH = 1e2, 1e50
+"""Times the largest loss at a start that are shown, where one falls and where none does: above, it leaves the axes."""
+
+TRAINING, VALIDATION = "training loss", "validation loss"
+"""Marks of the curves, by which those that are on the axes already are known."""
 
 
 class LossCurveDisplay:
@@ -42,8 +45,8 @@ class LossCurveDisplay:
         The training loss.
     validation_line_ : matplotlib Line2D or None
         The validation loss.
-    best_ : matplotlib Line2D
-        The mark of the epoch that was kept.
+    best_ : matplotlib Line2D or None
+        The mark of the epoch that was kept, where that is not the last.
     stop_ : matplotlib Line2D
         The mark of the last epoch.
 
@@ -119,27 +122,30 @@ class LossCurveDisplay:
         """
         ax = axes_or_new(ax)
         name = self.name if name is None else name
-        n_before = sum(line.get_gid() == "training loss" for line in ax.lines)
-        color = CYCLE[n_before % len(CYCLE)]
+        color = CYCLE[n_drawn(ax, TRAINING) % len(CYCLE)]
         prefix = "" if name is None else f"{name}: "
-        last = len(self.loss) - 1
+        training = shown = positive(self.loss, self.loss[0])
+        last = len(training) - 1
         best = last if self.best_epoch is None else self.best_epoch
-        how = f"{self.ending} after {plural(last)}"
-        training, validation = positive(self.loss), None
-        (self.line_,) = ax.plot(
-            training, color=color, label=f"{prefix}{how}" if name else "training", gid="training loss"
-        )
-        self.validation_line_ = None
+        how = f"{self.ending} after {plural(last)} at {self.loss[last]:.4g}"
         if self.validation_loss is not None:
-            validation = positive(self.validation_loss)
-            (self.validation_line_,) = ax.plot(validation, color=color, linestyle="--", label=f"{prefix}validation")
-        shown = training if validation is None else validation
-        marks = {"color": color, "linestyle": "none", "clip_on": True}
+            how += f", validation {self.validation_loss[last]:.4g}"
+        (self.line_,) = ax.plot(training, color=color, label=f"{prefix}{how}" if name else "training", gid=TRAINING)
+        self.validation_line_ = self.best_ = None
+        if self.validation_loss is not None:
+            shown = positive(self.validation_loss, self.loss[0])
+            (self.validation_line_,) = ax.plot(
+                shown, color=color, linestyle="--", label=f"{prefix}validation", gid=VALIDATION
+            )
+        marks = {"color": color, "linestyle": "none"}
         (self.stop_,) = ax.plot(last, shown[last], marker="s", markersize=5, label=None if name else how, **marks)
-        best_label = None if best == last else f"{prefix}best epoch, {best}"
-        (self.best_,) = ax.plot(best, shown[best], marker="*", markersize=11, label=best_label, **marks)
-        ax.set_yscale("log")
+        if best != last:
+            label = f"{prefix}epoch {best} is kept"
+            (self.best_,) = ax.plot(best, shown[best], marker="*", markersize=11, label=label, **marks)
         self._limit(ax)
+        ax.set_yscale("log")
+        if ax.get_xscale() == "linear":
+            ax.locator_params(axis="x", integer=True)
         ax.set_xlabel("epoch")
         ax.set_ylabel(self.loss_name)
         ax.grid(alpha=0.3)
@@ -149,9 +155,13 @@ class LossCurveDisplay:
 
     @staticmethod
     def _limit(ax: Any) -> None:
-        """Let what rises far above every start leave the axes, so that the others stay legible."""
-        lines = [line for line in ax.lines if line.get_linestyle() != "None"]
-        highest = HEADROOM * max(line.get_ydata()[0] for line in lines)
-        if any(np.nanmax(line.get_ydata()) > highest for line in lines):
-            lowest = min(np.nanmin(line.get_ydata()) for line in lines)
+        """Let what rises far above every start leave the axes, so that what falls stays legible.
+
+        The limits are set before the scale is: numbers near the largest overflow in its margins.
+        """
+        curves = [line.get_ydata() for line in ax.lines if line.get_gid() in (TRAINING, VALIDATION)]
+        start = np.fmax.reduce([curve[0] for curve in curves])
+        lowest = np.fmin.reduce(np.concatenate(curves))
+        highest = start * (HEADROOM if lowest < start else SKY_HIGH)
+        if np.fmax.reduce(np.concatenate(curves)) > highest:
             ax.set_ylim(lowest / (highest / lowest) ** 0.05, highest)

@@ -1,26 +1,47 @@
 """The path of a descent over the surface of its objective, still and moving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
+from sklearn.utils.validation import validate_data
 
-from gdregress.displays.drawing import BLUE, GREEN, GREY, RED, axes_or_new, check_estimator, name_of_loss, pyplot
+from gdregress.displays.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    axes_or_new,
+    check_estimator,
+    name_of_loss,
+    pyplot,
+)
 from gdregress.displays.objective import RawObjective
+from gdregress.moments import Moments
 
 MOST_EPOCHS = 1000
 """Epochs of a path that are shown; of more, those that lie evenly on a logarithmic axis."""
 
-NODES = 9
+NODES = 13
 """Values of each coefficient for which the others are fitted, where they are no linear function of the two."""
+
+CROWDING = 4.0
+"""By how much these values crowd about the minimum, where the contours are: there the step is cosh(4) times smaller."""
 
 MARGIN = 0.15
 """Share of the way from the start to the minimum that is shown beyond either."""
 
-LEVELS = 10.0 ** np.linspace(-3.5, 0.0, 15)
-"""Heights of contours above the minimum, as shares of the highest: the valley shows as well as the slopes."""
+LEVELS, LEVELS_PER_DECADE = 15, 4
+"""Contours, evenly on a logarithmic axis of the height above the minimum: the valley shows as well as the slopes."""
+
+FAINT = 1e-6
+"""Share of a coefficient's natural unit, deviations of y by deviations of its column, that counts as no way at all."""
+
+FLAT = 1e-10
+"""Share of the objective by which it changes over a surface at least: less is what fits of the others differ by."""
 
 
 class LossSurfaceDisplay:
@@ -37,7 +58,7 @@ class LossSurfaceDisplay:
     path : ndarray of shape (n_points, 2)
         The two coefficients at the epochs that are shown, the start first.
     path_values : ndarray of shape (n_points,)
-        Height of the surface there.
+        Height of the surface there, or at its edge for a point beyond.
     epochs : ndarray of shape (n_points,)
         The numbers of these epochs.
     losses : ndarray of shape (n_points,)
@@ -53,6 +74,8 @@ class LossSurfaceDisplay:
     data : tuple of ndarray
         Where there is one feature, its values, the targets, and the coefficients and intercepts of
         the epochs; else the targets and, for each epoch, the predictions of the rows that are shown.
+    others : {"optimal", "fixed"}, default=None
+        What the other coefficients are on the surface; None where there are no others.
     loss_name : str, default="mean loss"
         What the objective is called.
 
@@ -93,6 +116,7 @@ class LossSurfaceDisplay:
         minimum_value: float,
         names: tuple[str, str],
         data: tuple[NDArray, ...],
+        others: str | None = None,
         loss_name: str = "mean loss",
     ):
         self.first = first
@@ -107,6 +131,7 @@ class LossSurfaceDisplay:
         self.minimum_value = minimum_value
         self.names = names
         self.data = data
+        self.others = others
         self.loss_name = loss_name
 
     @classmethod
@@ -142,11 +167,12 @@ class LossSurfaceDisplay:
             units of their columns' deviations.
         others : {"optimal", "fixed"}, default="optimal"
             Whether the other coefficients are, at each point of the surface, those of the least objective,
-            or as they were fitted. The first costs a few fits for squared error without L1, else 81.
+            or as they were fitted. The first costs four fits for squared error without L1, else 169, between
+            whose coefficients it interpolates: the surface is then nowhere too low, and a little too high.
         target : int, default=0
             Which of several targets.
         resolution : int, default=80
-            Points of the surface along each coefficient.
+            Points of the surface along each coefficient; at each of their pairs the objective takes all rows.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
         kind : {"contour", "surface"}, default="contour"
@@ -159,7 +185,8 @@ class LossSurfaceDisplay:
         Raises
         ------
         ValueError
-            If no path was recorded, or the coefficients are not two of the estimator's.
+            If no path was recorded, or the coefficients are not two of the estimator's, or do not
+            change the objective.
         """
         check_estimator(estimator)
         history = estimator.history_
@@ -167,26 +194,31 @@ class LossSurfaceDisplay:
             raise ValueError("The path was not recorded: fit the estimator with record_path=True.")
         if others not in ("optimal", "fixed"):
             raise ValueError(f"others={others!r} is neither 'optimal' nor 'fixed': use one of them.")
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, reset=False)
         objective = RawObjective(estimator, X, y, sample_weight, target=target)
         coef, intercept = history["coef"], history["intercept"]
         if coef.ndim == 3:
             coef, intercept = coef[:, target], intercept[:, target]
         shown = _evenly(len(coef), MOST_EPOCHS)
         points = objective.point(coef, intercept)
-        deviation = np.sqrt(objective.moments.variance) * objective.moments.unit
-        chosen = _chosen(estimator, coefficients, points, deviation)
+        unit = _units(objective.moments)[: points.shape[1]]
+        chosen = _chosen(estimator, coefficients, points / unit)
         minimum = objective.minimum()
-        first, second = (_range(points[:, column], minimum[column], resolution) for column in chosen)
-        fitted = objective.point(np.atleast_2d(estimator.coef_)[target], np.atleast_1d(estimator.intercept_)[target])
-        complete = _completion(objective, chosen, (first, second), others, fitted)
+        first, second = (_range(points[:, each], minimum[each], unit[each], resolution) for each in chosen)
+        kept = np.atleast_2d(estimator.coef_)
+        fitted = objective.point(kept[target], np.broadcast_to(estimator.intercept_, len(kept))[target])
+        complete = _completion(objective, chosen, (first, second), others, fitted, minimum)
         grid = np.stack(np.meshgrid(first, second), axis=-1)
         inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])
         with np.errstate(over="ignore", invalid="ignore"):
             derivatives = objective.derivatives(points[shown])[:, chosen]
+        values = np.array([objective.values(complete(row)) for row in grid])
+        if np.ptp(values) <= FLAT * values.max():
+            raise ValueError("The objective is the same whatever these two coefficients are: name others.")
         display = cls(
             first=first,
             second=second,
-            values=objective.values(complete(grid.reshape(-1, 2))).reshape(grid.shape[:2]),
+            values=values,
             path=points[shown][:, chosen],
             path_values=objective.values(complete(inside)),
             epochs=shown,
@@ -196,6 +228,7 @@ class LossSurfaceDisplay:
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
             names=_names(estimator, chosen),
             data=_data(objective, points[shown]),
+            others=others if points.shape[1] > 2 else None,
             loss_name=name_of_loss(estimator.loss) + ("" if estimator.penalty is None else " and penalty"),
         )
         return display.plot(ax, kind=kind)
@@ -217,13 +250,16 @@ class LossSurfaceDisplay:
         Raises
         ------
         ValueError
-            If `kind` is neither, or a surface is asked for on flat axes.
+            If `kind` is neither, or the axes have two dimensions for a surface or three for contours.
         """
         if kind not in ("contour", "surface"):
             raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
         is_flat = kind == "contour"
-        if ax is not None and not is_flat and ax.name != "3d":
-            raise ValueError("A surface needs axes in three dimensions: make them with projection='3d'.")
+        if ax is not None and is_flat == (ax.name == "3d"):
+            remedy = "without projection='3d'" if is_flat else "with projection='3d'"
+            raise ValueError(
+                f"The axes have {3 if is_flat else 2} dimensions, unlike kind={kind!r}: make them {remedy}."
+            )
         ax = axes_or_new(ax, subplot_kw=None if is_flat else {"projection": "3d"})
         if is_flat:
             self._draw_contours(ax)
@@ -248,22 +284,28 @@ class LossSurfaceDisplay:
 
     def _draw_contours(self, ax: Any) -> None:
         above = np.maximum(self.values - self.minimum_value, 0.0)
-        levels = above.max() * LEVELS
+        top = np.ceil(LEVELS_PER_DECADE * np.log10(above.max()))
+        exponents = np.arange(top - LEVELS + 1, top + 1) / LEVELS_PER_DECADE
+        levels, decades = 10.0**exponents, exponents[exponents % 1 == 0]
         colors = pyplot().get_cmap("Blues")(np.linspace(0.1, 0.75, len(levels)))
         self.surface_ = ax.contourf(self.first, self.second, above, [0.0, *levels], colors=["white", *colors[:-1]])
         ax.contour(self.first, self.second, above, levels, colors=GREY, linewidths=0.4)
         ax.set_xlim(self.first[0], self.first[-1])
         ax.set_ylim(self.second[0], self.second[-1])
-        bar = ax.figure.colorbar(self.surface_, ax=ax, ticks=levels[::4])
-        bar.ax.set_yticks(levels[::4], [f"{level:.3g}" for level in levels[::4]])
-        bar.set_label(f"{self.loss_name} above its minimum")
+        bar = ax.figure.colorbar(self.surface_, ax=ax)
+        bar.set_ticks(10.0**decades, labels=[f"$10^{{{decade:.0f}}}$" for decade in decades])
+        bar.set_label(f"{self.loss_name} above its minimum" + self._aside())
 
     def _draw_surface(self, ax: Any) -> None:
         first, second = np.meshgrid(self.first, self.second)
         self.surface_ = ax.plot_surface(
             first, second, self.values, cmap="Blues", alpha=0.6, linewidth=0, rcount=40, ccount=40
         )
-        ax.set_zlabel(self.loss_name, labelpad=12)
+        ax.set_zlabel(self.loss_name + self._aside(), labelpad=12)
+        ax.locator_params(nbins=5)
+
+    def _aside(self) -> str:
+        return "" if self.others is None else f", others {self.others}"
 
     def _seen(self) -> NDArray:
         """Give the path, cut where it leaves the surface."""
@@ -299,6 +341,9 @@ class LossSurfaceDisplay:
         if kind == "surface":
             surface.set_zlabel("")  # the title names it
         self.path_.set_data([], [])
+        (here,) = surface.plot(
+            *np.empty((2 + (kind == "surface"), 0)), "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7
+        )
         line = self._draw_data(upper)
         slopes = []
         for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
@@ -315,14 +360,16 @@ class LossSurfaceDisplay:
         def draw(frame: int) -> list:
             upto = slice(0, frame + 1)
             self.path_.set_data(*seen[upto].T)
+            here.set_data(*seen[frame : frame + 1].T)
             if kind == "surface":
                 self.path_.set_3d_properties(self.path_values[upto])
+                here.set_3d_properties(self.path_values[frame : frame + 1])
             line(frame)
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
                 slope.axes.set_xlim(0, max(1, self.epochs[frame]))
             title.set_text(f"epoch {self.epochs[frame]}, loss {self.losses[frame]:.6g}")
-            return [self.path_, *slopes, title]
+            return [self.path_, here, *slopes, title]
 
         frames = _evenly(len(self.path), max_frames)
         draw(int(frames[-1]))
@@ -356,19 +403,26 @@ def _evenly(n_points: int, n_shown: int) -> NDArray:
     return np.unique(np.rint(np.geomspace(1, n_points, n_shown)).astype(int)) - 1
 
 
-def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: NDArray, deviation: NDArray) -> list[int]:
-    """Give the places of the two coefficients among the coordinates of a point."""
+def _units(moments: Moments) -> NDArray:
+    """Give the natural units of the coefficients and the intercept: deviations of y by deviations of the columns."""
+    target = float(np.sqrt(moments.target_variance[0]) * moments.target_unit[0]) or abs(float(moments.target_mean[0]))
+    deviation = np.sqrt(moments.variance) * moments.unit
+    return (target or 1.0) / np.append(np.where(deviation > 0.0, deviation, 1.0), 1.0)
+
+
+def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: NDArray) -> list[int]:
+    """Give the places of the two coefficients among the coordinates of a point, which are in natural units."""
     n_features, n_coordinates = estimator.n_features_in_, points.shape[1]
     if n_coordinates < 2:
         raise ValueError("A surface needs two coefficients, but there is one and no intercept: use fit_intercept=True.")
     if coefficients is None:
         if n_features == 1:
             return [0, 1]
-        moved = np.ptp(np.where(np.isfinite(points), points, 0.0)[:, :n_features], axis=0) * deviation
+        moved = np.ptp(np.where(np.isfinite(points), points, 0.0)[:, :n_features], axis=0)
         return sorted(np.argsort(-moved, kind="stable")[:2].tolist())
     names = [*getattr(estimator, "feature_names_in_", range(n_features))]
     places = []
-    for each in coefficients:
+    for each in coefficients if isinstance(coefficients, Iterable) else (coefficients,):
         if each == "intercept" and estimator.fit_intercept:
             places.append(n_features)
         elif each in names:
@@ -395,27 +449,26 @@ def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
     return first, second
 
 
-def _range(path: NDArray, minimum: float, resolution: int) -> NDArray:
+def _range(path: NDArray, minimum: float, unit: float, resolution: int) -> NDArray:
     """Give values of a coefficient that show the start, the minimum, and what of the path is not far from them."""
-    reach = (
-        abs(path[0] - minimum)
-        or np.nanmax(np.abs(np.where(np.isfinite(path), path, 0.0) - minimum))
-        or abs(minimum)
-        or 1.0
-    )
-    with np.errstate(invalid="ignore"):
-        near = path[np.asarray(np.abs(path - minimum) <= 2.0 * reach)]
-    low, high = min([minimum, *near]), max([minimum, *near])
+    away = np.abs(path - minimum)
+    reach = next(far for far in (away[0], away[np.isfinite(away)].max(), unit) if far > FAINT * unit)
+    near = path[away <= 2.0 * reach]
+    low, high = near.min(initial=minimum), near.max(initial=minimum)
+    if high - low <= FAINT * unit:
+        low, high = minimum - reach, minimum + reach
     low, high = min(low, minimum - 0.5 * (high - low)), max(high, minimum + 0.5 * (high - low))
     edge = MARGIN * (high - low)
     return np.linspace(low - edge, high + edge, resolution)
 
 
-def _completion(objective: RawObjective, chosen: list[int], ranges: tuple, others: str, fitted: NDArray) -> Any:
+def _completion(
+    objective: RawObjective, chosen: list[int], ranges: tuple, others: str, fitted: NDArray, minimum: NDArray
+) -> Any:
     """Give a function from values of the two coefficients (n, 2) to whole points (n, n_coordinates).
 
-    Those that minimise squared error and L2 are linear functions of the two; elsewhere they are interpolated between
-    those of a few values, which changes the objective by the square of what they are off.
+    The others that minimise squared error and L2 are linear functions of the two. Elsewhere they are nearly pieces of
+    such functions, which are interpolated between values that crowd about the minimum: there little is much.
     """
     if others == "fixed" or len(fitted) == 2:
 
@@ -427,9 +480,13 @@ def _completion(objective: RawObjective, chosen: list[int], ranges: tuple, other
         return fixed
     estimator = objective.estimator
     is_linear = estimator.loss == "squared_error" and estimator.penalty in (None, "l2") and not estimator.positive
-    nodes = [np.linspace(values[0], values[-1], 2 if is_linear else NODES) for values in ranges]
+    ways = np.sinh(CROWDING * np.linspace(-1.0, 1.0, 2 if is_linear else NODES)) / np.sinh(CROWDING)
+    nodes = [
+        np.interp(ways, [-1.0, 0.0, 1.0], [values[0], minimum[place], values[-1]])
+        for values, place in zip(ranges, chosen, strict=True)
+    ]
     best = np.array([[objective.best_others(chosen, np.array([a, b])) for b in nodes[1]] for a in nodes[0]])
-    interpolate = RegularGridInterpolator(nodes, best, method="linear" if is_linear else "cubic")
+    interpolate = RegularGridInterpolator(nodes, best)
 
     def optimal(values: NDArray) -> NDArray:
         points = interpolate(values)

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_weights
@@ -17,6 +16,23 @@ from gdregress.task import Task
 
 POINTS_AT_ONCE = 256
 """Points that are evaluated in one pass over the rows."""
+
+SETTLED = {
+    "learning_rate": "auto",
+    "optimizer": "auto",
+    "schedule": "constant",
+    "epochs": 1000,
+    "tol": 1e-6,
+    "target_loss": None,
+    "batch_size": None,
+    "average": False,
+    "init": "zeros",
+    "warm_start": False,
+    "early_stopping": False,
+    "record_path": False,
+    "verbose": 0,
+}
+"""Parameters with which a fit comes to the minimum, whatever it minimises."""
 
 
 class RawObjective:
@@ -39,13 +55,15 @@ class RawObjective:
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, target: int = 0):
         self.X = check_array(X, accept_sparse="csr", dtype=np.float64)
         y = check_array(y, ensure_2d=False, dtype=np.float64)
-        self.y = y.reshape(len(y), -1)[:, target]
+        check_consistent_length(self.X, y)
+        y = y.reshape(len(y), -1)
+        if not 0 <= target < y.shape[1]:
+            raise ValueError(f"target={target} is none of the targets of y, which are 0 to {y.shape[1] - 1}.")
+        self.y = y[:, target]
         self.weight = check_weights("sample_weight", sample_weight, self.X.shape[0])
         self.estimator = estimator
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
-        self._moments = gather(self._rows)
-        if not estimator.fit_intercept:
-            self._moments = self._moments.about_origin()
+        self._moments = self._gathered(cross=False)
         self._frame = Frame.raw(self._moments, fit_intercept=estimator.fit_intercept)
         self._task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
         self._unit = float(self._frame.target_scale[0]) ** self._task.degree
@@ -72,8 +90,8 @@ class RawObjective:
 
     def curvatures(self) -> NDArray:
         """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
-        penalty = self._task.penalty_in(self._frame)
-        return np.linalg.eigvalsh(MomentObjective(self._moments, self._frame, penalty).hessian())
+        moments = self._gathered(cross=True)
+        return np.linalg.eigvalsh(MomentObjective(moments, self._frame, self._objective.penalty).hessian())
 
     def minimum(self) -> NDArray:
         """Give the point of least objective."""
@@ -99,11 +117,15 @@ class RawObjective:
         if self.estimator.fit_intercept:
             y = y - point[-1]
         X = self.X[:, others] if others else np.zeros((len(y), 1))  # a constant column moves nothing
-        model = settled(self.estimator).set_params(fit_intercept=has_intercept).fit(X, y, self.weight)
+        model = settled(self.estimator, fit_intercept=has_intercept).fit(X, y, self.weight)
         point[others] = model.coef_[: len(others)]
         if has_intercept:
             point[-1] = model.intercept_
         return point
+
+    def _gathered(self, *, cross: bool) -> Moments:
+        moments = gather(self._rows, cross=cross)
+        return moments if self.estimator.fit_intercept else moments.about_origin()
 
     @staticmethod
     def _parts(points: NDArray) -> Iterator[list[NDArray]]:
@@ -111,20 +133,11 @@ class RawObjective:
             yield list(np.ascontiguousarray(points[start : start + POINTS_AT_ONCE])[:, :, np.newaxis])
 
 
-def settled(estimator: Any) -> Any:
-    """Give an unfitted estimator that minimises the same, and goes all the way."""
-    return clone(estimator).set_params(
-        learning_rate="auto",
-        optimizer="auto",
-        schedule="constant",
-        epochs=1000,
-        tol=1e-6,
-        target_loss=None,
-        batch_size=None,
-        average=False,
-        init="zeros",
-        warm_start=False,
-        early_stopping=False,
-        record_path=False,
-        verbose=0,
-    )
+def variant(estimator: Any, **parameters: Any) -> Any:
+    """Give an unfitted estimator with other parameters; unlike a clone's, its epochs are nobody's callback's."""
+    return type(estimator)(**{**estimator.get_params(deep=False), **parameters})
+
+
+def settled(estimator: Any, **parameters: Any) -> Any:
+    """Give an unfitted estimator that minimises the same, and goes all the way but for what the parameters say."""
+    return variant(estimator, **{**SETTLED, **parameters})

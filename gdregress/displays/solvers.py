@@ -66,7 +66,7 @@ class ComparisonDisplay:
         shown = np.maximum(self.errors[ran], LEAST)
         ax.hlines(places[ran], LEAST, shown, color=GREY, linewidth=1)
         colors = [BLUE if place == 0 else GREY for place in places[ran]]
-        self.points_ = ax.scatter(shown, places[ran], color=colors, zorder=3)
+        self.points_ = ax.scatter(shown, places[ran], color=colors, zorder=3, clip_on=False)
         self.texts_ = []
         for place, error, seconds in zip(places, self.errors, self.seconds, strict=True):
             said = f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}" if np.isfinite(error) else "failed"
@@ -74,7 +74,7 @@ class ComparisonDisplay:
             text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center", color=color)
             self.texts_.append(text)
         ax.set_yticks(places, self.solvers)
-        ax.invert_yaxis()
+        ax.set_ylim(len(places) - 0.5, -0.5)
         ax.set_xscale("log")
         ax.set_xlim(LEAST / 2, 4 * max([1e-15, *shown]))
         ax.set_xlabel("distance from the closed form (standard deviations of y)")
