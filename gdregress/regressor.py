@@ -342,7 +342,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
         Callbacks given to `set_callbacks` (scikit-learn 1.9 and later) are told of every epoch,
         in order: of X and y as they are given here, and of the model as it would be, should the
-        fit end there. It does where one of them returns True.
+        fit end there. It does where one of them returns True. Of rows in pieces, or of dask, they are
+        not told.
 
         Parameters
         ----------

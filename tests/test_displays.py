@@ -332,6 +332,15 @@ class TestLossSurface:
         w = np.array([display.first[1], display.second[2], model.coef_[1, 2]])
         assert display.values[2, 1] == pytest.approx(mse(w, 0.0, (THREE, targets[:, 1])), rel=1e-10)
 
+    @pytest.mark.parametrize("scale", [1e-140, 1e140])
+    def test_targets_of_extreme_units(self, scale):
+        display = LossSurfaceDisplay.from_estimator(
+            descended(data=(HOUSES[0], scale * HOUSES[1])), HOUSES[0], scale * HOUSES[1]
+        )
+        assert display.minimum_value / scale**2 == pytest.approx(5691.729323, rel=1e-9)
+        assert display.values.min() >= display.minimum_value * (1 - 1e-12)
+        assert display.derivatives[0, 1] / scale == pytest.approx(-2 * HOUSES[1].mean())
+
     def test_the_minimum_is_that_of_least_squares(self):
         model = descended("diagonal", 5, (THREE, y))
         display = LossSurfaceDisplay.from_estimator(model, THREE, y)
@@ -548,6 +557,11 @@ class TestLearningRates:
     def test_rates_that_are_none(self, rates):
         with pytest.raises(ValueError, match="are not positive numbers: give a list of some"):
             LearningRateDisplay.from_estimator(GradientDescentRegressor(), *HOUSES, learning_rates=rates)
+
+    def test_a_random_start_is_the_same_at_every_rate(self):
+        model = GradientDescentRegressor(init="random", epochs=1)
+        display = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=[1e-12, 2e-12])
+        np.testing.assert_allclose(display.losses, display.start_loss, rtol=1e-6)
 
     def test_the_estimator_stays_as_it_was(self):
         model = GradientDescentRegressor(epochs=3)

@@ -151,7 +151,9 @@ class LearningRateDisplay:
             If a rate is not positive.
         """
         check_estimator(estimator, fitted=False)
-        plain = settled(estimator, optimizer="gd", epochs=estimator.epochs, tol=None, init=estimator.init)
+        seed = 0 if estimator.random_state is None else estimator.random_state  # all rates start from one point
+        start = {"init": estimator.init, "random_state": seed}
+        plain = settled(estimator, optimizer="gd", epochs=estimator.epochs, tol=None, **start)
 
         def run(rate: float | str, **parameters: Any) -> Any:
             with warnings.catch_warnings():

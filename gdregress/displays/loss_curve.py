@@ -149,7 +149,7 @@ class LossCurveDisplay:
         ax.set_xlabel("epoch")
         ax.set_ylabel(self.loss_name)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small")
+        ax.legend(fontsize="small", loc="upper right")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -278,7 +278,7 @@ class LossSurfaceDisplay:
         )
         ax.set_xlabel(self.names[0])
         ax.set_ylabel(self.names[1])
-        ax.legend(fontsize="small")
+        ax.legend(fontsize="small", loc="lower left")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -9,9 +9,9 @@ from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_weights
-from gdregress.frames import Frame
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.passes import raw_frame
 from gdregress.task import Task
 
 POINTS_AT_ONCE = 256
@@ -64,11 +64,10 @@ class RawObjective:
         self.estimator = estimator
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         self._moments = self._gathered(cross=False)
-        self._frame = Frame.raw(self._moments, fit_intercept=estimator.fit_intercept)
-        self._task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
-        self._unit = float(self._frame.target_scale[0]) ** self._task.degree
-        penalty = self._task.penalty_in(self._frame)
-        self._objective = DataObjective(self._rows, self._frame, self._task.loss_in(self._frame.target_scale), penalty)
+        task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
+        self._frame = raw_frame(self._rows, task)
+        loss = task.loss_in(self._frame.target_scale)
+        self._objective = DataObjective(self._rows, self._frame, loss, task.penalty_in(self._frame))
 
     @property
     def moments(self) -> Moments:
@@ -78,7 +77,7 @@ class RawObjective:
     def values(self, points: NDArray) -> NDArray:
         """Give the objective at points of shape (n_points, n_features + fit_intercept)."""
         parts = [np.concatenate(self._objective.values(part)) for part in self._parts(points)]
-        return np.concatenate(parts) * self._unit
+        return np.concatenate(parts)
 
     def derivatives(self, points: NDArray) -> NDArray:
         """Give the shortest subgradient at points of shape (n_points, n_features + fit_intercept)."""
@@ -86,7 +85,7 @@ class RawObjective:
         for part in self._parts(points):
             for point, there in zip(part, self._objective.evaluate(part), strict=True):
                 gradients.append(self._objective.penalty.residual(point, there.gradient)[:, 0])
-        return np.array(gradients) * self._unit / self._frame.target_scale
+        return np.array(gradients)
 
     def curvatures(self) -> NDArray:
         """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
