@@ -499,7 +499,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If one of them has no moments, or features or targets are not the same.
+            If one of them has no moments, if the parameters ask for more than moments tell, or
+            features or targets are not the same.
 
         Examples
         --------
@@ -512,6 +513,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> np.allclose(here.predict(X), GradientDescentRegressor().fit(X, y).predict(X), rtol=1e-10)
         True
         """
+        check_parameters(self)
+        _check_moments_suffice(self, "Of two streams the moments are merged")
         for side in (self, other):
             if not hasattr(side, "moments_"):
                 raise ValueError(f"{side!r} has no moments to merge: fit it by partial_fit or fit_batches.")
@@ -589,10 +592,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     def _fit_dask(self, X, y, sample_weight) -> KeyboardInterrupt | None:
         """Gather the moments where the blocks lie, descend here; give back the interrupt that ended it, if one did."""
-        try:
-            takes_batches(self)
-        except AttributeError as needs_rows:
-            raise ValueError(f"Of dask collections the moments are gathered: {needs_rows}") from None
+        _check_moments_suffice(self, "Of dask collections the moments are gathered")
         self._see_columns(X, reset=True)
         moments, n_blocks = gather_blocks(X, y, sample_weight)
         dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
@@ -721,6 +721,13 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 def _check_same(name: str, before: Any, now: Any) -> None:
     if before != now:
         raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
+
+
+def _check_moments_suffice(estimator: Any, because: str) -> None:
+    try:
+        takes_batches(estimator)
+    except AttributeError as needs_rows:
+        raise ValueError(f"{because}: {needs_rows}") from None
 
 
 def _returned(estimator: Any, interrupt: KeyboardInterrupt | None) -> Any:

@@ -126,7 +126,7 @@ def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
     """
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise ValueError(
-            f"chunk {number} is a {type(batch).__name__}, not a tuple: yield (X, y) or (X, y, sample_weight)."
+            f"chunk {number} is a {type(batch).__name__} and no pair or triple: yield (X, y) or (X, y, sample_weight)."
         )
     X, y, *weight = batch
     return X, y, weight[0] if weight else None

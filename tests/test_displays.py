@@ -641,6 +641,11 @@ class TestEstimators:
         with pytest.raises(NotFittedError):
             make.from_estimator(GradientDescentRegressor(), *(() if make is LossCurveDisplay else HOUSES))
 
+    def test_one_that_has_seen_chunks(self):
+        model = GradientDescentRegressor(learning_rate=0.01).partial_fit(*HOUSES)
+        with pytest.raises(ValueError, match="plot history_"):
+            LossCurveDisplay.from_estimator(model)
+
     def test_without_matplotlib(self, monkeypatch):
         real = builtins.__import__
 

@@ -250,6 +250,12 @@ class TestMerge:
             here.merge(GradientDescentRegressor().partial_fit(X[:, :2], y))
         with pytest.raises(ValueError, match="n_targets is 2, but was 1"):
             here.merge(GradientDescentRegressor().partial_fit(X, np.column_stack([y, y])))
+        for params, sentence in [
+            ({"loss": "huber"}, "loss='huber' needs the rows"),
+            ({"alpha": -1.0}, "'alpha' parameter"),
+        ]:
+            with pytest.raises(ValueError, match=sentence):
+                pickle.loads(pickle.dumps(here)).set_params(**params).merge(here)
         frame = pd.DataFrame(X, columns=list("abc"))
         with pytest.raises(ValueError, match="feature_names_in_ is"):
             here.merge(GradientDescentRegressor().partial_fit(frame, y))

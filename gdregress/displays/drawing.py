@@ -70,6 +70,8 @@ def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
         If it is a pipeline or another kind of estimator.
     sklearn.exceptions.NotFittedError
         If it is not fitted, and has to be.
+    ValueError
+        If its history is one of chunks.
     """
     if isinstance(estimator, Pipeline):
         raise TypeError(
@@ -80,8 +82,14 @@ def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
         raise TypeError(
             f"A display is made from a GradientDescentRegressor, not from a {type(estimator).__name__}: pass one."
         )
-    if fitted:
-        check_is_fitted(estimator)
+    if not fitted:
+        return
+    check_is_fitted(estimator)
+    if "optimality" not in estimator.history_:
+        raise ValueError(
+            "A display is made from the history of a fit, but partial_fit with a number as learning_rate has seen one "
+            "chunk after the other: plot history_['loss'], in which there is one for each."
+        )
 
 
 def kept_epoch(estimator: Any) -> int:
