@@ -8,7 +8,8 @@ trip through memory. Nothing here copies X as a whole.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from functools import cache, partial
 from typing import Protocol, Self, TypeVar
 
@@ -37,6 +38,62 @@ class Accumulator(Protocol):
 
 
 A = TypeVar("A", bound=Accumulator)
+R = TypeVar("R")
+
+
+class Rows(Protocol):
+    """The rows of a data set, wherever they lie: here (`RowBlocks`), or in parts on other machines."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows, those of weight zero included."""
+        ...
+
+    @property
+    def n_weighted(self) -> int:
+        """Number of rows that count, that is of positive weight."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        ...
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of y."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        ...
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is a CSR matrix or array."""
+        ...
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights: the number of rows where there are none."""
+        ...
+
+    def with_targets(self, transform: Callable[[NDArray], NDArray]) -> Self:
+        """Give the same rows with targets that are made from theirs."""
+        ...
+
+    def accumulate(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+        """Run every row through accumulators made by `make`, and merge them."""
+        ...
+
+    def reduce(self, work: "Callable[[RowBlocks], R]", merge: Callable[[R, R], R]) -> R:
+        """Do the work on the rows that lie together, and merge what comes of it."""
+        ...
+
+    def on_threads(self) -> AbstractContextManager:
+        """Keep the threads of passes from one to the next."""
+        ...
 
 
 class RowBlocks:
@@ -56,15 +113,18 @@ class RowBlocks:
         Threads of a pass; None takes as many as BLAS is allowed to use, and one for small X.
     index : ndarray of shape (n_samples,), default=None
         Which rows of X are meant, one for each of y; None for all.
+    name : str, default="X"
+        What X is called where it was passed in.
     """
 
-    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None):
+    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X"):
         self.X = X
         self.index = index
         self.y = y
         self.weight = weight
         self.block_rows = block_rows
         self.n_threads = n_threads
+        self.name = name
 
     @property
     def n_samples(self) -> int:
@@ -80,6 +140,11 @@ class RowBlocks:
     def n_outputs(self) -> int:
         """Columns of y."""
         return self.y.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        return self.X.dtype
 
     @property
     def is_sparse(self) -> bool:
@@ -110,9 +175,11 @@ class RowBlocks:
             X.astype(dtype), self.y.astype(dtype), weight, block_rows=self.block_rows, n_threads=self.n_threads
         )
 
-    def with_targets(self, y) -> "RowBlocks":
-        """Give the same rows with other targets."""
-        return RowBlocks(self.X, y, self.weight, block_rows=self.block_rows, n_threads=self.n_threads, index=self.index)
+    def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "RowBlocks":
+        """Give the same rows with targets that are made from theirs."""
+        other = copy(self)
+        other.y = transform(self.y)
+        return other
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Give `size` rows of X and y, or fewer, spread evenly over those that count."""
@@ -184,6 +251,10 @@ class RowBlocks:
             for other in others:
                 first.merge(other)
         return first
+
+    def reduce(self, work: "Callable[[RowBlocks], R]", merge: Callable[[R, R], R]) -> R:
+        """Do the work on the rows: they lie together, and there is nothing to merge."""
+        return work(self)
 
     def _block(self, start: int, stop: int):
         weight = None if self.weight is None else self.weight[start:stop]

@@ -86,6 +86,10 @@ class Frame:
         c = (intercept - self.target_center + self.center @ coef) / self.target_scale
         return np.vstack([z, c])
 
+    def targets(self, y: NDArray) -> NDArray:
+        """Turn targets (n_samples, n_outputs) into those in this frame."""
+        return (y - self.target_center) / self.target_scale
+
     def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
         """Turn l1 |w|_1 + l2 |w|_2^2 / 2 into a penalty of the coordinates, in units of target_scale**degree."""
         if l1 == 0 and l2 == 0:

@@ -91,7 +91,8 @@ def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_v
     y_val = y_val.reshape(len(y_val), -1)
     if y_val.shape[1] != n_outputs:
         raise ValueError(f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both.")
-    return RowBlocks(X_val, y_val, check_weights("sample_weight_val", sample_weight_val, X_val.shape[0]))
+    weight = check_weights("sample_weight_val", sample_weight_val, X_val.shape[0])
+    return RowBlocks(X_val, y_val, weight, name="X_val")
 
 
 def _check_targets(name: str, X: Any, y: NDArray) -> None:

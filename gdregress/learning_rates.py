@@ -12,6 +12,7 @@ With an intercept the frame is centred, so its coordinate stands alone, with the
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from scipy import sparse
 from scipy.linalg import eigvalsh, lapack
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import Rows
 from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
@@ -149,7 +150,7 @@ class Curvature:
         return cls(directions[:, kept] / np.sqrt(squared[kept]), float((1 / squared[kept]).sum()))
 
     @classmethod
-    def from_rows(cls, rows: RowBlocks, moments: Moments, frame: Frame, alpha: float) -> "Curvature | WideCurvature":
+    def from_rows(cls, rows: Rows, moments: Moments, frame: Frame, alpha: float) -> "Curvature | WideCurvature":
         """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
 
         The triangle is accumulated block by block, so X is neither copied nor squared. A singular
@@ -159,7 +160,7 @@ class Curvature:
 
         Parameters
         ----------
-        rows : RowBlocks
+        rows : Rows
             X and the weights.
         moments : Moments
             Means and variances of the columns.
@@ -172,13 +173,13 @@ class Curvature:
         moving = frame.inverse_scale[frame.inverse_scale > 0]
         if n <= p and (alpha * moving**2 > FAINT).all() and moving.size:
             return WideCurvature.from_rows(rows, frame, alpha)
-        triangle = rows.accumulate(lambda: _Triangle(frame, rows.total_weight), min_rows=4 * p)
+        triangle = rows.accumulate(partial(_Triangle, frame, rows.total_weight), min_rows=4 * p)
         factor = triangle.factor
         if alpha > 0 and n > p:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * frame.inverse_scale)])
         singular, directions = _directions(factor)
         size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * frame.inverse_scale
-        of_data = 4 * np.finfo(rows.X.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
+        of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
         of_factor = np.finfo(np.float64).eps * (4 + n**0.5) * np.linalg.norm(singular)
         kept = singular > of_data + of_factor
         basis = directions[:, kept] / singular[kept]
@@ -210,12 +211,11 @@ class WideCurvature:
     is_singular = False
 
     @classmethod
-    def from_rows(cls, rows: RowBlocks, frame: Frame, alpha: float) -> "WideCurvature":
+    def from_rows(cls, rows: Rows, frame: Frame, alpha: float) -> "WideCurvature":
         """Factor the rows, which are made dense."""
         moves = frame.inverse_scale > 0
         reach = np.divide(1.0, np.sqrt(alpha) * frame.inverse_scale, out=np.zeros(len(moves)), where=moves)
-        triangle = _Triangle(frame, rows.total_weight)
-        triangle.add(rows.X, rows.y, rows.weight)
+        triangle = rows.accumulate(partial(_Triangle, frame, rows.total_weight), min_rows=rows.n_samples)
         singular, directions = _directions(triangle.factor * reach)
         return cls(directions, singular, reach)
 

@@ -11,12 +11,13 @@ leave the range of a float: a power of two changes no digit.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.checks import check_finite
 from gdregress.ranges import Motion, Ranges, power_of_two
 
@@ -209,22 +210,20 @@ class Moments:
         )
 
 
-def gather(rows: RowBlocks, *, cross: bool = True, precision: type = np.float64, name: str = "X") -> Moments:
+def gather(rows: Rows, *, cross: bool = True, precision: type = np.float64) -> Moments:
     """Gather the moments of the rows: a pass over X, or two to three where its columns are extreme.
 
     The finiteness of X is seen in its sums, so that it costs no pass of its own.
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : Rows
         X, y and the weights.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X, n_features**2 numbers.
     precision : type, default=float64
         Floating type of the products of columns of a dense X, block by block: float32 halves the time
         of many columns. Sums, and the products of X and y, are in double precision all the same.
-    name : str, default="X"
-        What X is called where it was passed in.
 
     Returns
     -------
@@ -235,6 +234,11 @@ def gather(rows: RowBlocks, *, cross: bool = True, precision: type = np.float64,
     ValueError
         If X holds NaN or infinity.
     """
+    return rows.reduce(partial(_gather_here, cross=cross, precision=precision), Moments.merge)
+
+
+def _gather_here(rows: RowBlocks, *, cross: bool, precision: type) -> Moments:
+    """Gather the moments of rows that lie together."""
     if rows.is_sparse or not cross:
         precision = np.float64
     about = _provisional_origin(rows, NEAR if precision is np.float64 else 0.0)
@@ -244,7 +248,7 @@ def gather(rows: RowBlocks, *, cross: bool = True, precision: type = np.float64,
         lambda: Motion(about.shift, about.target_shift, columns, outputs)
     ).found
     if vanished or not sums.in_range():
-        check_finite(name, rows.X)
+        check_finite(rows.name, rows.X)
         about = replace(about, **rows.accumulate(Ranges).units())
         sums = _sum(rows, about, cross, precision)
     moments = sums.moments()
@@ -309,7 +313,7 @@ class _Sums:
         p, m = rows.n_features, rows.n_outputs
         self.about = about
         self.of_products = precision
-        self.precision = np.finfo(rows.X.dtype).eps
+        self.precision = np.finfo(rows.dtype).eps
         self.n_samples = rows.n_samples
         self.n_weighted = rows.n_weighted
         self.weight = rows.total_weight
@@ -319,7 +323,7 @@ class _Sums:
         self._scaled = bool((about.unit != 1).any() or (about.target_unit != 1).any())
         self._is_view = (
             not (self._scaled or about.shift.any() or rows.weight is not None)
-            and rows.X.dtype == precision == np.float64
+            and rows.dtype == precision == np.float64
         )
         self._order = "F" if not rows.is_sparse and rows.X.flags.f_contiguous else "C"
         self._buffer = np.empty((0, p))

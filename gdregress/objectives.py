@@ -6,6 +6,7 @@ the loss's degree, output by output, at several points at once.
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress import extended
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import Rows
 from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.penalties import Penalty
@@ -144,7 +145,7 @@ class DataObjective:
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : Rows
         X, y and the weights, in the precision of the points.
     frame : Frame
         Coordinates of the points.
@@ -168,7 +169,7 @@ class DataObjective:
 
     def __init__(
         self,
-        rows: RowBlocks,
+        rows: Rows,
         frame: Frame,
         loss: Any,
         penalty: Penalty,
@@ -180,7 +181,7 @@ class DataObjective:
         compensated: bool = False,
     ):
         with np.errstate(over="ignore"):
-            self._rows = rows.with_targets((rows.y - frame.target_center) / frame.target_scale)
+            self._rows = rows.with_targets(frame.targets)
         self._frame = frame
         self._loss = loss
         self._twin = loss if twin is None else twin
@@ -206,7 +207,7 @@ class DataObjective:
             make = _Slopes
             if self._twin is self._loss and getattr(self._loss, "is_parabola", False):
                 make = _SquaredErrorSlopes
-            sums = self._rows.accumulate(lambda: make(residuals, self._loss, self._twin, self._transposed_product))
+            sums = self._rows.accumulate(partial(make, residuals, self._loss, self._twin, self._transposed_product))
             parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(one, slope, loose, bent) for one, slope, loose, bent in parts]
 
@@ -226,7 +227,7 @@ class DataObjective:
         stacked = _side_by_side(points)
         residuals = _Residuals(self._frame, stacked)
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = self._rows.accumulate(lambda: _Losses(residuals, self._twin))
+            sums = self._rows.accumulate(partial(_Losses, residuals, self._twin))
             value = sums.losses / self._total_weight + self.penalty.value(stacked)
         return [part for [part] in _split(len(points), value)]
 
@@ -238,7 +239,7 @@ class DataObjective:
         residuals, parabola = _Residuals(self._frame, point), 0.0 if self._gram is None else self._twin.curvature
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._rows.accumulate(
-                lambda: _Curvatures(residuals, self._loss, self._twin, self._transposed_product, parabola),
+                partial(_Curvatures, residuals, self._loss, self._twin, self._transposed_product, parabola),
                 min_rows=CURVATURE_ENTRIES // len(point),
             )
             means = self._means(sums, point)
@@ -315,6 +316,10 @@ class _Slopes:
         self.products = np.zeros_like(residuals.slope)
         self.totals = residuals.zeros()
         self._buffer = np.empty((0, len(self.products)))
+
+    def __getstate__(self):
+        """Leave the buffer behind: it is none of the sums."""
+        return {**self.__dict__, "_buffer": self._buffer[:0].copy()}
 
     def add(self, X, y, weight):
         X = self._in_cache(X.astype(self.losses.dtype, copy=False))

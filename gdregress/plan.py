@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.batches import batch_share, endless_batches, n_batches
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.descent import Certificate, Epoch, Mean, State, descend
 from gdregress.eigenbasis import Eigenbasis, Stretch, descend_by_stretches
 from gdregress.frames import Frame
@@ -59,7 +59,7 @@ class Plan:
     ----------
     task : Task
         What was asked for.
-    rows : RowBlocks or None
+    rows : Rows or None
         Training rows, in the precision of the points; None where their moments are all that is known.
     whole : MomentObjective or DataObjective
         What is minimised, in the coordinates of `frame`.
@@ -100,7 +100,7 @@ class Plan:
     """
 
     task: Task
-    rows: RowBlocks | None
+    rows: Rows | None
     whole: MomentObjective | DataObjective
     pointwise: Any
     frame: Frame
@@ -286,7 +286,7 @@ class Stage:
         """Descend from a point, `first` epochs after the start of it all."""
         task, rows = self.plan.task, self.plan.rows
         batches, updates = None, 1
-        if task.batch_size is not None and rows is not None:
+        if task.batch_size is not None and isinstance(rows, RowBlocks):
             batches, updates = self._batches(rows, task.batch_size), n_batches(rows, task.batch_size)
         whole, metric = self.plan.whole, self.plan.metric
         if isinstance(whole, MomentObjective) and isinstance(metric, Scalar) and self.is_geometric:

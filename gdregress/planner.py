@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.baseline import baseline
 from gdregress.batches import fourth_moment
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.combinations import choose, features
 from gdregress.frames import Frame, target_scale
 from gdregress.learning_rates import Curvature, Metric, half, identity, largest_curvature
@@ -48,12 +50,12 @@ RATE_ROWS = 1000
 """Rows from which the rate of mini-batches is estimated."""
 
 
-def make_plan(rows: RowBlocks, task: Task) -> Plan:
+def make_plan(rows: Rows, task: Task) -> Plan:
     """Choose the objective, the frame, the metric, the optimizer and the rate for these rows.
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : Rows
         Training rows.
     task : Task
         What is asked for.
@@ -94,7 +96,7 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     return _plan(None, task, choice, moments)
 
 
-def _plan(rows: RowBlocks | None, task: Task, choice: "Choice", moments: Moments) -> Plan:
+def _plan(rows: Rows | None, task: Task, choice: "Choice", moments: Moments) -> Plan:
     """Put together what was chosen, and what the moments say."""
     if not task.fit_intercept:
         moments = moments.about_origin()
@@ -122,7 +124,7 @@ def _plan(rows: RowBlocks | None, task: Task, choice: "Choice", moments: Moments
         metric=matrix or identity,
         rate=rate,
         certificate_metric=_certificate_metric(task, known.certificate_metric),
-        baseline=_baseline(task, rows, moments, unit_frame),
+        baseline=baseline(task, rows, moments, unit_frame),
         first_width=first_width,
         refine=is_exact and not choice.asked and (rows is None or not known.moments_suffice),
         dtype=dtype,
@@ -174,7 +176,7 @@ class Choice:
         return self.optimizer == "newton"
 
 
-def _choose(rows: RowBlocks, task: Task) -> Choice:
+def _choose(rows: Rows, task: Task) -> Choice:
     """Choose rung and optimizer, and what is to be known of the rows."""
     n, p = rows.n_weighted, rows.n_features
     asked = _asked(task)
@@ -219,7 +221,7 @@ def _asked(task: Task) -> set[str]:
     )
 
 
-def _share(rows: RowBlocks, task: Task, asked: set[str]) -> float | None:
+def _share(rows: Rows, task: Task, asked: set[str]) -> float | None:
     """Give the share of the rows that the metric is made from; None for the exact one, or none."""
     n, p, loss = rows.n_weighted, rows.n_features, {"any loss"}
     if not task.tol or rows.is_sparse or asked - loss or task.learning_rate not in ("auto", "curvature"):
@@ -257,7 +259,7 @@ class Known:
     finer: Iterator[Sketch] = field(default_factory=lambda: iter(()))
 
 
-def _know(rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
+def _know(rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame: Frame, alpha: float) -> Known:
     """Factor what there is to factor."""
     if choice.share is not None:
         assert rows is not None
@@ -289,8 +291,8 @@ def _know(rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, 
 
 
 def _objective(
-    rows: RowBlocks | None, task: Task, choice: Choice, moments: Moments, frame: Frame, known: Known, pointwise: Any
-) -> tuple[MomentObjective | DataObjective, RowBlocks | None, type]:
+    rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame: Frame, known: Known, pointwise: Any
+) -> tuple[MomentObjective | DataObjective, Rows | None, type]:
     """Give the objective, the rows in its precision, and that."""
     if task.is_squared_error and known.quadratic is not None and (choice.is_raw or known.moments_suffice):
         if choice.is_raw or task.has_prox:
@@ -300,8 +302,9 @@ def _objective(
     if choice.is_newton:
         return _newton_objective(rows, moments, frame, task, pointwise), rows, np.float64
     penalty = task.penalty_in(frame)
-    is_small = rows.n_samples * rows.n_features * rows.n_outputs <= EXTENDED_LIMIT
+    is_small = isinstance(rows, RowBlocks) and rows.X.size * rows.n_outputs <= EXTENDED_LIMIT
     if task.is_squared_error and is_small and not (choice.asked or choice.is_raw or rows.is_sparse):
+        assert isinstance(rows, RowBlocks)
         rows = rows.astype(np.longdouble)
         return DataObjective(rows, frame, pointwise, penalty, compensated=True), rows, np.longdouble
     at_zero = None
@@ -323,13 +326,13 @@ def _is_mostly_parabola(task: Task) -> bool:
     return isinstance(task.pointwise, PiecewiseLoss) and task.degree == 2
 
 
-def _newton_objective(rows: RowBlocks, moments: Moments, frame: Frame, task: Task, pointwise: Any) -> DataObjective:
+def _newton_objective(rows: Rows, moments: Moments, frame: Frame, task: Task, pointwise: Any) -> DataObjective:
     """Make the objective from data for Newton's steps: what is the same at every epoch is done once."""
     gram = None
     if moments.cross is not None:
         gram = 0.5 * MomentObjective(moments, frame, frame.penalty(0.0, 0.0)).hessian()
     penalty = task.penalty_in(frame)
-    if not rows.is_sparse and rows.n_samples * rows.n_features <= COPY_LIMIT:
+    if isinstance(rows, RowBlocks) and not rows.is_sparse and rows.n_samples * rows.n_features <= COPY_LIMIT:
         rows, frame = _standardised(rows, frame)
     return DataObjective(rows, frame, pointwise, penalty, gram=gram)
 
@@ -338,7 +341,7 @@ def _rate(
     task: Task,
     rule: Any,
     rung: str,
-    rows: RowBlocks | None,
+    rows: Rows | None,
     frame: Frame,
     matrix: Metric | None,
     steepest: float | None,
@@ -349,7 +352,7 @@ def _rate(
     if rule.stability == float("inf"):
         return float(getattr(rule, "rate", 0.5 if matrix is None else 1.0))
     if task.batch_size is not None:
-        assert rows is not None
+        assert isinstance(rows, RowBlocks)
         return rule.batch_share * _batch_rate(rows, task.batch_size, frame, matrix, steepest)
     if matrix is not None:
         return 1.0
@@ -361,7 +364,7 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
     X = (rows.X - frame.center) * frame.inverse_scale
     if frame.fit_intercept:
         X = np.column_stack([X, np.ones(rows.n_samples)])
-    y = (rows.y - frame.target_center) / frame.target_scale
+    y = frame.targets(rows.y)
     return RowBlocks(X, y, rows.weight), Frame.identity(X.shape[1], y.shape[1])
 
 
@@ -382,26 +385,7 @@ def _relative_alpha(task: Task, unit: NDArray, first_width: float) -> float:
         return float((task.l2 * unit ** (2 - task.degree) / loss.curvature).max())
 
 
-def _baseline(task: Task, rows: RowBlocks | None, moments: Moments, frame: Frame) -> NDArray:
-    """Give the mean loss of the best constant (without an intercept: of 0), in units of the frame; 1 for 0."""
-    if task.is_squared_error:
-        losses = (moments.target_unit * np.sqrt(moments.target_variance) / frame.target_scale) ** 2
-        return np.where(losses > 0, losses, 1.0)
-    assert rows is not None
-    y = np.asarray((rows.y - frame.target_center) / frame.target_scale, dtype=np.float64)
-    weight = None if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
-    zero = -frame.target_center / frame.target_scale
-    losses = np.empty(y.shape[1])
-    for k in range(y.shape[1]):
-        loss = task.loss_in(frame.target_scale[k])
-        constant = zero[k]
-        if task.fit_intercept:
-            constant = loss.best_constant(y[:, k], weight)
-        losses[k] = np.average(loss.value(y[:, k] - constant), weights=weight)
-    return np.where(losses > 0, losses, 1.0)
-
-
-def _steepest(rows: RowBlocks | None, moments: Moments, frame: Frame, alpha: float) -> float:
+def _steepest(rows: Rows | None, moments: Moments, frame: Frame, alpha: float) -> float:
     """Give the largest curvature for squared error in the coordinates of a frame."""
     first = replace(frame, target_center=frame.target_center[:1], target_scale=frame.target_scale[:1])
     penalty = first.penalty(0.0, 2.0 * alpha)
@@ -410,7 +394,7 @@ def _steepest(rows: RowBlocks | None, moments: Moments, frame: Frame, alpha: flo
         objective = MomentObjective(moments, first, penalty)
     else:
         assert rows is not None
-        one_output = RowBlocks(rows.X, rows.y[:, :1], rows.weight)
+        one_output = rows.with_targets(itemgetter(np.s_[:, :1]))
         objective = DataObjective(one_output, first, squared_error(), penalty)
     return largest_curvature(objective, len(frame.center) + frame.fit_intercept)
 
@@ -428,6 +412,6 @@ def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Metric | No
     return CAUTION / (1.0 + added) if curvature is not None else CAUTION / ((steepest or 2.0) + 2.0 * added)
 
 
-def _is_short_and_wide(rows: RowBlocks) -> bool:
+def _is_short_and_wide(rows: Rows) -> bool:
     small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
     return small and not rows.is_sparse

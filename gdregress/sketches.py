@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.frames import Frame
 from gdregress.learning_rates import Curvature, Metric
 from gdregress.moments import Moments, gather
@@ -142,7 +142,7 @@ class Sketches:
 
     Attributes
     ----------
-    rows : RowBlocks
+    rows : Rows
         X, y and the weights.
     moments : Moments
         Of all rows; with the products of columns in single precision, or none.
@@ -158,7 +158,7 @@ class Sketches:
         Draws the samples, or its seed.
     """
 
-    rows: RowBlocks
+    rows: Rows
     moments: Moments
     frame: Frame
     alpha: float
@@ -179,9 +179,10 @@ class Sketches:
 
     def _sketch(self, share: float) -> Sketch | None:
         """Factor the products of a share of the rows; None where they miss a column, or rounding spoils them."""
-        rows = (
-            self.rows if share == 1.0 else self.rows.sampled(share, NEIGHBOURS, check_random_state(self.random_state))
-        )
+        rows = self.rows
+        if share < 1.0:
+            assert isinstance(rows, RowBlocks)
+            rows = rows.sampled(share, NEIGHBOURS, check_random_state(self.random_state))
         moments = self.moments
         if share < 1.0 or moments.cross is None:
             moments = self._gather(rows, np.float32)
@@ -213,7 +214,7 @@ class Sketches:
             return None
         return curvature
 
-    def _gather(self, rows: RowBlocks, precision: type) -> Moments:
+    def _gather(self, rows: Rows, precision: type) -> Moments:
         moments = gather(rows, precision=precision)
         return moments if self.frame.fit_intercept else moments.about_origin()
 

@@ -107,7 +107,7 @@ def moments_of_chunk(X: Any, y: NDArray, weight: NDArray | None, unit: float, nu
     """
     if X.shape[1] > LIMIT:
         raise ValueError(f"X has {X.shape[1]} features, but pieces are merged up to {LIMIT}: use fit.")
-    moments = gather(RowBlocks(X, y.reshape(len(y), -1), weight), name=f"X of chunk {number}")
+    moments = gather(RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}"))
     return moments.weighing(unit * moments.weight)
 
 

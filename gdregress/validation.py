@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.plan import Plan
@@ -86,12 +86,12 @@ def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks
     return training, validation
 
 
-def validation_value(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], NDArray]:
+def validation_value(rows: Rows, plan: Plan) -> Callable[[NDArray], NDArray]:
     """Give the function from a point of the descent to its loss on validation rows, output by output.
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : Rows
         Validation rows.
     plan : Plan
         The descent: its frame, and whether p allows moments.
@@ -106,7 +106,7 @@ def validation_value(rows: RowBlocks, plan: Plan) -> Callable[[NDArray], NDArray
     UserWarning
         If the columns of X_val are off those of X by orders of magnitude.
     """
-    moments = gather(rows, cross=plan.task.is_squared_error and plan.moments.cross is not None, name="X_val")
+    moments = gather(rows, cross=plan.task.is_squared_error and plan.moments.cross is not None)
     _warn_if_wildly_off(moments, plan)
     if not plan.frame.fit_intercept:
         moments = moments.about_origin()

@@ -24,7 +24,7 @@ FLOORS = [
     {"frames"},
     {"objectives"},
     {"eigenbasis", "learning_rates", "optimizers", "task"},
-    {"combinations", "parameters", "sketches"},
+    {"baseline", "combinations", "parameters", "sketches"},
     {"passes", "plan", "streams"},
     {"dask_arrays"},
     {"planner", "progress", "stopping", "validation"},
