@@ -1,16 +1,30 @@
-"""Dask arrays and data frames: the moments of each block are gathered where it lies, and merged pair by pair.
+"""Dask arrays and data frames: work is done on each block where it lies, and what comes of it is merged in a tree.
 
 dask itself is imported where there is something of it: what has a graph.
 """
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from gdregress.blocks import Accumulator, RowBlocks
 from gdregress.checks import check_finite, check_weights
+from gdregress.inputs import LARGEST_WEIGHT
 from gdregress.moments import Moments
 from gdregress.streams import moments_of_chunk
+
+FAN_IN = 8
+"""How many are merged by a task: each costs a scheduler as long as merging small ones does."""
+
+A = TypeVar("A", bound=Accumulator)
+R = TypeVar("R")
 
 
 def is_dask(values: Any) -> bool:
@@ -50,8 +64,35 @@ def in_memory(*values: Any) -> tuple[Any, ...]:
     return dask.compute(*(as_array(each) if is_dask(each) else each for each in values))
 
 
-def gather_blocks(X: Any, y: Any, sample_weight: Any = None) -> tuple[Moments, int]:
-    """Gather the moments of all rows: one graph, of which a client sees the moments alone.
+def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
+    """Give the predictions for a dask array or data frame, block by block, when they are computed."""
+    X = as_array(X).rechunk({1: -1})
+    shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
+    meta = np.empty((0,) * coef.ndim, np.result_type(X.dtype, coef, intercept))
+    return X.map_blocks(_predict, coef=coef, intercept=intercept, meta=meta, **shape)
+
+
+def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
+    return X @ coef.T + intercept
+
+
+def check_takes_blocks(estimator: Any) -> None:
+    """Raise a ValueError where rows of several blocks would have to be brought together.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        With its parameters.
+    """
+    if estimator.batch_size is not None:
+        raise ValueError(
+            f"batch_size={estimator.batch_size} draws rows from everywhere, but those of a dask collection stay where "
+            "they lie: use batch_size=None, or partial_fit block by block."
+        )
+
+
+def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") -> list[Any]:
+    """Give the blocks of rows, validated where they lie: a delayed `Block` or None, if no row of it has weight.
 
     Parameters
     ----------
@@ -61,36 +102,248 @@ def gather_blocks(X: Any, y: Any, sample_weight: Any = None) -> tuple[Moments, i
         Targets.
     sample_weight : dask array or series, or array-like, of shape (n_samples,), default=None
         Weights of the rows.
-
-    Returns
-    -------
-    moments : Moments
-        Those of all rows.
-    n_blocks : int
-        In how many blocks they were.
+    suffix : str, default=""
+        Of their names, in errors.
 
     Raises
     ------
     ValueError
-        If X, y and the weights have different rows; if a block holds NaN or infinity; if no row has weight.
+        If X, y and the weights have different rows; when they are computed, if a block holds NaN or infinity.
     """
     import dask
 
     X = as_array(X).rechunk({1: -1})
-    parts = [_blocks(X, "X", X), _blocks(y, "y", X)]
-    parts.append([None] * len(parts[0]) if sample_weight is None else _blocks(sample_weight, "sample_weight", X))
-    block, merge = dask.delayed(_moments, pure=False), dask.delayed(_merged, pure=False)
-    level = [block(*pieces, number) for number, pieces in enumerate(zip(*parts, strict=True), 1)]
+    columns = {"X": X, "y": y, "sample_weight": sample_weight}
+    parts = [
+        [None] * X.numblocks[0] if values is None else _split(values, name + suffix, X, "X" + suffix)
+        for name, values in columns.items()
+    ]
+    read = dask.delayed(_read, pure=False)
+    return [read(*pieces, suffix, number) for number, pieces in enumerate(zip(*parts, strict=True), 1)]
+
+
+def gather_blocks(blocks: list[Any]) -> Moments:
+    """Gather the moments of all rows: one graph, of which a client sees the moments alone.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity; if no row has weight.
+    """
+    return _reduce(blocks, _moments, Moments.merge)
+
+
+class Block(NamedTuple):
+    """Rows that lie together: X, targets (n_samples, n_outputs), weights or None, and what X is called."""
+
+    X: Any
+    y: NDArray
+    weight: NDArray | None
+    name: str
+
+
+class Facts(NamedTuple):
+    """What is known of rows without having them: of a block, or of all."""
+
+    n_samples: int
+    n_weighted: int
+    n_features: int
+    n_outputs: int
+    weight: float
+    largest_weight: float
+    dtype: np.dtype
+    is_sparse: bool
+
+    @classmethod
+    def of(cls, block: Block) -> "Facts":
+        """Look at a block.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity.
+        """
+        check_finite(block.name, block.X)
+        n, p = block.X.shape
+        weight = np.ones(n) if block.weight is None else block.weight
+        n_weighted, largest = int(np.count_nonzero(weight)), float(weight.max())
+        return cls(
+            n, n_weighted, p, block.y.shape[1], float(weight.sum()), largest, block.X.dtype, sparse.issparse(block.X)
+        )
+
+    def merge(self, other: "Facts") -> "Facts":
+        """Give those of both."""
+        return self._replace(
+            n_samples=self.n_samples + other.n_samples,
+            n_weighted=self.n_weighted + other.n_weighted,
+            weight=self.weight + other.weight,
+            largest_weight=max(self.largest_weight, other.largest_weight),
+            dtype=np.result_type(self.dtype, other.dtype),
+        )
+
+
+@dataclass(frozen=True)
+class DaskRows:
+    """Rows in the blocks of a dask collection, kept in the workers' memory: a pass is a task for each block.
+
+    It is a `Rows`: see there.
+
+    Attributes
+    ----------
+    blocks : list of Delayed
+        What `blocks_of` gives, persisted.
+    facts : Facts
+        Of all rows.
+    transforms : tuple of callable
+        What the targets go through in a pass.
+    """
+
+    blocks: list[Any]
+    facts: Facts
+    transforms: tuple[Callable[[NDArray], NDArray], ...] = ()
+
+    @classmethod
+    def of(cls, blocks: list[Any]) -> "DaskRows":
+        """Keep blocks in memory where they lie.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity; if no row has weight.
+        """
+        import dask
+
+        blocks = list(dask.persist(*blocks))
+        return cls(blocks, _reduce(blocks, Facts.of, Facts.merge))
+
+    @property
+    def n_samples(self) -> int:
+        """Rows, those of weight zero included."""
+        return self.facts.n_samples
+
+    @property
+    def n_weighted(self) -> int:
+        """Number of rows that count, that is of positive weight."""
+        return self.facts.n_weighted
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return self.facts.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of y."""
+        return _transformed(np.zeros((1, self.facts.n_outputs)), self.transforms).shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        return self.facts.dtype
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the blocks are CSR."""
+        return self.facts.is_sparse
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights, in units of the largest."""
+        return self.facts.weight / self.facts.largest_weight
+
+    def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "DaskRows":
+        """Give the same rows with targets that are made from theirs, anew in every pass."""
+        return replace(self, transforms=(*self.transforms, transform))
+
+    def accumulate(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+        """Run every row through accumulators made by `make`, and merge them."""
+        return self.reduce(partial(_accumulated, make=make, min_rows=min_rows), _absorbed)
+
+    def reduce(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
+        """Do the work on each block, and merge what comes of it."""
+        on_block = partial(_work_on, work=work, transforms=self.transforms, largest=self.facts.largest_weight)
+        return _reduce(self.blocks, on_block, merge)
+
+    def split_off(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DaskRows, DaskRows]":
+        """Split the rows of each block at random into those to learn from and those held out: about so many."""
+        import dask
+
+        seeds = random_state.randint(2**31, size=len(self.blocks))
+        sides = dask.delayed(_sides, pure=False, nout=2)
+        split = [sides(block, fraction, seed) for block, seed in zip(self.blocks, seeds, strict=True)]
+        training, held_out = map(list, zip(*split, strict=True))
+        return DaskRows.of(training), DaskRows.of(held_out)
+
+    def on_threads(self) -> AbstractContextManager:
+        """Keep nothing: threads are where the blocks are."""
+        return nullcontext()
+
+
+def _reduce(blocks: list[Any], work: Callable[[Block], R], merge: Callable[[R, R], R]) -> R:
+    """Do the work on the blocks of which rows count, and merge what comes of it in a tree: one graph."""
+    import dask
+
+    # Both are sent once and not with each task: `work` may hold a point.
+    shared, both = (dask.delayed(function, pure=False, traverse=False) for function in (work, merge))
+    on_block, together = dask.delayed(_on_block, pure=False), dask.delayed(_together, pure=False)
+    level = [on_block(block, shared) for block in blocks]
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [merge(one, other) for one, other in pairs] + level[len(level) // 2 * 2 :]
-    [moments] = dask.compute(level[0])
-    if moments is None:
+        level = [together(level[k : k + FAN_IN], both) for k in range(0, len(level), FAN_IN)]
+    [reduced] = dask.compute(level[0])
+    if reduced is None:
         raise ValueError("No row of X has a positive weight: every block is empty, or every weight is zero.")
-    return moments, len(parts[0])
+    return reduced
 
 
-def _blocks(values: Any, name: str, X: Any) -> list[Any]:
+def _on_block(block: Block | None, work: Callable[[Block], R]) -> R | None:
+    return None if block is None else work(block)
+
+
+def _together(several: list[R | None], merge: Callable[[R, R], R]) -> R | None:
+    counted = [one for one in several if one is not None]
+    return reduce(merge, counted) if counted else None
+
+
+def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple, largest: float) -> R:
+    weight = None if block.weight is None else block.weight / largest
+    return work(RowBlocks(block.X, _transformed(block.y, transforms), weight, name=block.name))
+
+
+def _sides(block: Block | None, fraction: float, seed: int) -> tuple[Block | None, Block | None]:
+    """Give the rows to learn from, the others of weight zero, and those held out, which are copied."""
+    if block is None:
+        return None, None
+    is_held = np.random.RandomState(seed).uniform(size=len(block.y)) < fraction
+    weight = np.ones(len(block.y)) if block.weight is None else block.weight
+    kept, held = np.where(is_held, 0.0, weight), weight[is_held]
+    held_out = Block(block.X[is_held], block.y[is_held], held, block.name)
+    return block._replace(weight=kept) if kept.any() else None, held_out if held.any() else None
+
+
+def _transformed(y: NDArray, transforms: tuple) -> NDArray:
+    for transform in transforms:
+        y = transform(y)
+    return y
+
+
+def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int) -> A:
+    return rows.accumulate(make, min_rows=min_rows)
+
+
+def _absorbed(one: A, other: A) -> A:
+    """Merge into a copy: what a task was given may be given to another, should a worker be lost."""
+    total = deepcopy(one)
+    total.merge(other)
+    return total
+
+
+def _moments(block: Block) -> Moments:
+    scaled = check_weights("sample_weight", block.weight, len(block.y))
+    unit = 1.0 if block.weight is None or scaled is None else float(block.weight.max() / scaled.max())
+    return moments_of_chunk(RowBlocks(block.X, block.y, scaled, name=block.name), unit)
+
+
+def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
     """Split values into the blocks of rows that X has."""
     import dask.array as da
 
@@ -101,36 +354,38 @@ def _blocks(values: Any, name: str, X: Any) -> list[Any]:
     known, wanted = not np.isnan(values.shape[0]), not np.isnan(n_rows)
     if known and wanted:
         if values.shape[0] != n_rows:
-            raise ValueError(f"X has {n_rows} rows, but {name} has {values.shape[0]}: give both the same.")
+            raise ValueError(f"{of_X} has {n_rows} rows, but {name} has {values.shape[0]}: give both the same.")
         values = values.rechunk({0: X.chunks[0]})
     blocks = list(values.to_delayed().ravel())
     if len(blocks) != X.numblocks[0]:
         raise ValueError(
-            f"X has {X.numblocks[0]} blocks of rows and {name} has {len(blocks)}, of sizes that are not known: "
+            f"{of_X} has {X.numblocks[0]} blocks of rows and {name} has {len(blocks)}, of sizes that are not known: "
             "give both the same, or call compute_chunk_sizes() on them."
         )
     return blocks
 
 
-def _moments(X: Any, y: NDArray, weight: NDArray | None, number: int) -> Moments | None:
-    """Gather the moments of a block; None where none of its rows has weight."""
-    X, y = np.asarray(X), np.asarray(y, dtype=np.float64)
+def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None:
+    """Validate a block; None where none of its rows has weight."""
+    X, y = X.tocsr() if sparse.issparse(X) else np.asarray(X), np.asarray(y, dtype=np.float64)
     if X.dtype not in (np.float32, np.float64):
         X = X.astype(np.float64)
-    for name, values in (("y", y), ("sample_weight", weight)):
-        if values is not None and len(values) != len(X):
+    n, of_X, of_y, of_weight = X.shape[0], *(name + suffix for name in ("X", "y", "sample_weight"))
+    for name, values in ((of_y, y), (of_weight, weight)):
+        if values is not None and len(values) != n:
             raise ValueError(
-                f"X has {len(X)} rows in block {number}, but {name} has {len(values)}: give both the same."
+                f"{of_X} has {n} rows in block {number}, but {name} has {len(values)}: give both the same."
             )
-    check_finite(f"y of chunk {number}", y)
-    if len(X) == 0 or (weight is not None and not np.any(weight)):
+    where = f" of chunk {number}"
+    check_finite(of_y + where, y)
+    if weight is not None and np.any(weight):
+        check_weights(of_weight + where, weight, n)
+        weight = np.asarray(weight, dtype=np.float64)
+        if weight.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                f"{of_weight}{where} is up to {weight.max():g}, whose sum may overflow: divide all by a number."
+            )
+    elif n == 0 or weight is not None:
+        check_finite(of_X + where, X)
         return None
-    scaled = check_weights("sample_weight", weight, len(X))
-    unit = 1.0 if weight is None or scaled is None else float(np.max(weight) / scaled.max())
-    return moments_of_chunk(X, y, scaled, unit, number)
-
-
-def _merged(one: Moments | None, other: Moments | None) -> Moments | None:
-    if one is None or other is None:
-        return one or other
-    return one.merge(other)
+    return Block(X, y.reshape(n, -1), weight, of_X + where)

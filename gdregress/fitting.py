@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import Rows
 from gdregress.callbacks import FitTask
 from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
@@ -65,7 +65,7 @@ def carry_out(
     start: NDArray,
     shape: Shape,
     *,
-    held_out: RowBlocks | None = None,
+    held_out: Rows | None = None,
     callbacks: FitTask | None = None,
 ) -> Outcome:
     """Follow the descent that is planned.
@@ -80,7 +80,7 @@ def carry_out(
         Where it starts.
     shape : Shape
         Of the coefficients.
-    held_out : RowBlocks, default=None
+    held_out : Rows, default=None
         Rows for early stopping.
     callbacks : FitTask, default=None
         Told of every epoch.

@@ -89,10 +89,15 @@ def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_v
     y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
     _check_targets("y_val", X_val, y_val)
     y_val = y_val.reshape(len(y_val), -1)
-    if y_val.shape[1] != n_outputs:
-        raise ValueError(f"y_val has {y_val.shape[1]} outputs, but y has {n_outputs}: pass the same columns for both.")
+    check_outputs(y_val.shape[1], n_outputs)
     weight = check_weights("sample_weight_val", sample_weight_val, X_val.shape[0])
     return RowBlocks(X_val, y_val, weight, name="X_val")
+
+
+def check_outputs(n_val: int, n_outputs: int) -> None:
+    """Raise a ValueError where validation targets have other columns than those that are learned from."""
+    if n_val != n_outputs:
+        raise ValueError(f"y_val has {n_val} outputs, but y has {n_outputs}: pass the same columns for both.")
 
 
 def _check_targets(name: str, X: Any, y: NDArray) -> None:

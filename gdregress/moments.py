@@ -322,8 +322,7 @@ class _Sums:
         self.of_targets = np.zeros((1 + m, 1 + m))  # the same of [1, y]
         self._scaled = bool((about.unit != 1).any() or (about.target_unit != 1).any())
         self._is_view = (
-            not (self._scaled or about.shift.any() or rows.weight is not None)
-            and rows.dtype == precision == np.float64
+            not (self._scaled or about.shift.any() or rows.weight is not None) and rows.dtype == precision == np.float64
         )
         self._order = "F" if not rows.is_sparse and rows.X.flags.f_contiguous else "C"
         self._buffer = np.empty((0, p))

@@ -15,12 +15,22 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
-from gdregress.blocks import RowBlocks
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite
-from gdregress.dask_arrays import as_array, gather_blocks, in_memory, is_dask, row_like
+from gdregress.dask_arrays import (
+    DaskRows,
+    as_array,
+    blocks_of,
+    check_takes_blocks,
+    gather_blocks,
+    in_memory,
+    is_dask,
+    predict_blocks,
+    row_like,
+)
 from gdregress.fitting import Shape, carry_out, starting_point
-from gdregress.inputs import read_chunk, read_rows, read_validation_rows
+from gdregress.inputs import check_outputs, read_chunk, read_rows, read_validation_rows
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
 from gdregress.passes import Pass, raw_frame
@@ -342,20 +352,23 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
         Callbacks given to `set_callbacks` (scikit-learn 1.9 and later) are told of every epoch,
         in order: of X and y as they are given here, and of the model as it would be, should the
-        fit end there. It does where one of them returns True. Of rows in pieces, or of dask, they are
-        not told.
+        fit end there. It does where one of them returns True. `partial_fit` and `fit_batches` do not
+        tell them.
+
+        Of dask arrays and data frames no row is fetched. For squared error the moments of each block are
+        gathered where it lies, in one graph. For what needs the rows at every epoch, blocks are kept
+        in the workers' memory, and a pass over them is a graph of its own. Chunks along columns are
+        put together. y, the weights and validation rows may be of dask or not.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
             Training rows, scaled or not. Floats in an array or CSR are not copied, but for small
             ill-conditioned X; CSR is never made dense, and a memory map is read block by block. Text is
-            to be encoded before. Of a dask array or data frame, for squared error, the moments of each
-            block are gathered where it lies, and nothing else is fetched; chunks along columns are put
-            together.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            to be encoded before.
+        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like or dask array of shape (n_samples,), default=None
             Weights of the rows: 2 is a row given twice, 0 a row left out.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation rows for `early_stopping`, in place of a random split. A pipeline hands
@@ -534,18 +547,18 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
             Rows.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predictions ``X @ coef_ + intercept_``.
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Predictions ``X @ coef_ + intercept_``; of dask they are lazy.
         """
         check_is_fitted(self)
         if is_dask(X):
             self._see_columns(X, reset=False)
-            return as_array(X) @ self.coef_.T + self.intercept_
+            return predict_blocks(X, self.coef_, self.intercept_)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
 
@@ -573,30 +586,41 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Read, plan, descend, store, warn; give back the interrupt that ended the descent, if one did."""
         check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
-        if is_dask(X):
-            return self._fit_dask(X, y, sample_weight)
         given = X, y, sample_weight
-        X, y, weight = read_rows(self, X, y, sample_weight)
+        rows: Rows
+        if is_dask(X):
+            check_takes_blocks(self)
+            self._see_columns(X, reset=True)
+            blocks, single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
+            if moments_suffice(self) and not self.early_stopping:
+                shape = Shape(np.float32 if as_array(X).dtype == np.float32 else np.float64, single)
+                moments = gather_blocks(blocks)
+                return self._settle(moments, len(blocks), shape, callbacks=FitTask.begin(self, *given))
+            rows = DaskRows.of(blocks)
+        else:
+            X, y, weight = read_rows(self, X, y, sample_weight)
+            rows, single = RowBlocks(X, y.reshape(len(y), -1), weight), y.ndim == 1
         callbacks = FitTask.begin(self, *given)
-        rows = RowBlocks(X, y.reshape(len(y), -1), weight)
         rng = check_random_state(self.random_state)
-        shape = Shape(X.dtype, y.ndim == 1)
+        shape = Shape(rows.dtype, single)
         held_out = None
         if X_val is not None:
-            held_out = read_validation_rows(self, X_val, y_val, sample_weight_val, rows.n_outputs)
+            held_out = self._validation_rows(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         with rows.on_threads():
             plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
             return self._carry_out(plan, rng, shape, held_out=held_out, callbacks=callbacks)
 
-    def _fit_dask(self, X, y, sample_weight) -> KeyboardInterrupt | None:
-        """Gather the moments where the blocks lie, descend here; give back the interrupt that ended it, if one did."""
-        _check_moments_suffice(self, "Of dask collections the moments are gathered")
-        self._see_columns(X, reset=True)
-        moments, n_blocks = gather_blocks(X, y, sample_weight)
-        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
-        return self._settle(moments, n_blocks, Shape(dtype, np.ndim(y) == 1))
+    def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
+        """Read the validation rows that were given; those of dask stay where they lie."""
+        if not is_dask(X_val):
+            y_val, sample_weight_val = in_memory(y_val, sample_weight_val)
+            return read_validation_rows(self, X_val, y_val, sample_weight_val, n_outputs)
+        self._see_columns(X_val, reset=False)
+        rows = DaskRows.of(blocks_of(X_val, y_val, sample_weight_val, suffix="_val"))
+        check_outputs(rows.n_outputs, n_outputs)
+        return rows
 
     def _see_columns(self, X, *, reset: bool) -> None:
         """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
@@ -616,7 +640,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             dtypes.append(X.dtype)
             if unit == 0:
                 continue
-            chunk = moments_of_chunk(X, y, weight, unit, n_before + number)
+            rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {n_before + number}")
+            chunk = moments_of_chunk(rows, unit)
             if moments is not None:
                 _check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
             moments = chunk if moments is None else moments.merge(chunk)
@@ -662,12 +687,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             descent_=reached.plain(),
         )
 
-    def _settle(self, moments: Moments, n_chunks: int, shape: Shape) -> KeyboardInterrupt | None:
+    def _settle(
+        self, moments: Moments, n_chunks: int, shape: Shape, *, callbacks: FitTask | None = None
+    ) -> KeyboardInterrupt | None:
         """Descend on the moments of all chunks; give back the interrupt that ended it, if one did."""
         rng = check_random_state(self.random_state)
         plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
         stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
-        return self._carry_out(plan, rng, shape, more=stream)
+        return self._carry_out(plan, rng, shape, callbacks=callbacks, more=stream)
 
     def _carry_out(
         self,
@@ -675,7 +702,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         rng: np.random.RandomState,
         shape: Shape,
         *,
-        held_out: RowBlocks | None = None,
+        held_out: Rows | None = None,
         callbacks: FitTask | None = None,
         more: dict[str, Any] | None = None,
     ) -> KeyboardInterrupt | None:

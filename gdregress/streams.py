@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from numpy.typing import NDArray
-
 from gdregress.blocks import RowBlocks
 from gdregress.combinations import missing
 from gdregress.moments import Moments, gather
@@ -84,30 +82,24 @@ def takes_batches(estimator: Any) -> bool:
     return True
 
 
-def moments_of_chunk(X: Any, y: NDArray, weight: NDArray | None, unit: float, number: int) -> Moments:
+def moments_of_chunk(rows: RowBlocks, unit: float) -> Moments:
     """Gather the moments of a piece.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
+    rows : RowBlocks
         Its rows.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Their targets.
-    weight : ndarray of shape (n_samples,) or None
-        Their weights.
     unit : float
-        What these weights are to be multiplied by: all pieces have one scale.
-    number : int
-        Which of the pieces it is, from 1.
+        What their weights are to be multiplied by: all pieces have one scale.
 
     Raises
     ------
     ValueError
         If X holds NaN or infinity, or has more features than a matrix of products is made for.
     """
-    if X.shape[1] > LIMIT:
-        raise ValueError(f"X has {X.shape[1]} features, but pieces are merged up to {LIMIT}: use fit.")
-    moments = gather(RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}"))
+    if rows.n_features > LIMIT:
+        raise ValueError(f"X has {rows.n_features} features, but pieces are merged up to {LIMIT}: use fit.")
+    moments = gather(rows)
     return moments.weighing(unit * moments.weight)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from gdregress.blocks import RowBlocks, Rows
+from gdregress.dask_arrays import DaskRows
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.plan import Plan
@@ -42,7 +43,7 @@ def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight
         )
 
 
-def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks, RowBlocks]:
+def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     """Split rows at random into training and validation rows.
 
     The training rows are all the rows, those held out with a weight of zero: X is not copied,
@@ -50,7 +51,7 @@ def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : Rows
         All rows.
     fraction : float
         Share of the rows to hold out.
@@ -59,13 +60,16 @@ def split_off(rows: RowBlocks, fraction: float, random_state) -> tuple[RowBlocks
 
     Returns
     -------
-    training, validation : RowBlocks
+    training, validation : Rows
 
     Raises
     ------
     ValueError
         If no row, or none of positive weight, is left on one side.
     """
+    if isinstance(rows, DaskRows):
+        return rows.split_off(fraction, random_state)
+    assert isinstance(rows, RowBlocks)
     if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
         raise ValueError(
             f"validation_fraction={fraction:g} of n_samples={rows.n_samples} leaves no row to train on: "
