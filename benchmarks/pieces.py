@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmarks.report import Rows
 from gdregress import GradientDescentRegressor
 from gdregress.blocks import RowBlocks
 from gdregress.comparison import aligned
+from gdregress.dask_arrays import FAN_IN
 from gdregress.moments import gather
 
 BUFFER = 2**23
@@ -95,7 +97,11 @@ def _file(rng: Generator, *, quick: bool) -> Rows:
 
 
 def _workers(*, quick: bool) -> Rows:
-    """Fit what lies on worker processes, beside the product of the columns and dask-ml's estimator."""
+    """Fit what lies on worker processes, beside the product of the columns and dask-ml's estimator.
+
+    Coefficients are held against those of the normal equations, and with Huber's loss against a fit in memory.
+    """
+    import dask
     import dask.array as da
     from distributed import Client, LocalCluster
 
@@ -113,16 +119,19 @@ def _workers(*, quick: bool) -> Rows:
             product = _fastest(lambda X=X: (X.T @ X).compute())
             rows.append([str(n_workers), "X.T @ X", f"{product:.3f}", "1.00", "-"])
             exact = np.linalg.solve((X.T @ X).compute(), (X.T @ y).compute())
-            solvers: dict[str, Callable] = {
-                "GradientDescentRegressor": lambda: GradientDescentRegressor(fit_intercept=False)
+            robust = partial(GradientDescentRegressor, loss="huber", fit_intercept=False)
+            here = robust().fit(*dask.compute(X, y)).coef_
+            solvers: dict[str, tuple[Callable, NDArray]] = {
+                "GradientDescentRegressor": (lambda: GradientDescentRegressor(fit_intercept=False), exact),
+                "GradientDescentRegressor(huber)": (robust, here),
             }
             if find_spec("dask_ml"):
                 from dask_ml.linear_model import LinearRegression
 
-                solvers["dask-ml LinearRegression"] = lambda: LinearRegression(fit_intercept=False)
-            for name, make in solvers.items():
+                solvers["dask-ml LinearRegression"] = lambda: LinearRegression(fit_intercept=False), exact
+            for name, (make, right) in solvers.items():
                 seconds = _fastest(lambda make=make, X=X, y=y: make().fit(X, y))
-                error = np.abs((make().fit(X, y).coef_ - exact) * np.logspace(-1, 1, p)).max()
+                error = np.abs((make().fit(X, y).coef_ - right) * np.logspace(-1, 1, p)).max()
                 rows.append([str(n_workers), name, f"{seconds:.3f}", f"{seconds / product:.2f}", f"{error:.0e}"])
     return rows
 
@@ -148,7 +157,7 @@ def _paper(rng: Generator, *, quick: bool) -> Rows:
         ["bytes read", f"{_bytes(8.0 * ROWS * p)}, {_bytes(8.0 * ROWS * p / NODES)} a node"],
         [
             "bytes sent from node to node",
-            f"{_bytes((NODES - 1) * size)} in all, {_bytes(size)} at each of {_depth(NODES)} levels",
+            f"{_bytes((NODES - 1) * size)} in all, in {_depth(NODES)} levels of {FAN_IN} to one",
         ],
         [f"blocks on {CORES} cores of each node, at best", f"{ideal:.0f} s"],
         ["blocks, simulated", f"{gathered:.0f} s"],
@@ -159,7 +168,9 @@ def _paper(rng: Generator, *, quick: bool) -> Rows:
 def simulate(
     times: NDArray, merging: float, sending: float, *, nodes: int, cores: int, blocks: int, rng: Generator
 ) -> tuple[float, float]:
-    """Play through the reduction: blocks on the cores of each node, then node by node in pairs.
+    """Play through the reduction: blocks on the cores of each node, then a tree of nodes, `FAN_IN` to one.
+
+    What is sent to a node comes in by one wire, and is merged by one core, one after the other.
 
     Parameters
     ----------
@@ -182,17 +193,17 @@ def simulate(
         free = [0.0] * cores
         for seconds in rng.choice(times, blocks):
             heapq.heapreplace(free, free[0] + float(seconds) + merging)
-        ready.append(max(free) + _depth(cores) * merging)
+        ready.append(max(free) + (cores - 1) * merging)
     gathered, level = max(ready), ready
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [max(one, other + sending) + merging for one, other in pairs] + level[len(level) // 2 * 2 :]
+        groups = [level[k : k + FAN_IN] for k in range(0, len(level), FAN_IN)]
+        level = [max(group) + (len(group) - 1) * (sending + merging) for group in groups]
     return gathered, level[0]
 
 
 def _depth(leaves: int) -> int:
-    """Count the levels of a tree of pairs."""
-    return int(np.ceil(np.log2(leaves)))
+    """Count the levels of the tree."""
+    return 0 if leaves <= 1 else 1 + _depth(-(-leaves // FAN_IN))
 
 
 def _read(path: Path) -> None:

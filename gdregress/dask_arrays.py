@@ -64,18 +64,6 @@ def in_memory(*values: Any) -> tuple[Any, ...]:
     return dask.compute(*(as_array(each) if is_dask(each) else each for each in values))
 
 
-def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
-    """Give the predictions for a dask array or data frame, block by block, when they are computed."""
-    X = as_array(X).rechunk({1: -1})
-    shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
-    meta = np.empty((0,) * coef.ndim, np.result_type(X.dtype, coef, intercept))
-    return X.map_blocks(_predict, coef=coef, intercept=intercept, meta=meta, **shape)
-
-
-def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
-    return X @ coef.T + intercept
-
-
 def check_takes_blocks(estimator: Any) -> None:
     """Raise a ValueError where rows of several blocks would have to be brought together.
 
@@ -277,6 +265,34 @@ class DaskRows:
     def on_threads(self) -> AbstractContextManager:
         """Keep nothing: threads are where the blocks are."""
         return nullcontext()
+
+
+def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
+    """Give the predictions for a dask array or data frame, block by block, when they are computed."""
+    X = as_array(X).rechunk({1: -1})
+    shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
+    meta = np.empty((0,) * coef.ndim, np.result_type(X.dtype, coef, intercept))
+    return X.map_blocks(_predict, coef=coef, intercept=intercept, meta=meta, **shape)
+
+
+def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
+    """Give R^2, averaged over targets: from the moments of targets and residuals, in one graph."""
+    work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
+    moments = _reduce(blocks, work, Moments.merge)
+    deviation = moments.target_unit * np.sqrt(moments.target_variance)
+    of_y, of_residuals = np.split(deviation, 2)
+    error = np.hypot(of_residuals, np.split(moments.target_mean, 2)[1])
+    share = np.divide(error, of_y, out=np.where(error > 0, 1.0, 0.0), where=of_y > 0)
+    return float(np.mean(1.0 - share * share))
+
+
+def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Moments:
+    both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
+    return _moments(block._replace(X=block.X[:, :0], y=both))
+
+
+def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
+    return X @ coef.T + intercept
 
 
 def _reduce(blocks: list[Any], work: Callable[[Block], R], merge: Callable[[R, R], R]) -> R:

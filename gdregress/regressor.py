@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -28,6 +27,7 @@ from gdregress.dask_arrays import (
     is_dask,
     predict_blocks,
     row_like,
+    score_blocks,
 )
 from gdregress.fitting import Shape, carry_out, starting_point
 from gdregress.inputs import check_outputs, read_chunk, read_rows, read_validation_rows
@@ -579,7 +579,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         score : float
             1 less the squared error over that of the mean, averaged over targets.
         """
-        return r2_score(*in_memory(y, self.predict(X)), sample_weight=in_memory(sample_weight)[0])
+        if is_dask(X):
+            check_is_fitted(self)
+            self._see_columns(X, reset=False)
+            return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
+        y, sample_weight = in_memory(y, sample_weight)
+        return super().score(X, y, sample_weight)
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:

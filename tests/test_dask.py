@@ -59,6 +59,23 @@ def test_arrays(chunks, m):
     assert model.score(lazy, da.from_array(y), da.from_array(weight)) == pytest.approx(whole.score(X, y, weight))
 
 
+@pytest.mark.parametrize("m", [None, 2])
+def test_scores(m):
+    X, y, weight = make(m=m)
+    model = GradientDescentRegressor(alpha=10.0, penalty="l2").fit(X, y)
+    lazy = [da.from_array(each, chunks=700) for each in (X, y, weight)]
+    assert model.score(*lazy) == pytest.approx(model.score(X, y, weight), abs=1e-12)
+    assert model.score(*lazy[:2]) == pytest.approx(model.score(X, y), abs=1e-12)
+    assert model.score(X, *lazy[1:]) == model.score(X, y, weight)
+    assert model.score(lazy[0], y + 5.0) == pytest.approx(model.score(X, y + 5.0), abs=1e-12)
+    model = GradientDescentRegressor(fit_intercept=False).fit(X, y)
+    assert model.score(lazy[0], y) == pytest.approx(model.score(X, y), abs=1e-12)
+    constant = np.full_like(y, 0.5)
+    assert model.score(lazy[0], constant) == model.score(X, constant) == 0.0
+    with pytest.raises(ValueError, match="X has 5 features"):
+        model.score(lazy[0][:, :5], y)
+
+
 def test_targets_and_weights_in_memory():
     X, y, weight = make()
     model = GradientDescentRegressor(penalty="l1", alpha=0.1).fit(da.from_array(X, chunks=(700, 6)), y, weight)
