@@ -128,10 +128,18 @@ def descend(
         yield State(epoch, point, evaluation, step.rate)
         if epoch > first:
             pace = pace.after(float(evaluation.value.sum()))
-        for _ in range(updates):
-            step = optimizer.update(step, next(seen), metric, rate * pace(epoch))
-            mean = mean and mean.after(step.point)
+        step, mean = run_epoch(step, mean, optimizer, seen, metric, rate * pace(epoch), updates)
         point = step.point if mean is None else mean.point
+
+
+def run_epoch(
+    step: Any, mean: Mean | None, optimizer: Any, seen: Iterator[Any], metric: Any, rate: float, updates: int
+) -> tuple[Any, Mean | None]:
+    """Update a step as often as an epoch does, and the mean of the points with it."""
+    for _ in range(updates):
+        step = optimizer.update(step, next(seen), metric, rate)
+        mean = mean and mean.after(step.point)
+    return step, mean
 
 
 def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"]) -> Iterator["Epoch"]:

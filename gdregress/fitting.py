@@ -1,19 +1,29 @@
 """From a plan to what a user is given: the descent is followed, and where it led is put in terms of the raw columns."""
 
+from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
-from gdregress.blocks import Rows
+from gdregress.blocks import RowBlocks, Rows
 from gdregress.callbacks import FitTask
+from gdregress.checks import check_finite
 from gdregress.descent import Epoch, History, Observer, State, Stop, anneal, follow, one_by_one
 from gdregress.eigenbasis import Stretch
 from gdregress.frames import Frame
+from gdregress.inputs import check_same
+from gdregress.moments import Moments
+from gdregress.passes import BATCH, Course, Pass
 from gdregress.plan import Plan, Stage
+from gdregress.planner import needs_products, plan_for_chunk
 from gdregress.progress import Progress
 from gdregress.stopping import plural, stopping_rules
+from gdregress.streams import moments_of_chunk, plain
+from gdregress.task import Task
 from gdregress.validation import validation_value
 
 
@@ -141,6 +151,72 @@ def carry_out(
     if plan.largest_curvature is not None and plan.task.is_squared_error:
         attributes["max_learning_rate_"] = plan.max_learning_rate
     return Outcome(attributes, stop, interrupt)
+
+
+def pass_over(
+    estimator: Any, rows: RowBlocks, unit: float, number: int, shape: Shape, past: dict[str, Any]
+) -> dict[str, Any]:
+    """Descend an epoch over a chunk, from where the last has ended.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        With its parameters.
+    rows : RowBlocks
+        The chunk.
+    unit : float
+        What its weights are to be multiplied by; 0 where none of its rows counts.
+    number : int
+        Which chunk it is, from 1.
+    shape : Shape
+        Of the coefficients.
+    past : dict
+        The estimator's attributes after the chunk before; none for the first.
+
+    Returns
+    -------
+    dict
+        Fitted attributes.
+    """
+    check_finite(rows.name, rows.X)
+    rng = check_random_state(estimator.random_state)
+    if isinstance(estimator.random_state, Integral):  # each chunk draws numbers of its own
+        rng = np.random.RandomState([int(estimator.random_state), number])
+    attributes = {name: past[name] for name in ("history_", "learning_rate_", "moments_") if name in past}
+    reached = Pass(**past["descent_"]) if past else None
+    if reached is not None:
+        check_same("n_targets", reached.last.shape[1], rows.n_outputs)
+    if unit > 0:
+        with rows.on_threads():
+            task = Task.of(estimator, rows.n_weighted, rng)
+            if isinstance(task.learning_rate, str):
+                moments = moments_of_chunk(rows, unit, cross=needs_products(task, rows.n_features))
+                moments = Moments(**past["moments_"]).merge(moments) if "moments_" in past else moments
+                attributes["moments_"] = plain(moments)
+                task = replace(task, batch_size=min(estimator.batch_size or BATCH, rows.n_weighted))
+                plan = plan_for_chunk(rows, moments, task)
+                course = Course.planned(plan, 0.0 if reached is None else reached.time)
+                attributes["learning_rate_"] = plan.rung
+            else:
+                course = Course.raw(rows, task)
+                attributes["learning_rate_"] = course.rate
+            if reached is None:
+                reached = Pass(course.to_raw(starting_point(estimator, course.frame, np.float64, rng)))
+            reached = reached.over(rows, unit, course)
+        latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
+        attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
+    assert reached is not None
+    p = rows.n_features
+    return attributes | {
+        "coef_": shape.of(reached.point[:p]),
+        "intercept_": shape.of(reached.point[p])[()] if estimator.fit_intercept else 0.0,
+        "n_iter_": reached.n_epochs,
+        "stop_reason_": f"an epoch over chunk {number}",
+        "optimizer_": reached.optimizer,
+        "n_samples_seen_": reached.n_samples,
+        "n_chunks_seen_": number,
+        "descent_": reached.plain(),
+    }
 
 
 def _solution(plan: Plan, shape: Shape, epoch: Epoch) -> dict[str, Any]:

@@ -11,7 +11,7 @@ unit-curvature frame every coordinate of squared error has the curvature 2: it i
 standardising the columns was for, done to the coefficients in place of the data.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -32,22 +32,22 @@ class Frame:
     target_center: NDArray
     target_scale: NDArray
 
-    @classmethod
-    def identity(cls, n_coordinates: int, n_outputs: int) -> Self:
-        """Make the frame of rows that are in the coordinates of a frame already, the intercept's among them."""
-        ones = np.ones(n_coordinates)
-        return cls(False, np.zeros(n_coordinates), ones, ones, np.zeros(n_outputs), np.ones(n_outputs))
-
     @property
     def is_identity(self) -> bool:
         """Whether rows are in its coordinates as they are."""
         return not (self.fit_intercept or self.center.any() or (self.inverse_scale != 1).any())
 
     @classmethod
+    def plain(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
+        """Make the frame in which a point is (w, b)."""
+        ones = np.ones(n_features)
+        return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs))
+
+    @classmethod
     def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
         """Make the frame in which a point is (w, b), in units of y that are 1 but for extreme y."""
-        p, m = len(moments.mean), len(moments.target_mean)
-        return cls(fit_intercept, np.zeros(p), np.ones(p), np.ones(p), np.zeros(m), moments.target_unit)
+        plain = cls.plain(len(moments.mean), len(moments.target_mean), fit_intercept=fit_intercept)
+        return replace(plain, target_scale=moments.target_unit)
 
     @classmethod
     def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:

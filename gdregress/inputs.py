@@ -42,10 +42,15 @@ def read_rows(
     weight : ndarray of shape (n_samples,) or None
         At most 1.
     """
-    if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
-        X = validate_data(estimator, X, reset=reset, **X_FORMAT)
-    else:
-        X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
+    try:
+        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
+            X = validate_data(estimator, X, reset=reset, **X_FORMAT)
+        else:
+            X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
+    except ValueError as error:
+        if not where:
+            raise
+        raise ValueError(f"{where.removeprefix(' of ')}: {error}") from error
     _check_targets("y" + where, X, y)
     return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
 
@@ -98,6 +103,12 @@ def check_outputs(n_val: int, n_outputs: int) -> None:
     """Raise a ValueError where validation targets have other columns than those that are learned from."""
     if n_val != n_outputs:
         raise ValueError(f"y_val has {n_val} outputs, but y has {n_outputs}: pass the same columns for both.")
+
+
+def check_same(name: str, before: Any, now: Any) -> None:
+    """Raise a ValueError where a chunk has something else than the chunks before."""
+    if before != now:
+        raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
 
 
 def _check_targets(name: str, X: Any, y: NDArray) -> None:

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 from gdregress.batches import endless_batches, n_batches
 from gdregress.blocks import RowBlocks
 from gdregress.combinations import choose, features
-from gdregress.descent import Mean
+from gdregress.descent import Mean, run_epoch
 from gdregress.frames import Frame
 from gdregress.learning_rates import identity
 from gdregress.objectives import DataObjective
 from gdregress.optimizers import OPTIMIZERS
+from gdregress.plan import Plan
 from gdregress.schedules import Plateau
 from gdregress.task import Task
+
+BATCH = 32
+"""Rows in a mini-batch where neither their number nor the rate is the user's."""
+
+SHARPENING = 0.2
+"""Time, in steps of a quadratic, after which a twin grows sharper: a few mini-batches."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Pass:
         What a schedule that follows the loss remembers, as in `Plateau`.
     n_epochs : int
         Chunks descended.
+    time : float
+        Sum of the rates of all updates so far, as a share of what one step of a quadratic would need.
     n_samples : int
         Rows of positive weight in them.
     weight : float
@@ -55,6 +64,7 @@ class Pass:
     memory: Any = None
     plateau: tuple | None = None
     n_epochs: int = 0
+    time: float = 0.0
     n_samples: int = 0
     weight: float = 0.0
     loss: float = float("nan")
@@ -69,8 +79,8 @@ class Pass:
         """Give it as a dict of arrays, numbers, strings, and tuples of these."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def over(self, rows: RowBlocks, unit: float, task: Task) -> "Pass":
-        """Descend over another chunk, a mini-batch at a time, or all of it at once where none are asked for.
+    def over(self, rows: RowBlocks, unit: float, course: "Course") -> "Pass":
+        """Descend over another chunk, a mini-batch at a time.
 
         A weight counts next to the mean weight of all rows so far.
 
@@ -80,58 +90,140 @@ class Pass:
             The chunk.
         unit : float
             What its weights are to be multiplied by: all chunks have one scale.
-        task : Task
-            What is asked for; the rate is a number.
+        course : Course
+            How to step.
 
         Raises
         ------
         ValueError
-            If what is asked for does not go together, or the descent has left the range of numbers.
+            If the descent has left the range of numbers.
+        """
+        task, rule, frame, size = course.task, course.rule, course.frame, course.batch_size
+        loss, penalty = task.loss_in(frame.target_scale), task.penalty_in(frame)
+        n_samples, weight = self.n_samples + rows.n_weighted, self.weight + unit * rows.total_weight
+        mean_weight = weight / n_samples / unit
+        shuffle, updates = task.shuffle if size < rows.n_weighted else None, n_batches(rows, size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            [before] = DataObjective(rows, frame, loss, penalty).evaluate([course.from_raw(self.point)])
+            pace = task.pace if self.plateau is None else Plateau(*self.plateau).after(float(before.value.sum()))
+            rate = course.rate * pace(self.n_epochs)
+            batches = (
+                DataObjective(part, frame, loss, penalty, twin=course.twin, total_weight=mean_weight * part.n_samples)
+                for part in endless_batches(rows, size, shuffle)
+            )
+            step = rule.start(course.from_raw(self.last), next(batches))
+            if course.optimizer == self.optimizer:
+                step = step._replace(memory=self.memory)
+            mean = None
+            if task.average:
+                mean = Mean(*self.mean) if self.mean else Mean(-(-(task.average - 1) // size))
+                mean = mean._replace(point=None if mean.point is None else course.from_raw(mean.point))
+            step, mean = run_epoch(step, mean, rule, batches, course.metric, rate, updates)
+            last = course.to_raw(step.point)
+            mean = mean and mean._replace(point=course.to_raw(mean.point))
+        if not np.isfinite(last).all():
+            raise ValueError(
+                f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
+            )
+        value = before.value - penalty.value(course.from_raw(self.point))
+        return Pass(
+            last=last,
+            mean=mean and tuple(mean),
+            optimizer=course.optimizer,
+            memory=step.memory,
+            plateau=tuple(pace) if isinstance(pace, Plateau) else None,
+            n_epochs=self.n_epochs + 1,
+            time=self.time + updates * course.stride,
+            n_samples=n_samples,
+            weight=weight,
+            loss=float((value * frame.target_scale**task.degree).mean()),
+            rate=rate,
+        )
+
+
+@dataclass(frozen=True)
+class Course:
+    """How an epoch over a chunk steps.
+
+    Attributes
+    ----------
+    task : Task
+        What is asked for.
+    frame : Frame
+        Coordinates of the steps.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    rule : Optimizer
+        That rule.
+    metric : callable
+        What a gradient is multiplied by, beside the rate.
+    rate : float
+        Learning rate, but for the schedule.
+    batch_size : int
+        Rows in a mini-batch.
+    twin : Loss or None
+        What is descended in place of the loss.
+    stride : float
+        Share of the way to the minimum of a quadratic that an update goes, along its steepest direction.
+    """
+
+    task: Task
+    frame: Frame
+    optimizer: str
+    rule: Any
+    metric: Any
+    rate: float
+    batch_size: int
+    twin: Any = None
+    stride: float = 0.0
+
+    @classmethod
+    def raw(cls, rows: RowBlocks, task: Task) -> "Course":
+        """Step at the user's rate, in raw coordinates: a chunk at once where no size of a batch is given.
+
+        Raises
+        ------
+        ValueError
+            If what is asked for does not go together.
         """
         asked = features(
             loss=task.loss, has_prox=task.has_prox, schedule=task.schedule, batches=True, average=bool(task.average)
         )
         _, optimizer = choose(task.learning_rate, task.optimizer, asked, set())
-        rule, frame = OPTIMIZERS[optimizer](task.momentum), raw_frame(rows, task)
-        loss, penalty = task.loss_in(frame.target_scale), task.penalty_in(frame)
-        size = task.batch_size or rows.n_weighted
-        n_samples, weight = self.n_samples + rows.n_weighted, self.weight + unit * rows.total_weight
-        mean_weight = weight / n_samples / unit
-        shuffle = task.shuffle if size < rows.n_weighted else None
-        with np.errstate(over="ignore", invalid="ignore"):
-            [before] = DataObjective(rows, frame, loss, penalty).evaluate([self.point])
-            pace = task.pace if self.plateau is None else Plateau(*self.plateau).after(float(before.value.sum()))
-            rate = float(task.learning_rate) * pace(self.n_epochs)
-            batches = (
-                DataObjective(part, frame, loss, penalty, total_weight=mean_weight * part.n_samples)
-                for part in endless_batches(rows, size, shuffle)
-            )
-            step = rule.start(self.last, next(batches))
-            if optimizer == self.optimizer:
-                step = step._replace(memory=self.memory)
-            mean = Mean(*self.mean or (-(-(task.average - 1) // size),)) if task.average else None
-            for _ in range(n_batches(rows, size)):
-                step = rule.update(step, next(batches), identity, rate)
-                mean = mean and mean.after(step.point)
-        if not np.isfinite(step.point).all():
-            raise ValueError(
-                f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
-            )
-        return Pass(
-            last=step.point,
-            mean=mean and tuple(mean),
-            optimizer=optimizer,
-            memory=step.memory,
-            plateau=tuple(pace) if isinstance(pace, Plateau) else None,
-            n_epochs=self.n_epochs + 1,
-            n_samples=n_samples,
-            weight=weight,
-            loss=float((before.value - penalty.value(self.point)).mean()),
-            rate=rate,
+        frame = Frame.plain(rows.n_features, rows.n_outputs, fit_intercept=task.fit_intercept)
+        rule, size = OPTIMIZERS[optimizer](task.momentum), task.batch_size or rows.n_weighted
+        return cls(task, frame, optimizer, rule, identity, float(task.learning_rate), size)
+
+    @classmethod
+    def planned(cls, plan: Plan, time: float) -> "Course":
+        """Step as is planned for a chunk, at some time.
+
+        The twin of a loss that ends in straight lines grows sharper with the root of time, and so does the
+        rate: the fall of subgradient descent (Robbins and Monro, 1951).
+        """
+        stage = plan.stage_of_width(plan.first_width / (1.0 + time / SHARPENING) ** 0.5)
+        stride = plan.rate * (plan.largest_curvature or 2.0) / 2.0
+        size = plan.task.batch_size
+        assert size is not None
+        return cls(
+            plan.task,
+            plan.frame,
+            plan.optimizer_name,
+            plan.optimizer,
+            plan.metric,
+            stage.rate,
+            size,
+            stage.twin,
+            stride,
         )
 
+    def from_raw(self, point: NDArray) -> NDArray:
+        """Turn coefficients and intercepts, one below the other, into coordinates."""
+        p = len(self.frame.center)
+        intercept = point[p] if self.frame.fit_intercept else np.zeros(point.shape[1])
+        return self.frame.from_raw(point[:p], intercept)
 
-def raw_frame(rows: RowBlocks, task: Task) -> Frame:
-    """Give the frame in which a point is (w, b), all in units of 1."""
-    ones, outputs = np.ones(rows.n_features), rows.n_outputs
-    return Frame(task.fit_intercept, 0.0 * ones, ones, ones, np.zeros(outputs), np.ones(outputs))
+    def to_raw(self, point: NDArray) -> NDArray:
+        """Turn coordinates into coefficients and intercepts."""
+        coef, intercept = self.frame.to_raw(point)
+        return np.vstack([coef, intercept.astype(np.float64)]) if self.frame.fit_intercept else coef

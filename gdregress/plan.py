@@ -199,16 +199,19 @@ class Plan:
         Where the user has chosen the rate, the loss itself is descended, but for kinks far narrower
         than `tol`.
         """
-        loss = self.pointwise
-        if not isinstance(loss, PiecewiseLoss) or not loss.is_straight:
-            return self.stage_of_width(0.0)
         if isinstance(self.task.learning_rate, str):
             return self.stage_of_width(self.first_width)
-        return self.stage_of_width(KINK * (self.task.tol or SMOOTHEST) if loss.is_kinked else 0.0, is_last=True)
+        has_kinks = getattr(self.pointwise, "is_kinked", False)
+        return self.stage_of_width(KINK * (self.task.tol or SMOOTHEST) if has_kinks else 0.0, is_last=True)
 
     def stage_of_width(self, width: float, *, is_last: bool = False) -> "Stage":
-        """Give the descent of the twin of a width, in standard deviations of y; 0 for the loss itself."""
+        """Give the descent of the twin of a width, in standard deviations of y.
+
+        Of the loss itself for a width of 0, or one that is no wider than its own, or where no lines are straight.
+        """
         loss, own = self.pointwise, self.task.loss_in(self.unit_frame.target_scale)
+        if not (isinstance(loss, PiecewiseLoss) and loss.is_straight):
+            width = 0.0
         if width > 0:
             unit = float((self.unit_frame.target_scale / self.frame.target_scale).max())
             twin, own = loss.smoothed(width * unit), own.smoothed(width)

@@ -92,8 +92,37 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     costly = {"newton"} if n <= p or p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
     rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     rule = OPTIMIZERS[optimizer](task.momentum)
-    choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, factors_rows=False)
+    choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, fallback="spectrum")
     return _plan(None, task, choice, moments)
+
+
+def needs_products(task: Task, n_features: int) -> bool:
+    """Tell whether a descent over chunks is to know the products of their columns."""
+    return task.learning_rate == "curvature" or n_features <= NEWTON_LIMIT
+
+
+def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
+    """Do the same for mini-batches of a chunk of rows, with the curvature of all rows so far.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        The chunk.
+    moments : Moments
+        Of all rows so far, those of the chunk included.
+    task : Task
+        What is asked for; the rate is not a number.
+
+    Returns
+    -------
+    Plan
+    """
+    asked, has_matrix = _asked(task), moments.cross is not None
+    costly = {"curvature"} if len(moments.mean) > NEWTON_LIMIT or not has_matrix else set()
+    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
+    rule = OPTIMIZERS[optimizer](task.momentum)
+    choice = Choice(rung, optimizer, rule, asked, share=None, cross=has_matrix, fallback="spectrum")
+    return _plan(rows, task, choice, moments)
 
 
 def _plan(rows: Rows | None, task: Task, choice: "Choice", moments: Moments) -> Plan:
@@ -153,8 +182,9 @@ class Choice:
         Share of the rows that the metric is made from; None for the exact one.
     cross : bool
         Whether the products of the columns are gathered.
-    factors_rows : bool
-        Whether the rows themselves are factored where the moments have lost too many digits.
+    fallback : {"rows", "spectrum"} or None
+        What is factored where the moments have lost too many digits for a triangle of their products: the rows
+        themselves, or the products with what rounding may have made left out.
     """
 
     rung: str
@@ -163,7 +193,7 @@ class Choice:
     asked: set[str]
     share: float | None
     cross: bool
-    factors_rows: bool
+    fallback: str | None
 
     @property
     def is_raw(self) -> bool:
@@ -206,7 +236,7 @@ def _choose(rows: Rows, task: Task) -> Choice:
         asked=asked,
         share=share,
         cross=cross if share is None else share == 1.0,
-        factors_rows=(rung == "curvature" or has_matrix) and not is_newton,
+        fallback="rows" if (rung == "curvature" or has_matrix) and not is_newton else None,
     )
 
 
@@ -279,10 +309,9 @@ def _know(rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame
             metric = Curvature.from_quadratic(quadratic, frame)
     # Mini-batches are far from the digits that moments lose.
     suffice = keeps_digits(metric) or (task.batch_size is not None and metric is not None)
-    if rows is None and not suffice:
-        assert quadratic is not None
+    if choice.fallback == "spectrum" and quadratic is not None and not suffice:
         metric, suffice = Curvature.from_spectrum(quadratic, frame, moments.error(1.0)), True
-    elif choice.factors_rows and not suffice:
+    elif choice.fallback == "rows" and not suffice:
         assert rows is not None
         metric = Curvature.from_rows(rows, moments, frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
@@ -365,7 +394,7 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
     if frame.fit_intercept:
         X = np.column_stack([X, np.ones(rows.n_samples)])
     y = frame.targets(rows.y)
-    return RowBlocks(X, y, rows.weight), Frame.identity(X.shape[1], y.shape[1])
+    return RowBlocks(X, y, rows.weight), Frame.plain(X.shape[1], y.shape[1], fit_intercept=False)
 
 
 def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks, Rows
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from gdregress.checks import check_finite
 from gdregress.dask_arrays import (
     DaskRows,
     as_array,
@@ -29,11 +27,10 @@ from gdregress.dask_arrays import (
     row_like,
     score_blocks,
 )
-from gdregress.fitting import Shape, carry_out, starting_point
-from gdregress.inputs import check_outputs, read_chunk, read_rows, read_validation_rows
+from gdregress.fitting import Shape, carry_out, pass_over, starting_point
+from gdregress.inputs import check_outputs, check_same, read_chunk, read_rows, read_validation_rows
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
-from gdregress.passes import Pass, raw_frame
 from gdregress.plan import Plan
 from gdregress.planner import make_plan, plan_from_moments
 from gdregress.streams import moments_of_chunk, moments_suffice, numbered, parts_of, plain, takes_batches, takes_chunks
@@ -532,10 +529,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             if not hasattr(side, "moments_"):
                 raise ValueError(f"{side!r} has no moments to merge: fit it by partial_fit or fit_batches.")
         mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
-        _check_same("n_features", len(mine.mean), len(theirs.mean))
-        _check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
+        check_same("n_features", len(mine.mean), len(theirs.mean))
+        check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
-        _check_same("feature_names_in_", *names)
+        check_same("feature_names_in_", *names)
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
@@ -648,7 +645,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {n_before + number}")
             chunk = moments_of_chunk(rows, unit)
             if moments is not None:
-                _check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
+                check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
             moments = chunk if moments is None else moments.merge(chunk)
         assert moments is not None
         assert single is not None
@@ -660,37 +657,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         past = dict(self.__dict__) if "descent_" in self.__dict__ else {}
         number = past.get("n_chunks_seen_", 0) + 1
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number)
-        check_finite(f"X of chunk {number}", X)
         shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
-        rows = RowBlocks(X, y.reshape(len(y), -1), weight)
-        rng = check_random_state(self.random_state)
-        if isinstance(self.random_state, Integral):  # each chunk draws numbers of its own
-            rng = np.random.RandomState([int(self.random_state), number])
-        task = Task.of(self, rows.n_weighted, rng)
-        frame = raw_frame(rows, task)
-        reached = Pass(**past["descent_"]) if past else Pass(starting_point(self, frame, np.float64, rng))
-        _check_same("n_targets", reached.last.shape[1], rows.n_outputs)
-        history = past.get("history_", {})
-        if unit > 0:
-            with rows.on_threads():
-                reached = reached.over(rows, unit, task)
-            latest = {"loss": reached.loss, "learning_rate": reached.rate}
-            history = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
-        coef, intercept = frame.to_raw(reached.point)
+        rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
+        attributes = pass_over(self, rows, unit, number, shape, past)
         for name in FITTED:
             self.__dict__.pop(name, None)
-        self.__dict__.update(
-            coef_=shape.of(coef),
-            intercept_=shape.of(intercept)[()] if self.fit_intercept else 0.0,
-            n_iter_=reached.n_epochs,
-            stop_reason_=f"an epoch over chunk {number}",
-            learning_rate_=float(self.learning_rate),
-            optimizer_=reached.optimizer,
-            history_=history,
-            n_samples_seen_=reached.n_samples,
-            n_chunks_seen_=number,
-            descent_=reached.plain(),
-        )
+        self.__dict__.update(attributes)
 
     def _settle(
         self, moments: Moments, n_chunks: int, shape: Shape, *, callbacks: FitTask | None = None
@@ -748,11 +720,6 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 stacklevel=2,
             )
         super().__setstate__(state)
-
-
-def _check_same(name: str, before: Any, now: Any) -> None:
-    if before != now:
-        raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
 
 
 def _check_moments_suffice(estimator: Any, because: str) -> None:

@@ -12,6 +12,9 @@ from gdregress.optimizers import OPTIMIZERS
 LIMIT = 2**15
 """Features beyond which a matrix of their products is refused."""
 
+LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
+"""Optimizers that need not see the same rows at every epoch; but for "gd" they remember something."""
+
 
 def moments_suffice(estimator: Any) -> bool:
     """Tell whether moments are all that an estimator needs of the rows.
@@ -21,13 +24,15 @@ def moments_suffice(estimator: Any) -> bool:
     estimator : GradientDescentRegressor
         With its parameters.
     """
-    return isinstance(estimator.learning_rate, str) and not any(needs_rows(estimator).values())
+    return not any(needs_rows(estimator).values())
 
 
 def needs_rows(estimator: Any) -> dict[str, bool]:
     """Tell of parameters whether they are why an epoch needs the rows themselves."""
     return {
+        "learning_rate": not isinstance(estimator.learning_rate, str),
         "loss": estimator.loss != "squared_error",
+        "optimizer": estimator.optimizer != "gd" and estimator.optimizer in LEARN_FROM_BATCHES,
         "batch_size": estimator.batch_size is not None,
         "average": bool(estimator.average),
     }
@@ -51,17 +56,10 @@ def takes_chunks(estimator: Any) -> bool:
             "early_stopping=True needs rows that are held out of all, but rows in pieces are seen one piece at a time: "
             "set early_stopping=False, or use fit."
         )
-    if isinstance(estimator.learning_rate, str) and not moments_suffice(estimator):
-        name = next(name for name, needs in needs_rows(estimator).items() if needs)
+    if not moments_suffice(estimator) and estimator.optimizer in set(OPTIMIZERS) - set(LEARN_FROM_BATCHES):
         raise AttributeError(
-            f"{name}={getattr(estimator, name)!r} needs the rows themselves at every epoch, but of rows in pieces "
-            "only moments are kept: pass a number as learning_rate for an epoch of descent over each piece, or use fit."
-        )
-    suited = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
-    if not isinstance(estimator.learning_rate, str) and estimator.optimizer in set(OPTIMIZERS) - set(suited):
-        raise AttributeError(
-            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: with a number as learning_rate, "
-            f"pieces take {' or '.join(map(repr, suited))}."
+            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: of pieces that are seen but once, "
+            f"{' or '.join(map(repr, LEARN_FROM_BATCHES))} can learn."
         )
     return True
 
@@ -75,14 +73,15 @@ def takes_batches(estimator: Any) -> bool:
         In a sentence, if they are not.
     """
     if takes_chunks(estimator) and not moments_suffice(estimator):
+        name = next(name for name, needs in needs_rows(estimator).items() if needs)
         raise AttributeError(
-            f"learning_rate={estimator.learning_rate!r} would have epochs over rows that are read but once: "
-            "use partial_fit for an epoch over each piece, or loss='squared_error' with learning_rate='auto'."
+            f"{name}={getattr(estimator, name)!r} would have epochs over rows that are read but once: use partial_fit "
+            "for an epoch over each piece, or loss='squared_error' with learning_rate='auto' and all rows at once."
         )
     return True
 
 
-def moments_of_chunk(rows: RowBlocks, unit: float) -> Moments:
+def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Moments:
     """Gather the moments of a piece.
 
     Parameters
@@ -91,15 +90,17 @@ def moments_of_chunk(rows: RowBlocks, unit: float) -> Moments:
         Its rows.
     unit : float
         What their weights are to be multiplied by: all pieces have one scale.
+    cross : bool, default=True
+        Whether to gather the covariances between the columns of X.
 
     Raises
     ------
     ValueError
         If X holds NaN or infinity, or has more features than a matrix of products is made for.
     """
-    if rows.n_features > LIMIT:
+    if cross and rows.n_features > LIMIT:
         raise ValueError(f"X has {rows.n_features} features, but pieces are merged up to {LIMIT}: use fit.")
-    moments = gather(rows)
+    moments = gather(rows, cross=cross)
     return moments.weighing(unit * moments.weight)
 
 

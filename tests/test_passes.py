@@ -174,11 +174,133 @@ def test_losses_with_kinks_come_near(loss):
     assert np.std(model.predict(X) - whole.predict(X)) < 0.1 * y.std()
 
 
+CHOSEN = [
+    {},
+    {"learning_rate": "diagonal"},
+    {"learning_rate": "lipschitz"},
+    {"learning_rate": "lipschitz", "penalty": "l1", "alpha": 0.1},
+    {"optimizer": "momentum"},
+    {"optimizer": "adam"},
+    {"average": True},
+    {"average": 30, "schedule": "invscaling"},
+    {"penalty": "l2", "alpha": 0.1},
+    {"penalty": "elasticnet", "alpha": 0.1, "positive": True},
+    {"fit_intercept": False},
+    {"loss": "squared_epsilon_insensitive"},
+]
+
+
+@pytest.mark.parametrize("m", [None, 2])
+@pytest.mark.parametrize("params", CHOSEN, ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_chosen_rate_is_that_of_one_fit_of_mini_batches(params, m):
+    """The moments of the same rows, six times over, have the same means and curvature."""
+    X, y, weight = make(m=m)
+    X = X * [1e-3, 1.0, 1e3] + 50
+    settings = {"epochs": 6, "tol": None, "shuffle": False, "batch_size": 7, **params}
+    for weights in (None, weight):
+        whole = GradientDescentRegressor(**settings).fit(X, y, weights)
+        model = passes(GradientDescentRegressor(**settings), 6, X, y, weights)
+        np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(model.history_["learning_rate"], whole.history_["learning_rate"][1:], rtol=1e-9)
+        assert (model.learning_rate_, model.optimizer_) == (whole.learning_rate_, whole.optimizer_)
+
+
+def raw_columns(n, p=8, seed=0):
+    """Columns of many scales about a mean of 100, and a tenth of outliers."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * np.logspace(-3, 3, p) + 100
+    y = (X - 100) @ (rng.normal(size=p) / np.logspace(-3, 3, p)) + 0.3 * rng.normal(size=n)
+    return X, y + 20.0 * (rng.uniform(size=n) < 0.1)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss": "huber"},
+        {"loss": "absolute_error"},
+        {"loss": "quantile", "quantile": 0.4},
+        {"loss": "epsilon_insensitive", "epsilon": 0.2},
+        {"loss": "huber", "learning_rate": "diagonal"},
+        {"loss": "huber", "optimizer": "momentum"},
+        {"loss": "huber", "average": 5000},
+        {"loss": "huber", "penalty": "l1", "alpha": 1e-3},
+    ],
+    ids=str,
+)
+def test_other_losses_come_near_on_raw_columns(params):
+    X, y = raw_columns(20_000)
+    whole = GradientDescentRegressor(**{**params, "average": False, "optimizer": "auto"}).fit(X, y)
+    model = GradientDescentRegressor(**params, random_state=0)
+    for part in np.array_split(np.random.default_rng(1).permutation(20_000), 37):
+        model.partial_fit(X[part], y[part])
+    near = 0.05 if "penalty" in params else 0.02  # raw L1 weighs most on the column of the least scale
+    assert np.std(model.predict(X) - whole.predict(X)) < near * whole.predict(X).std()
+    assert model.moments_["n_samples"] == model.n_samples_seen_ == 20_000
+    assert model.history_["loss"].shape == (37,)
+    assert model.history_["loss"][-5:].mean() < 0.8 * model.history_["loss"][0]
+
+
+def test_chunks_shorter_than_there_are_columns_and_a_column_that_moves_late():
+    X, y = raw_columns(3000)
+    X[:1000, 3] = 7.0
+    whole = GradientDescentRegressor(loss="huber").fit(X, y)
+    model = GradientDescentRegressor(loss="huber", random_state=0)
+    for k in range(0, 3000, 5):
+        model.partial_fit(X[k : k + 5], y[k : k + 5])
+    assert np.isfinite(model.coef_).all()
+    assert np.std(model.predict(X) - whole.predict(X)) < 0.3 * whole.predict(X).std()
+
+
+def test_many_columns_of_csr_take_one_rate_each():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((10_000, 600), density=0.05, rng=rng, format="csr")
+    y = X @ rng.normal(size=600) + 0.1 * rng.normal(size=10_000)
+    model = GradientDescentRegressor(loss="huber", random_state=0)
+    for k in range(0, 10_000, 500):
+        model.partial_fit(X[k : k + 500], y[k : k + 500])
+    assert model.learning_rate_ == "diagonal"
+    assert model.moments_["cross"] is None
+    assert model.score(X, y) > 0.8
+
+
+def test_a_stream_with_a_chosen_rate_survives_a_pickle():
+    X, y = raw_columns(500)
+    model = GradientDescentRegressor(loss="huber", optimizer="adam", average=True, random_state=3)
+    passes(model, 2, X, y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(passes(copy, 2, X, y).coef_, passes(model, 2, X, y).coef_)
+
+
+def test_a_batch_has_32_rows_where_nobody_says():
+    X, y = raw_columns(500)
+    model = GradientDescentRegressor(loss="huber").partial_fit(X, y)
+    asked = GradientDescentRegressor(loss="huber", batch_size=32, random_state=0).partial_fit(X, y)
+    model = GradientDescentRegressor(loss="huber", random_state=0).partial_fit(X, y)
+    np.testing.assert_array_equal(model.coef_, asked.coef_)
+    whole = GradientDescentRegressor(loss="huber", batch_size=500).partial_fit(X, y)
+    assert np.abs(whole.coef_ - model.coef_).max() > 0.01
+    one = GradientDescentRegressor(1e-7).partial_fit(X, y)
+    np.testing.assert_allclose(one.intercept_, 2e-7 * y.mean(), rtol=1e-12)
+
+
+def test_a_weightless_chunk_and_a_bad_one_leave_a_chosen_rate_as_it_was():
+    X, y = raw_columns(200)
+    model = GradientDescentRegressor(loss="huber", random_state=0).partial_fit(X, y)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match="X of chunk 2 contains NaN at row 3, column 1"):
+        model.partial_fit(np.where(np.arange(1600).reshape(200, 8) == 25, np.nan, X), y)
+    assert vars(model) == before
+    model.partial_fit(X, y, np.zeros(200))
+    np.testing.assert_array_equal(model.coef_, before["coef_"])
+    assert (model.n_chunks_seen_, model.n_iter_, model.moments_) == (2, 1, before["moments_"])
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("chunk", "sentence"),
         [
-            (lambda X, y: (X[:, :2], y), "X has 2 features"),
+            (lambda X, y: (X[:, :2], y), "chunk 2: X has 2 features"),
             (lambda X, y: (X, np.column_stack([y, y])), "n_targets is 2, but was 1"),
             (
                 lambda X, y: (np.where(np.arange(180).reshape(60, 3) == 22, np.nan, X), y),
@@ -195,13 +317,6 @@ class TestBadInput:
         with pytest.raises(ValueError, match=sentence):
             model.partial_fit(*chunk(X, y))
         assert vars(model) == before
-
-    @pytest.mark.parametrize("params", [{"loss": "huber"}, {"batch_size": 8}, {"average": True}], ids=str)
-    def test_rates_that_would_be_chosen_by_the_first_chunk(self, params):
-        X, y, _ = make()
-        with pytest.raises(AttributeError) as caught:
-            GradientDescentRegressor(**params).partial_fit(X, y)
-        assert "pass a number as learning_rate" in str(caught.value.__cause__)
 
     def test_batches_are_read_but_once(self):
         X, y, _ = make()

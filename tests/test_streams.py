@@ -251,7 +251,7 @@ class TestMerge:
         with pytest.raises(ValueError, match="n_targets is 2, but was 1"):
             here.merge(GradientDescentRegressor().partial_fit(X, np.column_stack([y, y])))
         for params, sentence in [
-            ({"loss": "huber"}, "loss='huber' needs the rows"),
+            ({"loss": "huber"}, "loss='huber' would have epochs over rows"),
             ({"alpha": -1.0}, "'alpha' parameter"),
         ]:
             with pytest.raises(ValueError, match=sentence):
@@ -416,7 +416,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("chunk", "sentence"),
         [
-            (lambda X, y: (X[:, :2], y), "X has 2 features"),
+            (lambda X, y: (X[:, :2], y), "chunk 2: X has 2 features"),
             (lambda X, y: (X, np.column_stack([y, y])), "n_targets is 2, but was 1"),
             (lambda X, y: (np.where(X[7, 1] == X, np.nan, X), y), "X of chunk 2 contains NaN at row 7, column 1"),
             (lambda X, y: (X, np.where(y == y[7], np.inf, y)), "y of chunk 2 contains infinity at row 7"),
@@ -440,7 +440,7 @@ class TestBadInput:
     def test_names_that_are_others(self):
         X, y, _ = make(50, 3)
         model = GradientDescentRegressor().partial_fit(pd.DataFrame(X, columns=list("abc")), y)
-        with pytest.raises(ValueError, match="feature names"):
+        with pytest.raises(ValueError, match=r"chunk 2: .*feature names"):
             model.partial_fit(pd.DataFrame(X, columns=list("abd")), y)
 
     def test_the_number_of_a_bad_batch_is_said(self):
@@ -468,6 +468,8 @@ class TestBadInput:
             {"loss": "huber"},
             {"batch_size": 10},
             {"average": True},
+            {"optimizer": "adam"},
+            {"learning_rate": 0.1},
         ],
         ids=str,
     )
@@ -475,12 +477,11 @@ class TestBadInput:
         X, y, _ = make(50, 3)
         [name] = params
         model = GradientDescentRegressor(**params)
-        for method in ("partial_fit", "fit_batches"):
-            assert not hasattr(model, method)
-            with pytest.raises(AttributeError, match=method) as caught:
-                getattr(model, method)(X, y)
-            assert name in str(caught.value.__cause__)
-        assert hasattr(GradientDescentRegressor(), "partial_fit")
+        assert hasattr(model, "partial_fit") is (name != "early_stopping")
+        assert not hasattr(model, "fit_batches")
+        with pytest.raises(AttributeError, match="fit_batches") as caught:
+            model.fit_batches([(X, y)])
+        assert name in str(caught.value.__cause__)
 
     def test_too_many_features_for_a_matrix(self):
         X = sparse.csr_array((2, 2**15 + 1))

@@ -9,9 +9,9 @@ from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.blocks import RowBlocks
 from gdregress.checks import check_weights
+from gdregress.frames import Frame
 from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.passes import raw_frame
 from gdregress.task import Task
 
 POINTS_AT_ONCE = 256
@@ -65,7 +65,7 @@ class RawObjective:
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         self._moments = self._gathered(cross=False)
         task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
-        self._frame = raw_frame(self._rows, task)
+        self._frame = Frame.plain(self._rows.n_features, self._rows.n_outputs, fit_intercept=task.fit_intercept)
         loss = task.loss_in(self._frame.target_scale)
         self._objective = DataObjective(self._rows, self._frame, loss, task.penalty_in(self._frame))
 
