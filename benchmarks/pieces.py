@@ -5,6 +5,7 @@ blocks and merges measured here, and plays the reduction of a cluster through wi
 """
 
 import heapq
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -41,6 +43,9 @@ model = GradientDescentRegressor().fit(X, y)
 print(time.perf_counter() - start, *model.coef_)
 """
 """What a process of its own runs, in which what is allocated is bounded: pages of a mapped file are not."""
+
+BLOCKS = 16
+"""Of the rows on worker processes."""
 
 NODES, CORES, ROWS, COLUMNS = 100, 16, 10**9, 1000
 """The cluster on paper, and what it is to fit."""
@@ -99,58 +104,74 @@ def _file(rng: Generator, *, quick: bool) -> Rows:
 def _workers(*, quick: bool) -> Rows:
     """Fit what lies on worker processes, beside the product of the columns and dask-ml's estimator.
 
-    Coefficients are held against those of the normal equations, and with Huber's loss against a fit in memory.
+    Coefficients are held against those of the normal equations, and with Huber's loss against a fit in memory. What
+    is foretold is the reduction on as many cores as there are workers, played through with the time of a block here.
     """
     import dask
     import dask.array as da
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, wait
 
     n, p = (40_000, 50) if quick else (400_000, 200)
-    rows = [["worker processes", "solver", "seconds", "time / X.T @ X", "coef. error"]]
+    solvers: dict[str, Callable] = {
+        "GradientDescentRegressor": partial(GradientDescentRegressor, fit_intercept=False),
+        "GradientDescentRegressor(huber)": partial(GradientDescentRegressor, loss="huber", fit_intercept=False),
+    }
+    if find_spec("dask_ml"):
+        from dask_ml.linear_model import LinearRegression
+
+        solvers["dask-ml LinearRegression"] = partial(LinearRegression, fit_intercept=False)
+
+    def data() -> tuple[Any, Any]:
+        state = da.random.default_rng(0)
+        X = state.standard_normal((n, p), chunks=(n // BLOCKS, p)) * np.logspace(-1, 1, p)
+        return X, X @ state.standard_normal(p, chunks=p) + state.standard_normal(n, chunks=n // BLOCKS)
+
+    rng = np.random.default_rng(0)
+    times, merging = _block_times(n // BLOCKS, p, rng)
+    measured, found = [], []
     for n_workers in (1, 2, 4):
         with (
-            LocalCluster(n_workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
             Client(cluster),
         ):
-            state = da.random.default_rng(0)
-            X = (state.standard_normal((n, p), chunks=(n // 16, p)) * np.logspace(-1, 1, p)).persist()
-            coef = np.random.default_rng(1).standard_normal(p)
-            y = (X @ coef + state.standard_normal(n, chunks=n // 16)).persist()
-            product = _fastest(lambda X=X: (X.T @ X).compute())
-            rows.append([str(n_workers), "X.T @ X", f"{product:.3f}", "1.00", "-"])
-            exact = np.linalg.solve((X.T @ X).compute(), (X.T @ y).compute())
-            robust = partial(GradientDescentRegressor, loss="huber", fit_intercept=False)
-            here = robust().fit(*dask.compute(X, y)).coef_
-            solvers: dict[str, tuple[Callable, NDArray]] = {
-                "GradientDescentRegressor": (lambda: GradientDescentRegressor(fit_intercept=False), exact),
-                "GradientDescentRegressor(huber)": (robust, here),
-            }
-            if find_spec("dask_ml"):
-                from dask_ml.linear_model import LinearRegression
-
-                solvers["dask-ml LinearRegression"] = lambda: LinearRegression(fit_intercept=False), exact
-            for name, (make, right) in solvers.items():
-                seconds = _fastest(lambda make=make, X=X, y=y: make().fit(X, y))
-                error = np.abs((make().fit(X, y).coef_ - right) * np.logspace(-1, 1, p)).max()
-                rows.append([str(n_workers), name, f"{seconds:.3f}", f"{seconds / product:.2f}", f"{error:.0e}"])
+            X, y = dask.persist(*data())
+            wait([X, y])
+            product = _fastest(lambda X=X: (X.T @ X).compute(), runs=5)
+            measured.append((n_workers, "X.T @ X", product, product))
+            for name, make in solvers.items():
+                seconds = _fastest(lambda make=make, X=X, y=y: make().fit(X, y), runs=5)
+                measured.append((n_workers, name, seconds, product))
+                found.append(make().fit(X, y).coef_)
+    X, y = dask.compute(*data())
+    exact = np.linalg.solve(X.T @ X, X.T @ y), solvers["GradientDescentRegressor(huber)"]().fit(X, y).coef_
+    errors = iter(
+        np.abs((coef - exact[k % len(solvers) == 1]) * np.logspace(-1, 1, p)).max() for k, coef in enumerate(found)
+    )
+    rows = [["worker processes", "solver", "seconds", "foretold", "time / X.T @ X", "coef. error"]]
+    for n_workers, name, seconds, product in measured:
+        error = "-" if name == "X.T @ X" else f"{next(errors):.0e}"
+        foretold = "-"
+        if name == "GradientDescentRegressor":
+            cores = min(n_workers, os.cpu_count() or 1)
+            foretold = f"{simulate(times, merging, 0.0, nodes=1, cores=cores, blocks=BLOCKS, rng=rng)[1]:.3f}"
+        rows.append([str(n_workers), name, f"{seconds:.3f}", foretold, f"{seconds / product:.2f}", error])
     return rows
 
 
 def _paper(rng: Generator, *, quick: bool) -> Rows:
     """Take the times of a block and of a merge here, and play the reduction of a cluster through with them."""
     p, block_rows = (200, 2000) if quick else (COLUMNS, 20_000)
-    X, y = rng.standard_normal((block_rows, p)), rng.standard_normal((block_rows, 1))
-    with threadpool_limits(1):
-        moments = gather(RowBlocks(X, y, n_threads=1))
-        times = np.array([_seconds(lambda: gather(RowBlocks(X, y, n_threads=1))) for _ in range(12)])
-        merging = _fastest(lambda: moments.merge(moments))
+    times, merging = _block_times(block_rows, p, rng)
     size = 8 * (p * p + 4 * p)
     blocks = ROWS // block_rows // NODES
-    gathered, reduced = simulate(times[2:], merging, size / BANDWIDTH, nodes=NODES, cores=CORES, blocks=blocks, rng=rng)
-    ideal = np.mean(times[2:]) * blocks / CORES
+    gathered, reduced = simulate(times, merging, size / BANDWIDTH, nodes=NODES, cores=CORES, blocks=blocks, rng=rng)
+    ideal = np.mean(times) * blocks / CORES
     return [
         ["what", "figure"],
-        ["a block here, one core", f"{block_rows} x {p}: {1e3 * np.mean(times[2:]):.0f} ms, of {_bytes(8 * X.size)}"],
+        [
+            "a block here, one core",
+            f"{block_rows} x {p}: {1e3 * np.mean(times):.0f} ms, of {_bytes(8 * block_rows * p)}",
+        ],
         ["a merge here", f"{1e3 * merging:.1f} ms, of {_bytes(size)}"],
         ["passes over X", "1"],
         ["floating-point operations", f"{float(ROWS) * p * p:.0e}, {float(ROWS) * p * p / NODES:.0e} a node"],
@@ -163,6 +184,15 @@ def _paper(rng: Generator, *, quick: bool) -> Rows:
         ["blocks, simulated", f"{gathered:.0f} s"],
         ["with the merges between nodes, simulated", f"{reduced:.0f} s"],
     ]
+
+
+def _block_times(n_rows: int, n_columns: int, rng: Generator) -> tuple[NDArray, float]:
+    """Measure the seconds of a block, ten times over, and those of a merge, on one core."""
+    X, y = rng.standard_normal((n_rows, n_columns)), rng.standard_normal((n_rows, 1))
+    with threadpool_limits(1):
+        moments = gather(RowBlocks(X, y, n_threads=1))
+        times = np.array([_seconds(lambda: gather(RowBlocks(X, y, n_threads=1))) for _ in range(12)])
+        return times[2:], _fastest(lambda: moments.merge(moments))
 
 
 def simulate(

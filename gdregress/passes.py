@@ -1,6 +1,7 @@
 """An epoch of descent over a chunk of rows, and what is carried on to the next: SGDRegressor's partial_fit.
 
-The rate is a number in raw coordinates, so that nothing depends on which rows came first.
+What is carried on is in raw coordinates, and each chunk has a course of its own: a number in these
+coordinates, or frame, metric and rate from the moments of all rows so far.
 """
 
 from dataclasses import dataclass, fields
@@ -35,13 +36,13 @@ class Pass:
     Attributes
     ----------
     last : ndarray of shape (n_coordinates, n_outputs)
-        The coefficients and intercepts that the next epoch starts from.
+        The coefficients and intercepts that the next epoch starts from, one below the other.
     mean : tuple or None
         The running mean of such points, as in `Mean`, where one is asked for.
     optimizer : str
         A key of `OPTIMIZERS`.
     memory : ndarray, tuple or None
-        What that rule remembers.
+        What that rule remembers, in the coordinates of its steps.
     plateau : tuple or None
         What a schedule that follows the loss remembers, as in `Plateau`.
     n_epochs : int

@@ -225,7 +225,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     n_chunks_seen_ : int
         Then: in how many chunks.
     descent_ : dict of str to float, int, str, tuple or ndarray
-        After `partial_fit` with a number as `learning_rate`: what the next epoch goes on from.
+        After `partial_fit`, where it descends an epoch over each chunk: what the next goes on from.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
@@ -405,11 +405,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         moments are kept and added up, and the rows are not: chunks of any sizes, in any order, come to
         what one fit comes to.
 
-        With a number as `learning_rate` it is SGDRegressor's: an epoch of descent over the chunk, of
-        mini-batches of `batch_size`, or one step where that is None. Coefficients, the optimizer's
-        memory, the schedule and the average go on from the chunk before. Each loss will do, and each
-        optimizer that takes `batch_size`; `history_` holds the loss of every chunk before it was learned
-        from, and there is no certificate.
+        With another loss, a number as `learning_rate`, `batch_size`, `average`, or one of the optimizers
+        "momentum", "adagrad", "rmsprop" and "adam" it is SGDRegressor's: an epoch of mini-batches over
+        the chunk, which comes near the minimum as chunks, or passes over the same ones, go on.
+        Coefficients, the optimizer's memory, the schedule and the average go on from the chunk before;
+        `history_` holds the loss of every chunk before it was learned from, and there is no
+        certificate. With a str as `learning_rate` columns need no scaling: frame, metric and rate are
+        those of the moments of all rows so far, and batches have 32 rows where `batch_size` is None. With
+        a number a chunk is one batch then.
 
         A stream begins with the first call after `fit`, of which nothing is kept.
 
@@ -430,8 +433,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Raises
         ------
         AttributeError
-            If the parameters ask for more than moments tell: there is no such method then, and the
-            first of two sentences says why.
+            If the parameters ask for the same rows again and again: there is no such method then, and
+            the first of two sentences says why.
         ValueError
             If features or targets are others than those of the chunks before; else as `fit` does.
             The estimator stays as it was.
