@@ -205,6 +205,8 @@ def pass_over(
             reached = reached.over(rows, unit, course)
         latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
+        if estimator.verbose and number % int(estimator.verbose) == 0:
+            print(f"chunk {number}: loss {reached.loss:.8g} before it was learned from, rate {reached.rate:.4g}")
     assert reached is not None
     p = rows.n_features
     return attributes | {

@@ -185,7 +185,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     record_path : bool, default=False
         Whether `history_` holds the coefficients of every epoch.
     verbose : int or bool, default=0
-        Print every `verbose`-th epoch, the first and the last, and why the descent ended.
+        Print every `verbose`-th epoch, the first and the last, and why the descent ended; of epochs over
+        chunks every `verbose`-th.
 
     Attributes
     ----------

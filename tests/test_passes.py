@@ -264,6 +264,14 @@ def test_many_columns_of_csr_take_one_rate_each():
     assert model.score(X, y) > 0.8
 
 
+def test_every_second_chunk_is_printed(capsys):
+    X, y, _ = make()
+    model = passes(GradientDescentRegressor(0.01, verbose=2), 5, X, y)
+    loss = model.history_["loss"]
+    lines = [f"chunk {k}: loss {loss[k - 1]:.8g} before it was learned from, rate 0.01" for k in (2, 4)]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
 def test_a_stream_with_a_chosen_rate_survives_a_pickle():
     X, y = raw_columns(500)
     model = GradientDescentRegressor(loss="huber", optimizer="adam", average=True, random_state=3)
