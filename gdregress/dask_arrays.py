@@ -16,7 +16,7 @@ from scipy import sparse
 
 from gdregress.blocks import Accumulator, RowBlocks
 from gdregress.checks import check_finite, check_weights
-from gdregress.inputs import LARGEST_WEIGHT
+from gdregress.inputs import LARGEST_WEIGHT, check_numeric, is_dask
 from gdregress.moments import Moments
 from gdregress.streams import moments_of_chunk
 
@@ -25,11 +25,6 @@ FAN_IN = 8
 
 A = TypeVar("A", bound=Accumulator)
 R = TypeVar("R")
-
-
-def is_dask(values: Any) -> bool:
-    """Tell a collection of dask by its graph."""
-    return hasattr(values, "__dask_graph__")
 
 
 def as_array(values: Any) -> Any:
@@ -43,8 +38,9 @@ def row_like(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X has not two dimensions.
+        If X has not two dimensions, or a data frame has columns of dates or text.
     """
+    check_numeric("X", X)
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: give X rows and columns.")
     row = np.zeros((1, int(X.shape[1])))
@@ -85,7 +81,8 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
     Parameters
     ----------
     X : dask array or data frame of shape (n_samples, n_features)
-        Rows; chunks of unknown size and empty ones are welcome, and those along columns are put together.
+        Rows; chunks of unknown size and empty ones are welcome, and those along columns are put together. Where y
+        or the weights are not of dask, unknown sizes are computed before.
     y : dask array, series or data frame, or array-like, of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     sample_weight : dask array or series, or array-like, of shape (n_samples,), default=None
@@ -102,6 +99,8 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
 
     X = as_array(X).rechunk({1: -1})
     columns = {"X": X, "y": y, "sample_weight": sample_weight}
+    if np.isnan(X.shape[0]) and not all(values is None or is_dask(values) for values in columns.values()):
+        X = columns["X"] = X.compute_chunk_sizes()  # what is at hand is cut as X is
     parts = [
         [None] * X.numblocks[0] if values is None else _split(values, name + suffix, X, "X" + suffix)
         for name, values in columns.items()
@@ -272,7 +271,7 @@ def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
     X = as_array(X).rechunk({1: -1})
     shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
     meta = np.empty((0,) * coef.ndim, np.result_type(X.dtype, coef, intercept))
-    return X.map_blocks(_predict, coef=coef, intercept=intercept, meta=meta, **shape)
+    return X.map_blocks(_predict_block, coef=coef, intercept=intercept, meta=meta, **shape)
 
 
 def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
@@ -287,8 +286,14 @@ def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
 
 
 def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Moments:
+    check_finite(block.name, block.X)
     both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
     return _moments(block._replace(X=block.X[:, :0], y=both))
+
+
+def _predict_block(X: Any, *, coef: NDArray, intercept: Any, block_info: Any = None) -> NDArray:
+    check_finite(f"X of block {block_info[0]['chunk-location'][0] + 1}", X)
+    return _predict(X, coef, intercept)
 
 
 def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
@@ -376,7 +381,7 @@ def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
     if len(blocks) != X.numblocks[0]:
         raise ValueError(
             f"{of_X} has {X.numblocks[0]} blocks of rows and {name} has {len(blocks)}, of sizes that are not known: "
-            "give both the same, or call compute_chunk_sizes() on them."
+            "take both from one data frame, or give arrays of known chunks, such as to_dask_array(lengths=True)."
         )
     return blocks
 
@@ -392,7 +397,7 @@ def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None
             raise ValueError(
                 f"{of_X} has {n} rows in block {number}, but {name} has {len(values)}: give both the same."
             )
-    where = f" of chunk {number}"
+    where = f" of block {number}"
     check_finite(of_y + where, y)
     if weight is not None and np.any(weight):
         check_weights(of_weight + where, weight, n)

@@ -1,5 +1,6 @@
 """From a plan to what a user is given: the descent is followed, and where it led is put in terms of the raw columns."""
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from gdregress.blocks import RowBlocks, Rows
@@ -17,7 +19,7 @@ from gdregress.eigenbasis import Stretch
 from gdregress.frames import Frame
 from gdregress.inputs import check_same
 from gdregress.moments import Moments
-from gdregress.passes import BATCH, Course, Pass
+from gdregress.passes import BATCHES, LEAST_BATCH, Course, Pass
 from gdregress.plan import Plan, Stage
 from gdregress.planner import needs_products, plan_for_chunk
 from gdregress.progress import Progress
@@ -182,10 +184,17 @@ def pass_over(
     rng = check_random_state(estimator.random_state)
     if isinstance(estimator.random_state, Integral):  # each chunk draws numbers of its own
         rng = np.random.RandomState([int(estimator.random_state), number])
-    attributes = {name: past[name] for name in ("history_", "learning_rate_", "moments_") if name in past}
-    reached = Pass(**past["descent_"]) if past else None
-    if reached is not None:
-        check_same("n_targets", reached.last.shape[1], rows.n_outputs)
+    reached = Pass(**past["descent_"]) if "descent_" in past else None
+    carried = ("moments_",) if reached is None else ("history_", "learning_rate_", "moments_")
+    attributes = {name: past[name] for name in carried if name in past}
+    if past:
+        check_same("n_targets", 1 if shape.single else len(past["coef_"]), rows.n_outputs)
+    if past and reached is None:  # the minimum of squared error over all rows so far
+        seen = {name: past["moments_"][name] for name in ("n_samples", "weight")}
+        level = (
+            np.atleast_1d(past["intercept_"])[np.newaxis] if estimator.fit_intercept else np.empty((0, rows.n_outputs))
+        )
+        reached = Pass(np.vstack([np.atleast_2d(past["coef_"]).T, level]).astype(np.float64), **seen)
     if unit > 0:
         with rows.on_threads():
             task = Task.of(estimator, rows.n_weighted, rng)
@@ -193,7 +202,8 @@ def pass_over(
                 moments = moments_of_chunk(rows, unit, cross=needs_products(task, rows.n_features))
                 moments = Moments(**past["moments_"]).merge(moments) if "moments_" in past else moments
                 attributes["moments_"] = plain(moments)
-                task = replace(task, batch_size=min(estimator.batch_size or BATCH, rows.n_weighted))
+                size = estimator.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES)
+                task = replace(task, batch_size=min(size, rows.n_weighted))
                 plan = plan_for_chunk(rows, moments, task)
                 course = Course.planned(plan, 0.0 if reached is None else reached.time)
                 attributes["learning_rate_"] = plan.rung
@@ -207,6 +217,13 @@ def pass_over(
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
         if estimator.verbose and number % int(estimator.verbose) == 0:
             print(f"chunk {number}: loss {reached.loss:.8g} before it was learned from, rate {reached.rate:.4g}")
+        if reached.has_diverged:
+            warnings.warn(
+                f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be "
+                "nearer. Use a smaller rate, or learning_rate='auto'.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
     assert reached is not None
     p = rows.n_features
     return attributes | {

@@ -1,5 +1,6 @@
 """What X and y may be, and what is made of them."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ LARGEST_WEIGHT = 1e290
 
 
 def read_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, where: str = ""
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, where: str = "", min_rows: int = 1
 ) -> tuple[Any, NDArray, Any]:
     """Validate rows; the finiteness of X is seen in its moments.
 
@@ -31,7 +32,9 @@ def read_rows(
     reset : bool, default=True
         Whether these rows say what the features are; else they are held against what it knows.
     where : str, default=""
-        What is said of y and the weights after their names.
+        What is said of X, y and the weights after their names.
+    min_rows : int, default=1
+        How many rows there are to be at least.
 
     Returns
     -------
@@ -42,16 +45,23 @@ def read_rows(
     weight : ndarray of shape (n_samples,) or None
         At most 1.
     """
+    if isinstance(y, str):
+        raise ValueError(f"y{where} is the text {y!r}: pass the targets themselves, such as table[{y!r}].")
+    X = with_names(X)
+    check_numeric("X" + where, X)
+    x_format = X_FORMAT if min_rows == 1 else {**X_FORMAT, "ensure_min_samples": min_rows}
     try:
         if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
-            X = validate_data(estimator, X, reset=reset, **X_FORMAT)
+            X = validate_data(estimator, X, reset=reset, **x_format)
         else:
-            X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(X_FORMAT, Y_FORMAT))
+            y_format = Y_FORMAT if min_rows == 1 else {**Y_FORMAT, "ensure_min_samples": min_rows}
+            X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(x_format, y_format))
+        check_consistent_length(X, y)
     except ValueError as error:
         if not where:
             raise
         raise ValueError(f"{where.removeprefix(' of ')}: {error}") from error
-    _check_targets("y" + where, X, y)
+    _check_targets("y" + where, y, min_rows)
     return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
 
 
@@ -72,12 +82,16 @@ def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) 
     X, y, weight
         As `read_rows` gives them.
     unit : float
-        What the weights are to be multiplied by; 0 for a chunk, not the first, of which no row counts.
+        What the weights are to be multiplied by; 0 for a chunk, not the first, that has no row, or none that counts.
     """
     where = f" of chunk {number}"
+    if any(map(is_dask, (X, y, sample_weight))):
+        raise ValueError(f"chunk {number} is of dask, and would be fetched whole: use fit, or compute it before.")
     is_weightless = number > 1 and sample_weight is not None and not np.any(sample_weight)
-    given = None if is_weightless else sample_weight
-    X, y, weight = read_rows(estimator, X, y, given, reset=number == 1, where=where)
+    given, is_first = None if is_weightless else sample_weight, number == 1
+    X, y, weight = read_rows(estimator, X, y, given, reset=is_first, where=where, min_rows=int(is_first))
+    if X.shape[0] == 0:
+        return X, y, None, 0.0
     if is_weightless:
         check_weights("sample_weight" + where, np.ones_like(sample_weight, dtype=float), X.shape[0])
         check_finite("X" + where, X)
@@ -90,9 +104,10 @@ def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) 
 
 def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
     """Validate validation rows against the training rows."""
-    X_val = validate_data(estimator, X_val, reset=False, **X_FORMAT)
+    X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
     y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
-    _check_targets("y_val", X_val, y_val)
+    check_consistent_length(X_val, y_val)
+    _check_targets("y_val", y_val)
     y_val = y_val.reshape(len(y_val), -1)
     check_outputs(y_val.shape[1], n_outputs)
     weight = check_weights("sample_weight_val", sample_weight_val, X_val.shape[0])
@@ -111,8 +126,38 @@ def check_same(name: str, before: Any, now: Any) -> None:
         raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
 
 
-def _check_targets(name: str, X: Any, y: NDArray) -> None:
-    check_consistent_length(X, y)
-    if y.ndim > 2 or y.size == 0:
+def is_dask(values: Any) -> bool:
+    """Tell a collection of dask by its graph."""
+    return hasattr(values, "__dask_graph__")
+
+
+def with_names(X: Any) -> Any:
+    """Give rows themselves; of a record batch of Arrow a table, whose names scikit-learn reads."""
+    arrow = sys.modules.get("pyarrow")
+    return arrow.Table.from_batches([X]) if arrow is not None and isinstance(X, arrow.RecordBatch) else X
+
+
+def check_numeric(name: str, X: Any) -> None:
+    """Raise a ValueError for the first column of a data frame of pandas, or of dask, that holds dates or text.
+
+    Parameters
+    ----------
+    name : str
+        What X is called where it was passed in.
+    X : object
+        Rows; what is no such data frame is left to scikit-learn.
+    """
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
+        return
+    for column, dtype in X.dtypes.items():
+        kind = getattr(dtype, "kind", "O")
+        if kind in "mM":
+            raise ValueError(f"{name} has dates in column {column!r}: turn them into numbers, or drop the column.")
+        if str(dtype) in ("string", "str"):
+            raise ValueError(f"{name} has text in column {column!r}: encode it, or drop the column.")
+
+
+def _check_targets(name: str, y: NDArray, min_rows: int = 1) -> None:
+    if y.ndim > 2 or y.size < min_rows:
         raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), but has shape {y.shape}.")
     check_finite(name, y)

@@ -187,6 +187,11 @@ class PiecewiseLoss(Loss):
         return bool(np.all(np.isfinite(self.high)))
 
     @cached_property
+    def width(self) -> float:
+        """How far from the flat part the loss becomes straight: 0 for one with kinks, infinite where it never does."""
+        return float(np.max(np.maximum(np.abs(self.low), self.high) / self.curvature))
+
+    @cached_property
     def is_parabola(self) -> bool:
         """Whether the loss is one parabola, of one curvature for all outputs."""
         return not (self.is_straight or self.has_tube or np.ndim(self.curvature))

@@ -22,8 +22,8 @@ from gdregress.plan import Plan
 from gdregress.schedules import Plateau
 from gdregress.task import Task
 
-BATCH = 32
-"""Rows in a mini-batch where neither their number nor the rate is the user's."""
+LEAST_BATCH, BATCHES = 32, 50
+"""Rows in a mini-batch, at least, and mini-batches in a chunk, where neither that nor the rate is the user's."""
 
 SHARPENING = 0.2
 """Time, in steps of a quadratic, after which a twin grows sharper: a few mini-batches."""
@@ -57,6 +57,8 @@ class Pass:
         Mean loss of the latest chunk before it was learned from, averaged over outputs.
     rate : float
         Learning rate of its epoch.
+    has_diverged : bool
+        Whether that epoch has left the chunk worse off than before it, and than with no coefficients at all.
     """
 
     last: NDArray
@@ -70,6 +72,7 @@ class Pass:
     weight: float = 0.0
     loss: float = float("nan")
     rate: float = float("nan")
+    has_diverged: bool = False
 
     @property
     def point(self) -> NDArray:
@@ -122,6 +125,8 @@ class Pass:
             step, mean = run_epoch(step, mean, rule, batches, course.metric, rate, updates)
             last = course.to_raw(step.point)
             mean = mean and mean._replace(point=course.to_raw(mean.point))
+            nothing = course.from_raw(np.zeros_like(last))
+            after, without = DataObjective(rows, frame, loss, penalty).values([step.point, nothing])
         if not np.isfinite(last).all():
             raise ValueError(
                 f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
@@ -139,6 +144,7 @@ class Pass:
             weight=weight,
             loss=float((value * frame.target_scale**task.degree).mean()),
             rate=rate,
+            has_diverged=bool(after.sum() > max(before.value.sum(), without.sum())),
         )
 
 
@@ -199,10 +205,16 @@ class Course:
     def planned(cls, plan: Plan, time: float) -> "Course":
         """Step as is planned for a chunk, at some time.
 
-        The twin of a loss that ends in straight lines grows sharper with the root of time, and so does the
-        rate: the fall of subgradient descent (Robbins and Monro, 1951).
+        The twin of a loss that ends in straight lines grows sharper with the root of time, and the rate, in
+        proportion, falls on when it is as sharp as the loss (Robbins and Monro, 1951).
         """
-        stage = plan.stage_of_width(plan.first_width / (1.0 + time / SHARPENING) ** 0.5)
+        width, loss = (
+            plan.first_width / (1.0 + time / SHARPENING) ** 0.5,
+            plan.task.loss_in(plan.unit_frame.target_scale),
+        )
+        stage, fall = plan.stage_of_width(width), 1.0
+        if getattr(loss, "is_straight", False) and loss.width > 0.0 and not plan.finds_its_rate:
+            fall = min(1.0, width / loss.width)
         stride = plan.rate * (plan.largest_curvature or 2.0) / 2.0
         size = plan.task.batch_size
         assert size is not None
@@ -212,7 +224,7 @@ class Course:
             plan.optimizer_name,
             plan.optimizer,
             plan.metric,
-            stage.rate,
+            fall * stage.rate,
             size,
             stage.twin,
             stride,

@@ -22,13 +22,12 @@ from gdregress.dask_arrays import (
     check_takes_blocks,
     gather_blocks,
     in_memory,
-    is_dask,
     predict_blocks,
     row_like,
     score_blocks,
 )
 from gdregress.fitting import Shape, carry_out, pass_over, starting_point
-from gdregress.inputs import check_outputs, check_same, read_chunk, read_rows, read_validation_rows
+from gdregress.inputs import check_outputs, check_same, is_dask, read_chunk, read_rows, read_validation_rows, with_names
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan
@@ -415,7 +414,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         those of the moments of all rows so far, and batches have 32 rows where `batch_size` is None. With
         a number a chunk is one batch then.
 
-        A stream begins with the first call after `fit`, of which nothing is kept.
+        A stream begins with the first call after `fit`, of which nothing is kept. Parameters may change
+        between two calls: epochs over chunks go on from the coefficients there are, and squared error is
+        that of all rows whose moments were taken.
 
         Parameters
         ----------
@@ -531,7 +532,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         _check_moments_suffice(self, "Of two streams the moments are merged")
         for side in (self, other):
             if not hasattr(side, "moments_"):
-                raise ValueError(f"{side!r} has no moments to merge: fit it by partial_fit or fit_batches.")
+                which = "this model" if side is self else f"the {type(other).__name__} to merge"
+                raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
         mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
         check_same("n_features", len(mine.mean), len(theirs.mean))
         check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
@@ -540,7 +542,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            interrupt = self._settle(mine.merge(theirs), chunks, shape)
+            interrupt = self._settle(mine.merge(theirs), shape, n_chunks=chunks)
         return _returned(self, interrupt)
 
     def predict(self, X):
@@ -560,7 +562,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(self, with_names(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_.T + self.intercept_
 
     def score(self, X, y, sample_weight=None):
@@ -594,14 +596,15 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
         given = X, y, sample_weight
         rows: Rows
+        if hasattr(X, "__next__"):
+            raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
         if is_dask(X):
             check_takes_blocks(self)
             self._see_columns(X, reset=True)
             blocks, single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
             if moments_suffice(self) and not self.early_stopping:
                 shape = Shape(np.float32 if as_array(X).dtype == np.float32 else np.float64, single)
-                moments = gather_blocks(blocks)
-                return self._settle(moments, len(blocks), shape, callbacks=FitTask.begin(self, *given))
+                return self._settle(gather_blocks(blocks), shape, callbacks=FitTask.begin(self, *given))
             rows = DaskRows.of(blocks)
         else:
             X, y, weight = read_rows(self, X, y, sample_weight)
@@ -653,12 +656,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             moments = chunk if moments is None else moments.merge(chunk)
         assert moments is not None
         assert single is not None
-        return self._settle(moments, n_before + number, Shape(np.result_type(*dtypes), single))
+        return self._settle(moments, Shape(np.result_type(*dtypes), single), n_chunks=n_before + number)
 
     def _descend_chunk(self, X, y, sample_weight) -> None:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
         check_parameters(self)
-        past = dict(self.__dict__) if "descent_" in self.__dict__ else {}
+        past = dict(self.__dict__) if "n_chunks_seen_" in self.__dict__ else {}
         number = past.get("n_chunks_seen_", 0) + 1
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number)
         shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
@@ -669,12 +672,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.__dict__.update(attributes)
 
     def _settle(
-        self, moments: Moments, n_chunks: int, shape: Shape, *, callbacks: FitTask | None = None
+        self, moments: Moments, shape: Shape, *, n_chunks: int | None = None, callbacks: FitTask | None = None
     ) -> KeyboardInterrupt | None:
-        """Descend on the moments of all chunks; give back the interrupt that ended it, if one did."""
+        """Descend on moments, and keep those of chunks; give back the interrupt that ended it, if one did."""
         rng = check_random_state(self.random_state)
         plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
-        stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
+        stream: dict[str, Any] = {}
+        if n_chunks is not None:
+            stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
         return self._carry_out(plan, rng, shape, callbacks=callbacks, more=stream)
 
     def _carry_out(

@@ -75,8 +75,8 @@ def takes_batches(estimator: Any) -> bool:
     if takes_chunks(estimator) and not moments_suffice(estimator):
         name = next(name for name, needs in needs_rows(estimator).items() if needs)
         raise AttributeError(
-            f"{name}={getattr(estimator, name)!r} would have epochs over rows that are read but once: use partial_fit "
-            "for an epoch over each piece, or loss='squared_error' with learning_rate='auto' and all rows at once."
+            f"{name}={getattr(estimator, name)!r} needs the rows at every epoch, but these are read once: "
+            "use partial_fit for an epoch over each piece, or fit."
         )
     return True
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDRegressor
 
 from gdregress import GradientDescentRegressor
@@ -126,7 +127,7 @@ def test_what_is_carried_on_is_plain():
         model = GradientDescentRegressor(0.01, optimizer=optimizer, average=True, schedule="adaptive")
         for value in model.partial_fit(X, y).descent_.values():
             parts = value if type(value) is tuple else [value]
-            assert {type(part) for part in parts} <= {np.ndarray, float, int, str, type(None)}
+            assert {type(part) for part in parts} <= {np.ndarray, float, int, bool, str, type(None)}
 
 
 def test_weights_have_one_scale_over_chunks():
@@ -280,16 +281,46 @@ def test_a_stream_with_a_chosen_rate_survives_a_pickle():
     np.testing.assert_array_equal(passes(copy, 2, X, y).coef_, passes(model, 2, X, y).coef_)
 
 
-def test_a_batch_has_32_rows_where_nobody_says():
+def test_a_batch_has_32_rows_or_a_fiftieth_where_nobody_says():
     X, y = raw_columns(500)
     model = GradientDescentRegressor(loss="huber").partial_fit(X, y)
     asked = GradientDescentRegressor(loss="huber", batch_size=32, random_state=0).partial_fit(X, y)
     model = GradientDescentRegressor(loss="huber", random_state=0).partial_fit(X, y)
     np.testing.assert_array_equal(model.coef_, asked.coef_)
+    X2, y2 = raw_columns(4000)
+    asked = GradientDescentRegressor(loss="huber", batch_size=80, random_state=0).partial_fit(X2, y2)
+    model2 = GradientDescentRegressor(loss="huber", random_state=0).partial_fit(X2, y2)
+    np.testing.assert_array_equal(model2.coef_, asked.coef_)
     whole = GradientDescentRegressor(loss="huber", batch_size=500).partial_fit(X, y)
     assert np.abs(whole.coef_ - model.coef_).max() > 0.01
     one = GradientDescentRegressor(1e-7).partial_fit(X, y)
     np.testing.assert_allclose(one.intercept_, 2e-7 * y.mean(), rtol=1e-12)
+
+
+def test_a_rate_that_is_too_large_is_said():
+    X, y = raw_columns(1000)
+    model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="diverged over chunk 1 at learning_rate=0.001: 0 for every row"):
+        model.partial_fit(X[:20], y[:20])
+    assert model.descent_["has_diverged"]
+    with pytest.warns(ConvergenceWarning, match="diverged over chunk 2"):
+        model.partial_fit(X[20:40], y[20:40])
+
+
+def test_epochs_go_on_from_the_minimum_of_squared_error():
+    """And back: the moments of all rows are kept on the way."""
+    X, y = raw_columns(4000)
+    model = GradientDescentRegressor(random_state=0)
+    passes(model, 1, X[:2000], y[:2000])
+    squared = model.coef_.copy()
+    model.set_params(loss="huber", optimizer="gd", batch_size=2000).partial_fit(X[2000:], y[2000:])
+    assert model.n_chunks_seen_ == 2
+    assert model.n_samples_seen_ == model.moments_["n_samples"] == 4000
+    assert model.history_["loss"].shape == (1,)
+    assert 0 < np.abs((model.coef_ - squared) * X.std(axis=0)).max() < 0.5
+    model.set_params(loss="squared_error", optimizer="auto", batch_size=None).partial_fit(X[:0], y[:0])
+    whole = GradientDescentRegressor().fit(X, y)
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=1e-8, atol=1e-9)
 
 
 def test_a_weightless_chunk_and_a_bad_one_leave_a_chosen_rate_as_it_was():
@@ -330,7 +361,7 @@ class TestBadInput:
         X, y, _ = make()
         with pytest.raises(AttributeError) as caught:
             GradientDescentRegressor(0.1).fit_batches([(X, y)])
-        assert "read but once" in str(caught.value.__cause__)
+        assert "but these are read once" in str(caught.value.__cause__)
 
     def test_an_optimizer_that_needs_all_rows(self):
         X, y, _ = make()

@@ -130,6 +130,31 @@ def test_the_first_pieces_may_be_shorter_than_there_are_columns():
     assert model.converged_
 
 
+def test_a_chunk_without_rows_changes_nothing_but_the_count():
+    X, y, weight = make(60, 3)
+    model = GradientDescentRegressor().partial_fit(X, y, weight)
+    coef = model.coef_.copy()
+    for empty in ((X[:0], y[:0], weight[:0]), (pd.DataFrame(X[:0]), list(y[:0]))):
+        model.partial_fit(*empty)
+        np.testing.assert_array_equal(model.coef_, coef)
+    assert (model.n_samples_seen_, model.n_chunks_seen_) == (60, 3)
+    with pytest.raises(ValueError, match="chunk 1: Found array with 0 sample"):
+        GradientDescentRegressor().partial_fit(X[:0], y[:0])
+    with pytest.raises(ValueError, match="chunk 4: X has 2 features"):
+        model.partial_fit(X[:0, :2], y[:0])
+
+
+def test_the_names_of_a_record_batch_are_read():
+    arrow = pytest.importorskip("pyarrow")
+    X, y, _ = make(60, 3)
+    batch = arrow.RecordBatch.from_pandas(pd.DataFrame(X, columns=list("abc")))
+    model = GradientDescentRegressor().partial_fit(batch, y)
+    assert model.feature_names_in_.tolist() == list("abc")
+    np.testing.assert_allclose(model.predict(batch), model.predict(pd.DataFrame(X, columns=list("abc"))), rtol=1e-9)
+    with pytest.raises(ValueError, match=r"chunk 2: .*feature names"):
+        model.partial_fit(batch.select(list("cba")), y)
+
+
 def test_collinear_and_constant_columns():
     X, y, _ = make(200, 4)
     X = np.column_stack([X, X[:, 0] - 2 * X[:, 1], np.full(200, 3.7), np.repeat([1.0, 5.0], 100)])
@@ -244,14 +269,14 @@ class TestMerge:
         X, y, _ = make(50, 3)
         here = GradientDescentRegressor().partial_fit(X, y)
         before = here.coef_.copy()
-        with pytest.raises(ValueError, match="has no moments to merge"):
+        with pytest.raises(ValueError, match="the GradientDescentRegressor to merge has no moments"):
             here.merge(GradientDescentRegressor().fit(X, y))
         with pytest.raises(ValueError, match="n_features is 2, but was 3"):
             here.merge(GradientDescentRegressor().partial_fit(X[:, :2], y))
         with pytest.raises(ValueError, match="n_targets is 2, but was 1"):
             here.merge(GradientDescentRegressor().partial_fit(X, np.column_stack([y, y])))
         for params, sentence in [
-            ({"loss": "huber"}, "loss='huber' would have epochs over rows"),
+            ({"loss": "huber"}, "loss='huber' needs the rows at every epoch"),
             ({"alpha": -1.0}, "'alpha' parameter"),
         ]:
             with pytest.raises(ValueError, match=sentence):
@@ -482,6 +507,24 @@ class TestBadInput:
         with pytest.raises(AttributeError, match="fit_batches") as caught:
             model.fit_batches([(X, y)])
         assert name in str(caught.value.__cause__)
+
+    def test_what_is_no_table(self):
+        X, y, _ = make(50, 3)
+        frame = pd.DataFrame(X, columns=list("abc"))
+        for column, sentence in (
+            (np.repeat("north", 50), "X of chunk 1 has text in column 'd': encode it"),
+            (pd.date_range("2026-01-01", periods=50), "X of chunk 1 has dates in column 'd'"),
+        ):
+            with pytest.raises(ValueError, match=sentence):
+                GradientDescentRegressor().partial_fit(frame.assign(d=column), y)
+        with pytest.raises(ValueError, match="y of chunk 1 is the text 'd'"):
+            GradientDescentRegressor().partial_fit(frame, "d")
+        with pytest.raises(ValueError, match="y is the text 'd': pass the targets themselves"):
+            GradientDescentRegressor().fit(frame, "d")
+        with pytest.raises(TypeError, match="X is a generator: pass an iterator"):
+            GradientDescentRegressor().fit(((X, y) for _ in range(3)), y)
+        with pytest.raises(ValueError, match="chunk 1: Found input variables with inconsistent"):
+            GradientDescentRegressor().partial_fit(X, y[:3])
 
     def test_too_many_features_for_a_matrix(self):
         X = sparse.csr_array((2, 2**15 + 1))
