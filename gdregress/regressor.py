@@ -411,8 +411,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Coefficients, the optimizer's memory, the schedule and the average go on from the chunk before;
         `history_` holds the loss of every chunk before it was learned from, and there is no
         certificate. With a str as `learning_rate` columns need no scaling: frame, metric and rate are
-        those of the moments of all rows so far, and batches have 32 rows where `batch_size` is None. With
-        a number a chunk is one batch then.
+        those of the moments of all rows so far, the rate of the losses that end in straight lines falls as
+        time goes on, and where `batch_size` is None batches have a fiftieth of the rows, or 32 if that is
+        more. With a number a chunk is one batch then.
 
         A stream begins with the first call after `fit`, of which nothing is kept. Parameters may change
         between two calls: epochs over chunks go on from the coefficients there are, and squared error is
