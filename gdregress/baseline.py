@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.blocks import RowBlocks, Rows
+from gdregress.blocks import RowBlocks, Rows, Sums
 from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.task import Task
@@ -14,8 +14,8 @@ from gdregress.task import Task
 CONSTANTS = 33
 """Constants that are tried at once, in a pass over y."""
 
-CLOSE = 1e-6
-"""Relative error of the least loss that is found so."""
+CLOSE = 1e-3
+"""Relative error of the least loss that is found so: a certificate is read to as many digits."""
 
 
 def baseline(task: Task, rows: Rows | None, moments: Moments, frame: Frame) -> NDArray:
@@ -83,7 +83,7 @@ def _losses(rows: Rows, loss: Any, constants: NDArray) -> NDArray:
     return rows.accumulate(partial(_ConstantLosses, loss, constants)).losses / rows.total_weight
 
 
-class _ConstantLosses:
+class _ConstantLosses(Sums):
     """Sums of the losses of constants."""
 
     def __init__(self, loss: Any, constants: NDArray):

@@ -69,3 +69,21 @@ def fourth_moment(rows: RowBlocks, coordinates: Callable[[Any], NDArray], sample
     X, _ = rows.sample(sample)
     squares = (coordinates(X) ** 2).sum(axis=1)
     return float((squares**2).mean() / squares.mean()) if squares.any() else 0.0
+
+
+def weight_moments(rows: RowBlocks, mean_weight: float | None = None) -> tuple[float, float]:
+    """Give the mean weight of the rows that count, and the mean square over the mean, in units of a mean weight.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        Rows.
+    mean_weight : float, default=None
+        The unit; None for the mean weight of these rows.
+    """
+    mean = rows.total_weight / rows.n_weighted
+    unit = mean if mean_weight is None else mean_weight
+    if rows.weight is None:
+        return mean / unit, mean / unit
+    squares = float(rows.weight @ rows.weight) / rows.n_weighted
+    return mean / unit, squares / mean / unit

@@ -37,6 +37,14 @@ class Accumulator(Protocol):
         ...
 
 
+class Sums:
+    """An accumulator that is copied, and sent, without what it was made from: that has names with an underscore."""
+
+    def __getstate__(self):
+        """Give the sums."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
 A = TypeVar("A", bound=Accumulator)
 R = TypeVar("R")
 

@@ -197,6 +197,8 @@ def pass_over(
         reached = Pass(np.vstack([np.atleast_2d(past["coef_"]).T, level]).astype(np.float64), **seen)
     if unit > 0:
         with rows.on_threads():
+            counted = reached or Pass(np.empty((0, 0)))
+            weighed, counted = counted.weighing(rows, unit)
             task = Task.of(estimator, rows.n_weighted, rng)
             if isinstance(task.learning_rate, str):
                 moments = moments_of_chunk(rows, unit, cross=needs_products(task, rows.n_features))
@@ -204,15 +206,17 @@ def pass_over(
                 attributes["moments_"] = plain(moments)
                 size = estimator.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES)
                 task = replace(task, batch_size=min(size, rows.n_weighted))
-                plan = plan_for_chunk(rows, moments, task)
+                plan = plan_for_chunk(weighed, moments, task)
                 course = Course.planned(plan, 0.0 if reached is None else reached.time)
                 attributes["learning_rate_"] = plan.rung
             else:
                 course = Course.raw(rows, task)
                 attributes["learning_rate_"] = course.rate
+                attributes.pop("moments_", None)  # they would not be those of all rows
             if reached is None:
-                reached = Pass(course.to_raw(starting_point(estimator, course.frame, np.float64, rng)))
-            reached = reached.over(rows, unit, course)
+                start = course.to_raw(starting_point(estimator, course.frame, np.float64, rng))
+                counted = replace(counted, last=start)
+            reached = counted.over(weighed, course)
         latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
         if estimator.verbose and number % int(estimator.verbose) == 0:

@@ -20,7 +20,7 @@ from scipy import sparse
 from scipy.linalg import eigvalsh, lapack
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from gdregress.blocks import Rows
+from gdregress.blocks import Rows, Sums
 from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.objectives import DataObjective, MomentObjective
@@ -279,7 +279,7 @@ def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
     return singular, orthogonal @ rotation
 
 
-class _Triangle:
+class _Triangle(Sums):
     """The triangular factor of the rows in a frame, accumulated block by block.
 
     Blocks of CSR, which may span many rows, are made dense a few rows at a time.

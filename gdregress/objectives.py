@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress import extended
-from gdregress.blocks import Rows
+from gdregress.blocks import Rows, Sums
 from gdregress.frames import Frame
 from gdregress.moments import Moments
 from gdregress.penalties import Penalty
@@ -288,7 +288,7 @@ class _Residuals:
         return np.zeros_like(self.level)
 
 
-class _Losses:
+class _Losses(Sums):
     """Sums over the rows of a loss."""
 
     def __init__(self, residuals: _Residuals, loss: Any):
@@ -304,7 +304,7 @@ class _Losses:
         self.losses += other.losses
 
 
-class _Slopes:
+class _Slopes(Sums):
     """Sums over the rows of a loss, its slopes u at the residuals, and x u; of a twin, where there is one."""
 
     def __init__(self, residuals: _Residuals, loss: Any, twin: Any, transposed_product: Callable):
@@ -316,10 +316,6 @@ class _Slopes:
         self.products = np.zeros_like(residuals.slope)
         self.totals = residuals.zeros()
         self._buffer = np.empty((0, len(self.products)))
-
-    def __getstate__(self):
-        """Leave the buffer behind: it is none of the sums."""
-        return {**self.__dict__, "_buffer": self._buffer[:0].copy()}
 
     def add(self, X, y, weight):
         X = self._in_cache(X.astype(self.losses.dtype, copy=False))

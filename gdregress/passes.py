@@ -4,7 +4,8 @@ What is carried on is in raw coordinates, and each chunk has a course of its own
 coordinates, or frame, metric and rate from the moments of all rows so far.
 """
 
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from gdregress.task import Task
 LEAST_BATCH, BATCHES = 32, 50
 """Rows in a mini-batch, at least, and mini-batches in a chunk, where neither that nor the rate is the user's."""
 
+MOVED = 2.0
+"""By what a unit of a coordinate may change for what was remembered in the old one to be of use."""
+
 SHARPENING = 0.2
 """Time, in steps of a quadratic, after which a twin grows sharper: a few mini-batches."""
 
@@ -42,7 +46,9 @@ class Pass:
     optimizer : str
         A key of `OPTIMIZERS`.
     memory : ndarray, tuple or None
-        What that rule remembers, in the coordinates of its steps.
+        What that rule remembers, in the coordinates of its steps: forgotten where these are others now.
+    units : ndarray of shape (n_features, n_outputs) or None
+        How large a coordinate is where the coefficient is 1.
     plateau : tuple or None
         What a schedule that follows the loss remembers, as in `Plateau`.
     n_epochs : int
@@ -65,6 +71,7 @@ class Pass:
     mean: tuple | None = None
     optimizer: str = ""
     memory: Any = None
+    units: Any = None
     plateau: tuple | None = None
     n_epochs: int = 0
     time: float = 0.0
@@ -83,10 +90,8 @@ class Pass:
         """Give it as a dict of arrays, numbers, strings, and tuples of these."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def over(self, rows: RowBlocks, unit: float, course: "Course") -> "Pass":
-        """Descend over another chunk, a mini-batch at a time.
-
-        A weight counts next to the mean weight of all rows so far.
+    def weighing(self, rows: RowBlocks, unit: float) -> tuple[RowBlocks, "Pass"]:
+        """Take in a chunk's rows and weights: these count next to the mean weight of all rows so far.
 
         Parameters
         ----------
@@ -94,6 +99,28 @@ class Pass:
             The chunk.
         unit : float
             What its weights are to be multiplied by: all chunks have one scale.
+
+        Returns
+        -------
+        rows : RowBlocks
+            The chunk, with weights in units of that mean.
+        reached : Pass
+            With the rows counted.
+        """
+        n_samples, weight = self.n_samples + rows.n_weighted, self.weight + unit * rows.total_weight
+        relative = unit * n_samples / weight
+        weighed = copy(rows)
+        if rows.weight is not None or relative != 1.0:
+            weighed.weight = relative * (np.ones(rows.n_samples) if rows.weight is None else rows.weight)
+        return weighed, replace(self, n_samples=n_samples, weight=weight)
+
+    def over(self, rows: RowBlocks, course: "Course") -> "Pass":
+        """Descend over another chunk, a mini-batch at a time.
+
+        Parameters
+        ----------
+        rows : RowBlocks
+            The chunk, as `weighing` gives it.
         course : Course
             How to step.
 
@@ -104,19 +131,21 @@ class Pass:
         """
         task, rule, frame, size = course.task, course.rule, course.frame, course.batch_size
         loss, penalty = task.loss_in(frame.target_scale), task.penalty_in(frame)
-        n_samples, weight = self.n_samples + rows.n_weighted, self.weight + unit * rows.total_weight
-        mean_weight = weight / n_samples / unit
+        to_y = frame.target_scale**task.degree
         shuffle, updates = task.shuffle if size < rows.n_weighted else None, n_batches(rows, size)
         with np.errstate(over="ignore", invalid="ignore"):
             [before] = DataObjective(rows, frame, loss, penalty).evaluate([course.from_raw(self.point)])
-            pace = task.pace if self.plateau is None else Plateau(*self.plateau).after(float(before.value.sum()))
+            pace = (
+                task.pace if self.plateau is None else Plateau(*self.plateau).after(float((before.value * to_y).sum()))
+            )
             rate = course.rate * pace(self.n_epochs)
             batches = (
-                DataObjective(part, frame, loss, penalty, twin=course.twin, total_weight=mean_weight * part.n_samples)
+                DataObjective(part, frame, loss, penalty, twin=course.twin, total_weight=part.n_samples)
                 for part in endless_batches(rows, size, shuffle)
             )
             step = rule.start(course.from_raw(self.last), next(batches))
-            if course.optimizer == self.optimizer:
+            units = course.units
+            if course.optimizer == self.optimizer and _are_near(units, self.units):
                 step = step._replace(memory=self.memory)
             mean = None
             if task.average:
@@ -132,17 +161,17 @@ class Pass:
                 f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
             )
         value = before.value - penalty.value(course.from_raw(self.point))
-        return Pass(
+        return replace(
+            self,
             last=last,
             mean=mean and tuple(mean),
             optimizer=course.optimizer,
             memory=step.memory,
+            units=units,
             plateau=tuple(pace) if isinstance(pace, Plateau) else None,
             n_epochs=self.n_epochs + 1,
             time=self.time + updates * course.stride,
-            n_samples=n_samples,
-            weight=weight,
-            loss=float((value * frame.target_scale**task.degree).mean()),
+            loss=float((value * to_y).mean()),
             rate=rate,
             has_diverged=bool(after.sum() > max(before.value.sum(), without.sum())),
         )
@@ -230,6 +259,11 @@ class Course:
             stride,
         )
 
+    @property
+    def units(self) -> NDArray:
+        """How large a coordinate is where the coefficient is 1."""
+        return np.outer(self.frame.scale, 1.0 / self.frame.target_scale)
+
     def from_raw(self, point: NDArray) -> NDArray:
         """Turn coefficients and intercepts, one below the other, into coordinates."""
         p = len(self.frame.center)
@@ -240,3 +274,11 @@ class Course:
         """Turn coordinates into coefficients and intercepts."""
         coef, intercept = self.frame.to_raw(point)
         return np.vstack([coef, intercept.astype(np.float64)]) if self.frame.fit_intercept else coef
+
+
+def _are_near(units: NDArray, before: NDArray | None) -> bool:
+    """Tell whether units are about what they were; a column that has just begun to move has nothing to remember."""
+    if before is None:
+        return False
+    ratio = np.divide(units, before, out=np.ones_like(units), where=(before > 0) & (units > 0))
+    return bool((np.maximum(ratio, 1.0 / ratio) <= MOVED).all())

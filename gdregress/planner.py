@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.baseline import baseline
-from gdregress.batches import fourth_moment
+from gdregress.batches import fourth_moment, weight_moments
 from gdregress.blocks import RowBlocks, Rows
 from gdregress.combinations import choose, features
 from gdregress.frames import Frame, target_scale
@@ -107,7 +107,7 @@ def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
     Parameters
     ----------
     rows : RowBlocks
-        The chunk.
+        The chunk, with weights in units of the mean weight of all rows so far.
     moments : Moments
         Of all rows so far, those of the chunk included.
     task : Task
@@ -122,10 +122,12 @@ def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
     rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     rule = OPTIMIZERS[optimizer](task.momentum)
     choice = Choice(rung, optimizer, rule, asked, share=None, cross=has_matrix, fallback="spectrum")
-    return _plan(rows, task, choice, moments)
+    return _plan(rows, task, choice, moments, mean_weight=1.0)
 
 
-def _plan(rows: Rows | None, task: Task, choice: "Choice", moments: Moments) -> Plan:
+def _plan(
+    rows: Rows | None, task: Task, choice: "Choice", moments: Moments, *, mean_weight: float | None = None
+) -> Plan:
     """Put together what was chosen, and what the moments say."""
     if not task.fit_intercept:
         moments = moments.about_origin()
@@ -140,7 +142,7 @@ def _plan(rows: Rows | None, task: Task, choice: "Choice", moments: Moments) -> 
     matrix = known.metric if choice.rung == "curvature" and not choice.is_newton else None
     needs_steepest = choice.is_raw or (choice.rule.stability < float("inf") and matrix is None)
     steepest = _steepest(rows, moments, frame, alpha) if needs_steepest else None
-    rate = _rate(task, choice.rule, choice.rung, rows, frame, matrix, steepest)
+    rate = _rate(task, choice.rule, choice.rung, rows, frame, matrix, steepest, mean_weight)
     is_exact = matrix is not None and choice.share is None and choice.rule.lands
     return Plan(
         task=task,
@@ -257,7 +259,7 @@ def _share(rows: Rows, task: Task, asked: set[str]) -> float | None:
     if not task.tol or rows.is_sparse or asked - loss or task.learning_rate not in ("auto", "curvature"):
         return None
     if not asked and task.optimizer in ("auto", "conjugate"):
-        return cheapest_share(n, p, rows.n_outputs, task.tol)
+        return cheapest_share(n, p, rows.n_outputs, task.tol, samples=isinstance(rows, RowBlocks))
     if asked == loss and _is_mostly_parabola(task) and task.optimizer in ("auto", "nesterov"):
         return 1.0 if accelerated_is_cheaper(n, p) else None
     return None
@@ -374,6 +376,7 @@ def _rate(
     frame: Frame,
     matrix: Metric | None,
     steepest: float | None,
+    mean_weight: float | None,
 ) -> float:
     """Give the rate: the user's, that of the rule, or 1/L for a loss of curvature 2."""
     if rung == "float":
@@ -382,7 +385,7 @@ def _rate(
         return float(getattr(rule, "rate", 0.5 if matrix is None else 1.0))
     if task.batch_size is not None:
         assert isinstance(rows, RowBlocks)
-        return rule.batch_share * _batch_rate(rows, task.batch_size, frame, matrix, steepest)
+        return rule.batch_share * _batch_rate(rows, task.batch_size, frame, matrix, steepest, mean_weight)
     if matrix is not None:
         return 1.0
     return 1.0 / steepest if steepest else 1.0
@@ -428,8 +431,18 @@ def _steepest(rows: Rows | None, moments: Moments, frame: Frame, alpha: float) -
     return largest_curvature(objective, len(frame.center) + frame.fit_intercept)
 
 
-def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Metric | None, steepest: float | None) -> float:
-    """Give a rate for mini-batches: a share of 1/L, with what the rows of a batch add to L (Ma et al., 2018)."""
+def _batch_rate(
+    rows: RowBlocks,
+    size: int,
+    frame: Frame,
+    curvature: Metric | None,
+    steepest: float | None,
+    mean_weight: float | None,
+) -> float:
+    """Give a rate for mini-batches: a share of 1/L, with what the rows of a batch add to L (Ma et al., 2018).
+
+    Weights count next to `mean_weight`, that of the rows if None: heavy rows add as much as many light ones.
+    """
 
     def coordinates(X: NDArray) -> NDArray:
         standardised = (X - frame.center) * frame.inverse_scale
@@ -437,8 +450,11 @@ def _batch_rate(rows: RowBlocks, size: int, frame: Frame, curvature: Metric | No
             standardised = np.sqrt(2.0) * curvature.root(standardised.T).T
         return np.column_stack([standardised, np.ones(len(X))]) if frame.fit_intercept else standardised
 
-    added = fourth_moment(rows, coordinates, RATE_ROWS) / min(size, rows.n_weighted)
-    return CAUTION / (1.0 + added) if curvature is not None else CAUTION / ((steepest or 2.0) + 2.0 * added)
+    heavy, uneven = weight_moments(rows, mean_weight)
+    added = uneven * fourth_moment(rows, coordinates, RATE_ROWS) / min(size, rows.n_weighted)
+    if curvature is not None:
+        return CAUTION / (heavy + added)
+    return CAUTION / (heavy * (steepest or 2.0) + 2.0 * added)
 
 
 def _is_short_and_wide(rows: Rows) -> bool:

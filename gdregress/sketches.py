@@ -72,7 +72,9 @@ FINEST_TOL = 1e-13
 """Tolerance below which only the exact moments are of use."""
 
 
-def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) -> float | None:
+def cheapest_share(
+    n_samples: int, n_features: int, n_outputs: int, tol: float, *, samples: bool = True
+) -> float | None:
     """Give the share of the rows whose products in single precision make the cheapest fit; None for exact moments.
 
     Parameters
@@ -81,13 +83,15 @@ def cheapest_share(n_samples: int, n_features: int, n_outputs: int, tol: float) 
         Shape of a dense X and of y.
     tol : float
         Certificate to meet.
+    samples : bool, default=True
+        Whether a share of the rows can be drawn.
     """
     n, p = n_samples, n_features
     if n * p < LEAST_ENTRIES or not is_tall(n, p) or tol < FINEST_TOL:
         return None
     epoch = EPOCH * (1.0 + 0.1 * (n_outputs - 1))
     costs: dict[float | None, float] = {None: EXACT + p * PER_COLUMN, 1.0: SINGLE + p * SINGLE_PER_COLUMN + epoch}
-    for share in SHARES:
+    for share in SHARES if samples else ():
         if share * n >= ROWS_PER_COLUMN * p:
             sample = FIRST_PASS + share * (SAMPLED + p * SINGLE_PER_COLUMN)
             costs[share] = sample + epoch * epochs_needed(share, n, p, tol)
