@@ -3,6 +3,7 @@
 dask itself is imported where there is something of it: what has a graph.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -13,10 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import check_array
 
 from gdregress.blocks import Accumulator, RowBlocks
 from gdregress.checks import check_finite, check_weights
-from gdregress.inputs import LARGEST_WEIGHT, check_numeric, is_dask
+from gdregress.inputs import LARGEST_WEIGHT, X_FORMAT, Y_FORMAT, check_numeric, check_same, is_dask
 from gdregress.moments import Moments
 from gdregress.streams import moments_of_chunk
 
@@ -98,6 +100,9 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
     import dask
 
     X = as_array(X).rechunk({1: -1})
+    if sample_weight is not None and np.ndim(sample_weight) == 0:
+        check_weights("sample_weight" + suffix, sample_weight, 1)
+        sample_weight = None  # all rows weigh alike
     columns = {"X": X, "y": y, "sample_weight": sample_weight}
     if np.isnan(X.shape[0]) and not all(values is None or is_dask(values) for values in columns.values()):
         X = columns["X"] = X.compute_chunk_sizes()  # what is at hand is cut as X is
@@ -117,7 +122,7 @@ def gather_blocks(blocks: list[Any]) -> Moments:
     ValueError
         If X holds NaN or infinity; if no row has weight.
     """
-    return _reduce(blocks, _moments, Moments.merge)
+    return _reduce(blocks, _moments, partial(reduce, Moments.merge))
 
 
 class Block(NamedTuple):
@@ -201,7 +206,7 @@ class DaskRows:
         import dask
 
         blocks = list(dask.persist(*blocks))
-        return cls(blocks, _reduce(blocks, Facts.of, Facts.merge))
+        return cls(blocks, _reduce(blocks, Facts.of, partial(reduce, Facts.merge)))
 
     @property
     def n_samples(self) -> int:
@@ -244,20 +249,26 @@ class DaskRows:
 
     def accumulate(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Run every row through accumulators made by `make`, and merge them."""
-        return self.reduce(partial(_accumulated, make=make, min_rows=min_rows), _absorbed)
+        return self._reduce(partial(_accumulated, make=make, min_rows=min_rows), _merged_accumulators)
 
     def reduce(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
         """Do the work on each block, and merge what comes of it."""
+        return self._reduce(work, partial(reduce, merge))
+
+    def _reduce(self, work: Callable[[RowBlocks], R], combine: Callable[[list[R]], R]) -> R:
         on_block = partial(_work_on, work=work, transforms=self.transforms, largest=self.facts.largest_weight)
-        return _reduce(self.blocks, on_block, merge)
+        return _reduce(self.blocks, on_block, combine)
 
     def split_off(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DaskRows, DaskRows]":
-        """Split the rows of each block at random into those to learn from and those held out: about so many."""
+        """Split the rows at random into those to learn from and those held out, of each block its part."""
         import dask
 
-        seeds = random_state.randint(2**31, size=len(self.blocks))
+        sizes = dask.compute(*map(dask.delayed(_size, pure=False), self.blocks))
+        draw = np.random.Generator(np.random.MT19937(random_state.randint(2**31)))
+        numbers = draw.multivariate_hypergeometric(sizes, math.ceil(fraction * sum(sizes)), method="marginals")
         sides = dask.delayed(_sides, pure=False, nout=2)
-        split = [sides(block, fraction, seed) for block, seed in zip(self.blocks, seeds, strict=True)]
+        seeds = random_state.randint(2**31, size=len(sizes))
+        split = [sides(*each) for each in zip(self.blocks, numbers.tolist(), seeds.tolist(), strict=True)]
         training, held_out = map(list, zip(*split, strict=True))
         return DaskRows.of(training), DaskRows.of(held_out)
 
@@ -270,14 +281,15 @@ def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
     """Give the predictions for a dask array or data frame, block by block, when they are computed."""
     X = as_array(X).rechunk({1: -1})
     shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
-    meta = np.empty((0,) * coef.ndim, np.result_type(X.dtype, coef, intercept))
+    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
+    meta = np.empty((0,) * coef.ndim, np.result_type(dtype, coef, intercept))
     return X.map_blocks(_predict_block, coef=coef, intercept=intercept, meta=meta, **shape)
 
 
 def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
     """Give R^2, averaged over targets: from the moments of targets and residuals, in one graph."""
     work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
-    moments = _reduce(blocks, work, Moments.merge)
+    moments = _reduce(blocks, work, partial(reduce, Moments.merge))
     deviation = moments.target_unit * np.sqrt(moments.target_variance)
     of_y, of_residuals = np.split(deviation, 2)
     error = np.hypot(of_residuals, np.split(moments.target_mean, 2)[1])
@@ -287,12 +299,15 @@ def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
 
 def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Moments:
     check_finite(block.name, block.X)
+    check_same("n_targets", len(coef), block.y.shape[1])
     both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
     return _moments(block._replace(X=block.X[:, :0], y=both))
 
 
 def _predict_block(X: Any, *, coef: NDArray, intercept: Any, block_info: Any = None) -> NDArray:
-    check_finite(f"X of block {block_info[0]['chunk-location'][0] + 1}", X)
+    name = f"X of block {block_info[0]['chunk-location'][0] + 1}"
+    X = _floats(name, X)
+    check_finite(name, X)
     return _predict(X, coef, intercept)
 
 
@@ -300,12 +315,18 @@ def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
     return X @ coef.T + intercept
 
 
-def _reduce(blocks: list[Any], work: Callable[[Block], R], merge: Callable[[R, R], R]) -> R:
-    """Do the work on the blocks of which rows count, and merge what comes of it in a tree: one graph."""
+def _reduce(blocks: list[Any], work: Callable[[Block], R | None], combine: Callable[[list[R]], R]) -> R:
+    """Do the work on the blocks of which rows count, and combine what comes of it in a tree: one graph.
+
+    Raises
+    ------
+    ValueError
+        If no row counts.
+    """
     import dask
 
     # Both are sent once and not with each task: `work` may hold a point.
-    shared, both = (dask.delayed(function, pure=False, traverse=False) for function in (work, merge))
+    shared, both = (dask.delayed(function, pure=False, traverse=False) for function in (work, combine))
     on_block, together = dask.delayed(_on_block, pure=False), dask.delayed(_together, pure=False)
     level = [on_block(block, shared) for block in blocks]
     while len(level) > 1:
@@ -316,25 +337,31 @@ def _reduce(blocks: list[Any], work: Callable[[Block], R], merge: Callable[[R, R
     return reduced
 
 
-def _on_block(block: Block | None, work: Callable[[Block], R]) -> R | None:
+def _on_block(block: Block | None, work: Callable[[Block], R | None]) -> R | None:
     return None if block is None else work(block)
 
 
-def _together(several: list[R | None], merge: Callable[[R, R], R]) -> R | None:
+def _together(several: list[R | None], combine: Callable[[list[R]], R]) -> R | None:
     counted = [one for one in several if one is not None]
-    return reduce(merge, counted) if counted else None
+    return combine(counted) if counted else None
 
 
-def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple, largest: float) -> R:
+def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple, largest: float) -> R | None:
     weight = None if block.weight is None else block.weight / largest
+    if weight is not None and not weight.any():
+        return None  # next to the others they are nothing
     return work(RowBlocks(block.X, _transformed(block.y, transforms), weight, name=block.name))
 
 
-def _sides(block: Block | None, fraction: float, seed: int) -> tuple[Block | None, Block | None]:
+def _size(block: Block | None) -> int:
+    return 0 if block is None else len(block.y)
+
+
+def _sides(block: Block | None, number: int, seed: int) -> tuple[Block | None, Block | None]:
     """Give the rows to learn from, the others of weight zero, and those held out, which are copied."""
     if block is None:
         return None, None
-    is_held = np.random.RandomState(seed).uniform(size=len(block.y)) < fraction
+    is_held = np.random.RandomState(seed).permutation(len(block.y)) < number
     weight = np.ones(len(block.y)) if block.weight is None else block.weight
     kept, held = np.where(is_held, 0.0, weight), weight[is_held]
     held_out = Block(block.X[is_held], block.y[is_held], held, block.name)
@@ -351,10 +378,11 @@ def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int) -> A:
     return rows.accumulate(make, min_rows=min_rows)
 
 
-def _absorbed(one: A, other: A) -> A:
+def _merged_accumulators(accumulators: list[A]) -> A:
     """Merge into a copy: what a task was given may be given to another, should a worker be lost."""
-    total = deepcopy(one)
-    total.merge(other)
+    total = deepcopy(accumulators[0])
+    for other in accumulators[1:]:
+        total.merge(other)
     return total
 
 
@@ -386,27 +414,30 @@ def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
     return blocks
 
 
+def _floats(name: str, values: Any, **given: Any) -> Any:
+    """Convert a block as an array would be."""
+    try:
+        return check_array(values, ensure_min_samples=0, **(given or X_FORMAT))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None:
     """Validate a block; None where none of its rows has weight."""
-    X, y = X.tocsr() if sparse.issparse(X) else np.asarray(X), np.asarray(y, dtype=np.float64)
-    if X.dtype not in (np.float32, np.float64):
-        X = X.astype(np.float64)
-    n, of_X, of_y, of_weight = X.shape[0], *(name + suffix for name in ("X", "y", "sample_weight"))
+    where = f" of block {number}"
+    of_X, of_y, of_weight = (name + suffix + where for name in ("X", "y", "sample_weight"))
+    X, y = _floats(of_X, X), _floats(of_y, y, **Y_FORMAT)
+    n = X.shape[0]
     for name, values in ((of_y, y), (of_weight, weight)):
         if values is not None and len(values) != n:
-            raise ValueError(
-                f"{of_X} has {n} rows in block {number}, but {name} has {len(values)}: give both the same."
-            )
-    where = f" of block {number}"
-    check_finite(of_y + where, y)
+            raise ValueError(f"{of_X} has {n} rows, but {name} has {len(values)}: give both the same.")
+    check_finite(of_y, y)
     if weight is not None and np.any(weight):
-        check_weights(of_weight + where, weight, n)
+        check_weights(of_weight, weight, n)
         weight = np.asarray(weight, dtype=np.float64)
         if weight.max() > LARGEST_WEIGHT:
-            raise ValueError(
-                f"{of_weight}{where} is up to {weight.max():g}, whose sum may overflow: divide all by a number."
-            )
+            raise ValueError(f"{of_weight} is up to {weight.max():g}, whose sum may overflow: divide all by a number.")
     elif n == 0 or weight is not None:
-        check_finite(of_X + where, X)
+        check_finite(of_X, X)
         return None
-    return Block(X, y.reshape(n, -1), weight, of_X + where)
+    return Block(X, y.reshape(n, -1), weight, of_X)

@@ -19,7 +19,7 @@ from gdregress.moments import Moments, gather
 from gdregress.objectives import DataObjective, MomentObjective
 from gdregress.optimizers import OPTIMIZERS
 from gdregress.plan import Plan
-from gdregress.sketches import Sketch, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
+from gdregress.sketches import DOUBTFUL, Sketch, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.task import Task
 
 MOMENTS_LIMIT = 2000
@@ -300,8 +300,8 @@ def _know(rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame
         patience = sketch.patience if task.is_squared_error else float("inf")  # what is foretold is of a quadratic
         return Known(sketch.metric, sketch.certificate_metric, patience=patience, finer=finer)
 
-    def keeps_digits(metric: Metric | None) -> bool:
-        return metric is not None and choice.cross and moments.error(metric.inflation) <= DIGITS
+    def is_known_to(error: float, metric: Metric | None) -> bool:
+        return metric is not None and choice.cross and moments.error(metric.inflation) <= error
 
     quadratic: MomentObjective | None = None
     metric: Metric | None = None
@@ -310,14 +310,14 @@ def _know(rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame
         if moments.n_samples > len(moments.mean) or alpha > 0:
             metric = Curvature.from_quadratic(quadratic, frame)
     # Mini-batches are far from the digits that moments lose.
-    suffice = keeps_digits(metric) or (task.batch_size is not None and metric is not None)
+    suffice = is_known_to(DIGITS if task.batch_size is None else DOUBTFUL, metric)
     if choice.fallback == "spectrum" and quadratic is not None and not suffice:
         metric, suffice = Curvature.from_spectrum(quadratic, frame, moments.error(1.0)), True
     elif choice.fallback == "rows" and not suffice:
         assert rows is not None
         metric = Curvature.from_rows(rows, moments, frame, alpha)
         # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
-        suffice = choice.rung == "curvature" and keeps_digits(metric)
+        suffice = choice.rung == "curvature" and is_known_to(DIGITS, metric)
     return Known(metric, metric, quadratic, suffice)
 
 

@@ -32,7 +32,16 @@ from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan
 from gdregress.planner import make_plan, plan_from_moments
-from gdregress.streams import moments_of_chunk, moments_suffice, numbered, parts_of, plain, takes_batches, takes_chunks
+from gdregress.streams import (
+    check_has_products,
+    moments_of_chunk,
+    moments_suffice,
+    numbered,
+    parts_of,
+    plain,
+    takes_batches,
+    takes_chunks,
+)
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off
 
@@ -354,8 +363,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
         Of dask arrays and data frames no row is fetched. For squared error the moments of each block are
         gathered where it lies, in one graph. For what needs the rows at every epoch, blocks are kept
-        in the workers' memory, and a pass over them is a graph of its own. Chunks along columns are
-        put together. y, the weights and validation rows may be of dask or not.
+        in the memory of the workers (here, where there are none), and a pass over them is a graph of its
+        own. Chunks along columns are put together. y, the weights and validation rows may be of dask or
+        not.
 
         Parameters
         ----------
@@ -536,6 +546,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 which = "this model" if side is self else f"the {type(other).__name__} to merge"
                 raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
         mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
+        check_has_products(mine, theirs)
         check_same("n_features", len(mine.mean), len(theirs.mean))
         check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
@@ -640,6 +651,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""
         check_parameters(self)
         moments = None if before is None else Moments(**before)
+        if moments is not None:
+            check_has_products(moments)
         n_before = 0 if before is None else self.n_chunks_seen_
         dtypes = [] if before is None else [self.coef_.dtype]
         single = None if before is None else self.coef_.ndim == 1

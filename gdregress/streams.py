@@ -104,6 +104,16 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
     return moments.weighing(unit * moments.weight)
 
 
+def check_has_products(*several: Moments) -> None:
+    """Raise a ValueError where moments lack the products of the columns: those of a descent over chunks may."""
+    for moments in several:
+        if moments.cross is None:
+            raise ValueError(
+                f"the moments so far lack the products of {len(moments.mean)} columns, which squared error needs: "
+                "begin a new stream, with a clone."
+            )
+
+
 def plain(moments: Moments) -> dict[str, Any]:
     """Give moments as a dict of arrays and numbers."""
     return {field.name: getattr(moments, field.name) for field in fields(Moments) if field.name != "precision"}

@@ -67,14 +67,14 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     ValueError
         If no row, or none of positive weight, is left on one side.
     """
-    if isinstance(rows, DaskRows):
-        return rows.split_off(fraction, random_state)
-    assert isinstance(rows, RowBlocks)
     if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
         raise ValueError(
             f"validation_fraction={fraction:g} of n_samples={rows.n_samples} leaves no row to train on: "
             "pass X_val and y_val, or hold out fewer."
         )
+    if isinstance(rows, DaskRows):
+        return rows.split_off(fraction, random_state)
+    assert isinstance(rows, RowBlocks)
     _, held_out = train_test_split(np.arange(rows.n_samples), test_size=fraction, random_state=random_state)
     weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight.copy()
     held_weight = None if rows.weight is None else weight[held_out]

@@ -307,6 +307,72 @@ def test_a_rate_that_is_too_large_is_said():
         model.partial_fit(X[20:40], y[20:40])
 
 
+def test_what_was_remembered_in_other_units_is_forgotten():
+    X, y = raw_columns(2000)
+    model, fresh = (GradientDescentRegressor(optimizer="momentum", random_state=0) for _ in range(2))
+    model.partial_fit(X[:64], 1e-3 * y[:64] + 1)
+    for k in range(64, 2000, 64):
+        model.partial_fit(X[k : k + 64], 1e3 * y[k : k + 64])
+        fresh.partial_fit(X[k : k + 64], 1e3 * y[k : k + 64])
+    assert model.score(X, 1e3 * y) > 0.8 * fresh.score(X, 1e3 * y) > 0
+
+
+def test_a_rate_does_not_fall_while_the_loss_in_units_of_y_does():
+    X, y, _ = make(200)
+    params = {"schedule": "adaptive", "n_iter_no_change": 1, "batch_size": 20, "shuffle": False}
+    model = GradientDescentRegressor(**params).partial_fit(X, 100 * y)
+    passes(model, 4, X, 100 * y + 1e-9)
+    far = GradientDescentRegressor(**params).partial_fit(X, 100 * y)
+    passes(far, 4, X, y)
+    loss, rate = far.history_["loss"], far.history_["learning_rate"]
+    assert (np.diff(loss) < 0).all()
+    assert rate.min() > 0.5 * rate.max()
+
+
+@pytest.mark.parametrize("heavy", [1e2, 1e4])
+def test_a_heavy_row_slows_its_chunk_down(heavy):
+    X, y = raw_columns(2000)
+    model = GradientDescentRegressor(batch_size=32, random_state=0)
+    for k in range(0, 1984, 64):
+        model.partial_fit(X[k : k + 64], y[k : k + 64], np.ones(64))
+    before = model.score(X, y)
+    weight = np.ones(64)
+    weight[3] = heavy
+    model.partial_fit(X[:64], y[:64], weight)
+    assert model.score(X, y) > before - 0.1
+    uneven = np.ones(2000)
+    uneven[7] = heavy
+    whole = GradientDescentRegressor(batch_size=32, random_state=0, epochs=20, tol=None).fit(X, y, uneven)
+    assert np.isfinite(whole.history_["loss"]).all()
+    assert whole.history_["loss"][-1] < whole.history_["loss"][0]
+
+
+def test_collinear_columns_of_a_chunk():
+    X, y = raw_columns(3000)
+    X = np.column_stack([X, X[:, 5] - 10 * X[:, 4], X[:, 2]])
+    model = GradientDescentRegressor(loss="huber", random_state=0)
+    for part in np.array_split(np.arange(3000), 20):
+        model.partial_fit(X[part], y[part])
+    assert np.abs(model.coef_ * X.std(axis=0)).max() < 10 * y.std()
+    whole = GradientDescentRegressor(loss="huber").fit(X, y)
+    assert np.std(model.predict(X) - whole.predict(X)) < 0.1 * whole.predict(X).std()
+
+
+def test_moments_without_products_are_no_stream_of_squared_error():
+    X, y = np.random.default_rng(0).normal(size=(900, 600)), np.arange(900.0)
+    robust = GradientDescentRegressor(loss="huber").partial_fit(X, y)
+    with pytest.raises(ValueError, match="the moments so far lack the products of 600 columns"):
+        robust.set_params(loss="squared_error").partial_fit(X, y)
+    with pytest.raises(ValueError, match="the moments so far lack the products of 600 columns"):
+        GradientDescentRegressor().partial_fit(X, y).merge(robust)
+
+
+def test_moments_are_those_of_all_rows_or_none():
+    X, y, _ = make()
+    model = GradientDescentRegressor(batch_size=10).partial_fit(X, y)
+    assert not hasattr(model.set_params(learning_rate=0.01).partial_fit(X, y), "moments_")
+
+
 def test_epochs_go_on_from_the_minimum_of_squared_error():
     """And back: the moments of all rows are kept on the way."""
     X, y = raw_columns(4000)
