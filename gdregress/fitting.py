@@ -1,6 +1,5 @@
 """From a plan to what a user is given: the descent is followed, and where it led is put in terms of the raw columns."""
 
-import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from gdregress.blocks import RowBlocks, Rows
@@ -157,7 +155,7 @@ def carry_out(
 
 def pass_over(
     estimator: Any, rows: RowBlocks, unit: float, number: int, shape: Shape, past: dict[str, Any]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str | None]:
     """Descend an epoch over a chunk, from where the last has ended.
 
     Parameters
@@ -177,69 +175,74 @@ def pass_over(
 
     Returns
     -------
-    dict
+    attributes : dict
         Fitted attributes.
+    warning : str or None
+        What is to be warned of.
     """
     check_finite(rows.name, rows.X)
+    if past:
+        check_same("n_targets", 1 if shape.single else len(past["coef_"]), rows.n_outputs)
     rng = check_random_state(estimator.random_state)
     if isinstance(estimator.random_state, Integral):  # each chunk draws numbers of its own
         rng = np.random.RandomState([int(estimator.random_state), number])
-    reached = Pass(**past["descent_"]) if "descent_" in past else None
-    carried = ("moments_",) if reached is None else ("history_", "learning_rate_", "moments_")
+    reached = Pass.after(past, fit_intercept=estimator.fit_intercept)
+    carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
     attributes = {name: past[name] for name in carried if name in past}
-    if past:
-        check_same("n_targets", 1 if shape.single else len(past["coef_"]), rows.n_outputs)
-    if past and reached is None:  # the minimum of squared error over all rows so far
-        seen = {name: past["moments_"][name] for name in ("n_samples", "weight")}
-        level = (
-            np.atleast_1d(past["intercept_"])[np.newaxis] if estimator.fit_intercept else np.empty((0, rows.n_outputs))
-        )
-        reached = Pass(np.vstack([np.atleast_2d(past["coef_"]).T, level]).astype(np.float64), **seen)
     if unit > 0:
         with rows.on_threads():
-            counted = reached or Pass(np.empty((0, 0)))
-            weighed, counted = counted.weighing(rows, unit)
-            task = Task.of(estimator, rows.n_weighted, rng)
-            if isinstance(task.learning_rate, str):
-                moments = moments_of_chunk(rows, unit, cross=needs_products(task, rows.n_features))
-                moments = Moments(**past["moments_"]).merge(moments) if "moments_" in past else moments
-                attributes["moments_"] = plain(moments)
-                size = estimator.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES)
-                task = replace(task, batch_size=min(size, rows.n_weighted))
-                plan = plan_for_chunk(weighed, moments, task)
-                course = Course.planned(plan, 0.0 if reached is None else reached.time)
-                attributes["learning_rate_"] = plan.rung
-            else:
-                course = Course.raw(rows, task)
-                attributes["learning_rate_"] = course.rate
-                attributes.pop("moments_", None)  # they would not be those of all rows
+            before = reached or Pass(np.empty((0, 0)))
+            weighed, counted = before.weighing(rows, unit)
+            moments = _moments_so_far(estimator, rows, unit, past)
+            course = _course(estimator, weighed, moments, before.time, rng)
             if reached is None:
                 start = course.to_raw(starting_point(estimator, course.frame, np.float64, rng))
                 counted = replace(counted, last=start)
             reached = counted.over(weighed, course)
+        attributes["moments_"] = moments and plain(moments)
+        attributes["learning_rate_"], attributes["optimizer_"] = course.rung, course.optimizer
         latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
         if estimator.verbose and number % int(estimator.verbose) == 0:
             print(f"chunk {number}: loss {reached.loss:.8g} before it was learned from, rate {reached.rate:.4g}")
-        if reached.has_diverged:
-            warnings.warn(
-                f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be "
-                "nearer. Use a smaller rate, or learning_rate='auto'.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-    assert reached is not None
+    assert reached is not None  # of the first chunk a row counts
     p = rows.n_features
-    return attributes | {
+    warning = None
+    if unit > 0 and reached.has_diverged:
+        warning = (
+            f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be "
+            "nearer. Use a smaller rate, or learning_rate='auto'."
+        )
+    fitted = {name: value for name, value in attributes.items() if value is not None} | {
         "coef_": shape.of(reached.point[:p]),
         "intercept_": shape.of(reached.point[p])[()] if estimator.fit_intercept else 0.0,
         "n_iter_": reached.n_epochs,
         "stop_reason_": f"an epoch over chunk {number}",
-        "optimizer_": reached.optimizer,
         "n_samples_seen_": reached.n_samples,
         "n_chunks_seen_": number,
         "descent_": reached.plain(),
     }
+    return fitted, warning
+
+
+def _moments_so_far(estimator: Any, rows: RowBlocks, unit: float, past: dict[str, Any]) -> Moments | None:
+    """Add a chunk's moments to those of the chunks before; None where the rate is a number, which needs none."""
+    if not isinstance(estimator.learning_rate, str):
+        return None
+    moments = moments_of_chunk(rows, unit, cross=needs_products(estimator.learning_rate, rows.n_features))
+    return Moments(**past["moments_"]).merge(moments) if "moments_" in past else moments
+
+
+def _course(
+    estimator: Any, rows: RowBlocks, moments: Moments | None, time: float, rng: np.random.RandomState
+) -> Course:
+    """Choose how to step over a chunk."""
+    task = Task.of(estimator, rows.n_weighted, rng)
+    if moments is None:
+        return Course.raw(rows, task)
+    size = estimator.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES)
+    task = replace(task, batch_size=min(size, rows.n_weighted))
+    return Course.planned(plan_for_chunk(rows, moments, task), time)
 
 
 def _solution(plan: Plan, shape: Shape, epoch: Epoch) -> dict[str, Any]:

@@ -81,6 +81,25 @@ class Pass:
     rate: float = float("nan")
     has_diverged: bool = False
 
+    @classmethod
+    def after(cls, past: dict[str, Any], *, fit_intercept: bool) -> "Pass | None":
+        """Go on from what an estimator has reached: by such a descent, or by moments; None where it has seen nothing.
+
+        Parameters
+        ----------
+        past : dict
+            The estimator's attributes.
+        fit_intercept : bool
+            Whether the model has an intercept.
+        """
+        if "descent_" in past:
+            return cls(**past["descent_"])
+        if "moments_" not in past:
+            return None
+        raw = [np.atleast_2d(past["coef_"]).T, np.atleast_2d(past["intercept_"])]
+        seen = {name: past["moments_"][name] for name in ("n_samples", "weight")}
+        return cls(np.vstack(raw if fit_intercept else raw[:1]).astype(np.float64), **seen)
+
     @property
     def point(self) -> NDArray:
         """Coefficients and intercepts to predict with."""
@@ -199,6 +218,8 @@ class Course:
         Rows in a mini-batch.
     twin : Loss or None
         What is descended in place of the loss.
+    rung : str or float
+        What the learning rate came to.
     stride : float
         Share of the way to the minimum of a quadratic that an update goes, along its steepest direction.
     """
@@ -210,6 +231,7 @@ class Course:
     metric: Any
     rate: float
     batch_size: int
+    rung: str | float
     twin: Any = None
     stride: float = 0.0
 
@@ -228,7 +250,7 @@ class Course:
         _, optimizer = choose(task.learning_rate, task.optimizer, asked, set())
         frame = Frame.plain(rows.n_features, rows.n_outputs, fit_intercept=task.fit_intercept)
         rule, size = OPTIMIZERS[optimizer](task.momentum), task.batch_size or rows.n_weighted
-        return cls(task, frame, optimizer, rule, identity, float(task.learning_rate), size)
+        return cls(task, frame, optimizer, rule, identity, float(task.learning_rate), size, float(task.learning_rate))
 
     @classmethod
     def planned(cls, plan: Plan, time: float) -> "Course":
@@ -255,6 +277,7 @@ class Course:
             plan.metric,
             fall * stage.rate,
             size,
+            plan.rung,
             stage.twin,
             stride,
         )

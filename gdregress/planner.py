@@ -96,9 +96,9 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     return _plan(None, task, choice, moments)
 
 
-def needs_products(task: Task, n_features: int) -> bool:
+def needs_products(learning_rate: str, n_features: int) -> bool:
     """Tell whether a descent over chunks is to know the products of their columns."""
-    return task.learning_rate == "curvature" or n_features <= NEWTON_LIMIT
+    return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
 
 
 def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -61,6 +61,18 @@ FITTED = (
     "n_chunks_seen_",
     "descent_",
 )
+
+
+class Ending(NamedTuple):
+    """How a fit ended: what is to be warned of, and the interrupt that ended it, if one did."""
+
+    warning: str | None = None
+    interrupt: KeyboardInterrupt | None = None
+
+    def warn(self) -> None:
+        """Warn, if there is something to be warned of, where the user called the method that calls this."""
+        if self.warning is not None:
+            warnings.warn(self.warning, ConvergenceWarning, stacklevel=3)
 
 
 class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -404,8 +416,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             If the epochs are used up before `tol` is met, or the descent diverged.
         """
         with _unchanged_on_error(self):
-            interrupt = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        return _returned(self, interrupt)
+            ending = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+            ending.warn()
+        return _returned(self, ending)
 
     @available_if(takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
@@ -465,12 +478,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         442 True
         """
         with _unchanged_on_error(self):
-            interrupt = None
             if moments_suffice(self):
-                interrupt = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+                ending = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
             else:
-                self._descend_chunk(X, y, sample_weight)
-        return _returned(self, interrupt)
+                ending = self._descend_chunk(X, y, sample_weight)
+            ending.warn()
+        return _returned(self, ending)
 
     @available_if(takes_batches)
     def fit_batches(self, batches):
@@ -506,8 +519,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         100000 [1. 2. 3.] 4.0
         """
         with _unchanged_on_error(self):
-            interrupt = self._stream(batches, None)
-        return _returned(self, interrupt)
+            ending = self._stream(batches, None)
+            ending.warn()
+        return _returned(self, ending)
 
     def merge(self, other):
         """Take in the rows that another estimator has taken in: on another machine, say.
@@ -554,8 +568,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            interrupt = self._settle(mine.merge(theirs), shape, n_chunks=chunks)
-        return _returned(self, interrupt)
+            ending = self._settle(mine.merge(theirs), shape, n_chunks=chunks)
+            ending.warn()
+        return _returned(self, ending)
 
     def predict(self, X):
         """Predict the targets of rows.
@@ -602,8 +617,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return super().score(X, y, sample_weight)
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> KeyboardInterrupt | None:
-        """Read, plan, descend, store, warn; give back the interrupt that ended the descent, if one did."""
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Ending:
+        """Read, plan, descend, store."""
         check_parameters(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
         given = X, y, sample_weight
@@ -647,7 +662,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
         validate_data(self, row_like(X), reset=reset)
 
-    def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> KeyboardInterrupt | None:
+    def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> Ending:
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""
         check_parameters(self)
         moments = None if before is None else Moments(**before)
@@ -672,7 +687,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         assert single is not None
         return self._settle(moments, Shape(np.result_type(*dtypes), single), n_chunks=n_before + number)
 
-    def _descend_chunk(self, X, y, sample_weight) -> None:
+    def _descend_chunk(self, X, y, sample_weight) -> Ending:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
         check_parameters(self)
         past = dict(self.__dict__) if "n_chunks_seen_" in self.__dict__ else {}
@@ -680,15 +695,16 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number)
         shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
-        attributes = pass_over(self, rows, unit, number, shape, past)
+        attributes, warning = pass_over(self, rows, unit, number, shape, past)
         for name in FITTED:
             self.__dict__.pop(name, None)
         self.__dict__.update(attributes)
+        return Ending(warning)
 
     def _settle(
         self, moments: Moments, shape: Shape, *, n_chunks: int | None = None, callbacks: FitTask | None = None
-    ) -> KeyboardInterrupt | None:
-        """Descend on moments, and keep those of chunks; give back the interrupt that ended it, if one did."""
+    ) -> Ending:
+        """Descend on moments, and keep those of chunks."""
         rng = check_random_state(self.random_state)
         plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
         stream: dict[str, Any] = {}
@@ -705,8 +721,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         held_out: Rows | None = None,
         callbacks: FitTask | None = None,
         more: dict[str, Any] | None = None,
-    ) -> KeyboardInterrupt | None:
-        """Descend, store, warn; give back the interrupt that ended the descent, if one did."""
+    ) -> Ending:
+        """Descend, and store."""
         start = starting_point(self, plan.frame, plan.dtype, rng)
         for name in FITTED:  # what is left of an earlier fit is none of this one's
             self.__dict__.pop(name, None)
@@ -714,9 +730,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.__dict__.update(attributes | (more or {}))
         if callbacks is not None and interrupt is None:
             callbacks.end()
-        if stop.is_warning:
-            warnings.warn(stop.reason, ConvergenceWarning, stacklevel=5)
-        return interrupt
+        return Ending(stop.reason if stop.is_warning else None, interrupt)
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""
@@ -752,10 +766,10 @@ def _check_moments_suffice(estimator: Any, because: str) -> None:
         raise ValueError(f"{because}: {needs_rows}") from None
 
 
-def _returned(estimator: Any, interrupt: KeyboardInterrupt | None) -> Any:
+def _returned(estimator: Any, ending: Ending) -> Any:
     """Let an interrupt go on, once what was reached is stored."""
-    if interrupt is not None:
-        raise interrupt
+    if ending.interrupt is not None:
+        raise ending.interrupt
     return estimator
 
 
