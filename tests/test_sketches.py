@@ -82,7 +82,7 @@ DECEIVERS = [
 
 
 def force(monkeypatch, share):
-    monkeypatch.setattr(planner, "cheapest_share", lambda *shape: share)
+    monkeypatch.setattr(planner, "cheapest_share", lambda *shape, samples: share)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
