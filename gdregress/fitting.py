@@ -210,7 +210,7 @@ def pass_over(
     warning = None
     if unit > 0 and reached.has_diverged:
         warning = (
-            f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be "
+            f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be far "
             "nearer. Use a smaller rate, or learning_rate='auto'."
         )
     fitted = {name: value for name, value in attributes.items() if value is not None} | {

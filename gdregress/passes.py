@@ -32,6 +32,9 @@ MOVED = 2.0
 SHARPENING = 0.2
 """Time, in steps of a quadratic, after which a twin grows sharper: a few mini-batches."""
 
+DIVERGED = 2.0
+"""How many times worse than none at all coefficients are beyond the noise of mini-batches."""
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -64,7 +67,7 @@ class Pass:
     rate : float
         Learning rate of its epoch.
     has_diverged : bool
-        Whether that epoch has left the chunk worse off than before it, and than with no coefficients at all.
+        Whether that epoch has left the chunk worse off than before it, and by far than with no coefficients at all.
     """
 
     last: NDArray
@@ -192,7 +195,7 @@ class Pass:
             time=self.time + updates * course.stride,
             loss=float((value * to_y).mean()),
             rate=rate,
-            has_diverged=bool(after.sum() > max(before.value.sum(), without.sum())),
+            has_diverged=bool(after.sum() > max(before.value.sum(), DIVERGED * without.sum())),
         )
 
 

@@ -196,7 +196,7 @@ def test_many_columns_of_float32_and_several_targets():
 
 def test_blocks_of_csr():
     rng = np.random.default_rng(0)
-    X = sparse.random_array((3000, 20), density=0.2, rng=rng, format="csr")
+    X = sparse.csr_array(sparse.random(3000, 20, density=0.2, random_state=0))
     y = X @ rng.normal(size=20) + rng.normal(size=3000)
     parts = [
         da.from_delayed(dask.delayed(X[k : k + 700]), (min(700, 3000 - k), 20), meta=X[:0]) for k in range(0, 3000, 700)

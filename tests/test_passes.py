@@ -168,7 +168,8 @@ def test_another_optimizer_starts_with_no_memory():
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
 def test_losses_with_kinks_come_near(loss):
     X, y, _ = make(2000)
-    model = GradientDescentRegressor(0.3, loss=loss, epsilon=0.0, schedule="invscaling", power_t=0.5, batch_size=5)
+    params = {"loss": loss, "epsilon": 0.0, "schedule": "invscaling", "power_t": 0.5, "batch_size": 5}
+    model = GradientDescentRegressor(0.3, random_state=0, **params)
     for part in np.array_split(np.arange(2000), 40):
         model.partial_fit(X[part], y[part])
     whole = GradientDescentRegressor(loss=loss, epsilon=0.0).fit(X, y)
@@ -255,7 +256,7 @@ def test_chunks_shorter_than_there_are_columns_and_a_column_that_moves_late():
 
 def test_many_columns_of_csr_take_one_rate_each():
     rng = np.random.default_rng(0)
-    X = sparse.random_array((10_000, 600), density=0.05, rng=rng, format="csr")
+    X = sparse.csr_array(sparse.random(10_000, 600, density=0.05, random_state=0))
     y = X @ rng.normal(size=600) + 0.1 * rng.normal(size=10_000)
     model = GradientDescentRegressor(loss="huber", random_state=0)
     for k in range(0, 10_000, 500):
