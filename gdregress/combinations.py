@@ -109,7 +109,10 @@ def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str
     else:
         pair = next(pair for pair in GENERAL if not missing(*pair, asked))
         remedy = f"use learning_rate='auto' with optimizer='auto', which come to {pair[0]!r} and {pair[1]!r}"
-    return f"optimizer={name!r} does not take {refused}: {remedy}."
+    subject = f"optimizer={name!r}"
+    if optimizer == "auto":
+        subject = f"learning_rate={learning_rate!r}, which comes with {subject} here,"
+    return f"{subject} does not take {refused}: {remedy}."
 
 
 def table() -> list[list[str]]:

@@ -13,7 +13,7 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.checks import check_weights
 from gdregress.closed_form import closed_form
@@ -234,9 +234,18 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         raise ValueError(
             f"X has {X.shape[0]} x {X.shape[1]} entries, too many for the closed form: compare a sample of it."
         )
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_consistent_length(X, y)
+    if X_test is not None:
+        X_test = X_test if hasattr(X_test, "iloc") else check_array(X_test, accept_sparse="csr", input_name="X_test")
+        y_test = check_array(y_test, ensure_2d=False, dtype=np.float64, input_name="y_test")
+        check_consistent_length(X_test, y_test)
+        if X_test.shape[1] != X.shape[1]:
+            raise ValueError(f"X_test has {X_test.shape[1]} columns, but X has {X.shape[1]}: pass the same for both.")
     if not isinstance(model, GradientDescentRegressor | None):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise TypeError(
-            f"model must be a GradientDescentRegressor, but is a {type(model).__name__}: pass its last step."
+            f"model must be a GradientDescentRegressor, but is {kind}: pass one, such as a pipeline's last step."
         )
     model = GradientDescentRegressor() if model is None else clone(model)
     check_parameters(model)
@@ -246,7 +255,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
             f"model has loss={model.loss!r}, penalty={model.penalty!r}, positive={model.positive!r}: compare another."
         )
     alpha = model.alpha if model.penalty == "l2" else 0.0
-    data = _Data(X, np.asarray(y, dtype=np.float64), sample_weight, X_test, y_test)
+    data = _Data(X, y, sample_weight, X_test, y_test)
     (coef, intercept), seconds = _timed(
         lambda: closed_form(X, y, sample_weight, alpha=alpha, fit_intercept=model.fit_intercept)
     )
@@ -274,7 +283,7 @@ class _Data:
         self.X = X
         self.y = y
         self.weight = check_weights("sample_weight", sample_weight, X.shape[0])
-        self.test = None if X_test is None else (X_test, np.asarray(y_test, dtype=np.float64))
+        self.test = None if X_test is None else (X_test, y_test)
         weight = np.ones(X.shape[0]) if self.weight is None else self.weight
         mean = weight @ y.reshape(len(y), -1) / weight.sum()
         spread = np.sqrt(weight @ (y.reshape(len(y), -1) - mean) ** 2 / weight.sum())

@@ -18,7 +18,7 @@ from sklearn.utils import check_array
 
 from gdregress.blocks import Accumulator, RowBlocks
 from gdregress.checks import check_finite, check_weights
-from gdregress.inputs import LARGEST_WEIGHT, X_FORMAT, Y_FORMAT, check_numeric, check_same, is_dask
+from gdregress.inputs import LARGEST_WEIGHT, X_FORMAT, Y_FORMAT, check_numeric, is_dask
 from gdregress.moments import Moments
 from gdregress.streams import moments_of_chunk
 
@@ -99,6 +99,8 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
     """
     import dask
 
+    if np.ndim(y) not in (1, 2):
+        raise ValueError(f"y is {y!r} and has {np.ndim(y)} dimensions: pass the targets, one or more a row.")
     X = as_array(X).rechunk({1: -1})
     if sample_weight is not None and np.ndim(sample_weight) == 0:
         check_weights("sample_weight" + suffix, sample_weight, 1)
@@ -299,7 +301,8 @@ def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
 
 def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Moments:
     check_finite(block.name, block.X)
-    check_same("n_targets", len(coef), block.y.shape[1])
+    if block.y.shape[1] != len(coef):
+        raise ValueError(f"y has {block.y.shape[1]} outputs, but the model has {len(coef)}: pass as many.")
     both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
     return _moments(block._replace(X=block.X[:, :0], y=both))
 

@@ -30,17 +30,28 @@ def _dot(X: NDArray, column: NDArray) -> NDArray:
     product, error = _two_product(X, column)
     while len(product) > 1:
         half = len(product) // 2
-        total, lost = _two_sum(product[:half], product[half : 2 * half])
+        total, lost = two_sum(product[:half], product[half : 2 * half])
         error = np.concatenate([error[:half] + error[half : 2 * half] + lost, error[2 * half :]])
         product = np.concatenate([total, product[2 * half :]])
     return product[0] + error[0]
 
 
-def _two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """Give fl(a + b) and what rounding took from it."""
+def two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+    """Give a sum as a float, and what that lacks (Knuth, 1969).
+
+    Parameters
+    ----------
+    a, b : ndarray
+        Summands, alike in size.
+
+    Returns
+    -------
+    total, lost : ndarray
+        ``a + b``, rounded, and the rest: their sum is exact.
+    """
     total = a + b
-    shift = total - a
-    return total, (a - (total - shift)) + (b - shift)
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
 
 
 def _two_product(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:

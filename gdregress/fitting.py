@@ -186,7 +186,7 @@ def pass_over(
     rng = check_random_state(estimator.random_state)
     if isinstance(estimator.random_state, Integral):  # each chunk draws numbers of its own
         rng = np.random.RandomState([int(estimator.random_state), number])
-    reached = Pass.after(past, fit_intercept=estimator.fit_intercept)
+    reached = Pass.after(past)
     carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
     attributes = {name: past[name] for name in carried if name in past}
     if unit > 0:
@@ -199,7 +199,8 @@ def pass_over(
                 start = course.to_raw(starting_point(estimator, course.frame, np.float64, rng))
                 counted = replace(counted, last=start)
             reached = counted.over(weighed, course)
-        attributes["moments_"] = moments and plain(moments)
+        if moments is not None:
+            attributes["moments_"] = plain(moments)
         attributes["learning_rate_"], attributes["optimizer_"] = course.rung, course.optimizer
         latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
@@ -213,7 +214,7 @@ def pass_over(
             f"the descent diverged over chunk {number} at learning_rate={reached.rate:g}: 0 for every row would be far "
             "nearer. Use a smaller rate, or learning_rate='auto'."
         )
-    fitted = {name: value for name, value in attributes.items() if value is not None} | {
+    fitted = attributes | {
         "coef_": shape.of(reached.point[:p]),
         "intercept_": shape.of(reached.point[p])[()] if estimator.fit_intercept else 0.0,
         "n_iter_": reached.n_epochs,

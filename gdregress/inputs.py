@@ -65,7 +65,9 @@ def read_rows(
     return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
 
 
-def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) -> tuple[Any, NDArray, Any, float]:
+def read_chunk(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, number: int, *, is_first: bool
+) -> tuple[Any, NDArray, Any, float]:
     """Validate a chunk of rows: the weights of all chunks have one scale.
 
     Parameters
@@ -75,20 +77,22 @@ def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) 
     X, y, sample_weight : array-like
         As a user gave them.
     number : int
-        Which chunk it is: the first, 1, says what the features are.
+        Which chunk it is, from 1.
+    is_first : bool
+        Whether it says what the features are.
 
     Returns
     -------
     X, y, weight
         As `read_rows` gives them.
     unit : float
-        What the weights are to be multiplied by; 0 for a chunk, not the first, that has no row, or none that counts.
+        What the weights are to be multiplied by; 0 for a chunk, not the first, without rows that count.
     """
     where = f" of chunk {number}"
     if any(map(is_dask, (X, y, sample_weight))):
         raise ValueError(f"chunk {number} is of dask, and would be fetched whole: use fit, or compute it before.")
-    is_weightless = number > 1 and sample_weight is not None and not np.any(sample_weight)
-    given, is_first = None if is_weightless else sample_weight, number == 1
+    is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
+    given = None if is_weightless else sample_weight
     X, y, weight = read_rows(estimator, X, y, given, reset=is_first, where=where, min_rows=int(is_first))
     if X.shape[0] == 0:
         return X, y, None, 0.0
@@ -104,7 +108,10 @@ def read_chunk(estimator: Any, X: Any, y: Any, sample_weight: Any, number: int) 
 
 def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
     """Validate validation rows against the training rows."""
-    X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
+    try:
+        X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
+    except ValueError as error:
+        raise ValueError(f"X_val: {error}") from error
     y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
     check_consistent_length(X_val, y_val)
     _check_targets("y_val", y_val)

@@ -331,8 +331,11 @@ def largest_curvature(objective: MomentObjective | DataObjective, n_coordinates:
         [there] = objective.evaluate([direction.reshape(-1, 1)])
         return (there.gradient - at_origin.gradient).ravel()
 
+    start = np.random.default_rng(0).standard_normal(n_coordinates)  # nearly orthogonal to no direction
+    along = multiply(start)
+    if n_coordinates == 1 or not along.any():
+        return float(along[0] / start[0])
     hessian = LinearOperator((n_coordinates, n_coordinates), matvec=multiply, dtype=np.float64)
-    start = np.ones(n_coordinates)
     try:
         largest = eigsh(hessian, k=1, which="LA", v0=start, tol=LANCZOS_TOL, return_eigenvectors=False)
     except ArpackNoConvergence as stalled:

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from gdregress.blocks import RowBlocks, Rows
 from gdregress.checks import check_finite
+from gdregress.extended import two_sum
 from gdregress.ranges import Motion, Ranges, power_of_two
 
 SAMPLE_ROWS = 31
@@ -129,8 +130,8 @@ class Moments:
         cross = None
         if one.cross is not None and two.cross is not None:
             cross = together(one.cross, two.cross, np.outer(apart, apart))
-        mean, remainder = _two_sum(one.mean, one.remainder + rest * apart * one.unit)
-        target_mean, target_remainder = _two_sum(
+        mean, remainder = two_sum(one.mean, one.remainder + rest * apart * one.unit)
+        target_mean, target_remainder = two_sum(
             one.target_mean, one.target_remainder + rest * target_apart * one.target_unit
         )
         return replace(
@@ -260,13 +261,6 @@ def _gather_here(rows: RowBlocks, *, cross: bool, precision: type) -> Moments:
     return moments
 
 
-def _two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """Give a sum as a float, and what that lacks (Knuth, 1969)."""
-    total = a + b
-    of_b = total - a
-    return total, (a - (total - of_b)) + (b - of_b)
-
-
 def _safe_unit(magnitude: NDArray) -> NDArray:
     """Give the unit of numbers of a size: 1 where their squares are far inside the range of a float."""
     largest = float(np.finfo(np.float64).max) ** (SAFE_SHARE / 2)
@@ -301,12 +295,12 @@ def _provisional_origin(rows: RowBlocks, near: float) -> _Origin:
     return _Origin(shift, target_shift, np.ones(rows.n_features), np.ones(rows.n_outputs))
 
 
-def _sum(rows: RowBlocks, about: _Origin, cross: bool, precision: type) -> "_Sums":
+def _sum(rows: RowBlocks, about: _Origin, cross: bool, precision: type) -> "_SumsOfProducts":
     min_rows = max(rows.n_features if cross else 1, 1 if precision is np.float64 else ROUNDED_ROWS)
-    return rows.accumulate(lambda: _Sums(rows, about, cross, precision), min_rows=min_rows)
+    return rows.accumulate(lambda: _SumsOfProducts(rows, about, cross, precision), min_rows=min_rows)
 
 
-class _Sums:
+class _SumsOfProducts:
     """Sums of rows and of their products about a fixed origin: what a pass accumulates."""
 
     def __init__(self, rows: RowBlocks, about: _Origin, cross: bool, precision: type):
@@ -436,8 +430,8 @@ class _Sums:
         about, second = self.about, self.second / self.weight
         drift, target_drift = self.joint[:, 0] / self.weight, self.of_targets[0, 1:] / self.weight
         squares = self._squares() / self.weight
-        mean, remainder = _two_sum(about.shift, about.unit * drift)
-        target_mean, target_remainder = _two_sum(about.target_shift, about.target_unit * target_drift)
+        mean, remainder = two_sum(about.shift, about.unit * drift)
+        target_mean, target_remainder = two_sum(about.target_shift, about.target_unit * target_drift)
         variance = np.maximum(squares - drift**2, 0.0)
         # A column stands still where what moves it is the rounding of its values. Where centring
         # takes all digits of its variance, whether it moves is not known about this origin.

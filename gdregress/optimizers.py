@@ -33,7 +33,7 @@ FEATURES = {
     "matrix prox": "an L1 penalty or positive=True with learning_rate='curvature'",
     "any loss": "a loss other than 'squared_error'",
     "schedule": "a schedule other than 'constant'",
-    "batches": "batch_size",
+    "batches": "mini-batches (batch_size, partial_fit)",
     "average": "average",
 }
 """What a rule may take, and the words for it."""
@@ -261,12 +261,11 @@ class Newton:
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         damping, idle = last.memory
-        (second, above), value = last.evaluation.curvatures, last.evaluation.descended
-        dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND]
-        dampings = [np.ones_like(damping)] if second is above else [*dampings, np.ones_like(damping)]
+        value = last.evaluation.descended
+        dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND] + [np.ones_like(damping)]
         trials = [self._trial(last, objective, each) for each in dampings]
         point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value])
-        if second is not above and best.any():
+        if best.any():
             further = [last.point + times * (point - last.point) for times in self.TIMES]
             further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
             point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)])

@@ -85,23 +85,23 @@ class Pass:
     has_diverged: bool = False
 
     @classmethod
-    def after(cls, past: dict[str, Any], *, fit_intercept: bool) -> "Pass | None":
-        """Go on from what an estimator has reached: by such a descent, or by moments; None where it has seen nothing.
+    def after(cls, past: dict[str, Any]) -> "Pass | None":
+        """Go on from what an estimator has reached: by such a descent, by moments, or by a fit; None where by nothing.
 
         Parameters
         ----------
         past : dict
             The estimator's attributes.
-        fit_intercept : bool
-            Whether the model has an intercept.
         """
         if "descent_" in past:
             return cls(**past["descent_"])
-        if "moments_" not in past:
+        if not past:
             return None
-        raw = [np.atleast_2d(past["coef_"]).T, np.atleast_2d(past["intercept_"])]
-        seen = {name: past["moments_"][name] for name in ("n_samples", "weight")}
-        return cls(np.vstack(raw if fit_intercept else raw[:1]).astype(np.float64), **seen)
+        coef = np.atleast_2d(past["coef_"])
+        raw = np.vstack([coef.T, np.broadcast_to(past["intercept_"], (1, len(coef)))])
+        moments = past.get("moments_", {})
+        seen = {name: moments[name] for name in ("n_samples", "weight") if name in moments}
+        return cls(raw.astype(np.float64), **seen)
 
     @property
     def point(self) -> NDArray:
@@ -288,23 +288,22 @@ class Course:
     @property
     def units(self) -> NDArray:
         """How large a coordinate is where the coefficient is 1."""
-        return np.outer(self.frame.scale, 1.0 / self.frame.target_scale)
+        scale = np.append(self.frame.scale, np.ones(int(self.frame.fit_intercept)))
+        return np.outer(scale, 1.0 / self.frame.target_scale)
 
     def from_raw(self, point: NDArray) -> NDArray:
         """Turn coefficients and intercepts, one below the other, into coordinates."""
-        p = len(self.frame.center)
-        intercept = point[p] if self.frame.fit_intercept else np.zeros(point.shape[1])
-        return self.frame.from_raw(point[:p], intercept)
+        return self.frame.from_raw(point[:-1], point[-1])
 
     def to_raw(self, point: NDArray) -> NDArray:
         """Turn coordinates into coefficients and intercepts."""
         coef, intercept = self.frame.to_raw(point)
-        return np.vstack([coef, intercept.astype(np.float64)]) if self.frame.fit_intercept else coef
+        return np.vstack([coef, intercept.astype(np.float64)])
 
 
 def _are_near(units: NDArray, before: NDArray | None) -> bool:
     """Tell whether units are about what they were; a column that has just begun to move has nothing to remember."""
-    if before is None:
+    if before is None or before.shape != units.shape:
         return False
     ratio = np.divide(units, before, out=np.ones_like(units), where=(before > 0) & (units > 0))
     return bool((np.maximum(ratio, 1.0 / ratio) <= MOVED).all())

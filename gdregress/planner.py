@@ -88,8 +88,8 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     -------
     Plan
     """
-    asked, n, p = _asked(task), moments.n_samples, len(moments.mean)
-    costly = {"newton"} if n <= p or p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
+    asked, p = _asked(task), len(moments.mean)
+    costly = {"newton"} if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
     rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     rule = OPTIMIZERS[optimizer](task.momentum)
     choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, fallback="spectrum")
@@ -218,7 +218,7 @@ def _choose(rows: Rows, task: Task) -> Choice:
     costly = set() if has_matrix else {"curvature"}
     if share is not None:
         costly |= {"gd", "newton"}  # which need exact curvatures
-    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) or (task.is_squared_error and n <= p):
+    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT):
         costly |= {"newton"}
     rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
     if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:

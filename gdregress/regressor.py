@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
@@ -34,33 +33,17 @@ from gdregress.plan import Plan
 from gdregress.planner import make_plan, plan_from_moments
 from gdregress.streams import (
     check_has_products,
+    check_takes_batches,
+    check_takes_chunks,
     moments_of_chunk,
     moments_suffice,
     numbered,
+    offered_if,
     parts_of,
     plain,
-    takes_batches,
-    takes_chunks,
 )
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off
-
-FITTED = (
-    "coef_",
-    "intercept_",
-    "n_iter_",
-    "optimality_",
-    "converged_",
-    "stop_reason_",
-    "learning_rate_",
-    "optimizer_",
-    "max_learning_rate_",
-    "history_",
-    "moments_",
-    "n_samples_seen_",
-    "n_chunks_seen_",
-    "descent_",
-)
 
 
 class Ending(NamedTuple):
@@ -420,7 +403,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             ending.warn()
         return _returned(self, ending)
 
-    @available_if(takes_chunks)
+    @offered_if(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
         """Take in a chunk of rows: move to the minimum over all rows taken in so far, or an epoch towards it.
 
@@ -438,9 +421,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         time goes on, and where `batch_size` is None batches have a fiftieth of the rows, or 32 if that is
         more. With a number a chunk is one batch then.
 
-        A stream begins with the first call after `fit`, of which nothing is kept. Parameters may change
-        between two calls: epochs over chunks go on from the coefficients there are, and squared error is
-        that of all rows whose moments were taken.
+        Of a `fit` before, the coefficients are where epochs over chunks go on from, as SGDRegressor's do; its
+        rows are not remembered, so that the minimum of squared error is that of the rows of `partial_fit`
+        alone, which is warned of. Parameters may change between two calls: epochs go on from the
+        coefficients there are, and squared error is that of all rows whose moments were taken.
 
         Parameters
         ----------
@@ -459,8 +443,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Raises
         ------
         AttributeError
-            If the parameters ask for the same rows again and again: there is no such method then, and
-            the first of two sentences says why.
+            If the parameters ask for the same rows again and again: there is no such method then.
         ValueError
             If features or targets are others than those of the chunks before; else as `fit` does.
             The estimator stays as it was.
@@ -478,14 +461,23 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         442 True
         """
         with _unchanged_on_error(self):
-            if moments_suffice(self):
-                ending = self._stream([(X, y, sample_weight)], self.__dict__.get("moments_"))
+            past = vars(self).copy() if "coef_" in vars(self) else {}
+            if not moments_suffice(self):
+                ending = self._descend_chunk(X, y, sample_weight, past)
             else:
-                ending = self._descend_chunk(X, y, sample_weight)
+                ending = self._stream([(X, y, sample_weight)], past)
+                if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
+                    warnings.warn(
+                        "rows were fitted before whose sums were not kept, by fit or with a number as learning_rate: "
+                        f"these are the coefficients of the other {self.n_samples_seen_}. Take in all rows by "
+                        "partial_fit or fit_batches, or begin a stream with a clone.",
+                        UserWarning,
+                        stacklevel=2,
+                    )
             ending.warn()
         return _returned(self, ending)
 
-    @available_if(takes_batches)
+    @offered_if(check_takes_batches)
     def fit_batches(self, batches):
         """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
 
@@ -519,7 +511,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         100000 [1. 2. 3.] 4.0
         """
         with _unchanged_on_error(self):
-            ending = self._stream(batches, None)
+            ending = self._stream(batches, {})
             ending.warn()
         return _returned(self, ending)
 
@@ -662,42 +654,38 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
         validate_data(self, row_like(X), reset=reset)
 
-    def _stream(self, batches: Iterable, before: dict[str, Any] | None) -> Ending:
+    def _stream(self, batches: Iterable, past: dict[str, Any]) -> Ending:
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""
         check_parameters(self)
-        moments = None if before is None else Moments(**before)
+        moments = Moments(**past["moments_"]) if "moments_" in past else None
         if moments is not None:
             check_has_products(moments)
-        n_before = 0 if before is None else self.n_chunks_seen_
-        dtypes = [] if before is None else [self.coef_.dtype]
-        single = None if before is None else self.coef_.ndim == 1
-        for number, batch in numbered(batches):
-            X, y, given = parts_of(batch, n_before + number)
-            X, y, weight, unit = read_chunk(self, X, y, given, n_before + number)
-            single = y.ndim == 1 if single is None else single
-            dtypes.append(X.dtype)
-            if unit == 0:
-                continue
-            rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {n_before + number}")
-            chunk = moments_of_chunk(rows, unit)
-            if moments is not None:
-                check_same("n_targets", len(moments.target_mean), len(chunk.target_mean))
-            moments = chunk if moments is None else moments.merge(chunk)
-        assert moments is not None
-        assert single is not None
-        return self._settle(moments, Shape(np.result_type(*dtypes), single), n_chunks=n_before + number)
+        n_targets, single, dtypes = None, False, []
+        if past:
+            n_targets, single, dtypes = len(np.atleast_2d(self.coef_)), self.coef_.ndim == 1, [self.coef_.dtype]
+        for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
+            X, y, weight, unit = read_chunk(self, *parts_of(batch, number), number, is_first=n_targets is None)
+            targets = y[:, np.newaxis] if y.ndim == 1 else y
+            if n_targets is None:
+                n_targets, single = targets.shape[1], y.ndim == 1
+            check_same("n_targets", n_targets, targets.shape[1])
+            if unit > 0:
+                dtypes.append(X.dtype)
+                chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
+                moments = chunk if moments is None else moments.merge(chunk)
+        if moments is None:
+            raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
+        return self._settle(moments, Shape(np.result_type(*dtypes), single), n_chunks=number)
 
-    def _descend_chunk(self, X, y, sample_weight) -> Ending:
+    def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> Ending:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
         check_parameters(self)
-        past = dict(self.__dict__) if "n_chunks_seen_" in self.__dict__ else {}
         number = past.get("n_chunks_seen_", 0) + 1
-        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number)
+        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
         shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
         attributes, warning = pass_over(self, rows, unit, number, shape, past)
-        for name in FITTED:
-            self.__dict__.pop(name, None)
+        self._forget()
         self.__dict__.update(attributes)
         return Ending(warning)
 
@@ -724,13 +712,18 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     ) -> Ending:
         """Descend, and store."""
         start = starting_point(self, plan.frame, plan.dtype, rng)
-        for name in FITTED:  # what is left of an earlier fit is none of this one's
-            self.__dict__.pop(name, None)
+        self._forget()
         attributes, stop, interrupt = carry_out(self, plan, start, shape, held_out=held_out, callbacks=callbacks)
         self.__dict__.update(attributes | (more or {}))
         if callbacks is not None and interrupt is None:
             callbacks.end()
         return Ending(stop.reason if stop.is_warning else None, interrupt)
+
+    def _forget(self) -> None:
+        """Forget what is fitted, but for what is known of the columns: of an earlier fit nothing else is this one's."""
+        for name in list(vars(self)):
+            if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
+                delattr(self, name)
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""
@@ -761,7 +754,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
 def _check_moments_suffice(estimator: Any, because: str) -> None:
     try:
-        takes_batches(estimator)
+        check_takes_batches(estimator)
     except AttributeError as needs_rows:
         raise ValueError(f"{because}: {needs_rows}") from None
 

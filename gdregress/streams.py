@@ -1,8 +1,10 @@
 """Rows that come in pieces: of squared error their moments are all that counts, and moments add up."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import Any
+from functools import partial, update_wrapper
+from types import MethodType
+from typing import Any, cast
 
 from gdregress.blocks import RowBlocks
 from gdregress.combinations import missing
@@ -14,6 +16,37 @@ LIMIT = 2**15
 
 LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
 """Optimizers that need not see the same rows at every epoch; but for "gd" they remember something."""
+
+
+class Offered:
+    """A method that an estimator has where its parameters allow it, and that is missing, with a reason, elsewhere.
+
+    It is `sklearn.utils.metaestimators.available_if`, but for what is said: there the last line of a traceback
+    is that there is no such attribute, and never why.
+
+    Parameters
+    ----------
+    method : callable
+        What is called.
+    check : callable
+        Takes the estimator, and raises an AttributeError that says why it has no such method.
+    """
+
+    def __init__(self, method: Callable[..., Any], check: Callable[[Any], None]):
+        self.method, self.check = method, check
+        update_wrapper(cast(Any, self), method)  # doctests are found by it
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Any]:
+        """Give the method, or of the class the function."""
+        if estimator is None:
+            return self.method
+        self.check(estimator)
+        return MethodType(self.method, estimator)
+
+
+def offered_if(check: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Offered]:
+    """Decorate a method that is there where a check passes: see `Offered`."""
+    return partial(Offered, check=check)
 
 
 def moments_suffice(estimator: Any) -> bool:
@@ -38,19 +71,8 @@ def needs_rows(estimator: Any) -> dict[str, bool]:
     }
 
 
-def takes_chunks(estimator: Any) -> bool:
-    """Tell that an estimator learns from chunks, by moments or by an epoch over each.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        With its parameters.
-
-    Raises
-    ------
-    AttributeError
-        In a sentence, if it does not: as `sklearn.utils.metaestimators.available_if` takes it.
-    """
+def check_takes_chunks(estimator: Any) -> None:
+    """Raise an AttributeError where an estimator does not learn from chunks: by moments or by an epoch over each."""
     if estimator.early_stopping:
         raise AttributeError(
             "early_stopping=True needs rows that are held out of all, but rows in pieces are seen one piece at a time: "
@@ -61,24 +83,17 @@ def takes_chunks(estimator: Any) -> bool:
             f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: of pieces that are seen but once, "
             f"{' or '.join(map(repr, LEARN_FROM_BATCHES))} can learn."
         )
-    return True
 
 
-def takes_batches(estimator: Any) -> bool:
-    """Tell that moments are all that an estimator needs of the rows.
-
-    Raises
-    ------
-    AttributeError
-        In a sentence, if they are not.
-    """
-    if takes_chunks(estimator) and not moments_suffice(estimator):
-        name = next(name for name, needs in needs_rows(estimator).items() if needs)
-        raise AttributeError(
-            f"{name}={getattr(estimator, name)!r} needs the rows at every epoch, but these are read once: "
-            "use partial_fit for an epoch over each piece, or fit."
-        )
-    return True
+def check_takes_batches(estimator: Any) -> None:
+    """Raise an AttributeError where moments are not all that an estimator needs of the rows."""
+    check_takes_chunks(estimator)
+    for name, needs in needs_rows(estimator).items():
+        if needs:
+            raise AttributeError(
+                f"{name}={getattr(estimator, name)!r} needs the rows at every epoch, but these are read once: "
+                "use partial_fit for an epoch over each piece, or fit."
+            )
 
 
 def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Moments:
@@ -135,16 +150,16 @@ def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
     return X, y, weight[0] if weight else None
 
 
-def numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-    """Give pieces their numbers, from 1.
+def numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
+    """Give chunks their numbers, from that of the first.
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    number = 0
-    for number, batch in enumerate(batches, 1):
+    number = first - 1
+    for number, batch in enumerate(batches, first):
         yield number, batch
-    if number == 0:
+    if number < first:
         raise ValueError("batches yielded nothing: give at least one (X, y), and an iterator that is not used up.")

@@ -196,11 +196,15 @@ class TestErrors:
             ),
             (
                 {"optimizer": "nesterov", "batch_size": 5},
-                "take batch_size: use optimizer='gd' or 'momentum' or 'adagrad' or 'rmsprop' or 'adam'.",
+                "take mini-batches (batch_size, partial_fit): use optimizer='gd' or 'momentum' or 'adagrad'",
             ),
             (
                 {"optimizer": "newton", "batch_size": 5, "schedule": "cosine"},
-                "optimizer='newton' does not take a schedule other than 'constant' or batch_size: use",
+                "optimizer='newton' does not take a schedule other than 'constant' or mini-batches",
+            ),
+            (
+                {"learning_rate": "curvature", "loss": "huber", "penalty": "l1", "average": True},
+                "learning_rate='curvature', which comes with optimizer='newton' here, does not take average: use",
             ),
         ],
     )

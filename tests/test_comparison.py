@@ -131,6 +131,22 @@ class TestCompare:
             compare(X, y, GradientDescentRegressor(penalty="l2", alpha=-1))
         with pytest.raises(TypeError, match="model must be a GradientDescentRegressor, but is a Pipeline"):
             compare(X, y, make_pipeline(GradientDescentRegressor()))
+        with pytest.raises(TypeError, match="but is the class GradientDescentRegressor: pass one"):
+            compare(X, y, GradientDescentRegressor)
+
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            ({"y": y[:100]}, "inconsistent numbers of samples"),
+            ({"X_test": X[:, :3], "y_test": y}, "X_test has 3 columns, but X has 10"),
+            ({"X_test": X[:9], "y_test": y}, "inconsistent numbers of samples"),
+            ({"X_test": np.where(X.mean() < X, np.nan, X), "y_test": y}, "Input X_test contains NaN"),
+        ],
+    )
+    def test_rows_that_do_not_fit_are_refused_before_anything_is_fitted(self, monkeypatch, given, sentence):
+        monkeypatch.setattr(GradientDescentRegressor, "fit", None)
+        with pytest.raises(ValueError, match=sentence):
+            compare(**{"X": X, "y": y, **given})
 
     @pytest.mark.parametrize("given", ["X_test", "y_test"])
     def test_test_rows_come_in_pairs(self, given):

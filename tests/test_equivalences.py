@@ -18,6 +18,20 @@ def assert_same(model, other, rtol=1e-5, atol=1e-5):
     np.testing.assert_allclose(model.intercept_, np.ravel(other.intercept_)[0], rtol=rtol, atol=atol)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_lasso_with_more_raw_columns_than_rows(seed):
+    """By the optimality conditions: no slope is beyond alpha, and a minimiser needs no more columns than rows."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(20, 60)) * 10.0 ** rng.uniform(-3, 3, 60)
+    z = A @ (rng.normal(size=60) / A.std(axis=0)) + 5
+    model = GradientDescentRegressor(penalty="l1", alpha=1e-2).fit(A, z)
+    assert model.converged_
+    assert model.n_iter_ < 50
+    slope = np.abs(A.T @ (z - model.predict(A))) / len(z)
+    assert (slope <= 1e-2 * (1 + 1e-3) + 1e-6 * A.std(axis=0) * z.std()).all()
+    assert (model.coef_ != 0).sum() <= len(z)
+
+
 @pytest.mark.parametrize("alpha", [0.001, 0.1, 1.0])
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("given", [{}, {"learning_rate": "diagonal"}, {"optimizer": "nesterov", "epochs": 5000}])

@@ -207,6 +207,16 @@ class TestLargestCurvature:
             DataObjective(rows, frame, squared_error(), frame.penalty(0.0, 0.0)), q
         ) == pytest.approx(expected, rel=1e-6)
 
+    @pytest.mark.parametrize(
+        "X", [[[2.0]], [[1.0, -1.0]], np.zeros((2, 3)), sparse.csr_array((10, 2500))], ids=np.shape
+    )
+    def test_of_one_column_and_of_none_that_moves(self, X):
+        n = np.shape(X)[0]
+        for params in ({"penalty": "l1", "alpha": 1e-9}, {"loss": "huber"}, {"positive": True}):
+            model = GradientDescentRegressor(**params, learning_rate="diagonal", fit_intercept=False)
+            predicted = model.fit(X, np.full(n, 2.0)).predict(X)
+            np.testing.assert_allclose(predicted, 2.0 if n == 1 else 0.0, rtol=1e-5)
+
     def test_infinite_where_it_overflows(self):
         X, y = tall()
         moments = gather(RowBlocks(X * 1e200, y))

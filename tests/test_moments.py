@@ -238,13 +238,13 @@ def test_one_pass_over_ordinary_data(monkeypatch):
 class TestThreads:
     def observe(self, monkeypatch, n_threads=2):
         """Gather on threads, and give the limits that BLAS had while blocks were at work."""
-        seen, add = [], moments._Sums.add
+        seen, add = [], moments._SumsOfProducts.add
 
         def observing(self, *block):
             seen.append({pool["num_threads"] for pool in blocks._controller().select(user_api="blas").info()})
             add(self, *block)
 
-        monkeypatch.setattr(moments._Sums, "add", observing)
+        monkeypatch.setattr(moments._SumsOfProducts, "add", observing)
         X, y = make(600)
         gather(RowBlocks(X, y, block_rows=50, n_threads=n_threads))
         return seen
@@ -264,7 +264,7 @@ class TestThreads:
     def test_given_back_after_an_error(self, monkeypatch):
         with threadpoolctl.threadpool_limits(2, user_api="blas"):
             before = threadpoolctl.threadpool_info()
-            monkeypatch.setattr(moments._Sums, "add", lambda *args: 1 / 0)
+            monkeypatch.setattr(moments._SumsOfProducts, "add", lambda *args: 1 / 0)
             for _ in range(2):
                 with pytest.raises(ZeroDivisionError):
                     gather(RowBlocks(*make(600), block_rows=50, n_threads=2))

@@ -110,6 +110,23 @@ def test_every_penalty_and_rung_of_squared_error(params):
     np.testing.assert_array_equal(model.coef_ == 0, whole.coef_ == 0)
 
 
+@pytest.mark.parametrize("columns", ["twice", "dummies", "rank 20"])
+def test_collinear_columns_with_l1(columns):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40)
+    X = {
+        "twice": np.c_[x, 2.0 * x],
+        "dummies": np.eye(3)[rng.integers(0, 3, 40)],
+        "rank 20": rng.normal(size=(200, 20)) @ rng.normal(size=(20, 60)),
+    }[columns]
+    y = X[:, 0] + rng.normal(size=len(X))
+    model = GradientDescentRegressor(penalty="l1", alpha=0.01, tol=1e-8).partial_fit(X, y)
+    whole = GradientDescentRegressor(penalty="l1", alpha=0.01, tol=1e-8).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ < 30
+    assert distance(model, whole, X, y) < 1e-6
+
+
 def test_l2_is_ridge_s_whatever_the_pieces():
     X, y, _ = make(400, 6)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -292,7 +309,8 @@ class TestEstimator:
         X, y, _ = make(200, 3)
         model = GradientDescentRegressor().partial_fit(X[:100], -y[:100]).fit(X[:50], y[:50])
         assert not hasattr(model, "moments_")
-        model.partial_fit(X[50:], y[50:])
+        with pytest.warns(UserWarning, match="these are the coefficients of the other 150"):
+            model.partial_fit(X[50:], y[50:])
         fresh = GradientDescentRegressor().partial_fit(X[50:], y[50:])
         np.testing.assert_array_equal(model.coef_, fresh.coef_)
         assert model.n_samples_seen_ == 150
@@ -325,6 +343,21 @@ class TestEstimator:
         model.partial_fit(X[50:], y[50:], np.zeros(10))
         np.testing.assert_array_equal(model.coef_, before)
         assert model.n_samples_seen_ == 50
+
+    def test_a_chunk_without_weight_says_nothing_of_dtype_and_obeys_the_number_of_targets(self):
+        X, y, _ = make(60, 3)
+        model = GradientDescentRegressor().partial_fit(X.astype(np.float32), y)
+        assert model.partial_fit(X, y, np.zeros(60)).coef_.dtype == np.float32
+        with pytest.raises(ValueError, match="n_targets is 2, but was 1"):
+            model.partial_fit(X, np.c_[y, y], np.zeros(60))
+
+    def test_a_stream_after_a_fit_that_begins_without_weight(self):
+        X, y, _ = make(60, 3)
+        model = GradientDescentRegressor().fit(X, y)
+        before = vars(model).copy()
+        with pytest.raises(ValueError, match="no row of chunk 1 counts"):
+            model.partial_fit(X, y, np.zeros(60))
+        assert vars(model) == before
 
     def test_weights_have_one_scale(self):
         X, y, _ = make(60, 3)
@@ -504,9 +537,8 @@ class TestBadInput:
         model = GradientDescentRegressor(**params)
         assert hasattr(model, "partial_fit") is (name != "early_stopping")
         assert not hasattr(model, "fit_batches")
-        with pytest.raises(AttributeError, match="fit_batches") as caught:
+        with pytest.raises(AttributeError, match=f"^{name}=.* needs .* use .*fit"):
             model.fit_batches([(X, y)])
-        assert name in str(caught.value.__cause__)
 
     def test_what_is_no_table(self):
         X, y, _ = make(50, 3)

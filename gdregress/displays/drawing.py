@@ -87,8 +87,8 @@ def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
     check_is_fitted(estimator)
     if "optimality" not in estimator.history_:
         raise ValueError(
-            "A display is made from the history of a fit, but partial_fit with a number as learning_rate has seen one "
-            "chunk after the other: plot history_['loss'], in which there is one for each."
+            "A display is made from the history of a fit, but partial_fit has descended an epoch over one chunk "
+            "after the other: plot history_['loss'], in which there is one for each."
         )
 
 

@@ -171,7 +171,8 @@ class LearningRateDisplay:
         if is_quadratic and fitted[0].n_features_in_ <= MOMENTS_LIMIT:
             curvatures = RawObjective(estimator, X, y, sample_weight).curvatures()
             flat = len(curvatures) * np.finfo(np.float64).eps * curvatures[-1]
-            best_rate = 2.0 / (curvatures[-1] + curvatures[curvatures > flat].min(initial=curvatures[-1]))
+            if curvatures[-1] > 0:
+                best_rate = 2.0 / (curvatures[-1] + curvatures[curvatures > flat].min(initial=curvatures[-1]))
         display = cls(
             learning_rates=rates,
             losses=np.array([model.history_["loss"][-1] for model in fitted]),
