@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.blocks import RowBlocks, Rows
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.checks import check_finite
 from gdregress.dask_arrays import (
     DaskRows,
     as_array,
@@ -26,7 +27,17 @@ from gdregress.dask_arrays import (
     score_blocks,
 )
 from gdregress.fitting import Shape, carry_out, pass_over, starting_point
-from gdregress.inputs import check_outputs, check_same, is_dask, read_chunk, read_rows, read_validation_rows, with_names
+from gdregress.inputs import (
+    X_FORMAT,
+    check_numeric,
+    check_outputs,
+    check_same,
+    is_dask,
+    read_chunk,
+    read_rows,
+    read_validation_rows,
+    with_names,
+)
 from gdregress.moments import Moments
 from gdregress.parameters import check_parameters
 from gdregress.plan import Plan
@@ -581,7 +592,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
-        X = validate_data(self, with_names(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        check_numeric("X", X)
+        X = validate_data(self, with_names(X), reset=False, **X_FORMAT)
+        check_finite("X", X)
         return X @ self.coef_.T + self.intercept_
 
     def score(self, X, y, sample_weight=None):

@@ -138,7 +138,9 @@ class TestLossCurve:
 
     def test_the_name_of_the_loss(self):
         model = GradientDescentRegressor(loss="quantile").fit(*HOUSES)
-        assert LossCurveDisplay.from_estimator(model).ax_.get_ylabel() == "mean pinball loss"
+        ax = LossCurveDisplay.from_estimator(model).ax_
+        assert ax.get_ylabel() == "mean pinball loss"
+        assert LossCurveDisplay.from_estimator(descended(), ax=ax).ax_.get_ylabel() == "mean loss"
 
 
 def mse(coef, intercept, data=HOUSES):
@@ -268,8 +270,8 @@ class TestLossSurface:
         model = descended("diagonal", 5, (THREE, y))
         for others in ("optimal", "fixed"):
             display = LossSurfaceDisplay.from_estimator(model, THREE, y, others=others, resolution=3)
-            assert display.figure_.axes[-1].get_ylabel().endswith(f"above its minimum, others {others}")
-            assert display.plot(kind="surface").ax_.get_zlabel() == f"mean squared error, others {others}"
+            assert display.figure_.axes[-1].get_ylabel().endswith(f"above its minimum\n(others {others})")
+            assert display.plot(kind="surface").ax_.get_zlabel() == f"mean squared error\n(others {others})"
 
     def test_losses_are_those_of_the_points_themselves(self, diverged):
         """Not of the surface below them: the others are not yet optimal, and who diverges has left it."""
@@ -297,6 +299,27 @@ class TestLossSurface:
             < 0.5 * (target or 1.0) / rows.std()
             < display.first[-1]
         )
+
+    def test_a_path_that_falls_is_shown_whole(self):
+        """Its second coefficient goes ten times as far as where it ends, before the first sets out."""
+        rng = np.random.default_rng(0)
+        level = rng.normal(size=200)
+        rows = np.column_stack([0.1 * (level + 0.1 * rng.normal(size=200)), level])
+        data = rows, 10.0 * rows[:, 0] + 0.05 * level
+        model = descended("lipschitz", 3000, data, fit_intercept=False)
+        display = LossSurfaceDisplay.from_estimator(model, *data)
+        assert np.abs(display.path[:, 1]).max() > 5 * display.minimum[1]
+        assert (display.path.min(axis=0) > [display.first[0], display.second[0]]).all()
+        assert (display.path.max(axis=0) < [display.first[-1], display.second[-1]]).all()
+
+    def test_warns_of_other_rows(self):
+        """As of those of a pipeline that its first steps have not transformed."""
+        model = descended()
+        with pytest.warns(UserWarning, match="the loss on these rows is .* where that of the fit was") as caught:
+            LossSurfaceDisplay.from_estimator(model, HOUSES[0][:4], HOUSES[1][:4], resolution=3)
+        assert caught[0].filename == __file__
+        with pytest.raises(ValueError, match="resolution=1 draws no surface"):
+            LossSurfaceDisplay.from_estimator(model, *HOUSES, resolution=1)
 
     def test_coefficients_that_change_nothing(self):
         nothing = np.column_stack([np.zeros((7, 2)), HOUSES[0]])

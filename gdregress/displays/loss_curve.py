@@ -147,7 +147,7 @@ class LossCurveDisplay:
         if ax.get_xscale() == "linear":
             ax.locator_params(axis="x", integer=True)
         ax.set_xlabel("epoch")
-        ax.set_ylabel(self.loss_name)
+        ax.set_ylabel(self.loss_name if ax.get_ylabel() in ("", self.loss_name) else "mean loss")
         ax.grid(alpha=0.3)
         ax.legend(fontsize="small", loc="upper right")
         self.ax_, self.figure_ = ax, ax.figure

@@ -1,5 +1,6 @@
 """The path of a descent over the surface of its objective, still and moving."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,6 +43,9 @@ FAINT = 1e-6
 
 FLAT = 1e-10
 """Share of the objective by which it changes over a surface at least: less is what fits of the others differ by."""
+
+ANOTHER = 1e-3
+"""Share of a loss by which it differs on other rows than those it was recorded on; float32 makes less of it."""
 
 
 class LossSurfaceDisplay:
@@ -192,6 +196,8 @@ class LossSurfaceDisplay:
         history = estimator.history_
         if "coef" not in history:
             raise ValueError("The path was not recorded: fit the estimator with record_path=True.")
+        if resolution < 2:
+            raise ValueError(f"resolution={resolution} draws no surface: use 2 points or more along each coefficient.")
         if others not in ("optimal", "fixed"):
             raise ValueError(f"others={others!r} is neither 'optimal' nor 'fixed': use one of them.")
         X = validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, reset=False)
@@ -204,7 +210,9 @@ class LossSurfaceDisplay:
         unit = _units(objective.moments)[: points.shape[1]]
         chosen = _chosen(estimator, coefficients, points / unit)
         minimum = objective.minimum()
-        first, second = (_range(points[:, each], minimum[each], unit[each], resolution) for each in chosen)
+        _check_are_the_rows(objective, points, history["loss"])
+        fell = history["loss"] <= history["loss"][0]
+        first, second = (_range(points[:, each], minimum[each], unit[each], fell, resolution) for each in chosen)
         kept = np.atleast_2d(estimator.coef_)
         fitted = objective.point(kept[target], np.broadcast_to(estimator.intercept_, len(kept))[target])
         complete = _completion(objective, chosen, (first, second), others, fitted, minimum)
@@ -273,12 +281,11 @@ class LossSurfaceDisplay:
         )
         mark = {"linestyle": "none", "zorder": 6}
         (self.start_,) = ax.plot(*self.path[:1].T, *start, marker="s", color=RED, label="start", **mark)
-        (self.minimum_,) = ax.plot(
-            *self.minimum[:, np.newaxis], *bottom, marker="*", markersize=12, color="black", label="minimum", **mark
-        )
+        star = {"marker": "*", "markersize": 12, "color": "black", "markeredgecolor": "white"}
+        (self.minimum_,) = ax.plot(*self.minimum[:, np.newaxis], *bottom, label="minimum", **star, **mark)
         ax.set_xlabel(self.names[0])
         ax.set_ylabel(self.names[1])
-        ax.legend(fontsize="small", loc="lower left")
+        ax.legend(fontsize="small", loc="best" if is_flat else "upper left")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -305,7 +312,7 @@ class LossSurfaceDisplay:
         ax.locator_params(nbins=5)
 
     def _aside(self) -> str:
-        return "" if self.others is None else f", others {self.others}"
+        return "" if self.others is None else f"\n(others {self.others})"
 
     def _seen(self) -> NDArray:
         """Give the path, cut where it leaves the surface."""
@@ -449,11 +456,27 @@ def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
     return first, second
 
 
-def _range(path: NDArray, minimum: float, unit: float, resolution: int) -> NDArray:
-    """Give values of a coefficient that show the start, the minimum, and what of the path is not far from them."""
+def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArray) -> None:
+    """Warn where the loss on the rows is not the one that was recorded, as far as it is theirs alone."""
+    estimator = objective.estimator
+    if estimator.penalty is not None or estimator.early_stopping or np.ndim(estimator.coef_) > 1:
+        return
+    best = np.nanargmin(losses)
+    [here] = objective.values(points[best : best + 1])
+    if not np.isclose(here, losses[best], rtol=ANOTHER, atol=ANOTHER * losses[0]):
+        warnings.warn(
+            f"the loss on these rows is {here:.6g} where that of the fit was {losses[best]:.6g}: "
+            "pass the rows it was fitted to, as the steps before it in a pipeline transform them.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _range(path: NDArray, minimum: float, unit: float, fell: NDArray, resolution: int) -> NDArray:
+    """Give values of a coefficient that show the start, the minimum, and what of the path is near or no worse."""
     away = np.abs(path - minimum)
     reach = next(far for far in (away[0], away[np.isfinite(away)].max(), unit) if far > FAINT * unit)
-    near = path[away <= 2.0 * reach]
+    near = path[fell | (away <= 2.0 * reach)]
     low, high = near.min(initial=minimum), near.max(initial=minimum)
     if high - low <= FAINT * unit:
         low, high = minimum - reach, minimum + reach

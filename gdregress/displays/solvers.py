@@ -70,8 +70,9 @@ class ComparisonDisplay:
         self.texts_ = []
         for place, error, seconds in zip(places, self.errors, self.seconds, strict=True):
             said = f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}" if np.isfinite(error) else "failed"
-            color = "black" if np.isfinite(error) else RED
-            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center", color=color)
+            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center")
+            if not np.isfinite(error):
+                text.set_color(RED)
             self.texts_.append(text)
         ax.set_yticks(places, self.solvers)
         ax.set_ylim(len(places) - 0.5, -0.5)
