@@ -99,8 +99,8 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
     """
     import dask
 
-    if np.ndim(y) not in (1, 2):
-        raise ValueError(f"y is {y!r} and has {np.ndim(y)} dimensions: pass the targets, one or more a row.")
+    if np.ndim(y) == 0:
+        raise ValueError(f"y is {y!r}: pass the target of each row.")
     X = as_array(X).rechunk({1: -1})
     if sample_weight is not None and np.ndim(sample_weight) == 0:
         check_weights("sample_weight" + suffix, sample_weight, 1)

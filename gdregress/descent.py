@@ -264,7 +264,7 @@ class Epoch:
         return list(zip(*columns, ((coef[:, k], intercept[k]) for k in range(first, last)), strict=True))
 
     def best(self, n_epochs: int) -> "Epoch":
-        """Give that of the first epochs which has the least merit, of those that can be kept."""
+        """Give the epoch of least merit among the first ones, of those that can be kept."""
         if not self.state.is_stretch:
             return self
         return self.at(int(np.argmin(np.where(self.is_finite, self.merit, np.inf)[:n_epochs])))

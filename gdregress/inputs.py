@@ -19,7 +19,7 @@ LARGEST_WEIGHT = 1e290
 
 
 def read_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, where: str = "", min_rows: int = 1
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, part: str = "", min_rows: int = 1
 ) -> tuple[Any, NDArray, Any]:
     """Validate rows; the finiteness of X is seen in its moments.
 
@@ -31,8 +31,8 @@ def read_rows(
         As a user gave them.
     reset : bool, default=True
         Whether these rows say what the features are; else they are held against what it knows.
-    where : str, default=""
-        What is said of X, y and the weights after their names.
+    part : str, default=""
+        Which of several parts the rows are, as messages name it.
     min_rows : int, default=1
         How many rows there are to be at least.
 
@@ -45,22 +45,22 @@ def read_rows(
     weight : ndarray of shape (n_samples,) or None
         At most 1.
     """
+    where = f" of {part}" if part else ""
+    x_format, y_format = ({**each, "ensure_min_samples": min_rows} for each in (X_FORMAT, Y_FORMAT))
     if isinstance(y, str):
         raise ValueError(f"y{where} is the text {y!r}: pass the targets themselves, such as table[{y!r}].")
     X = with_names(X)
     check_numeric("X" + where, X)
-    x_format = X_FORMAT if min_rows == 1 else {**X_FORMAT, "ensure_min_samples": min_rows}
     try:
         if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
             X = validate_data(estimator, X, reset=reset, **x_format)
         else:
-            y_format = Y_FORMAT if min_rows == 1 else {**Y_FORMAT, "ensure_min_samples": min_rows}
             X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(x_format, y_format))
         check_consistent_length(X, y)
     except ValueError as error:
-        if not where:
+        if not part:
             raise
-        raise ValueError(f"{where.removeprefix(' of ')}: {error}") from error
+        raise ValueError(f"{part}: {error}") from error
     _check_targets("y" + where, y, min_rows)
     return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
 
@@ -88,12 +88,13 @@ def read_chunk(
     unit : float
         What the weights are to be multiplied by; 0 for a chunk, not the first, without rows that count.
     """
-    where = f" of chunk {number}"
+    part = f"chunk {number}"
+    where = f" of {part}"
     if any(map(is_dask, (X, y, sample_weight))):
         raise ValueError(f"chunk {number} is of dask, and would be fetched whole: use fit, or compute it before.")
     is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
     given = None if is_weightless else sample_weight
-    X, y, weight = read_rows(estimator, X, y, given, reset=is_first, where=where, min_rows=int(is_first))
+    X, y, weight = read_rows(estimator, X, y, given, reset=is_first, part=part, min_rows=int(is_first))
     if X.shape[0] == 0:
         return X, y, None, 0.0
     if is_weightless:
@@ -111,7 +112,8 @@ def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_v
     try:
         X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
     except ValueError as error:
-        raise ValueError(f"X_val: {error}") from error
+        error.add_note("X is X_val here.")
+        raise
     y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
     check_consistent_length(X_val, y_val)
     _check_targets("y_val", y_val)

@@ -261,7 +261,7 @@ class PiecewiseLoss(Loss):
         return np.minimum(self.curvature, left + right)
 
     def _touching(self, residual, low, high) -> NDArray:
-        """Do so for slopes from low to high without a tube, where the loss is symmetric about the mean slope."""
+        """Give that curvature for slopes from low to high without a tube: the loss is symmetric about the mean."""
         half, middle = (high - low) / 2.0, (high + low) / 2.0
         distance = np.abs(self.curvature * residual - middle)
         return self.curvature * np.minimum(1.0, half / np.maximum(distance, half))

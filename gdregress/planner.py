@@ -75,7 +75,7 @@ def make_plan(rows: Rows, task: Task) -> Plan:
 
 
 def plan_from_moments(moments: Moments, task: Task) -> Plan:
-    """Do the same where the rows are gone, and their moments are all that is known: squared error, full batches.
+    """Plan a descent from moments alone, the rows being gone: squared error, full batches.
 
     Parameters
     ----------
@@ -88,12 +88,7 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     -------
     Plan
     """
-    asked, p = _asked(task), len(moments.mean)
-    costly = {"newton"} if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
-    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
-    rule = OPTIMIZERS[optimizer](task.momentum)
-    choice = Choice(rung, optimizer, rule, asked, share=None, cross=True, fallback="spectrum")
-    return _plan(None, task, choice, moments)
+    return _plan(None, task, Choice.of(task, _costly(len(moments.mean), task)), moments)
 
 
 def needs_products(learning_rate: str, n_features: int) -> bool:
@@ -102,7 +97,7 @@ def needs_products(learning_rate: str, n_features: int) -> bool:
 
 
 def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
-    """Do the same for mini-batches of a chunk of rows, with the curvature of all rows so far.
+    """Plan the mini-batches of a chunk of rows, with the curvature of all rows so far.
 
     Parameters
     ----------
@@ -117,12 +112,9 @@ def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
     -------
     Plan
     """
-    asked, has_matrix = _asked(task), moments.cross is not None
+    has_matrix = moments.cross is not None
     costly = {"curvature"} if len(moments.mean) > NEWTON_LIMIT or not has_matrix else set()
-    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
-    rule = OPTIMIZERS[optimizer](task.momentum)
-    choice = Choice(rung, optimizer, rule, asked, share=None, cross=has_matrix, fallback="spectrum")
-    return _plan(rows, task, choice, moments, mean_weight=1.0)
+    return _plan(rows, task, replace(Choice.of(task, costly), cross=has_matrix), moments, mean_weight=1.0)
 
 
 def _plan(
@@ -193,9 +185,24 @@ class Choice:
     optimizer: str
     rule: Any
     asked: set[str]
-    share: float | None
-    cross: bool
-    fallback: str | None
+    share: float | None = None
+    cross: bool = True
+    fallback: str | None = "spectrum"
+
+    @classmethod
+    def of(cls, task: Task, costly: set[str]) -> "Choice":
+        """Choose rung and optimizer; what is costly is left to those who ask for it by name.
+
+        Parameters
+        ----------
+        task : Task
+            What is asked for.
+        costly : set of str
+            Rungs and optimizers.
+        """
+        asked = _asked(task)
+        rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
+        return cls(rung, optimizer, OPTIMIZERS[optimizer](task.momentum), asked)
 
     @property
     def is_raw(self) -> bool:
@@ -215,31 +222,30 @@ def _choose(rows: Rows, task: Task) -> Choice:
     share = _share(rows, task, asked)
     is_tall_or_wide = is_tall(n, p) or _is_short_and_wide(rows)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or (is_tall_or_wide and not (asked or rows.is_sparse))
-    costly = set() if has_matrix else {"curvature"}
+    costly = _costly(p, task) | (set() if has_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # which need exact curvatures
-    if p > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT):
-        costly |= {"newton"}
-    rung, optimizer = choose(task.learning_rate, task.optimizer, asked, costly)
-    if rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
+    choice = Choice.of(task, costly)
+    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
         raise ValueError(
             f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
         )
-    is_newton = optimizer == "newton"
-    cross = p <= MOMENTS_LIMIT or rung == "curvature"
-    if n <= p and not (rung in ("float", "lipschitz") or rows.is_sparse):
+    cross = p <= MOMENTS_LIMIT or choice.rung == "curvature"
+    if n <= p and not (choice.is_raw or rows.is_sparse):
         cross = False  # the rows themselves say more, and are fewer
-    if is_newton and not _is_mostly_parabola(task):
+    if choice.is_newton and not _is_mostly_parabola(task):
         cross = False  # the products that it needs are others at every epoch
-    return Choice(
-        rung=rung,
-        optimizer=optimizer,
-        rule=OPTIMIZERS[optimizer](task.momentum),
-        asked=asked,
+    return replace(
+        choice,
         share=share,
         cross=cross if share is None else share == 1.0,
-        fallback="rows" if (rung == "curvature" or has_matrix) and not is_newton else None,
+        fallback="rows" if (choice.rung == "curvature" or has_matrix) and not choice.is_newton else None,
     )
+
+
+def _costly(n_features: int, task: Task) -> set[str]:
+    """Name the optimizers that are too dear for so many columns."""
+    return {"newton"} if n_features > (NEWTON_LIMIT if task.has_prox else MOMENTS_LIMIT) else set()
 
 
 def _asked(task: Task) -> set[str]:
@@ -401,7 +407,7 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
 
 
 def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:
-    """Give that of y in some unit, or 1 where y is 0: how far from y a start at zero is."""
+    """Give the root mean square of y in some unit, or 1 where y is 0: how far from y a start at zero is."""
     size = np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
     return np.where(size > 0, size, 1.0)
 

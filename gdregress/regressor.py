@@ -571,7 +571,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            ending = self._settle(mine.merge(theirs), shape, n_chunks=chunks)
+            ending = self._fit_moments(mine.merge(theirs), shape, n_chunks=chunks)
             ending.warn()
         return _returned(self, ending)
 
@@ -636,7 +636,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             blocks, single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
             if moments_suffice(self) and not self.early_stopping:
                 shape = Shape(np.float32 if as_array(X).dtype == np.float32 else np.float64, single)
-                return self._settle(gather_blocks(blocks), shape, callbacks=FitTask.begin(self, *given))
+                return self._fit_moments(gather_blocks(blocks), shape, callbacks=FitTask.begin(self, *given))
             rows = DaskRows.of(blocks)
         else:
             X, y, weight = read_rows(self, X, y, sample_weight)
@@ -651,7 +651,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
         with rows.on_threads():
             plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
-            return self._carry_out(plan, rng, shape, held_out=held_out, callbacks=callbacks)
+            return self._descend(plan, rng, shape, held_out=held_out, callbacks=callbacks)
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
         """Read the validation rows that were given; those of dask stay where they lie."""
@@ -688,7 +688,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
             raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
-        return self._settle(moments, Shape(np.result_type(*dtypes), single), n_chunks=number)
+        return self._fit_moments(moments, Shape(np.result_type(*dtypes), single), n_chunks=number)
 
     def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> Ending:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
@@ -702,7 +702,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.__dict__.update(attributes)
         return Ending(warning)
 
-    def _settle(
+    def _fit_moments(
         self, moments: Moments, shape: Shape, *, n_chunks: int | None = None, callbacks: FitTask | None = None
     ) -> Ending:
         """Descend on moments, and keep those of chunks."""
@@ -711,9 +711,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         stream: dict[str, Any] = {}
         if n_chunks is not None:
             stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
-        return self._carry_out(plan, rng, shape, callbacks=callbacks, more=stream)
+        return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
 
-    def _carry_out(
+    def _descend(
         self,
         plan: Plan,
         rng: np.random.RandomState,

@@ -421,8 +421,12 @@ def test_validation_data_named_otherwise():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["a", "b", "c"])
     model = GradientDescentRegressor(early_stopping=True)
-    message, _ = assert_refused(model, frame, y, X_val=frame.rename(columns={"c": "d"}), y_val=y)
+    other = frame.rename(columns={"c": "d"})
+    message, _ = assert_refused(model, frame, y, X_val=other, y_val=y)
     assert "feature names should match" in message
+    with pytest.raises(ValueError, match="feature names") as caught:
+        model.fit(frame, y, X_val=other, y_val=y)
+    assert caught.value.__notes__ == ["X is X_val here."]
 
 
 def test_a_split_that_leaves_no_weight_on_one_side():

@@ -72,7 +72,7 @@ def test_scores(m):
     assert model.score(lazy[0], constant) == model.score(X, constant) == 0.0
     with pytest.raises(ValueError, match="X has 5 features"):
         model.score(lazy[0][:, :5], y)
-    with pytest.raises(ValueError, match="n_targets is 3, but was"):
+    with pytest.raises(ValueError, match="y has 3 outputs, but the model has"):
         model.score(lazy[0], np.column_stack([X[:, 0]] * 3))
 
 
@@ -130,7 +130,8 @@ def test_nothing_of_a_fit_is_kept_for_a_stream():
     X, y, _ = make()
     model = GradientDescentRegressor().fit(da.from_array(X, chunks=(700, 6)), y)
     assert not hasattr(model, "moments_")
-    assert model.partial_fit(X[:1000], y[:1000]).n_samples_seen_ == 1000
+    with pytest.warns(UserWarning, match="these are the coefficients of the other 1000"):
+        model.partial_fit(X[:1000], y[:1000])
 
 
 def test_targets_in_memory_beside_a_data_frame_of_unknown_partitions():
@@ -408,8 +409,10 @@ class TestBadInput:
             (lambda X, y, w: (X, np.ones((6000, 2, 2)), w), "y of block 1: Found array with dim 3"),
             (lambda X, y, w: (X, y, 1e300 * w), "sample_weight of block 1 is up to"),
             (lambda X, y, w: (X, y, -2.0), "Negative values in sample_weight"),
+            (lambda X, y, w: (X, None, w), "y is None: pass the target of each row"),
+            (lambda X, y, w: (X, "price", w), "y is 'price': pass the target of each row"),
         ],
-        ids=["complex", "three dimensions", "too heavy", "negative"],
+        ids=["complex", "three dimensions", "too heavy", "negative", "no targets", "a name"],
     )
     @pytest.mark.parametrize("loss", ["squared_error", "huber"])
     def test_what_an_array_would_not_do(self, change, sentence, loss):
