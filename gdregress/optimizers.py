@@ -261,8 +261,10 @@ class Newton:
     def update(self, last, objective, metric, rate):
         """Take the step of an epoch."""
         damping, idle = last.memory
-        value = last.evaluation.descended
+        (second, above), value = last.evaluation.curvatures, last.evaluation.descended
         dampings = [np.clip(damping * around, self.LEAST, 1.0) for around in self.AROUND] + [np.ones_like(damping)]
+        if second is above and all(definite(each, FLOOR) is each for each in above):
+            dampings = dampings[-1:]  # a quadratic is its own model, and damping is for what is singular
         trials = [self._trial(last, objective, each) for each in dampings]
         point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value])
         if best.any():
