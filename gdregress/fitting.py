@@ -186,19 +186,19 @@ def pass_over(
     rng = check_random_state(estimator.random_state)
     if isinstance(estimator.random_state, Integral):  # each chunk draws numbers of its own
         rng = np.random.RandomState([int(estimator.random_state), number])
-    reached = Pass.after(past)
+    reached = Pass.of_attributes(past)
     carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
     attributes = {name: past[name] for name in carried if name in past}
     if unit > 0:
         with rows.on_threads():
             before = reached or Pass(np.empty((0, 0)))
-            weighed, counted = before.weighing(rows, unit)
+            weighed, counted = before.taking_in(rows, unit)
             moments = _moments_so_far(estimator, rows, unit, past)
             course = _course(estimator, weighed, moments, before.time, rng)
             if reached is None:
                 start = course.to_raw(starting_point(estimator, course.frame, np.float64, rng))
                 counted = replace(counted, last=start)
-            reached = counted.over(weighed, course)
+            reached = counted.descend(weighed, course)
         if moments is not None:
             attributes["moments_"] = plain(moments)
         attributes["learning_rate_"], attributes["optimizer_"] = course.rung, course.optimizer

@@ -162,7 +162,8 @@ def check_numeric(name: str, X: Any) -> None:
         kind = getattr(dtype, "kind", "O")
         if kind in "mM":
             raise ValueError(f"{name} has dates in column {column!r}: turn them into numbers, or drop the column.")
-        if str(dtype) in ("string", "str"):
+        categories = () if is_dask(X) else getattr(dtype, "categories", ())  # dask may not know them yet
+        if str(dtype) in ("string", "str") or any(isinstance(category, str) for category in categories):
             raise ValueError(f"{name} has text in column {column!r}: encode it, or drop the column.")
 
 

@@ -95,7 +95,7 @@ class Moments:
         """
         return float(np.finfo(self.precision).eps * self.cancellation.max() * inflation)
 
-    def weighing(self, weight: float) -> "Moments":
+    def with_weight(self, weight: float) -> "Moments":
         """Give the moments of the same rows with weights of another sum."""
         return replace(self, weight=weight)
 

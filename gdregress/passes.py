@@ -17,10 +17,12 @@ from gdregress.combinations import choose, features
 from gdregress.descent import Mean, run_epoch
 from gdregress.frames import Frame
 from gdregress.learning_rates import identity
+from gdregress.losses import Loss
 from gdregress.objectives import DataObjective
-from gdregress.optimizers import OPTIMIZERS
+from gdregress.optimizers import OPTIMIZERS, Step
+from gdregress.penalties import Penalty
 from gdregress.plan import Plan
-from gdregress.schedules import Plateau
+from gdregress.schedules import Pace, Plateau
 from gdregress.task import Task
 
 LEAST_BATCH, BATCHES = 32, 50
@@ -85,7 +87,7 @@ class Pass:
     has_diverged: bool = False
 
     @classmethod
-    def after(cls, past: dict[str, Any]) -> "Pass | None":
+    def of_attributes(cls, past: dict[str, Any]) -> "Pass | None":
         """Go on from what an estimator has reached: by such a descent, by moments, or by a fit; None where by nothing.
 
         Parameters
@@ -112,7 +114,7 @@ class Pass:
         """Give it as a dict of arrays, numbers, strings, and tuples of these."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def weighing(self, rows: RowBlocks, unit: float) -> tuple[RowBlocks, "Pass"]:
+    def taking_in(self, rows: RowBlocks, unit: float) -> tuple[RowBlocks, "Pass"]:
         """Take in a chunk's rows and weights: these count next to the mean weight of all rows so far.
 
         Parameters
@@ -136,67 +138,74 @@ class Pass:
             weighed.weight = relative * (np.ones(rows.n_samples) if rows.weight is None else rows.weight)
         return weighed, replace(self, n_samples=n_samples, weight=weight)
 
-    def over(self, rows: RowBlocks, course: "Course") -> "Pass":
+    def descend(self, rows: RowBlocks, course: "Course") -> "Pass":
         """Descend over another chunk, a mini-batch at a time.
 
         Parameters
         ----------
         rows : RowBlocks
-            The chunk, as `weighing` gives it.
+            The chunk, as `taking_in` gives it.
         course : Course
             How to step.
 
         Raises
         ------
         ValueError
-            If the descent has left the range of numbers.
+            If it leaves the numbers that a float holds.
         """
-        task, rule, frame, size = course.task, course.rule, course.frame, course.batch_size
+        task, frame = course.task, course.frame
         loss, penalty = task.loss_in(frame.target_scale), task.penalty_in(frame)
         to_y = frame.target_scale**task.degree
-        shuffle, updates = task.shuffle if size < rows.n_weighted else None, n_batches(rows, size)
+        whole = DataObjective(rows, frame, loss, penalty)
         with np.errstate(over="ignore", invalid="ignore"):
-            [before] = DataObjective(rows, frame, loss, penalty).evaluate([course.from_raw(self.point)])
-            pace = (
-                task.pace if self.plateau is None else Plateau(*self.plateau).after(float((before.value * to_y).sum()))
-            )
+            [before] = whole.values([course.from_raw(self.point)])
+            pace = self._pace(task, float((before * to_y).sum()))
             rate = course.rate * pace(self.n_epochs)
-            batches = (
-                DataObjective(part, frame, loss, penalty, twin=course.twin, total_weight=part.n_samples)
-                for part in endless_batches(rows, size, shuffle)
-            )
-            step = rule.start(course.from_raw(self.last), next(batches))
-            units = course.units
-            if course.optimizer == self.optimizer and _are_near(units, self.units):
-                step = step._replace(memory=self.memory)
-            mean = None
-            if task.average:
-                mean = Mean(*self.mean) if self.mean else Mean(-(-(task.average - 1) // size))
-                mean = mean._replace(point=None if mean.point is None else course.from_raw(mean.point))
-            step, mean = run_epoch(step, mean, rule, batches, course.metric, rate, updates)
+            step, mean = self._epoch(rows, course, loss, penalty, rate)
             last = course.to_raw(step.point)
-            mean = mean and mean._replace(point=course.to_raw(mean.point))
-            nothing = course.from_raw(np.zeros_like(last))
-            after, without = DataObjective(rows, frame, loss, penalty).values([step.point, nothing])
+            after, without = whole.values([step.point, course.from_raw(np.zeros_like(last))])
         if not np.isfinite(last).all():
             raise ValueError(
                 f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
             )
-        value = before.value - penalty.value(course.from_raw(self.point))
+        value = before - penalty.value(course.from_raw(self.point))
         return replace(
             self,
             last=last,
-            mean=mean and tuple(mean),
+            mean=mean and tuple(mean._replace(point=course.to_raw(mean.point))),
             optimizer=course.optimizer,
             memory=step.memory,
-            units=units,
+            units=course.units,
             plateau=tuple(pace) if isinstance(pace, Plateau) else None,
             n_epochs=self.n_epochs + 1,
-            time=self.time + updates * course.stride,
+            time=self.time + n_batches(rows, course.batch_size) * course.stride,
             loss=float((value * to_y).mean()),
             rate=rate,
-            has_diverged=bool(after.sum() > max(before.value.sum(), DIVERGED * without.sum())),
+            has_diverged=bool(after.sum() > max(before.sum(), DIVERGED * without.sum())),
         )
+
+    def _pace(self, task: Task, value: float) -> Pace | Plateau:
+        """Give the schedule, told of the objective of this chunk where it follows that."""
+        return task.pace if self.plateau is None else Plateau(*self.plateau).after(value)
+
+    def _epoch(
+        self, rows: RowBlocks, course: "Course", loss: Loss, penalty: Penalty, rate: float
+    ) -> tuple[Step, Mean | None]:
+        """Step down every mini-batch; what was remembered in other units is forgotten."""
+        task, size = course.task, course.batch_size
+        shuffle = task.shuffle if size < rows.n_weighted else None
+        batches = (
+            DataObjective(part, course.frame, loss, penalty, twin=course.twin, total_weight=part.n_samples)
+            for part in endless_batches(rows, size, shuffle)
+        )
+        step = course.rule.start(course.from_raw(self.last), next(batches))
+        if course.optimizer == self.optimizer and _are_near(course.units, self.units):
+            step = step._replace(memory=self.memory)
+        mean = None
+        if task.average:
+            mean = Mean(*self.mean) if self.mean else Mean(-(-(task.average - 1) // size))
+            mean = mean._replace(point=None if mean.point is None else course.from_raw(mean.point))
+        return run_epoch(step, mean, course.rule, batches, course.metric, rate, n_batches(rows, size))
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         coordinates of the descent (the raw ones for a float and "lipschitz", else the
         standardised ones).
     warm_start : bool, default=False
-        Whether to start from the coefficients of the last fit.
+        Whether to start from the coefficients of the last fit. A loss with kinks is descended smoothed
+        at first all the same, so that it may go up before it goes down.
     tol : float or None, default=1e-6
         Certificate `optimality_` at which the descent has converged. None, or 0, switches that
         off: exactly `epochs` epochs are run, and nobody is warned.

@@ -116,7 +116,7 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
     if cross and rows.n_features > LIMIT:
         raise ValueError(f"X has {rows.n_features} features, but pieces are merged up to {LIMIT}: use fit.")
     moments = gather(rows, cross=cross)
-    return moments.weighing(unit * moments.weight)
+    return moments.with_weight(unit * moments.weight)
 
 
 def check_has_products(*several: Moments) -> None:

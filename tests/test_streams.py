@@ -545,6 +545,7 @@ class TestBadInput:
         frame = pd.DataFrame(X, columns=list("abc"))
         for column, sentence in (
             (pd.array(["north"] * 50, dtype="string"), "X of chunk 1 has text in column 'd': encode it"),
+            (pd.Categorical(["north", "south"] * 25), "X of chunk 1 has text in column 'd': encode it"),
             (pd.date_range("2026-01-01", periods=50), "X of chunk 1 has dates in column 'd'"),
         ):
             with pytest.raises(ValueError, match=sentence):
