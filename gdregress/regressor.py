@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
+from gdregress.availability import available_where
 from gdregress.blocks import RowBlocks, Rows
 from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from gdregress.checks import check_finite
@@ -49,7 +50,6 @@ from gdregress.streams import (
     moments_of_chunk,
     moments_suffice,
     numbered,
-    offered_if,
     parts_of,
     plain,
 )
@@ -415,7 +415,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             ending.warn()
         return _returned(self, ending)
 
-    @offered_if(check_takes_chunks)
+    @available_where(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
         """Take in a chunk of rows: move to the minimum over all rows taken in so far, or an epoch towards it.
 
@@ -489,7 +489,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             ending.warn()
         return _returned(self, ending)
 
-    @offered_if(check_takes_batches)
+    @available_where(check_takes_batches)
     def fit_batches(self, batches):
         """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
 

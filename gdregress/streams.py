@@ -1,10 +1,8 @@
-"""Rows that come in pieces: of squared error their moments are all that counts, and moments add up."""
+"""Rows that come in chunks: of squared error their moments are all that counts, and moments add up."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from functools import partial, update_wrapper
-from types import MethodType
-from typing import Any, cast
+from typing import Any
 
 from gdregress.blocks import RowBlocks
 from gdregress.combinations import missing
@@ -16,37 +14,6 @@ LIMIT = 2**15
 
 LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
 """Optimizers that need not see the same rows at every epoch; but for "gd" they remember something."""
-
-
-class Offered:
-    """A method that an estimator has where its parameters allow it, and that is missing, with a reason, elsewhere.
-
-    It is `sklearn.utils.metaestimators.available_if`, but for what is said: there the last line of a traceback
-    is that there is no such attribute, and never why.
-
-    Parameters
-    ----------
-    method : callable
-        What is called.
-    check : callable
-        Takes the estimator, and raises an AttributeError that says why it has no such method.
-    """
-
-    def __init__(self, method: Callable[..., Any], check: Callable[[Any], None]):
-        self.method, self.check = method, check
-        update_wrapper(cast(Any, self), method)  # doctests are found by it
-
-    def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Any]:
-        """Give the method, or of the class the function."""
-        if estimator is None:
-            return self.method
-        self.check(estimator)
-        return MethodType(self.method, estimator)
-
-
-def offered_if(check: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Offered]:
-    """Decorate a method that is there where a check passes: see `Offered`."""
-    return partial(Offered, check=check)
 
 
 def moments_suffice(estimator: Any) -> bool:
@@ -75,12 +42,12 @@ def check_takes_chunks(estimator: Any) -> None:
     """Raise an AttributeError where an estimator does not learn from chunks: by moments or by an epoch over each."""
     if estimator.early_stopping:
         raise AttributeError(
-            "early_stopping=True needs rows that are held out of all, but rows in pieces are seen one piece at a time: "
+            "early_stopping=True needs rows that are held out of all, but chunks are seen one at a time: "
             "set early_stopping=False, or use fit."
         )
     if not moments_suffice(estimator) and estimator.optimizer in set(OPTIMIZERS) - set(LEARN_FROM_BATCHES):
         raise AttributeError(
-            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: of pieces that are seen but once, "
+            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: of chunks that are seen but once, "
             f"{' or '.join(map(repr, LEARN_FROM_BATCHES))} can learn."
         )
 
@@ -92,19 +59,19 @@ def check_takes_batches(estimator: Any) -> None:
         if needs:
             raise AttributeError(
                 f"{name}={getattr(estimator, name)!r} needs the rows at every epoch, but these are read once: "
-                "use partial_fit for an epoch over each piece, or fit."
+                "use partial_fit for an epoch over each chunk, or fit."
             )
 
 
 def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Moments:
-    """Gather the moments of a piece.
+    """Gather the moments of a chunk.
 
     Parameters
     ----------
     rows : RowBlocks
         Its rows.
     unit : float
-        What their weights are to be multiplied by: all pieces have one scale.
+        What their weights are to be multiplied by: all chunks have one scale.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X.
 
@@ -114,7 +81,7 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
         If X holds NaN or infinity, or has more features than a matrix of products is made for.
     """
     if cross and rows.n_features > LIMIT:
-        raise ValueError(f"X has {rows.n_features} features, but pieces are merged up to {LIMIT}: use fit.")
+        raise ValueError(f"X has {rows.n_features} features, but chunks are merged up to {LIMIT}: use fit.")
     moments = gather(rows, cross=cross)
     return moments.with_weight(unit * moments.weight)
 
@@ -135,7 +102,7 @@ def plain(moments: Moments) -> dict[str, Any]:
 
 
 def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
-    """Give X, y and the weights, or None, of a piece as it came.
+    """Give X, y and the weights, or None, of a chunk as it came.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from gdregress.parameters import CONSTRAINTS
 PACKAGE = Path(gdregress.__file__).parent
 
 FLOORS = [
-    {"_version", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
+    {"_version", "availability", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
     {"losses", "penalties", "schedules"},
     {"batches", "closed_form", "inputs", "moments", "preparation"},
     {"frames"},
