@@ -22,6 +22,8 @@ from gdregress.penalties import Penalty
 CURVATURE_ENTRIES = 2**19
 """Entries of a block of standardised rows, where there is so much to do with each that no cache need hold them."""
 
+NOISE = 1e-15
+"""Share of the targets' second moment by which rounding may put an objective off that is a difference from it."""
 
 EVEN = 256
 """Columns up to which a product of a block with a vector reads memory as fast as a copy does."""
@@ -82,6 +84,7 @@ class MomentObjective:
             self._second = None if moments.cross is None else moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
             self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
+            self.noise = NOISE * self._target_second
             self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
             self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
         self._is_off_center = self._mean.any()
@@ -189,6 +192,7 @@ class DataObjective:
         self._total_weight = rows.total_weight if total_weight is None else total_weight
         self._gram = gram
         self._at_zero = at_zero
+        self.noise = 0.0
         self._transposed_product = extended.dot if compensated else _transposed_product
 
     def with_twin(self, twin: Any) -> "DataObjective":

@@ -266,14 +266,15 @@ class Newton:
         if second is above and all(definite(each, FLOOR) is each for each in above):
             dampings = dampings[-1:]  # a quadratic is its own model, and damping is for what is singular
         trials = [self._trial(last, objective, each) for each in dampings]
-        point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value])
+        noise = objective.noise
+        point, lowest, best = _lowest([*trials, last.point], [*objective.values(trials), value], noise)
         if best.any():
             further = [last.point + times * (point - last.point) for times in self.TIMES]
             further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
-            point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)])
+            point, lowest, _ = _lowest([point, *further], [lowest, *objective.values(further)], noise)
         raised = np.minimum(10.0 * damping, 1.0)
         damping = np.choose(best, [*dampings[:-1], raised, raised])
-        idle = 0 if (value - lowest > TIE * np.abs(value)).any() else idle + 1
+        idle = 0 if (value - lowest > TIE * np.abs(value) + noise).any() else idle + 1
         if idle >= self.IDLE or (best == len(trials)).all():
             return last._replace(rate=0.0, memory=(damping, idle))
         return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, idle))
@@ -437,16 +438,17 @@ def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray,
     return Step(point, there, rate, memory)
 
 
-def _lowest(points: list[NDArray], values: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
+def _lowest(points: list[NDArray], values: list[NDArray], noise: NDArray | float) -> tuple[NDArray, NDArray, NDArray]:
     """Give, for each output, the point of the lowest value, that value, and which it is.
 
-    Of values that rounding alone may have ordered it is the first, so that two copies of a row lead
-    where one of twice the weight does.
+    Of values that rounding alone may have ordered, their own or the noise of an objective that is a small
+    difference, it is the first: so two copies of a row lead where one of twice the weight does, and a step
+    whose gain drowns in that noise is taken.
     """
     stacked = np.array(values)
     stacked = np.where(np.isfinite(stacked), stacked, np.inf)
     lowest = stacked.min(axis=0)
-    best = (stacked <= lowest + TIE * np.abs(lowest)).argmax(axis=0)
+    best = (stacked <= lowest + TIE * np.abs(lowest) + noise).argmax(axis=0)
     return np.choose(best, points), np.choose(best, values), best
 
 

@@ -321,6 +321,11 @@ class TestLossSurface:
         with pytest.raises(ValueError, match="resolution=1 draws no surface"):
             LossSurfaceDisplay.from_estimator(model, *HOUSES, resolution=1)
 
+    def test_rows_that_were_held_out_in_part_are_no_other_rows(self):
+        data = THREE, y
+        model = descended("diagonal", 5, data, early_stopping=True, random_state=0, n_iter_no_change=5)
+        LossSurfaceDisplay.from_estimator(model, *data, resolution=3)
+
     def test_coefficients_that_change_nothing(self):
         nothing = np.column_stack([np.zeros((7, 2)), HOUSES[0]])
         model = descended("diagonal", 2, (nothing, HOUSES[1]))
@@ -552,6 +557,11 @@ class TestLearningRates:
         one = np.column_stack([np.sqrt(2) * HOUSES[0], np.ones(7)])
         mu, largest = np.linalg.eigvalsh(2 * one.T @ one / 7)
         assert display.best_rate == pytest.approx(2 / (mu + largest), rel=1e-10)
+
+    def test_rows_of_zeros_have_no_best_rate(self):
+        model = GradientDescentRegressor(fit_intercept=False, epochs=3)
+        display = LearningRateDisplay.from_estimator(model, np.zeros((7, 2)), HOUSES[1], learning_rates=[0.1, 1.0])
+        assert display.best_rate is None
 
     def test_of_one_direction_the_best_rate_arrives_at_once(self):
         model = GradientDescentRegressor(epochs=1, fit_intercept=False)

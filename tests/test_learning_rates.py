@@ -240,6 +240,15 @@ class TestPlan:
         plan = choose(*tall(), learning_rate, optimizer)
         assert (plan.rung, plan.optimizer_name) == (rung, rule)
 
+    @pytest.mark.parametrize(("p", "rule"), [(4, "newton"), (6, "nesterov")])
+    @pytest.mark.parametrize("n", [3, 50])
+    def test_l1_takes_newton_s_steps_up_to_a_limit(self, monkeypatch, n, p, rule):
+        monkeypatch.setattr(planning, "NEWTON_LIMIT", 5)
+        X, y = tall(n, p)
+        given = {"penalty": "l1", "alpha": 0.1}
+        assert GradientDescentRegressor(**given).fit(X, y).optimizer_ == rule
+        assert GradientDescentRegressor(**given).partial_fit(X, y).optimizer_ == rule
+
     def test_lipschitz_is_half_the_ceiling(self):
         plan = choose(*tall(), "lipschitz")
         assert plan.rung == plan.rate == pytest.approx(plan.max_learning_rate / 2)

@@ -300,6 +300,15 @@ def test_every_second_chunk_is_printed(capsys):
     assert capsys.readouterr().out.splitlines() == lines
 
 
+@pytest.mark.parametrize("seed", [35, 52, 89, 136])
+def test_the_noise_of_a_first_chunk_is_no_divergence(seed):
+    """After twenty rows these orders of them leave a loss a little above that of no coefficients: nobody is warned."""
+    X, y, _ = make(2000)
+    model = GradientDescentRegressor(0.3, loss="absolute_error", schedule="invscaling", batch_size=5, random_state=seed)
+    model.set_params(power_t=0.5).partial_fit(X[:20], y[:20])
+    assert np.abs(y[:20] - model.predict(X[:20])).mean() > np.abs(y[:20]).mean()
+
+
 def test_a_stream_with_a_chosen_rate_survives_a_pickle():
     X, y = raw_columns(500)
     model = GradientDescentRegressor(loss="huber", optimizer="adam", average=True, random_state=3)

@@ -127,6 +127,18 @@ def test_collinear_columns_with_l1(columns):
     assert distance(model, whole, X, y) < 1e-6
 
 
+@pytest.mark.parametrize(("n", "p"), [(3, 4), (5, 12), (10, 10), (20, 60)])
+@pytest.mark.parametrize("seed", range(6))
+def test_chunks_shorter_than_there_are_raw_columns_with_l1(n, p, seed):
+    """Directions that no row shows, and an objective that moments know to some 1e-15 of the variance of y."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * 10.0 ** rng.uniform(-3, 3, p) + 10 * (seed % 2)
+    y = X[:, 0] / X[:, 0].std() + rng.normal(size=n) + 5 * (seed % 3)
+    model = GradientDescentRegressor(penalty="l1", alpha=0.1).partial_fit(X, y)
+    assert model.converged_
+    assert distance(model, GradientDescentRegressor(penalty="l1", alpha=0.1).fit(X, y), X, y) < 1e-5
+
+
 def test_l2_is_ridge_s_whatever_the_pieces():
     X, y, _ = make(400, 6)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
