@@ -73,6 +73,11 @@ class MomentObjective:
         Coordinates of the points.
     penalty : Penalty
         In these coordinates.
+
+    Attributes
+    ----------
+    noise : ndarray of shape (n_outputs,)
+        How far rounding may put a value off, beside its own digits: F is a small difference from v.
     """
 
     def __init__(self, moments: Moments, frame: Frame, penalty: Penalty):
@@ -168,7 +173,14 @@ class DataObjective:
     compensated : bool
         Whether gradients are summed in twice the precision, for small dense X: a residual that
         stays large then costs the digits of an ill-conditioned X but once.
+
+    Attributes
+    ----------
+    noise : float
+        How far rounding may put a value off, beside its own digits: a sum of losses is no difference.
     """
+
+    noise = 0.0
 
     def __init__(
         self,
@@ -192,7 +204,6 @@ class DataObjective:
         self._total_weight = rows.total_weight if total_weight is None else total_weight
         self._gram = gram
         self._at_zero = at_zero
-        self.noise = 0.0
         self._transposed_product = extended.dot if compensated else _transposed_product
 
     def with_twin(self, twin: Any) -> "DataObjective":

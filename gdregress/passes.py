@@ -271,10 +271,8 @@ class Course:
         The twin of a loss that ends in straight lines grows sharper with the root of time, and the rate, in
         proportion, falls on when it is as sharp as the loss (Robbins and Monro, 1951).
         """
-        width, loss = (
-            plan.first_width / (1.0 + time / SHARPENING) ** 0.5,
-            plan.task.loss_in(plan.unit_frame.target_scale),
-        )
+        width = plan.first_width / (1.0 + time / SHARPENING) ** 0.5
+        loss = plan.task.loss_in(plan.unit_frame.target_scale)
         stage, fall = plan.stage_of_width(width), 1.0
         if getattr(loss, "is_straight", False) and loss.width > 0.0 and not plan.finds_its_rate:
             fall = min(1.0, width / loss.width)

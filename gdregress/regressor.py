@@ -676,7 +676,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             check_has_products(moments)
         n_targets, single, dtypes = None, False, []
         if past:
-            n_targets, single, dtypes = len(np.atleast_2d(self.coef_)), self.coef_.ndim == 1, [self.coef_.dtype]
+            coef = past["coef_"]
+            n_targets, single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
         for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
             X, y, weight, unit = read_chunk(self, *parts_of(batch, number), number, is_first=n_targets is None)
             targets = y[:, np.newaxis] if y.ndim == 1 else y

@@ -1,6 +1,7 @@
 """The displays: what is drawn, where, and under which name. Nothing is compared by pixels."""
 
 import builtins
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -324,7 +325,10 @@ class TestLossSurface:
     def test_rows_that_were_held_out_in_part_are_no_other_rows(self):
         data = THREE, y
         model = descended("diagonal", 5, data, early_stopping=True, random_state=0, n_iter_no_change=5)
-        LossSurfaceDisplay.from_estimator(model, *data, resolution=3)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            LossSurfaceDisplay.from_estimator(model, *data, resolution=3)
+        assert not caught
 
     def test_coefficients_that_change_nothing(self):
         nothing = np.column_stack([np.zeros((7, 2)), HOUSES[0]])
