@@ -23,10 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.report import Rows
 from gdregress import GradientDescentRegressor
-from gdregress.blocks import RowBlocks
 from gdregress.comparison import aligned
-from gdregress.dask_arrays import FAN_IN
-from gdregress.moments import gather
+from gdregress.rows.dask import FAN_IN
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
 
 BUFFER = 2**23
 """Bytes that are read at a time where a file is only read."""

@@ -5,6 +5,7 @@ from gdregress.closed_form import closed_form
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays import ComparisonDisplay, LearningRateDisplay, LossCurveDisplay, LossSurfaceDisplay
+from gdregress.problem.losses import Loss
 from gdregress.regressor import GradientDescentRegressor
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ComparisonDisplay",
     "GradientDescentRegressor",
     "LearningRateDisplay",
+    "Loss",
     "LossCurveDisplay",
     "LossSurfaceDisplay",
     "__version__",

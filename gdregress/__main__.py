@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gdregress._version import __version__
+from gdregress.command_line.csv_tables import TableError, read_table
+from gdregress.command_line.preparation import Dataset, prepare
 from gdregress.comparison import Comparison, compare
-from gdregress.csv_tables import TableError, read_table
 from gdregress.datasets import load_house_prices
-from gdregress.parameters import CONSTRAINTS, Constraint, interval
-from gdregress.preparation import Dataset, prepare
+from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.regressor import GradientDescentRegressor
 
 FEW_FEATURES = 10

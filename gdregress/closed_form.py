@@ -6,8 +6,8 @@ from scipy import sparse
 from scipy.linalg import lstsq
 from sklearn.utils import check_array, check_consistent_length
 
-from gdregress.checks import check_weights
-from gdregress.ranges import power_of_two
+from gdregress.rows.checks import check_weights
+from gdregress.rows.ranges import power_of_two
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):

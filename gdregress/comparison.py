@@ -15,11 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length
 
-from gdregress.checks import check_weights
 from gdregress.closed_form import closed_form
 from gdregress.displays import ComparisonDisplay
-from gdregress.parameters import check_parameters
+from gdregress.method.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.checks import check_weights
 
 DENSE_LIMIT = 10**8
 """Entries of a sparse X up to which the closed form, which needs it dense, is computed."""

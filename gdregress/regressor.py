@@ -3,20 +3,20 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
-from gdregress.availability import available_where
-from gdregress.blocks import RowBlocks, Rows
-from gdregress.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from gdregress.checks import check_finite
-from gdregress.dask_arrays import (
+from gdregress.method.choice import choose, make_method
+from gdregress.method.spec import Spec
+from gdregress.problem.problem import Problem
+from gdregress.rows.checks import check_finite
+from gdregress.rows.chunks import check_has_products, moments_of_chunk, numbered, parts_of
+from gdregress.rows.dask import (
     DaskRows,
     as_array,
     blocks_of,
@@ -27,8 +27,7 @@ from gdregress.dask_arrays import (
     row_like,
     score_blocks,
 )
-from gdregress.fitting import Shape, carry_out, pass_over, starting_point
-from gdregress.inputs import (
+from gdregress.rows.inputs import (
     X_FORMAT,
     check_numeric,
     check_outputs,
@@ -39,34 +38,18 @@ from gdregress.inputs import (
     read_validation_rows,
     with_names,
 )
-from gdregress.moments import Moments
-from gdregress.parameters import check_parameters
-from gdregress.plan import Plan
-from gdregress.planner import make_plan, plan_from_moments
-from gdregress.streams import (
-    check_has_products,
-    check_takes_batches,
-    check_takes_chunks,
-    moments_of_chunk,
-    moments_suffice,
-    numbered,
-    parts_of,
-    plain,
-)
-from gdregress.task import Task
-from gdregress.validation import check_validation_arguments, split_off
-
-
-class Ending(NamedTuple):
-    """How a fit ended: what is to be warned of, and the interrupt that ended it, if one did."""
-
-    warning: str | None = None
-    interrupt: KeyboardInterrupt | None = None
-
-    def warn(self) -> None:
-        """Warn, if there is something to be warned of, where the user called the method that calls this."""
-        if self.warning is not None:
-            warnings.warn(self.warning, ConvergenceWarning, stacklevel=3)
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
+from gdregress.rows.rows import GoneRows, Rows
+from gdregress.solve.attributes import FITTED, OutputFormat
+from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
+from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.progress import Progress
+from gdregress.solve.solve import Observer, solve
+from gdregress.solve.start import starting_point
+from gdregress.solve.stopping import Result, Stopping
+from gdregress.solve.streams import Stream, descend_chunk
+from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
 
 
 class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -116,7 +99,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": its square;
         - an object with `value`, `derivative`, `curvature` and `best_constant`: see
-          `gdregress.losses.Loss`.
+          `gdregress.Loss`.
     epsilon : float, default=0.1
         Where "huber" becomes straight, or half the width of the tube of the insensitive losses, in
         units of y.
@@ -411,9 +394,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             If the epochs are used up before `tol` is met, or the descent diverged.
         """
         with _unchanged_on_error(self):
-            ending = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-            ending.warn()
-        return _returned(self, ending)
+            result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        return _finished(self, result)
 
     @available_where(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
@@ -472,22 +454,24 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, np.allclose(model.predict(X), whole.predict(X), rtol=1e-10))
         442 True
         """
+        past = vars(self).copy() if "coef_" in vars(self) else {}
+        if not moments_suffice(self):
+            with _unchanged_on_error(self):
+                warning = self._descend_chunk(X, y, sample_weight, past)
+            if warning is not None:
+                warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+            return self
         with _unchanged_on_error(self):
-            past = vars(self).copy() if "coef_" in vars(self) else {}
-            if not moments_suffice(self):
-                ending = self._descend_chunk(X, y, sample_weight, past)
-            else:
-                ending = self._stream([(X, y, sample_weight)], past)
-                if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
-                    warnings.warn(
-                        "rows were fitted before whose sums were not kept, by fit or with a number as learning_rate: "
-                        f"these are the coefficients of the other {self.n_samples_seen_}. Take in all rows by "
-                        "partial_fit or fit_batches, or begin a stream with a clone.",
-                        UserWarning,
-                        stacklevel=2,
-                    )
-            ending.warn()
-        return _returned(self, ending)
+            result = self._stream([(X, y, sample_weight)], past)
+        if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
+            warnings.warn(
+                "rows were fitted before whose sums were not kept, by fit or with a number as learning_rate: "
+                f"these are the coefficients of the other {self.n_samples_seen_}. Take in all rows by "
+                "partial_fit or fit_batches, or begin a stream with a clone.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return _finished(self, result)
 
     @available_where(check_takes_batches)
     def fit_batches(self, batches):
@@ -523,9 +507,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         100000 [1. 2. 3.] 4.0
         """
         with _unchanged_on_error(self):
-            ending = self._stream(batches, {})
-            ending.warn()
-        return _returned(self, ending)
+            result = self._stream(batches, {})
+        return _finished(self, result)
 
     def merge(self, other):
         """Take in the rows that another estimator has taken in: on another machine, say.
@@ -557,24 +540,23 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> np.allclose(here.predict(X), GradientDescentRegressor().fit(X, y).predict(X), rtol=1e-10)
         True
         """
-        check_parameters(self)
+        spec = Spec.of(self)
         _check_moments_suffice(self, "Of two streams the moments are merged")
         for side in (self, other):
             if not hasattr(side, "moments_"):
                 which = "this model" if side is self else f"the {type(other).__name__} to merge"
                 raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
-        mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
+        mine, theirs = Moments.from_plain(self.moments_), Moments.from_plain(other.moments_)
         check_has_products(mine, theirs)
         check_same("n_features", len(mine.mean), len(theirs.mean))
         check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
-        shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
+        form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
-            chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            ending = self._fit_moments(mine.merge(theirs), shape, n_chunks=chunks)
-            ending.warn()
-        return _returned(self, ending)
+            n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
+            result = self._minimise_streamed(spec, mine.merge(theirs), form, n_chunks)
+        return _finished(self, result)
 
     def predict(self, X):
         """Predict the targets of rows.
@@ -623,39 +605,37 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return super().score(X, y, sample_weight)
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Ending:
-        """Read, plan, descend, store."""
-        check_parameters(self)
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Result:
+        """Read, hold out, minimise."""
+        spec = Spec.of(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
-        given = X, y, sample_weight
-        rows: Rows
-        if hasattr(X, "__next__"):
-            raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
-        if is_dask(X):
-            check_takes_blocks(self)
-            self._see_columns(X, reset=True)
-            blocks, single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
-            if moments_suffice(self) and not self.early_stopping:
-                shape = Shape(np.float32 if as_array(X).dtype == np.float32 else np.float64, single)
-                return self._fit_moments(gather_blocks(blocks), shape, callbacks=FitTask.begin(self, *given))
-            rows = DaskRows.of(blocks)
-        else:
-            X, y, weight = read_rows(self, X, y, sample_weight)
-            rows, single = RowBlocks(X, y.reshape(len(y), -1), weight), y.ndim == 1
-        callbacks = FitTask.begin(self, *given)
-        rng = check_random_state(self.random_state)
-        shape = Shape(rows.dtype, single)
-        held_out = None
+        rows, form = self._read(spec, X, y, sample_weight)
+        task = FitTask.begin(self, X, y, sample_weight)
+        rng, held_out = spec.rng(), None
         if X_val is not None:
             held_out = self._validation_rows(X_val, y_val, sample_weight_val, rows.n_outputs)
-        elif self.early_stopping:
-            rows, held_out = split_off(rows, float(self.validation_fraction), rng)
-        with rows.on_threads():
-            plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
-            return self._descend(plan, rng, shape, held_out=held_out, callbacks=callbacks)
+        elif spec.limits.early_stopping:
+            rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
+        return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
+
+    def _read(self, spec: Spec, X, y, sample_weight) -> tuple[Rows, OutputFormat]:
+        """Validate training rows: in memory, on dask's workers, or summed there at once where no epoch needs them."""
+        if hasattr(X, "__next__"):
+            raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
+        if not is_dask(X):
+            X, y, weight = read_rows(self, X, y, sample_weight)
+            return RowBlocks(X, y.reshape(len(y), -1), weight), OutputFormat(X.dtype, y.ndim == 1)
+        check_takes_blocks(self)
+        self._see_columns(X, reset=True)
+        blocks, is_single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
+        if moments_suffice(self) and not spec.limits.early_stopping:
+            dtype = np.float32 if as_array(X).dtype == np.float32 else np.float64
+            return GoneRows(gather_blocks(blocks)), OutputFormat(dtype, is_single)
+        rows = DaskRows.of(blocks)
+        return rows, OutputFormat(rows.dtype, is_single)
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
-        """Read the validation rows that were given; those of dask stay where they lie."""
+        """Validate the validation rows that were given; those of dask stay where they lie."""
         if not is_dask(X_val):
             y_val, sample_weight_val = in_memory(y_val, sample_weight_val)
             return read_validation_rows(self, X_val, y_val, sample_weight_val, n_outputs)
@@ -668,21 +648,65 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
         validate_data(self, row_like(X), reset=reset)
 
-    def _stream(self, batches: Iterable, past: dict[str, Any]) -> Ending:
-        """Add the moments of chunks to those of the chunks before, and descend on their sum."""
-        check_parameters(self)
-        moments = Moments(**past["moments_"]) if "moments_" in past else None
+    def _minimise(
+        self,
+        spec: Spec,
+        rows: Rows,
+        form: OutputFormat,
+        rng: np.random.RandomState,
+        *,
+        held_out: Rows | None = None,
+        task: FitTask | None = None,
+    ) -> Result:
+        """Choose a method, follow it to its end, and store where it led."""
+        with rows.on_threads():
+            choice = choose(spec, rows)
+            moments = rows.moments(products=choice.products, precision=choice.precision)
+            method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
+            problem = method.problem
+            start = starting_point(spec, problem.coordinates, rng, self.__dict__)
+            validate = None if held_out is None else validation_value(held_out, problem)
+            self._forget()
+            observers: list[Observer] = []
+            if task is not None:
+                observers.append(task.observer(lambda epoch: form.solution(problem, epoch)))
+            progress = Progress(spec.verbose, validates=held_out is not None)
+            if spec.verbose:
+                observers.append(progress)
+            record = problem.coordinates.to_raw if spec.record_path else None
+            stopping = Stopping.of(spec, method)
+            result = solve(
+                problem,
+                method.solver,
+                start,
+                stopping,
+                observers,
+                validate=validate,
+                record=record,
+                one_by_one=task is not None,
+            )
+        if spec.verbose and result.interrupt is not None:
+            progress.close(result)
+        self.__dict__.update(form.fitted(spec, method, result))
+        if task is not None and result.interrupt is None:
+            task.end()
+        return result
+
+    def _stream(self, batches: Iterable, past: dict[str, Any]) -> Result:
+        """Add the moments of chunks to those of the chunks before, and minimise over their sum."""
+        spec = Spec.of(self)
+        moments = Moments.from_plain(past["moments_"]) if "moments_" in past else None
         if moments is not None:
             check_has_products(moments)
-        n_targets, single, dtypes = None, False, []
+        n_targets, is_single, dtypes = None, False, []
         if past:
             coef = past["coef_"]
-            n_targets, single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
+            n_targets, is_single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
         for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
             X, y, weight, unit = read_chunk(self, *parts_of(batch, number), number, is_first=n_targets is None)
             targets = y[:, np.newaxis] if y.ndim == 1 else y
             if n_targets is None:
-                n_targets, single = targets.shape[1], y.ndim == 1
+                n_targets, is_single = targets.shape[1], y.ndim == 1
             check_same("n_targets", n_targets, targets.shape[1])
             if unit > 0:
                 dtypes.append(X.dtype)
@@ -690,55 +714,44 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
             raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
-        return self._fit_moments(moments, Shape(np.result_type(*dtypes), single), n_chunks=number)
+        return self._minimise_streamed(spec, moments, OutputFormat(np.result_type(*dtypes), is_single), number)
 
-    def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> Ending:
+    def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
+        """Minimise over rows of which the moments are left, and keep these."""
+        result = self._minimise(spec, GoneRows(moments), form, spec.rng())
+        self.moments_ = moments.plain()
+        self.n_samples_seen_, self.n_chunks_seen_ = moments.n_samples, n_chunks
+        return result
+
+    def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> str | None:
         """Descend an epoch over a chunk from where the last has ended, and store where that led."""
-        check_parameters(self)
-        number = past.get("n_chunks_seen_", 0) + 1
+        spec, number = Spec.of(self), past.get("n_chunks_seen_", 0) + 1
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
-        shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
+        form = OutputFormat(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
-        attributes, warning = pass_over(self, rows, unit, number, shape, past)
+        check_finite(rows.name, rows.X)
+        if past:
+            check_same("n_targets", 1 if form.is_single else len(past["coef_"]), rows.n_outputs)
+        carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
+        attributes, warning = {name: past[name] for name in carried if name in past}, None
+        if unit > 0:
+            stream, told, warning = descend_chunk(spec, rows, unit, number, past)
+            attributes |= told
+        else:
+            stream = Stream.of_attributes(past)
         self._forget()
         self.__dict__.update(attributes)
-        return Ending(warning)
-
-    def _fit_moments(
-        self, moments: Moments, shape: Shape, *, n_chunks: int | None = None, callbacks: FitTask | None = None
-    ) -> Ending:
-        """Descend on moments, and keep those of chunks."""
-        rng = check_random_state(self.random_state)
-        plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
-        stream: dict[str, Any] = {}
-        if n_chunks is not None:
-            stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
-        return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
-
-    def _descend(
-        self,
-        plan: Plan,
-        rng: np.random.RandomState,
-        shape: Shape,
-        *,
-        held_out: Rows | None = None,
-        callbacks: FitTask | None = None,
-        more: dict[str, Any] | None = None,
-    ) -> Ending:
-        """Descend, and store."""
-        start = starting_point(self, plan.frame, plan.dtype, rng)
-        self._forget()
-        attributes, stop, interrupt = carry_out(self, plan, start, shape, held_out=held_out, callbacks=callbacks)
-        self.__dict__.update(attributes | (more or {}))
-        if callbacks is not None and interrupt is None:
-            callbacks.end()
-        return Ending(stop.reason if stop.is_warning else None, interrupt)
+        self.coef_ = form.of(stream.point[:-1])
+        self.intercept_ = form.of(stream.point[-1])[()] if spec.terms.fit_intercept else 0.0
+        self.n_iter_, self.stop_reason_ = stream.n_epochs, f"an epoch over chunk {number}"
+        self.n_samples_seen_, self.n_chunks_seen_ = stream.n_samples, number
+        self.descent_ = stream.plain()
+        return warning
 
     def _forget(self) -> None:
-        """Forget what is fitted, but for what is known of the columns: of an earlier fit nothing else is this one's."""
-        for name in list(vars(self)):
-            if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
-                delattr(self, name)
+        """Forget what an earlier fit has set, but for what is known of the columns."""
+        for name in FITTED:
+            self.__dict__.pop(name, None)
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""
@@ -774,10 +787,12 @@ def _check_moments_suffice(estimator: Any, because: str) -> None:
         raise ValueError(f"{because}: {needs_rows}") from None
 
 
-def _returned(estimator: Any, ending: Ending) -> Any:
-    """Let an interrupt go on, once what was reached is stored."""
-    if ending.interrupt is not None:
-        raise ending.interrupt
+def _finished(estimator: Any, result: Result) -> Any:
+    """Warn where the user called the method that calls this, and let an interrupt go on, once all is stored."""
+    if result.is_warning:
+        warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
+    if result.interrupt is not None:
+        raise result.interrupt
     return estimator
 
 

@@ -13,30 +13,29 @@ import pytest
 from sklearn.utils.estimator_checks import check_parameters_default_constructible
 
 import gdregress
-from gdregress.parameters import CONSTRAINTS
+from gdregress.method.parameters import CONSTRAINTS
 
 PACKAGE = Path(gdregress.__file__).parent
 
-FLOORS = [
-    {"_version", "availability", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
-    {"losses", "penalties", "schedules"},
-    {"batches", "closed_form", "inputs", "moments", "preparation"},
-    {"frames"},
-    {"objectives"},
-    {"eigenbasis", "learning_rates", "optimizers", "task"},
-    {"baseline", "combinations", "parameters", "sketches"},
-    {"plan", "streams"},
-    {"dask_arrays", "passes"},
-    {"planner", "progress", "stopping", "validation"},
-    {"callbacks"},
-    {"fitting"},
-    {"regressor"},
-    {"displays"},
-    {"comparison"},
-    {"__init__"},
-    {"__main__"},
+LAW = [
+    "_version",
+    "datasets",
+    "rows",
+    "problem",
+    "method",
+    "solve",
+    "closed_form",
+    "regressor",
+    "displays",
+    "comparison",
+    "__init__",
+    "command_line",
+    "__main__",
 ]
-"""A module imports from the floors below its own, and from nowhere else in the house."""
+"""A module or a folder imports from itself and from those above it in this list, and from nowhere else in the house."""
+
+MOST_NAMES, MOST_FIELDS = 14, 10
+"""Names at the top of the package, and fields of a record, at most."""
 
 
 def imports(path):
@@ -48,23 +47,41 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_module_has_its_floor():
-    modules = {path.stem for path in PACKAGE.glob("*.py")}
-    assert modules | {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set().union(*FLOORS)
+def trees():
+    return [(path, ast.parse(path.read_text())) for path in sorted(PACKAGE.glob("**/*.py"))]
 
 
-@pytest.mark.parametrize("floor", range(len(FLOORS)))
-def test_imports_point_down(floor):
-    below = set().union(*FLOORS[:floor])
-    for module in FLOORS[floor]:
-        for path in [PACKAGE / f"{module}.py", *(PACKAGE / module).glob("*.py")]:
-            ours = (
-                {name.split(".")[1] for name in imports(path) if name.startswith("gdregress.")}
-                if path.exists()
-                else set()
-            )
-            modules = ours & set().union(*FLOORS) - ({module} if path.parent != PACKAGE else set())
-            assert modules <= below, f"{path.name} imports {modules - below}"
+def test_every_module_has_its_place_and_the_top_is_short():
+    top = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert top == set(LAW)
+    assert len(top | {"py.typed"}) <= MOST_NAMES
+
+
+@pytest.mark.parametrize("place", LAW)
+def test_imports_point_back(place):
+    allowed = {*LAW[: LAW.index(place)], place if (PACKAGE / place).is_dir() else ""}
+    for path in [PACKAGE / f"{place}.py", *(PACKAGE / place).glob("*.py")]:
+        if path.exists():
+            ours = {name.split(".")[1] for name in imports(path) if name.startswith("gdregress.")}
+            assert ours & set(LAW) <= allowed, f"{path} imports {ours & set(LAW) - allowed}"
+
+
+def test_no_record_has_more_fields_than_can_be_held_in_mind():
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                fields = sum(isinstance(part, ast.AnnAssign) for part in node.body)
+                assert fields <= MOST_FIELDS, f"{path.name}: {node.name} has {fields} fields"
+
+
+def test_nobody_asks_of_what_class_ours_is():
+    """What an object can do is a method or a fact of it; classes of numpy, dask and users are another matter."""
+    ours = {node.name for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for path, tree in trees():
+        for node in ast.walk(tree) if path.parent.name in ("rows", "problem", "method", "solve") else ():
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                named = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+                assert not named & ours, f"{path.name}:{node.lineno} asks for {named & ours}"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("**/*.py")), ids=lambda path: path.stem)

@@ -692,7 +692,7 @@ def test_an_error_in_the_middle_of_the_descent_leaves_everything_as_it_was(monke
     def fail(*args, **kwargs):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr("gdregress.fitting.follow", fail)
+    monkeypatch.setattr("gdregress.regressor.solve", fail)
     with pytest.raises(MemoryError):
         model.fit(X[:, :2], y * 7)
     assert same(before, vars(model))

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gdregress import GradientDescentRegressor
-from gdregress.batches import endless_batches
-from gdregress.blocks import RowBlocks
-from gdregress.losses import Loss
+from gdregress import GradientDescentRegressor, Loss
+from gdregress.rows.memory import RowBlocks
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 3))
@@ -79,7 +77,7 @@ def test_every_row_of_weight_is_seen_once_in_a_pass():
     weight = np.ones(30)
     weight[[3, 8]] = 0.0
     rows = RowBlocks(np.arange(30.0)[:, np.newaxis], y[:, np.newaxis], weight)
-    stream = endless_batches(rows, 9, np.random.RandomState(0))
+    stream = rows.batches(9, np.random.RandomState(0))
     for _ in range(2):
         seen = np.concatenate([next(stream).X[:, 0] for _ in range(4)])
         assert sorted(seen) == sorted(set(range(30)) - {3, 8})
@@ -87,7 +85,7 @@ def test_every_row_of_weight_is_seen_once_in_a_pass():
 
 def test_batches_in_order_are_views_and_the_seed_decides_the_others():
     rows = RowBlocks(X, y[:, np.newaxis])
-    assert np.shares_memory(next(endless_batches(rows, 8, None)).X, X)
+    assert np.shares_memory(next(rows.batches(8, None)).X, X)
     one, other = fit(batch_size=4, epochs=3), fit(batch_size=4, epochs=3)
     np.testing.assert_array_equal(one.coef_, other.coef_)
     assert not np.array_equal(one.coef_, fit(batch_size=4, epochs=3, random_state=1).coef_)
@@ -223,9 +221,7 @@ class TestErrors:
             def value(self, residual):
                 return residual**2 / 2
 
-        with pytest.raises(
-            ValueError, match=r"Got <.*> instead\. It has no derivative: see gdregress\.losses\.Loss\.$"
-        ):
+        with pytest.raises(ValueError, match=r"Got <.*> instead\. It has no derivative: see gdregress\.Loss\.$"):
             GradientDescentRegressor(loss=Half()).fit(X, y)
 
     def test_a_class_or_a_curvature_that_is_none(self):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gdregress import GradientDescentRegressor
-from gdregress.losses import LOSSES
-from gdregress.optimizers import OPTIMIZERS
-from gdregress.schedules import SCHEDULES
+from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.schedules import SCHEDULES
+from gdregress.problem.losses import LOSSES
 
 PENALTIES = {
     "none": {},

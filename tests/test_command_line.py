@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 import gdregress
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress.__main__ import main
-from gdregress.preparation import MAX_CATEGORIES
+from gdregress.command_line.preparation import MAX_CATEGORIES
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]

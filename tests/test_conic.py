@@ -8,7 +8,7 @@ import pytest
 from conic import EPSILON, QUANTILE, data, minimum
 
 from gdregress import GradientDescentRegressor
-from gdregress.losses import LOSSES
+from gdregress.problem.losses import LOSSES
 
 TWICE = ("squared_error", "huber")
 RATIOS = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": 0.15}

@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gdregress.blocks import RowBlocks
-from gdregress.frames import Frame
-from gdregress.losses import absolute_error, epsilon_insensitive, huber, quantile_loss, squared_epsilon_insensitive
-from gdregress.moments import gather
-from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.losses import (
+    absolute_error,
+    epsilon_insensitive,
+    huber,
+    quantile_loss,
+    squared_epsilon_insensitive,
+)
+from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
 
 rng = np.random.default_rng(0)
 n, p, m = 80, 3, 2
@@ -24,13 +30,14 @@ LOSSES = [
 ]
 
 
-def make(loss, *, fit_intercept=True, with_gram=False, container=np.asarray, l1=0.1, l2=0.3):
+def make(loss, *, fit_intercept=True, with_gram=False, container=np.asarray, l1=0.1, l2=0.3, smoothed=None):
     rows = RowBlocks(container(X), y, weight, block_rows=17)
     moments = gather(rows) if fit_intercept else gather(rows).about_origin()
-    frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
+    frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
     penalty, nothing = frame.penalty(l1, l2, degree=loss.degree), frame.penalty(0.0, 0.0)
     gram = 0.5 * MomentObjective(moments, frame, nothing).hessian() if with_gram else None
-    return DataObjective(rows, frame, loss.in_units(frame.target_scale), penalty, gram=gram), frame
+    scaled, own = rows.with_targets(frame.targets), loss.in_units(frame.target_scale)
+    return DataObjective(scaled, frame, own, penalty, smoothed=smoothed and smoothed(own), gram=gram), frame
 
 
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array, sparse.csr_matrix])
@@ -42,12 +49,12 @@ def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, 
         pytest.skip("only a loss that is mostly a parabola is given the product")
     objective, _ = make(loss, fit_intercept=fit_intercept, with_gram=with_gram, container=container)
     point = rng.normal(size=(p + fit_intercept, m))
-    here = objective.evaluate_with_curvatures(point)
+    here = objective.curvatures(point)
     plain = objective.evaluate([point])[0]
-    for name in ("value", "gradient", "slack", "bend"):
-        np.testing.assert_allclose(getattr(here, name), getattr(plain, name), rtol=1e-11, atol=1e-13)
+    for name in ("value", "gradient", "fenchel_gap", "curved"):
+        np.testing.assert_allclose(getattr(here.evaluation, name), getattr(plain, name), rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(here.descended, objective.values([point])[0], rtol=1e-12)
-    second, above = here.curvatures
+    second, above = here.second, here.majoriser
     h = 1e-7
     for j in range(len(point)):
         step = np.zeros_like(point)
@@ -63,25 +70,26 @@ def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, 
 def test_the_quadratic_of_the_upper_curvature_lies_above(loss):
     objective, _ = make(loss, l1=0.0)
     point = rng.normal(size=(p + 1, m))
-    here = objective.evaluate_with_curvatures(point)
+    here = objective.curvatures(point)
     for size in (0.01, 0.1, 1.0, 10.0):
         for _ in range(20):
             off = size * rng.normal(size=point.shape)
             [there] = objective.values([point + off])
-            above = np.einsum("jk,kij,ik->k", off, here.curvatures[1], off) / 2
-            bound = here.descended + (here.gradient * off).sum(axis=0) + above
+            above = np.einsum("jk,kij,ik->k", off, here.majoriser, off) / 2
+            bound = here.descended + (here.evaluation.gradient * off).sum(axis=0) + above
             assert (there <= bound * (1 + 1e-12) + 1e-12).all()
 
 
 @pytest.mark.parametrize("loss", [absolute_error(), quantile_loss(0.2), epsilon_insensitive(0.3)])
-@pytest.mark.parametrize("width", [1e-3, 0.1, 2.0])
-def test_the_twin_and_its_slack_enclose_the_loss(loss, width):
-    objective, frame = make(loss, l1=0.0, l2=0.0)
+@pytest.mark.parametrize("mu", [1e-3, 0.1, 2.0])
+def test_the_smoothed_loss_and_the_fenchel_gap_enclose_the_loss(loss, mu):
+    objective, _ = make(loss, l1=0.0, l2=0.0)
+    smoothed, _ = make(loss, l1=0.0, l2=0.0, smoothed=lambda own: own.smoothed(mu))
     point = rng.normal(size=(p + 1, m))
-    twin = loss.in_units(frame.target_scale).smoothed(width)
-    here = objective.with_twin(twin).evaluate_with_curvatures(point)
-    np.testing.assert_allclose(here.value, objective.evaluate([point])[0].value, rtol=1e-13)
-    assert (here.descended <= here.value + 1e-15).all()
-    assert (here.value <= here.descended + width / 2 + 1e-15).all()
-    assert (here.slack >= 0).all()
-    assert (here.slack <= here.value - here.descended + 1e-15).all()
+    here = smoothed.curvatures(point)
+    value, gap = here.evaluation.value, here.evaluation.fenchel_gap
+    np.testing.assert_allclose(value, objective.evaluate([point])[0].value, rtol=1e-13)
+    assert (here.descended <= value + 1e-15).all()
+    assert (value <= here.descended + mu / 2 + 1e-15).all()
+    assert (gap >= 0).all()
+    assert (gap <= value - here.descended + 1e-15).all()

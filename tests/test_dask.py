@@ -12,14 +12,15 @@ from scipy import sparse
 from test_following import Recorder
 
 from gdregress import GradientDescentRegressor
-from gdregress.baseline import CLOSE, baseline
-from gdregress.blocks import RowBlocks
-from gdregress.dask_arrays import DaskRows, _merged_accumulators, blocks_of
-from gdregress.frames import Frame
-from gdregress.moments import gather
-from gdregress.objectives import DataObjective
-from gdregress.ranges import Ranges
-from gdregress.task import Task
+from gdregress.method.spec import Spec
+from gdregress.problem.best_constant import CLOSE, best_constant_loss
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.objectives import DataObjective
+from gdregress.problem.view import View
+from gdregress.rows.dask import DaskRows, _merged_accumulators, blocks_of
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
+from gdregress.rows.ranges import Ranges
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -232,7 +233,7 @@ def test_a_split_holds_out_the_share_asked_for():
     X, y, weight = make()
     weight[:700] = 0.0
     rows = DaskRows.of(blocks_of(da.from_array(X, chunks=(700, 6)), y, weight))
-    training, held_out = rows.split_off(0.25, np.random.RandomState(0))
+    training, held_out = rows.split(0.25, np.random.RandomState(0))
     assert training.n_weighted + held_out.n_weighted == rows.n_weighted == 5300
     assert held_out.n_weighted == 1325
     whole = training.facts.weight + held_out.facts.weight
@@ -248,11 +249,11 @@ def test_the_best_constant_is_found_without_the_targets(params, fit_intercept, m
     X, y, weight = contaminated(m=m)
     y[-3] += 1e6
     rows = RowBlocks(X, y.reshape(len(y), -1), weight)
-    task = Task.of(GradientDescentRegressor(**params, fit_intercept=fit_intercept), len(y), None)
+    terms = Spec.of(GradientDescentRegressor(**params, fit_intercept=fit_intercept)).terms
     moments = gather(rows)
-    frame = Frame.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
+    frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
     far = DaskRows.of(blocks_of(da.from_array(X, chunks=(700, 6)), y, weight))
-    exact, found = (baseline(task, each, moments, frame) for each in (rows, far))
+    exact, found = (best_constant_loss(terms.loss, View(each, moments, frame)) for each in (rows, far))
     np.testing.assert_allclose(found, exact, rtol=CLOSE)
 
 
@@ -304,7 +305,7 @@ def test_a_frame_of_flags_and_numbers():
 
 def test_no_sample_of_rows_is_drawn(monkeypatch):
     """Where many rows would have a metric of a sample, the products of all are formed in less precision."""
-    monkeypatch.setattr("gdregress.sketches.LEAST_ENTRIES", 1)
+    monkeypatch.setattr("gdregress.method.sketches.LEAST_ENTRIES", 1)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 300)).astype(np.float32)
     y = X @ rng.normal(size=300) + rng.normal(size=40_000)
@@ -316,15 +317,15 @@ def test_no_sample_of_rows_is_drawn(monkeypatch):
 def test_merging_leaves_what_is_merged_as_it_was():
     """A scheduler may hand it to another task, should a worker be lost."""
     X, y, _ = make(100)
-    frame = Frame.unit_curvature(gather(RowBlocks(X, y[:, np.newaxis])), alpha=0.0, fit_intercept=True)
-    task = Task.of(GradientDescentRegressor(loss="huber"), 100, None)
+    frame = Coordinates.unit_curvature(gather(RowBlocks(X, y[:, np.newaxis])), alpha=0.0, fit_intercept=True)
+    terms = Spec.of(GradientDescentRegressor(loss="huber")).terms
     kept = []
     far = DaskRows.of(blocks_of(da.from_array(X, chunks=(50, 6)), y))
-    far.reduce(lambda rows: kept.append(rows.accumulate(Ranges)) or kept[-1], lambda one, other: one)
+    far.map_blocks(lambda rows: kept.append(rows.sum(Ranges)) or kept[-1], lambda one, other: one)
     before = [each.largest.copy() for each in kept]
     _merged_accumulators(kept)
     np.testing.assert_array_equal([each.largest for each in kept], before)
-    objective = DataObjective(far, frame, task.loss_in(frame.target_scale), task.penalty_in(frame))
+    objective = DataObjective(far, frame, terms.loss.in_units(frame.target_scale), terms.penalty_in(frame))
     once, twice = (objective.evaluate([np.ones((7, 1))])[0].gradient for _ in range(2))
     np.testing.assert_array_equal(once, twice)
 
@@ -472,7 +473,7 @@ import numpy as np
 from distributed import Client, LocalCluster
 sys.path.insert(0, sys.argv[1])
 from gdregress import GradientDescentRegressor
-from gdregress.losses import Loss
+from gdregress import Loss
 from test_dask import contaminated, distance, make
 
 reading, passing, n, p = *sys.argv[2:4], *map(int, sys.argv[4:])

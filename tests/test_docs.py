@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import gdregress
-import gdregress.losses
+import gdregress.problem.losses
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = {name: getattr(gdregress, name) for name in gdregress.__all__ if name != "__version__"}
-PUBLIC["losses.Loss"] = gdregress.losses.Loss
 
 
 def sections(documented):

@@ -40,7 +40,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gdregress import GradientDescentRegressor, __version__
-from gdregress.blocks import RowBlocks
+from gdregress.rows.memory import RowBlocks
 
 rng = np.random.default_rng(0)
 n, p = 60, 4
@@ -604,12 +604,12 @@ def test_the_limit_on_blas_is_put_back_whichever_of_two_passes_ends_last():
     first_is_at_work, second_is_at_work, first_has_ended = Event(), Event(), Event()
 
     def first():
-        rows.accumulate(lambda: Waiting(first_is_at_work, second_is_at_work))
+        rows.sum(lambda: Waiting(first_is_at_work, second_is_at_work))
         first_has_ended.set()
 
     def second():
         assert first_is_at_work.wait(30)
-        rows.accumulate(lambda: Waiting(second_is_at_work, first_has_ended))
+        rows.sum(lambda: Waiting(second_is_at_work, first_has_ended))
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(first), pool.submit(second)]:

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from gdregress import GradientDescentRegressor, load_house_prices
-from gdregress.callbacks import FitTask
+from gdregress.solve.callbacks import FitTask
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on")
 
@@ -353,7 +353,7 @@ def test_without_callbacks_nobody_is_told(monkeypatch):
 
     monkeypatch.setattr(GradientDescentRegressor, "_init_callback_context", telling)
     monkeypatch.setattr(FitTask, "observer", telling)
-    monkeypatch.setattr("gdregress.fitting.one_by_one", telling)
+    monkeypatch.setattr("gdregress.solve.trace.Measured.one_by_one", telling)
     fitted(STRETCHES)
 
 

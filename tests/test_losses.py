@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import SGDRegressor
 
-from gdregress.losses import LOSSES, InUnits, Loss, PiecewiseLoss
+from gdregress.problem.losses import LOSSES, InUnits, Loss, PiecewiseLoss
 
 EPSILON, QUANTILE, UNIT = 0.3, 0.2, 2.5
 
@@ -154,7 +154,7 @@ class TestEveryLoss:
         if np.isfinite(loss.curvature):
             expected = fourth_order_difference(loss.derivative, r)
             np.testing.assert_allclose(second, expected, rtol=1e-6, atol=1e-8)
-            np.testing.assert_allclose(loss.bend(r), expected / loss.curvature, rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(loss.curved(r), expected / loss.curvature, rtol=1e-6, atol=1e-8)
 
     def test_lies_above_its_tangents(self, loss):
         r, s = pairs(loss)
@@ -184,7 +184,7 @@ class TestEveryLoss:
         before = r.copy()
         functions = [loss.value, loss.derivative]
         if np.isfinite(loss.curvature):
-            functions += [loss.second_derivative, loss.bend, loss.touching_curvature]
+            functions += [loss.second_derivative, loss.curved, loss.majoriser_curvature]
         for function in functions:
             assert function(r).shape == shape
         np.testing.assert_array_equal(r, before)
@@ -203,11 +203,11 @@ def test_precision_stays(loss, dtype):
 class TestTouchingParabola:
     def test_lies_above(self, loss):
         r, s = np.linspace(-3.0, 3.0, 241)[:, None], np.concatenate([np.linspace(-6.0, 6.0, 481), corners(loss)])
-        parabola = loss.value(r) + loss.derivative(r) * (s - r) + 0.5 * loss.touching_curvature(r) * (s - r) ** 2
+        parabola = loss.value(r) + loss.derivative(r) * (s - r) + 0.5 * loss.majoriser_curvature(r) * (s - r) ** 2
         assert (parabola >= loss.value(s) - 1e-12).all()
 
     def test_is_no_steeper_than_need_be(self, loss):
-        touching = loss.touching_curvature(GRID)
+        touching = loss.majoriser_curvature(GRID)
         assert (touching <= loss.curvature).all()
         assert (touching >= np.minimum(loss.second_derivative(GRID), loss.curvature) * (1.0 - 1e-9)).all()
 
@@ -217,22 +217,22 @@ def test_the_parabola_touches_on_the_other_side_too(name):
     """Without a tube it cannot be any flatter: reflected about the middle of the curved part it touches again."""
     loss = NAMED[name].smoothed(1e-3) if name != "huber" else NAMED[name]
     r = np.linspace(-3.0, 3.0, 100)
-    r = r[loss.bend(r) == 0]
+    r = r[loss.curved(r) == 0]
     other = (loss.high + loss.low) / loss.curvature - r
     parabola = loss.value(r) + loss.derivative(r) * (other - r)
-    parabola += 0.5 * loss.touching_curvature(r) * (other - r) ** 2
+    parabola += 0.5 * loss.majoriser_curvature(r) * (other - r) ** 2
     np.testing.assert_allclose(parabola, loss.value(other), rtol=1e-9)
 
 
-def test_touching_curvature_of_the_absolute_error_is_that_of_reweighted_least_squares():
+def test_majoriser_curvature_of_the_absolute_error_is_that_of_reweighted_least_squares():
     twin = NAMED["absolute_error"].smoothed(0.01)
-    np.testing.assert_allclose(twin.touching_curvature(GRID), 1.0 / np.maximum(np.abs(GRID), 0.01), rtol=1e-12)
+    np.testing.assert_allclose(twin.majoriser_curvature(GRID), 1.0 / np.maximum(np.abs(GRID), 0.01), rtol=1e-12)
 
 
-def test_touching_curvature_beside_a_tube_is_the_sum_of_two_sides():
+def test_majoriser_curvature_beside_a_tube_is_the_sum_of_two_sides():
     twin = NAMED["epsilon_insensitive"].smoothed(0.01)
     np.testing.assert_allclose(
-        twin.touching_curvature(np.array([0.0, 2.0])), [1.0 / 0.305, 0.5 / 1.695 + 0.5 / 2.305], rtol=1e-12
+        twin.majoriser_curvature(np.array([0.0, 2.0])), [1.0 / 0.305, 0.5 / 1.695 + 0.5 / 2.305], rtol=1e-12
     )
 
 
@@ -249,14 +249,14 @@ class TestFenchelYoung:
     def test_slack_is_what_the_inequality_leaves(self, loss):
         r, slopes = np.linspace(-2.0, 2.0, 81), self.slopes(loss)[:, None]
         supremum = (slopes * GRID - loss.value(GRID)).max(axis=1)[:, None]
-        slack = loss.slack(r, slopes)
+        slack = loss.fenchel_gap(r, slopes)
         np.testing.assert_allclose(slack, loss.value(r) + supremum - slopes * r, atol=2e-6)
         assert (slack >= 0).all()
 
     def test_slack_is_zero_for_the_slope(self, loss):
-        np.testing.assert_allclose(loss.slack(GRID, loss.derivative(GRID)), 0.0, atol=1e-14)
+        np.testing.assert_allclose(loss.fenchel_gap(GRID, loss.derivative(GRID)), 0.0, atol=1e-14)
         far = np.array([-1e9, 1e9])
-        assert (loss.slack(far, loss.derivative(far)) <= 1e-15 * loss.value(far)).all()
+        assert (loss.fenchel_gap(far, loss.derivative(far)) <= 1e-15 * loss.value(far)).all()
 
 
 @pytest.mark.parametrize(("loss", "twin"), [(loss, twin) for _, loss, twin in SHARPER], ids=[n for n, _, _ in SHARPER])
@@ -274,7 +274,7 @@ class TestTwins:
         slope = twin.derivative(r)
         assert (slope >= loss.low).all()
         assert (slope <= loss.high).all()
-        np.testing.assert_allclose(loss.slack(r - self.width(loss, twin) * slope, slope), 0.0, atol=1e-14)
+        np.testing.assert_allclose(loss.fenchel_gap(r - self.width(loss, twin) * slope, slope), 0.0, atol=1e-14)
 
     def test_lies_below_by_what_the_slopes_tell(self, loss, twin):
         below = loss.value(GRID) - twin.value(GRID)
@@ -285,7 +285,7 @@ class TestTwins:
 
     def test_what_is_due_is_the_slack(self, loss, twin):
         slope = twin.derivative(GRID)
-        due = loss.value(GRID) - twin.value(GRID) - loss.slack(GRID, slope)
+        due = loss.value(GRID) - twin.value(GRID) - loss.fenchel_gap(GRID, slope)
         np.testing.assert_allclose(due, self.width(loss, twin) / 2.0 * slope**2, atol=1e-13)
 
     def test_far_away_is_the_loss_less_a_constant(self, loss, twin):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gdregress import blocks, moments
-from gdregress.blocks import RowBlocks
-from gdregress.moments import gather
+from gdregress.rows import memory as blocks
+from gdregress.rows import moments
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
 
 
 def make(n=300, p=5, m=2, seed=0):
@@ -228,8 +229,8 @@ def test_inputs_are_left_as_they_were():
 
 def test_one_pass_over_ordinary_data(monkeypatch):
     passes = []
-    accumulate = RowBlocks.accumulate
-    monkeypatch.setattr(RowBlocks, "accumulate", lambda *args, **kw: passes.append(1) or accumulate(*args, **kw))
+    accumulate = RowBlocks.sum
+    monkeypatch.setattr(RowBlocks, "sum", lambda *args, **kw: passes.append(1) or accumulate(*args, **kw))
     X, y = make(2000)
     gather(RowBlocks(X, y))
     assert len(passes) == 1

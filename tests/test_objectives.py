@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gdregress import extended
-from gdregress.blocks import RowBlocks
-from gdregress.frames import Frame
-from gdregress.losses import squared_error
-from gdregress.moments import gather
-from gdregress.objectives import DataObjective, MomentObjective
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.losses import squared_error
+from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.rows import extended
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
 
 
 def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, n=60, p=4, m=2):
@@ -24,9 +24,9 @@ def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, 
     if not fit_intercept:
         moments = moments.about_origin()
     if frame == "unit":
-        frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
+        frame = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
     else:
-        frame = Frame.raw(moments, fit_intercept=fit_intercept)
+        frame = Coordinates.raw(moments, fit_intercept=fit_intercept)
     return rows, moments, frame
 
 
@@ -35,7 +35,7 @@ def from_moments(moments, frame, alpha=0.0):
 
 
 def from_data(rows, frame, alpha=0.0):
-    return DataObjective(rows, frame, squared_error(), frame.penalty(0.0, 2.0 * alpha))
+    return DataObjective(rows.with_targets(frame.targets), frame, squared_error(), frame.penalty(0.0, 2.0 * alpha))
 
 
 def direct(rows, frame, alpha, point):
@@ -138,7 +138,7 @@ class TestFrame:
     @pytest.mark.parametrize("fit_intercept", [True, False])
     def test_a_raw_gradient_becomes_the_frames_own(self, fit_intercept):
         rows, moments, unit = problem(fit_intercept, "unit", 0.2)
-        raw = Frame.raw(moments, fit_intercept=fit_intercept)
+        raw = Coordinates.raw(moments, fit_intercept=fit_intercept)
         point = np.random.default_rng(0).normal(size=(4 + fit_intercept, 2))
         in_raw = np.vstack([part.astype(float) for part in unit.to_raw(point)][: 1 + fit_intercept])
         expected = from_data(rows, unit, 0.2).evaluate([point])[0].gradient
@@ -148,7 +148,7 @@ class TestFrame:
     def test_a_column_that_does_not_vary_has_no_coordinate(self):
         rows, _, _ = problem()
         rows.X[:, 1] = 3.0
-        frame = Frame.unit_curvature(gather(rows), alpha=0.0, fit_intercept=True)
+        frame = Coordinates.unit_curvature(gather(rows), alpha=0.0, fit_intercept=True)
         coef, intercept = frame.to_raw(np.ones((5, 2)))
         assert not coef[1].any()
         shifted = frame.from_raw(coef + [[0.0], [2.0], [0.0], [0.0]], intercept)
@@ -157,7 +157,7 @@ class TestFrame:
     def test_a_constant_target_is_measured_by_its_size(self):
         rows, _, _ = problem()
         rows.y[:, 0], rows.y[:, 1] = 5.0, 0.0
-        frame = Frame.unit_curvature(gather(rows), alpha=0.0, fit_intercept=True)
+        frame = Coordinates.unit_curvature(gather(rows), alpha=0.0, fit_intercept=True)
         np.testing.assert_allclose(frame.target_scale, [5 * 2.0**-26, 1.0])
 
 

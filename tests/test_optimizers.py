@@ -1,23 +1,30 @@
 """Update rules and the loop: by hand, by theorem at every iterate, by a reference loop."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gdregress.descent import Mean, descend
-from gdregress.objectives import Evaluation
-from gdregress.optimizers import AdaGrad, Adam, Conjugate, GradientDescent, Momentum, Nesterov, Newton, RMSProp, Step
-from gdregress.penalties import Penalty
-from gdregress.schedules import Pace, Plateau, constant
+from gdregress.method.descent import Descent, Mean
+from gdregress.method.newton import Newton
+from gdregress.method.optimizers import AdaGrad, Adam, Conjugate, GradientDescent, Momentum, Nesterov, RMSProp, Step
+from gdregress.method.preconditioners import Scalar
+from gdregress.method.rates import FixedRate
+from gdregress.method.schedules import Pace, Plateau, constant
+from gdregress.problem.objectives import Curvatures, Evaluation
+from gdregress.problem.penalties import Penalty
+from gdregress.problem.problem import Gap
 
 RULES = [GradientDescent(), Momentum(0.5), Nesterov(), Conjugate()]
 
 
 class Quadratic:
-    """f(w) = (w - best)' H (w - best) / 2 for each output, with its evaluations counted."""
+    """f(w) = (w - best)' H (w - best) / 2 for each output, with its evaluations counted: problem and objective."""
 
     noise = 0.0
+    is_quadratic = True
+    dtype = np.float64
 
     def __init__(self, hessian, best):
         self.hessian, self.best, self.trips = hessian, best, 0
@@ -37,10 +44,22 @@ class Quadratic:
     def values(self, points):
         return [self.objective(point) for point in points]
 
-    def evaluate_with_curvatures(self, point):
+    def curvatures(self, point):
         [here] = self.evaluate([point])
-        curvatures = np.array([self.hessian] * point.shape[1])
-        return here._replace(curvatures=(curvatures, curvatures), descended=self.objective(point))
+        second = np.array([self.hessian] * point.shape[1])
+        return Curvatures(here, second, second, self.objective(point))
+
+    def evaluate_start(self, objective, point):
+        return objective.evaluate([point])[0]
+
+    def subgradient(self, point, gradient):
+        return self.penalty.residual(point, gradient)
+
+    def gap_of_decrement(self, decrement, evaluation):
+        return Gap(decrement, np.zeros_like(decrement), decrement)
+
+    def optimality(self, value, gap):
+        return gap.max(axis=-1)
 
     def evaluate(self, points):
         self.trips += 1
@@ -57,21 +76,37 @@ def quadratic(kappa=1e3, p=8, m=2, seed=0):
     return Quadratic(basis * np.geomspace(1 / kappa, 1, p) @ basis.T, rng.normal(size=(p, m)))
 
 
-class Metric:
-    """A metric without a prox."""
-
-    scale = 1.0
+class Metric(Scalar):
+    """A change of the metric, with the prox of the identity."""
 
     def __init__(self, multiply):
-        self.multiply = multiply
+        super().__init__()
+        vars(self)["multiply"] = multiply
 
     def __call__(self, gradient):
         return self.multiply(gradient)
 
 
-def states(objective, rule, n, rate=1.0, metric=lambda g: g, start=None):
+def descend(objective, rule, n, rate=1.0, *, metric=lambda g: g, start=None, schedule=None, mean=None):
+    """The start and the first n states of a descent."""
     start = np.zeros_like(objective.best) if start is None else start
-    return list(islice(descend(objective, rule, Metric(metric), rate, start, pace=Pace(constant)), n + 1))
+    schedule = Pace(constant) if schedule is None else schedule
+    descent = Descent(rule, Metric(metric), FixedRate(rate), schedule, lambda problem: problem, None, mean=mean)
+    path = enumerate(islice(descent.states(objective, start), n + 1))
+    return [
+        SimpleNamespace(
+            epoch=epoch,
+            point=here.point,
+            value=here.evaluation.value,
+            gradient=here.evaluation.gradient,
+            rate=here.rate,
+        )
+        for epoch, here in path
+    ]
+
+
+def states(objective, rule, n, rate=1.0, metric=lambda g: g, start=None):
+    return descend(objective, rule, n, rate, metric=metric, start=start)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -223,9 +258,10 @@ class TestTheorems:
 
         rounded.evaluate = evaluate
         rule = Conjugate()
-        step = rule.start(np.zeros_like(rounded.best), rounded)
+        start = np.zeros_like(rounded.best)
+        step = rule.start(start, rounded.evaluate([start])[0])
         for _ in range(12):
-            step = rule.update(step, rounded, lambda gradient: gradient, 1.0)
+            step = rule.update(step, rounded, Scalar(), 1.0)
             error = np.abs(step.evaluation.gradient - objective._evaluate(step.point).gradient)
             assert (error <= (1 + 1e-6) * step.memory[-1] * amount).all()
         assert points[0] == points[1] == 1
@@ -251,11 +287,11 @@ def test_k_then_m_epochs_are_k_plus_m():
 
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
-    step = Conjugate().start(np.ones((3, 1)), flat)
+    step = Conjugate().start(np.ones((3, 1)), flat.evaluate([np.ones((3, 1))])[0])
     step = step._replace(
         evaluation=Evaluation(np.zeros(1), np.ones((3, 1))), memory=(*step.memory[:-1], np.full(1, np.inf))
     )
-    after = Conjugate().update(step, flat, lambda g: g, 1.0)
+    after = Conjugate().update(step, flat, Scalar(), 1.0)
     assert isinstance(after, Step)
     np.testing.assert_array_equal(after.point, np.ones((3, 1)))
 
@@ -297,9 +333,7 @@ class TestAdaptiveRules:
         objective = quadratic(kappa=10)
         best = objective.with_l1(0.1)
         pace = {AdaGrad: lambda k: 1.0, RMSProp: lambda k: 0.995**k, Adam: lambda k: 0.995**k}[type(rule)]
-        start = np.zeros_like(objective.best)
-        path = descend(objective, rule, Metric(lambda g: g), 0.2, start, pace=Pace(pace))
-        last = list(islice(path, 4000))[-1]
+        last = descend(objective, rule, 3999, 0.2, schedule=Pace(pace))[-1]
         np.testing.assert_allclose(last.point, best, atol=1e-5)
         np.testing.assert_array_equal(last.point == 0, best == 0)
 
@@ -336,45 +370,34 @@ class TestProximal:
     def test_newton_lands_at_once_on_a_quadratic(self, positive):
         objective = quadratic(1e3)
         best = objective.with_l1(0.02, positive=positive)
-        np.testing.assert_allclose(states(objective, Newton(), 1)[1].point, best, atol=1e-8)
+        _, block = islice(Newton(lambda problem: problem).iterates(objective, np.zeros_like(objective.best)), 2)
+        np.testing.assert_allclose(block.points.at(0), best, atol=1e-8)
 
-    def test_newton_says_when_nothing_is_lower(self):
+    def test_newton_ends_when_nothing_is_lower(self):
         objective = quadratic(10)
-        assert states(objective, Newton(), 8)[-1].rate == 0.0
+        blocks = list(Newton(lambda problem: problem).iterates(objective, np.zeros_like(objective.best)))
+        assert len(blocks) <= 5  # a step, and as many without gain as show that there is none
+        np.testing.assert_allclose(blocks[-1].points.at(0), objective.best, rtol=1e-12)
 
 
 class TestPaceAndMean:
     def test_the_rate_follows_the_schedule(self):
-        path = islice(
-            descend(
-                quadratic(),
-                GradientDescent(),
-                Metric(lambda g: g),
-                0.5,
-                np.zeros((8, 2)),
-                pace=Pace(lambda k: 1 / (k + 1)),
-            ),
-            4,
-        )
+        path = descend(quadratic(), GradientDescent(), 3, 0.5, schedule=Pace(lambda k: 1 / (k + 1)))
         np.testing.assert_allclose([state.rate for state in path][1:], [0.5, 0.25, 0.5 / 3])
 
     def test_a_plateau_is_seen_by_the_loop(self):
         """Above the ceiling the objective rises, until the rate has come down."""
         objective = quadratic(10)
-        path = descend(objective, GradientDescent(), Metric(lambda g: g), 2.1, np.zeros((8, 2)), pace=Plateau(3))
-        path = list(islice(path, 400))
+        path = descend(objective, GradientDescent(), 399, 2.1, schedule=Plateau(3))
         assert path[1].rate == 2.1
         assert path[-1].rate == pytest.approx(2.1 / 5)
         np.testing.assert_allclose(path[-1].point, objective.best, atol=1e-8)
 
     @pytest.mark.parametrize("skip", [0, 3])
     def test_the_mean_is_that_of_the_points(self, skip):
-        objective, start = quadratic(), np.zeros((8, 2))
+        objective = quadratic()
         points = [state.point for state in states(objective, GradientDescent(), 12)][1:]
-        path = descend(
-            objective, GradientDescent(), Metric(lambda g: g), 1.0, start, pace=Pace(constant), mean=Mean(skip)
-        )
-        for k, state in enumerate(islice(path, 13)):
+        for k, state in enumerate(descend(objective, GradientDescent(), 12, mean=Mean(skip))):
             if k > skip:
                 np.testing.assert_allclose(state.point, np.mean(points[skip:k], axis=0), rtol=1e-12)
                 [there] = objective.evaluate([state.point])

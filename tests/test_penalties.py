@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from gdregress.penalties import Penalty
+from gdregress.problem.penalties import Penalty
 
 P, M = 6, 3
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from gdregress.schedules import SCHEDULES, Cosine, Exponential, InverseScaling, Pace, Plateau, constant
+from gdregress.method.schedules import SCHEDULES, Cosine, Exponential, InverseScaling, Pace, Plateau, constant
 
 FORMULAS = [
     (constant, [(0, 1.0), (1, 1.0), (10**6, 1.0)]),

@@ -7,11 +7,12 @@ import pytest
 from scipy import sparse
 from scipy.linalg import eigh
 
-from gdregress import GradientDescentRegressor, closed_form, planner, sketches
-from gdregress.blocks import RowBlocks
-from gdregress.frames import Frame
-from gdregress.moments import gather
-from gdregress.sketches import Sketches, cheapest_share, epochs_needed
+from gdregress import GradientDescentRegressor, closed_form
+from gdregress.method import choice, sketches
+from gdregress.method.sketches import Sketches, cheapest_share, epochs_needed
+from gdregress.problem.coordinates import Coordinates
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
 
 
 def ordinary(rng, n=6000, p=40):
@@ -82,7 +83,7 @@ DECEIVERS = [
 
 
 def force(monkeypatch, share):
-    monkeypatch.setattr(planner, "cheapest_share", lambda *shape, samples: share)
+    monkeypatch.setattr(choice, "cheapest_share", lambda *shape, samples: share)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
@@ -134,7 +135,7 @@ def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make,
     weight = rng.integers(0, 4, len(X)).astype(float) if weighted else None
     params = {"loss": loss, "epsilon": 1.0}
     exact = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
-    monkeypatch.setattr(planner, "accelerated_is_cheaper", lambda *shape: True)
+    monkeypatch.setattr(choice, "accelerated_is_cheaper", lambda *shape: True)
     model = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
     assert (exact.optimizer_, model.learning_rate_, model.optimizer_) == ("newton", "curvature", "nesterov")
     assert model.converged_, model.stop_reason_
@@ -149,7 +150,7 @@ def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make,
 def sketches_of(X, share, weight=None, alpha=0.0):
     rows = RowBlocks(X, np.ones((len(X), 1)) * np.arange(len(X))[:, None], weight)
     moments = gather(rows, cross=share == 1.0, precision=np.float32)
-    frame = Frame.unit_curvature(moments, alpha=alpha, fit_intercept=True)
+    frame = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=True)
     return frame, Sketches(rows, moments, frame, alpha, share, 1e-6, 0)
 
 
@@ -163,7 +164,7 @@ def test_the_certificate_metric_bounds_that_of_all_rows(share, weighted):
     Z = (X - frame.center) * frame.inverse_scale
     curvature = 2 * np.average(Z[:, :, None] * Z[:, None, :], axis=0, weights=weight)
     for sketch in ladder:
-        P = sketch.certificate_metric(np.eye(21))[:20, :20]
+        P = sketch.bound(np.eye(21))[:20, :20]
         assert eigh(P, np.linalg.inv(curvature), eigvals_only=True).min() > 1 - 1e-4
 
 
@@ -172,7 +173,7 @@ def test_the_spectrum_is_as_foretold():
     X = rng.normal(size=(40_000, 50))
     frame, ladder = sketches_of(X, 1 / 16)
     Z = (X - frame.center) * frame.inverse_scale
-    P = next(iter(ladder)).metric(np.eye(51))[:50, :50]
+    P = next(iter(ladder)).preconditioner(np.eye(51))[:50, :50]
     spectrum = eigh(2 * Z.T @ Z / len(Z), np.linalg.inv(P), eigvals_only=True)
     rate = np.sqrt(50 / 2500)
     assert 0.9 * (1 + rate) ** -2 < spectrum.min()
@@ -201,8 +202,8 @@ def test_a_sample_is_taken_as_it_is(monkeypatch):
     X = rng.standard_t(3, size=(6000, 4))
     frame, ladder = sketches_of(X, 1 / 16)
     seen = []
-    sampled = RowBlocks.sampled
-    monkeypatch.setattr(RowBlocks, "sampled", lambda *args: seen.append(sampled(*args)) or seen[-1])
+    sampled = RowBlocks.subsample
+    monkeypatch.setattr(RowBlocks, "subsample", lambda *args: seen.append(sampled(*args)) or seen[-1])
     sketch = next(iter(ladder))
     [rows] = seen
     assert (np.diff(rows.index) > 0).all()
@@ -210,7 +211,7 @@ def test_a_sample_is_taken_as_it_is(monkeypatch):
     assert np.histogram(rows.index, bins=10, range=(0, 6000))[0].min() >= 24
     Z = (X[rows.index] - frame.center) * frame.inverse_scale
     np.testing.assert_allclose(
-        sketch.metric(np.eye(5))[:4, :4], np.linalg.inv(2 * Z.T @ Z / len(Z)), rtol=1e-4, atol=1e-5
+        sketch.preconditioner(np.eye(5))[:4, :4], np.linalg.inv(2 * Z.T @ Z / len(Z)), rtol=1e-4, atol=1e-5
     )
 
 

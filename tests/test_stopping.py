@@ -10,11 +10,11 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
-from gdregress import descent as descents
-from gdregress.descent import Certificate, Epoch, History, State
-from gdregress.objectives import Evaluation
-from gdregress.progress import Progress
-from gdregress.stopping import Converged, Diverged, EpochsUsedUp, Patience, Refined, TargetLoss
+from gdregress.method.states import Block, PointList
+from gdregress.problem.problem import Gap
+from gdregress.solve.progress import Progress
+from gdregress.solve.stopping import Converged, Diverged, EpochsUsedUp, OptimalStart, Patience, Stopping, TargetLoss
+from gdregress.solve.trace import Measured, Trace
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -24,106 +24,124 @@ def mse(model, X, y, weight=None):
     return np.average((y - model.predict(X)) ** 2, weights=weight)
 
 
-def history(values, *, optimality=None, validation=None, merit=None, keep_best=False):
-    """A history of given objectives, certificates and validation losses."""
-    record = History(keep_best=keep_best)
-    for k, value in enumerate(values):
-        state = State(k, np.full((1, 1), float(k)), Evaluation(np.array([value]), np.zeros((1, 1))), 0.1)
-        certificate = optimality[k] if optimality else 1.0
-        least = (merit or validation or values)[k]
-        parts = Certificate(np.zeros(1), np.zeros(1), np.zeros(1))
-        record.look_at(Epoch(state, value, certificate, parts, validation[k] if validation else np.nan, least))
-        if k + 1 < len(values):
-            record.append()
-    return record
+def epochs(values, *, optimality=None, validation=None, rate=0.1, first=0):
+    """Epochs of given objectives, optimalities and validation losses."""
+    values, zero = np.array(values, dtype=float), np.zeros((len(values), 1))
+    optimality = np.ones(len(values)) if optimality is None else np.array(optimality, dtype=float)
+    points = PointList([np.full((1, 1), float(first + k)) for k in range(len(values))])
+    rates = np.full(len(values), rate)
+    block = Block(rates, values[:, np.newaxis], Gap(zero, zero, zero), optimality, np.isfinite(values), points)
+    validation = None if validation is None else np.array(validation, dtype=float)
+    return Measured(block, values, values, validation, values if validation is None else validation)
 
 
-def ask(rule, record):
-    """What a rule says of the last epoch of a history."""
-    fires = rule.fires(record)
-    record.append()
-    return rule.stop(record) if fires else None
+def ask(rule, values, *, optimality=None, validation=None):
+    """What a rule says of the last of some epochs, whether they come at once or one by one."""
+    whole = epochs(values, optimality=optimality, validation=validation)
+    at_once, trace = Trace(keeps_best=validation is not None), Trace(keeps_best=validation is not None)
+    together = rule.fires(at_once, whole)
+    for k in range(len(values)):
+        latest = epochs(
+            values[k : k + 1],
+            optimality=optimality and optimality[k : k + 1],
+            validation=validation and validation[k : k + 1],
+            first=k,
+        )
+        [fires] = rule.fires(trace, latest)
+        assert fires == together[k]
+        trace.append(latest)
+    return rule.result(trace) if fires else None
 
 
 class TestRules:
     def test_converged(self):
-        assert ask(Converged(0.1), history([5, 4], optimality=[1, 0.2])) is None
-        stop = ask(Converged(0.1), history([5, 4], optimality=[1, 0.1]))
+        assert ask(Converged(0.1), [5, 4], optimality=[1, 0.2]) is None
+        stop = ask(Converged(0.1), [5, 4], optimality=[1, 0.1])
         assert stop.kept.number == 1
         assert not stop.is_warning
         assert stop.reason == "converged: optimality 0.1 after 1 epoch, tol=0.1"
 
-    def test_refinement_goes_on_while_the_certificate_halves(self):
-        rule = Refined(0.1)
+    def test_what_goes_below_tol_stops_only_at_an_optimal_start(self):
+        assert ask(OptimalStart(0.1), [5], optimality=[0.01]).kept.number == 0
+        assert ask(OptimalStart(0.1), [5], optimality=[1]) is None
+        assert ask(OptimalStart(0.1), [5, 4], optimality=[1, 0.01]) is None
 
-        def refined(*optimality):
-            return ask(rule, history([5.0] * len(optimality), optimality=optimality, merit=optimality, keep_best=True))
+    def ended(self, optimality, *, validation=None, tol=0.1, limit="the limit."):
+        trace = Trace(keeps_best=validation is not None)
+        trace.append(epochs([5.0] * len(optimality), optimality=optimality, validation=validation))
+        return Stopping((), EpochsUsedUp(7, tol, None, "Advice."), limit).ended(trace)
 
-        assert refined(0.01).kept.number == 0
-        assert refined(1) is None
-        assert refined(1, 0.01) is None
-        assert refined(1, 0.01, 0.004) is None
-        assert refined(1, 0.01, 0.006).kept.number == 2
-        assert refined(1, 0.01, 0.02).kept.number == 1
-        assert refined(1, 0.01, 0.0).kept.number == 2
+    def test_a_solver_that_ends_above_tol_warns_of_its_limit(self):
+        result = self.ended([1, 0.3, 0.2])
+        assert result.is_warning
+        assert result.reason == "optimality 0.2 is above tol=0.1, but rounding allows no better: the limit."
+        assert result.kept.number == 2
 
-    def test_refinement_that_rounding_ends_above_tol_warns(self):
-        optimality = [1, 0.3, 0.2]
-        stop = ask(Refined(0.1), history([5, 4, 3], optimality=optimality, merit=optimality, keep_best=True))
-        assert stop.is_warning
-        assert stop.reason.startswith("optimality 0.2 is above tol=0.1, but rounding allows no better")
+    def test_a_solver_that_ends_below_tol_has_converged(self):
+        result = self.ended([1, 0.01])
+        assert not result.is_warning
+        assert result.reason == "converged: optimality 0.01 after 1 epoch, tol=0.1"
 
-    def test_refinement_is_judged_by_what_was_reached_and_not_by_the_best_validation_loss(self):
-        optimality = [1, 0.01, 0.009]
-        stop = ask(Refined(0.1), history([5, 4, 3], optimality=optimality, validation=[1, 2, 3], keep_best=True))
-        assert stop.kept.number == 0
-        assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 0,")
+    def test_an_end_is_judged_by_what_was_reached_and_not_by_the_best_validation_loss(self):
+        result = self.ended([1, 0.01, 0.009], validation=[1, 2, 3])
+        assert result.kept.number == 0
+        assert result.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 0,")
+
+    def test_without_tol_a_solver_that_ends_stays_where_it_is_to_the_last_epoch(self):
+        result = self.ended([1, 0.3, 0.2], tol=0.0)
+        assert result.reason == "7 epochs run, as asked: tol is off"
+        columns = result.trace.columns()
+        np.testing.assert_array_equal(columns["optimality"], [1, 0.3, *[0.2] * 6])
+        np.testing.assert_array_equal(columns["learning_rate"], [0.1] * 3 + [0.0] * 5)
 
     def test_not_a_number_has_not_converged(self):
-        assert ask(Converged(0.1), history([5, 4], optimality=[1, np.nan])) is None
+        assert ask(Converged(0.1), [5, 4], optimality=[1, np.nan]) is None
 
     def test_target_loss(self):
-        assert ask(TargetLoss(3), history([5, 4])) is None
-        assert ask(TargetLoss(4), history([5, 4])).kept.number == 1
+        assert ask(TargetLoss(3), [5, 4]) is None
+        assert ask(TargetLoss(4), [5, 4]).kept.number == 1
 
     def test_patience(self):
         rule = Patience(2)
-        assert ask(rule, history([5, 4, 3], validation=[2, 1, 1.5], keep_best=True)) is None
-        stop = ask(rule, history([5, 4, 3, 2], validation=[2, 1, 1.5, 1], keep_best=True))
+        assert ask(rule, [5, 4, 3], validation=[2, 1, 1.5]) is None
+        stop = ask(rule, [5, 4, 3, 2], validation=[2, 1, 1.5, 1])
         assert stop.kept.number == 1
         assert (
             stop.reason
             == "early stopping: no better validation loss in 2 epochs; epoch 1, with validation loss 1, is kept"
         )
         assert not stop.is_warning
-        assert ask(rule, history([5, 4, 3], validation=[1, 2, 2], keep_best=True)).is_warning
+        assert ask(rule, [5, 4, 3], validation=[1, 2, 2]).is_warning
 
     def test_converged_is_said_of_what_is_kept(self):
-        stop = ask(Converged(0.1), history([5, 4, 3], optimality=[1, 0.2, 0.1], validation=[2, 1, 3], keep_best=True))
+        stop = ask(Converged(0.1), [5, 4, 3], optimality=[1, 0.2, 0.1], validation=[2, 1, 3])
         assert stop.kept.number == 1
         assert stop.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 1,")
 
     @pytest.mark.parametrize("last", [np.inf, np.nan, 1e13])
     def test_diverged_keeps_the_best_finite_point(self, last):
         rule = Diverged(1.0, "the cause", "The cure.")
-        assert ask(rule, history([5, 3, 4e12])) is None
-        stop = ask(rule, history([5, 3, 4, last]))
+        assert ask(rule, [5, 3, 4e12]) is None
+        stop = ask(rule, [5, 3, 4, last])
         assert stop.kept.number == 1
         assert stop.is_warning
-        assert stop.reason == f"the cause: the loss rose from 5 to {last:g} in 3 epochs, and epoch 1 is kept. The cure."
+        reached = f"{last:g}" if np.isfinite(last) else "more than a float holds"
+        assert (
+            stop.reason == f"the cause: the loss rose from 5 to {reached} in 3 epochs, and epoch 1 is kept. The cure."
+        )
 
     def test_small_beside_the_baseline_has_not_diverged(self):
-        assert ask(Diverged(1.0, "", ""), history([1e-30, 1e-16])) is None
+        assert ask(Diverged(1.0, "", ""), [1e-30, 1e-16]) is None
 
     def test_epochs_used_up(self):
         diverged = Diverged(1.0, "the cause", "The cure.")
-        assert ask(EpochsUsedUp(3, 0.1, diverged, "Advice."), history([5, 4, 3])) is None
-        stop = ask(EpochsUsedUp(2, 0.1, diverged, "Advice."), history([5, 4, 3]))
+        assert ask(EpochsUsedUp(3, 0.1, diverged, "Advice."), [5, 4, 3]) is None
+        stop = ask(EpochsUsedUp(2, 0.1, diverged, "Advice."), [5, 4, 3])
         assert stop.is_warning
         assert stop.reason == "all 2 epochs were used and optimality 1 is above tol=0.1. Advice."
-        assert not ask(EpochsUsedUp(2, None, diverged, ""), history([5, 4, 3])).is_warning
-        assert ask(EpochsUsedUp(2, None, diverged, ""), history([5, 4, 6])).reason.startswith("the cause")
-        assert not ask(EpochsUsedUp(2, None, None, ""), history([5, 4, 6])).is_warning
+        assert not ask(EpochsUsedUp(2, 0.0, diverged, ""), [5, 4, 3]).is_warning
+        assert ask(EpochsUsedUp(2, 0.0, diverged, ""), [5, 4, 6]).reason.startswith("the cause")
+        assert not ask(EpochsUsedUp(2, 0.0, None, ""), [5, 4, 6]).is_warning
 
 
 class TestConverged:
@@ -239,8 +257,8 @@ class TestEarlyStopping:
         np.testing.assert_allclose(model.coef_, plain.history_["coef"][best], rtol=1e-12)
 
     def test_without_moments_the_validation_loss_is_of_the_data(self, monkeypatch):
-        monkeypatch.setattr("gdregress.planner.MOMENTS_LIMIT", 5)
-        monkeypatch.setattr("gdregress.sketches.WIDEST", 5)
+        monkeypatch.setattr("gdregress.method.choice.MOMENTS_LIMIT", 5)
+        monkeypatch.setattr("gdregress.method.sketches.WIDEST", 5)
         model = GradientDescentRegressor(early_stopping=True).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
         assert model.learning_rate_ == "diagonal"
         assert mse(model, X[300:], y[300:]) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
@@ -343,14 +361,14 @@ class TestDiverged:
 
 class TestInterrupt:
     def interrupt_after(self, monkeypatch, n):
-        append = History.append
+        append = Trace.append
 
-        def interrupting(self, n_epochs=1):
-            append(self, min(n_epochs, n - np.min(self.latest.number) + 1))
-            if self.last.number == n:
+        def interrupting(self, latest):
+            append(self, latest.head(min(len(latest.block), n - self.n_states + 1)))
+            if self.number == n:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(descents.History, "append", interrupting)
+        monkeypatch.setattr(Trace, "append", interrupting)
 
     def test_the_coefficients_so_far_are_kept_and_the_interrupt_goes_on(self, monkeypatch):
         whole = GradientDescentRegressor(0.01, epochs=12, tol=None).fit(Z, y)
@@ -372,10 +390,14 @@ class TestInterrupt:
         np.testing.assert_array_equal(model.coef_, model.history_["coef"][best])
 
     @pytest.mark.parametrize("last", [7, 8])
-    def test_it_is_said(self, monkeypatch, capsys, last):
-        self.interrupt_after(monkeypatch, last)
+    def test_it_is_said(self, capsys, last):
+        def until(k):
+            if k == last:
+                raise KeyboardInterrupt
+            return 1.0
+
         with pytest.raises(KeyboardInterrupt):
-            GradientDescentRegressor(0.01, optimizer="nesterov", tol=None, verbose=4).fit(Z, y)
+            GradientDescentRegressor(0.01, optimizer="nesterov", tol=None, verbose=4, schedule=until).fit(Z, y)
         _, *rows, reason = capsys.readouterr().out.splitlines()
         assert [int(row.split()[0]) for row in rows] == [0, 4, last]
         assert reason == f"interrupted after {last} epochs: the coefficients reached are kept"
@@ -387,7 +409,7 @@ class TestInterrupt:
         def interrupting(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("gdregress.regressor.make_plan", interrupting)
+        monkeypatch.setattr("gdregress.regressor.make_method", interrupting)
         with pytest.raises(KeyboardInterrupt):
             model.fit(Z[:, :3], y)
         assert vars(model) == before
@@ -423,14 +445,13 @@ class TestVerbose:
     def test_every_number_fits_its_column(self, capsys):
         """Columns end where their headings do, whatever the epoch and the floats."""
         extremes = [0.0, 1.0, -1.2345678e300, -1.2345678e-300, 23223.728, np.inf, np.nan]
-        point = Certificate(np.zeros(1), np.zeros(1), np.zeros(1))
         for validates in (False, True):
-            progress, record = Progress(1, validates=validates), History()
+            progress, trace = Progress(1, validates=validates), Trace()
             for number, extreme in zip([0, 1, 10, 999, 1234567, 7654321, 9999999], extremes, strict=True):
-                state = State(number, np.zeros((1, 1)), Evaluation(np.zeros(1), np.zeros((1, 1))), abs(extreme))
-                record.look_at(Epoch(state, extreme, abs(extreme), point, extreme, 0.0))
-                record.append()
-                progress(record, 1, None)
+                latest = epochs([extreme], optimality=[abs(extreme)], validation=[extreme], rate=abs(extreme))
+                trace.append(latest)
+                trace.n_states = number + 1
+                progress(trace, latest, None)
             head, *rows = capsys.readouterr().out.splitlines()
             ends = [match.end() for match in re.finditer(r"validation loss|\w+", head)]
             assert len(ends) == 4 + validates

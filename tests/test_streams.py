@@ -18,8 +18,8 @@ from sklearn.linear_model import Ridge
 from test_moments import assert_moments, naive
 
 from gdregress import GradientDescentRegressor
-from gdregress.blocks import RowBlocks
-from gdregress.moments import Moments, gather
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments, gather
 
 
 def make(n=300, p=5, m=None, seed=0):

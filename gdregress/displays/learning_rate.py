@@ -23,8 +23,8 @@ from gdregress.displays.drawing import (
     positive,
 )
 from gdregress.displays.objective import RawObjective, settled, variant
-from gdregress.planner import MOMENTS_LIMIT
-from gdregress.stopping import plural
+from gdregress.method.choice import MOMENTS_LIMIT
+from gdregress.solve.stopping import plural
 
 RATES = np.sort([*np.logspace(-4.0, 1.0, 41), 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05])
 """Rates that are tried, as shares of the ceiling."""

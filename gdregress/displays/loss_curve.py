@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, n_drawn, name_of_loss, positive
-from gdregress.stopping import plural
+from gdregress.solve.stopping import plural
 
 HEADROOM, SKY_HIGH = 1e2, 1e50
 """Times the largest loss at a start that are shown, where one falls and where none does: above, it leaves the axes."""

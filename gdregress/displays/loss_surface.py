@@ -21,7 +21,7 @@ from gdregress.displays.drawing import (
     pyplot,
 )
 from gdregress.displays.objective import RawObjective
-from gdregress.moments import Moments
+from gdregress.rows.moments import Moments
 
 MOST_EPOCHS = 1000
 """Epochs of a path that are shown; of more, those that lie evenly on a logarithmic axis."""

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
-from gdregress.blocks import RowBlocks
-from gdregress.checks import check_weights
-from gdregress.frames import Frame
-from gdregress.moments import Moments, gather
-from gdregress.objectives import DataObjective, MomentObjective
-from gdregress.task import Task
+from gdregress.method.spec import Spec
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.rows.checks import check_weights
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments, gather
 
 POINTS_AT_ONCE = 256
 """Points that are evaluated in one pass over the rows."""
@@ -64,10 +64,12 @@ class RawObjective:
         self.estimator = estimator
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         self._moments = self._gathered(cross=False)
-        task = Task.of(estimator, self._rows.n_weighted, np.random.RandomState(0))
-        self._frame = Frame.plain(self._rows.n_features, self._rows.n_outputs, fit_intercept=task.fit_intercept)
-        loss = task.loss_in(self._frame.target_scale)
-        self._objective = DataObjective(self._rows, self._frame, loss, task.penalty_in(self._frame))
+        terms = Spec.of(estimator).terms
+        self._coordinates = Coordinates.plain(
+            self._rows.n_features, self._rows.n_outputs, fit_intercept=terms.fit_intercept
+        )
+        loss = terms.loss.in_units(self._coordinates.target_scale)
+        self._objective = DataObjective(self._rows, self._coordinates, loss, terms.penalty_in(self._coordinates))
 
     @property
     def moments(self) -> Moments:
@@ -90,7 +92,7 @@ class RawObjective:
     def curvatures(self) -> NDArray:
         """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
         moments = self._gathered(cross=True)
-        return np.linalg.eigvalsh(MomentObjective(moments, self._frame, self._objective.penalty).hessian())
+        return np.linalg.eigvalsh(MomentObjective(moments, self._coordinates, self._objective.penalty).hessian())
 
     def minimum(self) -> NDArray:
         """Give the point of least objective."""

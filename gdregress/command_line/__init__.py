@@ -1,0 +1,1 @@
+"""What the command reads: tables of text, and columns that are prepared."""

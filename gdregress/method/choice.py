@@ -1,0 +1,435 @@
+"""Which rung and which optimizer a fit takes, before a row is read; and the solver, once its moments are known."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from gdregress.method.combinations import OPTIMIZERS, choose_pair
+from gdregress.method.descent import Batches, Descent, Mean
+from gdregress.method.geometric import Geometric
+from gdregress.method.newton import Newton
+from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, Scalar, half, identity
+from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, steepest_curvature
+from gdregress.method.refinement import Refinement
+from gdregress.method.sampled import Sampled
+from gdregress.method.sketches import DOUBTFUL, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
+from gdregress.method.smoothed import Smoothed
+from gdregress.method.spec import Spec
+from gdregress.method.states import Solver
+from gdregress.problem.problem import Problem
+from gdregress.rows.rows import Rows
+
+MOMENTS_LIMIT = 2000
+"""Features up to which the moments, 32 MB of them, are gathered and factored."""
+
+FACTOR_LIMIT = 2**24
+"""Entries of X up to which a wide X, of at most `MOMENTS_LIMIT` rows, is factored itself."""
+
+CURVATURE_LIMIT = 2**15
+"""Features beyond which, or rows if fewer, a matrix of curvatures is refused even if asked for."""
+
+NEWTON_LIMIT = 500
+"""Features up to which Newton's steps solve quadratic programs; without a prox there are none to solve."""
+
+DIGITS = 1e-10
+"""Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
+
+KINK = 0.1
+"""How far kinks are smoothed, in units of `tol` standard deviations of y, where the rate is the user's."""
+
+SMOOTHEST = 1e-6
+"""How far they are smoothed where the rate is the user's and no `tol` is given."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What these rows and this specification come to, before a row is read.
+
+    Attributes
+    ----------
+    rung, optimizer : str
+        Of the ladder, and a key of `OPTIMIZERS`.
+    asked : frozenset of str
+        Features that are asked for, beside the rung.
+    share : float or None
+        Share of the rows that a cheaper metric is made from; None for the exact one.
+    products : bool
+        Whether the products of the columns are gathered.
+    factored : {"rows", "spectrum", "nothing"}
+        What is factored where the moments have lost too many digits for a triangle of their products: the rows
+        themselves, or the products with what rounding may have made left out.
+    """
+
+    rung: str
+    optimizer: str
+    asked: frozenset[str]
+    share: float | None = None
+    products: bool = True
+    factored: Literal["rows", "spectrum", "nothing"] = "spectrum"
+
+    @classmethod
+    def of(cls, spec: Spec, costly: set[str], *, batches: bool) -> "Choice":
+        """Choose rung and optimizer; what is costly is left to those who ask for it by name.
+
+        Parameters
+        ----------
+        spec : Spec
+            What is asked for.
+        costly : set of str
+            Rungs and optimizers.
+        batches : bool
+            Whether the rows come in mini-batches.
+
+        Raises
+        ------
+        ValueError
+            If what is asked for does not go together.
+        """
+        asked = frozenset(spec.asked(batches=batches))
+        return cls(*choose_pair(spec.steps.learning_rate, spec.steps.optimizer, asked, costly), asked)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the rate is a number in the raw coordinates."""
+        return self.rung in ("float", "lipschitz")
+
+    @property
+    def is_newton(self) -> bool:
+        """Whether curvatures are those of the point."""
+        return self.optimizer == "newton"
+
+    @property
+    def precision(self) -> type:
+        """Floating type of the products of columns."""
+        return np.float64 if self.share is None else np.float32
+
+
+def choose(spec: Spec, rows: Rows) -> Choice:
+    """Choose rung and optimizer for some rows, and what is to be known of them.
+
+    Parameters
+    ----------
+    spec : Spec
+        What is asked for.
+    rows : Rows
+        Training rows; none is read.
+
+    Raises
+    ------
+    ValueError
+        If what is asked for does not go together, or a matrix that is asked for would not fit.
+    """
+    n, p, terms = rows.n_weighted, rows.n_features, spec.terms
+    batches = spec.steps.batch_rows(n) is not None
+    if not rows.can_be_read:
+        return Choice.of(spec, _costly(p, spec), batches=batches)
+    share = _share(spec, rows, spec.asked(batches=batches))
+    is_plain = not (spec.asked(batches=batches) or rows.is_sparse)
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
+    costly = _costly(p, spec) | (set() if has_matrix else {"curvature"})
+    if share is not None:
+        costly |= {"gd", "newton"}  # which need exact curvatures
+    choice = Choice.of(spec, costly, batches=batches)
+    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
+        raise ValueError(
+            f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
+        )
+    products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
+    if n <= p and not (choice.is_raw or rows.is_sparse):
+        products = False  # the rows themselves say more, and are fewer
+    if choice.is_newton and not terms.is_mostly_parabola:
+        products = False  # the products that it needs are others at every epoch
+    factors_rows = (choice.rung == "curvature" or has_matrix) and not choice.is_newton
+    return replace(
+        choice,
+        share=share,
+        products=products if share is None else share == 1.0,
+        factored="rows" if factors_rows else "nothing",
+    )
+
+
+def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
+    """Choose rung and optimizer for mini-batches of rows that come in chunks.
+
+    Parameters
+    ----------
+    spec : Spec
+        What is asked for.
+    n_features : int
+        Columns of X.
+    has_products : bool
+        Whether the products of the columns are known of all rows so far.
+    """
+    costly = {"curvature"} if n_features > NEWTON_LIMIT or not has_products else set()
+    return replace(Choice.of(spec, costly, batches=True), products=has_products)
+
+
+def needs_products(learning_rate: str, n_features: int) -> bool:
+    """Tell whether a descent over chunks is to know the products of their columns."""
+    return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
+
+
+def _costly(n_features: int, spec: Spec) -> set[str]:
+    """Name the optimizers that are too dear for so many columns."""
+    return {"newton"} if n_features > (NEWTON_LIMIT if spec.terms.has_prox else MOMENTS_LIMIT) else set()
+
+
+def _share(spec: Spec, rows: Rows, asked: set[str]) -> float | None:
+    """Return the share of the rows that a cheaper metric is made from; None where the exact one is cheaper."""
+    n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
+    if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
+        return None
+    if not asked and steps.optimizer in ("auto", "conjugate"):
+        return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.can_be_drawn)
+    if asked and spec.terms.is_mostly_parabola and steps.optimizer in ("auto", "nesterov"):
+        return 1.0 if accelerated_is_cheaper(n, p) else None
+    return None
+
+
+def _is_short_and_wide(rows: Rows) -> bool:
+    small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
+    return small and not rows.is_sparse
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a problem is minimised, and what a user is told of it.
+
+    Attributes
+    ----------
+    problem : Problem
+        In the coordinates of the descent.
+    solver : Solver
+        What minimises it.
+    rung : float or str
+        What the learning rate came to: the number, or the rung.
+    optimizer : str
+        What the optimizer came to.
+    rate : float
+        The learning rate, but for the schedule.
+    ceiling : float
+        Rate above which the descent diverges; infinite where nobody chooses it, or nothing diverges.
+    stability : float
+        The ceiling in units of 1/L.
+    largest_curvature : float or None
+        L of squared error, where the rate is a number in raw coordinates.
+    """
+
+    problem: Problem
+    solver: Solver
+    rung: float | str
+    optimizer: str
+    rate: float
+    ceiling: float = float("inf")
+    stability: float = float("inf")
+    largest_curvature: float | None = None
+
+
+def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
+    """Make the solver that was chosen; the rest of what it needs to know is factored here.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was chosen.
+    spec : Spec
+        What is asked for.
+    problem : Problem
+        What is minimised, in the unit-curvature coordinates.
+    rng : RandomState
+        Draws samples and mini-batches.
+    """
+    if choice.share is not None:
+        return _with_sketches(choice, spec, problem, rng)
+    known = know(choice, problem)
+    if choice.is_newton:
+        from_moments = problem.terms.is_squared_error and known.moments_suffice
+        newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
+        return Method(problem, _annealed(newton, spec, problem), choice.rung, choice.optimizer, 1.0)
+    return _descent(choice, spec, problem, known, rng)
+
+
+def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
+    """Make conjugate gradient in cheaper metrics; for losses that bend, accelerated descent in one of them."""
+    assert choice.share is not None
+    tol, standard = spec.limits.tol, problem.standard
+    sketches = Sketches(
+        problem.rows, problem.moments, standard, problem.alpha, choice.share, tol, spec.steps.sampling(rng)
+    )
+    if problem.terms.is_squared_error:
+        return Method(problem, Sampled(sketches, tol), choice.rung, choice.optimizer, 1.0)
+    sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
+    rate = CurvatureRate(1.0)
+    descent = Descent(rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, sketch.bound)
+    return Method(problem, _annealed(descent, spec, problem), choice.rung, choice.optimizer, rate.rate)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the moments, and where they do not suffice the rows, tell of the curvature.
+
+    Attributes
+    ----------
+    inverse : InverseCurvature or None
+        The inverse curvature; None where the diagonal has to do.
+    moments_suffice : bool
+        Whether a fit from the moments is as good as one from the rows.
+    """
+
+    inverse: InverseCurvature | None
+    moments_suffice: bool
+
+
+def know(choice: Choice, problem: Problem) -> Known:
+    """Factor what there is to factor.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was chosen.
+    problem : Problem
+        What is minimised, in the unit-curvature coordinates.
+    """
+    moments, standard, alpha = problem.moments, problem.standard, problem.alpha
+    inverse: InverseCurvature | None = None
+
+    def is_known_to(error: float) -> bool:
+        return inverse is not None and choice.products and moments.error(inverse.inflation) <= error
+
+    if choice.products and (moments.n_samples > len(moments.mean) or alpha > 0):
+        inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
+    # Mini-batches are far from the digits that moments lose.
+    suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else DIGITS)
+    if suffice or choice.factored == "nothing":
+        return Known(inverse, suffice)
+    if choice.factored == "spectrum":
+        if not choice.products:
+            return Known(inverse, suffice)
+        return Known(InverseHessian.from_spectrum(problem.quadratic, standard, moments.error(1.0)), True)
+    inverse = InverseHessian.from_rows(problem.rows, moments, standard, alpha)
+    # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
+    return Known(inverse, choice.rung == "curvature" and is_known_to(DIGITS))
+
+
+def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np.random.RandomState) -> Method:
+    """Make a descent by one optimizer, or what does the same faster or better."""
+    limits, loss = spec.limits, problem.terms.loss
+    if choice.is_raw:
+        problem = problem.in_raw_coordinates()
+    size = spec.steps.batch_rows(problem.rows.n_weighted)
+    descent, steepest = make_descent(choice, spec, problem, known, size, rng)
+    by_moments = _by_moments(choice, problem, known)
+    schedule = spec.steps.schedule.known_ahead
+    suffices = by_moments and problem.rows.can_be_read
+    solver: Solver = descent
+    if choice.rung == "curvature" and descent.optimizer.is_exact and not (choice.asked or suffices):
+        solver = Refinement(descent)
+    elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
+        solver = Geometric(descent, Scalar(), schedule, limits.epochs)
+    elif not spec.steps.is_number:
+        solver = _annealed(descent, spec, problem)
+    elif loss.is_kinked:
+        problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
+    rate = descent.rate.rate
+    if not choice.is_raw:
+        return Method(problem, solver, choice.rung, choice.optimizer, rate)
+    curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
+    if steepest and np.isfinite(curvature):
+        ceiling = descent.optimizer.stability / steepest * 2.0 / curvature
+    return Method(problem, solver, rate, choice.optimizer, rate, ceiling, descent.optimizer.stability, steepest)
+
+
+def make_descent(
+    choice: Choice,
+    spec: Spec,
+    problem: Problem,
+    known: Known,
+    size: int | None,
+    rng: np.random.RandomState,
+    mean_weight: float | None = None,
+) -> tuple[Descent, float | None]:
+    """Make a descent by one optimizer.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was chosen.
+    spec : Spec
+        What is asked for.
+    problem : Problem
+        What is minimised, in the coordinates of the descent.
+    known : Known
+        Of the curvature.
+    size : int or None
+        Rows in a mini-batch; None for all at once.
+    rng : RandomState
+        Shuffles mini-batches.
+    mean_weight : float, default=None
+        What weights count next to; None for the mean weight of the rows.
+
+    Returns
+    -------
+    descent : Descent
+    largest_curvature : float or None
+        L of squared error in the coordinates, where the rate depends on it.
+    """
+    steps, rows = spec.steps, problem.rows
+    rule = OPTIMIZERS[choice.optimizer](steps.momentum)
+    matrix = known.inverse if choice.rung == "curvature" else None
+    needs_steepest = choice.is_raw or (matrix is None and rule.stability < float("inf"))
+    steepest = steepest_curvature(problem) if needs_steepest else None
+    rate: Rate
+    if steps.is_number:
+        rate = FixedRate(float(steps.learning_rate))
+    elif rule.stability == float("inf"):
+        rate = FixedRate(rule.rate if matrix is None else 1.0)
+    elif size is not None:
+        rate = CurvatureRate(rule.batch_share * batch_rate(problem, size, steepest or 2.0, matrix, mean_weight))
+    else:
+        rate = CurvatureRate(1.0 / steepest if steepest else 1.0)
+    batches = None
+    if size is not None:
+        weight = rows.total_weight / rows.n_weighted if mean_weight is None else mean_weight
+        shuffles = steps.shuffle and size < rows.n_weighted
+        batches = Batches(size, rng if shuffles else None, weight)
+    descent = Descent(
+        optimizer=rule,
+        preconditioner=matrix or identity,
+        rate=rate,
+        schedule=steps.schedule,
+        objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
+        measure=_measure(known.inverse, problem),
+        batches=batches,
+        mean=empty_mean(steps.average, size or problem.moments.n_samples),
+    )
+    return descent, steepest
+
+
+def empty_mean(average: int, n_rows: int) -> Mean | None:
+    """Return the mean of the points that begins after `average` rows, so many an update; None where that is 0."""
+    return Mean(-(-(average - 1) // n_rows)) if average else None
+
+
+def _by_moments(choice: Choice, problem: Problem, known: Known) -> bool:
+    """Tell whether the objective is evaluated from moments."""
+    return problem.terms.is_squared_error and choice.products and (choice.is_raw or known.moments_suffice)
+
+
+def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
+    """Tell whether the epochs are a geometric sequence, of so many that a factorisation pays."""
+    is_plain = choice.optimizer == "gd" and choice.rung != "curvature"
+    pays = len(problem.standard.center) < spec.limits.epochs
+    return is_plain and pays and not choice.asked & {"prox", "batches", "average"}
+
+
+def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
+    """Smooth a loss that ends in straight lines less and less."""
+    return Smoothed(inner, spec.limits.tol) if problem.terms.loss.is_straight else inner
+
+
+def _measure(inverse: InverseCurvature | None, problem: Problem) -> Any:
+    """Return the inverse curvature, or its diagonal; both where the first is blind to what a prox leaves."""
+    if inverse is None:
+        return half
+    return Raised(inverse) if problem.terms.has_prox and inverse.is_singular else inverse

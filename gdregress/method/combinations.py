@@ -1,0 +1,156 @@
+"""What goes with what: which rung and which optimizer a fit uses, by what each optimizer says it takes.
+
+No table of exceptions is kept here: `takes` of the optimizers is all that is asked, and the
+sentence of an error, and the table in the documentation, are made from it.
+"""
+
+from collections.abc import Callable, Iterator, Set
+from typing import Any
+
+from gdregress.method.newton import Newton
+from gdregress.method.optimizers import (
+    FEATURES,
+    AdaGrad,
+    Adam,
+    Conjugate,
+    GradientDescent,
+    Momentum,
+    Nesterov,
+    RMSProp,
+)
+
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+    "gd": lambda momentum: GradientDescent(),
+    "momentum": Momentum,
+    "nesterov": lambda momentum: Nesterov(),
+    "conjugate": lambda momentum: Conjugate(),
+    "newton": lambda momentum: Newton(),
+    "adagrad": lambda momentum: AdaGrad(),
+    "rmsprop": lambda momentum: RMSProp(),
+    "adam": Adam,
+}
+"""The update rules by name, made from `momentum`, and Newton's steps, which are a solver of their own."""
+
+QUADRATIC = (
+    ("curvature", "gd"),
+    ("curvature", "conjugate"),
+    ("diagonal", "conjugate"),
+    ("diagonal", "nesterov"),
+    ("diagonal", "gd"),
+)
+"""Rungs and optimizers for squared error without a prox, the fastest first."""
+
+GENERAL = (
+    ("curvature", "newton"),
+    ("curvature", "nesterov"),
+    ("diagonal", "nesterov"),
+    ("curvature", "gd"),
+    ("diagonal", "gd"),
+)
+"""Rungs and optimizers for any other objective, the fastest first."""
+
+
+def features(*, is_squared_error: bool, has_prox: bool, is_constant: bool, batches: bool, average: bool) -> set[str]:
+    """Name what an optimizer is asked to take, beside the rung."""
+    asked = {
+        "any loss": not is_squared_error,
+        "prox": has_prox,
+        "schedule": not is_constant,
+        "batches": batches,
+        "average": average,
+    }
+    return {feature for feature, is_asked in asked.items() if is_asked}
+
+
+def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], costly: Set[str]) -> tuple[str, str]:
+    """Choose the rung and the optimizer: those given, and the first that go with them for "auto".
+
+    Parameters
+    ----------
+    learning_rate : float or str
+        As the user gave it.
+    optimizer : str
+        As the user gave it.
+    asked : set of str
+        Features that are asked for, beside the rung.
+    costly : set of str
+        Rungs and optimizers that "auto" does not choose for these data.
+
+    Returns
+    -------
+    rung : str
+        "float", "lipschitz", "diagonal" or "curvature".
+    optimizer : str
+        A key of `OPTIMIZERS`.
+
+    Raises
+    ------
+    ValueError
+        If no pair takes all that is asked: in a sentence that names one that does.
+    """
+    for rung, name in _pairs(learning_rate, optimizer, asked):
+        is_costly = (rung in costly and learning_rate == "auto") or (name in costly and optimizer == "auto")
+        if not missing(rung, name, asked) and not is_costly:
+            return rung, name
+    raise ValueError(_refusal(learning_rate, optimizer, asked))
+
+
+def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:
+    """Name the features that an optimizer does not take on a rung."""
+    needed = {rung, *asked}
+    takes = _rule(optimizer).takes
+    if rung == "curvature" and "prox" in asked & takes:
+        needed |= {"matrix prox"}
+    return needed - takes
+
+
+def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> Iterator[tuple[str, str]]:
+    """Return the rungs and optimizers that the user's words allow, the best first."""
+    rung = learning_rate if isinstance(learning_rate, str) else "float"
+    ranking: tuple[tuple[str, str], ...] = QUADRATIC if not asked & {"any loss", "prox"} else GENERAL
+    if optimizer != "auto":
+        ranking = (("curvature", optimizer), ("diagonal", optimizer))
+    if rung in ("float", "lipschitz"):
+        ranking = ((rung, "gd" if optimizer == "auto" else optimizer),)
+    for pair in ranking:
+        if rung in ("auto", pair[0]):
+            yield pair
+
+
+def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str:
+    """Say what is not taken, and what would be."""
+    rung, name = next(_pairs(learning_rate, optimizer, asked))
+    refused = " or ".join(FEATURES[feature] for feature in FEATURES if feature in missing(rung, name, asked))
+    others = [
+        other for other in OPTIMIZERS if any(not missing(*pair, asked) for pair in _pairs(learning_rate, other, asked))
+    ]
+    if others:
+        given = "" if learning_rate == "auto" else f" with learning_rate={learning_rate!r}"
+        remedy = f"use optimizer={' or '.join(map(repr, others))}{given}"
+    elif any(not missing(other, name, asked) for other in ("diagonal", "float")):
+        remedy = f"use learning_rate='auto' with optimizer={name!r}"
+    else:
+        pair = next(pair for pair in GENERAL if not missing(*pair, asked))
+        remedy = f"use learning_rate='auto' with optimizer='auto', which come to {pair[0]!r} and {pair[1]!r}"
+    subject = f"optimizer={name!r}"
+    if optimizer == "auto":
+        subject = f"learning_rate={learning_rate!r}, which comes with {subject} here,"
+    return f"{subject} does not take {refused}: {remedy}."
+
+
+def table() -> list[list[str]]:
+    """Return the table of the documentation: a row for each optimizer, a column for each feature.
+
+    Returns
+    -------
+    list of list of str
+        The heads first.
+    """
+    rows = [["optimizer", *FEATURES]]
+    for name in OPTIMIZERS:
+        rows.append([name, *("yes" if feature in _rule(name).takes else "-" for feature in FEATURES)])
+    return rows
+
+
+def _rule(name: str) -> Any:
+    return OPTIMIZERS[name](0.0)

@@ -1,0 +1,132 @@
+"""What parameters may be, and what is said where they are something else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.schedules import SCHEDULES
+from gdregress.problem.losses import LOSSES, REQUIRED
+
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A test and the words for it, to follow "must be"."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def __or__(self, other: "Constraint") -> "Constraint":
+        """Accept what either accepts."""
+        return Constraint(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
+
+
+def interval(kind: str, low: float, high: float, closed: str = "neither") -> Constraint:
+    """Accept a "float" or an "int" between two bounds; NaN and booleans lie in no interval."""
+    left, right = closed in ("left", "both"), closed in ("right", "both")
+    number: Any = {"float": Real, "int": Integral}[kind]
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool | np.bool_) or not isinstance(value, number):
+            return False
+        return (low <= value if left else low < value) and (value <= high if right else value < high)
+
+    article = "an" if kind == "int" else "a"
+    form = "d" if kind == "int" and high < INFINITY else "g"
+    bounds = f"{'[' if left else '('}{low:{form}}, {high:{form}}{']' if right else ')'}"
+    return Constraint(f"{article} {kind} in the range {bounds}", holds)
+
+
+def choice(*names: str) -> Constraint:
+    """Accept one of some names."""
+    quoted = ", ".join(repr(name) for name in names)
+    words = f"a str among {{{quoted}}}" if len(names) > 1 else quoted
+    return Constraint(words, lambda value: isinstance(value, str) and value in names)
+
+
+NONE = Constraint("None", lambda value: value is None)
+BOOL = Constraint("a bool", lambda value: isinstance(value, bool | np.bool_))
+RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.random.RandomState))
+
+
+def _is_loss(value: Any) -> bool:
+    """Tell an object of the form of `Loss`: an instance, for a class has the same names."""
+    named = all(hasattr(value, name) for name in REQUIRED) and not isinstance(value, type)
+    return named and isinstance(value.curvature, Real) and 0 < float(value.curvature) < INFINITY
+
+
+LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", _is_loss)
+
+CONSTRAINTS: dict[str, Constraint] = {
+    "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
+    "epochs": interval("int", 1, INFINITY, "left"),
+    "loss": choice(*LOSSES) | LOSS,
+    "epsilon": interval("float", 0, INFINITY, "left"),
+    "quantile": interval("float", 0, 1),
+    "penalty": choice("l2", "l1", "elasticnet") | NONE,
+    "alpha": interval("float", 0, INFINITY, "left"),
+    "l1_ratio": interval("float", 0, 1, "both"),
+    "positive": BOOL,
+    "fit_intercept": BOOL,
+    "optimizer": choice("auto", *OPTIMIZERS),
+    "momentum": interval("float", 0, 1, "left"),
+    "schedule": choice(*SCHEDULES) | Constraint("a callable", callable),
+    "power_t": interval("float", 0, INFINITY, "left"),
+    "batch_size": interval("int", 1, INFINITY, "left") | NONE,
+    "average": BOOL | interval("int", 0, INFINITY, "left"),
+    "shuffle": BOOL,
+    "random_state": interval("int", 0, 2**32 - 1, "both") | RANDOM_STATE | NONE,
+    "init": choice("zeros", "random"),
+    "warm_start": BOOL,
+    "tol": interval("float", 0, INFINITY, "left") | NONE,
+    "target_loss": interval("float", 0, INFINITY, "left") | NONE,
+    "early_stopping": BOOL,
+    "validation_fraction": interval("float", 0, 1),
+    "n_iter_no_change": interval("int", 1, INFINITY, "left"),
+    "record_path": BOOL,
+    "verbose": BOOL | interval("int", 0, INFINITY, "left"),
+}
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise a ValueError of one sentence for the first parameter that makes no sense.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With a parameter for each of `CONSTRAINTS`.
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's words: the parameter, what it must be, and what it was.
+    """
+    for name, constraint in CONSTRAINTS.items():
+        value = getattr(estimator, name)
+        if not constraint.holds(value):
+            raise ValueError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}. "
+                f"Got {value!r} instead."
+                f"{_hint(name, value)}"
+            )
+    if estimator.loss == "huber" and estimator.epsilon == 0:
+        raise ValueError("epsilon=0 leaves nothing of loss='huber': use a positive one, or loss='absolute_error'.")
+
+
+def _hint(name: str, value: Any) -> str:
+    """Say what was probably meant."""
+    if name == "learning_rate" and isinstance(value, str) and value in (*SCHEDULES, "optimal"):
+        schedule = value if value in SCHEDULES else "invscaling"
+        return f" For SGDRegressor's schedule of that name pass its eta0 as a float, with schedule={schedule!r}."
+    if name == "loss" and not isinstance(value, str):
+        if isinstance(value, type):
+            return " It is a class: pass an instance of it."
+        lacking = " and ".join(required for required in REQUIRED if not hasattr(value, required))
+        fault = f"It has no {lacking}" if lacking else f"Its curvature is {value.curvature!r}, not a positive number"
+        return f" {fault}: see gdregress.Loss."
+    return ""

@@ -1,0 +1,59 @@
+"""Conjugate gradient in cheaper metrics, each given up for a finer one when it is slower than foretold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.descent import Descent
+from gdregress.method.optimizers import Conjugate
+from gdregress.method.rates import FixedRate
+from gdregress.method.schedules import Pace, constant
+from gdregress.method.sketches import Sketches
+from gdregress.method.states import Block
+from gdregress.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Descent in the inverse curvature of a sample of the rows (Avron, Maymounkov and Toledo, 2010).
+
+    A sample may mislead: its metric is given up after the epochs it may take, or where no step lowers the objective,
+    and the descent goes on in a finer one, the exact one at last.
+
+    Parameters
+    ----------
+    sketches : Sketches
+        Metrics, each finer than the one before.
+    tol : float
+        Optimality at which no metric is given up.
+    """
+
+    sketches: Sketches
+    tol: float
+    goes_below_tol = False
+    limit = (
+        "no step lowers the objective. "
+        "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
+        "of a loss of your own, check the derivative and the curvature."
+    )
+
+    def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
+        """Yield the states of all metrics, the start once."""
+        point, is_first = start, True
+        for sketch in self.sketches:
+            descent = Descent(
+                Conjugate(), sketch.preconditioner, FixedRate(1.0), Pace(constant), Problem.from_rows, sketch.bound
+            )
+            for n_epochs, state in enumerate(descent.states(problem, point, epoch)):
+                has_stalled = n_epochs > 0 and np.array_equal(state.point, point)
+                block = Block.of(problem, [state], sketch.bound)
+                is_done = bool(block.optimality[0] <= self.tol)
+                if has_stalled and not is_done:
+                    break
+                if n_epochs > 0 or is_first:
+                    yield block
+                point, is_first = state.point, False
+                if n_epochs >= sketch.patience and not is_done:
+                    break

@@ -1,0 +1,102 @@
+"""The loss of the best constant: what the distance from the optimum is measured against."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.problem.losses import Loss
+from gdregress.problem.view import View
+from gdregress.rows.rows import Rows, Sums
+
+CONSTANTS = 33
+"""Constants that are tried at once, in a pass over y."""
+
+CLOSE = 1e-3
+"""Relative error of the least loss that is found so: an optimality is read to as many digits."""
+
+
+def best_constant_loss(loss: Loss, view: View) -> NDArray:
+    """Return the mean loss of the best constant (without an intercept: of 0), in units of the coordinates; 1 for 0.
+
+    Parameters
+    ----------
+    loss : Loss
+        In units of y.
+    view : View
+        Training rows in coordinates; squared error needs their moments alone.
+    """
+    coordinates, moments = view.coordinates, view.moments
+    scale = coordinates.target_scale
+    if loss.is_parabola:
+        losses = (moments.target_unit * np.sqrt(moments.target_variance) / scale) ** 2
+        return np.where(losses > 0, losses, 1.0)
+    here = view.scaled.targets()
+    if not coordinates.fit_intercept:
+        zero = -coordinates.target_center / scale
+        [losses] = _losses(view.scaled, loss.in_units(scale), zero[np.newaxis])
+    elif here is None:
+        extent = view.scaled.sum(_Extent)
+        losses = _searched(view.scaled, loss.in_units(scale), extent.low, extent.high)
+    else:
+        losses = _exact(*here, loss, scale)
+    return np.where(losses > 0, losses, 1.0)
+
+
+def _exact(y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray) -> NDArray:
+    losses = np.empty(y.shape[1])
+    for output, targets in enumerate(y.T):
+        own = loss.in_units(scale[output])
+        losses[output] = np.average(own.value(targets - own.best_constant(targets, weight)), weights=weight)
+    return losses
+
+
+def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> NDArray:
+    """Narrow down the best constant, a pass over y at a time: the mean loss is convex.
+
+    The least of three losses in a row is above the minimum by no more than it is below the largest of them.
+    """
+    while True:
+        constants = np.linspace(low, high, CONSTANTS)
+        losses = _losses(rows, loss, constants)
+        outputs, middle = np.arange(losses.shape[1]), np.clip(losses.argmin(axis=0), 1, CONSTANTS - 2)
+        three = losses[middle + [[-1], [0], [1]], outputs]
+        least = three.min(axis=0)
+        low, high = constants[middle - 1, outputs], constants[middle + 1, outputs]
+        is_wide = constants[0] < constants[1]
+        if not (is_wide & (three.max(axis=0) - least > CLOSE * least)).any():
+            return least
+
+
+def _losses(rows: Rows, loss: Loss, constants: NDArray) -> NDArray:
+    """Return the mean losses of constants (n_constants, n_outputs)."""
+    return rows.sum(partial(_ConstantLosses, loss, constants)).losses / rows.total_weight
+
+
+class _ConstantLosses(Sums):
+    """Sums of the losses of constants."""
+
+    def __init__(self, loss: Loss, constants: NDArray):
+        self._loss = loss
+        self._constants = constants
+        self.losses = np.zeros(constants.shape)
+
+    def add(self, X, y, weight):
+        losses = self._loss.value(y[:, np.newaxis] - self._constants)
+        self.losses += losses.sum(axis=0) if weight is None else np.einsum("i,ikm->km", weight, losses)
+
+    def merge(self, other):
+        self.losses += other.losses
+
+
+class _Extent:
+    """The least and the largest of targets."""
+
+    def __init__(self):
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, X, y, weight):
+        self.low, self.high = np.minimum(self.low, y.min(axis=0)), np.maximum(self.high, y.max(axis=0))
+
+    def merge(self, other):
+        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)

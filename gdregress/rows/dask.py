@@ -1,0 +1,462 @@
+"""Dask arrays and data frames: work is done on each block where it lies, and what comes of it is merged in a tree.
+
+dask itself is imported where there is something of it: what has a graph.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_array
+
+from gdregress.rows.checks import check_finite, check_weights
+from gdregress.rows.chunks import moments_of_chunk
+from gdregress.rows.inputs import LARGEST_WEIGHT, X_FORMAT, Y_FORMAT, check_numeric, is_dask
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments, gather
+from gdregress.rows.rows import A, R
+
+FAN_IN = 8
+"""How many are merged by a task: each costs a scheduler as long as merging small ones does."""
+
+
+def as_array(values: Any) -> Any:
+    """Give a dask array: of a data frame or a series, its values."""
+    return values.to_dask_array() if hasattr(values, "to_dask_array") else values
+
+
+def row_like(X: Any) -> Any:
+    """Give a row of zeros with as many columns as X, of the same names.
+
+    Raises
+    ------
+    ValueError
+        If X has not two dimensions, or a data frame has columns of dates or text.
+    """
+    check_numeric("X", X)
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: give X rows and columns.")
+    row = np.zeros((1, int(X.shape[1])))
+    if not hasattr(X, "columns"):
+        return row
+    import pandas as pd
+
+    return pd.DataFrame(row, columns=X.columns)
+
+
+def in_memory(*values: Any) -> tuple[Any, ...]:
+    """Compute what is of dask, all at once; the rest stays as it is."""
+    if not any(map(is_dask, values)):
+        return values
+    import dask
+
+    return dask.compute(*(as_array(each) if is_dask(each) else each for each in values))
+
+
+def check_takes_blocks(estimator: Any) -> None:
+    """Raise a ValueError where rows of several blocks would have to be brought together.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        With its parameters.
+    """
+    if estimator.batch_size is not None:
+        raise ValueError(
+            f"batch_size={estimator.batch_size} draws rows from everywhere, but those of a dask collection stay where "
+            "they lie: use batch_size=None, or partial_fit block by block."
+        )
+
+
+def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") -> list[Any]:
+    """Give the blocks of rows, validated where they lie: a delayed `Block` or None, if no row of it has weight.
+
+    Parameters
+    ----------
+    X : dask array or data frame of shape (n_samples, n_features)
+        Rows; chunks of unknown size and empty ones are welcome, and those along columns are put together. Where y
+        or the weights are not of dask, unknown sizes are computed before.
+    y : dask array, series or data frame, or array-like, of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    sample_weight : dask array or series, or array-like, of shape (n_samples,), default=None
+        Weights of the rows.
+    suffix : str, default=""
+        Of their names, in errors.
+
+    Raises
+    ------
+    ValueError
+        If X, y and the weights have different rows; when they are computed, if a block holds NaN or infinity.
+    """
+    import dask
+
+    if np.ndim(y) == 0:
+        raise ValueError(f"y is {y!r}: pass the target of each row.")
+    X = as_array(X).rechunk({1: -1})
+    if sample_weight is not None and np.ndim(sample_weight) == 0:
+        check_weights("sample_weight" + suffix, sample_weight, 1)
+        sample_weight = None  # all rows weigh alike
+    columns = {"X": X, "y": y, "sample_weight": sample_weight}
+    if np.isnan(X.shape[0]) and not all(values is None or is_dask(values) for values in columns.values()):
+        X = columns["X"] = X.compute_chunk_sizes()  # what is at hand is cut as X is
+    parts = [
+        [None] * X.numblocks[0] if values is None else _split(values, name + suffix, X, "X" + suffix)
+        for name, values in columns.items()
+    ]
+    read = dask.delayed(_read, pure=False)
+    return [read(*pieces, suffix, number) for number, pieces in enumerate(zip(*parts, strict=True), 1)]
+
+
+def gather_blocks(blocks: list[Any]) -> Moments:
+    """Gather the moments of all rows: one graph, of which a client sees the moments alone.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity; if no row has weight.
+    """
+    return _reduce(blocks, _moments, partial(reduce, Moments.merge))
+
+
+class Block(NamedTuple):
+    """Rows that lie together: X, targets (n_samples, n_outputs), weights or None, and what X is called."""
+
+    X: Any
+    y: NDArray
+    weight: NDArray | None
+    name: str
+
+
+class Facts(NamedTuple):
+    """What is known of rows without having them: of a block, or of all."""
+
+    n_samples: int
+    n_weighted: int
+    n_features: int
+    n_outputs: int
+    weight: float
+    largest_weight: float
+    dtype: np.dtype
+    is_sparse: bool
+
+    @classmethod
+    def of(cls, block: Block) -> "Facts":
+        """Look at a block.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity.
+        """
+        check_finite(block.name, block.X)
+        n, p = block.X.shape
+        weight = np.ones(n) if block.weight is None else block.weight
+        n_weighted, largest = int(np.count_nonzero(weight)), float(weight.max())
+        return cls(
+            n, n_weighted, p, block.y.shape[1], float(weight.sum()), largest, block.X.dtype, sparse.issparse(block.X)
+        )
+
+    def merge(self, other: "Facts") -> "Facts":
+        """Give those of both."""
+        return self._replace(
+            n_samples=self.n_samples + other.n_samples,
+            n_weighted=self.n_weighted + other.n_weighted,
+            weight=self.weight + other.weight,
+            largest_weight=max(self.largest_weight, other.largest_weight),
+            dtype=np.result_type(self.dtype, other.dtype),
+        )
+
+
+@dataclass(frozen=True)
+class DaskRows:
+    """Rows in the blocks of a dask collection, kept in the workers' memory: a pass is a task for each block.
+
+    It is a `Rows`: see there.
+
+    Attributes
+    ----------
+    blocks : list of Delayed
+        What `blocks_of` gives, persisted.
+    facts : Facts
+        Of all rows.
+    transforms : tuple of callable
+        What the targets go through in a pass.
+    """
+
+    blocks: list[Any]
+    facts: Facts
+    transforms: tuple[Callable[[NDArray], NDArray], ...] = ()
+
+    @classmethod
+    def of(cls, blocks: list[Any]) -> "DaskRows":
+        """Keep blocks in memory where they lie.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity; if no row has weight.
+        """
+        import dask
+
+        blocks = list(dask.persist(*blocks))
+        return cls(blocks, _reduce(blocks, Facts.of, partial(reduce, Facts.merge)))
+
+    can_be_read = True
+    can_be_drawn = False
+
+    @property
+    def n_samples(self) -> int:
+        """Rows, those of weight zero included."""
+        return self.facts.n_samples
+
+    @property
+    def n_weighted(self) -> int:
+        """Number of rows that count, that is of positive weight."""
+        return self.facts.n_weighted
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return self.facts.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of y."""
+        return _transformed(np.zeros((1, self.facts.n_outputs)), self.transforms).shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        return self.facts.dtype
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the blocks are CSR."""
+        return self.facts.is_sparse
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights, in units of the largest."""
+        return self.facts.weight / self.facts.largest_weight
+
+    def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "DaskRows":
+        """Give the same rows with targets that are made from theirs, anew in every pass."""
+        return replace(self, transforms=(*self.transforms, transform))
+
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+        """Run every row through accumulators made by `make`, and merge them."""
+        return self._reduce(partial(_accumulated, make=make, min_rows=min_rows), _merged_accumulators)
+
+    def map_blocks(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
+        """Do the work on each block, and merge what comes of it."""
+        return self._reduce(work, partial(reduce, merge))
+
+    def _reduce(self, work: Callable[[RowBlocks], R], combine: Callable[[list[R]], R]) -> R:
+        on_block = partial(_work_on, work=work, transforms=self.transforms, largest=self.facts.largest_weight)
+        return _reduce(self.blocks, on_block, combine)
+
+    def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DaskRows, DaskRows]":
+        """Split the rows at random into those to learn from and those held out, of each block its part."""
+        import dask
+
+        sizes = dask.compute(*map(dask.delayed(_size, pure=False), self.blocks))
+        draw = np.random.Generator(np.random.MT19937(random_state.randint(2**31)))
+        numbers = draw.multivariate_hypergeometric(sizes, math.ceil(fraction * sum(sizes)), method="marginals")
+        sides = dask.delayed(_sides, pure=False, nout=2)
+        seeds = random_state.randint(2**31, size=len(sizes))
+        split = [sides(*each) for each in zip(self.blocks, numbers.tolist(), seeds.tolist(), strict=True)]
+        training, held_out = map(list, zip(*split, strict=True))
+        return DaskRows.of(training), DaskRows.of(held_out)
+
+    def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
+        """Return the moments of the rows: see `gdregress.rows.moments.gather`."""
+        return self.map_blocks(partial(gather, cross=products, precision=precision), Moments.merge)
+
+    def targets(self) -> None:
+        """Return None: the targets are where the blocks are."""
+
+    def dense_copy(self, dtype: type, limit: int) -> None:
+        """Return None: X is where the blocks are."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("single rows of dask are not drawn: use rows in memory.")
+
+    sample = subsample = batches = _refuse
+
+    def on_threads(self) -> AbstractContextManager:
+        """Keep nothing: threads are where the blocks are."""
+        return nullcontext()
+
+
+def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
+    """Give the predictions for a dask array or data frame, block by block, when they are computed."""
+    X = as_array(X).rechunk({1: -1})
+    shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
+    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
+    meta = np.empty((0,) * coef.ndim, np.result_type(dtype, coef, intercept))
+    return X.map_blocks(_predict_block, coef=coef, intercept=intercept, meta=meta, **shape)
+
+
+def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
+    """Give R^2, averaged over targets: from the moments of targets and residuals, in one graph."""
+    work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
+    moments = _reduce(blocks, work, partial(reduce, Moments.merge))
+    deviation = moments.target_unit * np.sqrt(moments.target_variance)
+    of_y, of_residuals = np.split(deviation, 2)
+    error = np.hypot(of_residuals, np.split(moments.target_mean, 2)[1])
+    share = np.divide(error, of_y, out=np.where(error > 0, 1.0, 0.0), where=of_y > 0)
+    return float(np.mean(1.0 - share * share))
+
+
+def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Moments:
+    check_finite(block.name, block.X)
+    if block.y.shape[1] != len(coef):
+        raise ValueError(f"y has {block.y.shape[1]} outputs, but the model has {len(coef)}: pass as many.")
+    both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
+    return _moments(block._replace(X=block.X[:, :0], y=both))
+
+
+def _predict_block(X: Any, *, coef: NDArray, intercept: Any, block_info: Any = None) -> NDArray:
+    name = f"X of block {block_info[0]['chunk-location'][0] + 1}"
+    X = _floats(name, X)
+    check_finite(name, X)
+    return _predict(X, coef, intercept)
+
+
+def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
+    return X @ coef.T + intercept
+
+
+def _reduce(blocks: list[Any], work: Callable[[Block], R | None], combine: Callable[[list[R]], R]) -> R:
+    """Do the work on the blocks of which rows count, and combine what comes of it in a tree: one graph.
+
+    Raises
+    ------
+    ValueError
+        If no row counts.
+    """
+    import dask
+
+    # Both are sent once and not with each task: `work` may hold a point.
+    shared, both = (dask.delayed(function, pure=False, traverse=False) for function in (work, combine))
+    on_block, together = dask.delayed(_on_block, pure=False), dask.delayed(_together, pure=False)
+    level = [on_block(block, shared) for block in blocks]
+    while len(level) > 1:
+        level = [together(level[k : k + FAN_IN], both) for k in range(0, len(level), FAN_IN)]
+    [reduced] = dask.compute(level[0])
+    if reduced is None:
+        raise ValueError("No row of X has a positive weight: every block is empty, or every weight is zero.")
+    return reduced
+
+
+def _on_block(block: Block | None, work: Callable[[Block], R | None]) -> R | None:
+    return None if block is None else work(block)
+
+
+def _together(several: list[R | None], combine: Callable[[list[R]], R]) -> R | None:
+    counted = [one for one in several if one is not None]
+    return combine(counted) if counted else None
+
+
+def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple, largest: float) -> R | None:
+    weight = None if block.weight is None else block.weight / largest
+    if weight is not None and not weight.any():
+        return None  # next to the others they are nothing
+    return work(RowBlocks(block.X, _transformed(block.y, transforms), weight, name=block.name))
+
+
+def _size(block: Block | None) -> int:
+    return 0 if block is None else len(block.y)
+
+
+def _sides(block: Block | None, number: int, seed: int) -> tuple[Block | None, Block | None]:
+    """Give the rows to learn from, the others of weight zero, and those held out, which are copied."""
+    if block is None:
+        return None, None
+    is_held = np.random.RandomState(seed).permutation(len(block.y)) < number
+    weight = np.ones(len(block.y)) if block.weight is None else block.weight
+    kept, held = np.where(is_held, 0.0, weight), weight[is_held]
+    held_out = Block(block.X[is_held], block.y[is_held], held, block.name)
+    return block._replace(weight=kept) if kept.any() else None, held_out if held.any() else None
+
+
+def _transformed(y: NDArray, transforms: tuple) -> NDArray:
+    for transform in transforms:
+        y = transform(y)
+    return y
+
+
+def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int) -> A:
+    return rows.sum(make, min_rows=min_rows)
+
+
+def _merged_accumulators(accumulators: list[A]) -> A:
+    """Merge into a copy: what a task was given may be given to another, should a worker be lost."""
+    total = deepcopy(accumulators[0])
+    for other in accumulators[1:]:
+        total.merge(other)
+    return total
+
+
+def _moments(block: Block) -> Moments:
+    scaled = check_weights("sample_weight", block.weight, len(block.y))
+    unit = 1.0 if block.weight is None or scaled is None else float(block.weight.max() / scaled.max())
+    return moments_of_chunk(RowBlocks(block.X, block.y, scaled, name=block.name), unit)
+
+
+def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
+    """Split values into the blocks of rows that X has."""
+    import dask.array as da
+
+    n_rows = X.shape[0]
+    values = as_array(values) if is_dask(values) else da.from_array(np.asarray(values), chunks=-1)
+    if values.ndim > 1:
+        values = values.rechunk({1: -1})
+    known, wanted = not np.isnan(values.shape[0]), not np.isnan(n_rows)
+    if known and wanted:
+        if values.shape[0] != n_rows:
+            raise ValueError(f"{of_X} has {n_rows} rows, but {name} has {values.shape[0]}: give both the same.")
+        values = values.rechunk({0: X.chunks[0]})
+    blocks = list(values.to_delayed().ravel())
+    if len(blocks) != X.numblocks[0]:
+        raise ValueError(
+            f"{of_X} has {X.numblocks[0]} blocks of rows and {name} has {len(blocks)}, of sizes that are not known: "
+            "take both from one data frame, or give arrays of known chunks, such as to_dask_array(lengths=True)."
+        )
+    return blocks
+
+
+def _floats(name: str, values: Any, **given: Any) -> Any:
+    """Convert a block as an array would be."""
+    try:
+        return check_array(values, ensure_min_samples=0, **(given or X_FORMAT))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None:
+    """Validate a block; None where none of its rows has weight."""
+    where = f" of block {number}"
+    of_X, of_y, of_weight = (name + suffix + where for name in ("X", "y", "sample_weight"))
+    X, y = _floats(of_X, X), _floats(of_y, y, **Y_FORMAT)
+    n = X.shape[0]
+    for name, values in ((of_y, y), (of_weight, weight)):
+        if values is not None and len(values) != n:
+            raise ValueError(f"{of_X} has {n} rows, but {name} has {len(values)}: give both the same.")
+    check_finite(of_y, y)
+    if weight is not None and np.any(weight):
+        check_weights(of_weight, weight, n)
+        weight = np.asarray(weight, dtype=np.float64)
+        if weight.max() > LARGEST_WEIGHT:
+            raise ValueError(f"{of_weight} is up to {weight.max():g}, whose sum may overflow: divide all by a number.")
+    elif n == 0 or weight is not None:
+        check_finite(of_X, X)
+        return None
+    return Block(X, y.reshape(n, -1), weight, of_X)

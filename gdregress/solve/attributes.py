@@ -1,0 +1,100 @@
+"""From where a descent ended to what a user is given: fitted attributes, on the original scale."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.choice import Method
+from gdregress.method.spec import Spec
+from gdregress.problem.problem import Problem
+from gdregress.solve.stopping import Result
+from gdregress.solve.trace import Epoch, Trace
+
+FITTED = (
+    "coef_",
+    "intercept_",
+    "n_iter_",
+    "converged_",
+    "stop_reason_",
+    "optimality_",
+    "learning_rate_",
+    "optimizer_",
+    "max_learning_rate_",
+    "moments_",
+    "n_samples_seen_",
+    "n_chunks_seen_",
+    "descent_",
+    "history_",
+)
+"""Names of the attributes that a fit sets, beside those of the columns: the next fit begins without them."""
+
+
+class OutputFormat(NamedTuple):
+    """Of what coefficients are made.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the coefficients and intercepts.
+    is_single : bool
+        Whether they are those of a single target, without an axis of outputs.
+    """
+
+    dtype: Any
+    is_single: bool
+
+    def of(self, raw: NDArray, dtype: Any = None) -> NDArray:
+        """Turn (n_features, n_outputs) or (n_outputs,) into the form, and the dtype, of a fitted attribute."""
+        raw = raw.T.astype(self.dtype if dtype is None else dtype)
+        return raw[0] if self.is_single else np.ascontiguousarray(raw)
+
+    def solution(self, problem: Problem, epoch: Epoch) -> dict[str, Any]:
+        """Return the fitted attributes that are an epoch's own, fresh, on the original scale."""
+        coef, intercept = problem.coordinates.to_raw(epoch.point)
+        rounded = coef.astype(self.dtype)
+        # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
+        intercept = intercept + problem.moments.mean @ (coef.astype(np.float64) - rounded)
+        return {
+            "coef_": self.of(rounded),
+            "intercept_": self.of(intercept)[()] if problem.terms.fit_intercept else 0.0,
+            "optimality_": epoch.optimality,
+        }
+
+    def fitted(self, spec: Spec, method: Method, result: Result) -> dict[str, Any]:
+        """Return the fitted attributes of a descent.
+
+        Parameters
+        ----------
+        spec : Spec
+            What was asked for.
+        method : Method
+            How it was minimised.
+        result : Result
+            How it ended.
+        """
+        problem, tol = method.problem, spec.limits.tol
+        attributes = self.solution(problem, result.kept) | {
+            "n_iter_": result.trace.number,
+            "converged_": bool(tol and result.kept.optimality <= tol),
+            "stop_reason_": result.reason,
+            "learning_rate_": method.rung,
+            "optimizer_": method.optimizer,
+            "history_": self._history(result.trace),
+        }
+        if method.largest_curvature is not None and problem.terms.is_squared_error:
+            steepest = method.largest_curvature
+            attributes["max_learning_rate_"] = 2.0 / steepest if steepest else float("inf")
+        return attributes
+
+    def _history(self, trace: Trace) -> dict[str, NDArray]:
+        """Return what was measured of every epoch."""
+        columns = trace.columns()
+        if trace.recorded:
+            coef, intercept = (np.concatenate(parts, axis=-2) for parts in zip(*trace.recorded, strict=True))
+            # (n_features, n_epochs, n_outputs) and (n_epochs, n_outputs), an axis of epochs first for both
+            columns["coef"] = np.ascontiguousarray(np.moveaxis(coef, 0, -1), dtype=np.float64)
+            columns["intercept"] = np.asarray(intercept, dtype=np.float64)
+            if self.is_single:
+                columns["coef"], columns["intercept"] = columns["coef"][:, 0], columns["intercept"][:, 0]
+        return columns

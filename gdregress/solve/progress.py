@@ -1,0 +1,63 @@
+"""What `verbose` prints: every k-th epoch as a row of a table, and the closing sentence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdregress.solve.stopping import Result
+from gdregress.solve.trace import Epoch, Measured, Trace
+
+EPOCH_WIDTH = 8
+
+COLUMNS = (("loss", 15, ".8g"), ("validation loss", 15, ".8g"), ("optimality", 10, ".2e"), ("rate", 10, ".4g"))
+"""Of a row of the table: heading, width, which any float fits, and format."""
+
+
+@dataclass
+class Progress:
+    """Print the start, every `every`-th epoch and the last, under a heading, and why the descent ended.
+
+    Parameters
+    ----------
+    every : int
+        How many epochs lie between two rows, at least 1.
+    validates : bool
+        Whether there is a validation loss to print.
+    """
+
+    every: int
+    validates: bool
+    _printed: int = -1
+
+    def __call__(self, trace: Trace, latest: Measured, result: Result | None) -> Result | None:
+        """Print those of the latest epochs that are due; an `Observer`."""
+        first = trace.n_states - len(latest.block)
+        if first == 0:
+            self._print("epoch", [name for name, _, _ in COLUMNS])
+        for k in range(-first % self.every, len(latest.block), self.every):
+            self._print_row(latest.epoch(first + k, k))
+        if result is not None:
+            self.close(result)
+        return result
+
+    def close(self, result: Result) -> None:
+        """Print the last epoch, if it was not, and why the descent ended."""
+        last = result.trace.last
+        if last.number != self._printed:
+            self._print_row(last)
+        print(result.reason)
+
+    def _print_row(self, epoch: Epoch) -> None:
+        numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.rate)
+        cells = [
+            "-" if number is None or np.isnan(number) else format(number, form)
+            for number, (_, _, form) in zip(numbers, COLUMNS, strict=True)
+        ]
+        self._printed = epoch.number
+        self._print(epoch.number, cells)
+
+    def _print(self, first: int | str, cells: list[str]) -> None:
+        columns = [f"{cell:>{width}}" for cell, (_, width, _) in zip(cells, COLUMNS, strict=True)]
+        if not self.validates:
+            del columns[1]
+        print(f"{first:>{EPOCH_WIDTH}}", *columns)

@@ -1,0 +1,42 @@
+"""Where a descent starts."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.spec import Spec
+from gdregress.problem.coordinates import Coordinates
+
+
+def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
+    """Return the point to start from, of long doubles: zeros, random, or where the last fit ended.
+
+    Parameters
+    ----------
+    spec : Spec
+        What is asked for.
+    coordinates : Coordinates
+        Of the point.
+    rng : RandomState
+        Draws a random start.
+    past : dict
+        The estimator's attributes.
+
+    Raises
+    ------
+    ValueError
+        If the last fit was one of other features or outputs.
+    """
+    p, m = len(coordinates.center), len(coordinates.target_center)
+    if spec.warm_start and "coef_" in past:
+        coef = np.atleast_2d(past["coef_"]).T
+        if coef.shape != (p, m):
+            raise ValueError(
+                f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
+                f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
+            )
+        return coordinates.from_raw(coef.astype(np.longdouble), np.ravel(past["intercept_"]).astype(np.longdouble))
+    if spec.init == "random":
+        return rng.standard_normal((p + coordinates.fit_intercept, m)).astype(np.longdouble)
+    return coordinates.from_raw(np.zeros((p, m), np.longdouble), np.zeros(m, np.longdouble))

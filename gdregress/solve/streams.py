@@ -1,0 +1,397 @@
+"""Rows that come in chunks: for squared error their moments, which add up; else an epoch of descent over each.
+
+What is carried from one chunk to the next is in raw coordinates. Each chunk has coordinates, a preconditioner and a
+rate of its own: a number in raw coordinates, or what follows from the moments of all rows so far.
+"""
+
+from dataclasses import dataclass, fields, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.choice import choose_for_chunks, empty_mean, know, make_descent, needs_products
+from gdregress.method.combinations import OPTIMIZERS, choose_pair
+from gdregress.method.descent import Batches, Descent, Mean, Position
+from gdregress.method.preconditioners import half, identity
+from gdregress.method.rates import FixedRate
+from gdregress.method.spec import Spec
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.objectives import DataObjective
+from gdregress.problem.problem import Problem
+from gdregress.rows.chunks import moments_of_chunk
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
+from gdregress.solve.start import starting_point
+
+LEAST_BATCH, BATCHES = 32, 50
+"""Rows in a mini-batch, at least, and mini-batches in a chunk, where neither that nor the rate is the user's."""
+
+MOVED = 2.0
+"""By what a unit of a coordinate may change for what was remembered in the old one to be of use."""
+
+SHARPENING = 0.2
+"""Time, in steps of a quadratic, after which a loss is smoothed less: a few mini-batches."""
+
+DIVERGED = 2.0
+"""How many times worse than none at all coefficients are beyond the noise of mini-batches."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a descent over chunks stands, after so many of them.
+
+    Attributes
+    ----------
+    last : ndarray of shape (n_features + 1, n_outputs)
+        The coefficients and intercepts that the next epoch starts from, one below the other.
+    mean : tuple or None
+        The running mean of such points, as in `Mean`, where one is asked for.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    memory : ndarray, tuple or None
+        What that optimizer remembers, in the coordinates of its steps: forgotten where these are others now.
+    units : ndarray of shape (n_coordinates, n_outputs) or None
+        How large a coordinate is where the coefficient is 1.
+    plateau : tuple or None
+        What a schedule that follows the loss remembers, as in `Plateau`.
+    n_epochs : int
+        Chunks descended.
+    time : float
+        Sum of the rates of all updates so far, as a share of what one step of a quadratic would need.
+    n_samples : int
+        Rows of positive weight in them.
+    weight : float
+        Sum of their weights.
+    """
+
+    last: NDArray
+    mean: tuple | None = None
+    optimizer: str = ""
+    memory: Any = None
+    units: Any = None
+    plateau: tuple | None = None
+    n_epochs: int = 0
+    time: float = 0.0
+    n_samples: int = 0
+    weight: float = 0.0
+
+    @classmethod
+    def of_attributes(cls, past: dict[str, Any]) -> "Stream":
+        """Go on from what an estimator has reached: by such a descent, by moments, or by a fit.
+
+        Parameters
+        ----------
+        past : dict
+            The estimator's attributes.
+        """
+        if "descent_" in past:
+            return cls(**past["descent_"])
+        coef = np.atleast_2d(past["coef_"])
+        raw = np.vstack([coef.T, np.broadcast_to(past["intercept_"], (1, len(coef)))])
+        moments = past.get("moments_", {})
+        seen = {name: moments[name] for name in ("n_samples", "weight") if name in moments}
+        return cls(raw.astype(np.float64), **seen)
+
+    @property
+    def point(self) -> NDArray:
+        """Coefficients and intercepts to predict with."""
+        return self.last if self.mean is None else Mean(*self.mean).point
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a dict of arrays, numbers, strings, and tuples of these."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def counting(self, rows: RowBlocks, unit: float) -> "Stream":
+        """Return it with the rows of a chunk counted.
+
+        Parameters
+        ----------
+        rows : RowBlocks
+            The chunk.
+        unit : float
+            What its weights are to be multiplied by: all chunks have one scale.
+        """
+        return replace(self, n_samples=self.n_samples + rows.n_weighted, weight=self.weight + unit * rows.total_weight)
+
+    def weighing(self, rows: RowBlocks, unit: float) -> RowBlocks:
+        """Return a chunk with weights in units of the mean weight of all rows so far, its own included."""
+        relative = unit * self.n_samples / self.weight
+        if rows.weight is None and relative == 1.0:
+            return rows
+        return rows.with_weight(relative * (np.ones(rows.n_samples) if rows.weight is None else rows.weight))
+
+
+@dataclass(frozen=True)
+class ChunkDescent:
+    """How an epoch over a chunk steps.
+
+    Attributes
+    ----------
+    descent : Descent
+        The steps.
+    batches : Batches
+        The chunk in parts.
+    objective : DataObjective
+        Over the chunk; perhaps smoothed.
+    coordinates : Coordinates
+        Of the steps.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    rung : str or float
+        What the learning rate came to.
+    rate : float
+        The learning rate, but for the schedule.
+    stride : float
+        Share of the way to the minimum of a quadratic that an update goes, along its steepest direction.
+    """
+
+    descent: Descent
+    batches: Batches
+    objective: DataObjective
+    coordinates: Coordinates
+    optimizer: str
+    rung: str | float
+    rate: float
+    stride: float
+
+    @classmethod
+    def at_number(cls, spec: Spec, rows: RowBlocks, rng: np.random.RandomState) -> "ChunkDescent":
+        """Step at the user's rate, in raw coordinates: a chunk at once where no size of a batch is given.
+
+        Raises
+        ------
+        ValueError
+            If what is asked for does not go together.
+        """
+        steps, terms = spec.steps, spec.terms
+        _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
+        coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=terms.fit_intercept)
+        size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)
+        descent = Descent(
+            optimizer=OPTIMIZERS[optimizer](steps.momentum),
+            preconditioner=identity,
+            rate=FixedRate(rate),
+            schedule=steps.schedule,
+            objective=Problem.from_rows,
+            measure=half,
+            mean=empty_mean(steps.average, size),
+        )
+        batches = Batches(size, rng if steps.shuffle and size < rows.n_weighted else None, 1.0)
+        loss = terms.loss.in_units(coordinates.target_scale)
+        objective = DataObjective(rows, coordinates, loss, terms.penalty_in(coordinates))
+        return cls(descent, batches, objective, coordinates, optimizer, rate, rate, 0.0)
+
+    @classmethod
+    def by_curvature(
+        cls, spec: Spec, rows: RowBlocks, moments: Moments, time: float, rng: np.random.RandomState
+    ) -> "ChunkDescent":
+        """Step by the curvature of all rows so far.
+
+        A loss that ends in straight lines is smoothed less with the root of time, and the rate, in proportion, falls
+        on when it is as sharp as the loss (Robbins and Monro, 1951).
+        """
+        choice = choose_for_chunks(spec, rows.n_features, has_products=moments.cross is not None)
+        problem = Problem.of(spec.terms, moments, rows)
+        size = min(spec.steps.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES), rows.n_weighted)
+        known = know(choice, problem)
+        if choice.is_raw:
+            problem = problem.in_raw_coordinates()
+        descent, steepest = make_descent(choice, spec, problem, known, size, rng, mean_weight=1.0)
+        mu = problem.spread / (1.0 + time / SHARPENING) ** 0.5
+        own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
+        if own.is_straight and own.width > 0.0 and descent.optimizer.stability < float("inf"):
+            fall = min(1.0, mu / own.width)
+        problem = problem.smoothed(mu)
+        rate = descent.rate.rate
+        return cls(
+            descent,
+            Batches(size, rng if spec.steps.shuffle and size < rows.n_weighted else None, 1.0),
+            problem.from_rows(),
+            problem.coordinates,
+            choice.optimizer,
+            rate if choice.is_raw else choice.rung,
+            fall * descent.rate.of(problem),
+            rate * ((steepest if choice.is_raw else None) or 2.0) / 2.0,
+        )
+
+    @property
+    def units(self) -> NDArray:
+        """How large a coordinate is where the coefficient is 1."""
+        scale = np.append(self.coordinates.scale, np.ones(int(self.coordinates.fit_intercept)))
+        return np.outer(scale, 1.0 / self.coordinates.target_scale)
+
+    def from_raw(self, point: NDArray) -> NDArray:
+        """Turn coefficients and intercepts, one below the other, into coordinates."""
+        return self.coordinates.from_raw(point[:-1], point[-1])
+
+    def to_raw(self, point: NDArray) -> NDArray:
+        """Turn coordinates into coefficients and intercepts."""
+        coef, intercept = self.coordinates.to_raw(point)
+        return np.vstack([coef, intercept.astype(np.float64)])
+
+    def position(self, stream: Stream, seen: Any, value: float) -> Position:
+        """Go on from where the last chunk has ended; what was remembered in other units is forgotten.
+
+        Parameters
+        ----------
+        stream : Stream
+            After the chunk before.
+        seen : iterator of DataObjective
+            The mini-batches.
+        value : float
+            The objective of this chunk, for a schedule that follows that.
+        """
+        point = self.from_raw(stream.last)
+        step = self.descent.optimizer.start(point, next(seen).evaluate([point])[0])
+        if self.optimizer == stream.optimizer and _are_near(self.units, stream.units):
+            step = step._replace(memory=stream.memory)
+        mean = self.descent.mean
+        if mean is not None and stream.mean is not None:
+            mean = Mean(*stream.mean)
+            mean = mean._replace(point=None if mean.point is None else self.from_raw(mean.point))
+        schedule = self.descent.schedule
+        if stream.plateau is not None:
+            schedule = schedule.recalling(stream.plateau).after(value)
+        return Position(step, schedule, mean)
+
+    def epoch(self, stream: Stream) -> "ChunkEpoch":
+        """Descend over the chunk, a mini-batch at a time.
+
+        Raises
+        ------
+        ValueError
+            If the descent leaves the numbers that a float holds.
+        """
+        whole, batches = self.objective.exact(), self.batches
+        to_y = self.coordinates.target_scale**whole.degree
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            [before] = whole.values([self.from_raw(stream.point)])
+            seen = self.objective.batches(*batches)
+            position = self.position(stream, seen, float((before * to_y).sum()))
+            rate = self.rate * position.schedule(stream.n_epochs)
+            updates = batches.count(self.objective.n_weighted)
+            position = self.descent.advance(position, seen, rate, updates)
+            step, mean = position.step, position.mean
+            last = self.to_raw(step.point)
+            after, without = whole.values([step.point, self.from_raw(np.zeros_like(last))])
+            value = before - whole.penalty.value(self.from_raw(stream.point))
+        if not np.isfinite(last).all():
+            raise ValueError(
+                f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."
+            )
+        after_chunk = replace(
+            stream,
+            last=last,
+            mean=mean and tuple(mean._replace(point=self.to_raw(mean.point))),
+            optimizer=self.optimizer,
+            memory=step.memory,
+            units=self.units,
+            plateau=position.schedule.memory,
+            n_epochs=stream.n_epochs + 1,
+            time=stream.time + updates * self.stride,
+        )
+        has_diverged = bool(after.sum() > max(before.sum(), DIVERGED * without.sum()))
+        return ChunkEpoch(after_chunk, float((value * to_y).mean()), rate, has_diverged)
+
+
+@dataclass(frozen=True)
+class ChunkEpoch:
+    """What an epoch over a chunk came to.
+
+    Attributes
+    ----------
+    stream : Stream
+        After the chunk.
+    loss : float
+        Mean loss of the chunk before it was learned from, averaged over outputs.
+    rate : float
+        Learning rate of the epoch.
+    has_diverged : bool
+        Whether the epoch has left the chunk worse off than before it, and by far than with no coefficients at all.
+    """
+
+    stream: Stream
+    loss: float
+    rate: float
+    has_diverged: bool
+
+
+def descend_chunk(
+    spec: Spec, rows: RowBlocks, unit: float, number: int, past: dict[str, Any]
+) -> tuple[Stream, dict[str, Any], str | None]:
+    """Descend an epoch over a chunk of which rows count, from where the last has ended.
+
+    Parameters
+    ----------
+    spec : Spec
+        What is asked for.
+    rows : RowBlocks
+        The chunk.
+    unit : float
+        What its weights are to be multiplied by.
+    number : int
+        Which chunk it is, from 1.
+    past : dict
+        The estimator's attributes after the chunk before; none for the first.
+
+    Returns
+    -------
+    stream : Stream
+        After the chunk.
+    attributes : dict
+        Fitted attributes that tell of the epoch.
+    warning : str or None
+        What is to be warned of.
+    """
+    rng = _rng_of_chunk(spec, number)
+    before = Stream.of_attributes(past) if past else Stream(np.zeros((rows.n_features + 1, rows.n_outputs)))
+    counted = before.counting(rows, unit)
+    attributes: dict[str, Any] = {}
+    with rows.on_threads():
+        weighed = counted.weighing(rows, unit)
+        if spec.steps.is_number:
+            chunk = ChunkDescent.at_number(spec, weighed, rng)
+        else:
+            moments = _moments_so_far(spec, rows, unit, past)
+            attributes["moments_"] = moments.plain()
+            chunk = ChunkDescent.by_curvature(spec, weighed, moments, before.time, rng)
+        if not past and spec.init == "random":
+            start = starting_point(spec, chunk.coordinates, rng, {})
+            counted = replace(counted, last=chunk.to_raw(start.astype(np.float64)))
+        done = chunk.epoch(counted)
+    history = past.get("history_", {}) if "descent_" in past else {}
+    latest = {"loss": done.loss, "learning_rate": done.rate}
+    attributes["learning_rate_"], attributes["optimizer_"] = chunk.rung, chunk.optimizer
+    attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
+    if spec.verbose and number % spec.verbose == 0:
+        print(f"chunk {number}: loss {done.loss:.8g} before it was learned from, rate {done.rate:.4g}")
+    warning = None
+    if done.has_diverged:
+        warning = (
+            f"the descent diverged over chunk {number} at learning_rate={done.rate:g}: 0 for every row would be far "
+            "nearer. Use a smaller rate, or learning_rate='auto'."
+        )
+    return done.stream, attributes, warning
+
+
+def _rng_of_chunk(spec: Spec, number: int) -> np.random.RandomState:
+    """Return what a chunk draws from: of a seed, each chunk draws numbers of its own."""
+    seed = spec.steps.random_state
+    return np.random.RandomState([int(seed), number]) if isinstance(seed, Integral) else spec.rng()
+
+
+def _moments_so_far(spec: Spec, rows: RowBlocks, unit: float, past: dict[str, Any]) -> Moments:
+    """Add a chunk's moments to those of the chunks before."""
+    rung = str(spec.steps.learning_rate)
+    moments = moments_of_chunk(rows, unit, cross=needs_products(rung, rows.n_features))
+    return Moments.from_plain(past["moments_"]).merge(moments) if "moments_" in past else moments
+
+
+def _are_near(units: NDArray, before: NDArray | None) -> bool:
+    """Tell whether units are about what they were; a column that has just begun to move has nothing to remember."""
+    if before is None or before.shape != units.shape:
+        return False
+    ratio = np.divide(units, before, out=np.ones_like(units), where=(before > 0) & (units > 0))
+    return bool((np.maximum(ratio, 1.0 / ratio) <= MOVED).all())

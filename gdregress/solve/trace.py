@@ -1,0 +1,196 @@
+"""What a descent has shown so far: the history of its epochs, as arrays, and which epoch is kept."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.states import Block
+from gdregress.problem.problem import Problem
+
+
+class Epoch(NamedTuple):
+    """One epoch of a trace: its number, and what was measured of it."""
+
+    number: int
+    point: NDArray
+    rate: float
+    loss: float
+    validation_loss: float | None
+    optimality: float
+    value: float
+
+
+class Measured(NamedTuple):
+    """A block of states, and what is measured of them: an array of shape (n_epochs,) each.
+
+    Attributes
+    ----------
+    block : Block
+        The states.
+    loss : ndarray
+        Mean loss of the training rows, averaged over outputs, without the penalty.
+    value : ndarray
+        The objective, summed over outputs.
+    validation_loss : ndarray or None
+        The loss of the validation rows, where there are any.
+    criterion : ndarray
+        What the best epoch has least of: the objective, or the loss of the validation rows.
+    """
+
+    block: Block
+    loss: NDArray
+    value: NDArray
+    validation_loss: NDArray | None
+    criterion: NDArray
+
+    @classmethod
+    def of(cls, problem: Problem, block: Block, validate: Callable[[NDArray], NDArray] | None) -> "Measured":
+        """Measure a block.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is minimised.
+        block : Block
+            Its states.
+        validate : callable or None
+            From points side by side to the losses of validation rows, output by output.
+        """
+        value, losses, validation_loss = block.value, block.value, None
+        if not problem.penalty.is_nothing:
+            losses = value - _of_each(problem.penalty.value, block)
+        criterion = problem.criterion(value)
+        if validate is not None:
+            validation = _of_each(validate, block)
+            criterion, validation_loss = problem.criterion(validation), problem.mean_loss(validation)
+        return cls(block, problem.mean_loss(losses), value.sum(axis=1), validation_loss, criterion)
+
+    def epoch(self, number: int, k: int) -> Epoch:
+        """Return the k-th of the epochs, which is that number of the descent."""
+        validation_loss = None if self.validation_loss is None else float(self.validation_loss[k])
+        block = self.block
+        return Epoch(
+            number,
+            block.points.at(k),
+            float(block.rate[k]),
+            float(self.loss[k]),
+            validation_loss,
+            float(block.optimality[k]),
+            float(self.value[k]),
+        )
+
+    def one_by_one(self) -> "list[Measured]":
+        """Return the epochs, each on its own."""
+        return [self._between(k, k + 1) for k in range(len(self.block))]
+
+    def head(self, n_epochs: int) -> "Measured":
+        """Return the first epochs."""
+        return self if n_epochs == len(self.block) else self._between(0, n_epochs)
+
+    def _between(self, first: int, last: int) -> "Measured":
+        loss, value, criterion = (part[first:last] for part in (self.loss, self.value, self.criterion))
+        validation_loss = None if self.validation_loss is None else self.validation_loss[first:last]
+        return Measured(self.block.between(first, last), loss, value, validation_loss, criterion)
+
+
+def _of_each(function: Callable[[NDArray], NDArray], block: Block) -> NDArray:
+    """Apply a function of points side by side."""
+    points = block.points.stacked()
+    return function(points.reshape(len(points), -1)).reshape(block.value.shape)
+
+
+class Trace:
+    """The history of a descent.
+
+    Parameters
+    ----------
+    keeps_best : bool
+        Whether the best epoch is kept in place of the last.
+    record : callable or None
+        From points of shape (n_coordinates, n_epochs, n_outputs) to what is recorded of them.
+
+    Attributes
+    ----------
+    n_states : int
+        States so far, the start included.
+    recorded : list
+        What was recorded of each block.
+    start : Epoch
+        The start.
+    """
+
+    start: Epoch
+    _last: Measured
+    _best: tuple[int, int, Measured]
+
+    def __init__(self, *, keeps_best: bool = False, record: Callable[[NDArray], Any] | None = None):
+        self._keeps_best = keeps_best
+        self._record = record
+        self._columns: list[tuple[NDArray | None, ...]] = []
+        self.recorded: list[Any] = []
+        self.n_states = 0
+        self._least = np.inf
+
+    @property
+    def number(self) -> int:
+        """Epochs run so far."""
+        return self.n_states - 1
+
+    @property
+    def last(self) -> Epoch:
+        """The last epoch."""
+        return self._last.epoch(self.number, len(self._last.block) - 1)
+
+    @property
+    def best(self) -> Epoch:
+        """The best epoch of those that can be kept; the start, if there is no other."""
+        number, k, measured = self._best
+        return measured.epoch(number, k)
+
+    @property
+    def kept(self) -> Epoch:
+        """The epoch to return, should the descent end here."""
+        return self.best if self._keeps_best else self.last
+
+    def since_best(self, latest: Measured) -> NDArray:
+        """Count the epochs since the best, at each of those that are looked at."""
+        numbers = self.n_states + np.arange(len(latest.block))
+        criterion = np.where(latest.block.is_finite, latest.criterion, np.inf)
+        lowest = np.minimum.accumulate(np.append(self._least, criterion))
+        best = np.where(lowest[1:] < lowest[:-1], numbers, self._best[0] if self.n_states else 0)
+        return numbers - np.maximum.accumulate(best)
+
+    def append(self, latest: Measured) -> None:
+        """Append epochs; an interrupt finds all of them appended or none."""
+        block = latest.block
+        criterion = np.where(block.is_finite, latest.criterion, np.inf)
+        k = int(criterion.argmin())
+        recorded = [] if self._record is None else [self._record(block.points.stacked())]
+        columns = (latest.loss, latest.validation_loss, block.optimality, block.rate)
+        if self.n_states == 0:
+            self.start = latest.epoch(0, 0)
+            self._best, self._least = (0, 0, latest), float(latest.criterion[0])
+        elif criterion[k] < self._least:
+            self._best, self._least = (self.n_states + k, k, latest), float(criterion[k])
+        self._last = latest
+        self._columns.append(columns)
+        self.recorded += recorded
+        self.n_states += len(block)
+
+    def pad(self, n_epochs: int) -> None:
+        """Append epochs that stay where the last has ended, at a rate of 0."""
+        loss, validation_loss, optimality, _ = (None if part is None else part[-1:] for part in self._columns[-1])
+        repeated = [None if part is None else np.repeat(part, n_epochs) for part in (loss, validation_loss, optimality)]
+        self._columns.append((*repeated, np.zeros(n_epochs)))
+        if self._record is not None:
+            points = np.repeat(self.last.point[:, np.newaxis], n_epochs, axis=1)
+            self.recorded.append(self._record(points))
+        self.n_states += n_epochs
+
+    def columns(self) -> dict[str, NDArray]:
+        """Return what was measured of every epoch, by name."""
+        names = ("loss", "validation_loss", "optimality", "learning_rate")
+        parts = zip(names, zip(*self._columns, strict=True), strict=True)
+        return {name: np.concatenate(part) for name, part in parts if part[0] is not None}

@@ -1,0 +1,132 @@
+"""Validation rows for early stopping: given, or split off at random, and their loss."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.problem.objectives import DataObjective, MomentObjective, Objective
+from gdregress.problem.problem import Problem
+from gdregress.rows.moments import Moments
+from gdregress.rows.rows import Rows
+
+STACKLEVEL = 7
+"""Calls between a warning and the user's of fit."""
+
+WILDLY_OFF = 1e4
+"""Mean square of a standardised column of X_val above which it was surely not prepared as X was."""
+
+
+def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight_val) -> None:
+    """Raise where X_val, y_val and sample_weight_val do not come together, or early stopping is off.
+
+    The rules are those of scikit-learn's HistGradientBoostingRegressor.
+
+    Raises
+    ------
+    ValueError
+        If one is given without another it needs, or without early stopping.
+    """
+    if X_val is None and y_val is None:
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val is provided, but X_val and y_val were not provided.")
+        return
+    if y_val is None:
+        raise ValueError("X_val is provided, but y_val was not provided.")
+    if X_val is None:
+        raise ValueError("y_val is provided, but X_val was not provided.")
+    if not early_stopping:
+        raise ValueError(
+            "X_val and y_val are passed to fit while early_stopping=False: "
+            "set early_stopping=True to stop on them, or leave them out."
+        )
+
+
+def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
+    """Split rows at random into training and validation rows.
+
+    The training rows are all the rows, those held out with a weight of zero: X is not copied,
+    but for the rows held out.
+
+    Parameters
+    ----------
+    rows : Rows
+        All rows.
+    fraction : float
+        Share of the rows to hold out.
+    random_state : RandomState
+        Decides which.
+
+    Returns
+    -------
+    training, validation : Rows
+
+    Raises
+    ------
+    ValueError
+        If no row, or none of positive weight, is left on one side.
+    """
+    if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
+        raise ValueError(
+            f"validation_fraction={fraction:g} of n_samples={rows.n_samples} leaves no row to train on: "
+            "pass X_val and y_val, or hold out fewer."
+        )
+    training, validation = rows.split(fraction, random_state)
+    for side, part in (("training", training), ("validation", validation)):
+        if part.total_weight == 0:
+            raise ValueError(
+                f"validation_fraction={fraction:g} leaves only rows of weight zero for {side}: "
+                "pass X_val and y_val, or weigh more rows."
+            )
+    return training, validation
+
+
+def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArray]:
+    """Return the function from points of a problem, side by side, to their loss on validation rows, output by output.
+
+    Parameters
+    ----------
+    rows : Rows
+        Validation rows.
+    problem : Problem
+        What is minimised: its coordinates, and whether p allows moments.
+
+    Raises
+    ------
+    ValueError
+        If X_val holds NaN or infinity.
+
+    Warns
+    -----
+    UserWarning
+        If the columns of X_val are off those of X by orders of magnitude.
+    """
+    coordinates = problem.coordinates
+    by_moments = problem.terms.is_squared_error and problem.moments.cross is not None
+    moments = rows.moments(products=by_moments)
+    _warn_if_wildly_off(moments, problem)
+    nothing = coordinates.penalty(0.0, 0.0)
+    objective: Objective
+    if by_moments:
+        moments = moments if coordinates.fit_intercept else moments.about_origin()
+        objective = MomentObjective(moments, coordinates, nothing)
+    else:
+        objective = DataObjective(rows.with_targets(coordinates.targets), coordinates, problem.loss, nothing)
+    return lambda points: objective.values([points])[0]
+
+
+def _warn_if_wildly_off(moments: Moments, problem: Problem) -> None:
+    coordinates = problem.standard
+    with np.errstate(over="ignore"):
+        center = (moments.mean - coordinates.center) * coordinates.inverse_scale
+        spread = moments.unit * np.sqrt(moments.variance) * coordinates.inverse_scale
+        off = center**2 + spread**2 > WILDLY_OFF
+    if off.mean() > 0.5:
+        warnings.warn(
+            f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
+            "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val']).",
+            UserWarning,
+            stacklevel=STACKLEVEL,
+        )
