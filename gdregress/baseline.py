@@ -34,7 +34,7 @@ def baseline(task: Task, rows: Rows | None, moments: Moments, frame: Frame) -> N
     """
     loss, scale = task.loss_in(frame.target_scale), frame.target_scale
     if task.is_squared_error:
-        losses = (moments.target_unit * np.sqrt(moments.target_variance) / scale) ** 2
+        losses = (moments.y.deviation / scale) ** 2
     elif isinstance(rows, RowBlocks):
         losses = _of_rows_at_hand(task, rows, frame)
     else:

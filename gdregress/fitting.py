@@ -22,7 +22,7 @@ from gdregress.plan import Plan, Stage
 from gdregress.planner import needs_products, plan_for_chunk
 from gdregress.progress import Progress
 from gdregress.stopping import plural, stopping_rules
-from gdregress.streams import moments_of_chunk, plain
+from gdregress.streams import moments_of_chunk
 from gdregress.task import Task
 from gdregress.validation import validation_value
 
@@ -200,7 +200,7 @@ def pass_over(
                 counted = replace(counted, last=start)
             reached = counted.descend(weighed, course)
         if moments is not None:
-            attributes["moments_"] = plain(moments)
+            attributes["moments_"] = moments.plain()
         attributes["learning_rate_"], attributes["optimizer_"] = course.rung, course.optimizer
         latest, history = {"loss": reached.loss, "learning_rate": reached.rate}, attributes.get("history_", {})
         attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
@@ -231,7 +231,7 @@ def _moments_so_far(estimator: Any, rows: RowBlocks, unit: float, past: dict[str
     if not isinstance(estimator.learning_rate, str):
         return None
     moments = moments_of_chunk(rows, unit, cross=needs_products(estimator.learning_rate, rows.n_features))
-    return Moments(**past["moments_"]).merge(moments) if "moments_" in past else moments
+    return Moments.from_plain(past["moments_"]).merge(moments) if "moments_" in past else moments
 
 
 def _course(
@@ -251,7 +251,7 @@ def _solution(plan: Plan, shape: Shape, epoch: Epoch) -> dict[str, Any]:
     coef, intercept = plan.frame.to_raw(epoch.state.point)
     rounded = coef.astype(shape.dtype)
     # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
-    intercept = intercept + plan.moments.mean @ (coef.astype(np.float64) - rounded)
+    intercept = intercept + plan.moments.x.mean @ (coef.astype(np.float64) - rounded)
     return {
         "coef_": shape.of(rounded),
         "intercept_": shape.of(intercept)[()] if plan.frame.fit_intercept else 0.0,

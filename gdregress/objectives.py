@@ -81,17 +81,17 @@ class MomentObjective:
     """
 
     def __init__(self, moments: Moments, frame: Frame, penalty: Penalty):
-        unit = (moments.unit * frame.inverse_scale)[:, np.newaxis]
-        target_unit = moments.target_unit / frame.target_scale
+        unit = (moments.x.unit * frame.inverse_scale)[:, np.newaxis]
+        target_unit = moments.y.unit / frame.target_scale
         self._frame = frame
         self.penalty = penalty
         with np.errstate(over="ignore", invalid="ignore"):
             self._second = None if moments.cross is None else moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
-            self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
+            self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
             self.noise = NOISE * self._target_second
-            self._mean = ((moments.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
-            self._target_mean = (moments.target_mean - frame.target_center) / frame.target_scale
+            self._mean = ((moments.x.mean - frame.center) * frame.inverse_scale)[:, np.newaxis]
+            self._target_mean = (moments.y.mean - frame.target_center) / frame.target_scale
         self._is_off_center = self._mean.any()
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:

@@ -88,7 +88,7 @@ def plan_from_moments(moments: Moments, task: Task) -> Plan:
     -------
     Plan
     """
-    return _plan(None, task, Choice.of(task, _costly(len(moments.mean), task)), moments)
+    return _plan(None, task, Choice.of(task, _costly(len(moments.x.mean), task)), moments)
 
 
 def needs_products(learning_rate: str, n_features: int) -> bool:
@@ -113,7 +113,7 @@ def plan_for_chunk(rows: RowBlocks, moments: Moments, task: Task) -> Plan:
     Plan
     """
     has_matrix = moments.cross is not None
-    costly = {"curvature"} if len(moments.mean) > NEWTON_LIMIT or not has_matrix else set()
+    costly = {"curvature"} if len(moments.x.mean) > NEWTON_LIMIT or not has_matrix else set()
     return _plan(rows, task, replace(Choice.of(task, costly), cross=has_matrix), moments, mean_weight=1.0)
 
 
@@ -313,7 +313,7 @@ def _know(rows: Rows | None, task: Task, choice: Choice, moments: Moments, frame
     metric: Metric | None = None
     if choice.cross:
         quadratic = MomentObjective(moments, frame, frame.penalty(0.0, 2.0 * alpha))
-        if moments.n_samples > len(moments.mean) or alpha > 0:
+        if moments.n_samples > len(moments.x.mean) or alpha > 0:
             metric = Curvature.from_quadratic(quadratic, frame)
     # Mini-batches are far from the digits that moments lose.
     suffice = is_known_to(DIGITS if task.batch_size is None else DOUBTFUL, metric)
@@ -408,7 +408,7 @@ def _standardised(rows: RowBlocks, frame: Frame) -> tuple[RowBlocks, Frame]:
 
 def _root_mean_square(moments: Moments, unit: NDArray) -> NDArray:
     """Give the root mean square of y in some unit, or 1 where y is 0: how far from y a start at zero is."""
-    size = np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
+    size = np.hypot(moments.y.deviation / unit, moments.y.mean / unit)
     return np.where(size > 0, size, 1.0)
 
 

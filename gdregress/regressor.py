@@ -51,7 +51,6 @@ from gdregress.streams import (
     moments_suffice,
     numbered,
     parts_of,
-    plain,
 )
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off
@@ -563,10 +562,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             if not hasattr(side, "moments_"):
                 which = "this model" if side is self else f"the {type(other).__name__} to merge"
                 raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
-        mine, theirs = Moments(**self.moments_), Moments(**other.moments_)
+        mine, theirs = Moments.from_plain(self.moments_), Moments.from_plain(other.moments_)
         check_has_products(mine, theirs)
-        check_same("n_features", len(mine.mean), len(theirs.mean))
-        check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
+        check_same("n_features", len(mine.x.mean), len(theirs.x.mean))
+        check_same("n_targets", len(mine.y.mean), len(theirs.y.mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
@@ -671,7 +670,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def _stream(self, batches: Iterable, past: dict[str, Any]) -> Ending:
         """Add the moments of chunks to those of the chunks before, and descend on their sum."""
         check_parameters(self)
-        moments = Moments(**past["moments_"]) if "moments_" in past else None
+        moments = Moments.from_plain(past["moments_"]) if "moments_" in past else None
         if moments is not None:
             check_has_products(moments)
         n_targets, single, dtypes = None, False, []
@@ -712,7 +711,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
         stream: dict[str, Any] = {}
         if n_chunks is not None:
-            stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
+            stream = {"moments_": moments.plain(), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
         return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
 
     def _descend(

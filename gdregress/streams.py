@@ -1,7 +1,6 @@
 """Rows that come in chunks: of squared error their moments are all that counts, and moments add up."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from typing import Any
 
 from gdregress.blocks import RowBlocks
@@ -91,14 +90,9 @@ def check_has_products(*several: Moments) -> None:
     for moments in several:
         if moments.cross is None:
             raise ValueError(
-                f"the moments so far lack the products of {len(moments.mean)} columns, which squared error needs: "
+                f"the moments so far lack the products of {len(moments.x.mean)} columns, which squared error needs: "
                 "begin a new stream, with a clone."
             )
-
-
-def plain(moments: Moments) -> dict[str, Any]:
-    """Give moments as a dict of arrays and numbers."""
-    return {field.name: getattr(moments, field.name) for field in fields(Moments) if field.name != "precision"}
 
 
 def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:

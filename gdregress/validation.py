@@ -126,8 +126,8 @@ def validation_value(rows: Rows, plan: Plan) -> Callable[[NDArray], NDArray]:
 def _warn_if_wildly_off(moments: Moments, plan: Plan) -> None:
     frame = plan.unit_frame
     with np.errstate(over="ignore"):
-        center = (moments.mean - frame.center) * frame.inverse_scale
-        spread = moments.unit * np.sqrt(moments.variance) * frame.inverse_scale
+        center = (moments.x.mean - frame.center) * frame.inverse_scale
+        spread = moments.x.deviation * frame.inverse_scale
         off = center**2 + spread**2 > WILDLY_OFF
     if off.mean() > 0.5:
         warnings.warn(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gdregress.dask_arrays import DaskRows, _merged_accumulators, blocks_of
 from gdregress.frames import Frame
 from gdregress.moments import gather
 from gdregress.objectives import DataObjective
-from gdregress.ranges import Ranges
+from gdregress.ranges import Both, Ranges
 from gdregress.task import Task
 
 dask = pytest.importorskip("dask")
@@ -320,10 +321,11 @@ def test_merging_leaves_what_is_merged_as_it_was():
     task = Task.of(GradientDescentRegressor(loss="huber"), 100, None)
     kept = []
     far = DaskRows.of(blocks_of(da.from_array(X, chunks=(50, 6)), y))
-    far.reduce(lambda rows: kept.append(rows.accumulate(Ranges)) or kept[-1], lambda one, other: one)
-    before = [each.largest.copy() for each in kept]
+    ranges = partial(RowBlocks.accumulate, make=lambda: Both(Ranges(), Ranges()))
+    far.reduce(lambda rows: kept.append(ranges(rows)) or kept[-1], lambda one, other: one)
+    before = [each.x.largest.copy() for each in kept]
     _merged_accumulators(kept)
-    np.testing.assert_array_equal([each.largest for each in kept], before)
+    np.testing.assert_array_equal([each.x.largest for each in kept], before)
     objective = DataObjective(far, frame, task.loss_in(frame.target_scale), task.penalty_in(frame))
     once, twice = (objective.evaluate([np.ones((7, 1))])[0].gradient for _ in range(2))
     np.testing.assert_array_equal(once, twice)
