@@ -548,8 +548,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
         mine, theirs = Moments.from_plain(self.moments_), Moments.from_plain(other.moments_)
         check_has_products(mine, theirs)
-        check_same("n_features", len(mine.mean), len(theirs.mean))
-        check_same("n_targets", len(mine.target_mean), len(theirs.target_mean))
+        check_same("n_features", len(mine.x.mean), len(theirs.x.mean))
+        check_same("n_targets", len(mine.y.mean), len(theirs.y.mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from gdregress.problem.view import View
 from gdregress.rows.dask import DaskRows, _merged_accumulators, blocks_of
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
-from gdregress.rows.ranges import Ranges
+from gdregress.rows.ranges import Both, Ranges
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -321,10 +322,11 @@ def test_merging_leaves_what_is_merged_as_it_was():
     terms = Spec.of(GradientDescentRegressor(loss="huber")).terms
     kept = []
     far = DaskRows.of(blocks_of(da.from_array(X, chunks=(50, 6)), y))
-    far.map_blocks(lambda rows: kept.append(rows.sum(Ranges)) or kept[-1], lambda one, other: one)
-    before = [each.largest.copy() for each in kept]
+    ranges = partial(RowBlocks.sum, make=lambda: Both(Ranges(), Ranges()))
+    far.map_blocks(lambda rows: kept.append(ranges(rows)) or kept[-1], lambda one, other: one)
+    before = [each.x.largest.copy() for each in kept]
     _merged_accumulators(kept)
-    np.testing.assert_array_equal([each.largest for each in kept], before)
+    np.testing.assert_array_equal([each.x.largest for each in kept], before)
     objective = DataObjective(far, frame, terms.loss.in_units(frame.target_scale), terms.penalty_in(frame))
     once, twice = (objective.evaluate([np.ones((7, 1))])[0].gradient for _ in range(2))
     np.testing.assert_array_equal(once, twice)

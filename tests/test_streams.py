@@ -81,7 +81,7 @@ def test_any_pieces_in_any_order(n, m, cuts, order, kind, weights):
         parts.sort(key=lambda part: not weight[part].any())
     model = streamed(parts, X, y, weight)
     dense = X.toarray() if kind == "CSR" else X
-    assert_moments(Moments(**model.moments_), naive(dense, y, weight), rtol=1e-8)
+    assert_moments(Moments.from_plain(model.moments_), naive(dense, y, weight), rtol=1e-8)
     assert model.moments_["weight"] == pytest.approx(n if weight is None else weight.sum())
     assert model.n_samples_seen_ == (n if weight is None else np.count_nonzero(weight))
     if model.n_samples_seen_ > 6:
@@ -222,12 +222,13 @@ def test_moments_in_different_units():
     X[100:, 1] *= 1e170
     Y = np.column_stack([y, np.where(np.arange(200) < 100, 1.0, 1e170) * y])
     first, second = (gather(RowBlocks(X[part], Y[part])) for part in (slice(0, 100), slice(100, 200)))
-    assert (first.unit != second.unit).any()
+    assert (first.x.unit != second.x.unit).any()
     merged, whole = first.merge(second), gather(RowBlocks(X, Y))
     for name in ("variance", "cross"):
-        factor = (merged.unit / whole.unit) ** 2 if name == "variance" else np.outer(*2 * [merged.unit / whole.unit])
-        np.testing.assert_allclose(getattr(merged, name) * factor, getattr(whole, name), rtol=1e-9, atol=1e-300)
-    factor = np.outer(merged.unit / whole.unit, merged.target_unit / whole.target_unit)
+        units = merged.x.unit / whole.x.unit
+        factor = units**2 if name == "variance" else np.outer(units, units)
+        np.testing.assert_allclose(merged.plain()[name] * factor, whole.plain()[name], rtol=1e-9, atol=1e-300)
+    factor = np.outer(merged.x.unit / whole.x.unit, merged.y.unit / whole.y.unit)
     np.testing.assert_allclose(merged.target_cross * factor, whole.target_cross, rtol=1e-9)
 
 
@@ -235,21 +236,21 @@ def test_constant_columns_whose_means_are_rounded():
     X, y, _ = make(20, 2)
     X[:, 1] = 0.1
     one = gather(RowBlocks(X, y[:, np.newaxis]))
-    assert one.variance[1] == 0
-    other = replace(one, mean=one.mean * [1.0, 1 + 4e-16])
-    assert one.merge(other).variance[1] == 0
-    assert one.merge(replace(one, mean=one.mean * [1.0, 1 + 1e-13])).variance[1] > 0
+    assert one.x.variance[1] == 0
+    other = replace(one, x=replace(one.x, mean=one.x.mean * [1.0, 1 + 4e-16]))
+    assert one.merge(other).x.variance[1] == 0
+    assert one.merge(replace(one, x=replace(one.x, mean=one.x.mean * [1.0, 1 + 1e-13]))).x.variance[1] > 0
 
 
 def test_what_centring_has_cost_adds_up():
     """The error of a merged variance is that of the parts, by their shares of it."""
     X, y, _ = make(20, 2)
     one = gather(RowBlocks(X, y[:, np.newaxis]))
-    worse = replace(one, cancellation=np.array([1000.0, 3.0]), weight=3 * one.weight)
-    expected = 0.25 * one.cancellation + 0.75 * worse.cancellation
-    np.testing.assert_allclose(one.merge(worse).cancellation, expected, rtol=1e-12)
-    far = replace(one, mean=one.mean + 1e6)
-    assert (one.merge(far).cancellation <= one.cancellation).all()
+    worse = replace(one, x=replace(one.x, cancellation=np.array([1000.0, 3.0])), weight=3 * one.weight)
+    expected = 0.25 * one.x.cancellation + 0.75 * worse.x.cancellation
+    np.testing.assert_allclose(one.merge(worse).x.cancellation, expected, rtol=1e-12)
+    far = replace(one, x=replace(one.x, mean=one.x.mean + 1e6))
+    assert (one.merge(far).x.cancellation <= one.x.cancellation).all()
 
 
 def test_moments_that_drift_far_from_the_first_chunk():
@@ -277,8 +278,8 @@ def test_merging_is_symmetric_and_exact():
     for merged in (one, other):
         assert_moments(merged, naive(X, y, weight))
         assert merged.n_samples == rows.n_weighted
-        np.testing.assert_array_equal(merged.variance, np.diag(merged.cross))
-        assert (merged.cancellation >= 1).all()
+        np.testing.assert_array_equal(merged.x.variance, np.diag(merged.cross))
+        assert (merged.x.cancellation >= 1).all()
 
 
 class TestMerge:

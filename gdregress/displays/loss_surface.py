@@ -412,8 +412,8 @@ def _evenly(n_points: int, n_shown: int) -> NDArray:
 
 def _units(moments: Moments) -> NDArray:
     """Give the natural units of the coefficients and the intercept: deviations of y by deviations of the columns."""
-    target = float(np.sqrt(moments.target_variance[0]) * moments.target_unit[0]) or abs(float(moments.target_mean[0]))
-    deviation = np.sqrt(moments.variance) * moments.unit
+    target = float(moments.y.deviation[0]) or abs(float(moments.y.mean[0]))
+    deviation = moments.x.deviation
     return (target or 1.0) / np.append(np.where(deviation > 0.0, deviation, 1.0), 1.0)
 
 

@@ -297,7 +297,7 @@ def know(choice: Choice, problem: Problem) -> Known:
     def is_known_to(error: float) -> bool:
         return inverse is not None and choice.products and moments.error(inverse.inflation) <= error
 
-    if choice.products and (moments.n_samples > len(moments.mean) or alpha > 0):
+    if choice.products and (moments.n_samples > len(moments.x.mean) or alpha > 0):
         inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
     # Mini-batches are far from the digits that moments lose.
     suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else DIGITS)

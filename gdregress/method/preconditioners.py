@@ -252,7 +252,7 @@ class InverseHessian(Matrix):
         if alpha > 0 and n > p:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * coordinates.inverse_scale)])
         singular, directions = _directions(factor)
-        size = np.hypot(moments.unit * np.sqrt(moments.variance), moments.mean) * coordinates.inverse_scale
+        size = np.hypot(moments.x.deviation, moments.x.mean) * coordinates.inverse_scale
         of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
         of_factor = np.finfo(np.float64).eps * (4 + n**0.5) * np.linalg.norm(singular)
         kept = singular > of_data + of_factor

@@ -189,7 +189,7 @@ class Sketches:
         moments = self.moments
         if share < 1.0 or moments.cross is None:
             moments = self._gather(rows, np.float32)
-        shown = moments.variance * (moments.unit * self.coordinates.inverse_scale) ** 2
+        shown = moments.x.variance * (moments.x.unit * self.coordinates.inverse_scale) ** 2
         if (shown < MISSED * self._variance).any():
             return None
         curvature = self._factor(moments)
@@ -224,4 +224,4 @@ class Sketches:
     @property
     def _variance(self) -> NDArray:
         """Variances of the columns in the coordinates, as all rows have them."""
-        return self.moments.variance * (self.moments.unit * self.coordinates.inverse_scale) ** 2
+        return self.moments.x.variance * (self.moments.x.unit * self.coordinates.inverse_scale) ** 2

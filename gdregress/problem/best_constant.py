@@ -29,7 +29,7 @@ def best_constant_loss(loss: Loss, view: View) -> NDArray:
     coordinates, moments = view.coordinates, view.moments
     scale = coordinates.target_scale
     if loss.is_parabola:
-        losses = (moments.target_unit * np.sqrt(moments.target_variance) / scale) ** 2
+        losses = (moments.y.deviation / scale) ** 2
         return np.where(losses > 0, losses, 1.0)
     here = view.scaled.targets()
     if not coordinates.fit_intercept:

@@ -47,8 +47,8 @@ class Coordinates:
     @classmethod
     def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
         """Return the coordinates in which a point is (w, b), in units of y that are 1 but for extreme y."""
-        plain = cls.plain(len(moments.mean), len(moments.target_mean), fit_intercept=fit_intercept)
-        return replace(plain, target_scale=moments.target_unit)
+        plain = cls.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
+        return replace(plain, target_scale=moments.y.unit)
 
     @classmethod
     def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:
@@ -58,15 +58,15 @@ class Coordinates:
         the best constant's. Without an intercept the moments are to be about the origin.
         """
         with np.errstate(over="ignore", divide="ignore"):
-            scale = np.hypot(moments.unit * np.sqrt(moments.variance), np.sqrt(alpha))
+            scale = np.hypot(moments.x.deviation, np.sqrt(alpha))
             inverse_scale = 1 / scale
         moves = np.isfinite(inverse_scale) & np.isfinite(scale)
         return cls(
             fit_intercept,
-            moments.mean,
+            moments.x.mean,
             np.where(moves, scale, 0.0),
             np.where(moves, inverse_scale, 0.0),
-            moments.target_mean,
+            moments.y.mean,
             target_scale(moments),
         )
 
@@ -117,6 +117,6 @@ def target_scale(moments: Moments) -> NDArray:
     fraction of its deviation is representable, and its size takes the place of the deviation.
     """
     eps = np.finfo(np.float64).eps
-    size = np.hypot(np.sqrt(moments.target_variance), moments.target_mean / moments.target_unit)
-    scale = np.maximum(np.sqrt(moments.target_variance), np.sqrt(eps) * size)
-    return np.where(scale > 0, scale, 1.0) * moments.target_unit
+    size = np.hypot(np.sqrt(moments.y.variance), moments.y.mean / moments.y.unit)
+    scale = np.maximum(np.sqrt(moments.y.variance), np.sqrt(eps) * size)
+    return np.where(scale > 0, scale, 1.0) * moments.y.unit

@@ -106,17 +106,17 @@ class MomentObjective:
     is_quadratic = True
 
     def __init__(self, moments: Moments, coordinates: Coordinates, penalty: Penalty):
-        unit = (moments.unit * coordinates.inverse_scale)[:, np.newaxis]
-        target_unit = moments.target_unit / coordinates.target_scale
+        unit = (moments.x.unit * coordinates.inverse_scale)[:, np.newaxis]
+        target_unit = moments.y.unit / coordinates.target_scale
         self._coordinates = coordinates
         self.penalty = penalty
         with np.errstate(over="ignore", invalid="ignore"):
             self._second = None if moments.cross is None else moments.cross * unit * unit.T
             self._joint = moments.target_cross * unit * target_unit
-            self._target_second = (np.sqrt(moments.target_variance) * target_unit) ** 2
+            self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
             self.noise = NOISE * self._target_second
-            self._mean = ((moments.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
-            self._target_mean = (moments.target_mean - coordinates.target_center) / coordinates.target_scale
+            self._mean = ((moments.x.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
+            self._target_mean = (moments.y.mean - coordinates.target_center) / coordinates.target_scale
         self._is_off_center = self._mean.any()
         self.work = len(self._joint) * self._joint.size
 

@@ -396,7 +396,7 @@ class Problem:
 
 def _root_mean_square(moments: Moments) -> NDArray:
     unit = target_scale(moments)
-    size = np.hypot(moments.target_unit * np.sqrt(moments.target_variance) / unit, moments.target_mean / unit)
+    size = np.hypot(moments.y.deviation / unit, moments.y.mean / unit)
     return np.where(size > 0, size, 1.0)
 
 

@@ -38,7 +38,7 @@ def check_has_products(*several: Moments) -> None:
     for moments in several:
         if moments.cross is None:
             raise ValueError(
-                f"the moments so far lack the products of {len(moments.mean)} columns, which squared error needs: "
+                f"the moments so far lack the products of {len(moments.x.mean)} columns, which squared error needs: "
                 "begin a new stream, with a clone."
             )
 

@@ -308,9 +308,8 @@ def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
     """Give R^2, averaged over targets: from the moments of targets and residuals, in one graph."""
     work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
     moments = _reduce(blocks, work, partial(reduce, Moments.merge))
-    deviation = moments.target_unit * np.sqrt(moments.target_variance)
-    of_y, of_residuals = np.split(deviation, 2)
-    error = np.hypot(of_residuals, np.split(moments.target_mean, 2)[1])
+    of_y, of_residuals = np.split(moments.y.deviation, 2)
+    error = np.hypot(of_residuals, np.split(moments.y.mean, 2)[1])
     share = np.divide(error, of_y, out=np.where(error > 0, 1.0, 0.0), where=of_y > 0)
     return float(np.mean(1.0 - share * share))
 

@@ -155,12 +155,12 @@ class GoneRows:
     @property
     def n_features(self) -> int:
         """Columns of X."""
-        return len(self.summed.mean)
+        return len(self.summed.x.mean)
 
     @property
     def n_outputs(self) -> int:
         """Columns of y."""
-        return len(self.summed.target_mean)
+        return len(self.summed.y.mean)
 
     @property
     def total_weight(self) -> float:

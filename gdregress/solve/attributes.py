@@ -54,7 +54,7 @@ class OutputFormat(NamedTuple):
         coef, intercept = problem.coordinates.to_raw(epoch.point)
         rounded = coef.astype(self.dtype)
         # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
-        intercept = intercept + problem.moments.mean @ (coef.astype(np.float64) - rounded)
+        intercept = intercept + problem.moments.x.mean @ (coef.astype(np.float64) - rounded)
         return {
             "coef_": self.of(rounded),
             "intercept_": self.of(intercept)[()] if problem.terms.fit_intercept else 0.0,

@@ -120,8 +120,8 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
 def _warn_if_wildly_off(moments: Moments, problem: Problem) -> None:
     coordinates = problem.standard
     with np.errstate(over="ignore"):
-        center = (moments.mean - coordinates.center) * coordinates.inverse_scale
-        spread = moments.unit * np.sqrt(moments.variance) * coordinates.inverse_scale
+        center = (moments.x.mean - coordinates.center) * coordinates.inverse_scale
+        spread = moments.x.deviation * coordinates.inverse_scale
         off = center**2 + spread**2 > WILDLY_OFF
     if off.mean() > 0.5:
         warnings.warn(
