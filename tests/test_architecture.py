@@ -16,6 +16,7 @@ import gdregress
 from gdregress.parameters import CONSTRAINTS
 
 PACKAGE = Path(gdregress.__file__).parent
+TESTS = sorted(Path(__file__).parent.glob("**/*.py"))
 
 FLOORS = [
     {"_version", "availability", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
@@ -73,6 +74,13 @@ def test_no_private_name_of_another_package(path):
         first, *rest = name.split(".")
         if first not in ("gdregress", "__future__"):
             assert not any(part.startswith("_") for part in rest), name
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_assertion_chooses_what_it_asserts(path):
+    """``assert a < b if c else d`` asserts d where c does not hold: what is chosen is to be in parentheses."""
+    asserted = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    assert [node.lineno for node in asserted if isinstance(node.test, ast.IfExp | ast.Constant | ast.Tuple)] == []
 
 
 def test_importing_imports_nothing_heavy():

@@ -106,7 +106,7 @@ def test_every_penalty_and_rung_of_squared_error(params):
     X, y, weight = make(400, 6, 2)
     whole = GradientDescentRegressor(**params).fit(X, y, weight)
     model = streamed(np.array_split(np.arange(400), 7), X, y, weight, GradientDescentRegressor(**params))
-    assert distance(model, whole, X, y) < 1e-5 if "penalty" in params else 1e-8
+    assert distance(model, whole, X, y) < (1e-5 if "penalty" in params else 1e-8)
     np.testing.assert_array_equal(model.coef_ == 0, whole.coef_ == 0)
 
 
