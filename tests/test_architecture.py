@@ -83,6 +83,13 @@ def test_no_assertion_chooses_what_it_asserts(path):
     assert [node.lineno for node in asserted if isinstance(node.test, ast.IfExp | ast.Constant | ast.Tuple)] == []
 
 
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_test_module_imports_another(path):
+    """One that skips itself as a whole would take those with it that import from it, without a word."""
+    modules = {name.split(".")[0] for name in imports(path)}
+    assert modules & {module.stem for module in TESTS if module.stem.startswith("test_")} == set()
+
+
 def test_importing_imports_nothing_heavy():
     """scikit-learn imports some of these itself where they are installed; we import none of them."""
     code = """

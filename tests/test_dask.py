@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from recorder import Recorder
 from scipy import sparse
-from test_following import Recorder
 
 from gdregress import GradientDescentRegressor
 from gdregress.baseline import CLOSE, baseline

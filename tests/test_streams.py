@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_moments import assert_moments, naive
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
-from test_moments import assert_moments, naive
 
 from gdregress import GradientDescentRegressor
 from gdregress.blocks import RowBlocks
