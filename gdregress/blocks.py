@@ -123,16 +123,32 @@ class RowBlocks:
         Which rows of X are meant, one for each of y; None for all.
     name : str, default="X"
         What X is called where it was passed in.
+
+    Attributes
+    ----------
+    n_weighted : int
+        Number of rows that count, that is of positive weight.
+    total_weight : float
+        Sum of the weights: the number of rows where there are none.
     """
+
+    n_weighted: int
+    total_weight: float
 
     def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X"):
         self.X = X
         self.index = index
         self.y = y
-        self.weight = weight
         self.block_rows = block_rows
         self.n_threads = n_threads
         self.name = name
+        self._weigh(weight)
+
+    def _weigh(self, weight: NDArray | None) -> None:
+        """Set the weights, and what is asked of them for every mini-batch: they are read through but once."""
+        self.weight = weight
+        self.n_weighted = self.n_samples if weight is None else int(np.count_nonzero(weight))
+        self.total_weight = float(self.n_samples if weight is None else weight.sum())
 
     @property
     def n_samples(self) -> int:
@@ -160,16 +176,6 @@ class RowBlocks:
         return sparse.issparse(self.X)
 
     @property
-    def total_weight(self) -> float:
-        """Sum of the weights: the number of rows where there are none."""
-        return float(self.n_samples if self.weight is None else self.weight.sum())
-
-    @property
-    def n_weighted(self) -> int:
-        """Number of rows that count, that is of positive weight."""
-        return self.n_samples if self.weight is None else int(np.count_nonzero(self.weight))
-
-    @property
     def cached_rows(self) -> int:
         """Rows that fit in a block; a block of CSR may be larger: it is not its rows that need the cache."""
         block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
@@ -187,6 +193,12 @@ class RowBlocks:
         """Give the same rows with targets that are made from theirs."""
         other = copy(self)
         other.y = transform(self.y)
+        return other
+
+    def with_weight(self, weight: NDArray) -> "RowBlocks":
+        """Give the same rows with other weights."""
+        other = copy(self)
+        other._weigh(weight)
         return other
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:

@@ -4,7 +4,6 @@ What is carried on is in raw coordinates, and each chunk has a course of its own
 coordinates, or frame, metric and rate from the moments of all rows so far.
 """
 
-from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -133,10 +132,9 @@ class Pass:
         """
         n_samples, weight = self.n_samples + rows.n_weighted, self.weight + unit * rows.total_weight
         relative = unit * n_samples / weight
-        weighed = copy(rows)
         if rows.weight is not None or relative != 1.0:
-            weighed.weight = relative * (np.ones(rows.n_samples) if rows.weight is None else rows.weight)
-        return weighed, replace(self, n_samples=n_samples, weight=weight)
+            rows = rows.with_weight(relative * (np.ones(rows.n_samples) if rows.weight is None else rows.weight))
+        return rows, replace(self, n_samples=n_samples, weight=weight)
 
     def descend(self, rows: RowBlocks, course: "Course") -> "Pass":
         """Descend over another chunk, a mini-batch at a time.
