@@ -288,12 +288,13 @@ class _Residuals:
         return y[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
 
     def standardised(self, X) -> NDArray:
-        """Give the rows in the coordinates of the frame: what the residuals depend on the point by."""
+        """Give the rows in the coordinates of the frame, dense: what the residuals depend on the point by."""
+        X = X.toarray() if sparse.issparse(X) else X
         if self.is_standardised:
             return X
         frame = self.frame
         p, block = len(frame.center), np.empty((X.shape[0], len(self.point)))
-        np.subtract(X.toarray() if sparse.issparse(X) else X, frame.center, out=block[:, :p])
+        np.subtract(X, frame.center, out=block[:, :p])
         block[:, :p] *= frame.inverse_scale
         block[:, p:] = 1.0
         return block
