@@ -56,6 +56,24 @@ from gdregress.streams import (
 from gdregress.task import Task
 from gdregress.validation import check_validation_arguments, split_off
 
+FITTED = (
+    "coef_",
+    "intercept_",
+    "n_iter_",
+    "converged_",
+    "stop_reason_",
+    "optimality_",
+    "learning_rate_",
+    "optimizer_",
+    "max_learning_rate_",
+    "moments_",
+    "n_samples_seen_",
+    "n_chunks_seen_",
+    "descent_",
+    "history_",
+)
+"""Attributes that a fit makes anew. What else there is, it leaves: of the columns, or of a subclass."""
+
 
 class Ending(NamedTuple):
     """How a fit ended: what is to be warned of, and the interrupt that ended it, if one did."""
@@ -735,10 +753,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return Ending(stop.reason if stop.is_warning else None, interrupt)
 
     def _forget(self) -> None:
-        """Forget what is fitted, but for what is known of the columns: of an earlier fit nothing else is this one's."""
-        for name in list(vars(self)):
-            if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
-                delattr(self, name)
+        """Forget an earlier fit: not every fit makes all attributes."""
+        for name in FITTED:
+            self.__dict__.pop(name, None)
 
     def __sklearn_tags__(self):
         """Say that X may be sparse and y may have several columns."""

@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import check_parameters_default_constructibl
 
 import gdregress
 from gdregress.parameters import CONSTRAINTS
+from gdregress.regressor import FITTED
 
 PACKAGE = Path(gdregress.__file__).parent
 TESTS = sorted(Path(__file__).parent.glob("**/*.py"))
@@ -138,7 +139,9 @@ def test_the_fitted_attributes_are_those_documented():
         found |= set(vars(gdregress.GradientDescentRegressor(rate).partial_fit(X, y))) - set(model.get_params())
     document = inspect.getdoc(gdregress.GradientDescentRegressor)
     section = re.search(r"\nAttributes\n-+\n(.*?)\n\n", document, re.DOTALL).group(1)
-    assert sorted(re.findall(r"^(\w+) : ", section, re.MULTILINE)) == sorted(found)
+    documented = re.findall(r"^(\w+) : ", section, re.MULTILINE)
+    assert sorted(documented) == sorted(found)
+    assert sorted(documented) == sorted([*FITTED, "n_features_in_", "feature_names_in_"])
 
 
 def test_fitted_state_is_plain():
