@@ -379,7 +379,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Descend from the start to the minimum of the objective, or until told to stop.
 
         What is raised leaves the estimator as it was. An interrupt (Ctrl-C) stores the
-        coefficients reached, and then goes on.
+        coefficients reached, and then goes on. So does a ConvergenceWarning where warnings are errors.
 
         Callbacks given to `set_callbacks` (scikit-learn 1.9 and later) are told of every epoch,
         in order: of X and y as they are given here, and of the model as it would be, should the
@@ -430,7 +430,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         with _unchanged_on_error(self):
             ending = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-            ending.warn()
+        ending.warn()
         return _returned(self, ending)
 
     @available_where(check_takes_chunks)
@@ -504,7 +504,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                         UserWarning,
                         stacklevel=2,
                     )
-            ending.warn()
+        ending.warn()
         return _returned(self, ending)
 
     @available_where(check_takes_batches)
@@ -542,7 +542,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         with _unchanged_on_error(self):
             ending = self._stream(batches, {})
-            ending.warn()
+        ending.warn()
         return _returned(self, ending)
 
     def merge(self, other):
@@ -591,7 +591,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         with _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             ending = self._fit_moments(mine.merge(theirs), shape, n_chunks=chunks)
-            ending.warn()
+        ending.warn()
         return _returned(self, ending)
 
     def predict(self, X):
@@ -800,7 +800,10 @@ def _returned(estimator: Any, ending: Ending) -> Any:
 
 @contextmanager
 def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give an estimator back as it was where something is raised."""
+    """Give an estimator back as it was where something is raised.
+
+    How a fit ended is warned of later: where warnings are errors what was fitted stays, as SGDRegressor's does.
+    """
     before = dict(estimator.__dict__)
     try:
         yield

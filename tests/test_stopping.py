@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, SGDRegressor
 from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
@@ -339,6 +339,55 @@ class TestDiverged:
         with pytest.warns(ConvergenceWarning, match="diverged|stability ceiling"):
             model = GradientDescentRegressor(0.1).fit(X * 1e200, y)
         assert np.isfinite(model.predict(X)).all()
+
+
+SLOW = {"learning_rate": "diagonal", "optimizer": "gd", "epochs": 3}
+UNCONVERGED = {
+    "fit": (SLOW, lambda model: model.fit(Z, y)),
+    "fit of another loss": ({**SLOW, "loss": "huber"}, lambda model: model.fit(Z, y)),
+    "fit that diverges": ({"learning_rate": 9.0, "epochs": 3}, lambda model: model.fit(Z, y)),
+    "partial_fit": (SLOW, lambda model: model.partial_fit(Z, y)),
+    "partial_fit that diverges": ({"learning_rate": 9.0}, lambda model: model.partial_fit(Z, y)),
+    "fit_batches": (SLOW, lambda model: model.fit_batches([(Z[:200], y[:200]), (Z[200:], y[200:])])),
+    "merge": (
+        SLOW,
+        lambda model: model.merge(GradientDescentRegressor().partial_fit(Z[200:], y[200:])),
+    ),
+}
+
+
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize("case", UNCONVERGED)
+def test_what_was_fitted_stays_where_the_warning_is_an_error(case, fitted_before):
+    """As in SGDRegressor, whose attributes are there when it warns."""
+    params, fit = UNCONVERGED[case]
+
+    def model():
+        begun = GradientDescentRegressor(random_state=0)
+        if case == "merge":
+            begun.partial_fit(Z[:200], y[:200])
+        elif fitted_before and "partial_fit" in case:
+            begun.partial_fit(Z, 2 * y)
+        elif fitted_before:
+            begun.set_params(loss="huber").fit(Z[:, :4], -y)
+        return begun.set_params(**{"loss": "squared_error", **params})
+
+    raised, warned = model(), model()
+    with pytest.raises(ConvergenceWarning) as error:
+        fit(raised)
+    with pytest.warns(ConvergenceWarning) as warning:
+        fit(warned)
+    assert str(error.value) == str(warning[0].message)
+    assert set(vars(raised)) == set(vars(warned))
+    np.testing.assert_equal(vars(raised), vars(warned))
+
+
+@pytest.mark.parametrize("model", [SGDRegressor(max_iter=1, tol=1e-9), GradientDescentRegressor(**SLOW)])
+def test_scikit_learn_does_the_same(model):
+    with pytest.raises(ConvergenceWarning):
+        model.fit(Z, y)
+    assert model.n_iter_ == model.get_params().get("epochs", 1)
+    assert np.isfinite(model.predict(Z)).all()
 
 
 class TestInterrupt:
