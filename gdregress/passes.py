@@ -286,7 +286,7 @@ class Course:
             fall * stage.rate,
             size,
             plan.rung,
-            stage.twin,
+            None if stage.twin is stage.loss else stage.twin,
             stride,
         )
 
