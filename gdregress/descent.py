@@ -27,12 +27,15 @@ class State:
         The objective there, output by output, its gradient, and what else is known of it.
     rate : float
         The rate that led here; NaN at the start.
+    is_stuck : bool
+        Whether the optimizer has looked for a step from here and found none.
     """
 
     epoch: int
     point: NDArray
     evaluation: Any
     rate: float
+    is_stuck: bool = False
 
     is_stretch = False
 
@@ -125,7 +128,7 @@ def descend(
     for epoch in count(first):
         is_whole = batches is None and point is step.point
         evaluation = step.evaluation if is_whole else objective.evaluate([point])[0]
-        yield State(epoch, point, evaluation, step.rate)
+        yield State(epoch, point, evaluation, step.rate, step.is_stuck)
         if epoch > first:
             pace = pace.after(float(evaluation.value.sum()))
         step, mean = run_epoch(step, mean, optimizer, seen, metric, rate * pace(epoch), updates)
@@ -165,7 +168,7 @@ def anneal(stage: Any, start: NDArray, measure: Callable[[Any, State], "Epoch"])
         for state in stage.descend(start, first=first):
             epoch = measure(stage, state)
             sharper = stage.sharper(epoch, epoch.last_number - first)
-            has_stalled = sharper is not None and state.rate == 0.0  # no epoch, if a sharper stage can go on from here
+            has_stalled = sharper is not None and state.is_stuck  # no epoch, if a sharper stage can go on from here
             if epoch.last_number > reached and not has_stalled:
                 reached = epoch.last_number
                 yield epoch

@@ -59,6 +59,7 @@ class Stretch:
     _states: dict[int, State] = field(default_factory=dict, repr=False)
 
     is_stretch = True
+    is_stuck = False
 
     def __len__(self) -> int:
         """Count the epochs."""

@@ -43,12 +43,16 @@ TRAVELLING = frozenset({"prox", "any loss", "schedule", "average"})
 
 
 class Step(NamedTuple):
-    """Where an epoch led: the point, the objective there, the rate taken, and what the rule remembers."""
+    """Where an epoch led: the point, the objective there, the rate taken, and what the rule remembers.
+
+    It `is_stuck` where the rule has looked for a step and found none that lowers the objective.
+    """
 
     point: NDArray
     evaluation: Evaluation
     rate: float = float("nan")
     memory: Any = None
+    is_stuck: bool = False
 
 
 class Optimizer(Protocol):
@@ -157,7 +161,7 @@ class Nesterov:
         ahead, gradient, t = last.memory
         landed = ahead - rate * metric(gradient)
         point = objective.penalty.prox(landed, rate * metric.scale)
-        if point is not landed:
+        if point is not landed and rate > 0:
             gradient = gradient + (landed - point) / (rate * metric.scale)
         moved = point - last.point
         t = np.where((gradient * moved).sum(axis=0) > 0, 1.0, t)
@@ -227,7 +231,7 @@ class Conjugate:
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried
         memory = (direction, gradient, downhill, rounding, np.where(s > 0, s * factor, factor), carried)
-        return Step(point, lowest, float((s * length).mean()), memory)
+        return Step(point, lowest, float((s * length).mean()), memory, is_stuck=not s.any())
 
 
 @dataclass(frozen=True)
@@ -276,7 +280,7 @@ class Newton:
         damping = np.choose(best, [*dampings[:-1], raised, raised])
         idle = 0 if (value - lowest > TIE * np.abs(value) + noise).any() else idle + 1
         if idle >= self.IDLE or (best == len(trials)).all():
-            return last._replace(rate=0.0, memory=(damping, idle))
+            return last._replace(rate=0.0, memory=(damping, idle), is_stuck=True)
         return Step(point, objective.evaluate_with_curvatures(point), 1.0, (damping, idle))
 
     def _trial(self, last: Step, objective: Any, damping: NDArray) -> NDArray:

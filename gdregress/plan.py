@@ -370,7 +370,7 @@ class Stage:
         And if, after `n_epochs` of it, its metric is seen to be too coarse.
         """
         if self.plan.patience < np.inf and not epoch.optimality <= (self.plan.task.tol or 0.0):
-            if n_epochs < self.plan.patience and epoch.state.rate != 0.0:
+            if n_epochs < self.plan.patience and not epoch.state.is_stuck:
                 return None
             return self.plan.in_metric(next(self.plan.finer)).first_stage()
         if self.is_last:
@@ -378,8 +378,8 @@ class Stage:
         tol = self.plan.task.tol or 0.0
         certificate = epoch.certificate
         due = self.plan.optimality(epoch.state.value, certificate.slack)
-        has_settled = epoch.state.rate == 0.0 or bool((certificate.decrement <= SETTLED * certificate.slack).all())
-        if not has_settled or (due <= tol and epoch.state.rate != 0.0):
+        has_settled = epoch.state.is_stuck or bool((certificate.decrement <= SETTLED * certificate.slack).all())
+        if not has_settled or (due <= tol and not epoch.state.is_stuck):
             return None
         share = 0.5 * tol / due if due > 0 else 0.0
         typical = float((epoch.state.value / self.plan._unit_to_frame / self.steepest).max())

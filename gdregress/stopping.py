@@ -108,8 +108,8 @@ class Stalled:
     tol: float
 
     def fires(self, history: History) -> Any:
-        """See whether the epoch stayed where it was."""
-        return history.latest.number > 0 and history.latest.state.rate == 0
+        """See whether the optimizer has found none."""
+        return history.latest.state.is_stuck
 
     def stop(self, history: History) -> Stop:
         """Say that rounding, or a wrong loss, stands in the way."""
