@@ -179,7 +179,7 @@ class Pass:
             time=self.time + n_batches(rows, course.batch_size) * course.stride,
             loss=float((value * to_y).mean()),
             rate=rate,
-            has_diverged=bool(after.sum() > max(before.sum(), DIVERGED * without.sum())),
+            has_diverged=not after.sum() <= max(before.sum(), DIVERGED * without.sum()),
         )
 
     def _pace(self, task: Task, value: float) -> Pace | Plateau:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -588,7 +588,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
-        with _unchanged_on_error(self):
+        with _unchanged_on_error(self), _in_any_range():
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             ending = self._fit_moments(mine.merge(theirs), shape, n_chunks=chunks)
         ending.warn()
@@ -668,7 +668,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             held_out = self._validation_rows(X_val, y_val, sample_weight_val, rows.n_outputs)
         elif self.early_stopping:
             rows, held_out = split_off(rows, float(self.validation_fraction), rng)
-        with rows.on_threads():
+        with rows.on_threads(), _in_any_range():
             plan = make_plan(rows, Task.of(self, rows.n_weighted, rng))
             return self._descend(plan, rng, shape, held_out=held_out, callbacks=callbacks)
 
@@ -704,8 +704,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             check_same("n_targets", n_targets, targets.shape[1])
             if unit > 0:
                 dtypes.append(X.dtype)
-                chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
-                moments = chunk if moments is None else moments.merge(chunk)
+                with _in_any_range():
+                    chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
+                    moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
             raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
         return self._fit_moments(moments, Shape(np.result_type(*dtypes), single), n_chunks=number)
@@ -717,7 +718,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
         shape = Shape(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
         rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
-        attributes, warning = pass_over(self, rows, unit, number, shape, past)
+        with _in_any_range():
+            attributes, warning = pass_over(self, rows, unit, number, shape, past)
         self._forget()
         self.__dict__.update(attributes)
         return Ending(warning)
@@ -727,11 +729,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     ) -> Ending:
         """Descend on moments, and keep those of chunks."""
         rng = check_random_state(self.random_state)
-        plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
         stream: dict[str, Any] = {}
         if n_chunks is not None:
             stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
-        return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
+        with _in_any_range():
+            plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
+            return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
 
     def _descend(
         self,
@@ -782,6 +785,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def _in_any_range() -> AbstractContextManager:
+    """Let numbers leave the range of floats, whatever the user has NumPy do then: a descent that diverges is seen to.
+
+    What is too large ends as infinity, or as NaN, in the objective, which is looked at after every epoch.
+    """
+    return np.errstate(all="ignore")
 
 
 def _check_moments_suffice(estimator: Any, because: str) -> None:

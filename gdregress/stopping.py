@@ -1,5 +1,6 @@
 """Reasons to stop: each looks at the history after an epoch, and says a sentence or nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +34,11 @@ class Diverged:
 
     def stop(self, history: History) -> Stop:
         """Give the stop that keeps the best point."""
-        best = history.best
-        rise = (
-            f"the loss rose from {history.start.loss:.6g} to {history.last.loss:.6g} in {plural(history.last.number)}"
-        )
+        best, start, end = history.best, history.start.loss, history.last.loss
+        height = f"{end:.6g}" if math.isfinite(end) else "beyond the range of floats"
+        rise = f"the loss rose from {start:.6g} to {height} in {plural(history.last.number)}"
+        if not math.isfinite(start):
+            rise = "the loss is beyond the range of floats from the start on"
         kept = f"epoch {best.number}" if best.number else "the start"
         return Stop(f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", best, is_warning=True)
 
