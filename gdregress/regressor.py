@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -555,7 +555,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
         with _unchanged_on_error(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            result = self._minimise_streamed(spec, mine.merge(theirs), form, n_chunks)
+            with _in_any_range():
+                moments = mine.merge(theirs)
+            result = self._minimise_streamed(spec, moments, form, n_chunks)
         return _finished(self, result)
 
     def predict(self, X):
@@ -659,7 +661,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         task: FitTask | None = None,
     ) -> Result:
         """Choose a method, follow it to its end, and store where it led."""
-        with rows.on_threads():
+        with rows.on_threads(), _in_any_range():
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -685,9 +687,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 record=record,
                 one_by_one=task is not None,
             )
+            self.__dict__.update(form.fitted(spec, method, result))
         if spec.verbose and result.interrupt is not None:
             progress.close(result)
-        self.__dict__.update(form.fitted(spec, method, result))
         if task is not None and result.interrupt is None:
             task.end()
         return result
@@ -710,8 +712,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             check_same("n_targets", n_targets, targets.shape[1])
             if unit > 0:
                 dtypes.append(X.dtype)
-                chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
-                moments = chunk if moments is None else moments.merge(chunk)
+                with _in_any_range():
+                    chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
+                    moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
             raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
         return self._minimise_streamed(spec, moments, OutputFormat(np.result_type(*dtypes), is_single), number)
@@ -735,7 +738,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
         attributes, warning = {name: past[name] for name in carried if name in past}, None
         if unit > 0:
-            stream, told, warning = descend_chunk(spec, rows, unit, number, past)
+            with _in_any_range():
+                stream, told, warning = descend_chunk(spec, rows, unit, number, past)
             attributes |= told
         else:
             stream = Stream.of_attributes(past)
@@ -806,3 +810,11 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)
         raise
+
+
+def _in_any_range() -> AbstractContextManager:
+    """Let numbers leave the range of floats, whatever the user has NumPy do then: a descent that diverges is seen to.
+
+    What is too large ends as infinity, or as NaN, in the objective, which is looked at after every epoch.
+    """
+    return np.errstate(all="ignore")

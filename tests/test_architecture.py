@@ -14,8 +14,10 @@ from sklearn.utils.estimator_checks import check_parameters_default_constructibl
 
 import gdregress
 from gdregress.method.parameters import CONSTRAINTS
+from gdregress.solve.attributes import FITTED
 
 PACKAGE = Path(gdregress.__file__).parent
+TESTS = sorted(Path(__file__).parent.glob("**/*.py"))
 
 LAW = [
     "_version",
@@ -92,6 +94,20 @@ def test_no_private_name_of_another_package(path):
             assert not any(part.startswith("_") for part in rest), name
 
 
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_assertion_chooses_what_it_asserts(path):
+    """``assert a < b if c else d`` asserts d where c does not hold: what is chosen is to be in parentheses."""
+    asserted = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    assert [node.lineno for node in asserted if isinstance(node.test, ast.IfExp | ast.Constant | ast.Tuple)] == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_test_module_imports_another(path):
+    """One that skips itself as a whole would take those with it that import from it, without a word."""
+    modules = {name.split(".")[0] for name in imports(path)}
+    assert modules & {module.stem for module in TESTS if module.stem.startswith("test_")} == set()
+
+
 def test_importing_imports_nothing_heavy():
     """scikit-learn imports some of these itself where they are installed; we import none of them."""
     code = """
@@ -140,7 +156,9 @@ def test_the_fitted_attributes_are_those_documented():
         found |= set(vars(gdregress.GradientDescentRegressor(rate).partial_fit(X, y))) - set(model.get_params())
     document = inspect.getdoc(gdregress.GradientDescentRegressor)
     section = re.search(r"\nAttributes\n-+\n(.*?)\n\n", document, re.DOTALL).group(1)
-    assert sorted(re.findall(r"^(\w+) : ", section, re.MULTILINE)) == sorted(found)
+    documented = re.findall(r"^(\w+) : ", section, re.MULTILINE)
+    assert sorted(documented) == sorted(found)
+    assert sorted(documented) == sorted([*FITTED, "n_features_in_", "feature_names_in_"])
 
 
 def test_fitted_state_is_plain():

@@ -698,12 +698,10 @@ def test_an_error_in_the_middle_of_the_descent_leaves_everything_as_it_was(monke
     assert same(before, vars(model))
 
 
-def test_a_warning_raised_as_an_error_leaves_everything_as_it_was():
-    """With `filterwarnings=error`, as here, a ConvergenceWarning is an exception like any other."""
-    model = GradientDescentRegressor().fit(X, y)
+def test_a_warning_of_the_data_raised_as_an_error_leaves_everything_as_it_was():
+    """With `filterwarnings=error`, as here, a warning is an exception like any other; this one comes before the fit."""
+    model = GradientDescentRegressor(early_stopping=True).fit(X, y, X_val=X, y_val=y)
     before = copy.deepcopy(vars(model))
-    model.set_params(learning_rate=1e-6, epochs=2)
-    with pytest.raises(ConvergenceWarning):
-        model.fit(X[:, :2], y * 7)
-    model.set_params(learning_rate="auto", epochs=1000)
+    with pytest.raises(UserWarning, match="was X_val transformed as X was"):
+        model.fit(X, y * 7, X_val=X * 1e6, y_val=y)
     assert same(before, vars(model))

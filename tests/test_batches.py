@@ -1,6 +1,7 @@
 """Mini-batches, schedules and averages in the estimator, and the errors of what is new."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_every_row_of_weight_is_seen_once_in_a_pass():
         assert sorted(seen) == sorted(set(range(30)) - {3, 8})
 
 
+def test_other_weights_and_targets_of_the_same_rows():
+    rows = RowBlocks(X, y[:, np.newaxis])
+    assert (rows.n_weighted, rows.total_weight) == (30, 30.0)
+    weighed = rows.with_weight(np.where(np.arange(30) < 4, 0.0, 0.5))
+    for same in (weighed, weighed.with_targets(np.abs), weighed.dense_copy(np.longdouble, X.size)):
+        assert (same.n_samples, same.n_weighted, same.total_weight) == (30, 26, 13.0)
+    assert weighed.X is X
+    assert (rows.weight, rows.n_weighted, rows.total_weight) == (None, 30, 30.0)
+
+
 def test_batches_in_order_are_views_and_the_seed_decides_the_others():
     rows = RowBlocks(X, y[:, np.newaxis])
     assert np.shares_memory(next(rows.batches(8, None)).X, X)
@@ -130,6 +141,51 @@ def test_a_float_steps_along_the_slope_of_the_loss():
     model = GradientDescentRegressor(0.05, 20, loss="absolute_error", tol=None).fit(X, y)
     np.testing.assert_allclose(model.coef_, w, rtol=1e-10)
     assert model.intercept_ == pytest.approx(b, rel=1e-10)
+
+
+SCANS = {"sum", "_sum", "any", "_any", "all", "_all", "max", "_amax", "min", "_amin", "mean", "_mean", "dot", "nonzero"}
+SCANS |= {"count_nonzero", "flatnonzero", "average", "cumsum"}
+
+
+def scans(n, fit, *args):
+    """Count the calls that read a vector of n numbers from end to end."""
+    found = 0
+
+    def look(frame, event, called):
+        nonlocal found
+        if event == "call":
+            code = frame.f_code
+            name, array = code.co_name, frame.f_locals[code.co_varnames[0]] if code.co_argcount else None
+        else:
+            name, array = getattr(called, "__name__", ""), getattr(called, "__self__", None)
+        found += event in ("call", "c_call") and name in SCANS and np.shape(array) == (n,)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        fit(*args)
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"early_stopping": True}, {"shuffle": False}, {"shuffle": False, "early_stopping": True}, {"average": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_weights_are_not_read_through_for_every_batch(given, loss, weighted):
+    n = 400
+    rows, targets = np.tile(X, (14, 1))[:n], np.tile(y, 14)[:n]
+    weight = np.linspace(0.0, 2.0, n) if weighted else None
+    params = {"epochs": 2, "tol": None, "n_iter_no_change": 5, "random_state": 0, "loss": loss, **given}
+    methods = ["fit"] if params.get("early_stopping") else ["fit", "partial_fit"]
+    for method in methods:
+        fits = [getattr(GradientDescentRegressor(batch_size=size, **params), method) for size in (200, 5)]
+        few, many = (scans(n, fit, rows, targets, weight) for fit in fits)
+        assert many - few < 2 * (80 - 2) / 4  # not even for one in four of the batches that there are more
 
 
 def must(name, words, value):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from recorder import Recorder
 from scipy import sparse
-from test_following import Recorder
 
 from gdregress import GradientDescentRegressor
 from gdregress.method.spec import Spec
@@ -210,6 +210,20 @@ def test_blocks_of_csr():
         model = GradientDescentRegressor(loss=loss).fit(lazy, y)
         assert np.abs(model.predict(X) - whole.predict(X)).max() < 1e-7
         np.testing.assert_allclose(model.predict(lazy).compute(), model.predict(X))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.01}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error", "squared_epsilon_insensitive"])
+def test_blocks_of_csr_of_plus_and_minus_one(kind, params, loss):
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(90, 4))
+    X[15:30], X[45:60], X[75:] = -X[:15], -X[30:45], -X[60:75]  # each block is centred as it is
+    y = X @ [3.0, 1.0, -1.0, 0.0] + rng.standard_t(2, size=90)
+    blocks = [da.from_delayed(dask.delayed(kind(X[k : k + 30])), (30, 4), meta=kind(X[:0])) for k in range(0, 90, 30)]
+    model = GradientDescentRegressor(loss=loss, fit_intercept=False, **params)
+    expected = model.fit(X, y).predict(X)
+    np.testing.assert_allclose(model.fit(da.concatenate(blocks), y).predict(X), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
 from gdregress import GradientDescentRegressor
+from gdregress.problem.losses import LOSSES
 
 rng = np.random.default_rng(0)
 n, p = 48, 4
@@ -299,6 +300,37 @@ def test_sparse_rows_are_never_made_dense(monkeypatch, make, params, duplicate):
         predicted = model.predict(X_sparse)
     assert max(made) < rows * columns / 2
     np.testing.assert_allclose(predicted, expected.predict(dense), rtol=1e-8, atol=1e-8)
+
+
+SIGNS = {"two columns": np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])}
+SIGNS["four columns"] = np.random.default_rng(0).choice([-1.0, 1.0], size=(60, 4))
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("signs", SIGNS.values(), ids=SIGNS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"penalty": "l1", "alpha": 0.01},
+        {"penalty": "l2", "alpha": 0.01},
+        {"positive": True},
+        {"learning_rate": "diagonal"},
+        {"learning_rate": "lipschitz", **FIXED},
+        {"batch_size": 3, "shuffle": False, **FIXED},
+    ],
+    ids=str,
+)
+def test_sparse_columns_of_plus_and_minus_one(make, signs, loss, params):
+    """Without an intercept they are standardised as they are: nothing is to be centred or scaled."""
+    target = signs @ np.arange(2.0, 2.0 + signs.shape[1]) + np.resize([0.0, 0.0, 0.0, -0.5, 0.2, -9.0], len(signs))
+    weight = np.resize([1.0, 2.0, 0.0], len(signs)) if len(signs) > 4 else None
+    for targets in (target, np.column_stack([target, -target])):
+        model = GradientDescentRegressor(loss=loss, fit_intercept=False, **params)
+        expected = model.fit(signs, targets, weight).predict(signs)
+        predicted = model.fit(make(signs), targets, weight).predict(signs)
+        np.testing.assert_allclose(predicted, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("params", [{}, {"learning_rate": "lipschitz", "optimizer": "conjugate"}], ids=name_of)

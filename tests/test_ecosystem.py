@@ -671,6 +671,45 @@ def described_in(page):
     tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
     reason="scikit-learn shows docstrings in its HTML view from version 1.9 on",
 )
+class Counting(GradientDescentRegressor):
+    """Keep attributes of one's own: one from before a fit, which scikit-learn's estimators leave too."""
+
+    def fit(self, X, y, **more):
+        self.fits_ = getattr(self, "fits_", 0) + 1
+        return super().fit(X, y, **more)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"loss": "huber"},
+        {"learning_rate": 1e-6, "tol": None},
+        {"batch_size": 50, "tol": None, "random_state": 0},
+        {"early_stopping": True, "random_state": 0},
+    ],
+    ids=str,
+)
+def test_attributes_of_a_subclass_stay(params):
+    model = Counting(epochs=20, **params).fit(X, y)
+    model.note_ = "mine"
+    assert model.fit(X, y).fits_ == 2
+    assert model.note_ == "mine"
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"learning_rate": 1e-6}], ids=str)
+def test_attributes_of_a_subclass_stay_in_a_stream(params):
+    model = Counting(**params)
+    model.note_ = "mine"
+    assert model.partial_fit(X, y).partial_fit(X, y).note_ == "mine"
+
+
+def test_attributes_of_a_subclass_stay_when_streams_are_merged():
+    model, other = Counting().fit(X, y), GradientDescentRegressor().fit_batches([(X[50:], y[50:])])
+    assert model.fit_batches([(X[:50], y[:50])]).merge(other).fits_ == 1
+    assert (model.n_samples_seen_, set(vars(model)) - set(vars(other))) == (len(X), {"fits_"})
+
+
 def test_the_html_view_shows_what_the_docstring_says():
     model = GradientDescentRegressor(learning_rate=0.0125, epochs=3, tol=None, record_path=True)
     parameters, attributes = described("Parameters"), described("Attributes")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
@@ -40,34 +41,6 @@ DESCENTS = {
     "in batches": {"batch_size": 50, "epochs": 10, "tol": None, "random_state": 0},
     "of averages": {**LOOP, "optimizer": "gd", "average": 100},
 }
-
-
-def stop():
-    return True
-
-
-class Recorder:
-    """Write down what it is told, and do something at the end of an epoch."""
-
-    def __init__(self, at_epoch=None, do=stop):
-        self.at_epoch, self.do = at_epoch, do
-        self.told, self.fitted, self.begun = [], [], []
-
-    def setup(self, estimator, context):
-        self.told.append("setup")
-
-    def on_fit_task_begin(self, estimator, context, *, fitted_estimator=None):
-        self.told.append(("begin", context.task_name, context.task_id))
-        self.begun.append(fitted_estimator)
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        self.told.append(("end", context.task_name, context.task_id))
-        if context.task_name == "epoch":
-            self.fitted.append(fitted_estimator)
-            return context.task_id + 1 == self.at_epoch and self.do()
-
-    def teardown(self, estimator, context):
-        self.told.append("teardown")
 
 
 class Failing(Recorder):

@@ -2,10 +2,13 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
+from gdregress import GradientDescentRegressor
 from gdregress.method.schedules import SCHEDULES, Cosine, Exponential, InverseScaling, Pace, Plateau, constant
 
 FORMULAS = [
@@ -121,3 +124,116 @@ class TestPlateau:
         assert (old(0), new(0), old.lowest, new.lowest) == (1.0, 0.2, 3.0, 2.0)
         with pytest.raises(AttributeError):
             old.factor = 0.5
+
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(200, 3)) @ np.array([[1.0, 0.3, 0.0], [0.0, 1.0, -0.2], [0.0, 0.0, 1.0]])
+y = X @ [1.5, -0.7, 0.0] + 0.4 + rng.standard_t(3, size=200)
+
+PAUSES = {
+    "warm-up from 0": lambda k: min(1.0, k / 10),
+    "cosine with restarts": lambda k: 0.5 * (1.0 + math.cos(math.pi * (k % 20) / 19)),
+    "every third epoch": lambda k: float(k % 3 != 1),
+}
+"""Schedules that are exactly 0 at times: for that epoch, and for no other."""
+
+KINKED = {
+    "absolute_error": np.abs,
+    "quantile": lambda residual: np.maximum(0.7 * residual, -0.3 * residual),
+    "epsilon_insensitive": lambda residual: np.maximum(np.abs(residual) - 0.5, 0.0),
+    "huber": lambda residual: np.where(np.abs(residual) < 0.5, residual**2, np.abs(residual) - 0.25),
+}
+
+
+def fitted(rate, epochs=1000, **params):
+    model = GradientDescentRegressor(rate, epochs, epsilon=0.5, quantile=0.7, random_state=0, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)
+
+
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"learning_rate": "auto"},
+        {"learning_rate": "auto", "penalty": "l1", "alpha": 0.01},
+        {"learning_rate": "auto", "positive": True},
+        {"learning_rate": "lipschitz"},
+        {"learning_rate": "diagonal"},
+        {"learning_rate": "diagonal", "optimizer": "gd"},
+        {"learning_rate": "diagonal", "penalty": "l1", "alpha": 0.01},
+        {"learning_rate": "curvature", "optimizer": "gd"},
+        {"learning_rate": 0.1},
+        {"learning_rate": 0.1, "penalty": "l1", "alpha": 0.01},
+    ],
+    ids=str,
+)
+def test_an_epoch_at_rate_0_is_a_pause_and_no_end(pause, loss, params):
+    """The least objective, computed here, is that of Newton's steps without a schedule."""
+
+    def objective(model):
+        residual = y - model.predict(X)
+        strength = model.alpha * (2.0 if loss == "huber" else 1.0) if model.penalty else 0.0
+        return KINKED[loss](residual).mean() + strength * np.abs(model.coef_).sum()
+
+    params = dict(params)
+    rate = params.pop("learning_rate")
+    paused = fitted(rate, loss=loss, schedule=pause, **params)
+    params.pop("optimizer", None)
+    best = objective(fitted("auto", loss=loss, tol=1e-8, **params))
+    assert best * (1 - 1e-6) <= objective(paused) <= best * (1 + 2e-3)
+    start = objective(fitted(1e-9, 1, loss=loss, **params))
+    assert best < 0.75 * start
+
+
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"learning_rate": 0.05},
+        {"learning_rate": 0.05, "optimizer": "adam"},
+        {"learning_rate": 0.05, "optimizer": "adagrad", "penalty": "l1"},
+        {"learning_rate": 0.05, "optimizer": "rmsprop", "batch_size": 40},
+        {"learning_rate": 0.05, "penalty": "l1"},
+        {"learning_rate": 0.05, "batch_size": 40},
+        {"learning_rate": "lipschitz"},
+        {"learning_rate": "diagonal", "optimizer": "gd", "penalty": "l2"},
+        {"learning_rate": "diagonal", "optimizer": "gd", "penalty": "l1"},
+        {"learning_rate": "diagonal", "optimizer": "adam", "batch_size": 40},
+        {"learning_rate": "curvature", "optimizer": "gd"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_at_rate_0_it_stays_where_it_is_for_that_epoch(pause, params, loss):
+    model = GradientDescentRegressor(
+        epochs=45, loss=loss, schedule=pause, tol=None, record_path=True, random_state=0, **params
+    ).fit(X, y)
+    assert model.n_iter_ == 45
+    moved = np.abs(np.diff(model.history_["coef"], axis=0)).max(axis=1) + np.abs(np.diff(model.history_["intercept"]))
+    np.testing.assert_array_equal(model.history_["learning_rate"][1:] == 0, [pause(k) == 0 for k in range(45)])
+    is_pause = model.history_["learning_rate"][1:] == 0
+    assert not moved[is_pause].any()
+    assert is_pause.any()
+    if params["learning_rate"] != "curvature":  # which arrives at once
+        assert moved[~is_pause][:20].all()
+
+
+@pytest.mark.parametrize("rate", ["auto", "diagonal", 0.05])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+def test_a_chunk_at_rate_0_changes_nothing_and_the_next_does(rate, loss):
+    model = GradientDescentRegressor(rate, loss=loss, batch_size=20, random_state=0, schedule=lambda k: float(k != 1))
+    before = model.partial_fit(X, y).coef_
+    np.testing.assert_allclose(model.partial_fit(X, y).coef_, before, rtol=1e-12)
+    assert np.abs(model.partial_fit(X, y).coef_ - before).max() > 1e-6
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("momentum", 0.02), ("nesterov", 0.02), ("nesterov", "diagonal")])
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.05}, {"positive": True}], ids=str)
+def test_what_rolls_on_through_a_pause_arrives_all_the_same(optimizer, pause, params, rate):
+    model = fitted(rate, 2000, optimizer=optimizer, schedule=pause, tol=1e-8, **params)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, fitted("auto", **params).coef_, atol=1e-6)

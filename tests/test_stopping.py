@@ -1,12 +1,14 @@
 """Every way to stop: each reason from its cause, and what is kept."""
 
 import re
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, SGDRegressor
 from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
@@ -18,6 +20,7 @@ from gdregress.solve.trace import Measured, Trace
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
+PETALS, WIDTHS = np.hsplit(load_iris().data, [3])[0], load_iris().data[:, 3]
 
 
 def mse(model, X, y, weight=None):
@@ -125,10 +128,8 @@ class TestRules:
         stop = ask(rule, [5, 3, 4, last])
         assert stop.kept.number == 1
         assert stop.is_warning
-        reached = f"{last:g}" if np.isfinite(last) else "more than a float holds"
-        assert (
-            stop.reason == f"the cause: the loss rose from 5 to {reached} in 3 epochs, and epoch 1 is kept. The cure."
-        )
+        height = "1e+13" if np.isfinite(last) else "beyond the range of floats"
+        assert stop.reason == f"the cause: the loss rose from 5 to {height} in 3 epochs, and epoch 1 is kept. The cure."
 
     def test_small_beside_the_baseline_has_not_diverged(self):
         assert ask(Diverged(1.0, "", ""), [1e-30, 1e-16]) is None
@@ -357,6 +358,156 @@ class TestDiverged:
         with pytest.warns(ConvergenceWarning, match="diverged|stability ceiling"):
             model = GradientDescentRegressor(0.1).fit(X * 1e200, y)
         assert np.isfinite(model.predict(X)).all()
+
+
+SLOW = {"learning_rate": "diagonal", "optimizer": "gd", "epochs": 3}
+UNCONVERGED = {
+    "fit": (SLOW, lambda model: model.fit(Z, y)),
+    "fit of another loss": ({**SLOW, "loss": "huber"}, lambda model: model.fit(Z, y)),
+    "fit that diverges": ({"learning_rate": 9.0, "epochs": 3}, lambda model: model.fit(Z, y)),
+    "partial_fit": (SLOW, lambda model: model.partial_fit(Z, y)),
+    "partial_fit that diverges": ({"learning_rate": 9.0}, lambda model: model.partial_fit(Z, y)),
+    "fit_batches": (SLOW, lambda model: model.fit_batches([(Z[:200], y[:200]), (Z[200:], y[200:])])),
+    "merge": (
+        SLOW,
+        lambda model: model.merge(GradientDescentRegressor().partial_fit(Z[200:], y[200:])),
+    ),
+}
+
+
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize("case", UNCONVERGED)
+def test_what_was_fitted_stays_where_the_warning_is_an_error(case, fitted_before):
+    """As in SGDRegressor, whose attributes are there when it warns."""
+    params, fit = UNCONVERGED[case]
+
+    def model():
+        begun = GradientDescentRegressor(random_state=0)
+        if case == "merge":
+            begun.partial_fit(Z[:200], y[:200])
+        elif fitted_before and "partial_fit" in case:
+            begun.partial_fit(Z, 2 * y)
+        elif fitted_before:
+            begun.set_params(loss="huber").fit(Z[:, :4], -y)
+        return begun.set_params(**{"loss": "squared_error", **params})
+
+    raised, warned = model(), model()
+    with pytest.raises(ConvergenceWarning) as error:
+        fit(raised)
+    with pytest.warns(ConvergenceWarning) as warning:
+        fit(warned)
+    assert str(error.value) == str(warning[0].message)
+    assert set(vars(raised)) == set(vars(warned))
+    np.testing.assert_equal(vars(raised), vars(warned))
+
+
+@pytest.mark.parametrize("model", [SGDRegressor(max_iter=1, tol=1e-9), GradientDescentRegressor(**SLOW)])
+def test_scikit_learn_does_the_same(model):
+    with pytest.raises(ConvergenceWarning):
+        model.fit(Z, y)
+    assert model.n_iter_ == model.get_params().get("epochs", 1)
+    assert np.isfinite(model.predict(Z)).all()
+
+
+STEEP = {
+    "gd": 1e3,
+    "momentum": 1e3,
+    "nesterov": 1e3,
+    "adagrad": 1e200,
+    "rmsprop": 1e200,
+    "adam": 1e200,
+}
+RUNGS = ("auto", "lipschitz", "diagonal", "curvature")
+PENALTIES = {
+    "none": {},
+    "L2": {"penalty": "l2", "alpha": 1e5},
+    "L2 beyond all measure": {"penalty": "l2", "alpha": 1e300},
+    "L1": {"penalty": "l1", "alpha": 1e5},
+    "both": {"penalty": "elasticnet", "alpha": 1e5},
+    "signs": {"positive": True},
+}
+
+
+@contextmanager
+def strict():
+    """Make errors of what NumPy warns of, and of all warnings but those of convergence, of which it gives the texts."""
+    texts = []
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="raise"):
+        warnings.simplefilter("error")
+        warnings.simplefilter("always", ConvergenceWarning)
+        yield texts
+    texts += [str(warning.message) for warning in caught]
+
+
+@contextmanager
+def suppress_divergence():
+    """Let a chunk be refused from which the descent does not come back with numbers."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("the descent diverged at learning_rate="):
+            raise
+
+
+TAKE_BATCHES = [(optimizer, size) for optimizer in STEEP if optimizer != "nesterov" for size in (None, 1, 7)]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+class TestBeyondTheRangeOfFloats:
+    """A descent that leaves it says so, in numbers or in words, and in no warning but its own."""
+
+    @pytest.mark.parametrize(("optimizer", "batch_size"), [*TAKE_BATCHES, ("nesterov", None)])
+    @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+    @pytest.mark.parametrize("early_stopping", [False, True])
+    def test_fit(self, optimizer, batch_size, penalty, loss, early_stopping):
+        shared = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "shuffle": False, "random_state": 0}
+        for rate, average, tol in ((0.05, False, 1e-6), (STEEP[optimizer], False, None), (1e200, 7, 1e-6)):
+            model = GradientDescentRegressor(rate, 5, average=average, tol=tol, **shared, **penalty)
+            model.set_params(early_stopping=early_stopping)
+            with strict() as texts:
+                model.fit(PETALS, WIDTHS)
+            assert np.isfinite(model.coef_).all()
+            assert len(texts) <= 1
+            assert not re.search(r"\bnan\b", " ".join([*texts, model.stop_reason_]))
+            if (loss, rate) == ("squared_error", 1e200):
+                assert re.search("the loss rose from .* to beyond the range of floats in 1 epoch", texts[0])
+
+    @pytest.mark.parametrize(("optimizer", "batch_size"), TAKE_BATCHES)
+    @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+    def test_partial_fit(self, optimizer, batch_size, penalty, loss):
+        shared = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "random_state": 0}
+        for rate in (0.05, STEEP[optimizer], 1e200):
+            model = GradientDescentRegressor(rate, **shared, **penalty)
+            with strict() as texts, suppress_divergence():
+                for _ in range(3):
+                    model.partial_fit(PETALS, WIDTHS)
+            assert not re.search(r"\bnan\b", " ".join(texts))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"learning_rate": rate, "loss": loss} for rate in RUNGS for loss in ("squared_error", "huber", "quantile")),
+        {"learning_rate": "diagonal", "optimizer": "conjugate"},
+    ],
+    ids=str,
+)
+def test_what_vanishes_is_no_error_either(params):
+    """Numbers of every size, and a certificate whose square is less than a float: NumPy may be told to raise."""
+    for unit in (1e-200, 1e-20, 1.0, 1e20, 1e150):
+        with strict() as texts:
+            GradientDescentRegressor(epochs=50, **params).fit(PETALS / unit, WIDTHS * unit)
+            if params["learning_rate"] == "auto" and params["loss"] == "squared_error":
+                GradientDescentRegressor().partial_fit(PETALS / unit, WIDTHS * unit)
+        assert not re.search(r"\bnan\b", " ".join(texts))
+
+
+def test_what_is_beyond_the_range_is_said_in_words():
+    model = GradientDescentRegressor(0.05, 6, alpha=1e5, penalty="l2", batch_size=1, shuffle=False, tol=None)
+    with strict() as texts:
+        model.fit(PETALS, WIDTHS)
+    assert re.search(r": the loss rose from [0-9.]+ to beyond the range of floats in 1 epoch, and the start", texts[0])
+    assert (model.n_iter_, model.coef_.tolist()) == (1, [0.0, 0.0, 0.0])
 
 
 class TestInterrupt:

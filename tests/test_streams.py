@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_moments import assert_moments, naive
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
-from test_moments import assert_moments, naive
 
 from gdregress import GradientDescentRegressor
 from gdregress.rows.memory import RowBlocks
@@ -106,7 +106,7 @@ def test_every_penalty_and_rung_of_squared_error(params):
     X, y, weight = make(400, 6, 2)
     whole = GradientDescentRegressor(**params).fit(X, y, weight)
     model = streamed(np.array_split(np.arange(400), 7), X, y, weight, GradientDescentRegressor(**params))
-    assert distance(model, whole, X, y) < 1e-5 if "penalty" in params else 1e-8
+    assert distance(model, whole, X, y) < (1e-5 if "penalty" in params else 1e-8)
     np.testing.assert_array_equal(model.coef_ == 0, whole.coef_ == 0)
 
 

@@ -141,7 +141,7 @@ class Descent:
             step, point = position.step, position.point
             is_evaluated = self.batches is None and (position.mean is None or position.mean.n_points <= 1)
             here = step.evaluation if is_evaluated else objective.evaluate([point])[0]
-            yield State(point, here, step.rate)
+            yield State(point, here, step.rate, step.is_stuck)
             position = position._replace(schedule=position.schedule.after(float(here.value.sum())))
 
     def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:

@@ -41,12 +41,27 @@ TRAVELLING = frozenset({"prox", "any loss", "schedule", "average"})
 
 
 class Step(NamedTuple):
-    """Where an epoch led: the point, the objective there, the rate taken, and what the rule remembers."""
+    """Where an epoch led.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, n_outputs)
+        The point.
+    evaluation : Evaluation
+        The objective there.
+    rate : float
+        The rate taken; NaN at the start, where none was.
+    memory : object
+        What the rule remembers.
+    is_stuck : bool
+        Whether the rule has found no step that lowers the objective.
+    """
 
     point: NDArray
     evaluation: Evaluation
     rate: float = float("nan")
     memory: Any = None
+    is_stuck: bool = False
 
 
 class Optimizer(Protocol):
@@ -224,7 +239,7 @@ class Conjugate:
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried
         memory = (direction, gradient, downhill, rounding, np.where(s > 0, s * factor, factor), carried)
-        return Step(point, lowest, float((s * length).mean()), memory)
+        return Step(point, lowest, float((s * length).mean()), memory, is_stuck=not s.any())
 
 
 @dataclass(frozen=True)

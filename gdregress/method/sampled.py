@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.descent import Descent
@@ -47,10 +46,9 @@ class Sampled:
                 Conjugate(), sketch.preconditioner, FixedRate(1.0), Pace(constant), Problem.from_rows, sketch.bound
             )
             for n_epochs, state in enumerate(descent.states(problem, point, epoch)):
-                has_stalled = n_epochs > 0 and np.array_equal(state.point, point)
                 block = Block.of(problem, [state], sketch.bound)
                 is_done = bool(block.optimality[0] <= self.tol)
-                if has_stalled and not is_done:
+                if state.is_stuck and not is_done:
                     break
                 if n_epochs > 0 or is_first:
                     yield block

@@ -19,11 +19,24 @@ CHEAP = 2**15
 
 
 class State(NamedTuple):
-    """A point of a descent, the objective there, and the rate that led there; NaN at the start, where none did."""
+    """A state of a descent.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, n_outputs)
+        Where it stands.
+    evaluation : Evaluation
+        The objective there.
+    rate : float
+        The rate that led there; NaN at the start, where none did.
+    is_stuck : bool
+        Whether no step was found that lowers the objective.
+    """
 
     point: NDArray
     evaluation: Evaluation
     rate: float
+    is_stuck: bool = False
 
 
 class Points(Protocol):
@@ -91,9 +104,9 @@ class Block:
     def of(cls, problem: Problem, states: list[State], preconditioner: Any) -> "Block":
         """Measure states in the inverse curvature of a preconditioner."""
         if len(states) == 1:
-            [(point, evaluation, _)] = states
-            return cls.of_one(problem, states[0], problem.gap(point, evaluation, preconditioner))
-        points, evaluations, rates = zip(*states, strict=True)
+            [state] = states
+            return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
+        points, evaluations, rates, _ = zip(*states, strict=True)
         side_by_side, beside = np.hstack(points), Evaluation.side_by_side(evaluations)
         gap = problem.gap(side_by_side, beside, preconditioner)
         shape = (len(states), -1)

@@ -74,9 +74,11 @@ class Diverged:
 
     def result(self, trace: Trace) -> Result:
         """Keep the best point."""
-        best, last = trace.best, trace.last
-        reached = f"{last.loss:.6g}" if np.isfinite(last.loss) else "more than a float holds"
-        rise = f"the loss rose from {trace.start.loss:.6g} to {reached} in {plural(last.number)}"
+        best, start, end = trace.best, trace.start.loss, trace.last.loss
+        reached = f"{end:.6g}" if np.isfinite(end) else "beyond the range of floats"
+        rise = f"the loss rose from {start:.6g} to {reached} in {plural(trace.number)}"
+        if not np.isfinite(start):
+            rise = "the loss is beyond the range of floats from the start on"
         kept = f"epoch {best.number}" if best.number else "the start"
         return Result(trace, best, f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", is_warning=True)
 

@@ -292,7 +292,7 @@ class ChunkDescent:
             n_epochs=stream.n_epochs + 1,
             time=stream.time + updates * self.stride,
         )
-        has_diverged = bool(after.sum() > max(before.sum(), DIVERGED * without.sum()))
+        has_diverged = not after.sum() <= max(before.sum(), DIVERGED * without.sum())
         return ChunkEpoch(after_chunk, float((value * to_y).mean()), rate, has_diverged)
 
 
