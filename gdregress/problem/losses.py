@@ -101,11 +101,33 @@ class Loss:
         return INFINITY
 
     def in_units(self, unit: NDArray | float) -> "Loss":
-        """Return the loss of residuals in units of `unit`, itself in units of `unit**degree`."""
+        """Return the loss of residuals in other units.
+
+        Parameters
+        ----------
+        unit : float or ndarray of shape (n_outputs,)
+            The unit of the residuals, in units of y.
+
+        Returns
+        -------
+        Loss
+            Of residuals in units of `unit`, itself in units of ``unit**degree``.
+        """
         return InUnits(self, unit)
 
     def smoothed(self, mu: float) -> "Loss":
-        """Return the loss itself: it has no kinks, and is not known to end in straight lines."""
+        """Return the loss itself: it has no kinks, and is not known to end in straight lines.
+
+        Parameters
+        ----------
+        mu : float
+            How wide the parabola is to be that takes the place of a kink.
+
+        Returns
+        -------
+        Loss
+            The loss itself.
+        """
         return self
 
     def second_derivative(self, residual: NDArray) -> NDArray:
