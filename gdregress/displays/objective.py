@@ -76,11 +76,13 @@ class RawObjective:
         """Moments of the rows; about the origin without an intercept."""
         return self._moments
 
+    @np.errstate(all="ignore")
     def values(self, points: NDArray) -> NDArray:
         """Give the objective at points of shape (n_points, n_features + fit_intercept)."""
         parts = [np.concatenate(self._objective.values(part)) for part in self._parts(points)]
         return np.concatenate(parts)
 
+    @np.errstate(all="ignore")
     def derivatives(self, points: NDArray) -> NDArray:
         """Give the shortest subgradient at points of shape (n_points, n_features + fit_intercept)."""
         gradients = []
@@ -89,6 +91,7 @@ class RawObjective:
                 gradients.append(self._objective.penalty.residual(point, there.gradient)[:, 0])
         return np.array(gradients)
 
+    @np.errstate(all="ignore")
     def curvatures(self) -> NDArray:
         """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
         moments = self._gathered(cross=True)

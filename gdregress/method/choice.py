@@ -69,24 +69,23 @@ class Choice:
     factored: Literal["rows", "spectrum", "nothing"] = "spectrum"
 
     @classmethod
-    def of(cls, spec: Spec, costly: set[str], *, batches: bool) -> "Choice":
+    def of(cls, spec: Spec, asked: frozenset[str], costly: set[str]) -> "Choice":
         """Choose rung and optimizer; what is costly is left to those who ask for it by name.
 
         Parameters
         ----------
         spec : Spec
             What is asked for.
+        asked : frozenset of str
+            Features that are asked for, beside the rung.
         costly : set of str
             Rungs and optimizers.
-        batches : bool
-            Whether the rows come in mini-batches.
 
         Raises
         ------
         ValueError
             If what is asked for does not go together.
         """
-        asked = frozenset(spec.asked(batches=batches))
         return cls(*choose_pair(spec.steps.learning_rate, spec.steps.optimizer, asked, costly), asked)
 
     @property
@@ -121,16 +120,16 @@ def choose(spec: Spec, rows: Rows) -> Choice:
         If what is asked for does not go together, or a matrix that is asked for would not fit.
     """
     n, p, terms = rows.n_weighted, rows.n_features, spec.terms
-    batches = spec.steps.batch_rows(n) is not None
+    asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
     if not rows.can_be_read:
-        return Choice.of(spec, _costly(p, spec), batches=batches)
-    share = _share(spec, rows, spec.asked(batches=batches))
-    is_plain = not (spec.asked(batches=batches) or rows.is_sparse)
+        return Choice.of(spec, asked, _costly(p, spec))
+    share = _share(spec, rows, asked)
+    is_plain = not (asked or rows.is_sparse)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
     costly = _costly(p, spec) | (set() if has_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # which need exact curvatures
-    choice = Choice.of(spec, costly, batches=batches)
+    choice = Choice.of(spec, asked, costly)
     if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
         raise ValueError(
             f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
@@ -162,7 +161,7 @@ def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Cho
         Whether the products of the columns are known of all rows so far.
     """
     costly = {"curvature"} if n_features > NEWTON_LIMIT or not has_products else set()
-    return replace(Choice.of(spec, costly, batches=True), products=has_products)
+    return replace(Choice.of(spec, spec.asked(batches=True), costly), products=has_products)
 
 
 def needs_products(learning_rate: str, n_features: int) -> bool:
@@ -175,7 +174,7 @@ def _costly(n_features: int, spec: Spec) -> set[str]:
     return {"newton"} if n_features > (NEWTON_LIMIT if spec.terms.has_prox else MOMENTS_LIMIT) else set()
 
 
-def _share(spec: Spec, rows: Rows, asked: set[str]) -> float | None:
+def _share(spec: Spec, rows: Rows, asked: frozenset[str]) -> float | None:
     """Return the share of the rows that a cheaper metric is made from; None where the exact one is cheaper."""
     n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
     if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):

@@ -50,7 +50,9 @@ GENERAL = (
 """Rungs and optimizers for any other objective, the fastest first."""
 
 
-def features(*, is_squared_error: bool, has_prox: bool, is_constant: bool, batches: bool, average: bool) -> set[str]:
+def features(
+    *, is_squared_error: bool, has_prox: bool, is_constant: bool, batches: bool, average: bool
+) -> frozenset[str]:
     """Name what an optimizer is asked to take, beside the rung."""
     asked = {
         "any loss": not is_squared_error,
@@ -59,7 +61,7 @@ def features(*, is_squared_error: bool, has_prox: bool, is_constant: bool, batch
         "batches": batches,
         "average": average,
     }
-    return {feature for feature, is_asked in asked.items() if is_asked}
+    return frozenset(feature for feature, is_asked in asked.items() if is_asked)
 
 
 def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], costly: Set[str]) -> tuple[str, str]:

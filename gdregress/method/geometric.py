@@ -197,16 +197,15 @@ class Eigenbasis(NamedTuple):
         slope = np.where(self.bends[:, np.newaxis], self.vectors.T @ gradient, 0.0)
         curvature = self.curvature[:, np.newaxis]
         gain = np.divide(0.5 * slope * slope, curvature, out=np.zeros_like(slope), where=slope != 0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            shrunk = np.multiply.outer(-steps, np.where(gain.any(axis=1), self.curvature, 0.0))
-            shrunk += 1.0
-            np.cumprod(shrunk, axis=0, out=shrunk)
-            values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
-            turned, squares = (root @ self.vectors).T, np.empty_like(values)
-            for output, along in enumerate(slope.T):
-                lengths = (shrunk * along) @ turned
-                squares[:, output] = np.einsum("ki,ki->k", lengths, lengths)
-            lengths = np.empty_like(shrunk)
-            lengths[0] = steps[0]
-            np.multiply(shrunk[:-1], steps[1:, np.newaxis], out=lengths[1:])
+        shrunk = np.multiply.outer(-steps, np.where(gain.any(axis=1), self.curvature, 0.0))
+        shrunk += 1.0
+        np.cumprod(shrunk, axis=0, out=shrunk)
+        values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
+        turned, squares = (root @ self.vectors).T, np.empty_like(values)
+        for output, along in enumerate(slope.T):
+            lengths = (shrunk * along) @ turned
+            squares[:, output] = np.einsum("ki,ki->k", lengths, lengths)
+        lengths = np.empty_like(shrunk)
+        lengths[0] = steps[0]
+        np.multiply(shrunk[:-1], steps[1:, np.newaxis], out=lengths[1:])
         return GeometricPoints(point, slope, lengths, self.vectors), values, 0.5 * squares

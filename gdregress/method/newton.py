@@ -111,17 +111,16 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
     """
     residual = problem.subgradient(point, here.evaluation.gradient)
     decrement = np.zeros(residual.shape[1])
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for output, (r, second, majoriser) in enumerate(zip(residual.T, here.second, here.majoriser, strict=True)):
-            model = second + BLIND * (majoriser - second)
-            if not (r.any() and np.isfinite(model).all()):
-                decrement[output] = np.inf if r.any() else 0.0
-                continue
-            curvature, directions = np.linalg.eigh(model)
-            least = 4.0 * len(r) * np.finfo(np.float64).eps * curvature[-1]
-            along = directions.T @ r
-            squared = along * along / np.maximum(curvature, least)
-            decrement[output] = 0.5 * float(squared.sum()) if least > 0 else np.inf
+    for output, (r, second, majoriser) in enumerate(zip(residual.T, here.second, here.majoriser, strict=True)):
+        model = second + BLIND * (majoriser - second)
+        if not (r.any() and np.isfinite(model).all()):
+            decrement[output] = np.inf if r.any() else 0.0
+            continue
+        curvature, directions = np.linalg.eigh(model)
+        least = 4.0 * len(r) * np.finfo(np.float64).eps * curvature[-1]
+        along = directions.T @ r
+        squared = along * along / np.maximum(curvature, least)
+        decrement[output] = 0.5 * float(squared.sum()) if least > 0 else np.inf
     return problem.gap_of_decrement(decrement, here.evaluation)
 
 

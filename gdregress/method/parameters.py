@@ -13,6 +13,9 @@ from gdregress.problem.losses import LOSSES, REQUIRED
 
 INFINITY = float("inf")
 
+BOOLEANS = (bool, np.bool_)
+"""They are numbers to Python and NumPy, but none here."""
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -32,7 +35,9 @@ def interval(kind: str, low: float, high: float, closed: str = "neither") -> Con
     number: Any = {"float": Real, "int": Integral}[kind]
 
     def holds(value: Any) -> bool:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, number):
+        if type(value) not in (int, float) and (isinstance(value, BOOLEANS) or not isinstance(value, number)):
+            return False
+        if kind == "int" and type(value) is float:
             return False
         return (low <= value if left else low < value) and (value <= high if right else value < high)
 
@@ -50,7 +55,7 @@ def choice(*names: str) -> Constraint:
 
 
 NONE = Constraint("None", lambda value: value is None)
-BOOL = Constraint("a bool", lambda value: isinstance(value, bool | np.bool_))
+BOOL = Constraint("a bool", lambda value: isinstance(value, BOOLEANS))
 RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.random.RandomState))
 
 

@@ -188,11 +188,9 @@ class InverseHessian(Matrix):
         is_own : bool, default=True
             Whether the coordinates was made from these moments: each coordinate has the curvature 1 then, to the bit.
         """
-        hessian = quadratic.hessian()
-        p = len(coordinates.center)
-        correlation = hessian[:p, :p] / 2
-        moves = coordinates.inverse_scale > 0
-        correlation[range(p), range(p)] = 1.0 if is_own else np.where(moves, np.diagonal(correlation), 1.0)
+        correlation, moves = quadratic.products(), coordinates.inverse_scale > 0
+        diagonal = 1.0 if is_own else np.where(moves, np.diagonal(correlation), 1.0)
+        correlation.flat[:: len(correlation) + 1] = diagonal
         lower, info = lapack.dpotrf(correlation, lower=1, clean=1, overwrite_a=1)
         if info:
             return None
@@ -217,7 +215,7 @@ class InverseHessian(Matrix):
             Relative error of the moments.
         """
         p = len(coordinates.center)
-        squared, directions = np.linalg.eigh(quadratic.hessian()[:p, :p] / 2)
+        squared, directions = np.linalg.eigh(quadratic.products())
         kept = squared > p * rounding * max(1.0, squared[-1]) if p else squared > 0
         return cls(directions[:, kept] / np.sqrt(squared[kept]), float((1 / squared[kept]).sum()))
 

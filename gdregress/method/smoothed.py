@@ -52,17 +52,18 @@ class Smoothed:
         smoothed, point, is_first = problem.smoothed(problem.spread), start, True
         while True:
             is_last = smoothed.mu <= LEAST_MU
-            for number, block in enumerate(self.inner.iterates(smoothed, point, epoch)):
+            n_states = 0
+            for block in self.inner.iterates(smoothed, point, epoch):
                 settled = not is_last and self._has_settled(smoothed, block)
                 if np.any(settled):
                     block = block.between(0, int(np.argmax(settled)) + 1)
-                if number > 0 or is_first:
-                    yield block
-                epoch += len(block) if number > 0 else 0
-                last = block.between(len(block) - 1, len(block))
-                point, is_first = last.points.at(0), False
+                known = int(n_states == 0 and not is_first)  # the start, but for the first
+                if len(block) > known:
+                    yield block.between(known, len(block))
+                n_states, last = n_states + len(block), block.between(len(block) - 1, len(block))
                 if np.any(settled):
                     break
+            epoch, point, is_first = epoch + n_states - 1, last.points.at(0), False
             if is_last:
                 return
             smoothed = problem.smoothed(self._next_mu(smoothed, last))

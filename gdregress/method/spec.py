@@ -176,7 +176,7 @@ class Spec:
         """Return what all that is drawn is drawn from."""
         return check_random_state(self.steps.random_state)
 
-    def asked(self, *, batches: bool) -> set[str]:
+    def asked(self, *, batches: bool) -> frozenset[str]:
         """Name what is asked of the optimizer, beside the rung.
 
         Parameters

@@ -107,7 +107,7 @@ class Block:
             [state] = states
             return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
         points, evaluations, rates, _ = zip(*states, strict=True)
-        side_by_side, beside = np.hstack(points), Evaluation.side_by_side(evaluations)
+        side_by_side, beside = np.concatenate(points, axis=1), Evaluation.side_by_side(evaluations)
         gap = problem.gap(side_by_side, beside, preconditioner)
         shape = (len(states), -1)
         gap = Gap(*(part.reshape(shape) for part in gap))
@@ -171,7 +171,7 @@ class Solver(Protocol):
 
 
 def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, longest: int) -> Iterator[Block]:
-    """Collect states in blocks, the start alone, each later one up to twice as long as the one before.
+    """Collect states in blocks, each up to twice as long as the one before.
 
     What is raised between two states is raised once those before it are yielded.
 
@@ -186,8 +186,7 @@ def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, lo
     longest : int
         States of a block, at most.
     """
-    length, raised = 1, None
-    yield Block.of(problem, list(islice(states, 1)), preconditioner)
+    length, raised = min(2, longest), None
     while raised is None:
         collected: list[State] = []
         try:

@@ -57,8 +57,8 @@ class Coordinates:
         Its target scale is the standard deviation of y, so that losses come out as shares of
         the best constant's. Without an intercept the moments are to be about the origin.
         """
-        with np.errstate(over="ignore", divide="ignore"):
-            scale = np.hypot(moments.x.deviation, np.sqrt(alpha))
+        scale = np.hypot(moments.x.deviation, np.sqrt(alpha))
+        with np.errstate(divide="ignore", over="ignore"):
             inverse_scale = 1 / scale
         moves = np.isfinite(inverse_scale) & np.isfinite(scale)
         return cls(
@@ -96,9 +96,8 @@ class Coordinates:
         if l1 == 0 and l2 == 0:
             nothing = np.zeros((len(self.center), len(self.target_scale)))
             return Penalty(nothing, nothing, positive)
-        with np.errstate(over="ignore"):
-            along_l1 = l1 * np.outer(self.inverse_scale, self.target_scale ** (1 - degree))
-            along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))
+        along_l1 = l1 * np.outer(self.inverse_scale, self.target_scale ** (1 - degree))
+        along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))
         return Penalty(along_l1, along_l2, positive)
 
     def turned(self, gradient: NDArray) -> NDArray:

@@ -17,7 +17,7 @@ A loss of one's own is an object with `value`, `derivative`, `curvature` and `be
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -413,6 +413,7 @@ def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUn
     return LOSSES[loss](epsilon, quantile) if isinstance(loss, str) else InUnits(loss)
 
 
+@cache
 def squared_error() -> PiecewiseLoss:
     """Make r^2: twice SGDRegressor's, so that its mean is the mean squared error."""
     return PiecewiseLoss(-INFINITY, INFINITY, 2.0, degree=2, alpha_factor=2.0)

@@ -50,10 +50,9 @@ class Evaluation(NamedTuple):
     @classmethod
     def side_by_side(cls, several: "Sequence[Evaluation]") -> "Evaluation":
         """Return the evaluation of several points, side by side."""
-        n_outputs = len(several[0].value)
         value, gradient, *others = zip(*several, strict=True)
-        beside = (np.concatenate([np.broadcast_to(part, n_outputs) for part in other]) for other in others)
-        return cls(np.concatenate(value), np.hstack(gradient), *beside)
+        beside = (np.concatenate(other) if np.ndim(other[0]) else other[0] for other in others)
+        return cls(np.concatenate(value), np.concatenate(gradient, axis=1), *beside)
 
 
 class Curvatures(NamedTuple):
@@ -110,13 +109,12 @@ class MomentObjective:
         target_unit = moments.y.unit / coordinates.target_scale
         self._coordinates = coordinates
         self.penalty = penalty
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._second = None if moments.cross is None else moments.cross * unit * unit.T
-            self._joint = moments.target_cross * unit * target_unit
-            self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
-            self.noise = NOISE * self._target_second
-            self._mean = ((moments.x.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
-            self._target_mean = (moments.y.mean - coordinates.target_center) / coordinates.target_scale
+        self._second = None if moments.cross is None else moments.cross * unit * unit.T
+        self._joint = moments.target_cross * unit * target_unit
+        self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
+        self.noise = NOISE * self._target_second
+        self._mean = ((moments.x.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
+        self._target_mean = (moments.y.mean - coordinates.target_center) / coordinates.target_scale
         self._is_off_center = self._mean.any()
         self.work = len(self._joint) * self._joint.size
 
@@ -128,23 +126,21 @@ class MomentObjective:
             times = stacked.shape[1] // joint.shape[1]  # a point may be several already
             joint, target_second = np.tile(joint, times), np.tile(target_second, times)
             target_mean = np.tile(target_mean, times)
-        with np.errstate(over="ignore", invalid="ignore"):
-            product = 0.0 if self._second is None else self._second @ z
-            value = target_second + (z * (product - 2.0 * joint)).sum(axis=0)
-            value = np.maximum(value, 0.0)
-            gradient = np.empty_like(stacked)
-            gradient[:p] = 2.0 * (product - joint)
-            if not self.penalty.is_nothing:
-                value += self.penalty.value(stacked)
-                gradient[:p] += self.penalty.gradient(stacked)
-            if self._coordinates.fit_intercept:
-                error = stacked[p] - target_mean
-                if self._is_off_center:
-                    error = error + (self._mean * z).sum(axis=0)
-                value += error * error
-                gradient[p] = 2.0 * error
-                if self._is_off_center:
-                    gradient[:p] += self._mean * gradient[p]
+        product = 0.0 if self._second is None else self._second @ z
+        value = np.maximum(target_second + (z * (product - 2.0 * joint)).sum(axis=0), 0.0)
+        gradient = np.empty_like(stacked)
+        gradient[:p] = 2.0 * (product - joint)
+        if not self.penalty.is_nothing:
+            value += self.penalty.value(stacked)
+            gradient[:p] += self.penalty.gradient(stacked)
+        if self._coordinates.fit_intercept:
+            error = stacked[p] - target_mean
+            if self._is_off_center:
+                error = error + (self._mean * z).sum(axis=0)
+            value += error * error
+            gradient[p] = 2.0 * error
+            if self._is_off_center:
+                gradient[:p] += self._mean * gradient[p]
         return [Evaluation(one, slope) for one, slope in _split(len(points), value, gradient)]
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
@@ -159,19 +155,24 @@ class MomentObjective:
 
     def hessian(self, output: int = 0) -> NDArray:
         """Return the matrix of second derivatives of one output's smooth part."""
+        p = len(self._joint)
+        hessian = np.empty((p + self._coordinates.fit_intercept,) * 2)
+        hessian[:p, :p] = self.products(output)
+        if self._coordinates.fit_intercept:
+            hessian[p, :p] = hessian[:p, p] = self._mean[:, 0]
+            hessian[p, p] = 1.0
+        hessian *= 2.0
+        return hessian
+
+    def products(self, output: int = 0) -> NDArray:
+        """Return half the second derivatives of one output by the coefficients, a copy."""
         assert self._second is not None
-        p, mean = len(self._second), self._mean[:, 0]
-        half = np.empty((p + self._coordinates.fit_intercept,) * 2)
-        half[:p, :p] = self._second
-        with np.errstate(over="ignore", invalid="ignore"):
-            half[range(p), range(p)] += 0.5 * self.penalty.l2[:, output]
-            if self._coordinates.fit_intercept:
-                if self._is_off_center:
-                    half[:p, :p] += np.outer(mean, mean)
-                half[p, :p] = half[:p, p] = mean
-                half[p, p] = 1.0
-            half *= 2.0
-        return half
+        products = self._second.copy()
+        if self._is_off_center and self._coordinates.fit_intercept:
+            products += self._mean * self._mean.T
+        if not self.penalty.is_nothing:
+            products.flat[:: len(products) + 1] += 0.5 * self.penalty.l2[:, output]
+        return products
 
 
 class DataObjective:
@@ -279,11 +280,10 @@ class DataObjective:
         """Evaluate the objective at every point, in one pass over X."""
         stacked = _side_by_side(points)
         residuals = _Residuals(self._coordinates, stacked)
-        with np.errstate(over="ignore", invalid="ignore"):
-            is_parabola = self._smoothed is None and self._loss.is_parabola
-            make = _SquaredErrorSlopes if is_parabola else _Slopes
-            sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product))
-            parts = _split(len(points), *self._means(sums, stacked))
+        is_parabola = self._smoothed is None and self._loss.is_parabola
+        make = _SquaredErrorSlopes if is_parabola else _Slopes
+        sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product))
+        parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(*part) for part in parts]
 
     def _means(self, sums: "_Slopes", point: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -302,9 +302,8 @@ class DataObjective:
         """Return the objective alone, of the loss that is descended, at every point, in one pass over X."""
         stacked = _side_by_side(points)
         residuals = _Residuals(self._coordinates, stacked)
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = self._rows.sum(partial(_Losses, residuals, self._descended))
-            value = sums.losses / self._total_weight + self.penalty.value(stacked)
+        sums = self._rows.sum(partial(_Losses, residuals, self._descended))
+        value = sums.losses / self._total_weight + self.penalty.value(stacked)
         return [part for [part] in _split(len(points), value)]
 
     def curvatures(self, point: NDArray) -> Curvatures:
@@ -315,19 +314,18 @@ class DataObjective:
         residuals, parabola = _Residuals(self._coordinates, point), 0.0
         if self._gram is not None:
             parabola = self._descended.curvature
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = self._rows.sum(
-                partial(_Curvatures, residuals, self._loss, self._smoothed, self._product, parabola),
-                min_rows=CURVATURE_ENTRIES // len(point),
-            )
-            here = Evaluation(*self._means(sums, point))
-            second, above = sums.second / self._total_weight, sums.above / self._total_weight
-            if self._gram is not None:
-                second = np.broadcast_to(parabola, len(second))[:, np.newaxis, np.newaxis] * self._gram - second
-            for output, strength in enumerate(self.penalty.l2.T):
-                along = np.arange(len(strength))
-                second[output, along, along] += strength
-            descended = here.value + (sums.descended_losses - sums.losses) / self._total_weight
+        sums = self._rows.sum(
+            partial(_Curvatures, residuals, self._loss, self._smoothed, self._product, parabola),
+            min_rows=CURVATURE_ENTRIES // len(point),
+        )
+        here = Evaluation(*self._means(sums, point))
+        second, above = sums.second / self._total_weight, sums.above / self._total_weight
+        if self._gram is not None:
+            second = np.broadcast_to(parabola, len(second))[:, np.newaxis, np.newaxis] * self._gram - second
+        for output, strength in enumerate(self.penalty.l2.T):
+            along = np.arange(len(strength))
+            second[output, along, along] += strength
+        descended = here.value + (sums.descended_losses - sums.losses) / self._total_weight
         return Curvatures(here, second, second + above, descended)
 
 

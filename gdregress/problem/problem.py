@@ -217,7 +217,7 @@ class Problem:
     @cached_property
     def penalty(self) -> Penalty:
         """The penalty in `coordinates`."""
-        return self.terms.penalty_in(self.coordinates)
+        return self.terms.penalty_in(self.coordinates) if self.is_raw else self._standard_penalty
 
     @cached_property
     def _standard_penalty(self) -> Penalty:
@@ -292,20 +292,17 @@ class Problem:
         preconditioner : callable with a `root`
             Inverse curvature in `standard`, for a loss of curvature 2.
         """
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            times = points.shape[1] // len(self.constant_loss)
-            residual = self._subgradient(points, evaluation.gradient)
-            smoothing = evaluation.fenchel_gap / _tiled(self._to_coordinates, times) * np.ones(points.shape[1])
-            squared = (residual * preconditioner(residual)).sum(axis=0)
-            curvature = 0.5 * self.standard_curvature * evaluation.curved
-            decrement = np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared > 0)
-            if not self.terms.is_squared_error:
-                decrement = MISTRUST * decrement
-            total = decrement + smoothing
-            if self.terms.loss.degree == 1:
-                size = evaluation.value / _tiled(self._to_coordinates, times)
-                total = np.sqrt(2.0 * squared) * size + smoothing
-            return Gap(decrement, smoothing, total)
+        residual = self.subgradient(points, evaluation.gradient)
+        squared = (residual * preconditioner(residual)).sum(axis=0)
+        if self.terms.is_squared_error:
+            return Gap(0.5 * squared, np.zeros_like(squared), 0.5 * squared)
+        to_coordinates = _tiled(self._to_coordinates, len(squared) // len(self.constant_loss))
+        smoothing = evaluation.fenchel_gap / to_coordinates * np.ones_like(squared)
+        curvature = 0.5 * self.standard_curvature * evaluation.curved
+        decrement = MISTRUST * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared > 0)
+        if self.terms.loss.degree == 1:
+            return Gap(decrement, smoothing, np.sqrt(2.0 * squared) * evaluation.value / to_coordinates + smoothing)
+        return Gap(decrement, smoothing, decrement + smoothing)
 
     def gap_of_decrement(self, decrement: NDArray, evaluation: Evaluation) -> Gap:
         """Return the gap where the decrement r' H^-1 r / 2 is that of the second derivatives H at the point.
@@ -326,12 +323,16 @@ class Problem:
         decrement = decrement * self._gradient_to_standard**2
         return Gap(decrement, np.zeros_like(decrement), decrement)
 
-    def subgradient(self, point: NDArray, gradient: NDArray) -> NDArray:
-        """Return the shortest subgradient in `standard`, given the gradient of the smooth part in `coordinates`."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._subgradient(point, gradient)
+    def subgradient(self, points: NDArray, gradient: NDArray) -> NDArray:
+        """Return the shortest subgradient in `standard`, at points side by side.
 
-    def _subgradient(self, points: NDArray, gradient: NDArray) -> NDArray:
+        Parameters
+        ----------
+        points : ndarray of shape (n_coordinates, n_points * n_outputs)
+            Points.
+        gradient : ndarray of shape (n_coordinates, n_points * n_outputs)
+            Of the smooth part, in `coordinates`.
+        """
         if self.is_raw:
             times = points.shape[1] // len(self.constant_loss)
             gradient = self.standard.turned(gradient) * _tiled(self._gradient_to_standard, times)
@@ -355,29 +356,28 @@ class Problem:
         gap : ndarray of shape (n_epochs, n_outputs)
             Its distance from the minimum, in units of `standard`.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.terms.loss.degree == 1:
-                share = gap / np.maximum(value / self._to_coordinates, SMALL_SHARE * self.constant_loss)
-                return share.max(axis=-1)
-            return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
+        if self.terms.loss.degree == 1:
+            share = gap / np.maximum(value / self._to_coordinates, SMALL_SHARE * self.constant_loss)
+            return share.max(axis=-1)
+        return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
 
     def mean_loss(self, value: NDArray) -> NDArray:
         """Average values over outputs, in the units of y to the power of the degree."""
-        with np.errstate(over="ignore"):
-            if self.terms.loss.degree == 1:
-                return (value * self.coordinates.target_scale).mean(axis=-1)
-            return ((np.sqrt(np.maximum(value, 0.0)) * self.coordinates.target_scale) ** 2).mean(axis=-1)
+        if self.terms.loss.degree == 1:
+            return _mean(value * self.coordinates.target_scale)
+        return _mean((np.sqrt(np.maximum(value, 0.0)) * self.coordinates.target_scale) ** 2)
 
     def criterion(self, value: NDArray) -> NDArray:
         """Average values over outputs, in the largest unit of an output: representable for any y."""
         scale = self.coordinates.target_scale
-        return (value * (scale / scale.max()) ** self.terms.loss.degree).mean(axis=-1)
+        if len(scale) == 1:
+            return value[..., 0]
+        return _mean(value * (scale / scale.max()) ** self.terms.loss.degree)
 
     @property
     def constant_value(self) -> float:
         """Objective of the best constant, summed over outputs, in units of `coordinates`."""
-        with np.errstate(over="ignore"):
-            return float((self.constant_loss * self._to_coordinates).sum())
+        return float((self.constant_loss * self._to_coordinates).sum())
 
     def in_standard_units(self, value: NDArray) -> NDArray:
         """Return values in units of `coordinates` in those of `standard`."""
@@ -408,8 +408,12 @@ def _relative_alpha(terms: Terms, moments: Moments) -> float:
     loss: Any = terms.loss.in_units(unit)
     if loss.is_straight:
         loss = loss.smoothed(float(_root_mean_square(moments).max()))
-    with np.errstate(over="ignore"):
-        return float((terms.l2 * unit ** (2 - loss.degree) / loss.curvature).max())
+    return float((terms.l2 * unit ** (2 - loss.degree) / loss.curvature).max())
+
+
+def _mean(of_outputs: NDArray) -> NDArray:
+    """Average over the last axis; that of one output is taken as it is."""
+    return of_outputs[..., 0] if of_outputs.shape[-1] == 1 else of_outputs.mean(axis=-1)
 
 
 def _tiled(numbers: NDArray, times: int) -> NDArray:

@@ -37,8 +37,7 @@ class View:
     @cached_property
     def scaled(self) -> Rows:
         """The rows with targets in the coordinates."""
-        with np.errstate(over="ignore"):
-            return self.rows.with_targets(self.coordinates.targets)
+        return self.rows.with_targets(self.coordinates.targets)
 
     @cached_property
     def gram(self) -> NDArray | None:

@@ -306,7 +306,9 @@ class _Origin:
     def columns(self, drift: NDArray, squares: NDArray) -> Columns:
         """Turn means and mean squares about the origin into moments about the mean."""
         mean, remainder = two_sum(self.shift, self.unit * drift)
-        variance = np.maximum(squares - drift**2, 0.0)
+        variance = np.maximum(squares - drift * drift, 0.0)
+        if variance.all():
+            return Columns(mean, remainder, self.unit, variance, squares / variance)
         cancellation = np.divide(squares, variance, out=np.where(squares > 0, np.inf, 1.0), where=variance > 0)
         return Columns(mean, remainder, self.unit, variance, cancellation)
 
@@ -321,9 +323,10 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     X, y = rows.sample(SAMPLE_ROWS)
     middle = len(X) // 2
     shift = np.partition(X, middle, axis=0)[middle].astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_near = np.abs(shift) <= near * np.abs(X - shift).mean(axis=0)
-    shift = np.where(is_near | rows.is_sparse, 0.0, shift)
+    if rows.is_sparse:
+        shift = np.zeros_like(shift)
+    else:
+        shift[np.abs(shift) * len(X) <= near * np.abs(X - shift).sum(axis=0)] = 0.0
     target_shift = np.partition(y, middle, axis=0)[middle]
     return _Origin(shift, np.ones(rows.n_features)), _Origin(target_shift, np.ones(rows.n_outputs))
 
@@ -452,25 +455,18 @@ class _SumsOfProducts:
         # takes all digits of its variance, whether it moves is not known about this origin.
         still = np.sqrt(squares) <= 2 * np.finfo(self.rows.dtype).eps * np.abs(x.mean / x.unit)
         rounding = np.finfo(self.of_products).eps * max(8.0, self.rows.n_samples**0.5)
-        lost = ~still & (x.variance <= rounding * squares)
-        constant = still | lost
-        variance = np.where(constant, 0.0, x.variance)
-        cancellation = np.where(still, 1.0, np.where(lost, np.inf, x.cancellation))
-        cross = None
-        if self.second.ndim == 2:
-            cross = self.second / weight - np.outer(drift, drift)
-            cross[constant] = 0.0
-            cross[:, constant] = 0.0
-        target_cross = self.joint[:, 1:] / weight - np.outer(drift, target_drift)
-        return Moments(
-            weight=weight,
-            n_samples=self.rows.n_weighted,
-            x=replace(x, variance=variance, cancellation=cancellation),
-            y=y,
-            cross=cross,
-            target_cross=np.where(constant[:, np.newaxis], 0.0, target_cross),
-            precision=self.of_products,
-        )
+        constant = still | (x.variance <= rounding * squares)
+        across = drift[:, np.newaxis]
+        target_cross = self.joint[:, 1:] / weight - across * target_drift
+        cross = self.second / weight - across * drift if self.second.ndim == 2 else None
+        if constant.any():
+            cancellation = np.where(still, 1.0, np.where(constant, np.inf, x.cancellation))
+            x = replace(x, variance=np.where(constant, 0.0, x.variance), cancellation=cancellation)
+            target_cross[constant] = 0.0
+            if cross is not None:
+                cross[constant] = 0.0
+                cross[:, constant] = 0.0
+        return Moments(weight, self.rows.n_weighted, x, y, cross, target_cross, self.of_products)
 
 
 def _sums_of_squares(X: sparse.csr_array) -> NDArray:

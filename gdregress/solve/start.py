@@ -39,4 +39,7 @@ def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomSt
         return coordinates.from_raw(coef.astype(np.longdouble), np.ravel(past["intercept_"]).astype(np.longdouble))
     if spec.init == "random":
         return rng.standard_normal((p + coordinates.fit_intercept, m)).astype(np.longdouble)
-    return coordinates.from_raw(np.zeros((p, m), np.longdouble), np.zeros(m, np.longdouble))
+    start = np.zeros((p + coordinates.fit_intercept, m), np.longdouble)
+    if coordinates.fit_intercept:
+        start[p] = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale
+    return start

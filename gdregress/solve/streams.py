@@ -266,17 +266,16 @@ class ChunkDescent:
         """
         whole, batches = self.objective.exact(), self.batches
         to_y = self.coordinates.target_scale**whole.degree
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            [before] = whole.values([self.from_raw(stream.point)])
-            seen = self.objective.batches(*batches)
-            position = self.position(stream, seen, float((before * to_y).sum()))
-            rate = self.rate * position.schedule(stream.n_epochs)
-            updates = batches.count(self.objective.n_weighted)
-            position = self.descent.advance(position, seen, rate, updates)
-            step, mean = position.step, position.mean
-            last = self.to_raw(step.point)
-            after, without = whole.values([step.point, self.from_raw(np.zeros_like(last))])
-            value = before - whole.penalty.value(self.from_raw(stream.point))
+        [before] = whole.values([self.from_raw(stream.point)])
+        seen = self.objective.batches(*batches)
+        position = self.position(stream, seen, float((before * to_y).sum()))
+        rate = self.rate * position.schedule(stream.n_epochs)
+        updates = batches.count(self.objective.n_weighted)
+        position = self.descent.advance(position, seen, rate, updates)
+        step, mean = position.step, position.mean
+        last = self.to_raw(step.point)
+        after, without = whole.values([step.point, self.from_raw(np.zeros_like(last))])
+        value = before - whole.penalty.value(self.from_raw(stream.point))
         if not np.isfinite(last).all():
             raise ValueError(
                 f"the descent diverged at learning_rate={rate:g}: use a smaller one, or scale the columns."

@@ -172,7 +172,7 @@ class Trace:
         if self.n_states == 0:
             self.start = latest.epoch(0, 0)
             self._best, self._least = (0, 0, latest), float(latest.criterion[0])
-        elif criterion[k] < self._least:
+        if criterion[k] < self._least:
             self._best, self._least = (self.n_states + k, k, latest), float(criterion[k])
         self._last = latest
         self._columns.append(columns)

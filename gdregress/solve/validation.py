@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.problem.objectives import DataObjective, MomentObjective, Objective
@@ -119,10 +118,9 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
 
 def _warn_if_wildly_off(moments: Moments, problem: Problem) -> None:
     coordinates = problem.standard
-    with np.errstate(over="ignore"):
-        center = (moments.x.mean - coordinates.center) * coordinates.inverse_scale
-        spread = moments.x.deviation * coordinates.inverse_scale
-        off = center**2 + spread**2 > WILDLY_OFF
+    center = (moments.x.mean - coordinates.center) * coordinates.inverse_scale
+    spread = moments.x.deviation * coordinates.inverse_scale
+    off = center**2 + spread**2 > WILDLY_OFF
     if off.mean() > 0.5:
         warnings.warn(
             f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
