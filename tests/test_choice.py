@@ -248,7 +248,7 @@ class TestLargestCurvature:
         moments = gather(RowBlocks(X * 1e200, y))
         with np.errstate(over="ignore", invalid="ignore"):
             quadratic = from_moments(moments, Coordinates.raw(moments, fit_intercept=True))
-        assert largest_curvature(quadratic, 6) == np.inf
+            assert largest_curvature(quadratic, 6) == np.inf
 
 
 class TestChoice:
