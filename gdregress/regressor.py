@@ -54,6 +54,7 @@ from gdregress.streams import (
     plain,
 )
 from gdregress.task import Task
+from gdregress.threads import given_back, needs_limit, on_threads
 from gdregress.validation import check_validation_arguments, split_off
 
 
@@ -410,7 +411,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ConvergenceWarning
             If the epochs are used up before `tol` is met, or the descent diverged.
         """
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             ending = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
             ending.warn()
         return _returned(self, ending)
@@ -472,7 +473,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, np.allclose(model.predict(X), whole.predict(X), rtol=1e-10))
         442 True
         """
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             past = vars(self).copy() if "coef_" in vars(self) else {}
             if not moments_suffice(self):
                 ending = self._descend_chunk(X, y, sample_weight, past)
@@ -522,7 +523,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
         100000 [1. 2. 3.] 4.0
         """
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             ending = self._stream(batches, {})
             ending.warn()
         return _returned(self, ending)
@@ -570,7 +571,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         shape = Shape(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             ending = self._fit_moments(mine.merge(theirs), shape, n_chunks=chunks)
             ending.warn()
@@ -709,11 +710,13 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     ) -> Ending:
         """Descend on moments, and keep those of chunks."""
         rng = check_random_state(self.random_state)
-        plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
         stream: dict[str, Any] = {}
         if n_chunks is not None:
             stream = {"moments_": plain(moments), "n_samples_seen_": moments.n_samples, "n_chunks_seen_": n_chunks}
-        return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
+        n_features = len(moments.mean)
+        with on_threads(1, limit=needs_limit(n_features, n_features)):
+            plan = plan_from_moments(moments, Task.of(self, moments.n_samples, rng))
+            return self._descend(plan, rng, shape, callbacks=callbacks, more=stream)
 
     def _descend(
         self,

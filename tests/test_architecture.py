@@ -18,8 +18,8 @@ from gdregress.parameters import CONSTRAINTS
 PACKAGE = Path(gdregress.__file__).parent
 
 FLOORS = [
-    {"_version", "availability", "blocks", "checks", "csv_tables", "datasets", "descent", "extended", "ranges"},
-    {"losses", "penalties", "schedules"},
+    {"_version", "availability", "checks", "csv_tables", "datasets", "descent", "extended", "ranges", "threads"},
+    {"blocks", "losses", "penalties", "schedules"},
     {"batches", "closed_form", "inputs", "moments", "preparation"},
     {"frames"},
     {"objectives"},
