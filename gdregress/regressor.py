@@ -41,6 +41,7 @@ from gdregress.rows.inputs import (
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import GoneRows, Rows
+from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
@@ -393,7 +394,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ConvergenceWarning
             If the epochs are used up before `tol` is met, or the descent diverged.
         """
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return _finished(self, result)
 
@@ -456,12 +457,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         past = vars(self).copy() if "coef_" in vars(self) else {}
         if not moments_suffice(self):
-            with _unchanged_on_error(self):
+            with given_back(), _unchanged_on_error(self):
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:
                 warnings.warn(warning, ConvergenceWarning, stacklevel=2)
             return self
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
             warnings.warn(
@@ -506,7 +507,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
         100000 [1. 2. 3.] 4.0
         """
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             result = self._stream(batches, {})
         return _finished(self, result)
 
@@ -553,7 +554,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
-        with _unchanged_on_error(self):
+        with given_back(), _unchanged_on_error(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             with _in_any_range():
                 moments = mine.merge(theirs)

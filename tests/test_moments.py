@@ -4,14 +4,11 @@ from functools import reduce
 
 import numpy as np
 import pytest
-import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_moments import assert_moments, naive
 from scipy import sparse
 
-from gdregress.rows import memory as blocks
-from gdregress.rows import moments
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 
@@ -201,71 +198,6 @@ def test_one_pass_over_ordinary_data(monkeypatch):
     X, y = make(2000)
     gather(RowBlocks(X, y))
     assert len(passes) == 1
-
-
-class TestThreads:
-    def observe(self, monkeypatch, n_threads=2):
-        """Gather on threads, and give the limits that BLAS had while blocks were at work."""
-        seen, add = [], moments._SumsOfProducts.add
-
-        def observing(self, *block):
-            seen.append({pool["num_threads"] for pool in blocks._controller().select(user_api="blas").info()})
-            add(self, *block)
-
-        monkeypatch.setattr(moments._SumsOfProducts, "add", observing)
-        X, y = make(600)
-        gather(RowBlocks(X, y, block_rows=50, n_threads=n_threads))
-        return seen
-
-    def test_blas_has_one_thread_in_every_block_and_is_given_back(self, monkeypatch):
-        with threadpoolctl.threadpool_limits(2, user_api="blas"):
-            before = threadpoolctl.threadpool_info()
-            seen = self.observe(monkeypatch)
-            assert len(seen) == 12
-            assert all(limits == {1} for limits in seen)
-            assert threadpoolctl.threadpool_info() == before
-
-    def test_one_thread_sets_no_limit(self, monkeypatch):
-        with threadpoolctl.threadpool_limits(2, user_api="blas"):
-            assert all(limits == {2} for limits in self.observe(monkeypatch, n_threads=1))
-
-    def test_given_back_after_an_error(self, monkeypatch):
-        with threadpoolctl.threadpool_limits(2, user_api="blas"):
-            before = threadpoolctl.threadpool_info()
-            monkeypatch.setattr(moments._SumsOfProducts, "add", lambda *args: 1 / 0)
-            for _ in range(2):
-                with pytest.raises(ZeroDivisionError):
-                    gather(RowBlocks(*make(600), block_rows=50, n_threads=2))
-            assert threadpoolctl.threadpool_info() == before
-
-    def test_side_by_side_one_has_the_cores(self, monkeypatch):
-        """A pass that starts while another is on threads stays on its own, and gives the same sums."""
-        X, y = make(600)
-        alone = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
-        with blocks._cores:
-            monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
-            beside = gather(RowBlocks(X, y, block_rows=50, n_threads=2))
-        np.testing.assert_array_equal(beside.cross, alone.cross)
-
-    def test_as_many_threads_as_blas_was_allowed(self, monkeypatch):
-        asked = []
-
-        class Pool(blocks.ThreadPoolExecutor):
-            def __init__(self, n_threads, **more):
-                asked.append(n_threads)
-                super().__init__(n_threads, **more)
-
-        monkeypatch.setattr(blocks, "ThreadPoolExecutor", Pool)
-        X, y = make(300_000, 4, 1)
-        with threadpoolctl.threadpool_limits(1, user_api="blas"):
-            gather(RowBlocks(X, y))
-        assert asked == []
-        gather(RowBlocks(X, y, n_threads=3))
-        assert asked == [3]
-
-    def test_small_data_start_no_thread(self, monkeypatch):
-        monkeypatch.setattr(blocks, "ThreadPoolExecutor", None)
-        assert gather(RowBlocks(*make(2000))).weight == 2000
 
 
 def merged(X, y, pieces, weight=None):

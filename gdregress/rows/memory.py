@@ -5,21 +5,19 @@ product with the coefficients and the product of its transpose with the residual
 trip through memory. Nothing here copies X as a whole.
 """
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from copy import copy
-from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.model_selection import train_test_split
-from threadpoolctl import ThreadpoolController
 
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.rows import A, R
+from gdregress.rows.threads import needs_limit, on_threads
 
 BLOCK_BYTES = 2**20
 """Bytes of a block: what a core's second-level cache holds beside the work done on it."""
@@ -232,40 +230,14 @@ class RowBlocks:
         whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
         return whole * self.n_samples // max(1, self.X.shape[0])
 
-    @contextmanager
-    def on_threads(self) -> Iterator[tuple[int, Callable]]:
-        """Give the number of threads that these rows deserve, and a `map` over them.
+    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
+        """Return a context that gives the number of threads that these rows deserve, and a `map` over them.
 
-        On threads, each has single-threaded BLAS. Within, all passes share them, and BLAS has one
-        everywhere: its own go on looking for work for a while after each product, on the cores that
-        the next pass needs.
-
-        BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it.
-        It is set in both places, and lifted by whoever set it: with the cores given to one at a
-        time, no other can restore it in between.
+        It is that of `threads.on_threads`.
         """
-        outer = getattr(_this_thread, "threads", None)
-        n_threads = self.n_threads or self._bytes() // BYTES_PER_THREAD
-        if n_threads <= 1:
-            yield 1, map
-            return
-        allowed = outer[0] if outer else blas_threads()
-        n_threads = self.n_threads or min(allowed, n_threads)
-        if outer:
-            yield n_threads, outer[1].map
-        elif n_threads == 1 or not _cores.acquire(blocking=False):
-            yield n_threads, map
-        else:
-            try:
-                _allowed.append(allowed)
-                limit = partial(_controller().limit, limits=1, user_api="blas")
-                with limit(), ThreadPoolExecutor(n_threads, initializer=limit) as pool:
-                    _this_thread.threads = allowed, pool
-                    yield n_threads, pool.map
-            finally:
-                _this_thread.threads = None
-                _allowed.clear()
-                _cores.release()
+        n_threads = self.n_threads or max(1, self._bytes() // BYTES_PER_THREAD)
+        limit = needs_limit(self.n_samples, self.n_features)
+        return on_threads(n_threads, limit=limit, exact=self.n_threads is not None)
 
 
 def _csr_rows(X, start: int, stop: int):
@@ -275,26 +247,3 @@ def _csr_rows(X, start: int, stop: int):
     rows = type(X)((len(indptr) - 1, X.shape[1]), dtype=X.dtype)
     rows.data, rows.indices, rows.indptr = X.data[entries], X.indices[entries], indptr - indptr[0]
     return rows
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def blas_threads() -> int:
-    """Count the threads that BLAS may use now: the threads a pass over blocks may use."""
-    if _allowed:
-        return _allowed[0]
-    pools = _controller().select(user_api="blas").info()
-    return max((pool["num_threads"] for pool in pools), default=1)
-
-
-_cores = threading.Lock()
-"""Held by the fit that is on threads: of fits side by side, one has the cores and the others one thread each."""
-
-_allowed: list[int] = []
-"""How many threads BLAS was allowed before: there are as many ranges of rows, whoever has the cores."""
-
-_this_thread = threading.local()
-"""The threads of the fit that this one runs, and how many BLAS was allowed before."""

@@ -5,7 +5,7 @@ all rows that lie together. What rows can or cannot do is said by facts, and nev
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.rows.moments import Moments
+from gdregress.rows.threads import needs_limit, on_threads
 
 
 class Accumulator(Protocol):
@@ -172,8 +173,8 @@ class GoneRows:
         return self.summed
 
     def on_threads(self) -> AbstractContextManager:
-        """Keep nothing: there are no passes."""
-        return nullcontext()
+        """Keep BLAS to one thread: there are no passes."""
+        return on_threads(1, limit=needs_limit(self.n_features, self.n_features))
 
     def targets(self) -> None:
         """Return None: the targets are gone too."""
