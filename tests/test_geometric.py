@@ -12,7 +12,7 @@ from gdregress.method.geometric import Geometric
 from gdregress.method.optimizers import GradientDescent
 from gdregress.method.preconditioners import Scalar, half
 from gdregress.method.rates import FixedRate
-from gdregress.method.schedules import Cosine, Pace, constant
+from gdregress.method.schedules import Cosine, EpochSchedule, constant
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem, Terms
@@ -31,7 +31,7 @@ def problem(X=Z, y=Y, alpha=0.0, fit_intercept=True):
 
 def solvers(schedule, scale=1.0, rate=0.2):
     """Plain descent, and what does the same many epochs at once."""
-    pace = Pace(schedule)
+    pace = EpochSchedule(schedule)
     descent = Descent(GradientDescent(), Scalar(scale), FixedRate(rate), pace, Problem.from_moments, half)
     return descent, Geometric(descent, Scalar(scale), pace, 10_000)
 

@@ -11,7 +11,7 @@ from gdregress.method.newton import Newton
 from gdregress.method.optimizers import AdaGrad, Adam, Conjugate, GradientDescent, Momentum, Nesterov, RMSProp, Step
 from gdregress.method.preconditioners import Scalar
 from gdregress.method.rates import FixedRate
-from gdregress.method.schedules import Pace, Plateau, constant
+from gdregress.method.schedules import EpochSchedule, Plateau, constant
 from gdregress.problem.objectives import Curvatures, Evaluation
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap
@@ -90,7 +90,7 @@ class Metric(Scalar):
 def descend(objective, rule, n, rate=1.0, *, metric=lambda g: g, start=None, schedule=None, mean=None):
     """The start and the first n states of a descent."""
     start = np.zeros_like(objective.best) if start is None else start
-    schedule = Pace(constant) if schedule is None else schedule
+    schedule = EpochSchedule(constant) if schedule is None else schedule
     descent = Descent(rule, Metric(metric), FixedRate(rate), schedule, lambda problem: problem, None, mean=mean)
     path = enumerate(islice(descent.states(objective, start), n + 1))
     return [
@@ -333,7 +333,7 @@ class TestAdaptiveRules:
         objective = quadratic(kappa=10)
         best = objective.with_l1(0.1)
         pace = {AdaGrad: lambda k: 1.0, RMSProp: lambda k: 0.995**k, Adam: lambda k: 0.995**k}[type(rule)]
-        last = descend(objective, rule, 3999, 0.2, schedule=Pace(pace))[-1]
+        last = descend(objective, rule, 3999, 0.2, schedule=EpochSchedule(pace))[-1]
         np.testing.assert_allclose(last.point, best, atol=1e-5)
         np.testing.assert_array_equal(last.point == 0, best == 0)
 
@@ -382,7 +382,7 @@ class TestProximal:
 
 class TestPaceAndMean:
     def test_the_rate_follows_the_schedule(self):
-        path = descend(quadratic(), GradientDescent(), 3, 0.5, schedule=Pace(lambda k: 1 / (k + 1)))
+        path = descend(quadratic(), GradientDescent(), 3, 0.5, schedule=EpochSchedule(lambda k: 1 / (k + 1)))
         np.testing.assert_allclose([state.rate for state in path][1:], [0.5, 0.25, 0.5 / 3])
 
     def test_a_plateau_is_seen_by_the_loop(self):

@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
-from gdregress.method.schedules import SCHEDULES, Cosine, Exponential, InverseScaling, Pace, Plateau, constant
+from gdregress.method.schedules import SCHEDULES, Cosine, EpochSchedule, Exponential, InverseScaling, Plateau, constant
 
 FORMULAS = [
     (constant, [(0, 1.0), (1, 1.0), (10**6, 1.0)]),
@@ -66,19 +66,19 @@ class TestPace:
     )
     def test_names_what_is_not_a_factor(self, given):
         with pytest.raises(ValueError, match=re.escape(f"schedule gave {given!r} for epoch 7: it must")):
-            Pace(lambda k: given)(7)
+            EpochSchedule(lambda k: given)(7)
 
     @pytest.mark.parametrize("given", [0, 1, 3, 0.0, 0.5, 7.5, np.float64(0.25), np.float32(0.25), np.int64(2)])
     def test_gives_a_plain_float(self, given):
-        factor = Pace(lambda k: given)(0)
+        factor = EpochSchedule(lambda k: given)(0)
         assert type(factor) is float
         assert factor == given
 
     def test_asks_with_the_epoch(self):
-        assert [Pace(lambda k: k / 4)(k) for k in range(4)] == [0.0, 0.25, 0.5, 0.75]
+        assert [EpochSchedule(lambda k: k / 4)(k) for k in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
     def test_does_not_look_at_the_objective(self):
-        pace = Pace(constant)
+        pace = EpochSchedule(constant)
         assert pace.after(5.0) is pace
 
 

@@ -185,7 +185,7 @@ def test_a_column_that_a_sample_misses_leads_to_more_rows():
     X[:, 2:] = 0.0
     X[[77, 2077, 4077], [2, 3, 4]] = 1.0
     _, ladder = sketches_of(X, 1 / 16)
-    assert [np.isinf(sketch.patience) for sketch in ladder] == [False, True]  # all rows, rounded and exact
+    assert [np.isinf(sketch.max_epochs) for sketch in ladder] == [False, True]  # all rows, rounded and exact
 
 
 def test_a_column_of_which_a_sample_shows_too_little_leads_to_more_rows():
@@ -194,7 +194,7 @@ def test_a_column_of_which_a_sample_shows_too_little_leads_to_more_rows():
     X[:, 2:] *= 1e-3
     X[[77, 2077, 4077], [2, 3, 4]] = 1.0
     _, ladder = sketches_of(X, 1 / 16)
-    assert [np.isinf(sketch.patience) for sketch in ladder] == [False, True]
+    assert [np.isinf(sketch.max_epochs) for sketch in ladder] == [False, True]
 
 
 def test_a_sample_is_taken_as_it_is(monkeypatch):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gdregress.method.optimizers import Optimizer, Step
 from gdregress.method.preconditioners import Preconditioner
 from gdregress.method.rates import Rate
-from gdregress.method.schedules import Pace, Plateau
+from gdregress.method.schedules import EpochSchedule, Plateau
 from gdregress.method.states import CHEAP, LONGEST, Block, State, in_blocks
 from gdregress.problem.objectives import Objective
 from gdregress.problem.problem import Problem
@@ -65,14 +65,14 @@ class Position(NamedTuple):
     ----------
     step : Step
         The last step of the optimizer.
-    schedule : Pace or Plateau
+    schedule : EpochSchedule or Plateau
         By what the rate is multiplied.
     mean : Mean or None
         Running mean of the points, where one is asked for.
     """
 
     step: Step
-    schedule: Pace | Plateau
+    schedule: EpochSchedule | Plateau
     mean: Mean | None
 
     @property
@@ -93,7 +93,7 @@ class Descent:
         P: what a gradient is multiplied by, beside the rate.
     rate : Rate
         eta, but for the schedule.
-    schedule : Pace or Plateau
+    schedule : EpochSchedule or Plateau
         By what the rate is multiplied.
     objective : callable
         From a problem to its objective, from moments or from rows.
@@ -108,7 +108,7 @@ class Descent:
     optimizer: Optimizer
     preconditioner: Preconditioner
     rate: Rate
-    schedule: Pace | Plateau
+    schedule: EpochSchedule | Plateau
     objective: Callable[[Problem], Objective]
     measure: Callable[[NDArray], NDArray]
     batches: Batches | None = None

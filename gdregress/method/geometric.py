@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.descent import Descent
 from gdregress.method.preconditioners import Scalar
-from gdregress.method.schedules import Pace
+from gdregress.method.schedules import EpochSchedule
 from gdregress.method.states import Block, State
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem
@@ -48,7 +48,7 @@ class Geometric:
         Plain descent at the rate and by the schedule that the epochs take.
     preconditioner : Scalar
         What every coordinate of a gradient is multiplied by.
-    schedule : Pace
+    schedule : EpochSchedule
         By what the rate is multiplied, as a function of the epoch alone.
     epochs : int
         The last epoch: a schedule is not asked about those beyond.
@@ -56,7 +56,7 @@ class Geometric:
 
     descent: Descent
     preconditioner: Scalar
-    schedule: Pace
+    schedule: EpochSchedule
     epochs: int
     goes_below_tol = False
     limit = ""
@@ -156,7 +156,7 @@ class Eigenbasis(NamedTuple):
     objective: MomentObjective
     vectors: NDArray
     curvature: NDArray
-    bends: NDArray
+    is_curved: NDArray
 
     @classmethod
     def of(cls, objective: MomentObjective, start: NDArray) -> "Eigenbasis | None":
@@ -171,14 +171,14 @@ class Eigenbasis(NamedTuple):
             return None
         curvature, vectors = np.linalg.eigh(hessian)
         rounding = len(curvature) * np.finfo(np.float64).eps
-        bends = curvature > RELIABLE * curvature[-1]
-        if (np.abs(curvature[~bends]) > rounding * curvature[-1]).any():
+        is_curved = curvature > RELIABLE * curvature[-1]
+        if (np.abs(curvature[~is_curved]) > rounding * curvature[-1]).any():
             return None
         gradient = objective.evaluate([start])[0].gradient
         slope = np.abs(vectors.T @ gradient)
-        if not (slope[~bends] <= rounding * np.linalg.norm(gradient, axis=0)).all():
+        if not (slope[~is_curved] <= rounding * np.linalg.norm(gradient, axis=0)).all():
             return None
-        return cls(objective, vectors, np.where(bends, curvature, 0.0), bends)
+        return cls(objective, vectors, np.where(is_curved, curvature, 0.0), is_curved)
 
     def ahead(
         self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray, root: NDArray
@@ -194,7 +194,7 @@ class Eigenbasis(NamedTuple):
         root : ndarray of shape (n_rows, n_coordinates)
             C.
         """
-        slope = np.where(self.bends[:, np.newaxis], self.vectors.T @ gradient, 0.0)
+        slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
         curvature = self.curvature[:, np.newaxis]
         gain = np.divide(0.5 * slope * slope, curvature, out=np.zeros_like(slope), where=slope != 0)
         shrunk = np.multiply.outer(-steps, np.where(gain.any(axis=1), self.curvature, 0.0))

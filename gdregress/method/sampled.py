@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gdregress.method.descent import Descent
 from gdregress.method.optimizers import Conjugate
 from gdregress.method.rates import FixedRate
-from gdregress.method.schedules import Pace, constant
+from gdregress.method.schedules import EpochSchedule, constant
 from gdregress.method.sketches import Sketches
 from gdregress.method.states import Block
 from gdregress.problem.problem import Problem
@@ -43,7 +43,12 @@ class Sampled:
         point, is_first = start, True
         for sketch in self.sketches:
             descent = Descent(
-                Conjugate(), sketch.preconditioner, FixedRate(1.0), Pace(constant), Problem.from_rows, sketch.bound
+                Conjugate(),
+                sketch.preconditioner,
+                FixedRate(1.0),
+                EpochSchedule(constant),
+                Problem.from_rows,
+                sketch.bound,
             )
             for n_epochs, state in enumerate(descent.states(problem, point, epoch)):
                 block = Block.of(problem, [state], sketch.bound)
@@ -53,5 +58,5 @@ class Sampled:
                 if n_epochs > 0 or is_first:
                     yield block
                 point, is_first = state.point, False
-                if n_epochs >= sketch.patience and not is_done:
+                if n_epochs >= sketch.max_epochs and not is_done:
                     break

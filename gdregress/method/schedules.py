@@ -103,7 +103,7 @@ class Plateau(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pace:
+class EpochSchedule:
     """A schedule as the descent asks it: the factor after k epochs, whatever the objective."""
 
     schedule: Schedule
@@ -114,7 +114,7 @@ class Pace:
         return self.schedule == constant
 
     @property
-    def known_ahead(self) -> "Pace":
+    def known_ahead(self) -> "EpochSchedule":
         """The schedule itself: the factor depends on the epoch alone."""
         return self
 
@@ -123,7 +123,7 @@ class Pace:
         """None: it remembers nothing."""
         return None
 
-    def recalling(self, memory: tuple) -> "Pace":
+    def recalling(self, memory: tuple) -> "EpochSchedule":
         """Return the schedule itself: it remembers nothing."""
         return self
 
@@ -160,16 +160,16 @@ class Pace:
                 factors.append(self(later))
         return np.array(factors)
 
-    def after(self, value: float) -> "Pace":
+    def after(self, value: float) -> "EpochSchedule":
         """Stay what it is."""
         return self
 
 
-SCHEDULES: dict[str, Callable[[int, float, int], Pace | Plateau]] = {
-    "constant": lambda epochs, power, patience: Pace(constant),
-    "invscaling": lambda epochs, power, patience: Pace(InverseScaling(power)),
-    "exponential": lambda epochs, power, patience: Pace(Exponential(epochs)),
-    "cosine": lambda epochs, power, patience: Pace(Cosine(epochs)),
+SCHEDULES: dict[str, Callable[[int, float, int], EpochSchedule | Plateau]] = {
+    "constant": lambda epochs, power, patience: EpochSchedule(constant),
+    "invscaling": lambda epochs, power, patience: EpochSchedule(InverseScaling(power)),
+    "exponential": lambda epochs, power, patience: EpochSchedule(Exponential(epochs)),
+    "cosine": lambda epochs, power, patience: EpochSchedule(Cosine(epochs)),
     "adaptive": lambda epochs, power, patience: Plateau(patience),
 }
 """The schedules by name, made from `epochs`, `power_t` and `n_iter_no_change`."""

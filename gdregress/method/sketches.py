@@ -131,13 +131,13 @@ class Sketch:
         The inverse of what curvature was seen.
     bound : InverseHessian
         The same, so enlarged that a distance from the minimum that is measured in it is a bound.
-    patience : float
+    max_epochs : float
         Epochs after which to go on in a finer metric.
     """
 
     preconditioner: InverseCurvature
     bound: InverseCurvature
-    patience: float
+    max_epochs: float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from gdregress.method.combinations import features
 from gdregress.method.parameters import check_parameters
-from gdregress.method.schedules import SCHEDULES, Pace, Plateau
+from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau
 from gdregress.problem.losses import as_loss
 from gdregress.problem.problem import Terms
 
@@ -25,7 +25,7 @@ class Steps:
         A key of `OPTIMIZERS`, or "auto".
     momentum : float
         Of the optimizers that take one.
-    schedule : Pace or Plateau
+    schedule : EpochSchedule or Plateau
         By what the rate is multiplied.
     batch_size : int or None
         Rows in a mini-batch; None for all at once.
@@ -40,7 +40,7 @@ class Steps:
     learning_rate: float | str
     optimizer: str
     momentum: float
-    schedule: Pace | Plateau
+    schedule: EpochSchedule | Plateau
     batch_size: int | None
     average: int
     shuffle: bool
@@ -136,7 +136,7 @@ class Spec:
         loss = as_loss(estimator.loss, estimator.epsilon, estimator.quantile)
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
         strength = 0.0 if estimator.penalty is None else loss.alpha_factor * float(estimator.alpha)
-        schedule: Pace | Plateau = Pace(estimator.schedule)
+        schedule: EpochSchedule | Plateau = EpochSchedule(estimator.schedule)
         if isinstance(estimator.schedule, str):
             make = SCHEDULES[estimator.schedule]
             schedule = make(estimator.epochs, float(estimator.power_t), estimator.n_iter_no_change)

@@ -58,7 +58,7 @@ class Stream:
         What a schedule that follows the loss remembers, as in `Plateau`.
     n_epochs : int
         Chunks descended.
-    time : float
+    total_step_size : float
         Sum of the rates of all updates so far, as a share of what one step of a quadratic would need.
     n_samples : int
         Rows of positive weight in them.
@@ -73,7 +73,7 @@ class Stream:
     units: Any = None
     plateau: tuple | None = None
     n_epochs: int = 0
-    time: float = 0.0
+    total_step_size: float = 0.0
     n_samples: int = 0
     weight: float = 0.0
 
@@ -143,7 +143,7 @@ class ChunkDescent:
         What the learning rate came to.
     rate : float
         The learning rate, but for the schedule.
-    stride : float
+    step_size : float
         Share of the way to the minimum of a quadratic that an update goes, along its steepest direction.
     """
 
@@ -154,7 +154,7 @@ class ChunkDescent:
     optimizer: str
     rung: str | float
     rate: float
-    stride: float
+    step_size: float
 
     @classmethod
     def at_number(cls, spec: Spec, rows: RowBlocks, rng: np.random.RandomState) -> "ChunkDescent":
@@ -185,12 +185,12 @@ class ChunkDescent:
 
     @classmethod
     def by_curvature(
-        cls, spec: Spec, rows: RowBlocks, moments: Moments, time: float, rng: np.random.RandomState
+        cls, spec: Spec, rows: RowBlocks, moments: Moments, total_step_size: float, rng: np.random.RandomState
     ) -> "ChunkDescent":
         """Step by the curvature of all rows so far.
 
-        A loss that ends in straight lines is smoothed less with the root of time, and the rate, in proportion, falls
-        on when it is as sharp as the loss (Robbins and Monro, 1951).
+        A loss that ends in straight lines is smoothed less with the root of the total step size. The rate falls on in proportion
+        when it is as sharp as the loss (Robbins and Monro, 1951).
         """
         choice = choose_for_chunks(spec, rows.n_features, has_products=moments.cross is not None)
         problem = Problem.of(spec.terms, moments, rows)
@@ -199,7 +199,7 @@ class ChunkDescent:
         if choice.is_raw:
             problem = problem.in_raw_coordinates()
         descent, steepest = make_descent(choice, spec, problem, known, size, rng, mean_weight=1.0)
-        mu = problem.spread / (1.0 + time / SHARPENING) ** 0.5
+        mu = problem.spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
         if own.is_straight and own.width > 0.0 and descent.optimizer.stability < float("inf"):
             fall = min(1.0, mu / own.width)
@@ -289,7 +289,7 @@ class ChunkDescent:
             units=self.units,
             plateau=position.schedule.memory,
             n_epochs=stream.n_epochs + 1,
-            time=stream.time + updates * self.stride,
+            total_step_size=stream.total_step_size + updates * self.step_size,
         )
         has_diverged = not after.sum() <= max(before.sum(), DIVERGED * without.sum())
         return ChunkEpoch(after_chunk, float((value * to_y).mean()), rate, has_diverged)
@@ -355,7 +355,7 @@ def descend_chunk(
         else:
             moments = _moments_so_far(spec, rows, unit, past)
             attributes["moments_"] = moments.plain()
-            chunk = ChunkDescent.by_curvature(spec, weighed, moments, before.time, rng)
+            chunk = ChunkDescent.by_curvature(spec, weighed, moments, before.total_step_size, rng)
         if not past and spec.init == "random":
             start = starting_point(spec, chunk.coordinates, rng, {})
             counted = replace(counted, last=chunk.to_raw(start.astype(np.float64)))
