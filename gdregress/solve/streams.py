@@ -189,8 +189,8 @@ class ChunkDescent:
     ) -> "ChunkDescent":
         """Step by the curvature of all rows so far.
 
-        A loss that ends in straight lines is smoothed less with the root of the total step size. The rate falls on in proportion
-        when it is as sharp as the loss (Robbins and Monro, 1951).
+        A loss that ends in straight lines is smoothed less with the root of the total step size. The rate falls on in
+        proportion when it is as sharp as the loss (Robbins and Monro, 1951).
         """
         choice = choose_for_chunks(spec, rows.n_features, has_products=moments.cross is not None)
         problem = Problem.of(spec.terms, moments, rows)
