@@ -32,6 +32,9 @@ FIRST_BLOCK = 16
 RELIABLE = 1e-7
 """Share of the largest curvature above which one is known to nine digits: enough for the states of the loop."""
 
+ORTHOGONAL = 1e-10
+"""Cosine of the angle between two columns below which they count as orthogonal."""
+
 BLOCK_ENTRIES = 2**17
 """Coordinates of a block, at most: 1 MB, which the cache holds beside what is made of it."""
 
@@ -64,20 +67,19 @@ class Geometric:
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield blocks of states, the start first, up to the last epoch."""
         start = start.astype(np.float64)
-        basis = Eigenbasis.of(problem.from_moments(), start)
+        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.descent.measure))
         if basis is None:
             yield from self.descent.iterates(problem, start, epoch)
             return
-        root, rate, length = problem.root(self.descent.measure), self.descent.rate.of(problem), FIRST_BLOCK
+        rate, length = self.descent.rate.of(problem), FIRST_BLOCK
         longest = max(1, BLOCK_ENTRIES // start.size)
         [here] = basis.objective.evaluate([start])
         point = start
         yield Block.of(problem, [State(start, here, np.nan)], self.descent.measure)
         while epoch < self.epochs:
             rates = rate * self.schedule.ahead(epoch, min(length, longest, self.epochs - epoch))
-            points, value, decrement = basis.ahead(
-                point, here.gradient, here.value, self.preconditioner.scale * rates, root
-            )
+            steps = self.preconditioner.scale * rates
+            points, value, decrement = basis.ahead(point, here.gradient, here.value, steps)
             gap = problem.gap_of_quadratic(decrement)
             is_finite = np.isfinite(value).all(axis=1)
             yield Block(rates, value, gap, problem.optimality(value, gap.total), is_finite, points)
@@ -96,22 +98,26 @@ class GeometricPoints:
         The point before the block.
     way : ndarray of shape (n_coordinates, n_outputs)
         Gradient there, along the eigenvectors.
-    lengths : ndarray of shape (n_epochs, n_coordinates)
-        Share of the gradient there that each epoch steps down.
+    steps : ndarray of shape (n_epochs,)
+        What each epoch multiplies its gradient by.
+    shrunk : ndarray of shape (n_epochs, n_coordinates)
+        Share of the gradient before the block that is left after each epoch.
     vectors : ndarray of shape (n_coordinates, n_coordinates)
         Eigenvectors.
     """
 
     start: NDArray
     way: NDArray
-    lengths: NDArray
+    steps: NDArray
+    shrunk: NDArray
     vectors: NDArray
 
     def at(self, k: int) -> NDArray:
         """Return one point; to the bit that of all of them, where these were made."""
         if "_all" in vars(self):
             return self._all[:, k]
-        return self._after(self.lengths[: k + 1].sum(axis=0, keepdims=True))[:, 0]
+        length = self.steps[0] + self.steps[1 : k + 1] @ self.shrunk[:k]
+        return self._after(length[np.newaxis])[:, 0]
 
     def stacked(self) -> NDArray:
         """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
@@ -123,7 +129,10 @@ class GeometricPoints:
 
     @cached_property
     def _all(self) -> NDArray:
-        return self._after(np.cumsum(self.lengths, axis=0))
+        lengths = np.empty_like(self.shrunk)
+        lengths[0] = self.steps[0]
+        np.multiply(self.shrunk[:-1], self.steps[1:, np.newaxis], out=lengths[1:])
+        return self._after(np.cumsum(lengths, axis=0))
 
     def _after(self, lengths: NDArray) -> NDArray:
         steps = lengths.T[:, :, np.newaxis] * self.way[:, np.newaxis]
@@ -151,15 +160,33 @@ class PartOfPoints(NamedTuple):
 
 
 class Eigenbasis(NamedTuple):
-    """Eigenvectors of the second derivatives of a quadratic, the curvatures along them, and which are not 0."""
+    """The eigenvectors of the second derivatives of a quadratic.
+
+    Attributes
+    ----------
+    objective : MomentObjective
+        The quadratic.
+    vectors : ndarray of shape (n_coordinates, n_coordinates)
+        Eigenvectors Q, as columns.
+    curvature : ndarray of shape (n_coordinates,)
+        Curvatures along them.
+    is_curved : ndarray of shape (n_coordinates,)
+        Whether they are not 0.
+    root : ndarray of shape (n_rows, n_coordinates)
+        C Q for the matrix C in which gradients are measured.
+    is_orthogonal : bool
+        Whether the columns of C Q are orthogonal: they are, where C is a root of the inverse Hessian.
+    """
 
     objective: MomentObjective
     vectors: NDArray
     curvature: NDArray
     is_curved: NDArray
+    root: NDArray
+    is_orthogonal: bool
 
     @classmethod
-    def of(cls, objective: MomentObjective, start: NDArray) -> "Eigenbasis | None":
+    def of(cls, objective: MomentObjective, start: NDArray, root: NDArray) -> "Eigenbasis | None":
         """Factor the second derivatives; None where their curvatures, or the slopes at the start, tell too little.
 
         An eigenvalue is known to the rounding of the largest. One that is a small share of it is not
@@ -178,10 +205,14 @@ class Eigenbasis(NamedTuple):
         slope = np.abs(vectors.T @ gradient)
         if not (slope[~is_curved] <= rounding * np.linalg.norm(gradient, axis=0)).all():
             return None
-        return cls(objective, vectors, np.where(is_curved, curvature, 0.0), is_curved)
+        root = root @ vectors
+        products, lengths = root.T @ root, np.sqrt(np.square(root).sum(axis=0))
+        products.flat[:: len(products) + 1] = 0.0
+        is_orthogonal = bool((np.abs(products) <= ORTHOGONAL * np.outer(lengths, lengths)).all())
+        return cls(objective, vectors, np.where(is_curved, curvature, 0.0), is_curved, root, is_orthogonal)
 
     def ahead(
-        self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray, root: NDArray
+        self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray
     ) -> tuple[GeometricPoints, NDArray, NDArray]:
         """Return the points of the epochs that follow, the objective there, and half the squared length of C g.
 
@@ -191,8 +222,6 @@ class Eigenbasis(NamedTuple):
             Where the epochs start, and the objective there.
         steps : ndarray of shape (n_epochs,)
             What each epoch multiplies its gradient by.
-        root : ndarray of shape (n_rows, n_coordinates)
-            C.
         """
         slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
         curvature = self.curvature[:, np.newaxis]
@@ -201,11 +230,14 @@ class Eigenbasis(NamedTuple):
         shrunk += 1.0
         np.cumprod(shrunk, axis=0, out=shrunk)
         values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
-        turned, squares = (root @ self.vectors).T, np.empty_like(values)
+        return GeometricPoints(point, slope, steps, shrunk, self.vectors), values, 0.5 * self._squared(shrunk, slope)
+
+    def _squared(self, shrunk: NDArray, slope: NDArray) -> NDArray:
+        """Return |C g|^2 for the gradients of the epochs."""
+        if self.is_orthogonal:
+            return np.square(shrunk) @ (slope * slope * np.square(self.root).sum(axis=0)[:, np.newaxis])
+        squares = np.empty((len(shrunk), slope.shape[1]))
         for output, along in enumerate(slope.T):
-            lengths = (shrunk * along) @ turned
+            lengths = (shrunk * along) @ self.root.T
             squares[:, output] = np.einsum("ki,ki->k", lengths, lengths)
-        lengths = np.empty_like(shrunk)
-        lengths[0] = steps[0]
-        np.multiply(shrunk[:-1], steps[1:, np.newaxis], out=lengths[1:])
-        return GeometricPoints(point, slope, lengths, self.vectors), values, 0.5 * squares
+        return squares
