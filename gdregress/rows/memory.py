@@ -166,8 +166,8 @@ class RowBlocks:
             n_threads = min(n_threads, n_blocks)
             bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
             first, *others = map_on_threads(run, bounds[:-1], bounds[1:])
-        with np.errstate(all="ignore"):
-            for other in others:
+        for other in others:
+            with np.errstate(all="ignore"):
                 first.merge(other)
         return first
 

@@ -255,7 +255,7 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
         precision = np.float64
     x, y = _provisional_origins(rows, NEAR if precision is np.float64 else 0.0)
     sums = _sum(rows, x, y, cross, precision)
-    if sums.some_vanished() or not sums.in_range():
+    if not sums.in_range() and (sums.some_vanished() or not sums.representable()):
         check_finite(rows.name, rows.X)
         ranges = rows.sum(lambda: Both(Ranges(), Ranges()))
         x, y = replace(x, unit=power_of_two(ranges.x.largest)), replace(y, unit=power_of_two(ranges.y.largest))
@@ -431,7 +431,13 @@ class _SumsOfProducts:
         return np.diagonal(self.second) if self.second.ndim == 2 else self.second, np.diagonal(self.of_targets)[1:]
 
     def in_range(self) -> bool:
-        """Whether every square was representable; zero may be the square of what vanished."""
+        """Return whether every sum of squares is far inside the range of a float, and with it every sum of products."""
+        safe = float(np.finfo(self.of_products).max) ** SAFE_SHARE
+        squares = np.concatenate(self._squares())
+        return bool(squares.min() >= 1 / safe and squares.max() <= safe)
+
+    def representable(self) -> bool:
+        """Return whether every square was representable; zero may be the square of what vanished."""
         squares = np.concatenate(self._squares())
         safe = float(np.finfo(self.of_products).max) ** SAFE_SHARE
         inside = (squares >= 1 / safe) & (squares <= safe) | (squares == 0)

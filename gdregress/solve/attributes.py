@@ -53,8 +53,8 @@ class OutputFormat(NamedTuple):
         """Return the fitted attributes that are an epoch's own, fresh, on the original scale."""
         coef, intercept = problem.coordinates.to_raw(epoch.point)
         rounded = coef.astype(self.dtype)
-        # Coefficients of float32 take the mean prediction with them: the intercept makes up for it.
-        intercept = intercept + problem.moments.x.mean @ (coef.astype(np.float64) - rounded)
+        if self.dtype == np.float32:  # rounding takes the mean prediction with it: the intercept makes up for it
+            intercept = intercept + problem.moments.x.mean @ (coef.astype(np.float64) - rounded)
         return {
             "coef_": self.of(rounded),
             "intercept_": self.of(intercept)[()] if problem.terms.fit_intercept else 0.0,
