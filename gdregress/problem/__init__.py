@@ -1,1 +1,1 @@
-"""What is minimised: losses, penalties, coordinates, objectives, and the problem that they make."""
+"""The optimisation problem: losses, penalties, coordinates and objectives."""

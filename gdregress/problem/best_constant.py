@@ -1,4 +1,4 @@
-"""The loss of the best constant: what the distance from the optimum is measured against."""
+"""F0, the mean loss of the best constant prediction, to which `optimality_` is relative."""
 
 from functools import partial
 
@@ -10,36 +10,43 @@ from gdregress.problem.view import View
 from gdregress.rows.rows import Rows, Sums
 
 CONSTANTS = 33
-"""Constants that are tried at once, in a pass over y."""
+"""Number of constants whose losses one pass over y evaluates."""
 
 CLOSE = 1e-3
-"""Relative error of the least loss that is found so: an optimality is read to as many digits."""
+"""Relative error allowed in a search for F0, since no one reads more digits of an optimality."""
 
 
 def best_constant_loss(loss: Loss, view: View) -> NDArray:
-    """Return the mean loss of the best constant (without an intercept: of 0), in units of the coordinates; 1 for 0.
+    """Return F0, the mean loss of the best constant, in the units of the coordinates.
+
+    Without an intercept it is the mean loss of the prediction 0. A value of zero is replaced by 1, because others
+    are divided by it.
 
     Parameters
     ----------
     loss : Loss
-        In units of y.
+        Loss of residuals in units of y.
     view : View
-        Training rows in coordinates; squared error needs their moments alone.
+        Training rows and coordinates. For squared error only the moments are used.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs,)
     """
     coordinates, moments = view.coordinates, view.moments
     scale = coordinates.target_scale
     if loss.is_parabola:
         losses = (moments.y.deviation / scale) ** 2
         return np.where(losses > 0, losses, 1.0)
-    here = view.scaled.targets()
+    in_memory = view.scaled.targets()
     if not coordinates.fit_intercept:
         zero = -coordinates.target_center / scale
         [losses] = _losses(view.scaled, loss.in_units(scale), zero[np.newaxis])
-    elif here is None:
+    elif in_memory is None:
         extent = view.scaled.sum(_Extent)
         losses = _searched(view.scaled, loss.in_units(scale), extent.low, extent.high)
     else:
-        losses = _exact(*here, loss, scale)
+        losses = _exact(*in_memory, loss, scale)
     return np.where(losses > 0, losses, 1.0)
 
 
@@ -52,9 +59,10 @@ def _exact(y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray) -> ND
 
 
 def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> NDArray:
-    """Narrow down the best constant, a pass over y at a time: the mean loss is convex.
+    """Search for the least mean loss between `low` and `high`, with one pass over y for each narrower interval.
 
-    The least of three losses in a row is above the minimum by no more than it is below the largest of them.
+    The mean loss is a convex function of the constant. So the least of the three losses around the
+    minimum exceeds the minimum by no more than the largest of the three exceeds the least.
     """
     while True:
         constants = np.linspace(low, high, CONSTANTS)
@@ -69,12 +77,12 @@ def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> NDArray:
 
 
 def _losses(rows: Rows, loss: Loss, constants: NDArray) -> NDArray:
-    """Return the mean losses of constants (n_constants, n_outputs)."""
+    """Return the mean losses of constants; both have the shape (n_constants, n_outputs)."""
     return rows.sum(partial(_ConstantLosses, loss, constants)).losses / rows.total_weight
 
 
 class _ConstantLosses(Sums):
-    """Sums of the losses of constants."""
+    """Accumulator of the losses of constants."""
 
     def __init__(self, loss: Loss, constants: NDArray):
         self._loss = loss
@@ -90,7 +98,7 @@ class _ConstantLosses(Sums):
 
 
 class _Extent:
-    """The least and the largest of targets."""
+    """Accumulator of the least and the largest target of each output."""
 
     def __init__(self):
         self.low, self.high = np.inf, -np.inf

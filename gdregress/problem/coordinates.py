@@ -1,14 +1,14 @@
-"""The coordinates of a descent: an affine map between them and the raw (w, b).
+"""The coordinates of a descent, and the affine map between them and the raw coefficients (w, b).
 
-In coordinates with centre a, scales d, target centre t and target scale u, a point holds z and,
-with an intercept, c in its last row, and predicts::
+Coordinates have a centre a, scales d, a target centre t and a target scale u. A point in them consists of z and, if
+there is an intercept, of c in its last row. It predicts::
 
     (y_hat - t) / u  =  z . (x - a) / d + c
     w = u z / d,    b = t + u c - a . w
 
-The raw coordinates (a = 0, d = 1, t = 0, u = 1) are (w, b) itself: those of the textbook. In the
-unit-curvature coordinates every coordinate of squared error has the curvature 2: it is what
-standardising the columns was for, done to the coefficients in place of the data.
+The raw coordinates (a = 0, d = 1, t = 0, u = 1) are (w, b) itself. In the unit-curvature coordinates squared error
+has the curvature 2 along every coordinate. They have the effect of standardised columns, but transform the
+coefficients instead of the data.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,21 @@ from gdregress.rows.moments import Moments
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Centre, scales and their inverses, both zero for a column that does not vary; whether points are (w, b)."""
+    """An affine map between points and raw coefficients: see the formulas of this module.
+
+    Attributes
+    ----------
+    fit_intercept : bool
+        Whether the last row of a point is an intercept.
+    center, scale : ndarray of shape (n_features,)
+        Centre a and scales d of the columns of X; d is zero for a constant column.
+    inverse_scale : ndarray of shape (n_features,)
+        1 / d, or zero for a constant column.
+    target_center, target_scale : ndarray of shape (n_outputs,)
+        Centre t and scale u of the targets.
+    is_raw : bool
+        Whether points are coefficients and intercepts, up to the target scale.
+    """
 
     fit_intercept: bool
     center: NDArray
@@ -35,27 +49,27 @@ class Coordinates:
 
     @property
     def is_identity(self) -> bool:
-        """Whether rows are in these coordinates as they are."""
+        """Whether these coordinates leave rows of X unchanged."""
         return not (self.fit_intercept or self.center.any() or (self.inverse_scale != 1).any())
 
     @classmethod
     def plain(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
-        """Return the coordinates in which a point is (w, b)."""
+        """Return the raw coordinates, in which a point is (w, b)."""
         ones = np.ones(n_features)
         return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs), True)
 
     @classmethod
     def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
-        """Return the coordinates in which a point is (w, b), in units of y that are 1 but for extreme y."""
+        """Return the raw coordinates, up to a target scale that differs from 1 only if y is extreme in size."""
         plain = cls.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
         return replace(plain, target_scale=moments.y.unit)
 
     @classmethod
     def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:
-        """Return the coordinates in which each coordinate of squared error plus alpha |w|^2 has curvature 2.
+        """Return the coordinates along each of which mean squared error + alpha |w|^2 has the curvature 2.
 
-        Its target scale is the standard deviation of y, so that losses come out as shares of
-        the best constant's. Without an intercept the moments are to be about the origin.
+        The target scale is the standard deviation of y, so that squared errors are relative to that of the best
+        constant. For a model without intercept, pass moments about the origin.
         """
         scale = np.hypot(moments.x.deviation, np.sqrt(alpha))
         with np.errstate(divide="ignore", over="ignore"):
@@ -71,7 +85,10 @@ class Coordinates:
         )
 
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the coefficients (n_features, ..., n_outputs) and intercepts (..., n_outputs) of points alike."""
+        """Return coefficients (n_features, ..., n_outputs) and intercepts (..., n_outputs) of points.
+
+        Points have the shape (n_coordinates, ..., n_outputs).
+        """
         z = point[: len(self.center)]
         coef = (z.T * self.inverse_scale).T * self.target_scale
         if not self.fit_intercept:
@@ -88,11 +105,11 @@ class Coordinates:
         return np.vstack([z, c])
 
     def targets(self, y: NDArray) -> NDArray:
-        """Turn targets (n_samples, n_outputs) into those in these coordinates."""
+        """Return targets (n_samples, n_outputs) in these coordinates, (y - t) / u."""
         return (y - self.target_center) / self.target_scale
 
     def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
-        """Turn l1 |w|_1 + l2 |w|_2^2 / 2 into a penalty of the coordinates, in units of target_scale**degree."""
+        """Return the penalty l1 |w|_1 + l2 |w|_2^2 / 2 as a function of z, in units of ``target_scale**degree``."""
         if l1 == 0 and l2 == 0:
             nothing = np.zeros((len(self.center), len(self.target_scale)))
             return Penalty(nothing, nothing, positive)
@@ -101,7 +118,7 @@ class Coordinates:
         return Penalty(along_l1, along_l2, positive)
 
     def turned(self, gradient: NDArray) -> NDArray:
-        """Turn gradients with respect to (w, b), into those in these coordinates, but for the target's scale."""
+        """Return gradients with respect to (w, b) as gradients in these coordinates, without the target scale."""
         p = len(self.center)
         along_z = gradient[:p]
         if self.fit_intercept:
@@ -110,10 +127,10 @@ class Coordinates:
 
 
 def target_scale(moments: Moments) -> NDArray:
-    """Root of the loss of the best constant: the standard deviation of each output.
+    """Return the standard deviation of each output, but at least sqrt(eps) times its root mean square.
 
-    Where y varies by less than the root of the machine precision, relative to its size, no
-    fraction of its deviation is representable, and its size takes the place of the deviation.
+    eps is the machine precision. If y varies by less, fractions of its standard deviation are not representable. The
+    scale of a zero output is its unit.
     """
     eps = np.finfo(np.float64).eps
     size = np.hypot(np.sqrt(moments.y.variance), moments.y.mean / moments.y.unit)

@@ -1,18 +1,19 @@
-"""Losses of a residual r = y - y_hat: six of them, and one formula.
+"""Losses of a residual r = y - y_hat: six losses from one formula, and the base class for others.
 
-Every loss here is the convex conjugate of d |u| + u^2 / (2 c) over slopes u in [low, high]::
+Each of the six is the convex conjugate of d |u| + u^2 / (2 c) over slopes u in [low, high]::
 
     l'(r) = u = clip(c soft(r, d), low, high)          soft(r, d) = sign(r) max(|r| - d, 0)
     l(r)  = u r - d |u| - u^2 / (2 c)
 
-that is: flat in a tube of half-width d, then a parabola of curvature c, then straight lines of
-slope low and high. A loss with kinks has c = infinity. Smoothed with parameter mu it is the same loss with
-c = 1 / mu: it lies below by at most mu u^2 / 2 (Nesterov, 2005), and the slope u of the smoothed loss,
-which the loss itself could have, tells exactly how much of that is due where the descent stands
-(`fenchel_gap`).
+Such a loss is zero in a tube of half-width d, then a parabola of curvature c, then a straight line of slope low or
+high. A loss with kinks has c = infinity.
 
-A loss of one's own is an object with `value`, `derivative`, `curvature` and `best_constant`, as
-`Loss` describes them; what else a descent asks for, `Loss` derives from these.
+Smoothing with parameter mu replaces c by s / mu if that is smaller, with s = max(-low, high) the steepest slope. A
+loss with kinks exceeds the smoothed loss by at most s mu / 2 (Nesterov, 2005). The slope u of the smoothed loss is
+also in [low, high], so the Fenchel gap l(r) + l*(u) - u r bounds the cost of smoothing at a point (`fenchel_gap`).
+
+A user's loss is an object with `value`, `derivative`, `curvature` and `best_constant`, as `Loss` describes them.
+`Loss` derives all other quantities from these.
 """
 
 from collections.abc import Callable
@@ -25,36 +26,38 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
 REQUIRED = ("value", "derivative", "curvature", "best_constant")
-"""What a loss of one's own must have."""
+"""Attributes that a user's loss must have."""
 
 INFINITY = float("inf")
 
 DIFFERENCE = 1e-6
-"""Relative step of a difference that stands for a derivative."""
+"""Step of the finite differences that approximate second derivatives, relative to 1 + abs(residual)."""
 
 
 class Loss:
-    """What a descent asks of a loss, derived from `value`, `derivative` and `curvature`.
+    """Base class of losses of a residual r = y - y_hat.
 
-    Subclass it and write these three; residuals are arrays of any shape, and results have
-    that shape.
+    To define a convex loss, subclass it and write `value`, `derivative` and `curvature`. All else is derived from these
+    three. Residuals are arrays of any shape, and results have the same shape.
 
     Attributes
     ----------
-    value, derivative : methods
-        From residuals to losses, and to their derivatives with respect to the residuals.
+    value : callable
+        Function from residuals to their losses l(r).
+    derivative : callable
+        Function from residuals to the derivatives l'(r) with respect to the residuals.
     curvature : float
-        Bound on the second derivative, positive.
+        Positive upper bound on the second derivative l''(r).
     degree : int, default=2
-        Power of the unit of y in which the loss is expressed.
+        Power of the unit of y in which the loss is expressed, 1 or 2.
     alpha_factor : float, default=1.0
-        Factor k of `alpha` in the objective.
+        Factor k of `alpha` in the objective, mean l(r) + k alpha (rho |w|_1 + (1 - rho)/2 |w|_2^2).
     is_piecewise, is_straight, is_parabola, is_kinked : bool
-        What is known of its form: False for a loss of one's own.
+        What is known of the shape of the loss; all False for a user's loss.
 
     Examples
     --------
-    The logarithm of the hyperbolic cosine is a parabola near 0 and a straight line far away:
+    The logarithm of the hyperbolic cosine is close to a parabola near 0, and to a straight line far from 0:
 
     >>> import numpy as np
     >>> from gdregress import GradientDescentRegressor, Loss, load_house_prices
@@ -82,46 +85,46 @@ class Loss:
 
     @property
     def is_straight(self) -> bool:
-        """Whether the loss ends in straight lines."""
+        """Whether the loss is known to be linear for large residuals."""
         return False
 
     @property
     def is_parabola(self) -> bool:
-        """Whether the loss is one parabola, of one curvature for all outputs."""
+        """Whether the loss is a parabola of the same curvature for all outputs."""
         return False
 
     @property
     def is_kinked(self) -> bool:
-        """Whether the loss has kinks in place of parabolas."""
+        """Whether the loss has kinks, that is c = infinity."""
         return False
 
     @property
     def width(self) -> float:
-        """How far from its middle the loss becomes straight: infinite, as far as is known."""
+        """Distance from the minimiser at which the loss becomes linear; infinite if unknown."""
         return INFINITY
 
     def in_units(self, unit: NDArray | float) -> "Loss":
-        """Return the loss of residuals in other units.
+        """Return the same loss as a function of residuals in other units.
 
         Parameters
         ----------
         unit : float or ndarray of shape (n_outputs,)
-            The unit of the residuals, in units of y.
+            New unit of the residuals, in the present unit.
 
         Returns
         -------
         Loss
-            Of residuals in units of `unit`, itself in units of ``unit**degree``.
+            Loss whose argument is in units of `unit` and whose value is in units of ``unit**degree``.
         """
         return InUnits(self, unit)
 
     def smoothed(self, mu: float) -> "Loss":
-        """Return the loss itself: it has no kinks, and is not known to end in straight lines.
+        """Return the loss smoothed with parameter mu: by default the loss itself, which is already smooth.
 
         Parameters
         ----------
         mu : float
-            How wide the parabola is to be that takes the place of a kink.
+            Smoothing parameter, in units of the residual.
 
         Returns
         -------
@@ -131,7 +134,7 @@ class Loss:
         return self
 
     def second_derivative(self, residual: NDArray) -> NDArray:
-        """Return the second derivative at each residual: by default, by central differences.
+        """Return the second derivative at each residual, by default from central differences of `derivative`.
 
         Parameters
         ----------
@@ -141,14 +144,14 @@ class Loss:
         Returns
         -------
         ndarray
-            Second derivatives, from 0 to `curvature`.
+            Second derivatives, between 0 and `curvature`.
         """
         step = DIFFERENCE * (1.0 + np.abs(residual))
         difference = self.derivative(residual + step) - self.derivative(residual - step)
         return np.clip(difference / (2.0 * step), 0.0, self.curvature)
 
     def majoriser_curvature(self, residual: NDArray) -> NDArray:
-        """Return the curvature of a parabola that touches the loss at each residual and lies above it everywhere.
+        """Return the curvature of a quadratic majoriser: it touches the loss at the residual and is nowhere below it.
 
         Parameters
         ----------
@@ -158,12 +161,12 @@ class Loss:
         Returns
         -------
         ndarray
-            Curvatures: by default, `curvature` for all.
+            Curvatures; by default `curvature` at every residual.
         """
         return np.full_like(residual, self.curvature)
 
     def curved(self, residual: NDArray) -> NDArray:
-        """Return the second derivative at each residual as a share of its bound.
+        """Return the second derivative at each residual, divided by `curvature`.
 
         Parameters
         ----------
@@ -173,24 +176,24 @@ class Loss:
         Returns
         -------
         ndarray
-            Shares, from 0 to 1.
+            Shares, between 0 and 1.
         """
         return self.second_derivative(residual) / self.curvature
 
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
-        """Return the constant prediction of least weighted mean loss.
+        """Return the constant prediction with the least weighted mean loss, by default from a bounded search.
 
         Parameters
         ----------
         y : ndarray of shape (n_samples,)
             Targets.
         weight : ndarray of shape (n_samples,), default=None
-            Weights; None for ones.
+            Non-negative sample weights; None for weights of 1.
 
         Returns
         -------
         float
-            The constant, in units of y.
+            The constant, in the units of y.
         """
         low, high = float(np.min(y)), float(np.max(y))
         if low == high:
@@ -205,20 +208,20 @@ class Loss:
 
 @dataclass(frozen=True)
 class PiecewiseLoss(Loss):
-    """A loss that is flat, then a parabola, then straight: see the formula of this module.
+    """A loss that is zero, then a parabola, then linear: see the formula of this module.
 
     Attributes
     ----------
     low, high : float or ndarray of shape (n_outputs,)
-        Slopes of the straight parts, low <= 0 <= high; infinite where there are none.
+        Slopes of the linear parts, low <= 0 <= high; infinite if there are none.
     curvature : float
-        Curvature c of the parabola; infinity for a kink in its place.
+        Curvature c of the parabola; infinite for a kink.
     tube : float or ndarray of shape (n_outputs,)
-        Half-width d of the flat part.
-    degree : int
-        Power of the unit of y in which the loss is expressed: 2 for a loss with parabolas.
-    alpha_factor : float
-        Factor k of `alpha` in the objective: 2 where the loss is twice SGDRegressor's.
+        Half-width d of the tube in which the loss is zero.
+    degree : int, default=1
+        Power of the unit of y in which the loss is expressed: 2 for a loss with a parabola.
+    alpha_factor : float, default=1.0
+        Factor k of `alpha` in the objective: 2 if the loss is twice that of SGDRegressor.
     """
 
     low: float | NDArray
@@ -232,27 +235,27 @@ class PiecewiseLoss(Loss):
 
     @cached_property
     def has_tube(self) -> bool:
-        """Whether the loss has a flat part."""
+        """Whether the loss has a tube in which it is zero."""
         return bool(np.any(self.tube))
 
     @cached_property
     def is_straight(self) -> bool:
-        """Whether the loss ends in straight lines."""
+        """Whether the loss is linear for large residuals."""
         return bool(np.all(np.isfinite(self.high)))
 
     @cached_property
     def width(self) -> float:
-        """How far from the flat part the loss becomes straight: 0 for one with kinks, infinite where it never does."""
+        """Distance from the tube at which the loss becomes linear: 0 at a kink, infinite if it never does."""
         return float(np.max(np.maximum(np.abs(self.low), self.high) / self.curvature))
 
     @cached_property
     def is_parabola(self) -> bool:
-        """Whether the loss is one parabola, of one curvature for all outputs."""
+        """Whether the loss is a parabola of the same curvature for all outputs."""
         return not (self.is_straight or self.has_tube or np.ndim(self.curvature))
 
     @cached_property
     def is_kinked(self) -> bool:
-        """Whether the loss has kinks in place of parabolas."""
+        """Whether the loss has kinks, that is c = infinity."""
         return bool(np.all(np.isinf(self.curvature)))
 
     def _beyond_tube(self, residual: NDArray) -> NDArray:
@@ -261,7 +264,7 @@ class PiecewiseLoss(Loss):
         return residual - np.clip(residual, -self.tube, self.tube)
 
     def derivative(self, residual: NDArray) -> NDArray:
-        """Return the slope u at each residual; 0 at a kink."""
+        """Return the slope u at each residual, with 0 at a kink."""
         beyond = self._beyond_tube(residual)
         if self.is_kinked:
             return np.where(beyond > 0, self.high, np.where(beyond < 0, self.low, 0.0)).astype(beyond.dtype)
@@ -279,15 +282,15 @@ class PiecewiseLoss(Loss):
         return slope * (beyond - slope / (2.0 * self.curvature))
 
     def conjugate(self, slope: NDArray) -> NDArray:
-        """Return the convex conjugate of the loss at slopes in [low, high]."""
+        """Return the convex conjugate l*(u) of the loss at slopes u in [low, high]."""
         return self.tube * np.abs(slope) + slope * slope / (2.0 * self.curvature)
 
     def fenchel_gap(self, residual: NDArray, slope: NDArray) -> NDArray:
-        """Return l(r) + l*(u) - u r, which is 0 where u is a slope of the loss at r, and positive elsewhere."""
+        """Return l(r) + l*(u) - u r, which is 0 if u is a subgradient of the loss at r, and positive otherwise."""
         return np.maximum(self.value(residual) + self.conjugate(slope) - slope * residual, 0.0)
 
     def curved(self, residual: NDArray) -> NDArray:
-        """Return 1 on the parabola and 0 where the loss is flat or straight."""
+        """Return 1 on the parabola and 0 on the linear parts and inside the tube."""
         if not (self.is_straight or self.has_tube):
             return np.ones_like(residual)
         curved = np.abs(residual) >= self.tube
@@ -297,14 +300,14 @@ class PiecewiseLoss(Loss):
         return curved.astype(residual.dtype)
 
     def second_derivative(self, residual: NDArray) -> NDArray:
-        """Return c on the parabola and 0 where the loss is flat or straight."""
+        """Return c on the parabola and 0 on the linear parts and inside the tube."""
         return self.curvature * self.curved(residual)
 
     def majoriser_curvature(self, residual: NDArray) -> NDArray:
-        """Return the curvature of a parabola that touches the loss at each residual and lies above it.
+        """Return the curvature of a quadratic majoriser: it touches the loss at the residual and is nowhere below it.
 
-        That of iteratively reweighted least squares: for the absolute error 1 / |r|. A loss with a
-        tube is the sum of two without, one for each side.
+        It is the weight of iteratively reweighted least squares, 1 / |r| for the absolute error. A loss with a tube
+        is the sum of two losses without one, and the sum of their majorisers is a majoriser.
         """
         if not self.is_straight:
             return np.full_like(residual, self.curvature)
@@ -315,16 +318,19 @@ class PiecewiseLoss(Loss):
         return np.minimum(self.curvature, left + right)
 
     def _touching(self, residual, low, high) -> NDArray:
-        """Return that curvature for slopes from low to high without a tube: the loss is symmetric about the mean."""
+        """Return the majoriser's curvature for slopes from low to high and no tube.
+
+        Up to a linear term, this loss is symmetric about the residual at which its slope is (low + high) / 2.
+        """
         half, middle = (high - low) / 2.0, (high + low) / 2.0
         distance = np.abs(self.curvature * residual - middle)
         return self.curvature * np.minimum(1.0, half / np.maximum(distance, half))
 
     def smoothed(self, mu: float) -> "PiecewiseLoss":
-        """Return the loss with a parabola that is mu wide: curvature `high / mu` at most, and the same straight lines.
+        """Return the loss with the curvature c reduced to max(-low, high) / mu, and the same linear parts.
 
-        Of a loss without kinks that ends in straight lines it is the wider one of the same kind,
-        and from its own width on the loss itself.
+        Its steepest linear part begins at the distance mu from the tube. If that of the loss begins no nearer, this is
+        the loss itself. So it is if the loss has no linear parts.
         """
         steepest = np.maximum(np.abs(self.low), self.high)
         if not np.all(np.isfinite(steepest)):
@@ -332,7 +338,7 @@ class PiecewiseLoss(Loss):
         return replace(self, curvature=np.minimum(self.curvature, steepest / mu))
 
     def in_units(self, unit: NDArray | float) -> "PiecewiseLoss":
-        """Return the loss of residuals in units of `unit`, itself in units of `unit**degree`."""
+        """Return the same loss of residuals in units of `unit`, its values in units of ``unit**degree``."""
         if self.degree == 1:
             return replace(self, curvature=self.curvature * unit, tube=self.tube / unit)
         if not (self.has_tube or self.is_straight):
@@ -340,9 +346,10 @@ class PiecewiseLoss(Loss):
         return replace(self, low=self.low / unit, high=self.high / unit, tube=self.tube / unit)
 
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
-        """Return the constant prediction of least weighted mean loss.
+        """Return the constant prediction with the least weighted mean loss.
 
-        It is where the mean slope changes its sign: a mean, a quantile, or in between.
+        It is a mean for squared error, a quantile for a loss with a kink and no tube, and else a root of the mean
+        slope.
         """
         if not (self.is_straight or self.has_tube):
             return float(np.average(y, weights=weight))
@@ -355,20 +362,28 @@ class PiecewiseLoss(Loss):
         counted = y if weight is None else y[weight > 0]
         low, high = float(np.min(counted)), float(np.max(counted))
         if mean_slope(low) <= 0 or mean_slope(high) >= 0:
-            return low + (high - low) / 2.0  # in a tube that holds all
+            return low + (high - low) / 2.0  # the tube contains all targets
         return float(brentq(mean_slope, low, high, xtol=1e-9 * (high - low)))
 
 
 @dataclass(frozen=True)
 class InUnits(Loss):
-    """A loss of somebody else's, of residuals in units of `unit`, itself in units of `unit**degree`."""
+    """A user's loss of residuals in units of `unit`, its values in units of ``unit**degree``.
+
+    Attributes
+    ----------
+    loss : object
+        User's loss, with the attributes in `REQUIRED`.
+    unit : float or ndarray of shape (n_outputs,), default=1.0
+        Unit of the residuals, in units of y.
+    """
 
     loss: Any
     unit: NDArray | float = 1.0
 
     @property
     def degree(self) -> int:  # type: ignore[override]
-        """Power of the unit in which the loss is expressed."""
+        """Power of the unit of y in which the loss is expressed."""
         return getattr(self.loss, "degree", Loss.degree)
 
     @property
@@ -377,7 +392,7 @@ class InUnits(Loss):
         return getattr(self.loss, "alpha_factor", Loss.alpha_factor)
 
     def in_units(self, unit: NDArray | float) -> "InUnits":
-        """Return the loss of residuals in other units, itself in units of `unit**degree`."""
+        """Return the same loss of residuals in other units: see `Loss.in_units`."""
         return replace(self, unit=self.unit * unit)
 
     @property
@@ -394,53 +409,58 @@ class InUnits(Loss):
         return self.loss.derivative(residual * self.unit) / self.unit ** (self.degree - 1)
 
     def second_derivative(self, residual: NDArray) -> NDArray:
-        """Return the second derivative where the loss tells it, else by central differences."""
+        """Return the second derivative from the user's loss if it has one, else from central differences."""
         if not hasattr(self.loss, "second_derivative"):
             return super().second_derivative(residual)
         return self.loss.second_derivative(residual * self.unit) * self.unit ** (2 - self.degree)
 
 
 def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUnits":
-    """Return the loss that a parameter means: one of `LOSSES` by its name, or somebody else's in a `Loss` of ours.
+    """Return the loss for the value of the parameter `loss` of the estimator.
 
     Parameters
     ----------
     loss : str or object
-        A key of `LOSSES`, or an object with `REQUIRED`.
+        A key of `LOSSES`, or an object with the attributes in `REQUIRED`.
     epsilon, quantile : float
-        What some of `LOSSES` are made from.
+        Parameters of the losses by name; each loss uses those that it has.
+
+    Returns
+    -------
+    PiecewiseLoss or InUnits
+        A loss by name, or the object wrapped.
     """
     return LOSSES[loss](epsilon, quantile) if isinstance(loss, str) else InUnits(loss)
 
 
 @cache
 def squared_error() -> PiecewiseLoss:
-    """Make r^2: twice SGDRegressor's, so that its mean is the mean squared error."""
+    """Return the loss r^2, twice that of SGDRegressor, so that its mean is the mean squared error."""
     return PiecewiseLoss(-INFINITY, INFINITY, 2.0, degree=2, alpha_factor=2.0)
 
 
 def huber(epsilon: float = 0.1) -> PiecewiseLoss:
-    """Make r^2 for abs(r) <= epsilon, else 2 epsilon abs(r) - epsilon^2 (Huber, 1964): twice SGDRegressor's."""
+    """Return twice SGDRegressor's Huber loss: r^2 if abs(r) <= epsilon, else 2 epsilon abs(r) - epsilon^2 (1964)."""
     return PiecewiseLoss(-2.0 * epsilon, 2.0 * epsilon, 2.0, degree=2, alpha_factor=2.0)
 
 
 def absolute_error() -> PiecewiseLoss:
-    """Make abs(r): its minimiser is a conditional median."""
+    """Return the loss abs(r), whose minimiser estimates the conditional median."""
     return PiecewiseLoss(-1.0, 1.0, INFINITY)
 
 
 def quantile_loss(quantile: float = 0.5) -> PiecewiseLoss:
-    """Make quantile r for r > 0, else (quantile - 1) r (Koenker and Bassett, 1978)."""
+    """Return the loss quantile r for r > 0, else (quantile - 1) r (Koenker and Bassett, 1978)."""
     return PiecewiseLoss(quantile - 1.0, quantile, INFINITY)
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> PiecewiseLoss:
-    """Make max(abs(r) - epsilon, 0), that of support vector regression."""
+    """Return the loss max(abs(r) - epsilon, 0), that of support vector regression (Vapnik, 1995)."""
     return PiecewiseLoss(-1.0, 1.0, INFINITY, tube=epsilon)
 
 
 def squared_epsilon_insensitive(epsilon: float = 0.1) -> PiecewiseLoss:
-    """Make max(abs(r) - epsilon, 0)^2."""
+    """Return the loss max(abs(r) - epsilon, 0)^2."""
     return PiecewiseLoss(-INFINITY, INFINITY, 2.0, tube=epsilon, degree=2)
 
 
@@ -452,11 +472,11 @@ LOSSES: dict[str, Callable[[float, float], PiecewiseLoss]] = {
     "epsilon_insensitive": lambda epsilon, quantile: epsilon_insensitive(epsilon),
     "squared_epsilon_insensitive": lambda epsilon, quantile: squared_epsilon_insensitive(epsilon),
 }
-"""The losses by name, made from `epsilon` and `quantile`."""
+"""Functions of `epsilon` and `quantile` that return the loss of each name."""
 
 
 def _quantile(y: NDArray, weight: NDArray | None, quantile: Any) -> float:
-    """Return a value at which the weight below it comes to the share `quantile`."""
+    """Return the least target up to which the cumulative weight reaches the share `quantile`."""
     if weight is None:
         return float(np.quantile(y, float(quantile), method="inverted_cdf"))
     order = np.argsort(y)

@@ -1,7 +1,7 @@
-"""The objective F(w, b) = (1/W) sum_i s_i l(y_i - x_i . w - b) + penalty, from moments or from data.
+"""The objective F(w, b) = (1/W) sum_i s_i l(y_i - x_i . w - b) + penalty, computed from moments or from rows.
 
-Both are evaluated in the coordinates given, in units of its target scale to the power of
-the loss's degree, output by output, at several points at once.
+Both classes take points in given coordinates and evaluate several at once, each output on its own. Values are in
+units of the target scale to the power of the loss's degree.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +18,13 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows, Sums
 
 CURVATURE_ENTRIES = 2**19
-"""Entries of a block of standardised rows, where there is so much to do with each that no cache need hold them."""
+"""Entries of a block of rows for second derivatives, whose work per entry is so large that it may exceed the cache."""
 
 NOISE = 1e-15
-"""Share of the targets' second moment by which rounding may put an objective off that is a difference from it."""
+"""Rounding error of an objective computed from moments, relative to the second moment of the targets."""
 
-EVEN = 256
-"""Columns up to which a product of a block with a vector reads memory as fast as a copy does."""
+UNCOPIED_COLUMNS = 256
+"""Columns of X up to which a matrix-vector product reads a block from memory as fast as a copy would."""
 
 
 class Evaluation(NamedTuple):
@@ -33,13 +33,13 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     value : ndarray of shape (n_outputs,)
-        The objective, that of the loss itself and not of a smoothed one.
+        The objective, with the loss itself even if a smoothed loss is descended.
     gradient : ndarray of shape (n_coordinates, n_outputs)
-        Gradient of the smooth part; of the smoothed loss where that is descended.
-    fenchel_gap : ndarray of shape (n_outputs,)
-        Mean of l(r) + l*(u) - u r for the slopes u of the smoothed loss: what smoothing may cost.
-    curved : ndarray of shape (n_outputs,)
-        Mean second derivative of the loss over its bound: 1 for a parabola.
+        Gradient of the smooth part of the objective that is descended.
+    fenchel_gap : ndarray of shape (n_outputs,) or float, default=0.0
+        Mean of l(r) + l*(u) - u r for the slopes u of the smoothed loss, which bounds the cost of smoothing.
+    curved : ndarray of shape (n_outputs,) or float, default=1.0
+        Share of curved residuals: the mean second derivative of the loss divided by its bound.
     """
 
     value: NDArray
@@ -49,25 +49,25 @@ class Evaluation(NamedTuple):
 
     @classmethod
     def side_by_side(cls, several: "Sequence[Evaluation]") -> "Evaluation":
-        """Return the evaluation of several points, side by side."""
+        """Return evaluations of several points as one, its arrays joined along their last axes."""
         value, gradient, *others = zip(*several, strict=True)
         beside = (np.concatenate(other) if np.ndim(other[0]) else other[0] for other in others)
         return cls(np.concatenate(value), np.concatenate(gradient, axis=1), *beside)
 
 
 class Curvatures(NamedTuple):
-    """The objective at a point with its second derivatives.
+    """The objective and its second derivatives at a point.
 
     Attributes
     ----------
     evaluation : Evaluation
-        The objective.
+        Value and gradient.
     second : ndarray of shape (n_outputs, n_coordinates, n_coordinates)
-        Second derivatives H of the smooth part.
+        Second derivatives H of the smooth part of the objective that is descended.
     majoriser : ndarray of shape (n_outputs, n_coordinates, n_coordinates)
-        Second derivatives M of a quadratic that touches the objective at the point and lies above it everywhere.
+        Second derivatives M of a quadratic majoriser, which touches it at the point and is nowhere below it.
     descended : ndarray of shape (n_outputs,)
-        The objective with the smoothed loss in place of the loss.
+        The objective that is descended, with the smoothed loss if there is one.
     """
 
     evaluation: Evaluation
@@ -77,28 +77,29 @@ class Curvatures(NamedTuple):
 
 
 class MomentObjective:
-    """The objective for squared error from moments: an evaluation costs n_features**2, however many the rows.
+    """The objective of squared error, computed from moments.
 
-    With R, rho and v the second moments in the coordinates and e the mean residual::
+    The cost of an evaluation, n_features**2, does not depend on the number of rows. In the coordinates, let R be the
+    covariances of X, rho those of X and y, v the variance of y, and e the mean residual::
 
         F = v - 2 z . rho + z' R z + e^2 + penalty
 
     Parameters
     ----------
     moments : Moments
-        With `cross`, but for an objective that is asked of zero coefficients alone; about the origin
-        for a model without intercept.
+        Moments of the rows, about the origin for a model without intercept. They may lack `cross` if all points have
+        zero coefficients.
     coordinates : Coordinates
         Coordinates of the points.
     penalty : Penalty
-        In these coordinates.
+        Penalty in these coordinates.
 
     Attributes
     ----------
     noise : ndarray of shape (n_outputs,)
-        How far rounding may put a value off, beside its own digits: F is a small difference from v.
+        Absolute rounding error of a value, beyond eps times the value: F is a small difference from v.
     work : int
-        Multiplications of an evaluation.
+        Number of multiplications of one evaluation.
     """
 
     dtype = np.dtype(np.float64)
@@ -123,7 +124,7 @@ class MomentObjective:
         p, stacked = len(self._joint), _side_by_side(points)
         z, joint, target_second, target_mean = stacked[:p], self._joint, self._target_second, self._target_mean
         if stacked.shape[1] > joint.shape[1]:
-            times = stacked.shape[1] // joint.shape[1]  # a point may be several already
+            times = stacked.shape[1] // joint.shape[1]  # a point may consist of several side by side
             joint, target_second = np.tile(joint, times), np.tile(target_second, times)
             target_mean = np.tile(target_mean, times)
         product = 0.0 if self._second is None else self._second @ z
@@ -144,17 +145,17 @@ class MomentObjective:
         return [Evaluation(one, slope) for one, slope in _split(len(points), value, gradient)]
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
-        """Return the objective alone at every point."""
+        """Return the value of the objective at every point."""
         return [evaluation.value for evaluation in self.evaluate(points)]
 
     def curvatures(self, point: NDArray) -> Curvatures:
-        """Evaluate the objective and its second derivatives, which are the same everywhere: a majoriser is itself."""
+        """Evaluate the objective and its second derivatives; the quadratic F is its own majoriser."""
         [evaluation] = self.evaluate([point])
         second = np.array([self.hessian(output) for output in range(point.shape[1])])
         return Curvatures(evaluation, second, second, evaluation.value)
 
     def hessian(self, output: int = 0) -> NDArray:
-        """Return the matrix of second derivatives of one output's smooth part."""
+        """Return the second derivatives of the smooth part of one output."""
         p = len(self._joint)
         hessian = np.empty((p + self._coordinates.fit_intercept,) * 2)
         hessian[:p, :p] = self.products(output)
@@ -165,7 +166,7 @@ class MomentObjective:
         return hessian
 
     def products(self, output: int = 0) -> NDArray:
-        """Return half the second derivatives of one output by the coefficients, a copy."""
+        """Return half the second derivatives of one output with respect to the coefficients, as a new array."""
         assert self._second is not None
         products = self._second.copy()
         if self._is_off_center and self._coordinates.fit_intercept:
@@ -176,36 +177,36 @@ class MomentObjective:
 
 
 class DataObjective:
-    """The objective from the rows themselves: an evaluation is one pass over X.
+    """The objective computed from the rows: one evaluation is one pass over X.
 
     Parameters
     ----------
     rows : Rows
-        X, the targets in these coordinates, and the weights, in the precision of the points.
+        Rows of X, with targets in these coordinates and weights, in the precision of the points.
     coordinates : Coordinates
         Coordinates of the points.
     loss : Loss
-        Of residuals in units of the target scale.
+        Loss of residuals in units of the target scale.
     penalty : Penalty
-        In these coordinates.
+        Penalty in these coordinates.
     smoothed : Loss, default=None
-        What is descended in place of the loss; None for the loss itself.
+        Smoothed loss to descend; None to descend the loss itself.
     total_weight : float, default=None
-        What sums over the rows are divided by; None for the sum of their weights.
+        Divisor W of sums over the rows; None for the sum of their weights.
     gram : ndarray of shape (n_coordinates, n_coordinates), default=None
-        Mean of x x' over the rows, in these coordinates: with it the curvatures of a loss
-        that is mostly a parabola cost hardly more than its gradient.
+        Mean of x x' over the rows x in these coordinates. If most residuals of a loss are on its parabola, second
+        derivatives then cost hardly more than a gradient.
     product : callable, default=None
-        From a block of X and slopes to ``X.T @ slopes``; None for that of BLAS.
+        Function from a block of X and an array of slopes to ``X.T @ slopes``; None for the product of BLAS.
 
     Attributes
     ----------
     noise : float
-        How far rounding may put a value off, beside its own digits: a sum of losses is no difference.
+        Absolute rounding error of a value, beyond eps times the value: zero, for a sum of losses does not cancel.
     dtype : dtype
-        Of the points.
+        Floating type of the points.
     work : int
-        Multiplications of an evaluation.
+        Number of multiplications of one evaluation.
     """
 
     noise = 0.0
@@ -236,7 +237,7 @@ class DataObjective:
 
     @property
     def n_weighted(self) -> int:
-        """Rows of positive weight."""
+        """Number of rows of positive weight."""
         return self._rows.n_weighted
 
     @property
@@ -245,7 +246,7 @@ class DataObjective:
         return self._loss.degree
 
     def exact(self) -> "DataObjective":
-        """Return the objective of the loss itself, where a smoothed one is descended."""
+        """Return the same objective without smoothing."""
         return DataObjective(self._rows, self._coordinates, self._loss, self.penalty)
 
     @property
@@ -255,16 +256,16 @@ class DataObjective:
     def batches(
         self, size: int, random_state: np.random.RandomState | None, mean_weight: float
     ) -> "Iterator[DataObjective]":
-        """Return the objectives of mini-batches, for ever: on average they are this one.
+        """Yield the objectives of mini-batches, in an endless sequence of passes; their mean is this objective.
 
         Parameters
         ----------
         size : int
-            Rows in a batch.
+            Number of rows in a batch.
         random_state : RandomState or None
-            Shuffles the rows before every pass; None leaves them in their order.
+            Generator that shuffles the rows before every pass; None keeps their order.
         mean_weight : float
-            Weight of a row, on average: sums over a batch are divided by so much for each of its rows.
+            Mean weight of a row. Sums over a batch are divided by this times its number of rows.
         """
         for part in self._rows.batches(size, random_state):
             yield DataObjective(
@@ -287,7 +288,7 @@ class DataObjective:
         return [Evaluation(*part) for part in parts]
 
     def _means(self, sums: "_Slopes", point: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Turn sums over the rows into value, gradient, Fenchel gap and share of curved residuals."""
+        """Return value, gradient, Fenchel gap and share of curved residuals, from sums over the rows."""
         coordinates, total = self._coordinates, self._total_weight
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
         gradient = np.empty_like(point)
@@ -299,7 +300,7 @@ class DataObjective:
         return value, gradient, sums.fenchel_gap / total, sums.curved / total
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
-        """Return the objective alone, of the loss that is descended, at every point, in one pass over X."""
+        """Return the value of the objective that is descended at every point, in one pass over X."""
         stacked = _side_by_side(points)
         residuals = _Residuals(self._coordinates, stacked)
         sums = self._rows.sum(partial(_Losses, residuals, self._descended))
@@ -307,9 +308,9 @@ class DataObjective:
         return [part for [part] in _split(len(points), value)]
 
     def curvatures(self, point: NDArray) -> Curvatures:
-        """Evaluate the objective and its curvatures at a point, in one pass over X.
+        """Evaluate the objective and its second derivatives at a point, in one pass over X.
 
-        That is n_features**2 work for each row; with `gram` only for those that are not on the parabola.
+        The work is n_features**2 for each row or, with `gram`, for each row whose residual is not on the parabola.
         """
         residuals, parabola = _Residuals(self._coordinates, point), 0.0
         if self._gram is not None:
@@ -319,21 +320,21 @@ class DataObjective:
             min_rows=CURVATURE_ENTRIES // len(point),
         )
         here = Evaluation(*self._means(sums, point))
-        second, above = sums.second / self._total_weight, sums.above / self._total_weight
+        second, excess = sums.second / self._total_weight, sums.excess / self._total_weight
         if self._gram is not None:
             second = np.broadcast_to(parabola, len(second))[:, np.newaxis, np.newaxis] * self._gram - second
         for output, strength in enumerate(self.penalty.l2.T):
             along = np.arange(len(strength))
             second[output, along, along] += strength
         descended = here.value + (sums.descended_losses - sums.losses) / self._total_weight
-        return Curvatures(here, second, second + above, descended)
+        return Curvatures(here, second, second + excess, descended)
 
 
 Objective = MomentObjective | DataObjective
 
 
 class _Residuals:
-    """From a block of rows to the residuals of several points, in units of the target scale."""
+    """Function from a block of rows to its residuals at several points, in units of the target scale."""
 
     def __init__(self, coordinates: Coordinates, point: NDArray):
         p = len(coordinates.center)
@@ -346,13 +347,13 @@ class _Residuals:
             self.level += point[p]
 
     def of(self, X, y) -> NDArray:
-        """Return the residuals of targets in the coordinates, of shape (n_rows, n_points, n_outputs)."""
+        """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
         predicted = X @ self.slope
         predicted += self.level
         return y[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
 
     def standardised(self, X) -> NDArray:
-        """Return the rows in the coordinates: what the residuals depend on the point by."""
+        """Return the rows x in the coordinates as a dense array: residuals are y - x . point."""
         if self.is_standardised:
             return X.toarray() if sparse.issparse(X) else X
         coordinates = self.coordinates
@@ -363,12 +364,12 @@ class _Residuals:
         return block
 
     def zeros(self) -> NDArray:
-        """Return a sum to begin with, one number a column."""
+        """Return zeros, one for each point and output."""
         return np.zeros_like(self.level)
 
 
 class _Losses(Sums):
-    """Sums over the rows of a loss."""
+    """Accumulator of the sums of a loss."""
 
     def __init__(self, residuals: _Residuals, loss: Any):
         self._residuals = residuals
@@ -384,7 +385,7 @@ class _Losses(Sums):
 
 
 class _Slopes(Sums):
-    """Sums over the rows of a loss, its slopes u at the residuals, and x u; u is that of a smoothed loss if given."""
+    """Accumulator of the sums of a loss, of slopes u and of x u; u is the slope of the smoothed loss, if given."""
 
     def __init__(self, residuals: _Residuals, loss: Any, smoothed: Any, product: Callable):
         self._residuals = residuals
@@ -401,9 +402,9 @@ class _Slopes(Sums):
         self._add_slopes(X, self._residuals.of(X, y), weight)
 
     def _in_cache(self, X):
-        """Copy a block from memory to the cache where BLAS would read it there less evenly."""
-        is_even = self.products.shape[1] == 1 and X.shape[1] <= EVEN
-        if sparse.issparse(X) or is_even or not X.flags.c_contiguous:
+        """Return a block, copied into the cache if BLAS would read it from memory more slowly than a copy does."""
+        is_fast = self.products.shape[1] == 1 and X.shape[1] <= UNCOPIED_COLUMNS
+        if sparse.issparse(X) or is_fast or not X.flags.c_contiguous:
             return X
         if len(self._buffer) < len(X):
             self._buffer = np.empty(X.shape, X.dtype)
@@ -431,7 +432,7 @@ class _Slopes(Sums):
 
 
 class _SquaredErrorSlopes(_Slopes):
-    """The same for a loss that is the same parabola everywhere: the fewest operations for each block."""
+    """The same sums for a loss that is one parabola, with fewer operations for each block."""
 
     def _add_slopes(self, X, residual, weight):
         curvature = self._loss.curvature
@@ -448,9 +449,10 @@ class _SquaredErrorSlopes(_Slopes):
 
 
 class _Curvatures(_Slopes):
-    """The same, and the sums of x x' times the second derivatives, and times what majorisers have above them.
+    """The same sums, and those of x x' times second derivatives and times the excess of majorisers over them.
 
-    With a parabola of curvature c > 0 it is c less the second derivative that is summed: 0 for most rows.
+    If `parabola` is a curvature c > 0, `second` sums x x' times c less the second derivative, which is 0 on the
+    parabola. Rows on the parabola are then skipped.
     """
 
     def __init__(self, residuals: _Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
@@ -459,11 +461,11 @@ class _Curvatures(_Slopes):
         self._parabola = parabola
         self.descended_losses = residuals.zeros()
         self.second = np.zeros((n_outputs, q, q))
-        self.above = np.zeros((n_outputs, q, q))
+        self.excess = np.zeros((n_outputs, q, q))
 
     def add(self, X, y, weight):
         step = max(1, CURVATURE_ENTRIES // self.second.shape[1]) if sparse.issparse(X) else X.shape[0]
-        for start in range(0, X.shape[0], step):  # a block of CSR may have very many rows
+        for start in range(0, X.shape[0], step):  # a block of CSR may be too large to make dense at once
             rows = slice(start, start + step)
             self._add_part(X[rows], y[rows], None if weight is None else weight[rows])
 
@@ -473,27 +475,27 @@ class _Curvatures(_Slopes):
         descended = self._loss if self._smoothed is None else self._smoothed
         self.descended_losses += _total(descended.value(residual), weight)
         second = descended.second_derivative(residual)
-        above = np.maximum(descended.majoriser_curvature(residual) - second, 0.0)
+        excess = np.maximum(descended.majoriser_curvature(residual) - second, 0.0)
         if np.any(self._parabola):
             second = self._parabola - second
             off = np.flatnonzero(second.any(axis=(1, 2)))
-            X, second, above = X[off], second[off], above[off]
+            X, second, excess = X[off], second[off], excess[off]
             weight = None if weight is None else weight[off]
         block = self._residuals.standardised(X)
         for output in range(second.shape[2]):
             share = 1.0 if weight is None else weight
             self.second[output] += _gram(block, share * second[:, 0, output])
-            self.above[output] += _gram(block, share * above[:, 0, output])
+            self.excess[output] += _gram(block, share * excess[:, 0, output])
 
     def merge(self, other):
         super().merge(other)
         self.descended_losses += other.descended_losses
         self.second += other.second
-        self.above += other.above
+        self.excess += other.excess
 
 
 def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:
-    """Flatten points and outputs into columns, times the weights."""
+    """Return points and outputs flattened into columns, times the weights."""
     columns = terms.reshape(len(terms), -1)
     return columns if weight is None else columns * weight[:, np.newaxis]
 
@@ -504,7 +506,7 @@ def _total(terms: NDArray, weight: NDArray | None) -> NDArray:
 
 
 def _gram(block: NDArray, weight: NDArray) -> NDArray:
-    """Return X' diag(weight) X, of the rows that count."""
+    """Return X' diag(weight) X, skipping rows of weight zero if they are the majority."""
     counts = np.flatnonzero(weight)
     if 2 * len(counts) < len(weight):
         block, weight = block[counts], weight[counts]
@@ -521,7 +523,7 @@ def _side_by_side(points: Sequence[NDArray]) -> NDArray:
 
 
 def _split(n_points: int, *columns: NDArray) -> list[tuple[NDArray, ...]]:
-    """Return each point its share of the columns."""
+    """Return one tuple for each point, with its part of the columns."""
     if n_points == 1:
         return [columns]
     return list(zip(*(np.split(part, n_points, axis=-1) for part in columns), strict=True))

@@ -1,10 +1,10 @@
-"""What coefficients cost beside the loss: L1 and the sign, by their prox; L2, which is smooth, by its gradient.
+"""Penalties on coefficients: L1 and the sign constraint enter by their prox, L2, which is smooth, by its gradient.
 
-In the coordinates z, for each coefficient j and output k::
+In coordinates z, the penalty of coefficient j and output k is::
 
-    l1_jk |z_jk| + l2_jk z_jk^2 / 2,    and z_jk >= 0 where it must be positive
+    l1_jk |z_jk| + l2_jk z_jk^2 / 2,    with z_jk >= 0 if `positive`
 
-The intercept, a row below the coefficients, costs nothing.
+The intercept, the row below the coefficients, is not penalised.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-PATIENCE = 3
-"""Rounds of correcting all wrong guesses at once that may pass without there being fewer."""
+BLOCK_ROUNDS = 3
+"""Rounds without fewer wrong guesses after which block pivoting corrects only one guess a round."""
 
 ROUNDS = 30
-"""Rounds, beside one per coordinate, after which guesses go in circles."""
+"""Rounds of block pivoting after which it counts as cycling."""
 
 ROUNDING = 1e-9
-"""Relative size of a coordinate below which its sign is rounding."""
+"""Size of a coordinate, relative to the largest, below which its sign is attributed to rounding."""
 
 NOISE = 10.0
-"""Times the residual of a solved system below which a pull is rounding."""
+"""Multiple of the residual of a solved system below which a violated condition is attributed to rounding."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Penalty:
     Attributes
     ----------
     l1, l2 : ndarray of shape (n_features, n_outputs)
-        Strengths, not negative.
+        Non-negative strengths.
     positive : bool
         Whether coefficients must not be negative.
     """
@@ -45,16 +45,16 @@ class Penalty:
 
     @cached_property
     def is_smooth(self) -> bool:
-        """Whether the prox does nothing."""
+        """Whether the penalty is smooth, so that its prox is the identity."""
         return not (self.positive or self.l1.any())
 
     @cached_property
     def is_nothing(self) -> bool:
-        """Whether no coefficient costs anything."""
+        """Whether both strengths are zero for all coefficients."""
         return not (self.l1.any() or self.l2.any())
 
     def value(self, point: NDArray) -> NDArray:
-        """Return the penalty of a point, or of several side by side, output by output."""
+        """Return the penalty of each column of a point, or of several points side by side."""
         if self.is_nothing:
             return np.zeros(point.shape[1])
         z = point[: len(self.l1)]
@@ -62,23 +62,24 @@ class Penalty:
         return (_tiled(self.l1, times) * np.abs(z) + 0.5 * _tiled(self.l2, times) * z * z).sum(axis=0)
 
     def gradient(self, point: NDArray) -> NDArray:
-        """Return the gradient of the smooth part, for the coefficients of a point or of several side by side."""
+        """Return the gradient of the L2 part with respect to the coefficients, at points side by side."""
         z = point[: len(self.l2)]
         if self.is_nothing:
             return np.zeros_like(z)
         return _tiled(self.l2, z.shape[1] // self.l2.shape[1]) * z
 
     def prox(self, point: NDArray, step: float | NDArray) -> NDArray:
-        """Return the point that minimises the distance to `point` plus the part of the penalty that is not smooth.
+        """Return the proximal point of the nonsmooth part of the penalty.
 
-        Coordinate by coordinate ``argmin_z |z - v|^2 / (2 step) + l1 |z|``: soft thresholding.
+        With v a coordinate of `point`, it is ``argmin_z (z - v)^2 / (2 step) + l1 |z|``, which is soft thresholding;
+        with `positive`, z is restricted to z >= 0.
 
         Parameters
         ----------
         point : ndarray of shape (n_coordinates, n_outputs)
-            Where a step led.
+            The point v after a gradient step.
         step : float or ndarray of shape (n_coordinates, n_outputs)
-            What the gradient was multiplied by, one number or one per coordinate.
+            Step size of the gradient step, one for all coordinates or one for each.
         """
         if self.is_smooth:
             return point
@@ -89,7 +90,7 @@ class Penalty:
         return moved
 
     def residual(self, point: NDArray, gradient: NDArray) -> NDArray:
-        """Return the shortest subgradient at points side by side; `gradient` is that of the smooth part."""
+        """Return the shortest subgradient at points side by side, given the gradient of the smooth part."""
         if self.is_smooth:
             return gradient
         p = len(self.l1)
@@ -103,27 +104,27 @@ class Penalty:
         return shortest
 
     def model_minimum(self, curvature: NDArray, slope: NDArray, start: NDArray, output: int) -> NDArray | None:
-        """Minimise a quadratic plus this penalty of one output: a prox in the metric of a matrix, exact.
+        """Return the exact minimiser of a quadratic plus the nonsmooth part of the penalty of one output.
 
-        ``argmin_z z' H z / 2 - q . z + sum_j l1_j |z_j|`` by block principal pivoting (Judice and
-        Pires, 1994): guess which coordinates are zero and the signs of the others, solve for
-        these, correct all wrong guesses at once, and one at a time where that does not help.
+        It is ``argmin_z z' H z / 2 - q . z + sum_j l1_j |z_j|``, found by block principal pivoting (Judice and Pires,
+        1994). Each round guesses which coordinates are zero and which signs the others have, solves for these, and
+        corrects all wrong guesses. If their number stops falling, it corrects one guess a round.
 
         Parameters
         ----------
         curvature : ndarray of shape (n_coordinates, n_coordinates)
-            H, positive definite; the L2 part of the penalty is in it.
+            H, positive definite, with the L2 part of the penalty included.
         slope : ndarray of shape (n_coordinates,)
-            q.
+            The vector q.
         start : ndarray of shape (n_coordinates,)
-            Whose signs are the first guess.
+            A point whose signs are the first guess.
         output : int
-            Which column of the strengths.
+            Index of the output, a column of `l1`.
 
         Returns
         -------
         ndarray of shape (n_coordinates,) or None
-            None where the guesses went in circles, as they may for an all but singular H.
+            The minimiser. None if the guesses cycle, which a nearly singular H can cause, or if a system is singular.
         """
         if self.is_smooth:
             return _solve(curvature, slope)
@@ -132,8 +133,8 @@ class Penalty:
         free = (l1 == 0) & (not self.positive)
         free[p:] = True
         sign = np.where(free, 1.0, np.maximum(np.sign(start), 0.0) if self.positive else np.sign(start))
-        pull_scale = np.abs(slope).max(initial=0.0)
-        fewest, patience = q + 1, PATIENCE
+        largest = np.abs(slope).max(initial=0.0)
+        fewest, rounds_left = q + 1, BLOCK_ROUNDS
         for _ in range(ROUNDS):
             active = sign != 0
             z = np.zeros(q)
@@ -141,26 +142,26 @@ class Penalty:
             if solution is None:
                 return None
             z[active] = solution
-            pull = slope - curvature @ z
-            noise = NOISE * max(np.abs((pull - l1 * sign)[active]).max(initial=0.0), np.finfo(float).eps * pull_scale)
+            residual = slope - curvature @ z
+            noise = NOISE * max(np.abs((residual - l1 * sign)[active]).max(initial=0.0), np.finfo(float).eps * largest)
             leaves = active & ~free & (z * sign < -ROUNDING * np.abs(z).max(initial=0.0))
-            enters = ~active & ((pull if self.positive else np.abs(pull)) > l1 + noise)
+            enters = ~active & ((residual if self.positive else np.abs(residual)) > l1 + noise)
             wrong = leaves | enters
             n_wrong = int(wrong.sum())
             if n_wrong == 0:
                 return np.where(free | (z * sign > 0), z, 0.0)
             if n_wrong < fewest:
-                fewest, patience = n_wrong, PATIENCE
-            elif patience > 0:
-                patience -= 1
+                fewest, rounds_left = n_wrong, BLOCK_ROUNDS
+            elif rounds_left > 0:
+                rounds_left -= 1
             else:
                 wrong[: np.flatnonzero(wrong)[-1]] = False
-            sign = np.where(wrong, np.where(active, 0.0, np.sign(pull)), sign)
+            sign = np.where(wrong, np.where(active, 0.0, np.sign(residual)), sign)
         return None
 
 
 def _solve(matrix: NDArray, right: NDArray) -> NDArray | None:
-    """Solve a positive definite system; None where rounding has made it another."""
+    """Return the solution of a positive definite system; None if it is not numerically positive definite."""
     if not len(right):
         return right
     _, solution, info = lapack.dposv(matrix, right, lower=1)

@@ -1,7 +1,7 @@
-"""What is minimised: the terms of an objective, and the problem that they make of some rows.
+"""The optimisation problem: the terms of an objective, and these terms over given rows.
 
-A problem gives objectives, from moments or from rows, and other problems: in raw coordinates, smoothed. It alone knows
-the units of y, the loss of the best constant and how far a point is from the minimum.
+A `Problem` provides objectives, from moments or from rows, and related problems: in raw coordinates, in extended
+precision, or smoothed. It converts all units, knows the loss F0 of the best constant, and estimates suboptimality.
 """
 
 from dataclasses import dataclass, replace
@@ -21,29 +21,29 @@ from gdregress.rows import extended
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
-NARROW = 0.2
-"""Curvature of a smoothed loss, as a share of that of the loss, from which on the loss itself takes its place."""
+ENOUGH_CURVATURE = 0.2
+"""Ratio of the curvature of a smoothed loss to that of the loss at which smoothing ends."""
 
-MISTRUST = 10.0
-"""Times the gain left of a quadratic that is reckoned with where the objective is none: its curvature may fall."""
+SAFETY_FACTOR = 10.0
+"""Factor on the estimated decrement of an objective that is not quadratic, whose curvature may fall on the way."""
 
 SMALL_SHARE = 1e-3
-"""Share of the loss of the best constant, below which an objective counts as no smaller."""
+"""Share of F0 that is the least value to which a suboptimality in units of y is relative."""
 
 EXTENDED_LIMIT = 2**17
-"""Entries of a dense X, times outputs, up to which residuals are computed in extended precision."""
+"""Entries of a dense X, times outputs, up to which the problem is available in extended precision."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of an objective, in units of y: a loss, ``l1 |w|_1 + l2 |w|_2^2 / 2``, and signs.
+    """The terms of an objective, in units of y: a loss, the penalty ``l1 |w|_1 + l2 |w|_2^2 / 2`` and constraints.
 
     Attributes
     ----------
     loss : Loss
-        Of a residual.
+        Loss of residuals in units of y.
     l1, l2 : float
-        Strengths of the penalty.
+        Non-negative strengths of the penalty.
     positive : bool
         Whether coefficients must not be negative.
     fit_intercept : bool
@@ -63,30 +63,30 @@ class Terms:
 
     @property
     def is_mostly_parabola(self) -> bool:
-        """Whether the loss is one of ours, and a parabola for most residuals."""
+        """Whether most residuals are on a parabola: for squared error, its insensitive form and Huber's loss."""
         return self.loss.is_piecewise and self.loss.degree == 2
 
     @property
     def has_prox(self) -> bool:
-        """Whether a part of the penalty is not smooth."""
+        """Whether the penalty has a nonsmooth part, L1 or the sign constraint."""
         return self.l1 > 0 or self.positive
 
     def penalty_in(self, coordinates: Coordinates) -> Penalty:
-        """Return the penalty of coordinates."""
+        """Return the penalty as a function of points in some coordinates."""
         return coordinates.penalty(self.l1, self.l2, positive=self.positive, degree=self.loss.degree)
 
 
 class Gap(NamedTuple):
-    """How far an objective may be above its minimum, output by output, in units of the standard coordinates.
+    """Estimate of the suboptimality of a point, for each output, in units of the standard coordinates.
 
     Attributes
     ----------
     decrement : ndarray of shape (..., n_outputs)
-        What further descent of the same, perhaps smoothed, problem is expected to gain.
+        Estimated suboptimality for the objective that is descended, with the smoothed loss if there is one.
     smoothing : ndarray of shape (..., n_outputs)
-        What less smoothing would gain.
+        Mean Fenchel gap, the part that is due to smoothing.
     total : ndarray of shape (..., n_outputs)
-        The two together, reckoned with care.
+        Estimated suboptimality for the loss itself: the sum of the two, or more for losses of degree 1.
     """
 
     decrement: NDArray
@@ -96,22 +96,22 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """An objective over some rows, in coordinates.
+    """An objective over given rows, as a function of points in given coordinates.
 
     Attributes
     ----------
     terms : Terms
-        Of the objective, in units of y.
+        Terms of the objective, in units of y.
     view : View
         The rows, their moments, and the coordinates of points.
     standard : Coordinates
-        The unit-curvature coordinates, in which distances from the minimum are measured.
+        Unit-curvature coordinates, whose units those of `Gap` and F0 are.
     alpha : float
-        Strength of L2, relative to the loss.
+        Strength of L2 in mean squared error + alpha |w|^2, the quadratic from which preconditioners are made.
     constant_loss : ndarray of shape (n_outputs,)
-        Mean loss of the best constant, in units of `standard`.
+        F0, the mean loss of the best constant, in units of `standard`.
     mu : float
-        How far the loss is smoothed, in standard deviations of y; 0 for the loss itself.
+        Smoothing parameter, in standard deviations of y; 0 for the loss itself.
     """
 
     terms: Terms
@@ -123,14 +123,14 @@ class Problem:
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments, rows: Rows) -> "Problem":
-        """Make the problem of some rows, in the unit-curvature coordinates.
+        """Return the problem over given rows, in their unit-curvature coordinates.
 
         Parameters
         ----------
         terms : Terms
-            What is minimised.
+            Terms of the objective.
         moments : Moments
-            Of the rows.
+            Moments of the rows, about the mean.
         rows : Rows
             Training rows.
         """
@@ -158,59 +158,62 @@ class Problem:
 
     @property
     def n_coordinates(self) -> int:
-        """Coordinates of a point, that of the intercept included."""
+        """Number of coordinates of a point, including the intercept."""
         return len(self.standard.center) + self.terms.fit_intercept
 
     @property
     def is_raw(self) -> bool:
-        """Whether points are coefficients and intercepts themselves."""
+        """Whether points are in raw coordinates."""
         return self.coordinates.is_raw
 
     def in_raw_coordinates(self) -> "Problem":
-        """Return the same problem, its points being coefficients and intercepts."""
+        """Return the same problem in raw coordinates."""
         raw = Coordinates.raw(self.moments, fit_intercept=self.terms.fit_intercept)
         return replace(self, view=replace(self.view, coordinates=raw))
 
     def in_extended_precision(self) -> "Problem":
-        """Return the same problem, its rows of long doubles, if X is dense and small; else the problem as it is."""
+        """Return the same problem with rows in long double precision, if X is dense and small; else this problem."""
         copy = self.rows.dense_copy(np.longdouble, EXTENDED_LIMIT // self.rows.n_outputs)
         return self if copy is None else replace(self, view=replace(self.view, rows=copy))
 
     @cached_property
     def spread(self) -> float:
-        """Root mean square of y in standard deviations, or 1 where y is 0: how far from y a start at zero is."""
+        """Root mean square of y in standard deviations, of the output where it is largest; 1 if y is 0.
+
+        It is the size of the residuals at coefficients and intercepts of zero.
+        """
         return float(_root_mean_square(self.moments).max())
 
     def smoothed(self, mu: float) -> "Problem":
-        """Return the problem of the loss smoothed by mu standard deviations of y.
+        """Return the problem with the loss smoothed by mu standard deviations of y.
 
-        It is that of the loss itself where that has no straight ends, or is hardly sharper.
+        The loss is not smoothed if it has no linear parts, or if its curvature would hardly fall.
         """
         smoothed = replace(self, mu=mu if self.terms.loss.is_straight else 0.0)
-        if np.all(smoothed.descended.curvature >= NARROW * self.loss.curvature):
+        if np.all(smoothed.descended.curvature >= ENOUGH_CURVATURE * self.loss.curvature):
             return replace(self, mu=0.0)
         return smoothed
 
     @cached_property
     def loss(self) -> Any:
-        """The loss of residuals in units of `coordinates`."""
+        """The loss as a function of residuals in units of `coordinates`."""
         return self.terms.loss.in_units(self.coordinates.target_scale)
 
     @cached_property
     def descended(self) -> Any:
-        """The loss that is descended: smoothed, if mu is positive."""
+        """The loss that is descended, which is smoothed if mu is positive."""
         if self.mu == 0:
             return self.loss
         return self.loss.smoothed(self.mu * float((self.standard.target_scale / self.coordinates.target_scale).max()))
 
     @cached_property
     def curvature(self) -> float:
-        """Bound on the second derivative of the loss that is descended, in units of `coordinates`."""
+        """Bound on the second derivative of `descended`, in units of `coordinates`."""
         return float(np.max(self.descended.curvature))
 
     @cached_property
     def standard_curvature(self) -> float:
-        """The same in units of `standard`."""
+        """Bound on the second derivative of the loss that is descended, in units of `standard`."""
         loss = self.terms.loss.in_units(self.standard.target_scale)
         return float(np.max((loss.smoothed(self.mu) if self.mu > 0 else loss).curvature))
 
@@ -228,11 +231,14 @@ class Problem:
         return self._from_moments
 
     def from_rows(self) -> DataObjective:
-        """Return the objective from the rows; with products in twice the precision, if these are long doubles."""
+        """Return the objective from the rows.
+
+        If these are in long double precision, products are accumulated in twice that precision.
+        """
         return self._from_rows
 
     def with_curvatures(self) -> DataObjective:
-        """Return the objective from the rows whose curvatures are asked for: what is the same everywhere is kept."""
+        """Return the objective from the rows, set up for fast second derivatives."""
         view = self.view.standardised
         return DataObjective(
             view.scaled, view.coordinates, self.loss, self.penalty, smoothed=self._smoothed, gram=self.view.gram
@@ -240,7 +246,7 @@ class Problem:
 
     @cached_property
     def quadratic(self) -> MomentObjective:
-        """Squared error and L2 in `standard`, whatever the loss: what preconditioners are made from."""
+        """Mean squared error + alpha |w|^2 in `standard`, from which preconditioners are made for any loss."""
         return MomentObjective(self.moments, self.standard, self.standard.penalty(0.0, 2.0 * self.alpha))
 
     @cached_property
@@ -261,14 +267,16 @@ class Problem:
         return None if self.mu == 0 else self.descended
 
     def evaluate_start(self, objective: Objective, point: NDArray) -> Evaluation:
-        """Evaluate an objective at the start: of squared error without a pass over X, where all coefficients are 0.
+        """Evaluate an objective at the start.
+
+        If all coefficients are zero, squared error is evaluated from moments, without a pass over X.
 
         Parameters
         ----------
         objective : MomentObjective or DataObjective
-            Of this problem.
+            Objective of this problem.
         point : ndarray of shape (n_coordinates, n_outputs)
-            The start.
+            Starting point.
         """
         is_known = self.terms.is_squared_error and not point[: len(self.standard.center)].any()
         if is_known and not objective.is_quadratic and objective.dtype == np.float64:
@@ -276,21 +284,26 @@ class Problem:
         return objective.evaluate([point])[0]
 
     def gap(self, points: NDArray, evaluation: Evaluation, preconditioner: Any) -> Gap:
-        """Estimate by how much the objective lies above its minimum, at points side by side.
+        """Estimate the suboptimality F - min F of points side by side.
 
-        With r the shortest subgradient and H the curvature, r' H^-1 r / 2 is what a quadratic has left to gain. H is
-        that of the preconditioner times the share of curved residuals. For a loss with kinks that may be far from the
-        truth, and the bound is of first order: the length of r times the root-mean-square distance of two predictions
-        that are as far from each other as the residuals are long.
+        Let g be the shortest subgradient, P the preconditioner and H the second derivatives. A quadratic has the
+        suboptimality g' H^-1 g / 2, and H is taken as P^-1 times the share of curved residuals. Other objectives
+        multiply this by `SAFETY_FACTOR`. If the loss has degree 1, the estimate may still be far too small, and the
+        total is of first order: sqrt(2 g' P g) F + the Fenchel gap.
 
         Parameters
         ----------
         points : ndarray of shape (n_coordinates, n_points * n_outputs)
-            Points.
+            Points side by side.
         evaluation : Evaluation
-            Of all of them.
-        preconditioner : callable with a `root`
-            Inverse curvature in `standard`, for a loss of curvature 2.
+            Evaluation of these points.
+        preconditioner : callable
+            Function from g to P g in `standard`, with P for a loss of curvature 2.
+
+        Returns
+        -------
+        Gap
+            Estimate for each column of `points`.
         """
         residual = self.subgradient(points, evaluation.gradient)
         squared = (residual * preconditioner(residual)).sum(axis=0)
@@ -299,27 +312,27 @@ class Problem:
         to_coordinates = _tiled(self._to_coordinates, len(squared) // len(self.constant_loss))
         smoothing = evaluation.fenchel_gap / to_coordinates * np.ones_like(squared)
         curvature = 0.5 * self.standard_curvature * evaluation.curved
-        decrement = MISTRUST * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared > 0)
+        decrement = SAFETY_FACTOR * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared > 0)
         if self.terms.loss.degree == 1:
             return Gap(decrement, smoothing, np.sqrt(2.0 * squared) * evaluation.value / to_coordinates + smoothing)
         return Gap(decrement, smoothing, decrement + smoothing)
 
     def gap_of_decrement(self, decrement: NDArray, evaluation: Evaluation) -> Gap:
-        """Return the gap where the decrement r' H^-1 r / 2 is that of the second derivatives H at the point.
+        """Return the gap, given the decrement g' H^-1 g / 2 with the second derivatives H at the point.
 
         Parameters
         ----------
         decrement : ndarray of shape (n_outputs,)
-            Of the shortest subgradient r: see `subgradient`.
+            The decrement, with g the shortest subgradient: see `subgradient`.
         evaluation : Evaluation
-            Of the point.
+            Evaluation of the point.
         """
-        decrement = decrement if self.terms.is_squared_error else MISTRUST * decrement
+        decrement = decrement if self.terms.is_squared_error else SAFETY_FACTOR * decrement
         smoothing = evaluation.fenchel_gap / self._to_coordinates * np.ones_like(decrement)
         return Gap(decrement, smoothing, decrement + smoothing)
 
     def gap_of_quadratic(self, decrement: NDArray) -> Gap:
-        """Return the gap of squared error without a prox: the decrement itself, in units of `coordinates`."""
+        """Return the gap of squared error without a prox, given the decrement in units of `coordinates`."""
         decrement = decrement * self._gradient_to_standard**2
         return Gap(decrement, np.zeros_like(decrement), decrement)
 
@@ -329,9 +342,9 @@ class Problem:
         Parameters
         ----------
         points : ndarray of shape (n_coordinates, n_points * n_outputs)
-            Points.
+            Points side by side.
         gradient : ndarray of shape (n_coordinates, n_points * n_outputs)
-            Of the smooth part, in `coordinates`.
+            Gradient of the smooth part, in `coordinates`.
         """
         if self.is_raw:
             times = points.shape[1] // len(self.constant_loss)
@@ -339,22 +352,21 @@ class Problem:
         return self._standard_penalty.residual(points, gradient)
 
     def root(self, preconditioner: Any) -> NDArray:
-        """Return a matrix C with |C g|^2 = g' P g for gradients g in `coordinates`, but for the target's scale."""
+        """Return a matrix C with |C g|^2 = g' P g for gradients g in `coordinates`, without the target scale."""
         identity = np.eye(self.n_coordinates)
         return preconditioner.root(self.standard.turned(identity) if self.is_raw else identity)
 
     def optimality(self, value: NDArray, gap: NDArray) -> NDArray:
-        """Return the scale-free distance from the optimum, of the worst output.
+        """Return `optimality_`, which has no unit, for the output where it is largest.
 
-        sqrt(2 gap / F0) for losses of degree 2. For those of degree 1 the gap as a share of the objective itself, or
-        of a thousandth of F0 if that is more.
+        It is sqrt(2 gap / F0) for losses of degree 2, and gap / max(F, F0 / 1000) for losses of degree 1.
 
         Parameters
         ----------
         value : ndarray of shape (n_epochs, n_outputs)
             The objective, in units of `coordinates`.
         gap : ndarray of shape (n_epochs, n_outputs)
-            Its distance from the minimum, in units of `standard`.
+            Estimated suboptimality, in units of `standard`.
         """
         if self.terms.loss.degree == 1:
             share = gap / np.maximum(value / self._to_coordinates, SMALL_SHARE * self.constant_loss)
@@ -362,13 +374,13 @@ class Problem:
         return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
 
     def mean_loss(self, value: NDArray) -> NDArray:
-        """Average values over outputs, in the units of y to the power of the degree."""
+        """Return values averaged over outputs, in units of y to the power of the degree."""
         if self.terms.loss.degree == 1:
             return _mean(value * self.coordinates.target_scale)
         return _mean((np.sqrt(np.maximum(value, 0.0)) * self.coordinates.target_scale) ** 2)
 
     def criterion(self, value: NDArray) -> NDArray:
-        """Average values over outputs, in the largest unit of an output: representable for any y."""
+        """Return values averaged over outputs, in units of the largest target scale so that they cannot overflow."""
         scale = self.coordinates.target_scale
         if len(scale) == 1:
             return value[..., 0]
@@ -376,11 +388,11 @@ class Problem:
 
     @property
     def constant_value(self) -> float:
-        """Objective of the best constant, summed over outputs, in units of `coordinates`."""
+        """F0 summed over outputs, in units of `coordinates`."""
         return float((self.constant_loss * self._to_coordinates).sum())
 
     def in_standard_units(self, value: NDArray) -> NDArray:
-        """Return values in units of `coordinates` in those of `standard`."""
+        """Return values converted from units of `coordinates` to units of `standard`."""
         return value / self._to_coordinates
 
     @cached_property
@@ -401,7 +413,10 @@ def _root_mean_square(moments: Moments) -> NDArray:
 
 
 def _relative_alpha(terms: Terms, moments: Moments) -> float:
-    """Return alpha of the squared error whose curvatures are at least those of the loss when smoothed most."""
+    """Return alpha such that c/2 (mean squared error + alpha |w|^2) bounds the curvature of the smoothed objective.
+
+    c is the curvature of the loss under the strongest smoothing. Of several outputs, the largest alpha is returned.
+    """
     if terms.l2 == 0:
         return 0.0
     unit = target_scale(moments)
@@ -412,7 +427,7 @@ def _relative_alpha(terms: Terms, moments: Moments) -> float:
 
 
 def _mean(of_outputs: NDArray) -> NDArray:
-    """Average over the last axis; that of one output is taken as it is."""
+    """Return the mean over the last axis, the outputs; a single output is returned exactly, without rounding."""
     return of_outputs[..., 0] if of_outputs.shape[-1] == 1 else of_outputs.mean(axis=-1)
 
 

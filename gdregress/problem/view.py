@@ -1,4 +1,4 @@
-"""Rows and their moments, seen in coordinates."""
+"""Rows, their moments and coordinates, from which objectives are built."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,21 +13,21 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
 COPY_LIMIT = 2**19
-"""Entries of a dense X up to which its standardised columns are kept, where every epoch multiplies them out."""
+"""Entries of a dense X up to which a standardised copy is kept for second derivatives."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Rows and their moments, seen in coordinates: what objectives are made from, made once.
+    """Rows, their moments and coordinates, with quantities derived from them that are computed once.
 
     Attributes
     ----------
     rows : Rows
-        X, y and the weights, as they are.
+        X, y and the weights, in the original units.
     moments : Moments
-        Of these rows; about the origin without an intercept.
+        Moments of these rows, about the origin for a model without intercept.
     coordinates : Coordinates
-        Of points.
+        Coordinates of points.
     """
 
     rows: Rows
@@ -36,19 +36,19 @@ class View:
 
     @cached_property
     def scaled(self) -> Rows:
-        """The rows with targets in the coordinates."""
+        """The rows, with targets in the coordinates."""
         return self.rows.with_targets(self.coordinates.targets)
 
     @cached_property
     def gram(self) -> NDArray | None:
-        """Mean of x x' over the rows in the coordinates; None where the products of columns are not known."""
+        """Mean of x x' over the rows x in the coordinates; None if the moments lack covariances."""
         if self.moments.cross is None:
             return None
         return 0.5 * MomentObjective(self.moments, self.coordinates, self.coordinates.penalty(0.0, 0.0)).hessian()
 
     @cached_property
     def standardised(self) -> "View":
-        """The same with rows that are multiplied out, if there are few; they are copied then."""
+        """The same view with a copy of X that is in the coordinates, if X is dense and small; else this view."""
         copy = self.scaled.dense_copy(np.float64, COPY_LIMIT)
         if copy is None:
             return self

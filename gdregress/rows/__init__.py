@@ -1,1 +1,1 @@
-"""Where the data are: rows in memory, on dask's workers, or gone; their moments, batches, chunks and checks."""
+"""Access to the data: rows in memory, on Dask workers, or already discarded; their moments, chunks and validation."""

@@ -1,4 +1,4 @@
-"""What weights and numbers may be, and what is said where they are something else."""
+"""Validation of sample weights, and a search for NaN and infinity."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,14 @@ from sklearn.utils import check_array
 
 
 def check_finite(name: str, values) -> None:
-    """Raise a ValueError that names the place of the first NaN or infinity.
+    """Raise a ValueError that names the position of the first NaN or infinity.
 
     Parameters
     ----------
     name : str
-        What the values are called where they were passed in.
+        Name of the values in the error message.
     values : ndarray or CSR matrix or CSR array
-        Read a few rows at a time: no copy of their size is made.
+        Values to check. They are read a few rows at a time, without a copy of the whole.
 
     Raises
     ------
@@ -37,30 +37,33 @@ def check_finite(name: str, values) -> None:
         where = f"row {start + place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
         what, remedy = ("NaN", "fill it (sklearn.impute.SimpleImputer) or ") if np.isnan(value) else ("infinity", "")
         if values.ndim == 1 or not name.startswith("X"):
-            remedy = ""  # what is to be learned is not made up
+            remedy = ""  # targets must not be imputed
         raise ValueError(f"Input {name} contains {what} at {where}: {remedy}drop the row.")
 
 
 def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
-    """Give sample weights as floats of at most 1, or None for none: only their ratios count.
+    """Return sample weights as floats, divided by a power of two so that the largest lies in [1/2, 1).
+
+    The objective is a weighted mean, so only ratios of weights matter.
 
     Parameters
     ----------
     name : str
-        What the weights are called where they were passed in.
+        Name of the weights in error messages.
     weight : array-like of shape (n_samples,), float or None
-        Non-negative, not all zero; a number weighs all rows alike.
+        Non-negative and not all zero. A single number gives all rows the same weight.
     n_samples : int
         Number of rows.
 
     Returns
     -------
     ndarray of shape (n_samples,) or None
+        None if `weight` is None.
 
     Raises
     ------
     ValueError
-        If a weight is not a number, is negative, or all are zero, or their number is another.
+        If the shape is wrong, if a weight is negative, NaN or infinite, or if all are zero.
     """
     if weight is None:
         return None

@@ -1,4 +1,4 @@
-"""Rows that come in chunks: how they are counted, numbered and summed."""
+"""Rows that arrive in chunks: unpacking, numbering and moments of each chunk."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
 
 LIMIT = 2**15
-"""Features beyond which a matrix of their products is refused."""
+"""Largest number of features for which the n_features x n_features products of a chunk are formed."""
 
 
 def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Moments:
@@ -16,16 +16,16 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
     Parameters
     ----------
     rows : RowBlocks
-        Its rows.
+        Rows of the chunk.
     unit : float
-        What their weights are to be multiplied by: all chunks have one scale.
+        Factor from the weights of `rows` to the scale that all chunks share: see `read_chunk`.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X.
 
     Raises
     ------
     ValueError
-        If X holds NaN or infinity, or has more features than a matrix of products is made for.
+        If X contains NaN or infinity; if `cross` is true and X has more than `LIMIT` features.
     """
     if cross and rows.n_features > LIMIT:
         raise ValueError(f"X has {rows.n_features} features, but chunks are merged up to {LIMIT}: use fit.")
@@ -34,7 +34,10 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
 
 
 def check_has_products(*several: Moments) -> None:
-    """Raise a ValueError where moments lack the products of the columns: those of a descent over chunks may."""
+    """Raise a ValueError if any of the moments lack the covariances of X.
+
+    A stream that takes gradient steps over chunks may not have gathered them.
+    """
     for moments in several:
         if moments.cross is None:
             raise ValueError(
@@ -44,12 +47,12 @@ def check_has_products(*several: Moments) -> None:
 
 
 def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
-    """Return X, y and the weights, or None, of a chunk as it came.
+    """Return X, y and the weights of a chunk; the weights are None if the chunk is a pair.
 
     Raises
     ------
     ValueError
-        If it is no tuple of two or three.
+        If the chunk is not a tuple or list of two or three.
     """
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise ValueError(
@@ -60,12 +63,12 @@ def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
 
 
 def numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
-    """Yield chunks with their numbers, from that of the first.
+    """Yield pairs (number, chunk), counting from `first`.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If `batches` yields nothing.
     """
     number = first - 1
     for number, batch in enumerate(batches, first):

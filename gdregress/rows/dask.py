@@ -1,6 +1,6 @@
-"""Dask arrays and data frames: work is done on each block where it lies, and what comes of it is merged in a tree.
+"""Rows of Dask arrays and data frames: each block is processed on its worker, and results are merged in a tree.
 
-dask itself is imported where there is something of it: what has a graph.
+Functions import Dask when they first need it, because it is an optional dependency.
 """
 
 import math
@@ -24,21 +24,21 @@ from gdregress.rows.moments import Moments, gather
 from gdregress.rows.rows import A, R
 
 FAN_IN = 8
-"""How many are merged by a task: each costs a scheduler as long as merging small ones does."""
+"""Number of results that one task merges, chosen so that scheduling the task costs about as much as the merging."""
 
 
 def as_array(values: Any) -> Any:
-    """Give a dask array: of a data frame or a series, its values."""
+    """Return a Dask array unchanged, and a Dask data frame or series as an array."""
     return values.to_dask_array() if hasattr(values, "to_dask_array") else values
 
 
 def row_like(X: Any) -> Any:
-    """Give a row of zeros with as many columns as X, of the same names.
+    """Return one row of zeros with as many columns as X and the same column names.
 
     Raises
     ------
     ValueError
-        If X has not two dimensions, or a data frame has columns of dates or text.
+        If X is not two-dimensional, or is a data frame with columns of dates or text.
     """
     check_numeric("X", X)
     if X.ndim != 2:
@@ -52,7 +52,7 @@ def row_like(X: Any) -> Any:
 
 
 def in_memory(*values: Any) -> tuple[Any, ...]:
-    """Compute what is of dask, all at once; the rest stays as it is."""
+    """Return the values with Dask collections computed, all in one call, and others unchanged."""
     if not any(map(is_dask, values)):
         return values
     import dask
@@ -61,12 +61,17 @@ def in_memory(*values: Any) -> tuple[Any, ...]:
 
 
 def check_takes_blocks(estimator: Any) -> None:
-    """Raise a ValueError where rows of several blocks would have to be brought together.
+    """Raise a ValueError if the parameters require mini-batches, which would draw rows from several blocks.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        With its parameters.
+        Estimator whose `batch_size` is checked.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` is not None.
     """
     if estimator.batch_size is not None:
         raise ValueError(
@@ -76,24 +81,31 @@ def check_takes_blocks(estimator: Any) -> None:
 
 
 def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") -> list[Any]:
-    """Give the blocks of rows, validated where they lie: a delayed `Block` or None, if no row of it has weight.
+    """Return one delayed object for each block of rows, which validates the block on its worker.
+
+    It computes a `Block`, or None if no row of the block has a positive weight.
 
     Parameters
     ----------
     X : dask array or data frame of shape (n_samples, n_features)
-        Rows; chunks of unknown size and empty ones are welcome, and those along columns are put together. Where y
-        or the weights are not of dask, unknown sizes are computed before.
+        Features. Chunks may be empty or of unknown size, and chunks along columns are joined. If y or the weights
+        are not Dask collections, unknown sizes are computed at once.
     y : dask array, series or data frame, or array-like, of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     sample_weight : dask array or series, or array-like, of shape (n_samples,), default=None
         Weights of the rows.
     suffix : str, default=""
-        Of their names, in errors.
+        Appended to the names X, y and sample_weight in error messages.
+
+    Returns
+    -------
+    list of Delayed
+        One for each block, in the order of the rows.
 
     Raises
     ------
     ValueError
-        If X, y and the weights have different rows; when they are computed, if a block holds NaN or infinity.
+        If X, y and the weights differ in their rows. Invalid values in a block raise when it is computed.
     """
     import dask
 
@@ -102,10 +114,10 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
     X = as_array(X).rechunk({1: -1})
     if sample_weight is not None and np.ndim(sample_weight) == 0:
         check_weights("sample_weight" + suffix, sample_weight, 1)
-        sample_weight = None  # all rows weigh alike
+        sample_weight = None  # equal weights have no effect
     columns = {"X": X, "y": y, "sample_weight": sample_weight}
     if np.isnan(X.shape[0]) and not all(values is None or is_dask(values) for values in columns.values()):
-        X = columns["X"] = X.compute_chunk_sizes()  # what is at hand is cut as X is
+        X = columns["X"] = X.compute_chunk_sizes()  # an array in memory is cut into chunks of the same sizes
     parts = [
         [None] * X.numblocks[0] if values is None else _split(values, name + suffix, X, "X" + suffix)
         for name, values in columns.items()
@@ -115,18 +127,18 @@ def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") ->
 
 
 def gather_blocks(blocks: list[Any]) -> Moments:
-    """Gather the moments of all rows: one graph, of which a client sees the moments alone.
+    """Return the moments of all rows, computed in one graph that sends only moments to the client.
 
     Raises
     ------
     ValueError
-        If X holds NaN or infinity; if no row has weight.
+        If X contains NaN or infinity, or if no row has a positive weight.
     """
     return _reduce(blocks, _moments, partial(reduce, Moments.merge))
 
 
 class Block(NamedTuple):
-    """Rows that lie together: X, targets (n_samples, n_outputs), weights or None, and what X is called."""
+    """Rows stored together: X, targets (n_samples, n_outputs), weights or None, and the name of X in errors."""
 
     X: Any
     y: NDArray
@@ -135,7 +147,7 @@ class Block(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known of rows without having them: of a block, or of all."""
+    """Metadata of the rows of one block, or of all blocks; `weight` is the sum of the weights."""
 
     n_samples: int
     n_weighted: int
@@ -148,12 +160,12 @@ class Facts(NamedTuple):
 
     @classmethod
     def of(cls, block: Block) -> "Facts":
-        """Look at a block.
+        """Return the metadata of a block.
 
         Raises
         ------
         ValueError
-            If X holds NaN or infinity.
+            If X contains NaN or infinity.
         """
         check_finite(block.name, block.X)
         n, p = block.X.shape
@@ -164,7 +176,7 @@ class Facts(NamedTuple):
         )
 
     def merge(self, other: "Facts") -> "Facts":
-        """Give those of both."""
+        """Return the metadata of the rows of both."""
         return self._replace(
             n_samples=self.n_samples + other.n_samples,
             n_weighted=self.n_weighted + other.n_weighted,
@@ -176,18 +188,18 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class DaskRows:
-    """Rows in the blocks of a dask collection, kept in the workers' memory: a pass is a task for each block.
+    """Rows in the blocks of a Dask collection, an implementation of `gdregress.rows.rows.Rows`.
 
-    It is a `Rows`: see there.
+    Blocks stay in the memory of the workers, and a pass is one task for each block.
 
     Attributes
     ----------
     blocks : list of Delayed
-        What `blocks_of` gives, persisted.
+        Persisted results of `blocks_of`.
     facts : Facts
-        Of all rows.
+        Metadata of all rows.
     transforms : tuple of callable
-        What the targets go through in a pass.
+        Functions applied in turn to the targets of each block, anew in every pass.
     """
 
     blocks: list[Any]
@@ -196,12 +208,17 @@ class DaskRows:
 
     @classmethod
     def of(cls, blocks: list[Any]) -> "DaskRows":
-        """Keep blocks in memory where they lie.
+        """Return the rows of some blocks, after loading these into the memory of their workers.
+
+        Parameters
+        ----------
+        blocks : list of Delayed
+            Result of `blocks_of`.
 
         Raises
         ------
         ValueError
-            If X holds NaN or infinity; if no row has weight.
+            If X contains NaN or infinity, or if no row has a positive weight.
         """
         import dask
 
@@ -213,22 +230,22 @@ class DaskRows:
 
     @property
     def n_samples(self) -> int:
-        """Rows, those of weight zero included."""
+        """Number of rows, including those of weight zero in blocks that have a positive weight."""
         return self.facts.n_samples
 
     @property
     def n_weighted(self) -> int:
-        """Number of rows that count, that is of positive weight."""
+        """Number of rows of positive weight."""
         return self.facts.n_weighted
 
     @property
     def n_features(self) -> int:
-        """Columns of X."""
+        """Number of columns of X."""
         return self.facts.n_features
 
     @property
     def n_outputs(self) -> int:
-        """Columns of y."""
+        """Number of columns of y."""
         return _transformed(np.zeros((1, self.facts.n_outputs)), self.transforms).shape[1]
 
     @property
@@ -243,19 +260,19 @@ class DaskRows:
 
     @property
     def total_weight(self) -> float:
-        """Sum of the weights, in units of the largest."""
+        """Sum of the weights, after division by the largest."""
         return self.facts.weight / self.facts.largest_weight
 
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "DaskRows":
-        """Give the same rows with targets that are made from theirs, anew in every pass."""
+        """Return the same rows with transformed targets; each pass applies the transform anew."""
         return replace(self, transforms=(*self.transforms, transform))
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
-        """Run every row through accumulators made by `make`, and merge them."""
+        """Add every row to accumulators created by `make`, and return them merged."""
         return self._reduce(partial(_accumulated, make=make, min_rows=min_rows), _merged_accumulators)
 
     def map_blocks(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
-        """Do the work on each block, and merge what comes of it."""
+        """Apply `work` to each block, and return the results merged."""
         return self._reduce(work, partial(reduce, merge))
 
     def _reduce(self, work: Callable[[RowBlocks], R], combine: Callable[[list[R]], R]) -> R:
@@ -263,7 +280,7 @@ class DaskRows:
         return _reduce(self.blocks, on_block, combine)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DaskRows, DaskRows]":
-        """Split the rows at random into those to learn from and those held out, of each block its part."""
+        """Split the rows at random into training rows and held-out rows, block by block."""
         import dask
 
         sizes = dask.compute(*map(dask.delayed(_size, pure=False), self.blocks))
@@ -276,14 +293,14 @@ class DaskRows:
         return DaskRows.of(training), DaskRows.of(held_out)
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows: see `gdregress.rows.moments.gather`."""
+        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
         return self.map_blocks(partial(gather, cross=products, precision=precision), Moments.merge)
 
     def targets(self) -> None:
-        """Return None: the targets are where the blocks are."""
+        """Return None: the targets are on the workers."""
 
     def dense_copy(self, dtype: type, limit: int) -> None:
-        """Return None: X is where the blocks are."""
+        """Return None: X is on the workers."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("single rows of dask are not drawn: use rows in memory.")
@@ -291,12 +308,12 @@ class DaskRows:
     sample = subsample = batches = _refuse
 
     def on_threads(self) -> AbstractContextManager:
-        """Keep nothing: threads are where the blocks are."""
+        """Return a context that does nothing: passes run on the threads of the workers."""
         return nullcontext()
 
 
 def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
-    """Give the predictions for a dask array or data frame, block by block, when they are computed."""
+    """Return the predictions for a Dask array or data frame, as a Dask array."""
     X = as_array(X).rechunk({1: -1})
     shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
@@ -305,7 +322,7 @@ def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
 
 
 def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
-    """Give R^2, averaged over targets: from the moments of targets and residuals, in one graph."""
+    """Return R^2 averaged over outputs, from the moments of targets and residuals, computed in one graph."""
     work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
     moments = _reduce(blocks, work, partial(reduce, Moments.merge))
     of_y, of_residuals = np.split(moments.y.deviation, 2)
@@ -334,16 +351,16 @@ def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
 
 
 def _reduce(blocks: list[Any], work: Callable[[Block], R | None], combine: Callable[[list[R]], R]) -> R:
-    """Do the work on the blocks of which rows count, and combine what comes of it in a tree: one graph.
+    """Apply `work` to blocks with rows of positive weight, and combine the results in a tree, in one graph.
 
     Raises
     ------
     ValueError
-        If no row counts.
+        If no row has a positive weight.
     """
     import dask
 
-    # Both are sent once and not with each task: `work` may hold a point.
+    # Delayed functions are sent once and not with each task: `work` may contain a large array of coefficients.
     shared, both = (dask.delayed(function, pure=False, traverse=False) for function in (work, combine))
     on_block, together = dask.delayed(_on_block, pure=False), dask.delayed(_together, pure=False)
     level = [on_block(block, shared) for block in blocks]
@@ -367,7 +384,7 @@ def _together(several: list[R | None], combine: Callable[[list[R]], R]) -> R | N
 def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple, largest: float) -> R | None:
     weight = None if block.weight is None else block.weight / largest
     if weight is not None and not weight.any():
-        return None  # next to the others they are nothing
+        return None  # these weights underflow when divided by the largest
     return work(RowBlocks(block.X, _transformed(block.y, transforms), weight, name=block.name))
 
 
@@ -376,7 +393,7 @@ def _size(block: Block | None) -> int:
 
 
 def _sides(block: Block | None, number: int, seed: int) -> tuple[Block | None, Block | None]:
-    """Give the rows to learn from, the others of weight zero, and those held out, which are copied."""
+    """Return the block with weight zero for the held-out rows, and a copy of the held-out rows."""
     if block is None:
         return None, None
     is_held = np.random.RandomState(seed).permutation(len(block.y)) < number
@@ -397,7 +414,7 @@ def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int) -> A:
 
 
 def _merged_accumulators(accumulators: list[A]) -> A:
-    """Merge into a copy: what a task was given may be given to another, should a worker be lost."""
+    """Merge into a copy: Dask may pass the same inputs to another task if a worker is lost."""
     total = deepcopy(accumulators[0])
     for other in accumulators[1:]:
         total.merge(other)
@@ -411,7 +428,7 @@ def _moments(block: Block) -> Moments:
 
 
 def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
-    """Split values into the blocks of rows that X has."""
+    """Return values split into blocks of rows as X is split."""
     import dask.array as da
 
     n_rows = X.shape[0]
@@ -433,7 +450,7 @@ def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
 
 
 def _floats(name: str, values: Any, **given: Any) -> Any:
-    """Convert a block as an array would be."""
+    """Return a block converted as arrays in memory are, with `name` in the message of an error."""
     try:
         return check_array(values, ensure_min_samples=0, **(given or X_FORMAT))
     except (ValueError, TypeError) as error:
@@ -441,7 +458,7 @@ def _floats(name: str, values: Any, **given: Any) -> Any:
 
 
 def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None:
-    """Validate a block; None where none of its rows has weight."""
+    """Return a validated block; None if none of its rows has a positive weight."""
     where = f" of block {number}"
     of_X, of_y, of_weight = (name + suffix + where for name in ("X", "y", "sample_weight"))
     X, y = _floats(of_X, X), _floats(of_y, y, **Y_FORMAT)

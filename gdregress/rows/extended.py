@@ -1,8 +1,8 @@
 """Sums of products in twice the working precision, by error-free transformations.
 
-A sum s = fl(a + b) and a product q = fl(a b) lose an error that is itself a float and can be
-computed (Knuth, 1969; Dekker, 1971); summing the errors beside the values doubles the digits
-(Ogita, Rump and Oishi, 2005). It costs some twenty times a plain product: for small X only.
+The rounding errors of a sum fl(a + b) and of a product fl(a b) are floats themselves and can be computed
+(Knuth, 1969; Dekker, 1971). Accumulating these errors alongside the values doubles the number of digits
+(Ogita, Rump and Oishi, 2005). The cost is about twenty times that of a plain product, so this is for small X only.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ def dot(X: NDArray, R: NDArray) -> NDArray:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        A matrix, of the dtype of R.
+        Left factor, of the same dtype as R.
     R : ndarray of shape (n_samples, n_columns)
-        A matrix.
+        Right factor.
 
     Returns
     -------
@@ -37,17 +37,17 @@ def _dot(X: NDArray, column: NDArray) -> NDArray:
 
 
 def two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """Give a sum as a float, and what that lacks (Knuth, 1969).
+    """Return the rounded sum of two arrays and its rounding error (Knuth, 1969).
 
     Parameters
     ----------
     a, b : ndarray
-        Summands, alike in size.
+        Summands of the same shape.
 
     Returns
     -------
     total, lost : ndarray
-        ``a + b``, rounded, and the rest: their sum is exact.
+        ``fl(a + b)`` and its error: ``total + lost`` equals ``a + b`` exactly.
     """
     total = a + b
     of_b = total - a
@@ -55,7 +55,7 @@ def two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _two_product(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """Give fl(a b) and what rounding took from it."""
+    """Return fl(a b) and its rounding error (Dekker, 1971)."""
     product = a * b
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)
@@ -63,7 +63,7 @@ def _two_product(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _split(a: NDArray) -> tuple[NDArray, NDArray]:
-    """Split a number into two halves of its digits."""
+    """Split each number into two numbers of half as many digits (Dekker, 1971)."""
     digits = np.finfo(a.dtype).nmant + 1
     scaled = a * (2.0 ** ((digits + 1) // 2) + 1)
     high = scaled - (scaled - a)

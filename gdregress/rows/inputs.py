@@ -1,4 +1,4 @@
-"""What X and y may be, and what is made of them."""
+"""Validation of X, y and the weights as users pass them, and their conversion to arrays."""
 
 import sys
 from typing import Any
@@ -15,35 +15,40 @@ X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_a
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
 
 LARGEST_WEIGHT = 1e290
-"""Of a row in a chunk: the sum over all chunks is kept."""
+"""Largest weight that a row of a chunk may have, so that the sum over all chunks does not overflow."""
 
 
 def read_rows(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, part: str = "", min_rows: int = 1
 ) -> tuple[Any, NDArray, Any]:
-    """Validate rows; the finiteness of X is seen in its moments.
+    """Validate X, y and the weights, but leave NaN and infinity in X to the pass that gathers its moments.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        Whose features these are.
+        Estimator that holds the number and names of the features.
     X, y, sample_weight : array-like
-        As a user gave them.
+        Data as passed by the user.
     reset : bool, default=True
-        Whether these rows say what the features are; else they are held against what it knows.
+        Whether to set the number and names of the estimator's features from X. If False, X is checked against them.
     part : str, default=""
-        Which of several parts the rows are, as messages name it.
+        Name of the part of the data that these rows are, for error messages.
     min_rows : int, default=1
-        How many rows there are to be at least.
+        Least number of rows.
 
     Returns
     -------
     X : ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
-        Of floats.
+        Features, float32 or float64.
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Of floats.
+        Targets, float64.
     weight : ndarray of shape (n_samples,) or None
-        At most 1.
+        Weights below 1: see `check_weights`.
+
+    Raises
+    ------
+    ValueError
+        If X, y or the weights are not valid.
     """
     where = f" of {part}" if part else ""
     x_format, y_format = ({**each, "ensure_min_samples": min_rows} for each in (X_FORMAT, Y_FORMAT))
@@ -52,7 +57,7 @@ def read_rows(
     X = with_names(X)
     check_numeric("X" + where, X)
     try:
-        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # nothing is to be converted
+        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # skips a costly conversion
             X = validate_data(estimator, X, reset=reset, **x_format)
         else:
             X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(x_format, y_format))
@@ -68,25 +73,30 @@ def read_rows(
 def read_chunk(
     estimator: Any, X: Any, y: Any, sample_weight: Any, number: int, *, is_first: bool
 ) -> tuple[Any, NDArray, Any, float]:
-    """Validate a chunk of rows: the weights of all chunks have one scale.
+    """Validate a chunk of rows, and return a factor that puts the weights of all chunks on one scale.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        Whose features these are.
+        Estimator that holds the number and names of the features.
     X, y, sample_weight : array-like
-        As a user gave them.
+        Data as passed by the user.
     number : int
-        Which chunk it is, from 1.
+        Number of the chunk, from 1.
     is_first : bool
-        Whether it says what the features are.
+        Whether this is the first chunk, which sets the features of the estimator.
 
     Returns
     -------
     X, y, weight
-        As `read_rows` gives them.
+        As returned by `read_rows`.
     unit : float
-        What the weights are to be multiplied by; 0 for a chunk, not the first, without rows that count.
+        Factor from `weight` to `sample_weight`; 0 for a later chunk without rows of positive weight.
+
+    Raises
+    ------
+    ValueError
+        If the chunk is not valid, is a Dask collection, or has a weight above `LARGEST_WEIGHT`.
     """
     part = f"chunk {number}"
     where = f" of {part}"
@@ -108,7 +118,7 @@ def read_chunk(
 
 
 def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
-    """Validate validation rows against the training rows."""
+    """Return validation rows, checked against the features and the number of outputs seen in training."""
     try:
         X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
     except ValueError as error:
@@ -124,37 +134,42 @@ def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_v
 
 
 def check_outputs(n_val: int, n_outputs: int) -> None:
-    """Raise a ValueError where validation targets have other columns than those that are learned from."""
+    """Raise a ValueError if validation and training targets differ in the number of outputs."""
     if n_val != n_outputs:
         raise ValueError(f"y_val has {n_val} outputs, but y has {n_outputs}: pass the same columns for both.")
 
 
 def check_same(name: str, before: Any, now: Any) -> None:
-    """Raise a ValueError where a chunk has something else than the chunks before."""
+    """Raise a ValueError if a chunk differs from earlier chunks in the property `name`."""
     if before != now:
         raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
 
 
 def is_dask(values: Any) -> bool:
-    """Tell a collection of dask by its graph."""
+    """Return whether values are a Dask collection, that is whether they have a task graph."""
     return hasattr(values, "__dask_graph__")
 
 
 def with_names(X: Any) -> Any:
-    """Give rows themselves; of a record batch of Arrow a table, whose names scikit-learn reads."""
+    """Return X unchanged, but an Arrow record batch as a table, whose column names scikit-learn can read."""
     arrow = sys.modules.get("pyarrow")
     return arrow.Table.from_batches([X]) if arrow is not None and isinstance(X, arrow.RecordBatch) else X
 
 
 def check_numeric(name: str, X: Any) -> None:
-    """Raise a ValueError for the first column of a data frame of pandas, or of dask, that holds dates or text.
+    """Raise a ValueError for the first column of a pandas or Dask data frame that contains dates or text.
 
     Parameters
     ----------
     name : str
-        What X is called where it was passed in.
+        Name of X in the error message.
     X : object
-        Rows; what is no such data frame is left to scikit-learn.
+        Rows. Anything other than such a data frame is left to scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If a column contains dates or text.
     """
     if not (hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
         return
@@ -162,7 +177,7 @@ def check_numeric(name: str, X: Any) -> None:
         kind = getattr(dtype, "kind", "O")
         if kind in "mM":
             raise ValueError(f"{name} has dates in column {column!r}: turn them into numbers, or drop the column.")
-        categories = () if is_dask(X) else getattr(dtype, "categories", ())  # dask may not know them yet
+        categories = () if is_dask(X) else getattr(dtype, "categories", ())  # Dask may not know the categories yet
         if str(dtype) in ("string", "str") or any(isinstance(category, str) for category in categories):
             raise ValueError(f"{name} has text in column {column!r}: encode it, or drop the column.")
 

@@ -1,8 +1,8 @@
-"""Row blocks of any X, on threads: everything that touches X is a map over them and a sum.
+"""Rows in memory, processed block by block on several threads.
 
-A block is small enough to stay in the cache while it is used several times, so that a
-product with the coefficients and the product of its transpose with the residual cost one
-trip through memory. Nothing here copies X as a whole.
+A block is small enough to stay in the cache while it is used several times. So its product with the coefficients
+and the product of its transpose with the residuals together read it from memory once. Passes never copy X as a
+whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,31 +20,31 @@ from gdregress.rows.rows import A, R
 from gdregress.rows.threads import needs_limit, on_threads
 
 BLOCK_BYTES = 2**20
-"""Bytes of a block: what a core's second-level cache holds beside the work done on it."""
+"""Size of a block, such that the second-level cache of a core holds it together with its intermediate results."""
 
 BYTES_PER_THREAD = 2**21
-"""Below this many bytes of X a second thread costs more than it brings."""
+"""Bytes of X that each thread must have for starting it to pay off."""
 
 
 class RowBlocks:
-    """The rows of a data set in memory, handed out block by block: a `Rows`, see there.
+    """The rows of a data set in memory, an implementation of `gdregress.rows.rows.Rows`.
 
     Parameters
     ----------
     X : ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
-        Rows; any floating dtype, either order, read-only and memory-mapped included.
+        Features, of any floating dtype and memory order; may be read-only or memory-mapped.
     y : ndarray of shape (n_samples, n_outputs)
         Targets.
     weight : ndarray of shape (n_samples,), default=None
-        Non-negative sample weights; None stands for ones.
+        Non-negative sample weights; None for weights of 1.
     block_rows : int, default=None
-        Rows in a block; None takes what `BLOCK_BYTES` hold.
+        Rows in a block; None for as many as fit in `BLOCK_BYTES`.
     n_threads : int, default=None
-        Threads of a pass; None takes as many as BLAS is allowed to use, and one for small X.
+        Threads of a pass; None for one per `BYTES_PER_THREAD` of X, up to the number that BLAS is allowed.
     index : ndarray of shape (n_samples,), default=None
-        Which rows of X are meant, one for each of y; None for all.
+        Row of X that belongs to each row of y; None if the rows correspond one to one.
     name : str, default="X"
-        What X is called where it was passed in.
+        Name of X in error messages.
     """
 
     can_be_read = True
@@ -68,12 +68,15 @@ class RowBlocks:
 
     @property
     def cached_rows(self) -> int:
-        """Rows that fit in a block; a block of CSR may be larger: it is not its rows that need the cache."""
+        """Number of rows that fit in a block.
+
+        Blocks of CSR are up to 32 times as large, since their rows need not stay in the cache.
+        """
         block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
         return max(1, block_bytes * self.n_samples // max(1, self._bytes()))
 
     def dense_copy(self, dtype: type, limit: int) -> "RowBlocks | None":
-        """Return a copy in another floating type; None where X is sparse, or of more than `limit` entries."""
+        """Return a copy in another floating type; None if X is sparse or has more than `limit` entries."""
         if self.is_sparse or self.n_samples * self.n_features > limit:
             return None
         weight = None if self.weight is None else self.weight.astype(dtype)
@@ -83,7 +86,7 @@ class RowBlocks:
         )
 
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "RowBlocks":
-        """Return the same rows with targets that are made from theirs."""
+        """Return the same rows with transformed targets."""
         other = copy(self)
         other.y = transform(self.y)
         other.n_outputs = other.y.shape[1]
@@ -101,7 +104,7 @@ class RowBlocks:
         return self.y, self.weight
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
-        """Give `size` rows of X and y, or fewer, spread evenly over those that count."""
+        """Return at most `size` rows of X and y, evenly spaced among those of positive weight; X is dense."""
         rows: NDArray = np.arange(self.n_samples)
         if self.weight is not None:
             rows = np.flatnonzero(self.weight)
@@ -110,16 +113,19 @@ class RowBlocks:
         return (X.toarray() if self.is_sparse else X), self.y[rows]
 
     def subsample(self, share: float, neighbours: int, random_state: np.random.RandomState) -> "RowBlocks":
-        """Give a share of the rows that count, drawn over their whole range; those of X are copied block by block.
+        """Return a random share of the rows of positive weight, stratified by position.
+
+        Groups of consecutive rows are drawn, one from each stratum. X is not copied here: each pass copies the rows of
+        a block when it reaches it.
 
         Parameters
         ----------
         share : float
             Share of the rows, at most a half.
         neighbours : int
-            Consecutive rows that are drawn together.
+            Number of consecutive rows drawn as one group.
         random_state : RandomState
-            Draws them.
+            Generator of the draws.
         """
         rows: NDArray = np.arange(self.n_samples)
         if self.weight is not None:
@@ -134,23 +140,23 @@ class RowBlocks:
         return RowBlocks(self.X, self.y[drawn], weight, n_threads=self.n_threads, index=index)
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
-        """Run every row through accumulators made by `make`, one per thread, and merge them.
+        """Add every row to accumulators created by `make`, one per thread, and return them merged.
 
-        The rows are split into as many contiguous ranges as there are threads, and merged in
-        their order: with the same number of threads the result is the same from run to run.
-        Overflow in a block is not reported there: it shows in the sums.
+        Each thread has one contiguous range of rows, and accumulators are merged in the order of the rows. So
+        the result is reproducible for a given number of threads. Floating-point warnings are suppressed:
+        overflow shows in the sums.
 
         Parameters
         ----------
         make : callable
-            Makes an empty accumulator.
+            Function without arguments that returns an empty accumulator.
         min_rows : int, default=1
-            Rows a block should have at least, for work whose cost per block is not in its rows.
+            Least number of rows in a block, for work with a large cost per block.
 
         Returns
         -------
         accumulator
-            The first thread's, with the others' merged in.
+            The merged accumulator.
         """
         rows_per_block = self.block_rows or max(self.cached_rows, min_rows)
         n_blocks = -(-self.n_samples // rows_per_block)
@@ -172,23 +178,23 @@ class RowBlocks:
         return first
 
     def map_blocks(self, work: "Callable[[RowBlocks], R]", merge: Callable[[R, R], R]) -> R:
-        """Do the work on the rows: they lie together, and there is nothing to merge."""
+        """Return `work` of these rows: they are stored together, so there is nothing to merge."""
         return work(self)
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows: see `gdregress.rows.moments.gather`."""
+        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
         return gather(self, cross=products, precision=precision)
 
     def batches(self, size: int, random_state: np.random.RandomState | None) -> "Iterator[RowBlocks]":
-        """Return the rows of positive weight `size` at a time, pass after pass, for ever.
+        """Yield the rows of positive weight, `size` at a time, in an endless sequence of passes.
 
         Parameters
         ----------
         size : int
-            Rows in a batch; the last of a pass may have fewer.
+            Rows in a batch; the last batch of a pass may have fewer.
         random_state : RandomState or None
-            Shuffles before every pass; None leaves the rows in their order, and a batch of them is a view of X
-            where no row has weight zero.
+            Generator that shuffles the rows before every pass. None keeps their order; batches are then views of
+            X, provided that no row has weight zero.
         """
         if random_state is None and self.n_weighted == self.n_samples:
             while True:
@@ -209,8 +215,8 @@ class RowBlocks:
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[RowBlocks, RowBlocks]":
         """Split the rows at random into training rows and held-out rows.
 
-        The training rows are all the rows, those held out with a weight of zero: X is not copied,
-        but for the rows held out.
+        The training part keeps all rows and gives those held out the weight zero, so that only the held-out
+        rows of X are copied.
         """
         _, held_out = train_test_split(np.arange(self.n_samples), test_size=fraction, random_state=random_state)
         weight = np.ones(self.n_samples) if self.weight is None else self.weight.copy()
@@ -231,17 +237,14 @@ class RowBlocks:
         return whole * self.n_samples // max(1, self.X.shape[0])
 
     def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
-        """Return a context that gives the number of threads that these rows deserve, and a `map` over them.
-
-        It is that of `threads.on_threads`.
-        """
+        """Return a context of `gdregress.rows.threads.on_threads` with threads in proportion to the size of X."""
         n_threads = self.n_threads or max(1, self._bytes() // BYTES_PER_THREAD)
         limit = needs_limit(self.n_samples, self.n_features)
         return on_threads(n_threads, limit=limit, exact=self.n_threads is not None)
 
 
 def _csr_rows(X, start: int, stop: int):
-    """Give consecutive rows of CSR, which slicing would copy, and the constructor from arrays, too."""
+    """Return consecutive rows of CSR as views; slicing and the constructor from arrays would copy."""
     indptr = X.indptr[start : stop + 1]
     entries = slice(indptr[0], indptr[-1])
     rows = type(X)((len(indptr) - 1, X.shape[1]), dtype=X.dtype)

@@ -1,14 +1,14 @@
 """Weighted first and second moments of (X, y), gathered in one pass over row blocks.
 
-With weights s_i of sum W, and a provisional `shift` near the mean that is subtracted from
-every row, so that little cancels later (Chan, Golub and LeVeque, 1983)::
+The weights s_i have the sum W. A provisional `shift` near the mean is subtracted from every row, so that
+little cancels later (Chan, Golub and LeVeque, 1983)::
 
     drift  =  (1/W) sum_i s_i (x_i - shift)
     mean   =  shift + drift
     cross  =  (1/W) sum_i s_i (x_i - shift)(x_i - shift)' - drift drift'
 
-Moments are kept in units of the columns that are powers of two, 1 unless squares of the data
-leave the range of a float: a power of two changes no digit.
+Each column has a unit, a power of two in which its second moments are expressed. The unit is 1 unless
+squares of the data come near the limits of the range of floats. Scaling by a power of two is exact.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -21,40 +21,40 @@ from scipy import sparse
 
 from gdregress.rows.checks import check_finite
 from gdregress.rows.extended import two_sum
-from gdregress.rows.ranges import Both, Motion, Ranges, power_of_two
+from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
 
 SAMPLE_ROWS = 31
-"""Rows whose median serves as the provisional shift."""
+"""Number of rows whose median is the provisional shift."""
 
 CANCELLATION_LIMIT = 1e4
-"""Sum of squares over variance above which the pass is repeated about a better shift."""
+"""Ratio of mean square about the shift to variance above which the pass is repeated with the mean as shift."""
 
 SAFE_SHARE = 0.8
-"""Squares beyond that power of the range of a float, large or small, are taken in other units."""
+"""Power of the largest float which, with its inverse, bounds the squares that are computed in the unit 1."""
 
 ROUNDED_ROWS = 4096
-"""Rows of a block whose products are formed in less precision; rounding them goes by parts that the cache holds."""
+"""Least number of rows in a block whose products are formed in single precision."""
 
 NEAR = 12.0
-"""Mean deviations from zero up to which a column need not be shifted, in double precision."""
+"""Ratio of median to mean absolute deviation up to which a column is not shifted, in double precision."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Moments of each column of X, or of y, about its mean.
+    """Means and variances of the columns of X, or of y.
 
     Attributes
     ----------
     mean : ndarray of shape (n_columns,)
-        Means, in the data's own units.
+        Means, in the units of the data.
     remainder : ndarray of shape (n_columns,)
-        What rounding took from the means: over many merges it would add up.
+        Rounding errors of the means, carried along because they would add up over many merges.
     unit : ndarray of shape (n_columns,)
-        Powers of two in which the variances, and the covariances with other columns, are expressed.
+        Powers of two: variances are in units of their squares, covariances in units of their products.
     variance : ndarray of shape (n_columns,)
-        Variances, exactly zero for columns of X that do not vary.
+        Variances; exactly zero for columns of X that are constant.
     cancellation : ndarray of shape (n_columns,)
-        By how much centring enlarged the relative rounding error of each variance.
+        Factors by which centring enlarged the relative rounding errors of the variances.
     """
 
     mean: NDArray
@@ -65,33 +65,36 @@ class Columns:
 
     @property
     def deviation(self) -> NDArray:
-        """Standard deviations in the data's own units, ``unit * sqrt(variance)``."""
+        """Standard deviations in the units of the data, ``unit * sqrt(variance)``."""
         return self.unit * np.sqrt(self.variance)
 
     def _magnitude(self) -> NDArray:
         return np.maximum(np.abs(self.mean), self.deviation)
 
-    def _lost(self) -> NDArray:
-        """Return the sums of squares that the variances were left of."""
+    def _mean_squares(self) -> NDArray:
+        """Return the mean squares about the shift, from which centring left the variances."""
         return np.where(self.variance > 0, self.cancellation, 0.0) * self.variance
 
     def _in_unit(self, unit: NDArray) -> tuple["Columns", NDArray]:
-        """Return the same moments in other powers of two, and by what the columns were multiplied."""
-        # What does not vary may be of any size next to the new unit.
+        """Return the same moments in other units, and the factors by which the columns were multiplied."""
+        # The ratio may overflow for a constant column, which needs no factor.
         factor = np.divide(self.unit, unit, out=np.zeros_like(unit), where=self.variance > 0)
         return replace(self, unit=unit, variance=self.variance * factor**2), factor
 
     def _drift_from(self, origin: "Columns") -> NDArray:
-        """Return how far the means are from those of others, both in the same units."""
+        """Return the means less those of `origin`, in the units of both, which are equal."""
         unit = self.unit
         return self.mean / unit - origin.mean / unit + (self.remainder / unit - origin.remainder / unit)
 
     def _merge(self, other: "Columns", drift: NDArray, share: float, rest: float) -> "Columns":
-        """Return the moments of these rows and of others, in the same units, whose means are apart by `drift`."""
+        """Return the moments of these rows and others together, given the difference `drift` of their means.
+
+        Both are in the same units; `share` and `rest` are their shares of the weight.
+        """
         mean, remainder = two_sum(self.mean, self.remainder + rest * drift * self.unit)
-        variance = _together(share, rest, self.variance, other.variance, drift * drift)
-        lost = _together(share, rest, self._lost(), other._lost(), drift * drift)
-        cancellation = np.divide(lost, variance, out=np.ones_like(lost), where=variance > 0)
+        variance = _combined(share, rest, self.variance, other.variance, drift * drift)
+        mean_squares = _combined(share, rest, self._mean_squares(), other._mean_squares(), drift * drift)
+        cancellation = np.divide(mean_squares, variance, out=np.ones_like(mean_squares), where=variance > 0)
         return Columns(mean, remainder, self.unit, variance, cancellation)
 
     def _about_origin(self) -> "Columns":
@@ -101,24 +104,24 @@ class Columns:
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of (X, y) in units of their columns, centred.
+    """Weighted means, variances and covariances of (X, y).
 
     Attributes
     ----------
     weight : float
         Sum of the weights, W.
     n_samples : int
-        Number of rows that count, that is of positive weight.
+        Number of rows of positive weight.
     x : Columns
         Moments of each column of X.
     y : Columns
         Moments of each column of y.
     cross : ndarray of shape (n_features, n_features) or None
-        Covariances of the columns of X; None where they were not asked for.
+        Covariances of the columns of X; None if they were not gathered.
     target_cross : ndarray of shape (n_features, n_outputs)
         Covariances of X and y.
     precision : type
-        Floating type in which the products of columns of X were formed.
+        Floating type in which products of columns of X were formed.
     """
 
     weight: float
@@ -130,19 +133,19 @@ class Moments:
     precision: type = np.float64
 
     def error(self, inflation: float) -> float:
-        """Estimate the relative error, from rounding, of what is solved for with them.
+        """Estimate the relative rounding error of a solution computed from these moments.
 
         Parameters
         ----------
         inflation : float
-            By how much solving enlarges an error of the moments.
+            Factor by which solving enlarges a relative error of the moments.
         """
         return float(np.finfo(self.precision).eps * self.x.cancellation.max() * inflation)
 
     def plain(self) -> dict[str, Any]:
-        """Return them as a flat dict of arrays and numbers: names of moments of y begin with "target_".
+        """Return the moments as a flat dict of arrays and numbers, with the prefix "target_" for those of y.
 
-        The dict lacks the precision and the cancellation of y.
+        The dict omits `precision` and the cancellation of y.
         """
         return {
             "weight": self.weight,
@@ -155,12 +158,12 @@ class Moments:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
-        """Make moments of a flat dict.
+        """Return the moments that a flat dict describes.
 
         Parameters
         ----------
         plain : dict of str to float, int, ndarray or None
-            What `plain` returned, of moments in double precision. The cancellation of y becomes 1: no fit reads it.
+            Result of `plain` for moments in double precision. The cancellation of y becomes 1: no fit reads it.
         """
         names = [field.name for field in fields(Columns)]
         known = {"target_cancellation": np.ones_like(plain["target_mean"]), **plain}
@@ -168,13 +171,13 @@ class Moments:
         return cls(plain["weight"], plain["n_samples"], x, y, plain["cross"], plain["target_cross"])
 
     def with_weight(self, weight: float) -> "Moments":
-        """Return the moments of the same rows with weights of another sum."""
+        """Return the moments of the same rows, their weights scaled to another sum."""
         return replace(self, weight=weight)
 
     def merge(self, other: "Moments") -> "Moments":
-        """Return the moments of these rows and of others together (Chan, Golub and LeVeque, 1983).
+        """Return the moments of these rows and others together (Chan, Golub and LeVeque, 1983).
 
-        With `share` and `rest` of the weight, and `drift` the difference of the means::
+        With `share` and `rest` the two shares of the weight, and `drift` the difference of the means::
 
             mean   =  mean_1 + rest drift
             cross  =  share cross_1 + rest cross_2 + share rest drift drift'
@@ -182,7 +185,7 @@ class Moments:
         Parameters
         ----------
         other : Moments
-            Of other rows with the same columns; `cross` is known if it is known of both.
+            Moments of other rows with the same columns. The result has `cross` if both have.
         """
         weight = self.weight + other.weight
         share, rest = self.weight / weight, other.weight / weight
@@ -190,13 +193,13 @@ class Moments:
         units = [_safe_unit(np.maximum(one._magnitude(), two._magnitude())) for one, two in both]
         one, two = self._in_units(*units), other._in_units(*units)
         drift, target_drift = two.x._drift_from(one.x), two.y._drift_from(one.y)
-        # The means of a column that is constant are its value, up to the rounding of a sum.
+        # If a column is constant, the two means are its value and differ only by the rounding of a sum.
         size = np.maximum(np.abs(one.x.mean), np.abs(two.x.mean)) / one.x.unit
         is_rounding = np.abs(drift) <= 8 * np.finfo(np.float64).eps * size
         drift[(one.x.variance == 0) & (two.x.variance == 0) & is_rounding] = 0.0
         cross = None
         if one.cross is not None and two.cross is not None:
-            cross = _together(share, rest, one.cross, two.cross, np.outer(drift, drift))
+            cross = _combined(share, rest, one.cross, two.cross, np.outer(drift, drift))
         return replace(
             one,
             weight=weight,
@@ -204,11 +207,11 @@ class Moments:
             x=one.x._merge(two.x, drift, share, rest),
             y=one.y._merge(two.y, target_drift, share, rest),
             cross=cross,
-            target_cross=_together(share, rest, one.target_cross, two.target_cross, np.outer(drift, target_drift)),
+            target_cross=_combined(share, rest, one.target_cross, two.target_cross, np.outer(drift, target_drift)),
         )
 
     def _in_units(self, unit: NDArray, target_unit: NDArray) -> "Moments":
-        """Return the same moments in other powers of two."""
+        """Return the same moments in other units."""
         if (self.x.unit == unit).all() and (self.y.unit == target_unit).all():
             return self
         (x, factor), (y, target_factor) = self.x._in_unit(unit), self.y._in_unit(target_unit)
@@ -216,7 +219,7 @@ class Moments:
         return replace(self, x=x, y=y, cross=cross, target_cross=self.target_cross * np.outer(factor, target_factor))
 
     def about_origin(self) -> "Moments":
-        """Return the moments about the origin in place of the mean: those of a model without intercept."""
+        """Return the moments about the origin instead of the mean, as a model without intercept needs them."""
         mean, target_mean = self.x.mean / self.x.unit, self.y.mean / self.y.unit
         return replace(
             self,
@@ -228,19 +231,21 @@ class Moments:
 
 
 def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Moments:
-    """Gather the moments of rows that lie together: a pass over X, or two to three where its columns are extreme.
+    """Return the moments of rows that are stored together.
 
-    The finiteness of X is seen in its sums, so that it costs no pass of its own.
+    This takes one pass over X. It takes more if squares of X come near the limits of the range of floats, or if a
+    mean is far from zero and from the provisional shift. NaN and infinity in X show in the sums, so that the check
+    for them needs no pass of its own.
 
     Parameters
     ----------
     rows : RowBlocks
-        X, y and the weights.
+        Rows of X and y, with their weights.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X, n_features**2 numbers.
     precision : type, default=float64
-        Floating type of the products of columns of a dense X, block by block: float32 halves the time
-        of many columns. Sums, and the products of X and y, are in double precision all the same.
+        Floating type in which products of columns of a dense X are formed within a block. For many columns,
+        float32 halves the time. Sums over blocks, and products of X and y, are always in double precision.
 
     Returns
     -------
@@ -249,13 +254,13 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     Raises
     ------
     ValueError
-        If X holds NaN or infinity.
+        If X contains NaN or infinity.
     """
     if rows.is_sparse or not cross:
         precision = np.float64
     x, y = _provisional_origins(rows, NEAR if precision is np.float64 else 0.0)
     sums = _sum(rows, x, y, cross, precision)
-    if not sums.in_range() and (sums.some_vanished() or not sums.representable()):
+    if not sums.in_range() and (sums.has_underflowed() or not sums.representable()):
         check_finite(rows.name, rows.X)
         ranges = rows.sum(lambda: Both(Ranges(), Ranges()))
         x, y = replace(x, unit=power_of_two(ranges.x.largest)), replace(y, unit=power_of_two(ranges.y.largest))
@@ -268,12 +273,12 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     return moments
 
 
-def _together(share: float, rest: float, first: NDArray, second: NDArray, between: NDArray) -> NDArray:
+def _combined(share: float, rest: float, first: NDArray, second: NDArray, between: NDArray) -> NDArray:
     return share * first + rest * second + share * rest * between
 
 
 def _safe_unit(magnitude: NDArray) -> NDArray:
-    """Return the unit of numbers of a size: 1 where their squares are far inside the range of a float."""
+    """Return the units of columns of given magnitudes: 1 if their squares are well within the range of floats."""
     largest = float(np.finfo(np.float64).max) ** (SAFE_SHARE / 2)
     is_safe = (magnitude >= 1 / largest) & (magnitude <= largest)
     return np.where(is_safe, 1.0, power_of_two(magnitude))
@@ -281,30 +286,30 @@ def _safe_unit(magnitude: NDArray) -> NDArray:
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where the sums of columns of X, or of y, are taken about, and in what units."""
+    """The shifts about which columns of X, or of y, are summed, and their units."""
 
     shift: NDArray
     unit: NDArray
 
     @cached_property
     def is_scaled(self) -> bool:
-        """Whether a unit is not 1."""
+        """Whether any unit differs from 1."""
         return bool((self.unit != 1).any())
 
     def center(self, columns: NDArray, root: NDArray | None, out: NDArray) -> NDArray:
-        """Write rows, about the origin and times the roots of their weights, to an array."""
+        """Write rows to `out`, shifted, in units, and multiplied by the roots of their weights."""
         if self.is_scaled:
             np.multiply(columns, 1 / self.unit, out=out)
             out -= self.shift / self.unit
         else:
             np.subtract(columns, self.shift, out=out)
-        # The shift comes first: weights round, and what is left of a constant column is to be zero.
+        # Shifting first keeps a constant column exactly zero, which multiplying first would not: it rounds.
         if root is not None:
             out *= root[:, np.newaxis]
         return out
 
     def columns(self, drift: NDArray, squares: NDArray) -> Columns:
-        """Turn means and mean squares about the origin into moments about the mean."""
+        """Return moments about the mean, from means and mean squares about the shift."""
         mean, remainder = two_sum(self.shift, self.unit * drift)
         variance = np.maximum(squares - drift * drift, 0.0)
         if variance.all():
@@ -314,11 +319,11 @@ class _Origin:
 
 
 def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
-    """Take the median of a few rows, or zero where the mean of a column of X is too near it to cost digits.
+    """Return as shifts the medians of a few rows, or zero for columns of X too near zero to lose digits.
 
-    A median is one of the values: it meets a constant column exactly. CSR is not shifted, for that
-    would fill it; a column of CSR whose mean is found to be far above its deviation has hardly any
-    zeros anyway, and is shifted then.
+    The upper median is one of the values, so it equals a constant column exactly. A shift would fill a CSR matrix
+    with nonzeros, so its columns begin unshifted. If the first pass finds a mean far larger than the deviation, that
+    column has hardly any zeros, and is shifted in the next pass.
     """
     X, y = rows.sample(SAMPLE_ROWS)
     middle = len(X) // 2
@@ -337,7 +342,7 @@ def _sum(rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type) -> "_S
 
 
 class _SumsOfProducts:
-    """Sums of rows and of their products about fixed origins of X and y: what a pass accumulates."""
+    """Accumulator of the sums of rows and of their products, about fixed shifts of X and y."""
 
     def __init__(self, rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type):
         p, m = rows.n_features, rows.n_outputs
@@ -345,8 +350,8 @@ class _SumsOfProducts:
         self.x, self.y = x, y
         self.of_products = precision
         self.second = np.zeros((p, p) if cross else p)
-        self.joint = np.zeros((p, 1 + m))  # X'[1, y]: the sums of X, and its products with y
-        self.of_targets = np.zeros((1 + m, 1 + m))  # the same of [1, y]
+        self.joint = np.zeros((p, 1 + m))  # X'[1, y]: sums of X, and products of X and y
+        self.of_targets = np.zeros((1 + m, 1 + m))  # [1, y]'[1, y]
         self._is_view = (
             not (x.is_scaled or x.shift.any() or rows.weight is not None) and rows.dtype == precision == np.float64
         )
@@ -375,7 +380,10 @@ class _SumsOfProducts:
         self.of_targets += other.of_targets
 
     def _add_rounded(self, X, root, targets):
-        """Add a block whose own products are formed in less precision: the rest in parts that the cache holds."""
+        """Add a block, forming products of columns of X in single precision.
+
+        Centring, rounding and products with y proceed in parts that fit in the cache.
+        """
         if len(self._rounded) < len(X):
             self._rounded = np.empty(X.shape, self.of_products, order=self._order)
         rounded = self._rounded[: len(X)]
@@ -395,7 +403,7 @@ class _SumsOfProducts:
         return self.x.center(X, root, out=self._buffer[: len(X)])
 
     def _add_sparse(self, X, root, targets):
-        """Add a block of CSR: its shifted columns, which have few zeros, apart and dense."""
+        """Add a block of CSR, with its shifted columns, which have few zeros, as a dense array."""
         apart = np.flatnonzero(self.x.shift)
         rest = self._unshifted(X, root, apart)
         self.joint += rest.T @ targets
@@ -418,7 +426,7 @@ class _SumsOfProducts:
         return _Origin(self.x.shift[apart], self.x.unit[apart]).center(dense, root, out=dense)
 
     def _unshifted(self, X, root, apart):
-        """Return a block of CSR with zeros in place of the shifted columns."""
+        """Return a block of CSR with zeros in the shifted columns."""
         entries = X.data.astype(np.float64, copy=False)
         if self.x.is_scaled or apart.size:
             entries = entries * np.where(self.x.shift == 0, 1 / self.x.unit, 0.0)[X.indices]
@@ -427,7 +435,7 @@ class _SumsOfProducts:
         return type(X)((entries, X.indices, X.indptr), shape=X.shape)
 
     def _squares(self) -> tuple[NDArray, NDArray]:
-        """Return the sums of the squares of X and of y."""
+        """Return the sums of squares of the columns of X and of y."""
         return np.diagonal(self.second) if self.second.ndim == 2 else self.second, np.diagonal(self.of_targets)[1:]
 
     def in_range(self) -> bool:
@@ -437,36 +445,37 @@ class _SumsOfProducts:
         return bool(squares.min() >= 1 / safe and squares.max() <= safe)
 
     def representable(self) -> bool:
-        """Return whether every square was representable; zero may be the square of what vanished."""
+        """Return whether all sums of squares are safely representable; zero passes, but may be due to underflow."""
         squares = np.concatenate(self._squares())
         safe = float(np.finfo(self.of_products).max) ** SAFE_SHARE
         inside = (squares >= 1 / safe) & (squares <= safe) | (squares == 0)
         return bool(np.isfinite(self.joint).all() and inside.all())
 
-    def some_vanished(self) -> bool:
-        """Whether the squares of a column that moves sum to zero: a pass where any do."""
-        silent, silent_targets = (np.flatnonzero(squares == 0) for squares in self._squares())
-        if not (silent.size or silent_targets.size):
+    def has_underflowed(self) -> bool:
+        """Return whether squares underflowed to zero, which takes a pass over X if any sum of squares is zero."""
+        zero, zero_targets = (np.flatnonzero(squares == 0) for squares in self._squares())
+        if not (zero.size or zero_targets.size):
             return False
-        motion = self.rows.sum(lambda: Both(Motion(self.x.shift, silent), Motion(self.y.shift, silent_targets)))
-        return motion.x.found or motion.y.found
+        underflow = self.rows.sum(lambda: Both(Underflow(self.x.shift, zero), Underflow(self.y.shift, zero_targets)))
+        return underflow.x.found or underflow.y.found
 
     def moments(self) -> Moments:
-        """Turn the sums into moments about the mean."""
+        """Return the moments about the mean."""
         weight = self.rows.total_weight
         squares, target_squares = (sums / weight for sums in self._squares())
         drift, target_drift = self.joint[:, 0] / weight, self.of_targets[0, 1:] / weight
         x, y = self.x.columns(drift, squares), self.y.columns(target_drift, target_squares)
-        # A column stands still where what moves it is the rounding of its values. Where centring
-        # takes all digits of its variance, whether it moves is not known about this origin.
-        still = np.sqrt(squares) <= 2 * np.finfo(self.rows.dtype).eps * np.abs(x.mean / x.unit)
+        # A column counts as constant if its deviations from the shift are no larger than the rounding of its values.
+        # If centring cancels all digits of a variance, this shift cannot decide. Its cancellation is then infinite,
+        # which triggers another pass.
+        is_rounding = np.sqrt(squares) <= 2 * np.finfo(self.rows.dtype).eps * np.abs(x.mean / x.unit)
         rounding = np.finfo(self.of_products).eps * max(8.0, self.rows.n_samples**0.5)
-        constant = still | (x.variance <= rounding * squares)
+        constant = is_rounding | (x.variance <= rounding * squares)
         across = drift[:, np.newaxis]
         target_cross = self.joint[:, 1:] / weight - across * target_drift
         cross = self.second / weight - across * drift if self.second.ndim == 2 else None
         if constant.any():
-            cancellation = np.where(still, 1.0, np.where(constant, np.inf, x.cancellation))
+            cancellation = np.where(is_rounding, 1.0, np.where(constant, np.inf, x.cancellation))
             x = replace(x, variance=np.where(constant, 0.0, x.variance), cancellation=cancellation)
             target_cross[constant] = 0.0
             if cross is not None:
@@ -476,8 +485,8 @@ class _SumsOfProducts:
 
 
 def _sums_of_squares(X: sparse.csr_array) -> NDArray:
-    """Return those of the columns of CSR."""
-    if not X.has_canonical_format:  # entries of the same place add up before they are squared
+    """Return the sums of squares of the columns of a CSR matrix."""
+    if not X.has_canonical_format:  # duplicate entries must be added before they are squared
         X = X.copy()
         X.sum_duplicates()
     squares = type(X)((X.data * X.data, X.indices, X.indptr), shape=X.shape)

@@ -1,4 +1,4 @@
-"""How large columns are: whether they move at all, and units in which their squares can be represented."""
+"""Magnitudes of columns: which underflow when squared, and powers of two that prevent it."""
 
 from typing import Any
 
@@ -7,61 +7,74 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 
-class Motion:
-    """Whether columns of X or y whose squares sum to zero move at all: then their squares have vanished."""
+class Underflow:
+    """Accumulator that finds out whether squares of columns of X, or of y, underflowed to zero.
 
-    def __init__(self, shift: NDArray, silent: NDArray):
-        self._shift = shift[silent]
-        self._silent = silent
+    Parameters
+    ----------
+    shift : ndarray of shape (n_columns,)
+        Values that were subtracted from the columns before squaring.
+    zero : ndarray of int
+        Indices of the columns whose sums of squares are zero.
+
+    Attributes
+    ----------
+    found : bool
+        Whether one of these columns differs from its shift in a row of positive weight.
+    """
+
+    def __init__(self, shift: NDArray, zero: NDArray):
+        self._shift = shift[zero]
+        self._zero = zero
         self.found = False
 
     def add(self, columns, weight):
-        """Take in a block of rows."""
+        """Add a block of rows."""
         counts = slice(None) if weight is None else weight > 0
-        columns = columns[counts][:, self._silent]
-        moved = columns.count_nonzero() if sparse.issparse(columns) else np.count_nonzero(columns - self._shift)
-        self.found |= bool(moved)
+        columns = columns[counts][:, self._zero]
+        nonzero = columns.count_nonzero() if sparse.issparse(columns) else np.count_nonzero(columns - self._shift)
+        self.found |= bool(nonzero)
 
     def merge(self, other):
-        """Take in what another thread accumulated."""
+        """Add the result of another thread."""
         self.found |= other.found
 
 
 class Ranges:
-    """Largest magnitudes of columns of X or y: the units in which their squares are safe."""
+    """Accumulator of the largest magnitude in each column of X, or of y."""
 
     def __init__(self):
         self.largest = np.zeros(1)
 
     def add(self, columns, weight):
-        """Take in a block of rows."""
+        """Add a block of rows."""
         largest = abs(columns).max(axis=0)
         self.largest = np.maximum(self.largest, largest.toarray().ravel() if sparse.issparse(largest) else largest)
 
     def merge(self, other):
-        """Take in what another thread accumulated."""
+        """Add the result of another thread."""
         self.largest = np.maximum(self.largest, other.largest)
 
 
 class Both:
-    """What a pass accumulates of the columns of X, and of those of y."""
+    """A pair of accumulators, one for the columns of X and one for those of y."""
 
-    def __init__(self, x: Motion | Ranges, y: Motion | Ranges):
+    def __init__(self, x: Underflow | Ranges, y: Underflow | Ranges):
         self.x: Any = x
         self.y: Any = y
 
     def add(self, X, y, weight):
-        """Take in a block of rows."""
+        """Add a block of rows."""
         self.x.add(X, weight)
         self.y.add(y, weight)
 
     def merge(self, other):
-        """Take in what another thread accumulated."""
+        """Add the result of another thread."""
         self.x.merge(other.x)
         self.y.merge(other.y)
 
 
 def power_of_two(magnitude: NDArray) -> NDArray:
-    """Return the powers of two next to some magnitudes; 1 for zero."""
+    """Return the smallest power of two above each magnitude, within 2^-1000 and 2^1000; 1 for zero."""
     exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)
     return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)

@@ -1,7 +1,8 @@
-"""What the rest of the package asks of the rows of a data set, wherever they lie.
+"""The interface to the rows of a data set, wherever they are stored.
 
-Everything that touches X is a map over blocks of rows and a sum: `sum` for accumulators, `map_blocks` for work on
-all rows that lie together. What rows can or cannot do is said by facts, and never asked by type.
+Every computation on X is a map over blocks of rows followed by a reduction: `sum` fills and merges accumulators,
+`map_blocks` applies a function to all rows stored together. The attributes `can_be_read` and `can_be_drawn` state
+what an implementation supports, so callers need not check its type.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,22 +18,25 @@ from gdregress.rows.threads import needs_limit, on_threads
 
 
 class Accumulator(Protocol):
-    """What a pass over the rows fills: one per thread, merged in the order of the rows."""
+    """A reduction over rows: one instance per thread, merged in the order of the rows."""
 
     def add(self, X, y: NDArray, weight: NDArray | None) -> None:
-        """Take in a block of rows."""
+        """Add a block of rows."""
         ...
 
     def merge(self, other: Self) -> None:
-        """Take in what another thread accumulated over the rows that follow."""
+        """Add the result of another thread, for rows that follow these."""
         ...
 
 
 class Sums:
-    """An accumulator that is copied, and sent, without what it was made from: that has names with an underscore."""
+    """An accumulator that is pickled and copied without its private attributes.
+
+    Private attributes hold the inputs of the computation, public ones the sums, so that a Dask worker sends only sums.
+    """
 
     def __getstate__(self):
-        """Return the sums."""
+        """Return the public attributes."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
@@ -46,21 +50,21 @@ class Rows(Protocol):
     Attributes
     ----------
     n_samples : int
-        Rows, those of weight zero included.
+        Number of rows, including those of weight zero.
     n_weighted : int
-        Rows of positive weight.
+        Number of rows of positive weight.
     n_features, n_outputs : int
-        Columns of X and of y.
+        Number of columns of X and of y.
     dtype : dtype
         Floating type of X.
     is_sparse : bool
         Whether X is CSR.
     total_weight : float
-        Sum of the weights; the number of rows where there are none.
+        Sum of the weights, or the number of rows if there are no weights.
     can_be_read : bool
-        Whether the rows can be read again, as often as needed.
+        Whether passes over the rows are possible, any number of times.
     can_be_drawn : bool
-        Whether single rows can be drawn: `sample`, `subsample` and `batches` need that.
+        Whether single rows can be drawn, as `sample`, `subsample` and `batches` do.
     """
 
     @property
@@ -83,43 +87,46 @@ class Rows(Protocol):
     def can_be_drawn(self) -> bool: ...  # noqa: D102
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
-        """Run every row through accumulators made by `make`, and merge them."""
+        """Add every row to accumulators created by `make`, and return them merged."""
         ...
 
     def map_blocks(self, work: Callable[[Any], R], merge: Callable[[R, R], R]) -> R:
-        """Do the work on the rows that lie together, and merge what comes of it."""
+        """Apply `work` to each set of rows stored together, and return the results merged."""
         ...
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows: see `gdregress.rows.moments.gather`."""
+        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
         ...
 
     def on_threads(self) -> AbstractContextManager:
-        """Keep the threads of passes from one to the next."""
+        """Return a context in which all passes share one set of threads."""
         ...
 
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "Rows":
-        """Return the same rows with targets that are made from theirs."""
+        """Return the same rows with transformed targets."""
         ...
 
     def targets(self) -> tuple[NDArray, NDArray | None] | None:
-        """Return y and the weights; None where they are not here."""
+        """Return y and the weights; None if they are not in this process's memory."""
         ...
 
     def dense_copy(self, dtype: type, limit: int) -> Any:
-        """Return `RowBlocks`, a copy in another floating type; None where X is not dense, not here, or larger."""
+        """Return a copy as `RowBlocks` of another floating type.
+
+        None if X is sparse, is not in this process's memory, or has more than `limit` entries.
+        """
         ...
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
-        """Return `size` rows of X and y, or fewer, spread evenly over those of positive weight."""
+        """Return at most `size` rows of X and y, evenly spaced among those of positive weight."""
         ...
 
     def subsample(self, share: float, neighbours: int, random_state: np.random.RandomState) -> "Rows":
-        """Return a share of the rows of positive weight, drawn over their whole range."""
+        """Return a random share of the rows of positive weight, stratified by position."""
         ...
 
     def batches(self, size: int, random_state: np.random.RandomState | None) -> "Iterator[Rows]":
-        """Return the rows of positive weight `size` at a time, pass after pass, for ever."""
+        """Yield the rows of positive weight, `size` at a time, in an endless sequence of passes."""
         ...
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[Rows, Rows]":
@@ -129,12 +136,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class GoneRows:
-    """Rows that were read once, of which the moments are left: a `Rows` that cannot be read again.
+    """Rows that were discarded after their moments were gathered: a `Rows` that cannot be read.
 
     Parameters
     ----------
     summed : Moments
-        Of all rows, the products of the columns included.
+        Moments of all rows, with the covariances of X.
     """
 
     summed: Moments
@@ -145,22 +152,22 @@ class GoneRows:
 
     @property
     def n_samples(self) -> int:
-        """Rows of positive weight: others were not counted."""
+        """Number of rows of positive weight: moments do not count the others."""
         return self.summed.n_samples
 
     @property
     def n_weighted(self) -> int:
-        """Rows of positive weight."""
+        """Number of rows of positive weight."""
         return self.summed.n_samples
 
     @property
     def n_features(self) -> int:
-        """Columns of X."""
+        """Number of columns of X."""
         return len(self.summed.x.mean)
 
     @property
     def n_outputs(self) -> int:
-        """Columns of y."""
+        """Number of columns of y."""
         return len(self.summed.y.mean)
 
     @property
@@ -169,15 +176,15 @@ class GoneRows:
         return self.summed.weight
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return what was summed."""
+        """Return the moments of all rows, with covariances and in double precision whatever the arguments."""
         return self.summed
 
     def on_threads(self) -> AbstractContextManager:
-        """Keep BLAS to one thread: there are no passes."""
+        """Return a context in which BLAS has one thread: there are no passes to share threads."""
         return on_threads(1, limit=needs_limit(self.n_features, self.n_features))
 
     def targets(self) -> None:
-        """Return None: the targets are gone too."""
+        """Return None: the targets were discarded too."""
 
     def dense_copy(self, dtype: type, limit: int) -> None:
         """Return None: there is nothing to copy."""

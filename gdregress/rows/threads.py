@@ -1,10 +1,10 @@
-"""Who has the cores: the threads of passes over rows have them, and BLAS has one thread.
+"""Allocation of the cores: passes over rows run on several threads, and BLAS runs on one.
 
-The threads of BLAS wait for each other after each part of a product, and keep their cores meanwhile. Where a
-pass or another process needs a core, they wait in vain. Measured were products, factorizations and
-eigendecompositions of orders 50 to 3000 on two cores. Alone, two threads took 0.5 to 1.8 times as long as
-one. Beside a process that kept one core busy they took up to 14 times as long, at orders 500 and 3000 alike.
-So within a fit BLAS has one thread, whatever the order.
+The threads of BLAS synchronise after each part of a product and spin while they wait. If a pass or another
+process takes one of their cores, all of them wait for it. We measured products, factorizations and
+eigendecompositions of orders 50 to 3000 on two cores. On an idle machine, two threads took 0.5 to 1.8 times as
+long as one. Beside a process that kept one core busy they took up to 14 times as long, at orders 500 and 3000
+alike. Therefore BLAS has one thread within a fit, whatever the order.
 """
 
 import os
@@ -19,24 +19,24 @@ from typing import Any
 from threadpoolctl import LibController, ThreadpoolController
 
 SMALL = 2**18
-"""OpenBLAS starts no thread for a product of two matrices that takes fewer multiplications."""
+"""Multiplications below which OpenBLAS computes a product of two matrices on one thread."""
 
 SMALL_SHARE = 29
-"""Nor does it for a product of a matrix and a vector that takes fewer than `SMALL` over this number."""
+"""OpenBLAS computes a matrix-vector product on one thread below `SMALL` / `SMALL_SHARE` multiplications."""
 
 
 @dataclass(eq=False)
 class Holder:
-    """One that has the cores, or asks for them.
+    """A computation that holds the cores or requests them.
 
     Parameters
     ----------
     thread : Thread
-        The thread that it runs in.
+        Thread of the computation; by default, the current thread.
     before : list of (LibController, int)
-        How many threads each BLAS library was allowed before.
+        BLAS libraries, and the number of threads that each was allowed before.
     pool : ThreadPoolExecutor, default=None
-        The threads of its passes.
+        Threads of its passes.
     """
 
     thread: threading.Thread = field(default_factory=threading.current_thread)
@@ -45,27 +45,28 @@ class Holder:
 
     @property
     def allowed(self) -> int:
-        """How many threads BLAS was allowed before: those that a pass may use."""
+        """Number of threads that BLAS was allowed before, which is the number that a pass may use."""
         return max((n_threads for _, n_threads in self.before), default=1)
 
 
 class Cores:
-    """The cores of the machine, which one holder has at a time.
+    """The cores of the machine, held by at most one computation at a time.
 
-    All changes are made under one lock. The holder on record alone says who has the cores, and giving back
-    twice is giving back once: so an interrupt may fall anywhere, and who gives back need not know where.
+    Every change happens under one lock. `holder` is the only record of who holds the cores, and `give_back` may
+    be called twice. So an interrupt may fall anywhere, and cleaning up does not depend on where it fell.
     """
 
     def __init__(self) -> None:
         self.holder: Holder | None = None
-        # An interrupted fit can be cleared away, and give back, while this thread is changing something.
+        # Reentrant, because garbage collection can close an interrupted fit, which gives back the cores, while this
+        # very thread has the lock.
         self._changing = threading.RLock()
 
     def ask(self, asking: Holder) -> Holder:
-        """Return who has the cores: the one that asks, where nobody has; BLAS is then allowed one thread.
+        """Return the holder of the cores; if there is none, `asking` becomes it and BLAS is limited to one thread.
 
-        BLAS libraries differ in whether a limit belongs to the process or to the thread that sets it. So the
-        threads of a pass set it too (`limit`), and it is lifted by the thread that asked.
+        In some BLAS libraries a limit applies to the process, in others to the thread that sets it. So the
+        threads of a pass set it too (`limit`), and the thread that asked lifts it.
         """
         with self._changing:
             if self.holder is None:
@@ -75,61 +76,68 @@ class Cores:
             return self.holder
 
     def limit(self, holder: Holder) -> None:
-        """Allow BLAS one thread, if the holder has the cores still."""
+        """Limit BLAS to one thread, if `holder` still holds the cores."""
         with self._changing:
             if self.holder is holder:
                 for library, _ in holder.before:
                     library.set_num_threads(1)
 
     def give_back(self, holder: Holder) -> None:
-        """Allow BLAS what it was allowed before, if the holder has the cores still."""
+        """Allow BLAS as many threads as before, if `holder` still holds the cores."""
         with self._changing:
             if self.holder is holder:
                 for library, n_threads in holder.before:
                     library.set_num_threads(n_threads)
                 self.holder = None
-                # With recent versions of threadpoolctl a thread that sets a number keeps all others from it
-                # until it leaves a limit: here one on no library. It comes last: a thread of a pass that starts
-                # late would otherwise set its limit after an interrupt here, and keep this one from lifting it.
+                # In recent versions of threadpoolctl, a thread that sets a number of threads locks out all others
+                # until it leaves a `limit` context. We enter and leave one that covers no library. This comes
+                # last: otherwise, after an interrupt here, a pass thread that starts late could set its limit
+                # and lock this thread out of lifting it.
                 with _nothing().limit():
                     pass
 
     def begin_anew(self) -> None:
-        """Give back what another thread has: a fork of the process has only the thread that forked."""
+        """Release, in a forked process, cores held by a thread that the fork does not have."""
         self._changing = threading.RLock()
         if self.holder is not None and self.holder.thread is not threading.current_thread():
             self.give_back(self.holder)
 
 
 CORES = Cores()
-"""Those of this process."""
+"""The one instance of this process, which all fits share."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=CORES.begin_anew)
 
 
 def needs_limit(n_rows: int, n_columns: int) -> bool:
-    """Return whether BLAS would start threads for X, or for its columns' products, if it were allowed to."""
+    """Return whether products of X are large enough for BLAS to start threads, if it were allowed to."""
     return max(n_rows, n_columns) * n_columns * max(n_columns, SMALL_SHARE) >= SMALL
 
 
 @contextmanager
 def on_threads(n_threads: int, *, limit: bool = True, exact: bool = False) -> Iterator[tuple[int, Callable[..., Any]]]:
-    """Allow BLAS one thread, and return how many threads passes may use, with a `map` over them.
+    """Limit BLAS to one thread, and provide a number of threads for passes and a `map` that runs on them.
 
-    Within, all passes share the threads, and BLAS has one in each. Of several fits side by side one has the
-    cores, and the others work on one thread each. The number that is returned does not depend on who has them:
-    it says into how many ranges the rows are split.
+    All passes within the context share the threads. If several fits run concurrently, one holds the cores and
+    the others run on one thread each. The number yielded is the same in either case: it is the number of ranges
+    into which the rows are split, and so decides how sums are rounded.
 
     Parameters
     ----------
     n_threads : int
-        Threads that the rows deserve.
+        Number of threads worth starting for the rows.
     limit : bool, default=True
-        Whether BLAS needs a limit. Where the rows deserve one thread, False leaves it as it is, which saves
-        ten microseconds.
+        Whether BLAS needs a limit. False leaves BLAS alone if `n_threads` is 1, which saves ten microseconds.
     exact : bool, default=False
-        Whether there are to be as many threads even where BLAS is allowed fewer.
+        Whether to use `n_threads` even if BLAS is allowed fewer.
+
+    Yields
+    ------
+    n_threads : int
+        Number of ranges into which a pass splits the rows.
+    map : callable
+        Applies a function to several ranges, in order, as the built-in `map` does.
     """
     if n_threads == 1 and (not limit or CORES.holder is not None):
         yield 1, map
@@ -155,9 +163,9 @@ def on_threads(n_threads: int, *, limit: bool = True, exact: bool = False) -> It
 
 @contextmanager
 def given_back() -> Iterator[None]:
-    """See to it that whatever this thread takes within is given back, wherever an interrupt falls.
+    """Release on exit the cores that this thread took within the context, even after an interrupt.
 
-    An interrupt can fall on the very step that gives back, which is then not taken. It is taken here again.
+    An interrupt can fall on the call that releases them and prevent it. The call is repeated here.
     """
     before = CORES.holder
     try:
