@@ -1,4 +1,4 @@
-"""The command line: compare on the embedded house prices, or on the user's own CSV file."""
+"""The command line: fit and compare on the embedded house prices or on a CSV file."""
 
 import argparse
 import io
@@ -22,7 +22,7 @@ from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.regressor import GradientDescentRegressor
 
 FEW_FEATURES = 10
-"""Features up to which the whole equation is shown; above, this many of the largest coefficients."""
+"""Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
 
 DESCRIPTION = """\
 Fit a line by gradient descent and compare it with SGDRegressor and the closed form: on seven
@@ -37,7 +37,7 @@ examples:
 
 
 class CommandLineError(ValueError):
-    """A command line that makes no sense; the message is one sentence for who typed it."""
+    """An invalid command line. The message is one sentence for the user."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, default=None
-        Arguments; None stands for those of the process.
+        Arguments; None for those of the process.
 
     Returns
     -------
     int
-        Exit status: 0, 2 where the arguments or the file make no sense, 130 where interrupted.
+        Exit status: 0 for success, 2 for invalid arguments or an invalid file, 130 for an interrupt.
     """
     try:
         status = _run(argv)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever reads has enough. The interpreter flushes once more at exit, which must not fail again.
+        # The reader has closed the pipe. The interpreter flushes once more at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
@@ -70,19 +70,19 @@ def _run(argv: Sequence[str] | None) -> int:
         options = _make_parser().parse_args(argv)
         with _warnings_as_lines():
             report = _report(options)
-    except SystemExit:  # argparse, once it has printed the help or the version
+    except SystemExit:  # argparse exits after it has printed the help or the version
         return 0
     except (CommandLineError, TableError) as error:
         print(f"gdregress: error: {_one_line(error)}", file=sys.stderr)
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of columns that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to show the names of columns
     print(report)
     return 0
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that raises in place of printing its usage and exiting."""
+    """A parser that raises an error instead of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise CommandLineError(f"{message} (see gdregress --help)")
@@ -126,7 +126,7 @@ def _make_parser() -> _Parser:
 
 
 def _parse_as(kind: type, constraint: Constraint) -> Callable[[str], Any]:
-    """Give the function from what was typed to its value, a number where it writes one."""
+    """Return the function that turns the text of an argument into a number, if it is one, and checks the constraint."""
 
     def parse(text: str) -> Any:
         try:
@@ -142,7 +142,7 @@ def _parse_as(kind: type, constraint: Constraint) -> Callable[[str], Any]:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Print what the model warns of (ConvergenceWarning is a UserWarning) as a line each."""
+    """Print each warning of the model on one line, and ignore others (ConvergenceWarning is a UserWarning)."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
@@ -156,7 +156,7 @@ def _one_line(message: Any) -> str:
 
 
 def _report(options: argparse.Namespace) -> str:
-    """Fit, compare, and write it down."""
+    """Return the report of a fit and a comparison."""
     data = _load(options)
     model = GradientDescentRegressor(
         options.learning_rate, options.epochs, early_stopping=options.early_stopping, random_state=0
@@ -173,7 +173,7 @@ def _report(options: argparse.Namespace) -> str:
 
 
 def _load(options: argparse.Namespace) -> Dataset:
-    """Give the user's data, or the house prices."""
+    """Return the data of the user's file, or the house prices."""
     if options.data is not None:
         return prepare(read_table(options.data), options.target, options.test_size)
     if options.target is not None or options.test_size is not None:
@@ -246,7 +246,7 @@ def _to_json(data: Dataset, comparison: Comparison, model: GradientDescentRegres
 
 
 def _null_where_not_finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity."""
+    """Return a value with NaN and infinity replaced by None, because JSON has neither."""
     if isinstance(value, dict):
         return {key: _null_where_not_finite(entry) for key, entry in value.items()}
     if isinstance(value, list):

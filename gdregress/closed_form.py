@@ -1,4 +1,4 @@
-"""Least squares without descent: the solution that the comparison measures against."""
+"""Least squares without descent: the reference solution of the comparison."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +11,32 @@ from gdregress.rows.ranges import power_of_two
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
-    """Solve least squares by an orthogonal factorisation of the standardised columns.
+    """Solve least squares by a singular value decomposition of the standardised columns.
 
-    Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred
-    (with an intercept) and scaled before a singular value decomposition, so that neither their
-    units nor their means decide which directions count: among several solutions the one of least
-    norm in standardised coordinates is taken. Nothing of the descent is used.
+    Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred (if
+    there is an intercept) and scaled before the decomposition, so that their units and means do not
+    decide which singular values count as zero. If there are several solutions, it returns the one of
+    least norm in standardised coordinates. The descent is not used.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows; made dense.
+        Rows; a sparse matrix is made dense.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights s_i of sum W; None stands for ones.
+        Weights s_i of sum W; None for ones.
     alpha : float, default=0.0
-        Strength of the L2 penalty: ``Ridge(alpha=W * alpha)``.
+        Strength of the L2 penalty, as in ``Ridge(alpha=W * alpha)``.
     fit_intercept : bool, default=True
-        Whether there is an intercept, which is not penalised.
+        Whether there is an intercept. It is not penalised.
 
     Returns
     -------
     coef : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients.
     intercept : float or ndarray of shape (n_targets,)
-        Intercepts; 0.0 without.
+        Intercept; 0.0 if ``fit_intercept=False``.
 
     References
     ----------
@@ -60,7 +60,7 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     if fit_intercept:
         center, target_center = _mean(X, weight), _mean(targets, weight)
     root = np.sqrt(weight / weight.sum())[:, np.newaxis]
-    # Powers of two, which change no digit, keep the squares below in range.
+    # Dividing by powers of two is exact, and keeps the squares below in range.
     unit, target_unit = power_of_two(np.abs(X).max(axis=0)), power_of_two(np.abs(targets).max(axis=0))
     columns = root * (X / unit - center / unit)
     scale = np.linalg.norm(columns, axis=0)
@@ -72,7 +72,7 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     if alpha > 0:
         columns = np.vstack([columns, np.diag(np.sqrt(alpha) / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
-    # Singular values that the rounding of the data, or of the factorisation, could have made.
+    # Singular values below this may come from the rounding of the data or of the factorisation alone.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
     largest = np.linalg.norm(columns, ord=2)
     z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
@@ -84,6 +84,6 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
 
 
 def _mean(columns: NDArray, weight: NDArray) -> NDArray:
-    """Average columns, and the deviations from that average: a constant column is met exactly."""
+    """Return the means of columns, corrected by the mean deviation: exact for a constant column."""
     mean = np.average(columns, axis=0, weights=weight)
     return mean + np.average(columns - mean, axis=0, weights=weight)

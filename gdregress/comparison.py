@@ -1,4 +1,4 @@
-"""A model beside SGDRegressor and the closed form, on the same data."""
+"""Comparison of a model with SGDRegressor and the closed form on the same data."""
 
 import html
 import time
@@ -22,34 +22,35 @@ from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_weights
 
 DENSE_LIMIT = 10**8
-"""Entries of a sparse X up to which the closed form, which needs it dense, is computed."""
+"""Largest number of entries of a sparse X that is made dense for the closed form."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """How one solver did.
+    """The results of one solver.
+
+    If the solver failed, all numbers are NaN.
 
     Attributes
     ----------
     solver : str
-        Its name.
+        Name of the solver.
     coefficient_error : float
-        Largest distance of a coefficient from the closed form's, standardised: in standard
-        deviations of y per standard deviation of the column.
+        Largest distance of a coefficient from that of the closed form, in standard deviations of y
+        per standard deviation of the column.
     prediction_error : float
-        Root-mean-square distance of its predictions from the closed form's, in standard
-        deviations of y.
+        Root-mean-square distance of the predictions from those of the closed form, in standard
+        deviations of y. Every row counts once, whatever its weight.
     train_mse : float
-        Mean squared error on the rows it was fitted to, weighted as they were; the errors above
-        and the test error count every row once.
+        Weighted mean squared error on the training rows.
     test_mse : float
-        Mean squared error on the test rows; NaN without any.
+        Mean squared error on the test rows, without weights; NaN if there are none.
     epochs : float
-        Epochs it ran; NaN for the closed form.
+        Number of epochs run; NaN for the closed form.
     seconds : float
-        Time of the fastest of up to three fits.
+        Time of the fastest of up to three fits, in seconds.
     converged : bool
-        Whether it says that it arrived: SGDRegressor does where its loss stopped falling.
+        Whether the solver reports convergence. SGDRegressor does so when its loss stops falling.
     """
 
     solver: str
@@ -63,17 +64,17 @@ class Row:
 
 
 class Comparison:
-    """Rows of a comparison: prints as a table, shows as HTML, turns into a data frame.
+    """Results of several solvers: prints as a table, in a notebook as an HTML table.
 
     Parameters
     ----------
     rows : list of Row
-        One row a solver.
+        The results of each solver.
 
     Attributes
     ----------
     rows : list of Row
-        The same.
+        The results of each solver.
 
     Examples
     --------
@@ -123,7 +124,7 @@ class Comparison:
         return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
     def to_dicts(self) -> list[dict]:
-        """Give a dict of plain values for each row.
+        """Return the results of each solver as a dict of plain values.
 
         Returns
         -------
@@ -133,28 +134,29 @@ class Comparison:
         return [asdict(row) for row in self.rows]
 
     def to_frame(self):
-        """Give a pandas DataFrame with a row a solver, indexed by its name.
+        """Return the results as a pandas DataFrame, with a row for each solver, indexed by its name.
 
         Returns
         -------
         DataFrame
-            The other attributes of each `Row` in columns.
+            The columns are the other attributes of a `Row`.
         """
         import pandas as pd
 
         return pd.DataFrame(self.to_dicts(), columns=[field.name for field in fields(Row)]).set_index("solver")
 
     def plot(self, ax=None) -> ComparisonDisplay:
-        """Draw the errors of the solvers, with their times beside them.
+        """Draw the prediction errors of the solvers, with their times beside them.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         display : ComparisonDisplay
+            The display that was drawn.
         """
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
@@ -165,12 +167,17 @@ class Comparison:
 
 
 def aligned(table: list[list[str]]) -> str:
-    """Align the columns of a table: the first to the left, the others to the right.
+    """Format a table as text, with its first column aligned to the left and the others to the right.
 
     Parameters
     ----------
     table : list of list of str
-        Rows of cells, the heads first.
+        Rows of cells; the first row holds the headings.
+
+    Returns
+    -------
+    str
+        A line for each row.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
@@ -183,10 +190,10 @@ def aligned(table: list[list[str]]) -> str:
 def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, random_state=0):
     """Fit a model, SGDRegressor on raw and on standardised columns, and the closed form to the same data.
 
-    All minimise the model's objective: its intercept, penalty and alpha are given to each.
-    (Behind a StandardScaler the penalty acts on the standardised coefficients.) SGDRegressor has
-    its defaults otherwise. The errors are those against `closed_form`, which is not
-    scikit-learn's LinearRegression: that drops directions that are small in the units of the
+    All solvers minimise the objective of the model: each gets its `fit_intercept`, `penalty` and
+    `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients.) The other
+    parameters of SGDRegressor are its defaults. Errors are distances from `closed_form`, not from
+    scikit-learn's LinearRegression, which drops directions that are small in the units of the
     largest column.
 
     Parameters
@@ -196,26 +203,27 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     model : GradientDescentRegressor, default=None
-        The model, cloned before it is fitted; None stands for the defaults.
+        The model, which is cloned before it is fitted; None for one with default parameters.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, for every solver.
     X_test, y_test : array-like, default=None
-        Rows of which the mean squared error is reported beside that of the training rows.
+        Test rows and their targets. The mean squared error on them is reported too.
     random_state : int, RandomState or None, default=0
-        Of SGDRegressor.
+        Random state of SGDRegressor.
 
     Returns
     -------
     Comparison
-        A row a solver.
+        The results of the four solvers.
 
     Raises
     ------
     TypeError
-        If the model is of another class.
+        If the model is not a GradientDescentRegressor.
     ValueError
-        If a parameter of the model makes no sense, X_test comes without y_test or the other way
-        round, or a sparse X is too large to be made dense for the closed form.
+        If a parameter of the model is invalid; if its objective has no closed form, because of the
+        loss, the penalty or `positive`; if only one of X_test and y_test is given; or if a sparse
+        X is too large to be made dense.
 
     Examples
     --------
@@ -277,7 +285,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
 
 
 class _Data:
-    """The data of a comparison, and how a solver is measured on them."""
+    """The data of a comparison, and the measurement of a solver on them."""
 
     def __init__(self, X, y, sample_weight, X_test, y_test):
         self.X = X
@@ -291,7 +299,7 @@ class _Data:
         self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=self.weight).scale_
 
     def fitted(self, name: str, estimator, exact) -> Row:
-        """Fit clones of an estimator and measure it; SGDRegressor may fail: a row without numbers."""
+        """Fit an estimator and return its results: a row of NaN if it fails, but errors of the model are raised."""
         last = estimator.steps[-1] if hasattr(estimator, "steps") else None
         key = f"{last[0]}__sample_weight" if last else "sample_weight"
         weights = {} if self.weight is None else {key: self.weight}
@@ -314,7 +322,7 @@ class _Data:
         return self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
 
     def row(self, name, coef, intercept, exact, *, epochs, seconds, converged) -> Row:
-        """Measure coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
+        """Return the results of coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
         coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
         prediction_error = np.sqrt(
             np.mean(((self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)) / self.target_scale) ** 2)
@@ -345,7 +353,7 @@ class _Data:
 
 
 def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:
-    """Give coefficients, intercepts, epochs and whether it arrived, of any of the estimators."""
+    """Return coefficients, intercepts, epochs and convergence of any of the fitted estimators."""
     if isinstance(fitted, MultiOutputRegressor):
         parts = [_outcome(one) for one in fitted.estimators_]
         coefs, intercepts, epochs, converged = zip(*parts, strict=True)
@@ -355,7 +363,7 @@ def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:
 
 
 def _timed(fit, *, runs: int = 3, enough: float = 0.5):
-    """Give what `fit` returns and the time of its fastest run, of which there are fewer where it is slow."""
+    """Return what `fit` returns, and its fastest time in up to `runs` runs, or until `enough` seconds have passed."""
     times: list[float] = []
     while len(times) < runs and sum(times) < enough:
         start = time.perf_counter()

@@ -1,16 +1,16 @@
-"""The data set of the textbook, embedded."""
+"""The house prices of the textbook example."""
 
 import numpy as np
 from sklearn.utils import Bunch
 
 
 def load_house_prices(*, return_X_y=False):
-    """Load seven houses: bedrooms, and prices in thousands.
+    """Load the number of bedrooms and the price, in thousands, of seven houses.
 
     Parameters
     ----------
     return_X_y : bool, default=False
-        Whether to return ``(data, target)`` in place of a Bunch.
+        Whether to return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------

@@ -63,31 +63,34 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         F(w, b) = \frac{1}{\sum_i s_i} \sum_i s_i l(y_i - x_i \cdot w - b)
             + k \alpha \left(\rho \|w\|_1 + \frac{1 - \rho}{2} \|w\|_2^2\right)
 
-    with sample weights s, a loss l of each residual and a penalty with rho = `l1_ratio`; the
-    intercept is never penalised. k is 2 for "squared_error" and "huber", which are twice
-    SGDRegressor's so that the loss reported is the mean squared error, and 1 for other losses: the
-    same `alpha` gives the same minimiser as SGDRegressor's.
+    with sample weights s, a loss l of each residual and a penalty with rho = `l1_ratio`. The
+    intercept is never penalised. The factor k is 2 for "squared_error" and "huber" and 1 for the
+    other losses. These two losses are twice SGDRegressor's, so that the reported loss is the mean
+    squared error; with k the same `alpha` gives the same minimiser as SGDRegressor's.
 
-    Every epoch steps ``w <- prox(w - eta * P * gradient)``: the learning rate is a ladder from one
-    number to a matrix, and by default the matrix is the inverse of the curvature, so that raw,
-    unscaled columns are right at once. Of the many answers of least squares for collinear columns
-    it gives the one of least norm in standardised coordinates.
+    Every epoch steps ``w <- prox(w - eta * P * gradient)``. The learning rate is a ladder: it goes
+    from one number eta to a matrix P. By default P is the inverse of the curvature (the second
+    derivatives of F), so that raw, unscaled columns need no preparation. If columns are collinear,
+    least squares has many solutions; the model returns the one of least norm in standardised
+    coordinates.
 
     Parameters
     ----------
     learning_rate : float or {"auto", "lipschitz", "diagonal", "curvature"}, default="auto"
         What each epoch multiplies the gradient by:
 
-        - a float: that number, in the raw coordinates (w, b), as in the textbooks; the gradient
+        - a float: that number, in the raw coordinates (w, b), as in the textbooks. The gradient
           is that of the mean loss, ``-2/n * X.T @ (y - X @ w - b)``, of each output on its own;
-        - "lipschitz": the same with the number computed, 1/L for the largest curvature L;
-        - "diagonal": one number per feature, from each feature's own curvature: what
-          `StandardScaler` was for, done inside;
-        - "curvature": a matrix, the inverse of the curvature; of large data with many columns one
-          from rounded products, or from a sample of the rows, if that is cheaper for this `tol`;
-        - "auto": "curvature" up to 2000 features (with L1 or `positive`, up to 500) and, for squared
-          error without these, for dense X of up to 2000 samples and 2**24 entries, or of up to
-          4096 features and four samples for each; "diagonal" beyond.
+        - "lipschitz": the number 1/L, in the raw coordinates. L is the largest curvature;
+        - "diagonal": one number per feature, the inverse of that feature's own curvature. It
+          replaces a `StandardScaler`;
+        - "curvature": a matrix, the inverse of the curvature. For large data with many columns it
+          is computed from products in single precision or from a sample of the rows, if that
+          reaches `tol` in less time;
+        - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
+          up to 2000 features (500 with L1 or `positive`). For squared error without L1 and
+          `positive`, it is also affordable for a dense X of up to 2000 samples and 2**24 entries,
+          and for a dense X of up to 4096 features with at least four samples for each.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -98,94 +101,98 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         - "absolute_error": abs(r);
         - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
         - "epsilon_insensitive": max(abs(r) - epsilon, 0);
-        - "squared_epsilon_insensitive": its square;
+        - "squared_epsilon_insensitive": the square of "epsilon_insensitive";
         - an object with `value`, `derivative`, `curvature` and `best_constant`: see
           `gdregress.Loss`.
     epsilon : float, default=0.1
-        Where "huber" becomes straight, or half the width of the tube of the insensitive losses, in
-        units of y.
+        Residual at which "huber" turns from a parabola into a straight line, or half the width of
+        the tube of the insensitive losses. In units of y.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
         Penalty on the coefficients.
     alpha : float, default=1e-4
-        Strength of the penalty; without one it has no effect. It has the meaning of that of
-        `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`; `Ridge` multiplies by n.
+        Strength of the penalty; it has no effect with ``penalty=None``. It means the same as in
+        `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`. The same penalty in `Ridge`
+        is ``alpha=n_samples * alpha``.
     l1_ratio : float, default=0.15
         Share of L1 in ``penalty="elasticnet"``, in [0, 1].
     positive : bool, default=False
-        Whether coefficients must not be negative.
+        Whether to keep all coefficients at 0 or above.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     optimizer : str, default="auto"
         How the gradient becomes a step:
 
-        - "gd": plain descent;
-        - "momentum": heavy ball;
+        - "gd": plain gradient descent;
+        - "momentum": the heavy ball method;
         - "nesterov": Nesterov's acceleration with adaptive restart;
-        - "conjugate": conjugate gradient, which finds the best rate and momentum at every epoch;
-          for squared error without L1;
-        - "newton": descent in the curvature of the point where it stands, damped as needed; for
-          losses other than squared error and for L1;
-        - "adagrad", "rmsprop", "adam": a rate for each coordinate from the gradients seen; without
-          a float as `learning_rate`, of 0.5, 0.01 and 0.05 standardised units;
-        - "auto": the fastest that takes the objective.
+        - "conjugate": conjugate gradient, which computes the best rate and momentum at every epoch.
+          Only for squared error without L1 and `positive`;
+        - "newton": damped Newton steps, with the curvature at the current point. Meant for losses
+          other than squared error, and for L1;
+        - "adagrad", "rmsprop", "adam": a step size for each coordinate, from the gradients seen so
+          far. Where `learning_rate` is not a float, their rates are 0.5, 0.01 and 0.05 standardised
+          units;
+        - "auto": the fastest optimizer that can minimise the objective.
 
-        What does not go together is refused in a sentence that names what does.
+        An optimizer that cannot be combined with other parameters raises an error, which names
+        those that can.
     momentum : float, default=0.9
         Share of the last step that "momentum" keeps, or of the mean gradient that "adam" keeps,
         in [0, 1).
     schedule : str or callable, default="constant"
-        What the rate is multiplied by after k epochs:
+        Factor of the learning rate after k epochs:
 
         - "constant": 1;
         - "invscaling": (k + 1) ** -power_t;
         - "exponential": 0.01 ** (k / epochs);
         - "cosine": (1 + cos(pi k / epochs)) / 2;
-        - "adaptive": a fifth of what it was, whenever the objective has had no new low for
+        - "adaptive": divided by 5 whenever the objective has reached no new minimum for
           `n_iter_no_change` epochs;
-        - a callable from k to a number of at least 0.
+        - a callable that takes k and returns a number of at least 0.
     power_t : float, default=0.25
         Exponent of ``schedule="invscaling"``.
     batch_size : int or None, default=None
-        Rows in a mini-batch, clipped to the number of samples; None takes all rows at once. An
-        epoch is one pass over the rows in batches, after which the whole objective is evaluated: for
-        squared error from its moments, for other losses by a second pass over X.
+        Rows in a mini-batch, at most the number of samples; None takes all rows at once. An epoch
+        is one pass over the rows in batches. After each epoch the objective of all rows is
+        evaluated: for squared error from its moments, for other losses by a second pass over X.
     average : bool or int, default=False
-        Whether the mean of the points so far is what each epoch ends with (Polyak and Ruppert); an
-        int is the number of rows to see before the mean begins.
+        Whether each epoch returns the running mean of all points so far (Polyak and Ruppert)
+        instead of the last point. An int is the number of rows to see before the mean begins.
     shuffle : bool, default=True
-        Whether mini-batches are drawn in a new order at every epoch; else they are views of X in
-        the order of its rows.
+        Whether to draw mini-batches in a new order at every epoch. If False, they are views of X,
+        in the order of its rows.
     random_state : int, RandomState instance or None, default=None
-        Decides the start of ``init="random"``, the split of `early_stopping`, the order of
-        mini-batches, and the rows that a large fit may draw for its metric: these are always
-        the same where it is None.
+        Seed of the start of ``init="random"``, of the split of `early_stopping`, of the order of
+        mini-batches, and of the rows that a large fit may sample for its matrix. With None this
+        sample is the same at every fit.
     init : {"zeros", "random"}, default="zeros"
-        Where to start: coefficients and intercept zero, or standard normal draws in the
-        coordinates of the descent (the raw ones for a float and "lipschitz", else the
-        standardised ones).
+        Where to start: at coefficients and intercept 0, or at standard normal draws in the
+        coordinates of the descent. These are the raw coordinates for a float and "lipschitz", else
+        the standardised ones.
     warm_start : bool, default=False
-        Whether to start from the coefficients of the last fit. A loss with kinks is descended smoothed
-        at first all the same, so that it may go up before it goes down.
+        Whether to start from the coefficients of the last fit. A loss with kinks is smoothed at
+        first all the same, so that it may rise before it falls.
     tol : float or None, default=1e-6
-        Certificate `optimality_` at which the descent has converged. None, or 0, switches that
-        off: exactly `epochs` epochs are run, and nobody is warned.
+        The descent has converged when `optimality_` is at most `tol`. With None or 0 it runs
+        exactly `epochs` epochs and gives no warning that it has not converged.
     target_loss : float or None, default=None
-        Training loss at which to stop. Where `history_` is of moments, losses are known to
-        about 1e-15 of the variance of y: a smaller target may not be seen to be reached.
+        Training loss at which to stop. Losses computed from moments are accurate to about 1e-15 of
+        the variance of y: a descent may reach a smaller target unnoticed.
     early_stopping : bool, default=False
-        Whether to stop when the loss of validation rows no longer gets better, and to return
-        the best epoch's coefficients: ``history_["validation_loss"].argmin()`` is that epoch.
+        Whether to stop when the loss of the validation rows no longer improves, and to return
+        the coefficients of the best epoch, ``history_["validation_loss"].argmin()``.
     validation_fraction : float, default=0.1
-        Share of the rows held out for `early_stopping` where `fit` is not given `X_val`.
+        Share of the rows that `early_stopping` holds out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=10
-        Epochs without a better validation loss after which `early_stopping` stops.
+        Number of epochs without a better validation loss after which `early_stopping` stops.
     record_path : bool, default=False
         Whether `history_` holds the coefficients of every epoch.
     verbose : int or bool, default=0
-        Print every `verbose`-th epoch, the first and the last, and why the descent ended; of epochs over
-        chunks every `verbose`-th.
+        Print the first, every `verbose`-th and the last epoch, and why the descent ended. A
+        `partial_fit` that descends an epoch over each chunk prints every `verbose`-th chunk. 0
+        prints nothing.
 
     Attributes
     ----------
@@ -194,47 +201,54 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     intercept_ : float or ndarray of shape (n_targets,)
         Intercept; 0.0 if ``fit_intercept=False``.
     n_iter_ : int
-        Epochs run.
+        Number of epochs run.
     converged_ : bool
         Whether `optimality_` is at most `tol`.
     stop_reason_ : str
-        Why the descent ended, with the remedy where there is one.
+        Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
-        Certificate at the coefficients returned, of the worst output: ``sqrt(g' P g / F0)``, where g
-        is the gradient (with L1: the shortest subgradient), F0 the loss of the best constant, and P
-        the inverse of the curvature (its diagonal, where "diagonal" was all that
-        `learning_rate="auto"` could afford). With the matrix it is for squared error sqrt(2) times
-        the root-mean-square distance of the predictions from the optimal ones, in standard
-        deviations of y; with its diagonal alone, which says less of nearly collinear columns, that
-        distance can be larger. For the losses with kinks, which are descended through smoothed
-        twins, it is the distance of the objective from its minimum, as a share of the objective (of
-        F0 / 1000, if that is more), as estimated from the curvature at that point; infinite where
-        no row shows any. It is measured before coefficients are rounded to the dtype of X.
+        How far the returned coefficients are from the optimum. It has no unit, and with several
+        outputs it is that of the worst. Let F be the objective and F0 the mean loss of the best
+        constant prediction. For squared error it is ``sqrt(g' P g / F0)``, where g is the gradient of F
+        (with L1 or `positive`, its shortest subgradient) and P the inverse of the curvature. Without
+        L1 and `positive` this is sqrt(2) times the root-mean-square distance of the predictions from
+        the optimal ones, in standard deviations of y. (With L2 the mean square includes the penalty of
+        the difference of the coefficients.) For the other losses in units of y^2, such as "huber", it
+        is ``sqrt(2 gap / F0)``. For the losses with kinks, "absolute_error", "quantile" and
+        "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, a relative error of the objective. The
+        gap estimates F minus its minimum, from the curvature at the returned point and from the error
+        that smoothing the loss still causes. It is no bound, and can be infinite where no row shows any
+        curvature. Where ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the
+        diagonal of the curvature. It underrates errors along nearly collinear columns, so that the true
+        distance can be larger. `optimality_` is measured before the coefficients are rounded to the
+        dtype of X.
     learning_rate_ : float or str
-        What `learning_rate` came to: the number, or the name of the rung.
+        The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str
-        What `optimizer` came to.
+        The optimizer used.
     max_learning_rate_ : float
-        Ceiling 2/L above which plain descent in raw coordinates diverges; only for squared error
-        with a float or "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration have ceilings of
-        their own, which a warning names.
+        The ceiling 2/L, above which plain descent in raw coordinates diverges. Only for squared
+        error with a float or "lipschitz" as `learning_rate`. Momentum and Nesterov's acceleration
+        have other ceilings, which a warning names.
     moments_ : dict of str to float, int or ndarray
-        After `partial_fit` and `fit_batches`: the weight, means and covariances of all rows taken in.
+        Weight, means and covariances of the rows seen by `partial_fit` and `fit_batches`. With a
+        number as `learning_rate`, chunks add nothing to it.
     n_samples_seen_ : int
-        Then: how many rows, those of weight zero left out.
+        Number of rows of positive weight seen by `partial_fit` and `fit_batches`.
     n_chunks_seen_ : int
-        Then: in how many chunks.
+        Number of chunks that these rows came in.
     descent_ : dict of str to float, int, str, tuple or ndarray
-        After `partial_fit`, where it descends an epoch over each chunk: what the next goes on from.
+        State from which the next `partial_fit` goes on, where it descends an epoch over each chunk.
     history_ : dict of str to ndarray
         "loss", "optimality" and "learning_rate" of every epoch; "validation_loss" with
         `early_stopping`; "coef" and "intercept" with `record_path`. Entry 0 is the starting
-        point, so each has ``n_iter_ + 1`` entries. The loss is the weighted mean of `loss`, averaged
-        over outputs, without the penalty.
+        point, so that each array has ``n_iter_ + 1`` entries. The loss is the weighted mean of
+        `loss`, averaged over outputs, without the penalty. After an epoch over each chunk: "loss"
+        and "learning_rate" of every chunk.
     n_features_in_ : int
         Number of features of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where X had names that are all strings.
+        Names of the features, if all columns of X have a name that is a string.
 
     See Also
     --------
@@ -270,7 +284,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     >>> print(f"{model.max_learning_rate_:.8f}")
     0.08128431
 
-    A median in place of a mean, and coefficients that are exactly zero:
+    A median instead of a mean, and coefficients that are exactly zero:
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True, scaled=False)
@@ -342,36 +356,36 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Descend from the start to the minimum of the objective, or until told to stop.
+        """Descend from the start to the minimum of the objective, or until a reason to stop.
 
-        What is raised leaves the estimator as it was. An interrupt (Ctrl-C) stores the
-        coefficients reached, and then goes on.
+        If `fit` raises an error, the estimator stays as it was. An interrupt (Ctrl-C) stores the
+        coefficients reached before KeyboardInterrupt is raised.
 
-        Callbacks given to `set_callbacks` (scikit-learn 1.9 and later) are told of every epoch,
-        in order: of X and y as they are given here, and of the model as it would be, should the
-        fit end there. It does where one of them returns True. `partial_fit` and `fit_batches` do not
-        tell them.
+        Callbacks set by `set_callbacks` (scikit-learn 1.9 and later) are called for every epoch, in
+        order. They receive X and y as given here, and the model that `fit` would return if it ended
+        there. The fit ends if one of them returns True. `partial_fit` and `fit_batches` call no
+        callbacks.
 
-        Of dask arrays and data frames no row is fetched. For squared error the moments of each block are
-        gathered where it lies, in one graph. For what needs the rows at every epoch, blocks are kept
-        in the memory of the workers (here, where there are none), and a pass over them is a graph of its
-        own. Chunks along columns are put together. y, the weights and validation rows may be of dask or
-        not.
+        Rows of dask arrays and data frames stay where they are. For squared error, one graph computes
+        the moments of each block on the worker that holds it. A fit that needs the rows at every
+        epoch keeps the blocks in the memory of the workers (in this process, if there are none), and
+        runs one graph for each pass over them. Chunks along columns are joined. y, the weights and
+        the validation rows may be of dask or not.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
-            Training rows, scaled or not. Floats in an array or CSR are not copied, but for small
-            ill-conditioned X; CSR is never made dense, and a memory map is read block by block. Text is
-            to be encoded before.
+            Training rows, scaled or not. Floats in an array or a CSR matrix are not copied, unless X
+            is small and ill-conditioned. A CSR matrix is never made dense, and a memory map is read
+            block by block. Encode text columns first.
         y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like or dask array of shape (n_samples,), default=None
-            Weights of the rows: 2 is a row given twice, 0 a row left out.
+            Weights of the rows. A weight of 2 counts a row twice, a weight of 0 leaves it out.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows for `early_stopping`, in place of a random split. A pipeline hands
-            them on as they are, unless it is told ``transform_input=["X_val"]``, metadata routing
-            is enabled, and the model has ``set_fit_request(X_val=True, y_val=True)``.
+            Validation rows for `early_stopping`, in place of a random split. A pipeline transforms
+            them only if it has ``transform_input=["X_val"]``, metadata routing is enabled, and the
+            model has ``set_fit_request(X_val=True, y_val=True)``.
         y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
             Targets of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -385,14 +399,15 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If a parameter makes no sense, alone or with another; if X, y or the weights hold
+            If a parameter is invalid, alone or combined with another; if X, y or the weights hold
             NaN or infinity or have the wrong shape; if weights are negative or all zero; if
-            `X_val` comes without `y_val` or without `early_stopping`.
+            `X_val` is given without `y_val` or without `early_stopping`.
 
         Warns
         -----
         ConvergenceWarning
-            If the epochs are used up before `tol` is met, or the descent diverged.
+            If the descent ends above `tol`, because the epochs are used up or rounding allows no
+            better; if it diverges; or if no epoch has a better validation loss than the start.
         """
         with given_back(), _unchanged_on_error(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
@@ -400,35 +415,40 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     @available_where(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
-        """Take in a chunk of rows: move to the minimum over all rows taken in so far, or an epoch towards it.
+        """Learn from a chunk of rows: minimise over all rows so far, or descend one epoch over the chunk.
 
-        For squared error with `learning_rate` a str, the sums over rows are all that counts. Their
-        moments are kept and added up, and the rows are not: chunks of any sizes, in any order, come to
-        what one fit comes to.
+        Squared error with a str as `learning_rate` needs only sums over rows. The moments of each
+        chunk are added to those of the chunks before, the rows are not kept, and the objective of all
+        rows so far is minimised. Chunks of any size, in any order, give the result of one `fit`.
 
-        With another loss, a number as `learning_rate`, `batch_size`, `average`, or one of the optimizers
-        "momentum", "adagrad", "rmsprop" and "adam" it is SGDRegressor's: an epoch of mini-batches over
-        the chunk, which comes near the minimum as chunks, or passes over the same ones, go on.
-        Coefficients, the optimizer's memory, the schedule and the average go on from the chunk before;
-        `history_` holds the loss of every chunk before it was learned from, and there is no
-        certificate. With a str as `learning_rate` columns need no scaling: frame, metric and rate are
-        those of the moments of all rows so far, the rate of the losses that end in straight lines falls as
-        time goes on, and where `batch_size` is None batches have a fiftieth of the rows, or 32 if that is
-        more. With a number a chunk is one batch then.
+        With another loss, a number as `learning_rate`, `batch_size`, `average`, or one of the
+        optimizers "momentum", "adagrad", "rmsprop" and "adam", a call is one epoch of mini-batches
+        over the chunk, as in SGDRegressor. More chunks, or more passes over the same chunks, bring the
+        coefficients nearer to the minimum. Then:
 
-        Of a `fit` before, the coefficients are where epochs over chunks go on from, as SGDRegressor's do; its
-        rows are not remembered, so that the minimum of squared error is that of the rows of `partial_fit`
-        alone, which is warned of. Parameters may change between two calls: epochs go on from the
-        coefficients there are, and squared error is that of all rows whose moments were taken.
+        - The coefficients, the memory of the optimizer, the schedule and the average continue from
+          chunk to chunk. The schedule counts chunks.
+        - `history_` holds the loss of every chunk, measured before learning from it. There is no
+          `optimality_`.
+        - With a str as `learning_rate`, columns need no scaling: the moments of all rows so far decide
+          coordinates, preconditioner and rate. For losses that end in straight lines the rate falls
+          from chunk to chunk. If `batch_size` is None, a mini-batch has a fiftieth of the rows of the
+          chunk, but at least 32.
+        - With a number as `learning_rate` and `batch_size` None, the whole chunk is one batch.
+
+        After a `fit`, epochs over chunks start from its coefficients, as in SGDRegressor. The rows of
+        that fit are not kept, so that the minimum of squared error is that of the rows of `partial_fit`
+        alone; a warning says so. Parameters may change between two calls: an epoch then starts from the
+        current coefficients, and squared error is minimised over all rows whose moments were kept.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, scaled or not; one will do.
+            Rows, scaled or not. One row is enough.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, on one scale for all chunks.
+            Weights of the rows, on the same scale for all chunks.
 
         Returns
         -------
@@ -438,10 +458,19 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Raises
         ------
         AttributeError
-            If the parameters ask for the same rows again and again: there is no such method then.
+            If the parameters need the same rows at every epoch. The estimator then has no such
+            method, and `hasattr` returns False.
         ValueError
-            If features or targets are others than those of the chunks before; else as `fit` does.
-            The estimator stays as it was.
+            If the features or targets are not those of the chunks before; else as in `fit`. The
+            estimator stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the descent diverges over the chunk; for squared error with a str as
+            `learning_rate`, as in `fit`.
+        UserWarning
+            If earlier rows are left out because their moments were not kept.
 
         Examples
         --------
@@ -476,9 +505,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     @available_where(check_takes_batches)
     def fit_batches(self, batches):
-        """Fit to the rows of many chunks, each read once: what does not fit in memory is never there as a whole.
+        """Fit to chunks of rows, each read once, so that the data need not fit in memory.
 
-        The same as `partial_fit` chunk by chunk, from the beginning, with one descent at the end.
+        The result is that of a new estimator that takes each chunk by `partial_fit`, but there is only
+        one descent, after the last chunk.
 
         Parameters
         ----------
@@ -492,8 +522,11 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
         Raises
         ------
+        AttributeError
+            If the parameters need the rows themselves at every epoch. The estimator then has no such
+            method, and `hasattr` returns False.
         ValueError
-            If there is no chunk; else as `partial_fit` does. The estimator stays as it was.
+            If there is no chunk; else as in `partial_fit`. The estimator stays as it was.
 
         Examples
         --------
@@ -512,23 +545,24 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return _finished(self, result)
 
     def merge(self, other):
-        """Take in the rows that another estimator has taken in: on another machine, say.
+        """Add the rows of another estimator, fitted on another machine for instance, and minimise over both.
 
         Parameters
         ----------
         other : GradientDescentRegressor
-            Fitted by `partial_fit` or `fit_batches` to rows with the same features and targets; it stays as it is.
+            Fitted by `partial_fit` or `fit_batches` to rows with the same features and targets. It is
+            not changed.
 
         Returns
         -------
         self : GradientDescentRegressor
-            This estimator, fitted to the rows of both by its own parameters.
+            This estimator, fitted to the rows of both with its own parameters.
 
         Raises
         ------
         ValueError
-            If one of them has no moments, if the parameters ask for more than moments tell, or
-            features or targets are not the same.
+            If one of the two has no moments, if the parameters need the rows themselves, or if the
+            features or targets differ.
 
         Examples
         --------
@@ -562,7 +596,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return _finished(self, result)
 
     def predict(self, X):
-        """Predict the targets of rows.
+        """Predict the targets.
 
         Parameters
         ----------
@@ -572,7 +606,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
-            Predictions ``X @ coef_ + intercept_``; of dask they are lazy.
+            Predictions ``X @ coef_.T + intercept_``. For dask they are lazy.
         """
         check_is_fitted(self)
         if is_dask(X):
@@ -584,7 +618,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return X @ self.coef_.T + self.intercept_
 
     def score(self, X, y, sample_weight=None):
-        """Give the coefficient of determination R^2 of the predictions.
+        """Return the coefficient of determination R^2 of the predictions.
 
         Parameters
         ----------
@@ -598,7 +632,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Returns
         -------
         score : float
-            1 less the squared error over that of the mean, averaged over targets.
+            R^2 = 1 - (squared error of the predictions) / (squared error of the mean of y),
+            averaged over targets.
         """
         if is_dask(X):
             check_is_fitted(self)
@@ -609,7 +644,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Result:
-        """Read, hold out, minimise."""
+        """Read the rows, hold out the validation rows, minimise."""
         spec = Spec.of(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
         rows, form = self._read(spec, X, y, sample_weight)
@@ -622,7 +657,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
 
     def _read(self, spec: Spec, X, y, sample_weight) -> tuple[Rows, OutputFormat]:
-        """Validate training rows: in memory, on dask's workers, or summed there at once where no epoch needs them."""
+        """Return the validated training rows; dask rows that no epoch needs are reduced to their moments."""
         if hasattr(X, "__next__"):
             raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
         if not is_dask(X):
@@ -638,7 +673,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return rows, OutputFormat(rows.dtype, is_single)
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
-        """Validate the validation rows that were given; those of dask stay where they lie."""
+        """Return the given validation rows, validated; those of dask stay on the workers."""
         if not is_dask(X_val):
             y_val, sample_weight_val = in_memory(y_val, sample_weight_val)
             return read_validation_rows(self, X_val, y_val, sample_weight_val, n_outputs)
@@ -648,7 +683,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return rows
 
     def _see_columns(self, X, *, reset: bool) -> None:
-        """Check number and names of the columns of a dask collection as those of an array: by a row like them."""
+        """Check number and names of the columns of a dask collection, by one row in memory that has the same."""
         validate_data(self, row_like(X), reset=reset)
 
     def _minimise(
@@ -661,7 +696,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         held_out: Rows | None = None,
         task: FitTask | None = None,
     ) -> Result:
-        """Choose a method, follow it to its end, and store where it led."""
+        """Choose a method, minimise by it, and store the fitted attributes."""
         with rows.on_threads(), _in_any_range():
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
@@ -696,7 +731,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return result
 
     def _stream(self, batches: Iterable, past: dict[str, Any]) -> Result:
-        """Add the moments of chunks to those of the chunks before, and minimise over their sum."""
+        """Add the moments of new chunks to those of the chunks before, and minimise over all rows."""
         spec = Spec.of(self)
         moments = Moments.from_plain(past["moments_"]) if "moments_" in past else None
         if moments is not None:
@@ -721,14 +756,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return self._minimise_streamed(spec, moments, OutputFormat(np.result_type(*dtypes), is_single), number)
 
     def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
-        """Minimise over rows of which the moments are left, and keep these."""
+        """Minimise over rows that are known by their moments only, and store the moments."""
         result = self._minimise(spec, GoneRows(moments), form, spec.rng())
         self.moments_ = moments.plain()
         self.n_samples_seen_, self.n_chunks_seen_ = moments.n_samples, n_chunks
         return result
 
     def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> str | None:
-        """Descend an epoch over a chunk from where the last has ended, and store where that led."""
+        """Descend an epoch over a chunk from where the last one ended; store the attributes, return a warning."""
         spec, number = Spec.of(self), past.get("n_chunks_seen_", 0) + 1
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
         form = OutputFormat(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
@@ -754,23 +789,23 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return warning
 
     def _forget(self) -> None:
-        """Forget what an earlier fit has set, but for what is known of the columns."""
+        """Delete the attributes that an earlier fit has set, except those of the columns."""
         for name in FITTED:
             self.__dict__.pop(name, None)
 
     def __sklearn_tags__(self):
-        """Say that X may be sparse and y may have several columns."""
+        """Return the tags: X may be sparse, and y may have several columns."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
 
     def __getstate__(self):
-        """Stamp the version that pickles."""
+        """Return the state to pickle, with the version of the package."""
         return {**super().__getstate__(), "_gdregress_version": __version__}
 
     def __setstate__(self, state):
-        """Warn where another version pickled."""
+        """Restore a pickled state; warn if another version wrote it."""
         state = dict(state)
         version = state.pop("_gdregress_version", "an unknown version")
         if version != __version__:
@@ -793,7 +828,7 @@ def _check_moments_suffice(estimator: Any, because: str) -> None:
 
 
 def _finished(estimator: Any, result: Result) -> Any:
-    """Warn where the user called the method that calls this, and let an interrupt go on, once all is stored."""
+    """Return the estimator after its warning (placed at the user's call), or raise the interrupt that ended it."""
     if result.is_warning:
         warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
     if result.interrupt is not None:
@@ -803,7 +838,7 @@ def _finished(estimator: Any, result: Result) -> Any:
 
 @contextmanager
 def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give an estimator back as it was where something is raised."""
+    """Restore the attributes of an estimator if an exception is raised."""
     before = dict(estimator.__dict__)
     try:
         yield
@@ -814,8 +849,8 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 def _in_any_range() -> AbstractContextManager:
-    """Let numbers leave the range of floats, whatever the user has NumPy do then: a descent that diverges is seen to.
+    """Ignore floating-point errors, whatever the user's NumPy settings: the descent handles divergence itself.
 
-    What is too large ends as infinity, or as NaN, in the objective, which is looked at after every epoch.
+    An overflow shows as infinity or NaN in the objective, which is checked after every epoch.
     """
     return np.errstate(all="ignore")

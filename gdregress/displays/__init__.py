@@ -1,4 +1,4 @@
-"""Pictures of a descent, in scikit-learn's style: matplotlib is imported when one is drawn."""
+"""Displays in scikit-learn's style. matplotlib is imported only when one is drawn."""
 
 from gdregress.displays.learning_rate import LearningRateDisplay
 from gdregress.displays.loss_curve import LossCurveDisplay

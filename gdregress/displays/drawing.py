@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, and the words for losses."""
+"""Helpers that the displays share: axes, colours, names of losses, checks."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"),
     "#666666",
 )
-"""Colours that colour-blind readers tell apart (Okabe and Ito, 2008)."""
+"""Colours that colour-blind readers can tell apart (Okabe and Ito, 2008), and a grey."""
 
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
-"""Those of several models on the same axes."""
+"""Colours of several models on the same axes, in order."""
 
 LOSSES = {
     "squared_error": "mean squared error",
@@ -24,15 +24,21 @@ LOSSES = {
     "epsilon_insensitive": "mean insensitive loss",
     "squared_epsilon_insensitive": "mean squared insensitive loss",
 }
+"""Name of the mean of each loss on an axis."""
 
 
 def pyplot() -> Any:
-    """Import matplotlib's pyplot.
+    """Return the module pyplot of matplotlib.
+
+    Returns
+    -------
+    module
+        ``matplotlib.pyplot``.
 
     Raises
     ------
     ImportError
-        If it is not installed: with the line that installs it.
+        If matplotlib is not installed; the message tells how to install it.
     """
     try:
         from matplotlib import pyplot as plt
@@ -44,34 +50,34 @@ def pyplot() -> Any:
 
 
 def axes_or_new(ax: Any, **settings: Any) -> Any:
-    """Give the axes to draw on: those given, or those of a new figure."""
+    """Return the axes to draw on: those given, or those of a new figure."""
     plt = pyplot()
     return plt.subplots(layout="constrained", **settings)[1] if ax is None else ax
 
 
 def name_of_loss(loss: Any) -> str:
-    """Name what is averaged over the rows."""
+    """Return the name of the mean of a loss."""
     return LOSSES.get(loss, "mean loss") if isinstance(loss, str) else "mean loss"
 
 
 def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
-    """Raise where it is not one of ours, or not fitted.
+    """Raise if an estimator is not a GradientDescentRegressor, or is not fitted as a display needs it.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        What a display is to be made from.
+        The estimator to draw.
     fitted : bool, default=True
-        Whether it has to be fitted.
+        Whether it has to be fitted, by a descent with a history of epochs.
 
     Raises
     ------
     TypeError
         If it is a pipeline or another kind of estimator.
     sklearn.exceptions.NotFittedError
-        If it is not fitted, and has to be.
+        If it has to be fitted and is not.
     ValueError
-        If its history is one of chunks.
+        If it was fitted by an epoch over each chunk, so that its history has an entry for each chunk.
     """
     if isinstance(estimator, Pipeline):
         raise TypeError(
@@ -93,7 +99,7 @@ def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
 
 
 def kept_epoch(estimator: Any) -> int:
-    """Give the epoch whose coefficients a fitted estimator has."""
+    """Return the epoch whose coefficients a fitted estimator has."""
     optimality, validation = estimator.history_["optimality"], estimator.history_.get("validation_loss")
     candidates = np.flatnonzero(optimality == estimator.optimality_)
     if not len(candidates):
@@ -102,12 +108,16 @@ def kept_epoch(estimator: Any) -> int:
 
 
 def positive(values: NDArray, start: float) -> NDArray:
-    """Give values for a logarithmic axis: zero as the rounding of the start, what is not finite left out."""
+    """Return values that a logarithmic axis can show.
+
+    What is not finite becomes NaN. What is not positive becomes the least positive value, or the rounding error of
+    the start if that is less.
+    """
     known = np.where(np.isfinite(values), values, np.nan)
     rounding = np.finfo(np.float64).eps * (start if 0.0 < start < np.inf else 1.0)
     return np.where(known <= 0.0, np.fmin.reduce(known[known > 0.0], initial=rounding), known)
 
 
 def n_drawn(ax: Any, what: str) -> int:
-    """Count the models that axes show already: each has a line whose gid is `what`."""
+    """Return the number of models that axes show already: each has one line whose gid is `what`."""
     return sum(line.get_gid() == what for line in ax.lines)

@@ -1,4 +1,4 @@
-"""The loss that a descent comes to, against its learning rate."""
+"""Display of the final loss of a descent against its learning rate."""
 
 import warnings
 from typing import Any
@@ -27,55 +27,56 @@ from gdregress.method.choice import MOMENTS_LIMIT
 from gdregress.solve.stopping import plural
 
 RATES = np.sort([*np.logspace(-4.0, 1.0, 41), 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05])
-"""Rates that are tried, as shares of the ceiling."""
+"""Default learning rates of the display, as shares of the stability ceiling."""
 
 LOSSES, LEVEL = "losses", "level"
-"""Marks of what is drawn of a model, by which that of others on the same axes is known."""
+"""Values of gid that mark the drawn lines, so that a later model on the same axes finds them."""
 
 
 class LearningRateDisplay:
     """The loss after some epochs of plain descent, against a constant learning rate.
 
-    Made by `from_estimator`. Several models share axes where the later ones are given ``ax=display.ax_``.
+    Use `from_estimator` to make one. To draw several models on the same axes, pass ``ax=display.ax_``.
 
     Parameters
     ----------
     learning_rates : ndarray of shape (n_rates,)
-        The rates.
+        Learning rates.
     losses : ndarray of shape (n_rates,)
-        The loss of the last epoch at each rate.
+        Loss of the last epoch at each rate.
     start_loss : float
-        The loss at the start.
+        Loss at the start.
     epochs : int
-        Epochs that were run.
+        Number of epochs at each rate.
     auto_loss : float
-        The loss that ``learning_rate="auto"`` comes to.
+        Final loss with ``learning_rate="auto"``.
     auto_epochs : int
-        Epochs that it takes.
+        Number of epochs with ``learning_rate="auto"``.
     ceiling : float, default=None
-        The stability ceiling 2/L; None where the loss is not squared error.
+        The stability ceiling 2/L, with L the largest curvature; None if the loss is not squared error.
     best_rate : float, default=None
-        The constant rate at which the slowest direction shrinks fastest, 2/(L + mu), with mu the
-        least curvature that is not zero but for rounding; None as above, and for too many columns.
+        The constant rate 2/(L + mu) at which the slowest direction converges fastest, with mu the least
+        curvature that is not zero up to rounding; None if the loss is not squared error, or X has
+        too many columns.
     loss_name : str, default="mean loss"
-        What stands beside the axis.
+        Label of the axis of losses.
     name : str, default=None
         Name of the model in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        The axes drawn on.
     figure_ : matplotlib Figure
         The figure of these axes.
     line_ : matplotlib Line2D
-        The losses, NaN at the rates at which the descent ends above its start.
+        The losses; NaN at the rates at which the descent ends above its start.
     diverged_ : matplotlib Line2D
-        These rates, along the upper edge.
+        Marks of those rates, along the upper edge.
     ceiling_, best_rate_ : matplotlib Line2D or None
-        The two rates, as vertical lines.
+        Vertical lines at `ceiling` and `best_rate`.
     start_, auto_ : matplotlib Line2D
-        The two losses, as horizontal lines.
+        Horizontal lines at `start_loss` and `auto_loss`.
 
     Examples
     --------
@@ -122,12 +123,13 @@ class LearningRateDisplay:
         ax: Any = None,
         name: str | None = None,
     ) -> "LearningRateDisplay":
-        """Fit an estimator at many rates, each for all its epochs, and draw what it comes to.
+        """Fit an estimator at many learning rates, each for all its epochs, and draw the final losses.
 
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            Fitted or not: others are fitted, with its loss, penalty and epochs, and plain descent.
+            The estimator, fitted or not. It is not changed: plain descents with its loss, penalty and
+            epochs are fitted.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
@@ -135,23 +137,24 @@ class LearningRateDisplay:
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         learning_rates : array-like of shape (n_rates,), default=None
-            Positive rates; None takes 49 from four decades below the ceiling to one above.
+            Positive rates. None takes 49 rates, from four decades below the ceiling to one above.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         name : str, default=None
             Name of the model in the legend.
 
         Returns
         -------
         display : LearningRateDisplay
+            The display that was drawn.
 
         Raises
         ------
         ValueError
-            If a rate is not positive.
+            If a rate is not positive and finite, or there is none.
         """
         check_estimator(estimator, fitted=False)
-        seed = 0 if estimator.random_state is None else estimator.random_state  # all rates start from one point
+        seed = 0 if estimator.random_state is None else estimator.random_state  # one start for all rates
         start = {"init": estimator.init, "random_state": seed}
         plain = settled(estimator, optimizer="gd", epochs=estimator.epochs, tol=None, **start)
 
@@ -188,18 +191,19 @@ class LearningRateDisplay:
         return display.plot(ax)
 
     def plot(self, ax: Any = None, *, name: str | None = None) -> "LearningRateDisplay":
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         name : str, default=None
             Name of the model in the legend, in place of the display's own.
 
         Returns
         -------
         self : LearningRateDisplay
+            This display.
         """
         ax = axes_or_new(ax)
         name = self.name if name is None else name
@@ -247,7 +251,7 @@ class LearningRateDisplay:
         ax.set_ylabel(self.loss_name)
         ax.grid(alpha=0.3)
         handles, labels = ax.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))  # models on the same data have the same ceiling
+        once = dict(zip(labels, handles, strict=True))  # models on the same data share a ceiling: one entry
         ax.legend(
             once.values(),
             once.keys(),

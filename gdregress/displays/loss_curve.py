@@ -1,4 +1,4 @@
-"""The loss of every epoch."""
+"""Display of the loss of every epoch."""
 
 from typing import Any
 
@@ -9,36 +9,36 @@ from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept
 from gdregress.solve.stopping import plural
 
 HEADROOM, SKY_HIGH = 1e2, 1e50
-"""Times the largest loss at a start that are shown, where one falls and where none does: above, it leaves the axes."""
+"""Upper limit of the axis, times the largest starting loss: if any curve falls below that loss, and if none does."""
 
 TRAINING, VALIDATION = "training loss", "validation loss"
-"""Marks of the curves, by which those that are on the axes already are known."""
+"""Values of gid that mark the curves, so that a later model on the same axes finds them."""
 
 
 class LossCurveDisplay:
     """The loss of every epoch of a descent, on a logarithmic axis.
 
-    Made by `from_estimator`. Several descents share axes where the later ones are given ``ax=display.ax_``.
+    Use `from_estimator` to make one. To draw several models on the same axes, pass ``ax=display.ax_``.
 
     Parameters
     ----------
     loss : ndarray of shape (n_epochs + 1,)
-        Mean loss of the training rows, the start's first.
+        Mean loss of the training rows; entry 0 is that of the start.
     validation_loss : ndarray of shape (n_epochs + 1,), default=None
-        The same of the validation rows.
+        Mean loss of the validation rows.
     best_epoch : int, default=None
         Epoch whose coefficients were kept; None for the last.
     ending : str, default="stopped"
-        How the descent ended, in a word.
+        How the descent ended, for the legend: "converged", "stopped" or "diverged".
     loss_name : str, default="mean loss"
-        What stands beside the axis.
+        Label of the axis of losses.
     name : str, default=None
         Name of the model in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        The axes drawn on.
     figure_ : matplotlib Figure
         The figure of these axes.
     line_ : matplotlib Line2D
@@ -46,7 +46,7 @@ class LossCurveDisplay:
     validation_line_ : matplotlib Line2D or None
         The validation loss.
     best_ : matplotlib Line2D or None
-        The mark of the epoch that was kept, where that is not the last.
+        The mark of the epoch that was kept, if that is not the last.
     stop_ : matplotlib Line2D
         The mark of the last epoch.
 
@@ -82,15 +82,16 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            Fitted.
+            The fitted estimator.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         name : str, default=None
             Name of the model in the legend.
 
         Returns
         -------
         display : LossCurveDisplay
+            The display that was drawn.
         """
         check_estimator(estimator)
         history = estimator.history_
@@ -107,18 +108,19 @@ class LossCurveDisplay:
         return display.plot(ax)
 
     def plot(self, ax: Any = None, *, name: str | None = None) -> "LossCurveDisplay":
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         name : str, default=None
             Name of the model in the legend, in place of the display's own.
 
         Returns
         -------
         self : LossCurveDisplay
+            This display.
         """
         ax = axes_or_new(ax)
         name = self.name if name is None else name
@@ -155,9 +157,9 @@ class LossCurveDisplay:
 
     @staticmethod
     def _limit(ax: Any) -> None:
-        """Let what rises far above every start leave the axes, so that what falls stays legible.
+        """Limit the axis of losses, so that a diverging curve leaves it and the others stay legible.
 
-        The limits are set before the scale is: numbers near the largest overflow in its margins.
+        Set the limits before the logarithmic scale: its margins overflow for values near the largest float.
         """
         curves = [line.get_ydata() for line in ax.lines if line.get_gid() in (TRAINING, VALIDATION)]
         start = np.fmax.reduce([curve[0] for curve in curves])

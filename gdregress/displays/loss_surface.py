@@ -1,4 +1,4 @@
-"""The path of a descent over the surface of its objective, still and moving."""
+"""Display of the path of a descent over the surface of its objective, and its animation."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -24,69 +24,71 @@ from gdregress.displays.objective import RawObjective
 from gdregress.rows.moments import Moments
 
 MOST_EPOCHS = 1000
-"""Epochs of a path that are shown; of more, those that lie evenly on a logarithmic axis."""
+"""Largest number of epochs shown; of more, those evenly spaced on a logarithmic axis are taken."""
 
 NODES = 13
-"""Values of each coefficient for which the others are fitted, where they are no linear function of the two."""
+"""Values of each coefficient at which the others are fitted, if they are no linear function of the two."""
 
 CROWDING = 4.0
-"""By how much these values crowd about the minimum, where the contours are: there the step is cosh(4) times smaller."""
+"""How densely these values lie near the minimum: their spacing there is cosh(4) times smaller than at the ends."""
 
 MARGIN = 0.15
-"""Share of the way from the start to the minimum that is shown beyond either."""
+"""Margin of the axes, as a share of the range of a coefficient."""
 
 LEVELS, LEVELS_PER_DECADE = 15, 4
-"""Contours, evenly on a logarithmic axis of the height above the minimum: the valley shows as well as the slopes."""
+"""Number of contours, and contours per decade of the height above the minimum: valley and slopes are both visible."""
 
 FAINT = 1e-6
-"""Share of a coefficient's natural unit, deviations of y by deviations of its column, that counts as no way at all."""
+"""Range of a coefficient that counts as zero, as a share of (deviation of y) / (deviation of its column)."""
 
 FLAT = 1e-10
-"""Share of the objective by which it changes over a surface at least: less is what fits of the others differ by."""
+"""Least relative change of the objective over a surface: less may be the error of the fits of the others."""
 
 ANOTHER = 1e-3
-"""Share of a loss by which it differs on other rows than those it was recorded on; float32 makes less of it."""
+"""Relative difference of a loss from the recorded one that means other rows; float32 alone causes less."""
 
 
 class LossSurfaceDisplay:
     """The surface of the objective over two coefficients, and the path of a descent over it.
 
-    Made by `from_estimator`. The objective is the estimator's own: its loss, weights and penalty.
+    Use `from_estimator` to make one. The objective is that of the estimator: loss, weights and penalty.
 
     Parameters
     ----------
     first, second : ndarray of shape (resolution,)
         Values of the two coefficients.
     values : ndarray of shape (resolution, resolution)
-        The objective; a row for each value of the second.
+        The objective, with a row for each value of the second coefficient.
     path : ndarray of shape (n_points, 2)
-        The two coefficients at the epochs that are shown, the start first.
+        The two coefficients at the epochs shown, the start first.
     path_values : ndarray of shape (n_points,)
-        Height of the surface there, or at its edge for a point beyond.
+        Height of the surface at these points; for a point beyond the surface, that of its edge.
     epochs : ndarray of shape (n_points,)
-        The numbers of these epochs.
+        Numbers of the epochs shown.
     losses : ndarray of shape (n_points,)
-        The loss at the points of the descent themselves, averaged over targets, without the penalty.
+        Loss at these epochs, with all coefficients as they were, averaged over targets, without the penalty.
     derivatives : ndarray of shape (n_points, 2)
-        Derivatives of the objective by the two coefficients, at the points of the descent themselves.
+        Derivatives of the objective with respect to the two coefficients at these epochs, with all
+        coefficients as they were.
     minimum : ndarray of shape (2,)
-        The two coefficients where the objective is least.
+        The two coefficients at the minimum of the objective.
     minimum_value : float
-        The objective there.
+        The objective at its minimum.
     names : tuple of str
         Names of the two coefficients.
     data : tuple of ndarray
-        Where there is one feature, its values, the targets, and the coefficients and intercepts of
-        the epochs; else the targets and, for each epoch, the predictions of the rows that are shown.
+        With one feature: its values, the targets, and the coefficient and intercept of each epoch.
+        Otherwise: the targets, and the predictions at each epoch. Both hold the rows that an
+        animation shows.
     others : {"optimal", "fixed"}, default=None
-        What the other coefficients are on the surface; None where there are no others.
+        How the other coefficients are chosen on the surface; None if there are no others.
     loss_name : str, default="mean loss"
-        What the objective is called.
+        Name of the objective.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        The axes drawn on.
     figure_ : matplotlib Figure
         The figure of these axes.
     surface_ : matplotlib QuadContourSet or Poly3DCollection
@@ -158,39 +160,47 @@ class LossSurfaceDisplay:
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            Fitted with ``record_path=True``.
+            The estimator, fitted with ``record_path=True``.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows it was fitted to.
+            The training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Their weights.
         coefficients : pair of int or str, default=None
-            Numbers or names of two features, or ``"intercept"``. None takes the coefficient and the
-            intercept where there is one feature, else the two coefficients that moved most, in
-            units of their columns' deviations.
+            Numbers or names of two features, or ``"intercept"``. With one feature, None takes its
+            coefficient and the intercept. Otherwise it takes the two coefficients that moved most,
+            relative to the standard deviations of y and of their columns.
         others : {"optimal", "fixed"}, default="optimal"
-            Whether the other coefficients are, at each point of the surface, those of the least objective,
-            or as they were fitted. The first costs four fits for squared error without L1, else 169, between
-            whose coefficients it interpolates: the surface is then nowhere too low, and a little too high.
+            The other coefficients at each point of the surface: "optimal" minimises the objective over
+            them, "fixed" takes the fitted ones. "optimal" costs 4 fits for squared error without L1 and
+            `positive`, else 169. The surface interpolates between these fits: in the second case it may
+            be a little too high, but never too low.
         target : int, default=0
-            Which of several targets.
+            Number of the target, if there are several.
         resolution : int, default=80
-            Points of the surface along each coefficient; at each of their pairs the objective takes all rows.
+            Number of points along each coefficient. The objective of all rows is evaluated at
+            ``resolution**2`` points.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         kind : {"contour", "surface"}, default="contour"
             Contours, or a surface in three dimensions.
 
         Returns
         -------
         display : LossSurfaceDisplay
+            The display that was drawn.
 
         Raises
         ------
         ValueError
-            If no path was recorded, or the coefficients are not two of the estimator's, or do not
-            change the objective.
+            If no path was recorded, if `coefficients` are not two different ones of the estimator, or
+            if the objective does not depend on them.
+
+        Warns
+        -----
+        UserWarning
+            If the loss on these rows is not the one that the fit recorded.
         """
         check_estimator(estimator)
         history = estimator.history_
@@ -242,23 +252,24 @@ class LossSurfaceDisplay:
         return display.plot(ax, kind=kind)
 
     def plot(self, ax: Any = None, *, kind: str = "contour") -> "LossSurfaceDisplay":
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure. For a surface it has to be one in three dimensions.
+            Axes to draw on; None for a new figure. A surface needs axes with ``projection="3d"``.
         kind : {"contour", "surface"}, default="contour"
             Contours, or a surface in three dimensions.
 
         Returns
         -------
         self : LossSurfaceDisplay
+            This display.
 
         Raises
         ------
         ValueError
-            If `kind` is neither, or the axes have two dimensions for a surface or three for contours.
+            If `kind` is unknown, or the axes have the wrong number of dimensions for it.
         """
         if kind not in ("contour", "surface"):
             raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
@@ -315,27 +326,27 @@ class LossSurfaceDisplay:
         return "" if self.others is None else f"\n(others {self.others})"
 
     def _seen(self) -> NDArray:
-        """Give the path, cut where it leaves the surface."""
+        """Return the path, with NaN where it leaves the surface."""
         low, high = np.transpose([(self.first[0], self.first[-1]), (self.second[0], self.second[-1])])
         inside = np.all((self.path >= low) & (self.path <= high), axis=1, keepdims=True)
         return np.where(inside, self.path, np.nan)
 
     def animate(self, *, kind: str = "contour", interval: int = 100, max_frames: int = 60) -> Any:
-        """Move a point along the path: over the surface, as a line over the data, as derivatives that vanish.
+        """Animate the descent: its point on the surface, its fit to the data, and its derivatives.
 
         Parameters
         ----------
         kind : {"contour", "surface"}, default="contour"
-            How the surface is drawn.
+            Contours, or a surface in three dimensions.
         interval : int, default=100
-            Milliseconds from frame to frame.
+            Time from frame to frame, in milliseconds.
         max_frames : int, default=60
-            Frames at most; of more epochs, those that lie evenly on a logarithmic axis are shown.
+            Largest number of frames. Of more epochs, those evenly spaced on a logarithmic axis are shown.
 
         Returns
         -------
         animation : matplotlib.animation.FuncAnimation
-            ``animation.save("descent.gif", writer="pillow")`` writes it with pillow alone.
+            The animation. ``animation.save("descent.gif", writer="pillow")`` writes it to a file.
         """
         plt = pyplot()
         from matplotlib.animation import FuncAnimation
@@ -346,7 +357,7 @@ class LossSurfaceDisplay:
         upper, *lower = right.subplots(3, 1, height_ratios=[2, 1, 1])
         self.plot(surface, kind=kind)
         if kind == "surface":
-            surface.set_zlabel("")  # the title names it
+            surface.set_zlabel("")  # the title already shows the loss
         self.path_.set_data([], [])
         (here,) = surface.plot(
             *np.empty((2 + (kind == "surface"), 0)), "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7
@@ -381,11 +392,11 @@ class LossSurfaceDisplay:
         frames = _evenly(len(self.path), max_frames)
         draw(int(frames[-1]))
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # once is enough: the frames differ in their lines alone
+        figure.set_layout_engine("none")  # one layout is enough: only the lines change
         return FuncAnimation(figure, draw, frames=frames, interval=interval)
 
     def _draw_data(self, ax: Any) -> Any:
-        """Draw the data of the animation; give what moves their line, or their points, to an epoch."""
+        """Draw the data of the animation; return the function that moves their line, or points, to an epoch."""
         if len(self.data) == 4:
             column, y, coef, intercept = self.data
             ax.plot(column, y, "o", color=BLUE, markersize=4)
@@ -404,21 +415,21 @@ class LossSurfaceDisplay:
 
 
 def _evenly(n_points: int, n_shown: int) -> NDArray:
-    """Give the places of some of many points, the first and the last among them, evenly on a logarithmic axis."""
+    """Return up to `n_shown` indices evenly spaced on a logarithmic axis, the first and the last included."""
     if n_points <= n_shown:
         return np.arange(n_points)
     return np.unique(np.rint(np.geomspace(1, n_points, n_shown)).astype(int)) - 1
 
 
 def _units(moments: Moments) -> NDArray:
-    """Give the natural units of the coefficients and the intercept: deviations of y by deviations of the columns."""
+    """Return the natural units of coefficients and intercept: deviation of y over deviations of the columns and 1."""
     target = float(moments.y.deviation[0]) or abs(float(moments.y.mean[0]))
     deviation = moments.x.deviation
     return (target or 1.0) / np.append(np.where(deviation > 0.0, deviation, 1.0), 1.0)
 
 
 def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: NDArray) -> list[int]:
-    """Give the places of the two coefficients among the coordinates of a point, which are in natural units."""
+    """Return the indices of the two coefficients in a point; `points` are those of the path, in natural units."""
     n_features, n_coordinates = estimator.n_features_in_, points.shape[1]
     if n_coordinates < 2:
         raise ValueError("A surface needs two coefficients, but there is one and no intercept: use fit_intercept=True.")
@@ -447,7 +458,7 @@ def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: ND
 
 
 def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
-    """Name the coefficients at some places."""
+    """Return the names of the coefficients at two indices."""
     n_features = estimator.n_features_in_
     names = ["coefficient"] if n_features == 1 else [f"coefficient {column}" for column in range(n_features)]
     if hasattr(estimator, "feature_names_in_"):
@@ -457,7 +468,10 @@ def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
 
 
 def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArray) -> None:
-    """Warn where the loss on the rows is not the one that was recorded, as far as it is theirs alone."""
+    """Warn if the loss on the rows is not the one that was recorded.
+
+    A penalty, held-out rows or several targets make the two incomparable: then there is no check.
+    """
     estimator = objective.estimator
     if estimator.penalty is not None or estimator.early_stopping or np.ndim(estimator.coef_) > 1:
         return
@@ -473,7 +487,10 @@ def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArra
 
 
 def _range(path: NDArray, minimum: float, unit: float, fell: NDArray, resolution: int) -> NDArray:
-    """Give values of a coefficient that show the start, the minimum, and what of the path is near or no worse."""
+    """Return values of a coefficient that cover the start, the minimum and the nearby part of the path.
+
+    Epochs whose loss is at most that of the start (`fell`) are covered however far away.
+    """
     away = np.abs(path - minimum)
     reach = next(far for far in (away[0], away[np.isfinite(away)].max(), unit) if far > FAINT * unit)
     near = path[fell | (away <= 2.0 * reach)]
@@ -488,10 +505,10 @@ def _range(path: NDArray, minimum: float, unit: float, fell: NDArray, resolution
 def _completion(
     objective: RawObjective, chosen: list[int], ranges: tuple, others: str, fitted: NDArray, minimum: NDArray
 ) -> Any:
-    """Give a function from values of the two coefficients (n, 2) to whole points (n, n_coordinates).
+    """Return a function from values of the two coefficients (n, 2) to points (n, n_coordinates).
 
-    The others that minimise squared error and L2 are linear functions of the two. Elsewhere they are nearly pieces of
-    such functions, which are interpolated between values that crowd about the minimum: there little is much.
+    For squared error with L2, the optimal others are linear functions of the two, which four fits determine. For other
+    objectives they are interpolated between fits. These lie more densely near the minimum, where small errors matter.
     """
     if others == "fixed" or len(fitted) == 2:
 
@@ -520,7 +537,7 @@ def _completion(
 
 
 def _data(objective: RawObjective, points: NDArray) -> tuple[NDArray, ...]:
-    """Give what an animation shows of the data: at most some hundreds of rows."""
+    """Return the data that an animation shows, of at most 500 rows: see the parameter `data`."""
     rows = np.linspace(0, len(objective.y) - 1, min(len(objective.y), 500)).astype(int)
     n_features = objective.X.shape[1]
     coef = points[:, :n_features]

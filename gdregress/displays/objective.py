@@ -1,4 +1,4 @@
-"""What an estimator minimises, as a function of its coefficients on the original scale."""
+"""The objective of an estimator as a function of raw coefficients, on the original scale of X and y."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
 
 POINTS_AT_ONCE = 256
-"""Points that are evaluated in one pass over the rows."""
+"""Number of points that are evaluated in one pass over the rows."""
 
 SETTLED = {
     "learning_rate": "auto",
@@ -32,16 +32,18 @@ SETTLED = {
     "record_path": False,
     "verbose": 0,
 }
-"""Parameters with which a fit comes to the minimum, whatever it minimises."""
+"""Parameters of a fit that converges to the minimum, for any loss and penalty."""
 
 
 class RawObjective:
-    """The objective of an estimator, of one target, at coefficients and intercepts as they are printed.
+    """The objective of an estimator for one target, as a function of raw coefficients and intercept.
+
+    A point holds the coefficients and, if the estimator has an intercept, the intercept last.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        Its parameters say what is minimised.
+        The estimator, whose parameters define the objective. It need not be fitted.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
@@ -49,7 +51,12 @@ class RawObjective:
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
     target : int, default=0
-        Which of the targets.
+        Number of the target.
+
+    Raises
+    ------
+    ValueError
+        If y has no such target.
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, target: int = 0):
@@ -73,18 +80,18 @@ class RawObjective:
 
     @property
     def moments(self) -> Moments:
-        """Moments of the rows; about the origin without an intercept."""
+        """Moments of the rows; about the origin if there is no intercept."""
         return self._moments
 
     @np.errstate(all="ignore")
     def values(self, points: NDArray) -> NDArray:
-        """Give the objective at points of shape (n_points, n_features + fit_intercept)."""
+        """Return the objective at points of shape (n_points, n_features + fit_intercept)."""
         parts = [np.concatenate(self._objective.values(part)) for part in self._parts(points)]
         return np.concatenate(parts)
 
     @np.errstate(all="ignore")
     def derivatives(self, points: NDArray) -> NDArray:
-        """Give the shortest subgradient at points of shape (n_points, n_features + fit_intercept)."""
+        """Return the shortest subgradient at points of shape (n_points, n_features + fit_intercept)."""
         gradients = []
         for part in self._parts(points):
             for point, there in zip(part, self._objective.evaluate(part), strict=True):
@@ -93,23 +100,23 @@ class RawObjective:
 
     @np.errstate(all="ignore")
     def curvatures(self) -> NDArray:
-        """Give the eigenvalues of the second derivatives of squared error and L2, in ascending order."""
+        """Return the eigenvalues of the second derivatives of squared error with L2, in ascending order."""
         moments = self._gathered(cross=True)
         return np.linalg.eigvalsh(MomentObjective(moments, self._coordinates, self._objective.penalty).hessian())
 
     def minimum(self) -> NDArray:
-        """Give the point of least objective."""
+        """Return the minimiser of the objective, from a fit."""
         model = settled(self.estimator).fit(self.X, self.y, self.weight)
         return self.point(model.coef_, model.intercept_)
 
     def point(self, coef: NDArray, intercept: NDArray) -> NDArray:
-        """Put coefficients (..., n_features) and intercepts (...) side by side."""
+        """Return points from coefficients of shape (..., n_features) and intercepts of shape (...)."""
         if not self.estimator.fit_intercept:
             return np.asarray(coef)
         return np.concatenate([coef, np.asarray(intercept)[..., np.newaxis]], axis=-1)
 
     def best_others(self, chosen: list[int], values: NDArray) -> NDArray:
-        """Give the point of least objective among those with the chosen coordinates at some values."""
+        """Return the minimiser of the objective with the chosen coordinates fixed at some values."""
         n_features = self.X.shape[1]
         others = [column for column in range(n_features) if column not in chosen]
         has_intercept = self.estimator.fit_intercept and n_features not in chosen
@@ -120,7 +127,7 @@ class RawObjective:
         y = self.y - np.asarray(self.X @ point[:n_features])
         if self.estimator.fit_intercept:
             y = y - point[-1]
-        X = self.X[:, others] if others else np.zeros((len(y), 1))  # a constant column moves nothing
+        X = self.X[:, others] if others else np.zeros((len(y), 1))  # a fit needs a column: one of zeros has no effect
         model = settled(self.estimator, fit_intercept=has_intercept).fit(X, y, self.weight)
         point[others] = model.coef_[: len(others)]
         if has_intercept:
@@ -138,10 +145,10 @@ class RawObjective:
 
 
 def variant(estimator: Any, **parameters: Any) -> Any:
-    """Give an unfitted estimator with other parameters; unlike a clone's, its epochs are nobody's callback's."""
+    """Return an unfitted estimator with some parameters changed and, unlike a clone, without callbacks."""
     return type(estimator)(**{**estimator.get_params(deep=False), **parameters})
 
 
 def settled(estimator: Any, **parameters: Any) -> Any:
-    """Give an unfitted estimator that minimises the same, and goes all the way but for what the parameters say."""
+    """Return an unfitted estimator of the same objective that converges, except for the parameters given."""
     return variant(estimator, **{**SETTLED, **parameters})

@@ -1,4 +1,4 @@
-"""The errors of the solvers of a comparison, with their times."""
+"""Display of the errors and times of the solvers of a comparison."""
 
 from typing import Any
 
@@ -8,34 +8,34 @@ from numpy.typing import NDArray
 from gdregress.displays.drawing import BLUE, GREY, RED, axes_or_new
 
 LEAST = 1e-16
-"""Error at which zero is shown."""
+"""Least error that is shown, also for an error of zero."""
 
 
 class ComparisonDisplay:
-    """The distance of each solver's predictions from the closed form's, on a logarithmic axis, and its time.
+    """The prediction error of each solver on a logarithmic axis, and its time.
 
-    Made by ``compare(X, y).plot()``.
+    Use ``compare(X, y).plot()`` to make one.
 
     Parameters
     ----------
     solvers : list of str
-        Their names.
+        Names of the solvers.
     errors : ndarray of shape (n_solvers,)
-        Root-mean-square distance of the predictions from the closed form's, in standard
+        Root-mean-square distance of the predictions from those of the closed form, in standard
         deviations of y; NaN for a solver that failed.
     seconds : ndarray of shape (n_solvers,)
-        Times of a fit; NaN for a solver that failed.
+        Time of a fit in seconds; NaN for a solver that failed.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        The axes drawn on.
     figure_ : matplotlib Figure
         The figure of these axes.
     points_ : matplotlib PathCollection
-        A point for each solver, those that failed left out.
+        A point for each solver that did not fail.
     texts_ : list of matplotlib Text
-        What stands beside each solver: its error and its time.
+        The error and the time beside each solver.
 
     Examples
     --------
@@ -49,16 +49,17 @@ class ComparisonDisplay:
         self.seconds = seconds
 
     def plot(self, ax: Any = None) -> "ComparisonDisplay":
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         self : ComparisonDisplay
+            This display.
         """
         ax = axes_or_new(ax, figsize=(7.0, 1.2 + 0.45 * len(self.solvers)))
         places = np.arange(len(self.solvers))
@@ -87,6 +88,6 @@ class ComparisonDisplay:
 
 
 def _time(seconds: float) -> str:
-    """Write a time in the unit that suits it."""
+    """Format a time in seconds, or in milliseconds if it is less than one second."""
     number, unit = (seconds, "s") if seconds >= 1 else (1e3 * seconds, "ms")
     return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"

@@ -1,1 +1,1 @@
-"""The one loop, and what watches it: the trace, the reasons to stop, progress, callbacks, validation, streams."""
+"""The loop of a fit and what observes it: trace, stopping rules, progress, callbacks, validation, streams."""

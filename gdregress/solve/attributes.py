@@ -1,4 +1,4 @@
-"""From where a descent ended to what a user is given: fitted attributes, on the original scale."""
+"""The fitted attributes that a descent leaves, on the original scale of X and y."""
 
 from typing import Any, NamedTuple
 
@@ -27,30 +27,30 @@ FITTED = (
     "descent_",
     "history_",
 )
-"""Names of the attributes that a fit sets, beside those of the columns: the next fit begins without them."""
+"""Names of the attributes that a fit sets, except those of the columns: the next fit deletes them first."""
 
 
 class OutputFormat(NamedTuple):
-    """Of what coefficients are made.
+    """Dtype and shape of the fitted coefficients and intercepts.
 
     Attributes
     ----------
     dtype : dtype
-        Of the coefficients and intercepts.
+        Their floating type.
     is_single : bool
-        Whether they are those of a single target, without an axis of outputs.
+        Whether y has one dimension, so that they have no axis of outputs.
     """
 
     dtype: Any
     is_single: bool
 
     def of(self, raw: NDArray, dtype: Any = None) -> NDArray:
-        """Turn (n_features, n_outputs) or (n_outputs,) into the form, and the dtype, of a fitted attribute."""
+        """Return an array of shape (n_features, n_outputs) or (n_outputs,) in the form of a fitted attribute."""
         raw = raw.T.astype(self.dtype if dtype is None else dtype)
         return raw[0] if self.is_single else np.ascontiguousarray(raw)
 
     def solution(self, problem: Problem, epoch: Epoch) -> dict[str, Any]:
-        """Return the fitted attributes that are an epoch's own, fresh, on the original scale."""
+        """Return new arrays of the attributes that belong to an epoch: coefficients, intercept and optimality."""
         coef, intercept = problem.coordinates.to_raw(epoch.point)
         rounded = coef.astype(self.dtype)
         if self.dtype == np.float32:  # rounding takes the mean prediction with it: the intercept makes up for it
@@ -67,11 +67,11 @@ class OutputFormat(NamedTuple):
         Parameters
         ----------
         spec : Spec
-            What was asked for.
+            The specification.
         method : Method
-            How it was minimised.
+            The method that was followed.
         result : Result
-            How it ended.
+            How the descent ended.
         """
         problem, tol = method.problem, spec.limits.tol
         attributes = self.solution(problem, result.kept) | {
@@ -88,11 +88,11 @@ class OutputFormat(NamedTuple):
         return attributes
 
     def _history(self, trace: Trace) -> dict[str, NDArray]:
-        """Return what was measured of every epoch."""
+        """Return the measurements of every epoch, and its coefficients if they were recorded."""
         columns = trace.columns()
         if trace.recorded:
             coef, intercept = (np.concatenate(parts, axis=-2) for parts in zip(*trace.recorded, strict=True))
-            # (n_features, n_epochs, n_outputs) and (n_epochs, n_outputs), an axis of epochs first for both
+            # (n_features, n_epochs, n_outputs) -> (n_epochs, n_outputs, n_features)
             columns["coef"] = np.ascontiguousarray(np.moveaxis(coef, 0, -1), dtype=np.float64)
             columns["intercept"] = np.asarray(intercept, dtype=np.float64)
             if self.is_single:

@@ -1,4 +1,4 @@
-"""Methods that an estimator has where its parameters allow them."""
+"""Which of `partial_fit`, `fit_batches` and `merge` an estimator has, given its parameters."""
 
 from collections.abc import Callable
 from functools import partial, update_wrapper
@@ -8,11 +8,11 @@ from typing import Any, cast
 from gdregress.method.combinations import OPTIMIZERS, missing
 
 LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
-"""Optimizers that need not see the same rows at every epoch; but for "gd" they remember something."""
+"""Optimizers that can learn from chunks, because they need not see the same rows at every epoch."""
 
 
 def needs_rows(estimator: Any) -> dict[str, bool]:
-    """Tell of parameters whether they are why an epoch needs the rows themselves."""
+    """Return, for each parameter that decides it, whether an epoch needs the rows because of its value."""
     return {
         "learning_rate": not isinstance(estimator.learning_rate, str),
         "loss": estimator.loss != "squared_error",
@@ -23,18 +23,18 @@ def needs_rows(estimator: Any) -> dict[str, bool]:
 
 
 def moments_suffice(estimator: Any) -> bool:
-    """Tell whether moments are all that an estimator needs of the rows.
+    """Return whether the moments of the rows are all that a fit needs.
 
     Parameters
     ----------
     estimator : GradientDescentRegressor
-        With its parameters.
+        The estimator, fitted or not.
     """
     return not any(needs_rows(estimator).values())
 
 
 def check_takes_chunks(estimator: Any) -> None:
-    """Raise an AttributeError where an estimator does not learn from chunks: by moments or by an epoch over each."""
+    """Raise an AttributeError if the parameters allow neither the moments of chunks nor an epoch over each."""
     if estimator.early_stopping:
         raise AttributeError(
             "early_stopping=True needs rows that are held out of all, but chunks are seen one at a time: "
@@ -48,7 +48,7 @@ def check_takes_chunks(estimator: Any) -> None:
 
 
 def check_takes_batches(estimator: Any) -> None:
-    """Raise an AttributeError where moments are not all that an estimator needs of the rows."""
+    """Raise an AttributeError if the parameters need more of the rows than their moments."""
     check_takes_chunks(estimator)
     for name, needs in needs_rows(estimator).items():
         if needs:
@@ -59,25 +59,25 @@ def check_takes_batches(estimator: Any) -> None:
 
 
 class Available:
-    """A method that an estimator has where its parameters allow it, and that is missing, with a reason, elsewhere.
+    """A method that an estimator has only if its parameters allow it.
 
-    It is `sklearn.utils.metaestimators.available_if`, but for what is said: there the last line of a traceback
-    is that there is no such attribute, and never why.
+    It replaces `sklearn.utils.metaestimators.available_if`, whose tracebacks end by saying that there is no such
+    attribute. Here they end with the reason.
 
     Parameters
     ----------
     method : callable
-        What is called.
+        The method.
     check : callable
-        Takes the estimator, and raises an AttributeError that says why it has no such method.
+        Takes the estimator, and raises an AttributeError with the reason if it has no such method.
     """
 
     def __init__(self, method: Callable[..., Any], check: Callable[[Any], None]):
         self.method, self.check = method, check
-        update_wrapper(cast(Any, self), method)  # doctests are found by it
+        update_wrapper(cast(Any, self), method)  # so that doctest finds the examples
 
     def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Any]:
-        """Give the method, or of the class the function."""
+        """Return the bound method of an estimator; the function, if it is looked up on the class."""
         if estimator is None:
             return self.method
         self.check(estimator)
@@ -85,5 +85,5 @@ class Available:
 
 
 def available_where(check: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Available]:
-    """Decorate a method that is there where a check passes: see `Available`."""
+    """Return a decorator for methods that an estimator has only if `check` passes: see `Available`."""
     return partial(Available, check=check)

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks, which it has from version 1.9 on: every epoch is a task of the fit."""
+"""Callbacks of scikit-learn 1.9 and later: the fit is a task, and every epoch is a subtask of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing: this scikit-learn has no callbacks to set."""
+        """An empty base class: this version of scikit-learn has no callbacks."""
 
     def with_callbacks(method):
-        """Return a method that does the same, as deep in the stack as with callbacks: warnings count that."""
+        """Return a wrapper of a method, so that the stack is as deep as with callbacks: `stacklevel` counts on it."""
 
         @wraps(method)
         def without_callbacks(estimator, *args, **kwargs):
@@ -30,14 +30,14 @@ except ImportError:
 
 @dataclass(frozen=True)
 class FitTask:
-    """A fit of which callbacks are told.
+    """A fit that calls callbacks.
 
     Attributes
     ----------
     context : CallbackContext
-        That of the fit; the epochs are its subtasks.
+        The context of the fit. The epochs are its subtasks.
     told : dict
-        What every callback may ask for: the estimator, X and y as they were given, and the weights.
+        Arguments of every call: the estimator, X and y as the user gave them, and the weights.
     """
 
     context: Any
@@ -45,7 +45,7 @@ class FitTask:
 
     @classmethod
     def begin(cls, estimator: BaseEstimator, X, y, sample_weight) -> "FitTask | None":
-        """Tell that a fit begins; None where nobody is to be told."""
+        """Call the callbacks at the beginning of a fit; return None if the estimator has none."""
         if not hasattr(estimator, "_skl_callbacks"):
             return None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -55,13 +55,15 @@ class FitTask:
         return cls(context, told)
 
     def observer(self, solution: Callable[[Epoch], dict[str, Any]]) -> Observer:
-        """Return the observer that tells of epochs, one by one, and stops where a callback asks to.
+        """Return an observer that calls the callbacks at every epoch, and stops if one of them returns True.
+
+        It expects blocks of one epoch.
 
         Parameters
         ----------
         solution : callable
-            From an epoch to fresh attributes that predict as it does. It is asked for the epoch that would
-            be returned, should the fit end there.
+            Takes an epoch and returns the fitted attributes of it. A callback that asks for them gets those of
+            the epoch that the fit would return if it ended there.
         """
         task: Any = None
 
@@ -79,5 +81,5 @@ class FitTask:
         return observe
 
     def end(self) -> None:
-        """Tell that the estimator is fitted."""
+        """Call the callbacks at the end of the fit."""
         self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})

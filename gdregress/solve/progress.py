@@ -1,4 +1,4 @@
-"""What `verbose` prints: every k-th epoch as a row of a table, and the closing sentence."""
+"""What `verbose` prints: a table of every k-th epoch, and the reason why the descent ended."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,22 @@ from gdregress.solve.stopping import Result
 from gdregress.solve.trace import Epoch, Measured, Trace
 
 EPOCH_WIDTH = 8
+"""Width of the column of epoch numbers, in characters."""
 
 COLUMNS = (("loss", 15, ".8g"), ("validation loss", 15, ".8g"), ("optimality", 10, ".2e"), ("rate", 10, ".4g"))
-"""Of a row of the table: heading, width, which any float fits, and format."""
+"""Heading, width and format of the other columns; any float fits the widths."""
 
 
 @dataclass
 class Progress:
-    """Print the start, every `every`-th epoch and the last, under a heading, and why the descent ended.
+    """An observer that prints the start, every `every`-th epoch, the last epoch, and why the descent ended.
 
     Parameters
     ----------
     every : int
-        How many epochs lie between two rows, at least 1.
+        Number of epochs from one printed row to the next, at least 1.
     validates : bool
-        Whether there is a validation loss to print.
+        Whether to print a validation loss.
     """
 
     every: int
@@ -30,7 +31,7 @@ class Progress:
     _printed: int = -1
 
     def __call__(self, trace: Trace, latest: Measured, result: Result | None) -> Result | None:
-        """Print those of the latest epochs that are due; an `Observer`."""
+        """Print the latest epochs whose number is a multiple of `every`; see `Observer`."""
         first = trace.n_states - len(latest.block)
         if first == 0:
             self._print("epoch", [name for name, _, _ in COLUMNS])
@@ -41,7 +42,7 @@ class Progress:
         return result
 
     def close(self, result: Result) -> None:
-        """Print the last epoch, if it was not, and why the descent ended."""
+        """Print the last epoch, if it has not been printed, and why the descent ended."""
         last = result.trace.last
         if last.number != self._printed:
             self._print_row(last)

@@ -1,4 +1,4 @@
-"""The one loop: a solver yields states, rules say when it is enough, observers look on."""
+"""The loop of every fit: a solver yields states, stopping rules end the descent, observers follow it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from gdregress.solve.stopping import Result, Stopping, plural
 from gdregress.solve.trace import Measured, Trace
 
 Observer = Callable[[Trace, Measured, Result | None], Result | None]
-"""Looks on: told of the trace, of the epochs that were appended last, and how the descent ends there, if it does.
+"""A function called after every block of epochs with the trace, the block, and the result if the descent ends there.
 
-What it returns is how the descent ends there: what it was told, or a result of its own.
+It returns the result it was given, or another result to end the descent; None goes on.
 """
 
 
@@ -28,30 +28,37 @@ def solve(
     record: Callable[[NDArray], Any] | None = None,
     one_by_one: bool = False,
 ) -> Result:
-    """Minimise a problem until a rule, an observer, the solver itself or an interrupt ends it.
+    """Minimise a problem until a stopping rule, an observer, the solver or an interrupt ends the descent.
 
     Parameters
     ----------
     problem : Problem
-        What is minimised.
+        The problem to minimise.
     solver : Solver
-        What yields states.
+        Yields blocks of states.
     start : ndarray of shape (n_coordinates, n_outputs)
-        Where it starts.
+        The starting point.
     stopping : Stopping
-        When it is enough.
+        The stopping rules.
     observers : sequence of Observer, default=()
-        Told of every block of epochs, in this order, once the rules have been asked; they may stop too.
+        Called in this order after every block of epochs, once the stopping rules have been checked.
     validate : callable, default=None
-        From points side by side to the losses of validation rows, output by output; the epoch of least is kept.
+        Takes points side by side, of shape (n_coordinates, n_points * n_outputs), and returns the loss on the
+        validation rows for each column. If given, the epoch of least validation loss is kept.
     record : callable, default=None
-        From points of shape (n_coordinates, n_epochs, n_outputs) to what is recorded of them.
+        Takes points of shape (n_coordinates, n_epochs, n_outputs) and returns what the trace records of them.
     one_by_one : bool, default=False
-        Whether rules and observers are asked after every single epoch, and not after blocks of them.
+        Whether to check the rules and call the observers after every single epoch, instead of after every block.
 
     Returns
     -------
     Result
+        How the descent ended, with its trace and the epoch to return.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If an interrupt comes before the start is measured. A later one is stored in the result.
     """
     trace = Trace(keeps_best=validate is not None, record=record)
     try:

@@ -1,4 +1,4 @@
-"""Where a descent starts."""
+"""The starting point of a descent."""
 
 from typing import Any
 
@@ -10,23 +10,28 @@ from gdregress.problem.coordinates import Coordinates
 
 
 def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
-    """Return the point to start from, of long doubles: zeros, random, or where the last fit ended.
+    """Return the starting point in long doubles: zero, random, or the coefficients of the last fit.
 
     Parameters
     ----------
     spec : Spec
-        What is asked for.
+        The specification: `init` and `warm_start`.
     coordinates : Coordinates
-        Of the point.
+        Coordinates of the point.
     rng : RandomState
         Draws a random start.
     past : dict
-        The estimator's attributes.
+        Attributes of the estimator.
+
+    Returns
+    -------
+    ndarray of shape (n_coordinates, n_outputs)
+        The point whose coefficients and intercept are zero, a standard normal draw, or the last fit.
 
     Raises
     ------
     ValueError
-        If the last fit was one of other features or outputs.
+        If the last fit had another number of features or outputs.
     """
     p, m = len(coordinates.center), len(coordinates.target_center)
     if spec.warm_start and "coef_" in past:

@@ -1,4 +1,4 @@
-"""Reasons to stop: each looks at the epochs that have come, and says a sentence for the first at which it fires."""
+"""Stopping rules: each one tells at which of the latest epochs to stop, and gives the reason in a sentence."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ from gdregress.method.spec import Spec
 from gdregress.solve.trace import Epoch, Measured, Trace
 
 FAR_ABOVE = 1e12
-"""Times the objective of the start, or of the best constant, above which a descent has diverged."""
+"""A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class Result:
     Attributes
     ----------
     trace : Trace
-        What it has shown.
+        The history of its epochs.
     kept : Epoch
-        The epoch to return.
+        The epoch whose point is returned.
     reason : str
-        Why it ended, with the remedy where there is one.
-    is_warning : bool
-        Whether the user is to be warned.
-    interrupt : KeyboardInterrupt or None
-        What interrupted it, if anything did.
+        Why it ended, and the remedy where there is one.
+    is_warning : bool, default=False
+        Whether to warn the user with the reason.
+    interrupt : KeyboardInterrupt or None, default=None
+        The interrupt that ended it, to be raised again once all is stored.
     """
 
     trace: Trace
@@ -40,27 +40,27 @@ class Result:
 
 
 class Rule(Protocol):
-    """A reason to stop."""
+    """A stopping rule."""
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Tell of every epoch that is looked at whether to stop after it."""
+        """Return, for each of the latest epochs (not yet in the trace), whether to stop after it."""
         ...
 
     def result(self, trace: Trace) -> Result:
-        """Say why, once that epoch is the last of the trace."""
+        """Return the result, once the epoch to stop at is the last of the trace."""
         ...
 
 
 @dataclass(frozen=True)
 class Diverged:
-    """Stop where the objective leaves the finite numbers or rises far above its start; keep the best point.
+    """Stop where the objective is not finite or is far above its start; keep the best epoch.
 
     Parameters
     ----------
     baseline : float
-        Objective of the best constant: what is small beside it has not diverged.
+        Objective of the best constant. An objective that is not far above it has not diverged.
     cause, cure : str
-        What is said before and after by how much the loss rose.
+        The beginning and the end of the reason; how far the loss rose stands between them.
     """
 
     baseline: float
@@ -68,12 +68,12 @@ class Diverged:
     cure: str
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Compare each epoch with the start."""
+        """Compare the objective with its start and the baseline."""
         start = trace.start.value if trace.n_states else float(latest.value[0])
         return ~(latest.block.is_finite & (latest.value <= FAR_ABOVE * max(self.baseline, start)))
 
     def result(self, trace: Trace) -> Result:
-        """Keep the best point."""
+        """Return the best epoch, with a warning."""
         best, start, end = trace.best, trace.start.loss, trace.last.loss
         reached = f"{end:.6g}" if np.isfinite(end) else "beyond the range of floats"
         rise = f"the loss rose from {start:.6g} to {reached} in {plural(trace.number)}"
@@ -85,36 +85,39 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Converged:
-    """Stop where the optimality is at most `tol`."""
+    """Stop at the first epoch whose optimality is at most `tol`."""
 
     tol: float
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Read the optimality."""
+        """Compare the optimality with `tol`."""
         return latest.block.optimality <= self.tol
 
     def result(self, trace: Trace) -> Result:
-        """Say that it has converged."""
+        """Return the result of a descent that has converged."""
         return _converged(trace, self.tol)
 
 
 @dataclass(frozen=True)
 class OptimalStart:
-    """Stop at a start that is optimal to `tol`: what goes on below `tol` has nothing to do there."""
+    """Stop if the start is optimal to `tol`.
+
+    It takes the place of `Converged` for solvers that go on below `tol`.
+    """
 
     tol: float
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Read the optimality of the start."""
+        """Compare the optimality of the start with `tol`."""
         return (latest.block.optimality <= self.tol) & (trace.n_states + np.arange(len(latest.block)) == 0)
 
     def result(self, trace: Trace) -> Result:
-        """Say that it has converged."""
+        """Return the result of a descent that has converged."""
         return _converged(trace, self.tol)
 
 
 def _converged(trace: Trace, tol: float) -> Result:
-    """Say that the descent arrived, and which epoch is kept where a better one is on the way."""
+    """Return the result of convergence, or of early stopping if the epoch of least validation loss is above `tol`."""
     kept, after = trace.kept, plural(trace.number)
     if kept.optimality <= tol:
         return Result(trace, kept, f"converged: optimality {kept.optimality:.2g} after {after}, tol={tol:g}")
@@ -122,7 +125,7 @@ def _converged(trace: Trace, tol: float) -> Result:
 
 
 def _kept_the_best(trace: Trace, cause: str) -> Result:
-    """Stop with the epoch of least validation loss; warn where that is the start."""
+    """Return the epoch of least validation loss; warn if that is the start."""
     best = trace.best
     reason = f"early stopping: {cause}; epoch {best.number}, with validation loss {best.validation_loss:.6g}, is kept"
     if best.number:
@@ -133,49 +136,49 @@ def _kept_the_best(trace: Trace, cause: str) -> Result:
 
 @dataclass(frozen=True)
 class TargetLoss:
-    """Stop where the training loss has come down to a target."""
+    """Stop at the first epoch whose training loss is at most a target."""
 
     target: float
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Read the training loss."""
+        """Compare the training loss with the target."""
         return latest.loss <= self.target
 
     def result(self, trace: Trace) -> Result:
-        """Say what is reached."""
+        """Return the loss that was reached."""
         after, last = plural(trace.number), trace.last
         return Result(trace, trace.kept, f"target_loss={self.target:g} reached: loss {last.loss:.6g} after {after}")
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Stop where the best epoch lies `epochs` epochs back."""
+    """Stop when `epochs` epochs have passed since the best validation loss."""
 
     epochs: int
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Count the epochs since the best."""
+        """Compare the number of epochs since the best with `epochs`."""
         return trace.since_best(latest) >= self.epochs
 
     def result(self, trace: Trace) -> Result:
-        """Say which epoch is kept."""
+        """Return the best epoch."""
         return _kept_the_best(trace, f"no better validation loss in {plural(self.epochs)}")
 
 
 @dataclass(frozen=True)
 class EpochsUsedUp:
-    """Stop after the last epoch, and warn where convergence was asked for and not reached.
+    """Stop after the last epoch, and warn if `tol` is not reached.
 
     Parameters
     ----------
     epochs : int
-        How many to run.
+        Number of epochs to run.
     tol : float
-        Optimality to reach; 0 where none was asked for.
+        Optimality to reach; 0 for none.
     diverged : Diverged or None
-        Speaks where the descent ended above its start; None where the rate is one that converges.
+        Gives the reason instead if the descent ended above its start. None if the learning rate cannot diverge.
     advice : str
-        What would help.
+        What may help a descent that did not reach `tol`.
     """
 
     epochs: int
@@ -184,11 +187,11 @@ class EpochsUsedUp:
     advice: str
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
-        """Count the epochs."""
+        """Compare the number of epochs with `epochs`."""
         return trace.n_states + np.arange(len(latest.block)) >= self.epochs
 
     def result(self, trace: Trace) -> Result:
-        """Say whether that was enough."""
+        """Return whether the descent diverged, converged, or ran out of epochs."""
         last, kept = trace.last, trace.kept
         if self.diverged and last.value > max(self.diverged.baseline, trace.start.value):
             return self.diverged.result(trace)
@@ -202,16 +205,16 @@ class EpochsUsedUp:
 
 @dataclass(frozen=True)
 class Stopping:
-    """All reasons to stop a descent, in the order in which they are asked.
+    """All stopping rules of a descent, in order: the first that fires at an epoch gives the reason.
 
     Parameters
     ----------
     rules : tuple of Rule
-        Asked of every epoch.
+        The rules. `used_up` is the last of them.
     used_up : EpochsUsedUp
-        Asked last.
+        The limit on the number of epochs.
     limit : str
-        What is in the way where the solver ends by itself above `tol`.
+        Why the solver may end by itself above `tol`, and what to do then.
     """
 
     rules: tuple[Rule, ...]
@@ -220,14 +223,14 @@ class Stopping:
 
     @classmethod
     def of(cls, spec: Spec, method: Method) -> "Stopping":
-        """Put together the reasons to stop.
+        """Make the stopping rules of a fit.
 
         Parameters
         ----------
         spec : Spec
-            What is asked for.
+            The specification: `epochs`, `tol`, `target_loss` and `early_stopping`.
         method : Method
-            How it is minimised: it knows its ceiling, and hence the remedy.
+            The method. Its stability ceiling decides which remedy a reason names.
         """
         limits = spec.limits
         is_above = spec.steps.is_number and method.rate >= method.ceiling
@@ -245,14 +248,14 @@ class Stopping:
             rules.append(TargetLoss(limits.target_loss))
         if limits.early_stopping:
             rules.append(Patience(limits.n_iter_no_change))
-        # Where there is a ceiling and the rate is below, a descent that ends above its start has but overshot.
+        # Below a known ceiling a descent converges: if it ends above its start, it has only overshot.
         may_diverge = spec.steps.is_number and (is_above or method.ceiling == float("inf"))
         advice = _advice(spec, method)
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice)
         return cls((*rules, used_up), used_up, method.solver.limit)
 
     def first(self, trace: Trace, latest: Measured) -> tuple[Measured, Rule | None]:
-        """Return the epochs up to the first at which a rule fires, and that rule; all, if none does."""
+        """Return the epochs up to the first at which a rule fires, and that rule; all epochs and None if none does."""
         n_epochs, due = len(latest.block), None
         for rule in self.rules:
             fires = rule.fires(trace, latest)
@@ -262,7 +265,10 @@ class Stopping:
         return latest.head(n_epochs), due
 
     def ended(self, trace: Trace) -> Result:
-        """Say why a solver has ended by itself: where no `tol` is given, it stays where it is to the last epoch."""
+        """Return the result of a solver that ended by itself.
+
+        Without a `tol`, its last state is repeated until all epochs are used.
+        """
         if not self.used_up.tol:
             trace.pad(self.used_up.epochs - trace.number)
             return self.used_up.result(trace)
@@ -274,12 +280,12 @@ class Stopping:
 
 
 def plural(n_epochs: int) -> str:
-    """Write a number of epochs in words."""
+    """Return a number of epochs with its unit: "1 epoch", "2 epochs"."""
     return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
 
 
 def _advice(spec: Spec, method: Method) -> str:
-    """Say what would help a descent that used up its epochs, the surest first."""
+    """Return what may help a descent that used up its epochs, the surest remedy first."""
     ceiling, steps = method.ceiling, spec.steps
     if steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return (

@@ -1,7 +1,8 @@
-"""Rows that come in chunks: for squared error their moments, which add up; else an epoch of descent over each.
+"""`partial_fit` where the moments of the rows are not enough: one epoch of mini-batches over each chunk.
 
-What is carried from one chunk to the next is in raw coordinates. Each chunk has coordinates, a preconditioner and a
-rate of its own: a number in raw coordinates, or what follows from the moments of all rows so far.
+Points are carried from one chunk to the next in raw coordinates. Each chunk has its own coordinates, preconditioner
+and rate. If the user gives the rate, the steps are in raw coordinates; otherwise all three follow from the moments of
+all rows so far.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -26,42 +27,42 @@ from gdregress.rows.moments import Moments
 from gdregress.solve.start import starting_point
 
 LEAST_BATCH, BATCHES = 32, 50
-"""Rows in a mini-batch, at least, and mini-batches in a chunk, where neither that nor the rate is the user's."""
+"""Smallest default size of a mini-batch, and default number of mini-batches in a chunk, unless the rate is given."""
 
 MOVED = 2.0
-"""By what a unit of a coordinate may change for what was remembered in the old one to be of use."""
+"""Factor by which the unit of a coordinate may change before the memory of the optimizer is discarded."""
 
 SHARPENING = 0.2
-"""Time, in steps of a quadratic, after which a loss is smoothed less: a few mini-batches."""
+"""Total step size after which mu has fallen by the factor sqrt(2): a few mini-batches."""
 
 DIVERGED = 2.0
-"""How many times worse than none at all coefficients are beyond the noise of mini-batches."""
+"""An objective above this multiple of that of zero coefficients is divergence, not the noise of mini-batches."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a descent over chunks stands, after so many of them.
+    """The state of a descent over chunks, between two chunks.
 
     Attributes
     ----------
     last : ndarray of shape (n_features + 1, n_outputs)
-        The coefficients and intercepts that the next epoch starts from, one below the other.
+        The coefficients, and below them the intercepts, that the next epoch starts from.
     mean : tuple or None
-        The running mean of such points, as in `Mean`, where one is asked for.
+        The running mean of such points, as the fields of a `Mean`, if the specification has `average`.
     optimizer : str
         A key of `OPTIMIZERS`.
     memory : ndarray, tuple or None
-        What that optimizer remembers, in the coordinates of its steps: forgotten where these are others now.
+        Memory of that optimizer, in the coordinates of the last chunk. It is discarded if the next chunk has others.
     units : ndarray of shape (n_coordinates, n_outputs) or None
-        How large a coordinate is where the coefficient is 1.
+        Value of each coordinate of the last chunk for a coefficient of 1.
     plateau : tuple or None
-        What a schedule that follows the loss remembers, as in `Plateau`.
+        Fields of a `Plateau`, if the schedule is "adaptive".
     n_epochs : int
-        Chunks descended.
+        Number of chunks descended.
     total_step_size : float
-        Sum of the rates of all updates so far, as a share of what one step of a quadratic would need.
+        Sum of the step sizes of all updates so far: see `ChunkDescent.step_size`.
     n_samples : int
-        Rows of positive weight in them.
+        Number of rows of positive weight so far.
     weight : float
         Sum of their weights.
     """
@@ -79,12 +80,12 @@ class Stream:
 
     @classmethod
     def of_attributes(cls, past: dict[str, Any]) -> "Stream":
-        """Go on from what an estimator has reached: by such a descent, by moments, or by a fit.
+        """Return the state from which a fitted estimator goes on: after chunks, moments or a fit.
 
         Parameters
         ----------
         past : dict
-            The estimator's attributes.
+            Attributes of the estimator.
         """
         if "descent_" in past:
             return cls(**past["descent_"])
@@ -100,23 +101,23 @@ class Stream:
         return self.last if self.mean is None else Mean(*self.mean).point
 
     def plain(self) -> dict[str, Any]:
-        """Return it as a dict of arrays, numbers, strings, and tuples of these."""
+        """Return the state as a dict of arrays, numbers, strings, and tuples of these."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def counting(self, rows: RowBlocks, unit: float) -> "Stream":
-        """Return it with the rows of a chunk counted.
+        """Return the state with the rows of a chunk added to `n_samples` and `weight`.
 
         Parameters
         ----------
         rows : RowBlocks
             The chunk.
         unit : float
-            What its weights are to be multiplied by: all chunks have one scale.
+            Factor of its weights, which gives all chunks the same scale.
         """
         return replace(self, n_samples=self.n_samples + rows.n_weighted, weight=self.weight + unit * rows.total_weight)
 
     def weighing(self, rows: RowBlocks, unit: float) -> RowBlocks:
-        """Return a chunk with weights in units of the mean weight of all rows so far, its own included."""
+        """Return a chunk with its weights divided by the mean weight of all rows so far, its own included."""
         relative = unit * self.n_samples / self.weight
         if rows.weight is None and relative == 1.0:
             return rows
@@ -125,26 +126,27 @@ class Stream:
 
 @dataclass(frozen=True)
 class ChunkDescent:
-    """How an epoch over a chunk steps.
+    """The descent of one epoch over a chunk.
 
     Attributes
     ----------
     descent : Descent
-        The steps.
+        The update.
     batches : Batches
-        The chunk in parts.
+        The division into mini-batches.
     objective : DataObjective
-        Over the chunk; perhaps smoothed.
+        The objective of the chunk, possibly smoothed.
     coordinates : Coordinates
-        Of the steps.
+        Coordinates of the steps.
     optimizer : str
         A key of `OPTIMIZERS`.
     rung : str or float
-        What the learning rate came to.
+        The learning rate used: the number, or "diagonal" or "curvature".
     rate : float
-        The learning rate, but for the schedule.
+        The learning rate before the factor of the schedule.
     step_size : float
-        Share of the way to the minimum of a quadratic that an update goes, along its steepest direction.
+        Share of the distance to the minimum of squared error that an update covers along the direction of largest
+        curvature; 0 where the rate is the user's.
     """
 
     descent: Descent
@@ -158,12 +160,12 @@ class ChunkDescent:
 
     @classmethod
     def at_number(cls, spec: Spec, rows: RowBlocks, rng: np.random.RandomState) -> "ChunkDescent":
-        """Step at the user's rate, in raw coordinates: a chunk at once where no size of a batch is given.
+        """Return a descent at the user's rate, in raw coordinates. Without a batch size the chunk is one batch.
 
         Raises
         ------
         ValueError
-            If what is asked for does not go together.
+            If the optimizer cannot be combined with the other parameters.
         """
         steps, terms = spec.steps, spec.terms
         _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
@@ -187,10 +189,11 @@ class ChunkDescent:
     def by_curvature(
         cls, spec: Spec, rows: RowBlocks, moments: Moments, total_step_size: float, rng: np.random.RandomState
     ) -> "ChunkDescent":
-        """Step by the curvature of all rows so far.
+        """Return a descent whose coordinates, preconditioner and rate follow from the moments of all rows so far.
 
-        A loss that ends in straight lines is smoothed less with the root of the total step size. The rate falls on in
-        proportion when it is as sharp as the loss (Robbins and Monro, 1951).
+        A loss that ends in straight lines is smoothed by mu, which falls with the square root of the total step size.
+        The rate falls in proportion to mu. It goes on falling when mu is so small that the loss itself is descended
+        (Robbins and Monro, 1951).
         """
         choice = choose_for_chunks(spec, rows.n_features, has_products=moments.cross is not None)
         problem = Problem.of(spec.terms, moments, rows)
@@ -218,30 +221,32 @@ class ChunkDescent:
 
     @property
     def units(self) -> NDArray:
-        """How large a coordinate is where the coefficient is 1."""
+        """Value of each coordinate for a coefficient of 1, of shape (n_coordinates, n_outputs)."""
         scale = np.append(self.coordinates.scale, np.ones(int(self.coordinates.fit_intercept)))
         return np.outer(scale, 1.0 / self.coordinates.target_scale)
 
     def from_raw(self, point: NDArray) -> NDArray:
-        """Turn coefficients and intercepts, one below the other, into coordinates."""
+        """Return the point whose coefficients, and below them intercepts, are given."""
         return self.coordinates.from_raw(point[:-1], point[-1])
 
     def to_raw(self, point: NDArray) -> NDArray:
-        """Turn coordinates into coefficients and intercepts."""
+        """Return the coefficients of a point, and below them its intercepts."""
         coef, intercept = self.coordinates.to_raw(point)
         return np.vstack([coef, intercept.astype(np.float64)])
 
     def position(self, stream: Stream, seen: Any, value: float) -> Position:
-        """Go on from where the last chunk has ended; what was remembered in other units is forgotten.
+        """Return the position at which the last chunk ended, in the coordinates of this chunk.
+
+        The memory of the optimizer is discarded if the optimizer or the coordinates have changed.
 
         Parameters
         ----------
         stream : Stream
-            After the chunk before.
+            The state after the chunk before.
         seen : iterator of DataObjective
-            The mini-batches.
+            The objectives of the mini-batches; the first is consumed.
         value : float
-            The objective of this chunk, for a schedule that follows that.
+            The objective of this chunk, for ``schedule="adaptive"``.
         """
         point = self.from_raw(stream.last)
         step = self.descent.optimizer.start(point, next(seen).evaluate([point])[0])
@@ -257,12 +262,12 @@ class ChunkDescent:
         return Position(step, schedule, mean)
 
     def epoch(self, stream: Stream) -> "ChunkEpoch":
-        """Descend over the chunk, a mini-batch at a time.
+        """Descend over the chunk, one mini-batch after the other.
 
         Raises
         ------
         ValueError
-            If the descent leaves the numbers that a float holds.
+            If a coefficient is no longer finite.
         """
         whole, batches = self.objective.exact(), self.batches
         to_y = self.coordinates.target_scale**whole.degree
@@ -297,18 +302,18 @@ class ChunkDescent:
 
 @dataclass(frozen=True)
 class ChunkEpoch:
-    """What an epoch over a chunk came to.
+    """The result of an epoch over a chunk.
 
     Attributes
     ----------
     stream : Stream
-        After the chunk.
+        The state after the chunk.
     loss : float
-        Mean loss of the chunk before it was learned from, averaged over outputs.
+        Mean loss of the chunk before the epoch, averaged over outputs.
     rate : float
         Learning rate of the epoch.
     has_diverged : bool
-        Whether the epoch has left the chunk worse off than before it, and by far than with no coefficients at all.
+        Whether the objective of the chunk has risen, and is more than `DIVERGED` times that of zero coefficients.
     """
 
     stream: Stream
@@ -320,29 +325,29 @@ class ChunkEpoch:
 def descend_chunk(
     spec: Spec, rows: RowBlocks, unit: float, number: int, past: dict[str, Any]
 ) -> tuple[Stream, dict[str, Any], str | None]:
-    """Descend an epoch over a chunk of which rows count, from where the last has ended.
+    """Descend one epoch over a chunk, from where the chunk before ended.
 
     Parameters
     ----------
     spec : Spec
-        What is asked for.
+        The specification.
     rows : RowBlocks
-        The chunk.
+        The chunk, with at least one row of positive weight.
     unit : float
-        What its weights are to be multiplied by.
+        Factor of its weights, which gives all chunks the same scale.
     number : int
-        Which chunk it is, from 1.
+        Number of the chunk, from 1.
     past : dict
-        The estimator's attributes after the chunk before; none for the first.
+        Attributes of the estimator after the chunk before; empty for the first chunk.
 
     Returns
     -------
     stream : Stream
-        After the chunk.
+        The state after the chunk.
     attributes : dict
-        Fitted attributes that tell of the epoch.
+        Fitted attributes that describe the epoch.
     warning : str or None
-        What is to be warned of.
+        The text of a warning, if the descent diverged.
     """
     rng = _rng_of_chunk(spec, number)
     before = Stream.of_attributes(past) if past else Stream(np.zeros((rows.n_features + 1, rows.n_outputs)))
@@ -376,20 +381,23 @@ def descend_chunk(
 
 
 def _rng_of_chunk(spec: Spec, number: int) -> np.random.RandomState:
-    """Return what a chunk draws from: of a seed, each chunk draws numbers of its own."""
+    """Return the random state of a chunk. With a seed, every chunk draws other numbers."""
     seed = spec.steps.random_state
     return np.random.RandomState([int(seed), number]) if isinstance(seed, Integral) else spec.rng()
 
 
 def _moments_so_far(spec: Spec, rows: RowBlocks, unit: float, past: dict[str, Any]) -> Moments:
-    """Add a chunk's moments to those of the chunks before."""
+    """Return the moments of all rows so far, those of the chunk included."""
     rung = str(spec.steps.learning_rate)
     moments = moments_of_chunk(rows, unit, cross=needs_products(rung, rows.n_features))
     return Moments.from_plain(past["moments_"]).merge(moments) if "moments_" in past else moments
 
 
 def _are_near(units: NDArray, before: NDArray | None) -> bool:
-    """Tell whether units are about what they were; a column that has just begun to move has nothing to remember."""
+    """Return whether no unit has changed by more than the factor `MOVED`.
+
+    Units of 0 are left out: a column that has not varied before has no memory to discard.
+    """
     if before is None or before.shape != units.shape:
         return False
     ratio = np.divide(units, before, out=np.ones_like(units), where=(before > 0) & (units > 0))

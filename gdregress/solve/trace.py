@@ -1,4 +1,4 @@
-"""What a descent has shown so far: the history of its epochs, as arrays, and which epoch is kept."""
+"""The trace of a descent: what was measured of every epoch, and which epoch is kept."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from gdregress.problem.problem import Problem
 
 
 class Epoch(NamedTuple):
-    """One epoch of a trace: its number, and what was measured of it."""
+    """One epoch of a trace: its number, its point, and the measurements of `Measured`."""
 
     number: int
     point: NDArray
@@ -23,7 +23,7 @@ class Epoch(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A block of states, and what is measured of them: an array of shape (n_epochs,) each.
+    """A block of states with its measurements, each an array of shape (n_epochs,).
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class Measured(NamedTuple):
     value : ndarray
         The objective, summed over outputs.
     validation_loss : ndarray or None
-        The loss of the validation rows, where there are any.
+        Mean loss of the validation rows, averaged over outputs, if there are any.
     criterion : ndarray
-        What the best epoch has least of: the objective, or the loss of the validation rows.
+        The selection criterion, least at the best epoch: the objective, or the loss of the validation rows.
     """
 
     block: Block
@@ -52,11 +52,12 @@ class Measured(NamedTuple):
         Parameters
         ----------
         problem : Problem
-            What is minimised.
+            The problem that is minimised.
         block : Block
-            Its states.
+            States of its descent.
         validate : callable or None
-            From points side by side to the losses of validation rows, output by output.
+            Takes points side by side, of shape (n_coordinates, n_points * n_outputs), and returns the loss on the
+            validation rows for each column.
         """
         value, losses, validation_loss = block.value, block.value, None
         if not problem.penalty.is_nothing:
@@ -68,7 +69,7 @@ class Measured(NamedTuple):
         return cls(block, problem.mean_loss(losses), value.sum(axis=1), validation_loss, criterion)
 
     def epoch(self, number: int, k: int) -> Epoch:
-        """Return the k-th of the epochs, which is that number of the descent."""
+        """Return the k-th epoch of the block, which has the given number in the descent."""
         validation_loss = None if self.validation_loss is None else float(self.validation_loss[k])
         block = self.block
         return Epoch(
@@ -82,11 +83,11 @@ class Measured(NamedTuple):
         )
 
     def one_by_one(self) -> "list[Measured]":
-        """Return the epochs, each on its own."""
+        """Return the block as blocks of one epoch."""
         return [self._between(k, k + 1) for k in range(len(self.block))]
 
     def head(self, n_epochs: int) -> "Measured":
-        """Return the first epochs."""
+        """Return the first `n_epochs` epochs of the block."""
         return self if n_epochs == len(self.block) else self._between(0, n_epochs)
 
     def _between(self, first: int, last: int) -> "Measured":
@@ -96,7 +97,7 @@ class Measured(NamedTuple):
 
 
 def _of_each(function: Callable[[NDArray], NDArray], block: Block) -> NDArray:
-    """Apply a function of points side by side."""
+    """Apply a function of points side by side to a block; return an array of shape (n_epochs, n_outputs)."""
     points = block.points.stacked()
     return function(points.reshape(len(points), -1)).reshape(block.value.shape)
 
@@ -106,19 +107,19 @@ class Trace:
 
     Parameters
     ----------
-    keeps_best : bool
-        Whether the best epoch is kept in place of the last.
-    record : callable or None
-        From points of shape (n_coordinates, n_epochs, n_outputs) to what is recorded of them.
+    keeps_best : bool, default=False
+        Whether the best epoch is kept instead of the last.
+    record : callable, default=None
+        Takes points of shape (n_coordinates, n_epochs, n_outputs) and returns what is recorded of them.
 
     Attributes
     ----------
     n_states : int
-        States so far, the start included.
+        Number of states so far, the start included.
     recorded : list
-        What was recorded of each block.
+        What `record` has returned for each block.
     start : Epoch
-        The start.
+        Epoch 0, the starting point.
     """
 
     start: Epoch
@@ -135,7 +136,7 @@ class Trace:
 
     @property
     def number(self) -> int:
-        """Epochs run so far."""
+        """Number of epochs run so far."""
         return self.n_states - 1
 
     @property
@@ -145,17 +146,17 @@ class Trace:
 
     @property
     def best(self) -> Epoch:
-        """The best epoch of those that can be kept; the start, if there is no other."""
+        """The epoch of least criterion among the finite ones; the start, if none is better."""
         number, k, measured = self._best
         return measured.epoch(number, k)
 
     @property
     def kept(self) -> Epoch:
-        """The epoch to return, should the descent end here."""
+        """The epoch to return if the descent ends here."""
         return self.best if self._keeps_best else self.last
 
     def since_best(self, latest: Measured) -> NDArray:
-        """Count the epochs since the best, at each of those that are looked at."""
+        """Return, for each of the latest epochs (not yet in the trace), the number of epochs since the best."""
         numbers = self.n_states + np.arange(len(latest.block))
         criterion = np.where(latest.block.is_finite, latest.criterion, np.inf)
         lowest = np.minimum.accumulate(np.append(self._least, criterion))
@@ -163,7 +164,7 @@ class Trace:
         return numbers - np.maximum.accumulate(best)
 
     def append(self, latest: Measured) -> None:
-        """Append epochs; an interrupt finds all of them appended or none."""
+        """Append a block of epochs, so that an interrupt leaves all of them in the trace or none."""
         block = latest.block
         criterion = np.where(block.is_finite, latest.criterion, np.inf)
         k = int(criterion.argmin())
@@ -180,7 +181,7 @@ class Trace:
         self.n_states += len(block)
 
     def pad(self, n_epochs: int) -> None:
-        """Append epochs that stay where the last has ended, at a rate of 0."""
+        """Append `n_epochs` copies of the last epoch, at a rate of 0."""
         loss, validation_loss, optimality, _ = (None if part is None else part[-1:] for part in self._columns[-1])
         repeated = [None if part is None else np.repeat(part, n_epochs) for part in (loss, validation_loss, optimality)]
         self._columns.append((*repeated, np.zeros(n_epochs)))
@@ -190,7 +191,7 @@ class Trace:
         self.n_states += n_epochs
 
     def columns(self) -> dict[str, NDArray]:
-        """Return what was measured of every epoch, by name."""
+        """Return the arrays of `history_`, an entry for each state, by name."""
         names = ("loss", "validation_loss", "optimality", "learning_rate")
         parts = zip(names, zip(*self._columns, strict=True), strict=True)
         return {name: np.concatenate(part) for name, part in parts if part[0] is not None}

@@ -1,4 +1,4 @@
-"""Validation rows for early stopping: given, or split off at random, and their loss."""
+"""Validation rows of early stopping: the checks of those given, the random split, and their loss."""
 
 import math
 import warnings
@@ -12,21 +12,21 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
 STACKLEVEL = 7
-"""Calls between a warning and the user's of fit."""
+"""`stacklevel` at which a warning points to the user's call of `fit`."""
 
 WILDLY_OFF = 1e4
-"""Mean square of a standardised column of X_val above which it was surely not prepared as X was."""
+"""Mean square of a column of X_val, standardised by X, above which it was surely not transformed as X was."""
 
 
 def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight_val) -> None:
-    """Raise where X_val, y_val and sample_weight_val do not come together, or early stopping is off.
+    """Raise if X_val, y_val and sample_weight_val are incomplete, or given without early stopping.
 
-    The rules are those of scikit-learn's HistGradientBoostingRegressor.
+    The conditions are those of scikit-learn's HistGradientBoostingRegressor.
 
     Raises
     ------
     ValueError
-        If one is given without another it needs, or without early stopping.
+        If one is given without another that it needs, or without early stopping.
     """
     if X_val is None and y_val is None:
         if sample_weight_val is not None:
@@ -46,8 +46,7 @@ def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight
 def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     """Split rows at random into training and validation rows.
 
-    The training rows are all the rows, those held out with a weight of zero: X is not copied,
-    but for the rows held out.
+    The training rows are all rows, with a weight of zero for those held out. So only the rows held out are copied.
 
     Parameters
     ----------
@@ -56,16 +55,17 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     fraction : float
         Share of the rows to hold out.
     random_state : RandomState
-        Decides which.
+        Draws the rows held out.
 
     Returns
     -------
     training, validation : Rows
+        The two parts.
 
     Raises
     ------
     ValueError
-        If no row, or none of positive weight, is left on one side.
+        If one of the parts would have no row of positive weight.
     """
     if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
         raise ValueError(
@@ -83,14 +83,22 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
 
 
 def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArray]:
-    """Return the function from points of a problem, side by side, to their loss on validation rows, output by output.
+    """Return the function that evaluates the loss of points on the validation rows.
+
+    For squared error it uses their moments, if the problem has the products of the columns; else the rows.
 
     Parameters
     ----------
     rows : Rows
         Validation rows.
     problem : Problem
-        What is minimised: its coordinates, and whether p allows moments.
+        The problem that is minimised, on the training rows.
+
+    Returns
+    -------
+    callable
+        Takes points side by side, of shape (n_coordinates, n_points * n_outputs), and returns the loss of each
+        column, without the penalty.
 
     Raises
     ------
@@ -100,7 +108,7 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
     Warns
     -----
     UserWarning
-        If the columns of X_val are off those of X by orders of magnitude.
+        If most columns of X_val lie over a hundred standard deviations from those of X.
     """
     coordinates = problem.coordinates
     by_moments = problem.terms.is_squared_error and problem.moments.cross is not None
