@@ -1,1 +1,1 @@
-"""How it is minimised: what is chosen, the optimizers, schedules and preconditioners, and the solvers."""
+"""The method: update rules, schedules, preconditioners and solvers, and the choice among them."""

@@ -1,4 +1,8 @@
-"""Which rung and which optimizer a fit takes, before a row is read; and the solver, once its moments are known."""
+"""The choice of rung, optimizer and solver.
+
+`choose` picks the rung and the optimizer before any row is read. `make_method` makes the solver once the moments of
+the rows are known.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,44 +25,46 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.rows import Rows
 
 MOMENTS_LIMIT = 2000
-"""Features up to which the moments, 32 MB of them, are gathered and factored."""
+"""Largest number of features for which the products of columns, 32 MB, are gathered and factored by default."""
 
 FACTOR_LIMIT = 2**24
-"""Entries of X up to which a wide X, of at most `MOMENTS_LIMIT` rows, is factored itself."""
+"""Largest number of entries of an X with at most `MOMENTS_LIMIT` rows for which X itself is factored by default."""
 
 CURVATURE_LIMIT = 2**15
-"""Features beyond which, or rows if fewer, a matrix of curvatures is refused even if asked for."""
+"""Smaller of n_samples and n_features above which `learning_rate="curvature"` is refused: its matrix would not fit."""
 
 NEWTON_LIMIT = 500
-"""Features up to which Newton's steps solve quadratic programs; without a prox there are none to solve."""
+"""Largest number of features for which "auto" solves a quadratic program an epoch, or factors a matrix a chunk."""
 
 DIGITS = 1e-10
-"""Relative error of a fit from moments, as estimated, up to which they are taken for the data."""
+"""Largest estimated relative error of a fit from moments with which the moments replace the rows."""
 
 KINK = 0.1
-"""How far kinks are smoothed, in units of `tol` standard deviations of y, where the rate is the user's."""
+"""Smoothing parameter mu of a loss with kinks, as a share of `tol`, where the learning rate is a number."""
 
 SMOOTHEST = 1e-6
-"""How far they are smoothed where the rate is the user's and no `tol` is given."""
+"""The value that replaces `tol` in this product where `tol` is None or 0."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What these rows and this specification come to, before a row is read.
+    """What a specification and the shape of the rows decide, before any row is read.
 
     Attributes
     ----------
-    rung, optimizer : str
-        Of the ladder, and a key of `OPTIMIZERS`.
+    rung : {"float", "lipschitz", "diagonal", "curvature"}
+        Rung of the ladder of learning rates.
+    optimizer : str
+        A key of `OPTIMIZERS`.
     asked : frozenset of str
-        Features that are asked for, beside the rung.
+        Features that the specification requires, besides the rung.
     share : float or None
-        Share of the rows that a cheaper metric is made from; None for the exact one.
+        Share of the rows from which an approximate preconditioner is made; None for the exact one.
     products : bool
         Whether the products of the columns are gathered.
     factored : {"rows", "spectrum", "nothing"}
-        What is factored where the moments have lost too many digits for a triangle of their products: the rows
-        themselves, or the products with what rounding may have made left out.
+        What is factored where the products have lost too many digits for a Cholesky factor: the rows themselves;
+        the spectrum of the products, without the eigenvalues that rounding may have made; or nothing.
     """
 
     rung: str
@@ -70,54 +76,54 @@ class Choice:
 
     @classmethod
     def of(cls, spec: Spec, asked: frozenset[str], costly: set[str]) -> "Choice":
-        """Choose rung and optimizer; what is costly is left to those who ask for it by name.
+        """Choose the rung and the optimizer.
 
         Parameters
         ----------
         spec : Spec
-            What is asked for.
+            The specification.
         asked : frozenset of str
-            Features that are asked for, beside the rung.
+            Features that the specification requires, besides the rung.
         costly : set of str
-            Rungs and optimizers.
+            Rungs and optimizers that are chosen only where the user names them.
 
         Raises
         ------
         ValueError
-            If what is asked for does not go together.
+            If no rung and optimizer support all required features.
         """
         return cls(*choose_pair(spec.steps.learning_rate, spec.steps.optimizer, asked, costly), asked)
 
     @property
     def is_raw(self) -> bool:
-        """Whether the rate is a number in the raw coordinates."""
+        """Whether the descent is in raw coordinates, at one rate for all of them."""
         return self.rung in ("float", "lipschitz")
 
     @property
     def is_newton(self) -> bool:
-        """Whether curvatures are those of the point."""
+        """Whether the solver takes Newton's steps, with the second derivatives of every point."""
         return self.optimizer == "newton"
 
     @property
     def precision(self) -> type:
-        """Floating type of the products of columns."""
+        """Floating-point type in which products of columns are computed."""
         return np.float64 if self.share is None else np.float32
 
 
 def choose(spec: Spec, rows: Rows) -> Choice:
-    """Choose rung and optimizer for some rows, and what is to be known of them.
+    """Choose the rung and the optimizer for some rows, and which sums over the rows to gather.
 
     Parameters
     ----------
     spec : Spec
-        What is asked for.
+        The specification.
     rows : Rows
-        Training rows; none is read.
+        Training rows; only their shape and kind are looked at.
 
     Raises
     ------
     ValueError
-        If what is asked for does not go together, or a matrix that is asked for would not fit.
+        If no rung and optimizer support all required features, or if the requested matrix would not fit into memory.
     """
     n, p, terms = rows.n_weighted, rows.n_features, spec.terms
     asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
@@ -128,7 +134,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
     costly = _costly(p, spec) | (set() if has_matrix else {"curvature"})
     if share is not None:
-        costly |= {"gd", "newton"}  # which need exact curvatures
+        costly |= {"gd", "newton"}  # both need the exact curvature
     choice = Choice.of(spec, asked, costly)
     if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
         raise ValueError(
@@ -136,9 +142,9 @@ def choose(spec: Spec, rows: Rows) -> Choice:
         )
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
-        products = False  # the rows themselves say more, and are fewer
+        products = False  # factoring the rows is cheaper and keeps more digits
     if choice.is_newton and not terms.is_mostly_parabola:
-        products = False  # the products that it needs are others at every epoch
+        products = False  # every epoch weighs the rows anew, and needs products of its own
     factors_rows = (choice.rung == "curvature" or has_matrix) and not choice.is_newton
     return replace(
         choice,
@@ -149,33 +155,38 @@ def choose(spec: Spec, rows: Rows) -> Choice:
 
 
 def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
-    """Choose rung and optimizer for mini-batches of rows that come in chunks.
+    """Choose the rung and the optimizer for mini-batches of rows that come in chunks.
 
     Parameters
     ----------
     spec : Spec
-        What is asked for.
+        The specification.
     n_features : int
-        Columns of X.
+        Number of columns of X.
     has_products : bool
-        Whether the products of the columns are known of all rows so far.
+        Whether the moments of all rows so far include the products of the columns.
+
+    Raises
+    ------
+    ValueError
+        If no rung and optimizer support all required features.
     """
     costly = {"curvature"} if n_features > NEWTON_LIMIT or not has_products else set()
     return replace(Choice.of(spec, spec.asked(batches=True), costly), products=has_products)
 
 
 def needs_products(learning_rate: str, n_features: int) -> bool:
-    """Tell whether a descent over chunks is to know the products of their columns."""
+    """Return whether a descent over chunks needs the products of the columns."""
     return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
 
 
 def _costly(n_features: int, spec: Spec) -> set[str]:
-    """Name the optimizers that are too dear for so many columns."""
+    """Return the optimizers that "auto" does not choose for so many features."""
     return {"newton"} if n_features > (NEWTON_LIMIT if spec.terms.has_prox else MOMENTS_LIMIT) else set()
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str]) -> float | None:
-    """Return the share of the rows that a cheaper metric is made from; None where the exact one is cheaper."""
+    """Return the share of the rows for an approximate preconditioner; None for the exact one."""
     n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
     if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
         return None
@@ -193,26 +204,26 @@ def _is_short_and_wide(rows: Rows) -> bool:
 
 @dataclass(frozen=True)
 class Method:
-    """How a problem is minimised, and what a user is told of it.
+    """How a problem is minimised, and what is reported about it.
 
     Attributes
     ----------
     problem : Problem
-        In the coordinates of the descent.
+        The problem, in the coordinates of the descent.
     solver : Solver
-        What minimises it.
+        The solver that minimises it.
     rung : float or str
-        What the learning rate came to: the number, or the rung.
+        The learning rate as a number in raw coordinates, or else the rung that was chosen.
     optimizer : str
-        What the optimizer came to.
+        The optimizer that was chosen.
     rate : float
-        The learning rate, but for the schedule.
+        The learning rate before the schedule multiplies it.
     ceiling : float
-        Rate above which the descent diverges; infinite where nobody chooses it, or nothing diverges.
+        Rate above which the descent diverges; infinite outside raw coordinates, and where every rate converges.
     stability : float
         The ceiling in units of 1/L.
     largest_curvature : float or None
-        L of squared error, where the rate is a number in raw coordinates.
+        L of squared error, where the descent is in raw coordinates.
     """
 
     problem: Problem
@@ -226,18 +237,18 @@ class Method:
 
 
 def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Make the solver that was chosen; the rest of what it needs to know is factored here.
+    """Make the solver of a choice, with its preconditioner and its learning rate.
 
     Parameters
     ----------
     choice : Choice
-        What was chosen.
+        The rung, the optimizer and the factorisation.
     spec : Spec
-        What is asked for.
+        The specification.
     problem : Problem
-        What is minimised, in the unit-curvature coordinates.
+        The problem, in the unit-curvature coordinates.
     rng : RandomState
-        Draws samples and mini-batches.
+        Generator of samples and mini-batches.
     """
     if choice.share is not None:
         return _with_sketches(choice, spec, problem, rng)
@@ -250,7 +261,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
 
 
 def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Make conjugate gradient in cheaper metrics; for losses that bend, accelerated descent in one of them."""
+    """Make a solver with an approximate P: conjugate gradient for squared error, else accelerated descent."""
     assert choice.share is not None
     tol, standard = spec.limits.tol, problem.standard
     sketches = Sketches(
@@ -266,14 +277,14 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
 
 @dataclass(frozen=True)
 class Known:
-    """What the moments, and where they do not suffice the rows, tell of the curvature.
+    """The curvature as factored from the moments or, where these have too few digits, from the rows.
 
     Attributes
     ----------
     inverse : InverseCurvature or None
-        The inverse curvature; None where the diagonal has to do.
+        The inverse Hessian of squared error; None where only its diagonal is known.
     moments_suffice : bool
-        Whether a fit from the moments is as good as one from the rows.
+        Whether a fit from the moments is as precise as one from the rows.
     """
 
     inverse: InverseCurvature | None
@@ -281,14 +292,14 @@ class Known:
 
 
 def know(choice: Choice, problem: Problem) -> Known:
-    """Factor what there is to factor.
+    """Factor the second derivatives of squared error, from the moments or from the rows.
 
     Parameters
     ----------
     choice : Choice
-        What was chosen.
+        What to factor.
     problem : Problem
-        What is minimised, in the unit-curvature coordinates.
+        The problem, in the unit-curvature coordinates.
     """
     moments, standard, alpha = problem.moments, problem.standard, problem.alpha
     inverse: InverseCurvature | None = None
@@ -298,7 +309,7 @@ def know(choice: Choice, problem: Problem) -> Known:
 
     if choice.products and (moments.n_samples > len(moments.x.mean) or alpha > 0):
         inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
-    # Mini-batches are far from the digits that moments lose.
+    # The noise of mini-batches exceeds the rounding of moments by far.
     suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else DIGITS)
     if suffice or choice.factored == "nothing":
         return Known(inverse, suffice)
@@ -307,12 +318,12 @@ def know(choice: Choice, problem: Problem) -> Known:
             return Known(inverse, suffice)
         return Known(InverseHessian.from_spectrum(problem.quadratic, standard, moments.error(1.0)), True)
     inverse = InverseHessian.from_rows(problem.rows, moments, standard, alpha)
-    # Of collinear columns the moments are as good, in a metric that keeps off what is only rounding.
+    # Where columns are collinear, the moments suffice once the preconditioner leaves out the directions of rounding.
     return Known(inverse, choice.rung == "curvature" and is_known_to(DIGITS))
 
 
 def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np.random.RandomState) -> Method:
-    """Make a descent by one optimizer, or what does the same faster or better."""
+    """Make a descent by one optimizer, or a solver that gets further with it (refinement, blocks, smoothing)."""
     limits, loss = spec.limits, problem.terms.loss
     if choice.is_raw:
         problem = problem.in_raw_coordinates()
@@ -353,25 +364,26 @@ def make_descent(
     Parameters
     ----------
     choice : Choice
-        What was chosen.
+        The rung and the optimizer.
     spec : Spec
-        What is asked for.
+        The specification.
     problem : Problem
-        What is minimised, in the coordinates of the descent.
+        The problem, in the coordinates of the descent.
     known : Known
-        Of the curvature.
+        The curvature of squared error.
     size : int or None
-        Rows in a mini-batch; None for all at once.
+        Rows in a mini-batch; None for all rows at once.
     rng : RandomState
-        Shuffles mini-batches.
+        Generator that shuffles mini-batches.
     mean_weight : float, default=None
-        What weights count next to; None for the mean weight of the rows.
+        Weight that counts as 1 in a mini-batch; None for the mean weight of the rows.
 
     Returns
     -------
     descent : Descent
+        The descent.
     largest_curvature : float or None
-        L of squared error in the coordinates, where the rate depends on it.
+        L of squared error in these coordinates; None where nothing depends on it.
     """
     steps, rows = spec.steps, problem.rows
     rule = OPTIMIZERS[choice.optimizer](steps.momentum)
@@ -406,29 +418,32 @@ def make_descent(
 
 
 def empty_mean(average: int, n_rows: int) -> Mean | None:
-    """Return the mean of the points that begins after `average` rows, so many an update; None where that is 0."""
+    """Return the mean that begins with row number `average`, for updates of `n_rows` rows; None if `average` is 0."""
     return Mean(-(-(average - 1) // n_rows)) if average else None
 
 
 def _by_moments(choice: Choice, problem: Problem, known: Known) -> bool:
-    """Tell whether the objective is evaluated from moments."""
+    """Return whether the objective is evaluated from moments."""
     return problem.terms.is_squared_error and choice.products and (choice.is_raw or known.moments_suffice)
 
 
 def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
-    """Tell whether the epochs are a geometric sequence, of so many that a factorisation pays."""
+    """Return whether the descent is a geometric sequence that is long enough for a factorisation to pay."""
     is_plain = choice.optimizer == "gd" and choice.rung != "curvature"
     pays = len(problem.standard.center) < spec.limits.epochs
     return is_plain and pays and not choice.asked & {"prox", "batches", "average"}
 
 
 def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
-    """Smooth a loss that ends in straight lines less and less."""
+    """Wrap a solver in a sequence of smoothed problems, if the loss ends in straight lines."""
     return Smoothed(inner, spec.limits.tol) if problem.terms.loss.is_straight else inner
 
 
 def _measure(inverse: InverseCurvature | None, problem: Problem) -> Any:
-    """Return the inverse curvature, or its diagonal; both where the first is blind to what a prox leaves."""
+    """Return the inverse Hessian in which the gap is measured, or its diagonal where only that is known.
+
+    The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
+    """
     if inverse is None:
         return half
     return Raised(inverse) if problem.terms.has_prox and inverse.is_singular else inverse

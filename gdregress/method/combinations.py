@@ -1,7 +1,7 @@
-"""What goes with what: which rung and which optimizer a fit uses, by what each optimizer says it takes.
+"""Which optimizer supports which features, and the choice of a rung and an optimizer that support all required ones.
 
-No table of exceptions is kept here: `takes` of the optimizers is all that is asked, and the
-sentence of an error, and the table in the documentation, are made from it.
+Each optimizer declares its features in `takes`. The choice, the error messages and the table of the documentation are
+all made from these declarations.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -29,7 +29,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "rmsprop": lambda momentum: RMSProp(),
     "adam": Adam,
 }
-"""The update rules by name, made from `momentum`, and Newton's steps, which are a solver of their own."""
+"""Constructors of the update rules and of Newton's solver by name; each is called with `momentum`."""
 
 QUADRATIC = (
     ("curvature", "gd"),
@@ -38,7 +38,7 @@ QUADRATIC = (
     ("diagonal", "nesterov"),
     ("diagonal", "gd"),
 )
-"""Rungs and optimizers for squared error without a prox, the fastest first."""
+"""The order in which "auto" tries rungs and optimizers for squared error without a prox: the fastest first."""
 
 GENERAL = (
     ("curvature", "newton"),
@@ -47,13 +47,32 @@ GENERAL = (
     ("curvature", "gd"),
     ("diagonal", "gd"),
 )
-"""Rungs and optimizers for any other objective, the fastest first."""
+"""The order in which "auto" tries rungs and optimizers for any other objective: the fastest first."""
 
 
 def features(
     *, is_squared_error: bool, has_prox: bool, is_constant: bool, batches: bool, average: bool
 ) -> frozenset[str]:
-    """Name what an optimizer is asked to take, beside the rung."""
+    """Return the features that the optimizer must support, besides the rung.
+
+    Parameters
+    ----------
+    is_squared_error : bool
+        Whether the loss is squared error.
+    has_prox : bool
+        Whether there is an L1 penalty or `positive=True`.
+    is_constant : bool
+        Whether the schedule is constant.
+    batches : bool
+        Whether the rows come in mini-batches.
+    average : bool
+        Whether the points are averaged.
+
+    Returns
+    -------
+    frozenset of str
+        Keys of `FEATURES`.
+    """
     asked = {
         "any loss": not is_squared_error,
         "prox": has_prox,
@@ -65,7 +84,7 @@ def features(
 
 
 def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], costly: Set[str]) -> tuple[str, str]:
-    """Choose the rung and the optimizer: those given, and the first that go with them for "auto".
+    """Return the rung and the optimizer as given, with "auto" replaced by the fastest that supports the features.
 
     Parameters
     ----------
@@ -74,7 +93,7 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
     optimizer : str
         As the user gave it.
     asked : set of str
-        Features that are asked for, beside the rung.
+        Features that the optimizer must support, besides the rung.
     costly : set of str
         Rungs and optimizers that "auto" does not choose for these data.
 
@@ -88,7 +107,7 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
     Raises
     ------
     ValueError
-        If no pair takes all that is asked: in a sentence that names one that does.
+        If no allowed pair supports all features; the message names one that does.
     """
     for rung, name in _pairs(learning_rate, optimizer, asked):
         is_costly = (rung in costly and learning_rate == "auto") or (name in costly and optimizer == "auto")
@@ -98,7 +117,17 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
 
 
 def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:
-    """Name the features that an optimizer does not take on a rung."""
+    """Return the features that an optimizer does not support on a rung.
+
+    Parameters
+    ----------
+    rung : str
+        "float", "lipschitz", "diagonal" or "curvature".
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    asked : set of str
+        Features that the optimizer must support, besides the rung.
+    """
     needed = {rung, *asked}
     takes = _rule(optimizer).takes
     if rung == "curvature" and "prox" in asked & takes:
@@ -107,7 +136,7 @@ def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:
 
 
 def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> Iterator[tuple[str, str]]:
-    """Return the rungs and optimizers that the user's words allow, the best first."""
+    """Yield the pairs of rung and optimizer that the parameters allow, the fastest first."""
     rung = learning_rate if isinstance(learning_rate, str) else "float"
     ranking: tuple[tuple[str, str], ...] = QUADRATIC if not asked & {"any loss", "prox"} else GENERAL
     if optimizer != "auto":
@@ -120,7 +149,7 @@ def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> Itera
 
 
 def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str:
-    """Say what is not taken, and what would be."""
+    """Return the message that names the unsupported features and a choice that supports them."""
     rung, name = next(_pairs(learning_rate, optimizer, asked))
     refused = " or ".join(FEATURES[feature] for feature in FEATURES if feature in missing(rung, name, asked))
     others = [
@@ -146,7 +175,7 @@ def table() -> list[list[str]]:
     Returns
     -------
     list of list of str
-        The heads first.
+        The first row holds the headings.
     """
     rows = [["optimizer", *FEATURES]]
     for name in OPTIMIZERS:

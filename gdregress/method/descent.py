@@ -1,6 +1,6 @@
-"""The textbook's loop: evaluate, step down, repeat.
+"""The textbook's loop: evaluate the gradient, step down, repeat.
 
-Open this file first. `Descent.states` is the loop, and `Descent.advance` the epoch that it repeats.
+Read this file first. `Descent.states` is the loop; `Descent.advance` is one epoch of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,14 +21,24 @@ from gdregress.problem.problem import Problem
 
 
 class Mean(NamedTuple):
-    """Running mean of the points of a descent (Polyak and Juditsky, 1992), after the first `skip` of them."""
+    """Running mean of the points of a descent, without the first ones (Polyak and Juditsky, 1992).
+
+    Attributes
+    ----------
+    skip : int, default=0
+        Number of points still to be left out.
+    point : ndarray of shape (n_coordinates, n_outputs), default=None
+        The mean; while points are left out, the last of them.
+    n_points : int, default=0
+        Number of points in the mean.
+    """
 
     skip: int = 0
     point: Any = None
     n_points: int = 0
 
     def after(self, point: NDArray) -> "Mean":
-        """Take in a point."""
+        """Return the mean with one more point."""
         if self.skip > 0:
             return self._replace(skip=self.skip - 1, point=point)
         n_points = self.n_points + 1
@@ -37,16 +47,16 @@ class Mean(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """How an epoch goes over the rows: so many at a time.
+    """How an epoch is divided into mini-batches.
 
     Attributes
     ----------
     size : int
         Rows in a mini-batch.
     shuffle : RandomState or None
-        Shuffles the rows before every epoch; None leaves them in their order.
+        Generator that shuffles the rows before every epoch; None for no shuffling.
     mean_weight : float
-        Weight of a row, on average.
+        Weight that counts as 1: the gradient of a batch is divided by it.
     """
 
     size: int
@@ -54,21 +64,21 @@ class Batches(NamedTuple):
     mean_weight: float
 
     def count(self, n_samples: int) -> int:
-        """Count the batches of an epoch over so many rows."""
+        """Return the number of mini-batches in an epoch over `n_samples` rows."""
         return -(-n_samples // self.size)
 
 
 class Position(NamedTuple):
-    """Where a descent stands, and all that it remembers: what the next epoch goes on from.
+    """The state that a descent carries from one epoch to the next.
 
     Attributes
     ----------
     step : Step
-        The last step of the optimizer.
+        The last step of the update rule.
     schedule : EpochSchedule or Plateau
-        By what the rate is multiplied.
+        The schedule, with its memory.
     mean : Mean or None
-        Running mean of the points, where one is asked for.
+        Running mean of the points; None without averaging.
     """
 
     step: Step
@@ -77,32 +87,44 @@ class Position(NamedTuple):
 
     @property
     def point(self) -> NDArray:
-        """The point to predict with: the mean, where there is one."""
+        """The point to predict with: the mean of the points, or w without averaging."""
         return self.step.point if self.mean is None or self.mean.point is None else self.mean.point
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Descent by one optimizer: every epoch is ``w <- prox(w - eta P g)``, or what the optimizer makes of it.
+    """Preconditioned proximal gradient descent, with one update rule (Cauchy, 1847).
+
+    ::
+
+        for k = 0, 1, 2, ...
+            eta = rate * schedule(k)
+            for each mini-batch, or once for all rows
+                w <- prox(w - eta P g),          g the gradient at w
+                mean <- mean + (w - mean) / n,   n the number of points in the mean
+            yield w, or the mean
+
+    The update of w is that of plain descent; every other optimizer has its own. Mini-batches are the method of Robbins
+    and Monro (1951), the mean that of Polyak and Juditsky (1992).
 
     Parameters
     ----------
     optimizer : Optimizer
-        How a point follows from the last.
+        The update rule.
     preconditioner : Preconditioner
-        P: what a gradient is multiplied by, beside the rate.
+        P.
     rate : Rate
-        eta, but for the schedule.
+        Learning rate before the schedule multiplies it.
     schedule : EpochSchedule or Plateau
-        By what the rate is multiplied.
+        Factor of the learning rate at each epoch.
     objective : callable
-        From a problem to its objective, from moments or from rows.
+        Function from a problem to its objective: `Problem.from_moments` or `Problem.from_rows`.
     measure : callable
-        Inverse curvature in which the distance from the minimum is measured.
+        Inverse Hessian in which the gap is measured.
     batches : Batches, default=None
         Mini-batches; None for all rows at once.
     mean : Mean, default=None
-        The empty mean of the points, to yield in place of the last of them; None for the last.
+        An empty mean, if the points are to be averaged; None for no averaging.
     """
 
     optimizer: Optimizer
@@ -117,13 +139,24 @@ class Descent:
     limit = ""
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield the states, measured: those of cheap epochs many at a time."""
+        """Yield the states in blocks: of many states where epochs are cheap, else of one."""
         objective = self.objective(problem)
         is_cheap = self.batches is None and objective.work <= CHEAP
         return in_blocks(problem, self.states(problem, start, epoch), self.measure, LONGEST if is_cheap else 1)
 
     def states(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[State]:
-        """Yield states for ever, the start first: the consumer decides when it is enough."""
+        """Yield states without end, the start first; the caller decides when to stop.
+
+        Parameters
+        ----------
+        problem, start, epoch
+            As for `iterates`.
+
+        Yields
+        ------
+        State
+            The state after the next epoch.
+        """
         objective = self.objective(problem)
         point = start.astype(objective.dtype)
         here = problem.evaluate_start(objective, point)
@@ -145,18 +178,18 @@ class Descent:
             position = position._replace(schedule=position.schedule.after(float(here.value.sum())))
 
     def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:
-        """Run an epoch.
+        """Return the position after one more epoch.
 
         Parameters
         ----------
         position : Position
-            Where the last has ended.
-        seen : iterator of objectives
-            What each update sees of the objective.
+            The position after the last epoch.
+        seen : iterator of Objective
+            The objectives of the updates: of the next mini-batches, or of all rows each time.
         rate : float
-            Learning rate.
+            eta.
         updates : int
-            Updates in the epoch.
+            Number of updates in the epoch.
         """
         step, mean = position.step, position.mean
         for _ in range(updates):

@@ -1,15 +1,4 @@
-"""Plain descent of a quadratic, many epochs at once.
-
-In the basis Q of eigenvectors of the second derivatives, with curvatures lambda, each coordinate of
-the gradient shrinks by a factor of its own at every epoch, whatever the others do, so that the
-descent is a geometric sequence. With g = Q' gradient at the start of a block::
-
-    shrunk_k  =  prod_{j<k} (1 - eta_j lambda)
-    F_k  =  F_0  -  sum_i (1 - shrunk_ki^2) g_i^2 / (2 lambda_i)
-    w_k  =  w_0  -  Q sum_{j<k} eta_j shrunk_j g
-
-An epoch costs a few operations a coordinate. Points are made of those epochs that are asked for.
-"""
+"""Plain descent on a quadratic in closed form, in blocks of many epochs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,34 +16,47 @@ from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem
 
 FIRST_BLOCK = 16
-"""Epochs of the first block; each next one is twice as long, so that little is wasted where one is cut short."""
+"""Number of epochs in the first block; each further block is twice as long, so that a stop inside it wastes little."""
 
 RELIABLE = 1e-7
-"""Share of the largest curvature above which one is known to nine digits: enough for the states of the loop."""
+"""Share of the largest eigenvalue above which the others have nine digits, enough to reproduce the loop."""
 
 ORTHOGONAL = 1e-10
 """Cosine of the angle between two columns below which they count as orthogonal."""
 
 BLOCK_ENTRIES = 2**17
-"""Coordinates of a block, at most: 1 MB, which the cache holds beside what is made of it."""
+"""Largest number of coordinates in a block: 1 MB, which fits into the cache together with its results."""
 
 
 @dataclass(frozen=True)
 class Geometric:
-    """Plain descent of a quadratic, its epochs being a geometric sequence in the basis of eigenvectors.
+    """Plain descent on a quadratic, whose epochs are geometric sequences along the eigenvectors (see Goh, 2017).
 
-    Where the eigenvalues tell too little, it is the descent itself, epoch by epoch.
+    With H = Q diag(lambda) Q', and from the point w_0 and the value F_0 at the start of each block::
+
+        g = Q' gradient at w_0
+        shrunk_k = prod_{j<k} (1 - eta_j lambda)
+        F_k = F_0 - sum_i (1 - shrunk_ki^2) g_i^2 / (2 lambda_i)
+        w_k = w_0 - Q sum_{j<k} eta_j shrunk_j g
+        decrement_k = |C Q shrunk_k g|^2 / 2,   C' C = P
+
+    An epoch costs a few operations a coordinate; points are computed only for the epochs that need them. Where the
+    eigenvalues have too few digits, the loop of `descent` takes the epochs one by one.
 
     Parameters
     ----------
     descent : Descent
-        Plain descent at the rate and by the schedule that the epochs take.
+        The plain descent whose states are computed.
     preconditioner : Scalar
-        What every coordinate of a gradient is multiplied by.
+        The number by which the descent multiplies gradients, besides the rate.
     schedule : EpochSchedule
-        By what the rate is multiplied, as a function of the epoch alone.
+        Factor of the learning rate, as a function of the epoch alone.
     epochs : int
-        The last epoch: a schedule is not asked about those beyond.
+        The last epoch; the schedule is not called for later ones.
+
+    References
+    ----------
+    G. Goh, "Why momentum really works", Distill, 2017.
     """
 
     descent: Descent
@@ -65,7 +67,22 @@ class Geometric:
     limit = ""
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield blocks of states, the start first, up to the last epoch."""
+        """Yield blocks of states, the start first, up to the last epoch.
+
+        Parameters
+        ----------
+        problem : Problem
+            Squared error without a prox, with moments.
+        start : ndarray of shape (n_coordinates, n_outputs)
+            The point to start from, in the coordinates of the problem.
+        epoch : int, default=0
+            Number of epochs run before, for the schedule.
+
+        Yields
+        ------
+        Block
+            The next states.
+        """
         start = start.astype(np.float64)
         basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.descent.measure))
         if basis is None:
@@ -90,30 +107,30 @@ class Geometric:
 
 @dataclass(frozen=True)
 class GeometricPoints:
-    """The points of a block, made when they are asked for.
+    """The points of a block, computed when they are first used.
 
     Attributes
     ----------
     start : ndarray of shape (n_coordinates, n_outputs)
-        The point before the block.
-    way : ndarray of shape (n_coordinates, n_outputs)
-        Gradient there, along the eigenvectors.
+        The point before the block, w_0.
+    slope : ndarray of shape (n_coordinates, n_outputs)
+        Gradient there along the eigenvectors, g.
     steps : ndarray of shape (n_epochs,)
-        What each epoch multiplies its gradient by.
+        Step sizes, eta_j.
     shrunk : ndarray of shape (n_epochs, n_coordinates)
-        Share of the gradient before the block that is left after each epoch.
+        Share of g that is left after each epoch, shrunk_k.
     vectors : ndarray of shape (n_coordinates, n_coordinates)
-        Eigenvectors.
+        Eigenvectors, the columns of Q.
     """
 
     start: NDArray
-    way: NDArray
+    slope: NDArray
     steps: NDArray
     shrunk: NDArray
     vectors: NDArray
 
     def at(self, k: int) -> NDArray:
-        """Return one point; to the bit that of all of them, where these were made."""
+        """Return the point of epoch k; that of `stacked`, bit for bit, once all points have been computed."""
         if "_all" in vars(self):
             return self._all[:, k]
         length = self.steps[0] + self.steps[1 : k + 1] @ self.shrunk[:k]
@@ -124,7 +141,7 @@ class GeometricPoints:
         return self._all
 
     def between(self, first: int, last: int) -> "PartOfPoints":
-        """Return the points of some epochs."""
+        """Return the points of the epochs from `first` up to, but without, `last`."""
         return PartOfPoints(self, first, last)
 
     @cached_property
@@ -135,19 +152,27 @@ class GeometricPoints:
         return self._after(np.cumsum(lengths, axis=0))
 
     def _after(self, lengths: NDArray) -> NDArray:
-        steps = lengths.T[:, :, np.newaxis] * self.way[:, np.newaxis]
+        steps = lengths.T[:, :, np.newaxis] * self.slope[:, np.newaxis]
         return self.start[:, np.newaxis] - np.tensordot(self.vectors, steps, axes=1)
 
 
 class PartOfPoints(NamedTuple):
-    """Points of some of the epochs of a block: those of the block, to the bit."""
+    """The points of some epochs of a block, equal to those of the block bit for bit.
+
+    Attributes
+    ----------
+    whole : GeometricPoints
+        The points of the block.
+    first, last : int
+        The first epoch, and the one after the last.
+    """
 
     whole: GeometricPoints
     first: int
     last: int
 
     def at(self, k: int) -> NDArray:
-        """Return one point."""
+        """Return the point of epoch k, counted from `first`."""
         return self.whole.at(self.first + k)
 
     def stacked(self) -> NDArray:
@@ -155,27 +180,27 @@ class PartOfPoints(NamedTuple):
         return self.whole.stacked()[:, self.first : self.last]
 
     def between(self, first: int, last: int) -> "PartOfPoints":
-        """Return the points of some epochs."""
+        """Return the points of the epochs from `first` up to, but without, `last`."""
         return PartOfPoints(self.whole, self.first + first, self.first + last)
 
 
 class Eigenbasis(NamedTuple):
-    """The eigenvectors of the second derivatives of a quadratic.
+    """Eigenvectors of the second derivatives of a quadratic.
 
     Attributes
     ----------
     objective : MomentObjective
         The quadratic.
     vectors : ndarray of shape (n_coordinates, n_coordinates)
-        Eigenvectors Q, as columns.
+        Eigenvectors, the columns of Q.
     curvature : ndarray of shape (n_coordinates,)
-        Curvatures along them.
+        Eigenvalues, lambda; those that are only rounding are 0.
     is_curved : ndarray of shape (n_coordinates,)
-        Whether they are not 0.
+        Whether an eigenvalue is positive.
     root : ndarray of shape (n_rows, n_coordinates)
-        C Q for the matrix C in which gradients are measured.
+        C Q, with C the root of the inverse Hessian in which the gap is measured.
     is_orthogonal : bool
-        Whether the columns of C Q are orthogonal: they are, where C is a root of the inverse Hessian.
+        Whether the columns of C Q are orthogonal, as they are where C is the root of this quadratic's inverse Hessian.
     """
 
     objective: MomentObjective
@@ -187,11 +212,17 @@ class Eigenbasis(NamedTuple):
 
     @classmethod
     def of(cls, objective: MomentObjective, start: NDArray, root: NDArray) -> "Eigenbasis | None":
-        """Factor the second derivatives; None where their curvatures, or the slopes at the start, tell too little.
+        """Return the eigenvectors, or None where an eigenvalue has too few digits to predict thousands of epochs.
 
-        An eigenvalue is known to the rounding of the largest. One that is a small share of it is not
-        known well enough to foretell thousands of epochs, but for one that is zero: of a direction in
-        which nothing moves, and has no slope.
+        The absolute error of every eigenvalue is the rounding of the largest, so small ones have few digits. The
+        exception is an eigenvalue of zero along which the gradient at the start is zero: there nothing moves.
+
+        Parameters
+        ----------
+        objective : MomentObjective
+            The quadratic.
+        start : ndarray of shape (n_coordinates, n_outputs)
+            The point that the descent starts from.
         """
         hessian = objective.hessian()
         if not np.isfinite(hessian).all():
@@ -214,14 +245,23 @@ class Eigenbasis(NamedTuple):
     def ahead(
         self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray
     ) -> tuple[GeometricPoints, NDArray, NDArray]:
-        """Return the points of the epochs that follow, the objective there, and half the squared length of C g.
+        """Return the states of the epochs that follow a point.
 
         Parameters
         ----------
         point, gradient, value : ndarray
-            Where the epochs start, and the objective there.
+            w_0, and the gradient and the value of the objective there.
         steps : ndarray of shape (n_epochs,)
-            What each epoch multiplies its gradient by.
+            Step sizes, eta_j.
+
+        Returns
+        -------
+        points : GeometricPoints
+            The points w_k.
+        values : ndarray of shape (n_epochs, n_outputs)
+            The objective F_k.
+        decrements : ndarray of shape (n_epochs, n_outputs)
+            Half the squared length of C times the gradient.
         """
         slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
         curvature = self.curvature[:, np.newaxis]
@@ -233,11 +273,11 @@ class Eigenbasis(NamedTuple):
         return GeometricPoints(point, slope, steps, shrunk, self.vectors), values, 0.5 * self._squared(shrunk, slope)
 
     def _squared(self, shrunk: NDArray, slope: NDArray) -> NDArray:
-        """Return |C g|^2 for the gradients of the epochs."""
+        """Return the squared length of C times the gradient of each epoch."""
         if self.is_orthogonal:
             return np.square(shrunk) @ (slope * slope * np.square(self.root).sum(axis=0)[:, np.newaxis])
         squares = np.empty((len(shrunk), slope.shape[1]))
         for output, along in enumerate(slope.T):
-            lengths = (shrunk * along) @ self.root.T
-            squares[:, output] = np.einsum("ki,ki->k", lengths, lengths)
+            transformed = (shrunk * along) @ self.root.T
+            squares[:, output] = np.einsum("ki,ki->k", transformed, transformed)
         return squares

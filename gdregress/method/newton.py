@@ -1,4 +1,4 @@
-"""Newton's steps, damped and proximal: the curvature of the point where the descent stands."""
+"""Damped proximal Newton steps, with the second derivatives of every point."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,50 +13,55 @@ from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
 
 SINGULAR = 1e-13
-"""Ratio of the least pivot of a matrix to its largest below which it counts as singular."""
+"""Ratio of the smallest to the largest pivot, or eigenvalue, below which a matrix counts as singular."""
 
 FLOOR = 1e-6
-"""Share of its mean diagonal that a singular matrix gets in every direction: rounding is not to move it."""
+"""Least share of its mean diagonal that is added to a singular matrix, so that rounding does not cause steps."""
 
 DAMPED = 0.1
-"""The same as a share of the damping, for the majorisers are flat where the data are."""
+"""This share as a multiple of the damping d, since M too is singular where columns are collinear."""
 
 TIE = 1e-14
-"""Relative difference of two values of the objective below which neither is lower."""
+"""Relative difference up to which two values of the objective count as equal."""
 
 BLIND = 1e-6
-"""Share of the curvature of a majoriser that counts where the second derivatives show none."""
+"""Share of M in the curvature that measures the gap, for directions in which H is zero."""
 
 FIRST, LEAST = 1e-2, 1e-7
-"""Damping of the first epoch, and the least."""
+"""Damping d of the first epoch, and the smallest damping."""
 
 AROUND = (0.03, 0.3, 3.0)
-"""Dampings that an epoch tries, times that of the last; the full damping is tried besides."""
+"""Dampings that an epoch tries besides d = 1, as multiples of the damping before."""
 
 TIMES = (0.25, 0.5, 2.0, 4.0)
-"""Lengths that an epoch tries, times that of its best step."""
+"""Step sizes that an epoch tries along its best step, besides 1."""
 
 IDLE = 3
-"""Epochs in a row without a gain after which there is none to be had."""
+"""Number of consecutive epochs without improvement after which the solver ends."""
 
 
 @dataclass(frozen=True)
 class Newton:
-    """Descent in the curvature of the point where it stands, damped and proximal (Lee, Sun and Saunders, 2014).
+    """Damped proximal Newton method (Lee, Sun and Saunders, 2014).
 
-    With H the second derivatives at w and M those of a quadratic that touches the objective there
-    and lies above it (iteratively reweighted least squares), an epoch minimises ::
+    With g the gradient and H the second derivatives at w, and M the second derivatives of a majoriser: a quadratic that
+    touches F at w and lies above it, as in iteratively reweighted least squares (Hunter and Lange, 2004)::
 
-        g . (z - w) + (z - w)' H_d (z - w) / 2 + penalty(z),    H_d = (1 - d) H + d M
+        repeat
+            for e in 0.03 d, 0.3 d, 3 d and 1
+                H_e = (1 - e) H + e M
+                z_e = argmin_z  g . (z - w) + (z - w)' H_e (z - w) / 2 + penalty(z)
+            z, d <- the lowest F(z_e), and its e              10 d if w is lower still, or if e = 1
+            w <- the lowest F(prox(w + t (z - w)))            t in 1/4, 1/2, 1, 2, 4
+        until no step lowers F
 
-    for several dampings d about the last, d = 1 among them, which cannot go uphill, goes to the
-    lowest of them, and, but for the least d, some times as far if that is lower still. One or two
-    trips compare the points, another evaluates the one it took. It ends where no step lowers the objective.
+    The step with e = 1 never goes uphill, since M is a majoriser. Other step sizes t are tried unless the smallest
+    damping is the best. An epoch compares the points in one or two passes over X, and takes one more pass for H and M.
 
     Parameters
     ----------
-    objective : callable
-        From a problem to the objective whose curvatures are asked for.
+    objective : callable, default=Problem.with_curvatures
+        Function from a problem to an objective that has second derivatives.
     """
 
     objective: Callable[[Problem], Objective] = Problem.with_curvatures
@@ -71,7 +76,7 @@ class Newton:
     )
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield the states of the descent, the start first."""
+        """Yield the states in blocks of one, the start first; end where no step lowers the objective."""
         objective, point = self.objective(problem), start.astype(np.float64)
         here, idle = objective.curvatures(point), 0
         yield _block(problem, point, here, np.nan)
@@ -79,13 +84,13 @@ class Newton:
         while True:
             dampings = [np.clip(damping * around, LEAST, 1.0) for around in AROUND] + [np.ones_like(damping)]
             if objective.is_quadratic and all(map(is_definite, here.second)):
-                dampings = dampings[-1:]  # it is its own model, and damping is for what is singular
+                dampings = dampings[-1:]  # H is M, and only a singular one needs damping
             trials = [_model_minimum(point, here, objective.penalty, each) for each in dampings]
             values = [*objective.values(trials), here.descended]
             lowest, value, best = _lowest([*trials, point], values, objective.noise)
             if best.any():
                 further = [point + times * (lowest - point) for times in TIMES]
-                further = [objective.penalty.prox(each, 0.0) for each in further]  # back to where it may be
+                further = [objective.penalty.prox(each, 0.0) for each in further]  # signs may be violated
                 values = [value, *objective.values(further)]
                 lowest, value, _ = _lowest([lowest, *further], values, objective.noise)
             has_gained = (here.descended - value > TIE * np.abs(here.descended) + objective.noise).any()
@@ -104,10 +109,10 @@ def _block(problem: Problem, point: NDArray, here: Curvatures, rate: float) -> B
 
 
 def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
-    """Estimate the gap by r' H^-1 r / 2, with `BLIND` of the majoriser added to H where H shows nothing.
+    """Estimate the gap by r' H_e^-1 r / 2, with r the shortest subgradient and e = `BLIND`.
 
-    Where columns are collinear, r has no more than rounding along what they do not show, and no
-    curvature counts as less than the rounding of the largest.
+    Where columns are collinear, H_e is singular, and r holds only rounding along its null space. So no curvature counts
+    as less than the rounding of the largest.
     """
     residual = problem.subgradient(point, here.evaluation.gradient)
     decrement = np.zeros(residual.shape[1])
@@ -125,7 +130,7 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
 
 
 def _model_minimum(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray) -> NDArray:
-    """Return the minimum of the model of each output; a step of the prox where that is not to be had."""
+    """Return the minimum of the quadratic model of each output, or a proximal gradient step if it is not found."""
     gradient, trial = here.evaluation.gradient, np.empty_like(point)
     for output, (second, majoriser) in enumerate(zip(here.second, here.majoriser, strict=True)):
         model = second + damping[output] * (majoriser - second)
@@ -144,36 +149,43 @@ def _model_minimum(point: NDArray, here: Curvatures, penalty: Penalty, damping: 
 
 
 def newton_step(curvature: NDArray, gradient: NDArray) -> NDArray:
-    """Solve for the step of a gradient; where the matrix is singular, along what it does show."""
+    """Return H^-1 g, or the pseudo-inverse times g where H is singular.
+
+    Parameters
+    ----------
+    curvature : ndarray of shape (n_coordinates, n_coordinates)
+        H, positive semidefinite.
+    gradient : ndarray of shape (n_coordinates,)
+        g.
+    """
     if is_definite(curvature):
         return lapack.dposv(curvature, gradient, lower=1)[1]
     if not np.isfinite(curvature).all():
         return np.zeros_like(gradient)
     values, directions = np.linalg.eigh(curvature)
-    shown = values > SINGULAR * values[-1]
-    return directions[:, shown] @ (directions[:, shown].T @ gradient / values[shown])
+    curved = values > SINGULAR * values[-1]
+    return directions[:, curved] @ (directions[:, curved].T @ gradient / values[curved])
 
 
 def is_definite(curvature: NDArray) -> bool:
-    """Tell whether a matrix of second derivatives is positive definite beyond rounding."""
+    """Return whether a matrix of second derivatives is positive definite beyond rounding."""
     factor, info = lapack.dpotrf(curvature, lower=1)
     pivots = np.diagonal(factor) ** 2
     return info == 0 and bool(pivots.min() > SINGULAR * pivots.max())
 
 
 def raised(curvature: NDArray, floor: float) -> NDArray:
-    """Return a singular matrix of second derivatives with a share of its mean diagonal more."""
+    """Return a matrix of second derivatives plus `floor` times its mean diagonal in every direction."""
     higher, mean = curvature.copy(), np.trace(curvature) / len(curvature)
     higher.flat[:: len(higher) + 1] += floor * mean + np.finfo(np.float64).tiny
     return higher
 
 
 def _lowest(points: list[NDArray], values: list[NDArray], noise: NDArray | float) -> tuple[NDArray, NDArray, NDArray]:
-    """Return, for each output, the point of the lowest value, that value, and which it is.
+    """Return, for each output, the point of the lowest value, that value, and its index.
 
-    Of values that rounding alone may have ordered, their own or the noise of an objective that is a small
-    difference, it is the first: so two copies of a row lead where one of twice the weight does, and a step
-    whose gain drowns in that noise is taken.
+    Values that differ by no more than rounding count as equal, and the first of them wins. So a row given twice leads
+    to the same point as a row of twice the weight, and a step whose gain is below the noise of the objective is taken.
     """
     stacked = np.array(values)
     stacked = np.where(np.isfinite(stacked), stacked, np.inf)

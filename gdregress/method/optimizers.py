@@ -1,17 +1,20 @@
 """Update rules: frozen settings, and pure functions from one step to the next.
 
-A rule sees the last step, to a point w where the gradient is g, the preconditioner P and the rate eta,
-and asks the objective once an epoch: one trip through the data, however many points it
-asks about. Sums run over coordinates, so that several outputs descend side by side, each on its
-own. Every rule is proximal: what of the penalty is not smooth comes in by the prox, in the step
-that the rule itself has given each coordinate.
+An update starts from a point w with the gradient g, and has a preconditioner P and a learning rate eta. It evaluates
+the objective in one pass over X, at one or two points. Sums run over coordinates, so several outputs descend side by
+side, independently of each other. Every rule is proximal: L1 and signs enter through a prox whose step sizes are those
+of the rule, coordinate by coordinate.
 
-Each rule says what it takes, in the words of `FEATURES`. `stability` is the rate, in units of
-1/L for the largest curvature L of a quadratic, from which on the rule diverges; infinite for a
-rule that finds its own rate. `batch_share` is what of a rate for plain descent suits mini-batches,
-of a rule that takes them at such a rate. A rule `is_exact` if its first step at rate 1 in the inverse Hessian of a
-quadratic is Newton's, so that what the step leaves is rounding. `rate` is what a rule that finds its own rate
-starts with where nobody says.
+Each rule declares:
+
+- `takes`, the features that it supports: keys of `FEATURES`;
+- `stability`, the rate above which it diverges on a quadratic, in units of 1/L, with L the largest curvature;
+  infinite for a rule that adapts its own rate;
+- `is_exact`, whether its first step at rate 1 is Newton's, if P is the inverse Hessian of a quadratic: the step then
+  reaches the minimum up to rounding;
+- `batch_share`, the share of plain descent's rate that it takes on mini-batches, for a rule with a finite `stability`
+  that supports them;
+- `rate`, the default learning rate of a rule that adapts its own.
 """
 
 from dataclasses import dataclass
@@ -34,27 +37,30 @@ FEATURES = {
     "batches": "mini-batches (batch_size, partial_fit)",
     "average": "average",
 }
-"""What a rule may take, and the words for it."""
+"""The features that a rule may support, with the words that name them in messages."""
 
 RATES = frozenset({"float", "lipschitz", "diagonal", "curvature"})
+"""The features that are rungs of the ladder of learning rates."""
+
 TRAVELLING = frozenset({"prox", "any loss", "schedule", "average"})
+"""The features that every rule supports which moves at a rate given from outside."""
 
 
 class Step(NamedTuple):
-    """Where an epoch led.
+    """The result of an update.
 
     Attributes
     ----------
     point : ndarray of shape (n_coordinates, n_outputs)
-        The point.
+        The point that was reached.
     evaluation : Evaluation
-        The objective there.
-    rate : float
-        The rate taken; NaN at the start, where none was.
-    memory : object
-        What the rule remembers.
-    is_stuck : bool
-        Whether the rule has found no step that lowers the objective.
+        The objective and its gradient there.
+    rate : float, default=nan
+        Learning rate of the update; NaN at the start.
+    memory : object, default=None
+        State of the rule for the next update.
+    is_stuck : bool, default=False
+        Whether the rule found no step that lowers the objective.
     """
 
     point: NDArray
@@ -65,22 +71,42 @@ class Step(NamedTuple):
 
 
 class Optimizer(Protocol):
-    """What a descent needs of an update rule."""
+    """The interface of an update rule.
+
+    Attributes
+    ----------
+    takes : frozenset of str
+        Features that the rule supports: keys of `FEATURES`.
+    is_exact : bool
+        Whether the first step at rate 1 in the inverse Hessian of a quadratic reaches the minimum up to rounding.
+    """
 
     takes: frozenset[str]
     is_exact: bool
 
     @property
     def stability(self) -> float:
-        """Rate, in units of 1/L, from which on the rule diverges."""
+        """Rate above which the rule diverges on a quadratic, in units of 1/L."""
         ...
 
     def start(self, point: NDArray, here: Evaluation) -> Step:
-        """Return the step that a descent starts from, given the objective at its point."""
+        """Return the state before the first update, from a point and the objective there."""
         ...
 
     def update(self, last: Step, objective: Any, preconditioner: Any, rate: float) -> Step:
-        """Take the step of an epoch."""
+        """Return the step that follows another.
+
+        Parameters
+        ----------
+        last : Step
+            The last step.
+        objective : Objective
+            The objective, of all rows or of a mini-batch.
+        preconditioner : Preconditioner
+            P.
+        rate : float
+            eta.
+        """
         ...
 
 
@@ -94,11 +120,11 @@ class GradientDescent:
     is_exact = True
 
     def start(self, point, here):
-        """Remember nothing."""
+        """Start without memory."""
         return Step(point, here)
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch."""
+        """Return the next step."""
         point = last.point - rate * preconditioner(last.evaluation.gradient)
         point = preconditioner.prox(objective.penalty, point, rate)
         [there] = objective.evaluate([point])
@@ -109,7 +135,7 @@ class GradientDescent:
 class Momentum:
     """Heavy ball (Polyak, 1964; proximal: Ochs et al., 2014).
 
-    With beta = `momentum`; plain descent where it is 0::
+    With beta = `momentum`; equals plain descent when beta = 0::
 
         v  <- beta v - eta P g
         w+ = prox(w + v),    v <- w+ - w
@@ -121,20 +147,20 @@ class Momentum:
 
     @property
     def batch_share(self):
-        """Share of plain descent's rate that suits mini-batches: 1 - beta, for each step is taken again and again."""
+        """Share of plain descent's rate: 1 - beta, since every gradient moves w by eta / (1 - beta) in all."""
         return 1.0 - self.momentum
 
     @property
     def stability(self):
-        """Rate, in units of 1/L, from which on the rule diverges: 2 (1 + beta)."""
+        """Rate above which the rule diverges on a quadratic, in units of 1/L: 2 (1 + beta)."""
         return 2.0 * (1.0 + self.momentum)
 
     def start(self, point, here):
-        """Remember no velocity."""
+        """Start with v = 0."""
         return Step(point, here, memory=np.zeros_like(point))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch."""
+        """Return the next step."""
         velocity = self.momentum * last.memory - rate * preconditioner(last.evaluation.gradient)
         ahead = last.point + velocity
         point = preconditioner.prox(objective.penalty, ahead, rate)
@@ -146,14 +172,14 @@ class Momentum:
 class Nesterov:
     """Accelerated descent (Nesterov, 1983; Beck and Teboulle, 2009) with adaptive restart.
 
-    From a point v ahead of w, where the gradient is g, with t = 1 at the start::
+    With v a point ahead of w, g the gradient at v, and t = 1 and v = w at the start::
 
         w+ = prox(v - eta P g)
         t+ = (1 + sqrt(1 + 4 t^2)) / 2
         v+ = w+ + (t - 1) / t+ (w+ - w)
 
-    An output whose step goes uphill, G . (w+ - w) > 0, starts over with t = 1 (O'Donoghue and
-    Candes, 2015); G is g and the subgradient that the prox has taken.
+    An output whose step goes uphill, G . (w+ - w) > 0, restarts with t = 1 (O'Donoghue and Candes, 2015). G is the
+    sum of g and the subgradient of the penalty at w+.
     """
 
     takes = RATES | TRAVELLING
@@ -161,11 +187,11 @@ class Nesterov:
     is_exact = True
 
     def start(self, point, here):
-        """Remember the point itself as the one ahead, its gradient, and t = 1."""
+        """Start with v = w and t = 1."""
         return Step(point, here, memory=(point, here.gradient, np.ones(point.shape[1])))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch."""
+        """Return the next step."""
         ahead, gradient, t = last.memory
         landed = ahead - rate * preconditioner(gradient)
         point = preconditioner.prox(objective.penalty, landed, rate)
@@ -181,21 +207,21 @@ class Nesterov:
 
 @dataclass(frozen=True)
 class Conjugate:
-    """Conjugate gradient (Hestenes and Stiefel, 1952): best rate and momentum at every epoch.
+    """Conjugate gradient (Hestenes and Stiefel, 1952; Polak and Ribiere, 1969), for quadratics.
 
-    On a quadratic, the gradient g' at a trial point w + d shows the curvature along d, and with
-    it the lowest point of the line::
+    The gradient g' at a trial point w + t d shows the curvature along d, and with it the minimum along the line::
 
-        d <- -P g + max(0, g . P (g - g_last) / g_last . P g_last) d     (Polak and Ribiere)
-        s  = -g . d / d . (g' - g)
-        w <- w + s d,    g <- g' + (s - 1) (g' - g)
+        d <- -P g + max(0, beta) d,      beta = g . P (g - g_last) / (g_last . P g_last)
+        s  = -(g . d) / (d . (g' - g)),  g' the gradient at w + t d
+        w <- w + s t d
+        g <- g' + (s - 1) (g' - g)
 
-    One point an epoch is enough. The rounding of the g that a step foretells, in units of an evaluation's,
-    is s + abs(s - 1) times that of the last; where that may have grown to more than `CARRIED`, g is
-    evaluated beside g', in the same trip through the data. The trial point lies at the last rate (at
-    first: at eta), which keeps s near 1. What an evaluated g differs by from what was foretold is
-    rounding: an output whose slope or curvature along d is no larger stays, and starts over from its
-    gradient.
+    The length t starts at eta and follows the steps, t <- s t, which keeps s near 1. Each update predicts the gradient
+    at the new w, so one evaluation an epoch is enough. If r is the rounding error of g, in units of that of an
+    evaluation, the prediction has s + abs(s - 1) r. Where it exceeds `CARRIED`, the next pass evaluates g beside g'.
+
+    The difference between an evaluated and a predicted gradient is rounding. An output whose slope or curvature along d
+    is no larger than that does not move, and restarts from its gradient.
     """
 
     takes = RATES - {"float"}
@@ -204,49 +230,50 @@ class Conjugate:
     rate = 0.5
 
     CARRIED = 1.5
+    """Rounding error of a predicted gradient, in units of an evaluation's, above which the gradient is evaluated."""
 
     def start(self, point, here):
-        """Remember no direction, no rounding but that of an evaluation, and the length of the step of rate 1."""
+        """Start with d = 0, t = eta, and a gradient with the rounding of one evaluation."""
         nothing, one = np.zeros_like(point), np.ones(point.shape[1])
         return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, one, one))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch."""
-        direction, last_gradient, last_downhill, rounding, factor, carried = last.memory
-        foretold = last.evaluation.gradient
-        downhill = preconditioner(foretold)
-        growth = (downhill * (foretold - last_gradient)).sum(axis=0)
-        beta = _ratio(growth, (last_gradient * last_downhill).sum(axis=0))
-        direction = np.maximum(beta, 0.0) * direction - downhill
+        """Return the next step."""
+        direction, last_gradient, last_step, rounding, factor, carried = last.memory
+        predicted = last.evaluation.gradient
+        step = preconditioner(predicted)
+        growth = (step * (predicted - last_gradient)).sum(axis=0)
+        beta = _ratio(growth, (last_gradient * last_step).sum(axis=0))
+        direction = np.maximum(beta, 0.0) * direction - step
         length = rate * factor
         trial = last.point + length * direction
         is_known = (carried <= self.CARRIED).all()
         *here, there = objective.evaluate([trial] if is_known else [last.point, trial])
-        gradient = foretold
+        gradient = predicted
         if here:
             gradient, carried = here[0].gradient, np.ones_like(carried)
-            rounding = np.maximum(np.abs(gradient - foretold), 0.5 * rounding)
-        bend = there.gradient - gradient
-        curvature = (direction * bend).sum(axis=0)
+            rounding = np.maximum(np.abs(gradient - predicted), 0.5 * rounding)
+        change = there.gradient - gradient
+        curvature = (direction * change).sum(axis=0)
         slope = (gradient * direction).sum(axis=0)
         least = (rounding * np.abs(direction)).sum(axis=0)
         s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
         lowest = Evaluation(
             there.value - 0.5 * length * beyond * beyond * curvature,
-            there.gradient + beyond * bend,
+            there.gradient + beyond * change,
         )
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried
-        memory = (direction, gradient, downhill, rounding, np.where(s > 0, s * factor, factor), carried)
+        memory = (direction, gradient, step, rounding, np.where(s > 0, s * factor, factor), carried)
         return Step(point, lowest, float((s * length).mean()), memory, is_stuck=not s.any())
 
 
 @dataclass(frozen=True)
 class AdaGrad:
-    """A rate for each coordinate that falls with the gradients seen (Duchi, Hazan and Singer, 2011).
+    """A learning rate for each coordinate, from the sum of its squared gradients (Duchi, Hazan and Singer, 2011).
 
-    ``G <- G + g^2,  w <- prox(w - eta g / sqrt(G))``; the prox takes the step of each coordinate.
+    ``G <- G + g^2,  w <- prox(w - eta g / sqrt(G))``
     """
 
     takes = frozenset({"float", "diagonal", "batches"}) | TRAVELLING
@@ -255,11 +282,11 @@ class AdaGrad:
     rate = 0.5
 
     def start(self, point, here):
-        """Remember no gradients."""
+        """Start with G = 0."""
         return Step(point, here, memory=np.zeros_like(point))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch, or of a batch."""
+        """Return the next step."""
         gradient = last.evaluation.gradient
         squares = last.memory + gradient * gradient
         return _scaled_step(last, objective, gradient, np.sqrt(squares), rate, squares)
@@ -267,7 +294,7 @@ class AdaGrad:
 
 @dataclass(frozen=True)
 class RMSProp:
-    """The gradient over the root of its running mean square (Tieleman and Hinton, 2012).
+    """A learning rate for each coordinate, from the running mean of its squared gradients (Tieleman and Hinton, 2012).
 
     ``v <- rho v + (1 - rho) g^2,  w <- prox(w - eta g / sqrt(v))``
     """
@@ -279,11 +306,11 @@ class RMSProp:
     rate = 0.01
 
     def start(self, point, here):
-        """Remember no gradients."""
+        """Start with v = 0."""
         return Step(point, here, memory=np.zeros_like(point))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch, or of a batch."""
+        """Return the next step."""
         gradient = last.evaluation.gradient
         squares = self.decay * last.memory + (1.0 - self.decay) * gradient * gradient
         return _scaled_step(last, objective, gradient, np.sqrt(squares), rate, squares)
@@ -291,7 +318,7 @@ class RMSProp:
 
 @dataclass(frozen=True)
 class Adam:
-    """Running means of gradient and square, both freed of their start at 0 (Kingma and Ba, 2015).
+    """Running means of the gradient and its square, both corrected for their start at 0 (Kingma and Ba, 2015).
 
     With beta = `momentum` and rho = `decay`, after k steps::
 
@@ -307,11 +334,11 @@ class Adam:
     rate = 0.05
 
     def start(self, point, here):
-        """Remember no gradients."""
+        """Start with m = v = 0 and k = 0."""
         return Step(point, here, memory=(np.zeros_like(point), np.zeros_like(point), 0))
 
     def update(self, last, objective, preconditioner, rate):
-        """Take the step of an epoch, or of a batch."""
+        """Return the next step."""
         mean, squares, k = last.memory
         gradient, k = last.evaluation.gradient, k + 1
         mean = self.momentum * mean + (1.0 - self.momentum) * gradient
@@ -323,11 +350,11 @@ class Adam:
 
 
 TINY = 1e-8
-"""What the root of a mean square is at least, as the authors have it, so that nothing is divided by 0."""
+"""Number that is added to the root of a mean square, so that no step is divided by 0 (Kingma and Ba, 2015)."""
 
 
 def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray, rate: float, memory: Any) -> Step:
-    """Divide a direction by a scale, coordinate by coordinate, and let the prox take the same step."""
+    """Step along a direction divided by a scale, coordinate by coordinate, with a prox of the same step sizes."""
     step = rate / (scale + TINY)
     point = objective.penalty.prox(last.point - step * direction, step)
     [there] = objective.evaluate([point])
@@ -335,5 +362,5 @@ def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray,
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
-    """Divide, with 0 where the denominator is not positive: an output that has arrived stays."""
+    """Divide; the quotient is 0 where the denominator is not positive, so an output at its minimum stays there."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

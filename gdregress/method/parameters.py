@@ -1,4 +1,4 @@
-"""What parameters may be, and what is said where they are something else."""
+"""The valid values of each parameter, and the messages for invalid ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,23 +14,41 @@ from gdregress.problem.losses import LOSSES, REQUIRED
 INFINITY = float("inf")
 
 BOOLEANS = (bool, np.bool_)
-"""They are numbers to Python and NumPy, but none here."""
+"""Types that Python and NumPy count as numbers, but that no numeric parameter accepts."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A test and the words for it, to follow "must be"."""
+    """A set of valid values.
+
+    Attributes
+    ----------
+    words : str
+        Description of the values, to follow "must be".
+    holds : callable
+        Function that returns whether a value is valid.
+    """
 
     words: str
     holds: Callable[[Any], bool]
 
     def __or__(self, other: "Constraint") -> "Constraint":
-        """Accept what either accepts."""
+        """Return the union of two constraints."""
         return Constraint(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
 
 
 def interval(kind: str, low: float, high: float, closed: str = "neither") -> Constraint:
-    """Accept a "float" or an "int" between two bounds; NaN and booleans lie in no interval."""
+    """Return the constraint of numbers in an interval; NaN and booleans lie in none.
+
+    Parameters
+    ----------
+    kind : {"float", "int"}
+        Kind of number; integers are valid floats, but floats are no valid integers.
+    low, high : float
+        The bounds.
+    closed : {"left", "right", "both", "neither"}, default="neither"
+        Which of the bounds belong to the interval.
+    """
     left, right = closed in ("left", "both"), closed in ("right", "both")
     number: Any = {"float": Real, "int": Integral}[kind]
 
@@ -48,7 +66,7 @@ def interval(kind: str, low: float, high: float, closed: str = "neither") -> Con
 
 
 def choice(*names: str) -> Constraint:
-    """Accept one of some names."""
+    """Return the constraint of strings that are one of some names."""
     quoted = ", ".join(repr(name) for name in names)
     words = f"a str among {{{quoted}}}" if len(names) > 1 else quoted
     return Constraint(words, lambda value: isinstance(value, str) and value in names)
@@ -60,7 +78,7 @@ RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.ra
 
 
 def _is_loss(value: Any) -> bool:
-    """Tell an object of the form of `Loss`: an instance, for a class has the same names."""
+    """Return whether a value is an instance of the form of `Loss`; a class with the same attributes is none."""
     named = all(hasattr(value, name) for name in REQUIRED) and not isinstance(value, type)
     return named and isinstance(value.curvature, Real) and 0 < float(value.curvature) < INFINITY
 
@@ -99,17 +117,17 @@ CONSTRAINTS: dict[str, Constraint] = {
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise a ValueError of one sentence for the first parameter that makes no sense.
+    """Check the parameters of an estimator.
 
     Parameters
     ----------
     estimator : estimator
-        With a parameter for each of `CONSTRAINTS`.
+        An object with an attribute for each key of `CONSTRAINTS`.
 
     Raises
     ------
     ValueError
-        In scikit-learn's words: the parameter, what it must be, and what it was.
+        If a parameter is invalid; the message has the form of scikit-learn's and names the first such parameter.
     """
     for name, constraint in CONSTRAINTS.items():
         value = getattr(estimator, name)
@@ -124,7 +142,7 @@ def check_parameters(estimator: Any) -> None:
 
 
 def _hint(name: str, value: Any) -> str:
-    """Say what was probably meant."""
+    """Return a sentence on what the user probably meant, or nothing."""
     if name == "learning_rate" and isinstance(value, str) and value in (*SCHEDULES, "optimal"):
         schedule = value if value in SCHEDULES else "invscaling"
         return f" For SGDRegressor's schedule of that name pass its eta0 as a float, with schedule={schedule!r}."

@@ -1,14 +1,15 @@
-"""The ladder of learning rates: from one number to a matrix.
+"""Preconditioners P, from one number to a matrix: the ladder of learning rates.
 
-Every epoch steps down `rate * metric(gradient)`. A number multiplies the raw gradient;
-one number per feature is the unit-curvature coordinates, in which the metric is the identity again;
-the inverse of the curvature is a matrix, held as a basis B in which the curvature is 1::
+Every epoch steps down ``eta P g``. On the rungs "float" and "lipschitz", P is 1 in raw coordinates. On "diagonal" it is
+1 again, but in the unit-curvature coordinates: that is one number for each feature. On "curvature" P is the inverse
+Hessian of squared error, of which a basis B is stored::
 
     H / 2 = R + penalty,    P = H^-1 = B B' / 2
 
-That is for squared error, of curvature 2. A loss of curvature c takes steps 2 / c as long.
+A loss of curvature c, in place of 2, takes steps 2 / c times as long.
 
-With an intercept the coordinates is centred, so its coordinate stands alone, with the curvature 2.
+With an intercept the unit-curvature coordinates are centred. The intercept is then a coordinate of curvature 2 that no
+other depends on, so B leaves it out.
 """
 
 from dataclasses import dataclass, replace
@@ -27,76 +28,76 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows, Sums
 
 CLEAR = 1e-7
-"""Share of the largest eigenvalue of products above which the others are known to enough digits."""
+"""Share of the largest eigenvalue of a Gram matrix above which the others have enough digits."""
 
 LARGE = 256
-"""Columns from which on it pays to try for directions that are clear."""
+"""Number of columns from which eigenvectors of a Gram matrix are tried before a singular value decomposition."""
 
 FAINT = 1e-12
-"""Curvature that L2 adds to a coordinate, up to which rounding of the data may be more."""
+"""Curvature added by L2 to a coordinate that may be smaller than the rounding of the data."""
 
 
 class Preconditioner(Protocol):
-    """What a gradient g is multiplied by, beside the rate: P."""
+    """The matrix P by which gradients g are multiplied, besides the rate."""
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Return P g."""
         ...
 
     def root(self, gradient: NDArray) -> NDArray:
-        """Return C g for a root C of P: its squared length is g' P g."""
+        """Return C g, where C' C = P: its squared length is g' P g."""
         ...
 
     def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the prox of a penalty at a point, for steps of `rate` times P."""
+        """Return the prox of a penalty at a point, with the step sizes `rate` times P."""
         ...
 
     def inverse(self, step: NDArray) -> NDArray:
-        """Return the gradient g of a step P g."""
+        """Return g for a step P g."""
         ...
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A single number for all coordinates.
+    """A multiple of the identity.
 
     Attributes
     ----------
-    scale : float
-        The number.
+    scale : float, default=1.0
+        The multiple.
     """
 
     scale: float = 1.0
 
     def __call__(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient."""
+        """Return P g."""
         return gradient if self.scale == 1.0 else self.scale * gradient
 
     def root(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient by the root of the number."""
+        """Return C g, where C' C = P."""
         return np.sqrt(self.scale) * gradient
 
     def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the prox of a penalty, coordinate by coordinate."""
+        """Return the prox of a penalty at a point."""
         return penalty.prox(point, rate * self.scale)
 
     def inverse(self, step: NDArray) -> NDArray:
-        """Divide a step by the number."""
+        """Return g for a step P g."""
         return step / self.scale
 
 
 identity = Scalar()
-"""Preconditioner of the raw coordinates."""
+"""P of every rung but "curvature"."""
 
 half = Scalar(0.5)
-"""In the unit-curvature coordinates, for squared error: the inverse of each coordinate's own curvature."""
+"""Inverse of the diagonal of H, for squared error in the unit-curvature coordinates."""
 
 
 class Matrix:
-    """What a matrix of preconditioning has not: a prox, coordinate by coordinate, and a need for its inverse."""
+    """Base of the preconditioners that are matrices: they have no prox by coordinates, and no inverse."""
 
     def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the point itself: of a smooth penalty that is the prox.
+        """Return the point itself, which is the prox of a smooth penalty.
 
         Raises
         ------
@@ -108,7 +109,7 @@ class Matrix:
         return point
 
     def inverse(self, step: NDArray) -> NDArray:
-        """Refuse: only a prox asks for the gradient of a step.
+        """Raise an error: only a prox needs the inverse.
 
         Raises
         ------
@@ -120,32 +121,32 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Raised:
-    """A singular preconditioner and half the identity: what the first does not see, the second does.
+    """The sum of a singular inverse Hessian and `half`, which measures the directions that the first ignores.
 
     Attributes
     ----------
-    singular : InverseHessian
-        The first.
+    singular : InverseCurvature
+        The singular inverse Hessian.
     """
 
     singular: "InverseCurvature"
 
     def __call__(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient."""
+        """Return P g."""
         return self.singular(gradient) + half(gradient)
 
 
 @dataclass(frozen=True)
 class InverseHessian(Matrix):
-    """Metric of the inverse curvature in the unit-curvature coordinates.
+    """The inverse Hessian of squared error and L2, in the unit-curvature coordinates.
 
     Attributes
     ----------
     basis : ndarray of shape (n_features, rank)
         B; its columns span the directions in which the data vary.
     inflation : float
-        Trace of the inverse of R, the sum of the variance inflation factors: by how much
-        the metric enlarges an error of the moments, and a bound on the condition of R / p.
+        Trace of (R + penalty)^-1; without a penalty, the sum of the variance inflation factors. It is the factor by
+        which P enlarges an error of the moments, and bounds the condition number of R over p.
     """
 
     basis: NDArray
@@ -153,11 +154,11 @@ class InverseHessian(Matrix):
 
     @property
     def is_singular(self) -> bool:
-        """Whether there are directions in which nothing moves."""
+        """Whether P is 0 along some directions."""
         return self.basis.shape[1] < len(self.basis)
 
     def __call__(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient by P."""
+        """Return P g."""
         p = len(self.basis)
         along_z = gradient[:p].astype(np.float64, copy=False)
         step = 0.5 * gradient
@@ -165,11 +166,11 @@ class InverseHessian(Matrix):
         return step
 
     def enlarged(self, factor: float) -> "InverseHessian":
-        """Give `factor` times this metric of the coefficients, and at least this of the intercept."""
+        """Return the preconditioner with `factor` times P for the coefficients, and the same P for the intercept."""
         return self if factor == 1.0 else replace(self, basis=np.sqrt(factor) * self.basis)
 
     def root(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient by a root of P: its squared length is then g' P g."""
+        """Return C g, where C' C = P."""
         p = len(self.basis)
         return np.sqrt(0.5) * np.vstack([self.basis.T @ gradient[:p], gradient[p:]])
 
@@ -177,16 +178,17 @@ class InverseHessian(Matrix):
     def from_quadratic(
         cls, quadratic: MomentObjective, coordinates: Coordinates, *, is_own: bool = True
     ) -> "InverseHessian | None":
-        """Factor the second derivatives of squared error (Cholesky); None where they are not positive definite.
+        """Make P from a Cholesky factor of H / 2, or return None where H is not positive definite.
 
         Parameters
         ----------
         quadratic : MomentObjective
-            In the unit-curvature coordinates, L2 included.
+            Squared error and L2, in the unit-curvature coordinates.
         coordinates : Coordinates
-            That coordinates.
+            The unit-curvature coordinates.
         is_own : bool, default=True
-            Whether the coordinates was made from these moments: each coordinate has the curvature 1 then, to the bit.
+            Whether the coordinates were made from the moments of `quadratic`. If so, the diagonal of H / 2 is 1 up to
+            rounding, and is set to exactly 1.
         """
         correlation, moves = quadratic.products(), coordinates.inverse_scale > 0
         diagonal = 1.0 if is_own else np.where(moves, np.diagonal(correlation), 1.0)
@@ -201,16 +203,16 @@ class InverseHessian(Matrix):
 
     @classmethod
     def from_spectrum(cls, quadratic: MomentObjective, coordinates: Coordinates, rounding: float) -> "InverseHessian":
-        """Factor the second derivatives of squared error where they may be singular: eigenvectors.
+        """Make P from the eigenvectors of H / 2, which may be singular.
 
-        A direction whose curvature rounding alone could have made is dropped: along it nothing moves.
+        Eigenvectors whose eigenvalue may be rounding alone are dropped; P is 0 along them.
 
         Parameters
         ----------
         quadratic : MomentObjective
-            In the unit-curvature coordinates, L2 included.
+            Squared error and L2, in the unit-curvature coordinates.
         coordinates : Coordinates
-            That coordinates.
+            The unit-curvature coordinates.
         rounding : float
             Relative error of the moments.
         """
@@ -223,12 +225,11 @@ class InverseHessian(Matrix):
     def from_rows(
         cls, rows: Rows, moments: Moments, coordinates: Coordinates, alpha: float
     ) -> "InverseHessian | WideInverseHessian":
-        """Factor the rows themselves: a QR of the standardised columns, then an SVD of its triangle.
+        """Make P from a QR factorisation of the standardised columns and an SVD of its triangle.
 
-        The triangle is accumulated block by block, so X is neither copied nor squared. A singular
-        value is dropped where rounding alone could have made it, that of the numbers in X along
-        its direction and that of the factorisation: along collinear columns nothing moves, and
-        the minimum-norm answer in the coordinates's coordinates is what remains.
+        The triangle is accumulated block by block, so X is neither copied nor squared. A singular value is dropped
+        where it may be rounding alone: that of the numbers in X along its direction, plus that of the factorisation.
+        Along collinear columns P is 0, so a descent from zero ends at the minimum of least norm in these coordinates.
 
         Parameters
         ----------
@@ -239,7 +240,7 @@ class InverseHessian(Matrix):
         coordinates : Coordinates
             The unit-curvature coordinates.
         alpha : float
-            Strength of the penalty.
+            Strength of L2, relative to the loss.
         """
         n, p = rows.n_samples, rows.n_features
         moving = coordinates.inverse_scale[coordinates.inverse_scale > 0]
@@ -260,9 +261,10 @@ class InverseHessian(Matrix):
 
 @dataclass(frozen=True)
 class WideInverseHessian(Matrix):
-    """The same of few rows and L2, by the identity of Sherman, Morrison and Woodbury: no matrix of all features.
+    """The inverse Hessian of squared error and L2 for few rows, without a matrix of n_features^2 numbers.
 
-    With A the diagonal that L2 adds to R, and U' s V' the singular values of the rows times A^-1/2::
+    It follows from the identity of Sherman, Morrison and Woodbury. With A the diagonal that L2 adds to R, and
+    U diag(s) V' the singular value decomposition of the standardised rows times A^-1/2::
 
         2 P  =  A^-1/2 (I - V V' + V diag(1 / (1 + s^2)) V') A^-1/2
 
@@ -283,7 +285,7 @@ class WideInverseHessian(Matrix):
 
     @classmethod
     def from_rows(cls, rows: Rows, coordinates: Coordinates, alpha: float) -> "WideInverseHessian":
-        """Factor the rows, which are made dense."""
+        """Make P from the rows, which are made dense, for a positive `alpha`."""
         moves = coordinates.inverse_scale > 0
         reach = np.divide(1.0, np.sqrt(alpha) * coordinates.inverse_scale, out=np.zeros(len(moves)), where=moves)
         triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=rows.n_samples)
@@ -298,20 +300,23 @@ class WideInverseHessian(Matrix):
         return float(np.square(self.reach).sum() - shrunk @ along)
 
     def __call__(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient by P."""
+        """Return P g."""
         p, step = len(self.reach), 0.5 * gradient
         along = self._shrink(step[:p], 1.0 / (1.0 + self.singular**2))
         step[:p] = along * self.reach[:, np.newaxis]
         return step
 
     def root(self, gradient: NDArray) -> NDArray:
-        """Multiply a gradient by a root of P: its squared length is then g' P g."""
+        """Return C g, where C' C = P."""
         p, step = len(self.reach), np.sqrt(0.5) * gradient
         step[:p] = self._shrink(step[:p], 1.0 / np.sqrt(1.0 + self.singular**2))
         return step
 
     def _shrink(self, gradient: NDArray, share: NDArray) -> NDArray:
-        """Multiply by A^-1/2, and what then lies along V by `share`; the rest is freed of that twice, to be sure."""
+        """Multiply by A^-1/2, then the part along V by `share`.
+
+        The part along V is subtracted from the rest twice, since rounding leaves some of it the first time.
+        """
         along = gradient.astype(np.float64, copy=False) * self.reach[:, np.newaxis]
         inside = self.directions.T @ along
         outside = along - self.directions @ inside
@@ -323,11 +328,11 @@ InverseCurvature = InverseHessian | WideInverseHessian
 
 
 def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
-    """Give the singular values and, as columns, the right singular vectors of a matrix.
+    """Return the singular values and, as columns, the right singular vectors of a matrix.
 
-    Those of a large or a wide one come from the products of its columns, or its rows if these are fewer, where each
-    direction holds either nothing but rounding or far more: that takes a third of the time. Else a wide one is
-    factored by QR first.
+    For a large or a wide matrix, the eigenvectors of its smaller Gram matrix take a third of the time of an SVD. They
+    are precise enough where every singular value is either only rounding or clearly above it. Otherwise a wide matrix
+    is reduced by QR before its SVD.
     """
     n, p = factor.shape
     narrow = factor if n >= p else factor.T
@@ -348,9 +353,9 @@ def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
 
 
 class _Triangle(Sums):
-    """The triangular factor of the rows in a coordinates, accumulated block by block.
+    """The triangular factor of the standardised rows, accumulated block by block.
 
-    Blocks of CSR, which may span many rows, are made dense a few rows at a time.
+    Blocks of CSR can have many rows, so they are made dense a few rows at a time.
     """
 
     def __init__(self, coordinates: Coordinates, total_weight: float):

@@ -1,4 +1,4 @@
-"""How long a step is: the user's rate, 1/L for the largest curvature L, or what mini-batches bear."""
+"""Learning rates: the user's number, 1/L for the largest curvature L, or a smaller rate for mini-batches."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,32 +16,44 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.rows import Rows
 
 CAUTION = 0.1
-"""Share of the largest sensible rate that mini-batches take: their noise is as large as their rate."""
+"""Share of the largest stable rate that mini-batches take, since the noise of their gradients grows with the rate."""
 
 RATE_ROWS = 1000
-"""Rows from which the rate of mini-batches is estimated."""
+"""Number of rows from which the rate of mini-batches is estimated."""
 
 LANCZOS_TOL = 1e-6
-"""Relative error of a largest curvature that is found from data."""
+"""Relative error of the largest curvature L where Lanczos iterations find it from the rows."""
 
 
 class FixedRate(NamedTuple):
-    """A learning rate that is the same whatever is minimised."""
+    """A learning rate that is the same for every problem.
+
+    Attributes
+    ----------
+    rate : float
+        eta.
+    """
 
     rate: float
 
     def of(self, problem: Problem) -> float:
-        """Return the rate."""
+        """Return eta."""
         return self.rate
 
 
 class CurvatureRate(NamedTuple):
-    """A learning rate for a loss of curvature 2: as much longer as the loss that is descended is less curved."""
+    """A learning rate in inverse proportion to the curvature c of the loss: ``2 eta / c``.
+
+    Attributes
+    ----------
+    rate : float
+        eta, for a loss of curvature 2 such as squared error.
+    """
 
     rate: float
 
     def of(self, problem: Problem) -> float:
-        """Return the rate for the curvature of a problem."""
+        """Return the rate for the loss of a problem, smoothed by its mu."""
         return self.rate * 2.0 / problem.curvature
 
 
@@ -54,7 +66,7 @@ def steepest_curvature(problem: Problem) -> float:
     Parameters
     ----------
     problem : Problem
-        Its loss does not count.
+        The problem; L does not depend on its loss.
     """
     coordinates, moments = problem.coordinates, problem.moments
     first = replace(coordinates, target_center=coordinates.target_center[:1], target_scale=coordinates.target_scale[:1])
@@ -69,16 +81,21 @@ def steepest_curvature(problem: Problem) -> float:
 
 
 def largest_curvature(objective: Any, n_coordinates: int) -> float:
-    """Return L, the largest eigenvalue of the second derivatives; infinity where it overflows.
+    """Return L, the largest eigenvalue of the second derivatives; infinity where they overflow.
 
-    Exact from moments; from data to about six digits (Lanczos, a pass over X a step).
+    From moments L is exact. From rows it has about six digits; each Lanczos iteration is a pass over X.
 
     Parameters
     ----------
     objective : MomentObjective or DataObjective
-        A quadratic, of one output where it is from data.
+        A quadratic; with one output if it is a DataObjective.
     n_coordinates : int
         Number of coordinates of its points.
+
+    Raises
+    ------
+    ValueError
+        If the Lanczos iterations do not converge.
     """
     if objective.is_quadratic:
         hessian = objective.hessian()
@@ -91,7 +108,7 @@ def largest_curvature(objective: Any, n_coordinates: int) -> float:
         [there] = objective.evaluate([direction.reshape(-1, 1)])
         return (there.gradient - at_origin.gradient).ravel()
 
-    start = np.random.default_rng(0).standard_normal(n_coordinates)  # nearly orthogonal to no direction
+    start = np.random.default_rng(0).standard_normal(n_coordinates)  # random, so orthogonal to no eigenvector
     along = multiply(start)
     if n_coordinates == 1 or not along.any():
         return float(along[0] / start[0])
@@ -106,20 +123,26 @@ def largest_curvature(objective: Any, n_coordinates: int) -> float:
 
 
 def batch_rate(problem: Problem, size: int, curvature: float, matrix: Any, mean_weight: float | None) -> float:
-    """Return a rate for mini-batches: a share of 1/L, with what the rows of a batch add to L (Ma et al., 2018).
+    """Return the learning rate of mini-batches (after Ma, Bassily and Belkin, 2018).
+
+    With s the weights in units of `mean_weight`, and k rows in a batch, the rate is `CAUTION` times ::
+
+        1 / (E s L + 2 (E s^2 / E s) (E |x|^4 / E |x|^2) / k)
+
+    With a matrix as preconditioner, x is measured in its coordinates, in which L = 2, and the rate is twice this.
 
     Parameters
     ----------
     problem : Problem
-        What is minimised.
+        The problem.
     size : int
-        Rows in a batch.
+        Rows in a batch, k.
     curvature : float
-        L; with a matrix it does not count.
+        L; ignored where there is a matrix.
     matrix : InverseHessian or None
-        What gradients are multiplied by, if anything.
+        Preconditioner P; None for the identity.
     mean_weight : float or None
-        What weights count next to; None for the mean weight of the rows. Heavy rows add as much as many light ones.
+        Weight that counts as 1; None for the mean weight of the rows.
     """
     rows, coordinates = problem.rows, problem.coordinates
 
@@ -137,16 +160,16 @@ def batch_rate(problem: Problem, size: int, curvature: float, matrix: Any, mean_
 
 
 def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int) -> float:
-    """Estimate E|x|^4 / E|x|^2 from a sample of rows: what a batch of one adds to the largest curvature.
+    """Estimate E |x|^4 / E |x|^2 from a sample of rows: half of what batches of one row add to L.
 
     Parameters
     ----------
     rows : Rows
         All rows.
     coordinates : callable
-        From rows of X to the coordinates in which they are measured.
+        Function from rows of X to the coordinates in which |x| is measured.
     sample : int
-        How many rows to look at.
+        Number of rows in the sample.
     """
     X, _ = rows.sample(sample)
     squares = (coordinates(X) ** 2).sum(axis=1)
@@ -154,14 +177,21 @@ def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int
 
 
 def weight_moments(rows: Rows, mean_weight: float | None = None) -> tuple[float, float]:
-    """Return the mean weight of the rows that count, and the mean square over the mean, in units of a mean weight.
+    """Return E s and E s^2 / E s, for the weights s of the rows of positive weight.
 
     Parameters
     ----------
     rows : Rows
-        Rows that are here.
+        The rows.
     mean_weight : float, default=None
-        The unit; None for the mean weight of these rows.
+        Unit of the weights; None for the mean weight of these rows.
+
+    Returns
+    -------
+    heavy : float
+        E s; 1 where `mean_weight` is None.
+    uneven : float
+        E s^2 / E s; E s where the weights are equal or not in memory.
     """
     mean = rows.total_weight / rows.n_weighted
     unit = mean if mean_weight is None else mean_weight

@@ -1,4 +1,4 @@
-"""Refinement: the step of an exact metric, repeated with the residual recomputed from the rows."""
+"""Iterative refinement of a least-squares solution, with residuals recomputed from the rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +12,22 @@ from gdregress.problem.problem import Problem
 
 @dataclass(frozen=True)
 class Refinement:
-    """Iterative refinement of least squares (Bjorck, 1967), until an epoch no longer halves the distance left.
+    """Iterative refinement of least squares (Bjorck, 1967).
 
-    In the exact inverse Hessian a step leaves nothing but rounding, and the next step, from the residual of the
-    point that was reached, takes that away too. X of few entries is read in extended precision.
+    With P the exact inverse Hessian::
+
+        repeat
+            g = gradient at w, from the rows
+            w <- w - P g
+        until the optimality is more than half that of the epoch before
+
+    The first step reaches the minimum up to rounding, and each further step reduces what rounding has left. A small,
+    dense X is read in extended precision. The epoch that ends the loop is kept if it is better than the one before.
 
     Parameters
     ----------
     descent : Descent
-        The steps.
+        Descent at rate 1, with P as its preconditioner and the rows as its objective.
     """
 
     descent: Descent
@@ -28,7 +35,7 @@ class Refinement:
     limit = "some columns are all but collinear. Drop them, or use penalty='l2'."
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield the states; end with the last that is better than those before."""
+        """Yield the states in blocks of one; end with the last that is better than the one before."""
         problem = problem.in_extended_precision()
         left: list[float] = []
         for state in self.descent.states(problem, start, epoch):

@@ -1,4 +1,4 @@
-"""Conjugate gradient in cheaper metrics, each given up for a finer one when it is slower than foretold."""
+"""Conjugate gradient with approximate preconditioners, each replaced by a finer one if it is too slow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,17 +16,24 @@ from gdregress.problem.problem import Problem
 
 @dataclass(frozen=True)
 class Sampled:
-    """Descent in the inverse curvature of a sample of the rows (Avron, Maymounkov and Toledo, 2010).
+    """Conjugate gradient, preconditioned by a sample of the rows (Avron, Maymounkov and Toledo, 2010).
 
-    A sample may mislead: its metric is given up after the epochs it may take, or where no step lowers the objective,
-    and the descent goes on in a finer one, the exact one at last.
+    ::
+
+        for each P, max_epochs in sketches               each finer than the one before, the last one exact
+            repeat
+                d <- -P g + max(0, beta) d,   w <- w + s d    conjugate gradient, with the gradients of all rows
+            until max_epochs have passed, or no step lowers F
+
+    The preconditioner of a sample can be poor, so each one has a number of epochs within which it should reach `tol`.
+    Once the optimality is at most `tol`, the preconditioner stays.
 
     Parameters
     ----------
     sketches : Sketches
-        Metrics, each finer than the one before.
+        The preconditioners, each finer than the one before.
     tol : float
-        Optimality at which no metric is given up.
+        Optimality at which the descent has converged.
     """
 
     sketches: Sketches
@@ -39,7 +46,7 @@ class Sampled:
     )
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield the states of all metrics, the start once."""
+        """Yield the states under all preconditioners in blocks of one, the start once."""
         point, is_first = start, True
         for sketch in self.sketches:
             descent = Descent(

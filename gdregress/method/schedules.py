@@ -1,7 +1,7 @@
-"""Schedules: the factor by which an epoch multiplies the base rate, 1 at the first epoch.
+"""Schedules: the factor that multiplies the learning rate after k epochs.
 
-A schedule is a function of k, the epochs run so far. What depends on the objective is not one:
-`Plateau` is asked with the objective's value, and remembers.
+A schedule is a function of k alone; those defined here start at 1. The factor of a `Plateau` depends on the values of
+the objective too, so it has a memory that it carries from epoch to epoch.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Schedule = Callable[[int], float]
 
 LAST_FACTOR = 0.01
-"""What the exponential schedule comes to after all epochs."""
+"""The factor of the exponential schedule after the last epoch."""
 
 
 def constant(k: int) -> float:
@@ -26,7 +26,13 @@ def constant(k: int) -> float:
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """``(k + 1) ** -power``, as SGDRegressor's, but by epoch (Robbins and Monro, 1951)."""
+    """``(k + 1) ** -power`` (Robbins and Monro, 1951); SGDRegressor counts rows where this counts epochs.
+
+    Attributes
+    ----------
+    power : float
+        The exponent.
+    """
 
     power: float
 
@@ -37,7 +43,13 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Exponential:
-    """``0.01 ** (k / epochs)``: a hundredth when all epochs are run."""
+    """``0.01 ** (k / epochs)``: falls to a hundredth at the end.
+
+    Attributes
+    ----------
+    epochs : int
+        Number of epochs of the whole descent.
+    """
 
     epochs: int
 
@@ -48,7 +60,13 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """``(1 + cos(pi k / epochs)) / 2``: half a wave down to 0 (Loshchilov and Hutter, 2017)."""
+    """``(1 + cos(pi k / epochs)) / 2``: falls to 0 at the end (Loshchilov and Hutter, 2017).
+
+    Attributes
+    ----------
+    epochs : int
+        Number of epochs of the whole descent.
+    """
 
     epochs: int
 
@@ -58,10 +76,23 @@ class Cosine:
 
 
 class Plateau(NamedTuple):
-    """A fifth of the rate whenever the objective has had no new low for `patience` epochs, as in SGDRegressor.
+    """Divides the rate by 5 when the objective has not improved for `patience` epochs, as SGDRegressor does.
 
-    A new low is one by more than `least` of the objective; with a new rate the search for it starts
-    over, for a rule with momentum may be far above its lowest then.
+    A value improves on the lowest if it is lower by more than the share `least`. After each division the
+    current value counts as the lowest: with momentum it may be far above values seen before.
+
+    Attributes
+    ----------
+    patience : int
+        Number of epochs without improvement after which the rate is divided.
+    factor : float, default=1.0
+        The current factor.
+    lowest : float, default=inf
+        Lowest value of the objective since the last division.
+    since : int, default=0
+        Number of epochs since that value.
+    least : float, default=1e-12
+        Least relative improvement that counts.
     """
 
     patience: int
@@ -77,16 +108,16 @@ class Plateau(NamedTuple):
 
     @property
     def known_ahead(self) -> None:
-        """None: the factor depends on the objective."""
+        """None: the factor depends on the objective, so it is not known in advance."""
         return None
 
     @property
     def memory(self) -> tuple:
-        """What it remembers."""
+        """Its attributes, to carry on in a later call of `partial_fit`."""
         return tuple(self)
 
     def recalling(self, memory: tuple) -> "Plateau":
-        """Return it with what another has remembered."""
+        """Return the plateau with the memory of an earlier one."""
         return Plateau(*memory)
 
     def __call__(self, k: int) -> float:
@@ -94,7 +125,7 @@ class Plateau(NamedTuple):
         return self.factor
 
     def after(self, value: float) -> "Plateau":
-        """Return what it becomes after an epoch that ended with this value of the objective."""
+        """Return the plateau after an epoch at the end of which the objective has this value."""
         if not math.isfinite(self.lowest) or value < self.lowest - self.least * abs(self.lowest):
             return self._replace(lowest=value, since=0)
         if self.since + 1 < self.patience:
@@ -104,7 +135,13 @@ class Plateau(NamedTuple):
 
 @dataclass(frozen=True)
 class EpochSchedule:
-    """A schedule as the descent asks it: the factor after k epochs, whatever the objective."""
+    """A schedule that depends on the epoch alone, with its factors checked.
+
+    Attributes
+    ----------
+    schedule : callable
+        Function from k, the number of epochs so far, to a factor.
+    """
 
     schedule: Schedule
 
@@ -115,16 +152,16 @@ class EpochSchedule:
 
     @property
     def known_ahead(self) -> "EpochSchedule":
-        """The schedule itself: the factor depends on the epoch alone."""
+        """The schedule itself: its factors are known in advance."""
         return self
 
     @property
     def memory(self) -> None:
-        """None: it remembers nothing."""
+        """None: there is nothing to remember."""
         return None
 
     def recalling(self, memory: tuple) -> "EpochSchedule":
-        """Return the schedule itself: it remembers nothing."""
+        """Return the schedule itself."""
         return self
 
     def __call__(self, k: int) -> float:
@@ -133,7 +170,7 @@ class EpochSchedule:
         Raises
         ------
         ValueError
-            If the schedule gives no finite number of at least 0.
+            If the factor is negative, infinite, NaN, or not a number.
         """
         given: Any = self.schedule(k)
         try:
@@ -148,9 +185,10 @@ class EpochSchedule:
         return factor
 
     def ahead(self, k: int, n_epochs: int) -> NDArray:
-        """Return the factors of the epochs from k on: fewer where there is none for an epoch that may never come.
+        """Return the factors of up to `n_epochs` epochs, from epoch k on.
 
-        What a schedule raises is raised when its epoch comes first, and it is asked again.
+        The array ends before the first later epoch for which the schedule fails. That epoch may never come, so an
+        error is raised only for epoch k itself.
         """
         if self.is_constant:
             return np.ones(n_epochs)
@@ -161,7 +199,7 @@ class EpochSchedule:
         return np.array(factors)
 
     def after(self, value: float) -> "EpochSchedule":
-        """Stay what it is."""
+        """Return the schedule, whatever the objective."""
         return self
 
 
@@ -172,4 +210,4 @@ SCHEDULES: dict[str, Callable[[int, float, int], EpochSchedule | Plateau]] = {
     "cosine": lambda epochs, power, patience: EpochSchedule(Cosine(epochs)),
     "adaptive": lambda epochs, power, patience: Plateau(patience),
 }
-"""The schedules by name, made from `epochs`, `power_t` and `n_iter_no_change`."""
+"""Constructors of the schedules by name; each is called with `epochs`, `power_t` and `n_iter_no_change`."""

@@ -1,21 +1,19 @@
-"""Cheaper metrics than the exact one, what they cost, and what takes their place where they mislead.
+"""Sketches: approximate preconditioners that cost less than the exact one.
 
-Conjugate gradient needs no exact metric, but one in which the curvature is near 1 everywhere: that of
-a sample of the rows, or of all rows with their products in single precision (Avron, Maymounkov and
-Toledo, 2010). With m rows that sample n of p columns, an epoch, which is a pass over X, shrinks the
-error by about r = sqrt(p / m). What a fit costs, in passes over X at one point::
+Conjugate gradient does not need the exact inverse Hessian as its preconditioner P. That of a sample of the rows is
+enough, or that of all rows with products in single precision (Avron, Maymounkov and Toledo, 2010). With a sample of m
+out of n rows, and p columns, each epoch shrinks the error by about r = sqrt(p / m). A fit costs, in passes over X::
 
     exact moments     1.8 + p / 80
     single precision  2.2 + p / 170 + 1
-    a sample          1.2 + (3 + p / 170) m / n + log(2 / tol) / log(1 / r)
+    a sample          1.2 + (3 + p / 170) m / n + log(2 / (tol sqrt(m / n))) / log(1 / r)
 
-The constants were measured on two cores with AVX-512 and OpenBLAS, with dense X of 1e6 x 100 and
-1e5 x 1000.
+The constants were measured on two cores with AVX-512 and OpenBLAS, with dense X of 1e6 x 100 and 1e5 x 1000.
 
-A sample may miss what is rare, and rows may be alike. Its sum of products is at most that of all
-rows, so that g' P g of the certificate, times the weight of all rows over that of the sample, is a
-bound whatever the sample; and a descent that is slower than foretold goes on in a finer metric, up
-to the exact one.
+A sample can miss rare rows, and some rows can weigh much more than others. Two rules make up for this. The products
+summed over a sample are at most those over all rows, W_sample H_sample <= W H, so g' P g W / W_sample bounds the gap
+for every sample. And a descent that takes more epochs than predicted continues with a finer preconditioner, up to the
+exact one.
 """
 
 import math
@@ -33,58 +31,58 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
 EXACT, PER_COLUMN = 1.8, 1 / 80
-"""Cost of exact moments, and for each column."""
+"""Cost of exact moments in passes over X, and what each column adds."""
 
 SINGLE, SINGLE_PER_COLUMN = 2.2, 1 / 170
-"""Cost of moments with products in single precision, and for each column."""
+"""Cost of moments with products in single precision in passes over X, and what each column adds."""
 
 FIRST_PASS, SAMPLED, EPOCH = 1.2, 3.0, 1.0
-"""Cost of means and variances alone, of sampling all rows, and of an epoch."""
+"""Costs in passes over X of the means and variances, of a sample of all rows, and of an epoch."""
 
 ACCELERATED = 200
-"""Columns from which Newton's steps for a robust loss, four or five, cost more than Nesterov's, a dozen."""
+"""Number of columns from which a dozen of Nesterov's steps cost less than Newton's four or five, for robust losses."""
 
 LEAST_ENTRIES = 2**21
-"""Entries of X below which the exact moments are a matter of milliseconds."""
+"""Number of entries of X below which exact moments take only milliseconds."""
 
 WIDEST = 4096
-"""Columns up to which there is a matrix: 128 MB, several of which are needed at a time."""
+"""Largest number of columns for a square matrix: it has 128 MB, and several are needed at a time."""
 
 ROWS_PER_COLUMN = 4
-"""Rows of a sample for each column, at least."""
+"""Least number of rows in a sample, for each column."""
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
-"""Sizes of a sample that are considered."""
+"""Shares of the rows that a sample may have."""
 
 NEIGHBOURS = 8
-"""Consecutive rows that are sampled together: where columns are contiguous, what comes with a cache line."""
+"""Number of consecutive rows that are sampled together: those in a cache line where columns are contiguous."""
 
 MISSED = 0.25
-"""Share of the variance of a column that a sample is to show."""
+"""Ratio of a column's variance in the sample to that in all rows, below which the sample is not used."""
 
 LENIENCE = 2
-"""Times the epochs foretold after which a metric is given up."""
+"""Multiple of the predicted number of epochs after which a preconditioner is replaced by a finer one."""
 
 DOUBTFUL = 0.1
-"""Largest relative error of the metric, from rounding, with which it is used."""
+"""Largest relative error from rounding with which a preconditioner is used."""
 
 FINEST_TOL = 1e-13
-"""Tolerance below which only the exact moments are of use."""
+"""Tolerance below which only exact moments are precise enough."""
 
 
 def cheapest_share(
     n_samples: int, n_features: int, n_outputs: int, tol: float, *, samples: bool = True
 ) -> float | None:
-    """Return the share of the rows whose products in single precision make the cheapest fit; None for exact moments.
+    """Return the share of the rows for the cheapest preconditioner; None where exact moments are cheapest.
 
     Parameters
     ----------
     n_samples, n_features, n_outputs : int
         Shape of a dense X and of y.
     tol : float
-        Certificate to meet.
+        Optimality to reach.
     samples : bool, default=True
-        Whether a share of the rows can be drawn.
+        Whether the rows can be sampled.
     """
     n, p = n_samples, n_features
     if n * p < LEAST_ENTRIES or not is_tall(n, p) or tol < FINEST_TOL:
@@ -99,7 +97,7 @@ def cheapest_share(
 
 
 def accelerated_is_cheaper(n_samples: int, n_features: int) -> bool:
-    """Whether Nesterov's steps in a metric from products in single precision are cheaper than Newton's.
+    """Return whether Nesterov's steps, preconditioned in single precision, are cheaper than Newton's.
 
     Parameters
     ----------
@@ -110,12 +108,22 @@ def accelerated_is_cheaper(n_samples: int, n_features: int) -> bool:
 
 
 def is_tall(n_samples: int, n_features: int) -> bool:
-    """Whether a dense X has rows enough for its columns, and its columns are few enough for a matrix of them."""
+    """Return whether X has several times more rows than columns, and few enough columns for a square matrix."""
     return n_samples >= ROWS_PER_COLUMN * n_features and n_features <= WIDEST
 
 
 def epochs_needed(share: float, n_samples: int, n_features: int, tol: float) -> int:
-    """Foretell the epochs of conjugate gradient in the metric of a share of the rows."""
+    """Return the predicted number of epochs of conjugate gradient, preconditioned by a share of the rows.
+
+    Parameters
+    ----------
+    share : float
+        Share of the rows, m / n; 1 for all rows in single precision.
+    n_samples, n_features : int
+        Shape of X, (n, p).
+    tol : float
+        Optimality to reach.
+    """
     if share == 1:
         return 1
     return math.ceil(math.log(2.0 / (tol * math.sqrt(share))) / math.log(math.sqrt(share * n_samples / n_features)))
@@ -123,16 +131,16 @@ def epochs_needed(share: float, n_samples: int, n_features: int, tol: float) -> 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A metric, and how long it may take.
+    """An approximate preconditioner, with the number of epochs in which it should converge.
 
     Attributes
     ----------
     preconditioner : InverseHessian
-        The inverse of what curvature was seen.
+        P, the inverse Hessian of the sampled rows.
     bound : InverseHessian
-        The same, so enlarged that a distance from the minimum that is measured in it is a bound.
+        P times W / W_sample and a margin for rounding, so that the gap measured in it is an upper bound.
     max_epochs : float
-        Epochs after which to go on in a finer metric.
+        Number of epochs after which to continue with a finer preconditioner.
     """
 
     preconditioner: InverseCurvature
@@ -142,24 +150,24 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Sketches:
-    """Metrics for some rows, each finer than the one before, the exact one last.
+    """The preconditioners for some rows, each finer than the one before, the last one exact.
 
     Attributes
     ----------
     rows : Rows
         X, y and the weights.
     moments : Moments
-        Of all rows; with the products of columns in single precision, or none.
+        Moments of all rows, with the products of columns in single precision or without products.
     coordinates : Coordinates
         The unit-curvature coordinates.
     alpha : float
-        Strength of the penalty, relative to the loss.
+        Strength of L2, relative to the loss.
     share : float
-        Of the rows, for the first.
+        Share of the rows for the first preconditioner.
     tol : float
-        Certificate to meet.
+        Optimality to reach.
     random_state : RandomState or int
-        Draws the samples, or its seed.
+        Generator of the samples, or its seed.
     """
 
     rows: Rows
@@ -171,7 +179,7 @@ class Sketches:
     random_state: np.random.RandomState | int
 
     def __iter__(self) -> Iterator[Sketch]:
-        """Make one after the other, but for those that are seen to mislead."""
+        """Yield the preconditioners, without those of samples that are not representative."""
         share = self.share
         while share <= 1.0:
             sketch = self._sketch(share)
@@ -182,15 +190,15 @@ class Sketches:
         yield Sketch(exact, exact, math.inf)
 
     def _sketch(self, share: float) -> Sketch | None:
-        """Factor the products of a share of the rows; None where they miss a column, or rounding spoils them."""
+        """Make the preconditioner of a share of the rows; None if it misses a column or loses digits."""
         rows = self.rows
         if share < 1.0:
             rows = rows.subsample(share, NEIGHBOURS, check_random_state(self.random_state))
         moments = self.moments
         if share < 1.0 or moments.cross is None:
             moments = self._gather(rows, np.float32)
-        shown = moments.x.variance * (moments.x.unit * self.coordinates.inverse_scale) ** 2
-        if (shown < MISSED * self._variance).any():
+        variance = moments.x.variance * (moments.x.unit * self.coordinates.inverse_scale) ** 2
+        if (variance < MISSED * self._variance).any():
             return None
         curvature = self._factor(moments)
         if curvature is None:
@@ -200,16 +208,16 @@ class Sketches:
         return Sketch(curvature, bound, LENIENCE * (epochs + 1))
 
     def _exact(self) -> InverseCurvature:
-        """Factor the moments in double precision, or the rows themselves where that is not enough."""
+        """Make P from moments in double precision or, where these have too few digits, from the rows."""
         moments = self._gather(self.rows, np.float64)
         curvature = self._factor(moments)
         return curvature or InverseHessian.from_rows(self.rows, moments, self.coordinates, self.alpha)
 
     def _factor(self, moments: Moments) -> InverseHessian | None:
-        """Return the metric of some moments; None where rounding could have changed it by more than `DOUBTFUL`.
+        """Make P from moments; None where rounding may have changed it by more than `DOUBTFUL`.
 
-        Rounding adds to the products a matrix of about root p times the error of an entry, and the sum
-        of the inverse curvatures is at least the inverse of the least.
+        Rounding adds to the products a matrix whose norm is about sqrt(p) times the error of an entry. Its relative
+        effect is largest along the smallest eigenvalue of R, whose inverse is at most the trace of R^-1.
         """
         quadratic = MomentObjective(moments, self.coordinates, self.coordinates.penalty(0.0, 2.0 * self.alpha))
         curvature = InverseHessian.from_quadratic(quadratic, self.coordinates, is_own=moments is self.moments)
@@ -223,5 +231,5 @@ class Sketches:
 
     @property
     def _variance(self) -> NDArray:
-        """Variances of the columns in the coordinates, as all rows have them."""
+        """Variances of the columns over all rows, in the unit-curvature coordinates."""
         return self.moments.x.variance * (self.moments.x.unit * self.coordinates.inverse_scale) ** 2

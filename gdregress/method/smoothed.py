@@ -1,4 +1,4 @@
-"""Losses that end in straight lines: a sequence of smoothed problems, each from where the last has settled."""
+"""Losses that end in straight lines, minimised by a sequence of problems with smoothed losses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,28 +10,37 @@ from gdregress.method.states import Block, Solver
 from gdregress.problem.problem import Problem
 
 SHARPER = 0.1, 0.5
-"""The next mu, as a share of the last: at least, and at most."""
+"""Smallest and largest ratio of a smoothing parameter mu to the one before."""
 
 LEAST_MU = 1e-12
-"""The mu of a loss that is as sharp as floats allow, in standard deviations of y."""
+"""The mu, in standard deviations of y, that is as small as floating-point numbers allow."""
 
 SETTLED = 0.3
-"""Share of what a smaller mu would gain, below which what is left to gain with this one is small."""
+"""Ratio of the decrement to the Fenchel gap up to which the descent on a smoothed problem has settled."""
 
 
 @dataclass(frozen=True)
 class Smoothed:
-    """A sequence of smoothed problems (Nesterov, 2005), each from where the last has settled.
+    """Continuation in the smoothing parameter mu (Nesterov, 2005).
 
-    The first mu is the spread of y. A descent has settled where it has less to gain than a smaller mu has. How much
-    smaller the next is follows from what it may gain, and from how large the residuals are.
+    With F_mu the objective of the smoothed loss, `decrement` the estimate of F_mu(w) - min F_mu, and `smoothing` the
+    Fenchel gap, a bound on what smoothing costs at w::
+
+        mu <- root mean square of y
+        repeat
+            minimise F_mu by `inner`, from w, until decrement <= 0.3 smoothing
+            share = tol / (2 optimality(smoothing)), clipped to [0.1, 0.5]
+            mu <- min(share mu, typical residual);  mu <- 0 where F_mu is nearly as curved as F
+        until mu <= 1e-12
+
+    Once optimality(smoothing) is at most tol, mu is small enough, and stays while `inner` makes progress.
 
     Parameters
     ----------
     inner : Solver
-        Of each smoothed problem.
+        The solver of each smoothed problem.
     tol : float
-        Optimality at which mu is small enough; 0 for no end.
+        Optimality at which the descent has converged; 0 to go on as far as floating-point numbers allow.
     """
 
     inner: Solver
@@ -39,12 +48,12 @@ class Smoothed:
 
     @property
     def goes_below_tol(self) -> bool:
-        """As the inner solver."""
+        """Whether the inner solver goes on below `tol`."""
         return self.inner.goes_below_tol
 
     @property
     def limit(self) -> str:
-        """As the inner solver."""
+        """Reason and remedy where the inner solver has ended above `tol`."""
         return self.inner.limit
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
@@ -57,7 +66,7 @@ class Smoothed:
                 settled = not is_last and self._has_settled(smoothed, block)
                 if np.any(settled):
                     block = block.between(0, int(np.argmax(settled)) + 1)
-                known = int(n_states == 0 and not is_first)  # the start, but for the first
+                known = int(n_states == 0 and not is_first)  # the start is the last state of the problem before
                 if len(block) > known:
                     yield block.between(known, len(block))
                 n_states, last = n_states + len(block), block.between(len(block) - 1, len(block))
@@ -69,14 +78,14 @@ class Smoothed:
             smoothed = problem.smoothed(self._next_mu(smoothed, last))
 
     def _has_settled(self, problem: Problem, block: Block) -> NDArray:
-        """Tell of every state whether a smaller mu is due."""
+        """Return for each state whether the next problem should begin there."""
         decrement, smoothing, _ = block.gap
         has_settled = (decrement <= SETTLED * smoothing).all(axis=1)
         return has_settled & ~(problem.optimality(block.value, smoothing) <= self.tol)
 
     def _next_mu(self, problem: Problem, last: Block) -> float:
-        due = float(problem.optimality(last.value, last.gap.smoothing)[0])
-        share = 0.5 * self.tol / due if due > 0 else 0.0
-        steepest = problem.standard_curvature * problem.mu
-        typical = float((problem.in_standard_units(last.value) / steepest).max())
-        return min(problem.mu * float(np.clip(share, *SHARPER)), typical)
+        cost = float(problem.optimality(last.value, last.gap.smoothing)[0])
+        share = 0.5 * self.tol / cost if cost > 0 else 0.0
+        steepest_slope = problem.standard_curvature * problem.mu
+        residual = float((problem.in_standard_units(last.value) / steepest_slope).max())
+        return min(problem.mu * float(np.clip(share, *SHARPER)), residual)

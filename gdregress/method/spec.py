@@ -1,4 +1,4 @@
-"""What is asked for, in objects: the parameters of an estimator, checked, and turned into these once."""
+"""The specification of a fit: the parameters of an estimator, checked once and converted into objects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,26 +15,26 @@ from gdregress.problem.problem import Terms
 
 @dataclass(frozen=True)
 class Steps:
-    """How to descend, as a user asks for it: see the parameters of the estimator.
+    """How to descend: the parameters of the estimator that decide the steps.
 
     Attributes
     ----------
     learning_rate : float or str
-        A number, or a rung of the ladder.
+        A number, or a rung of the ladder: "auto", "lipschitz", "diagonal" or "curvature".
     optimizer : str
         A key of `OPTIMIZERS`, or "auto".
     momentum : float
-        Of the optimizers that take one.
+        beta of "momentum" and "adam"; the other optimizers ignore it.
     schedule : EpochSchedule or Plateau
-        By what the rate is multiplied.
+        The factor of the learning rate at each epoch.
     batch_size : int or None
-        Rows in a mini-batch; None for all at once.
+        Rows in a mini-batch; None for all rows at once.
     average : int
-        Rows to see before the mean of the points begins; 0 for no mean.
+        Number of the row at which the running mean of the points begins; 0 for no mean.
     shuffle : bool
-        Whether mini-batches are drawn in a new order at every epoch.
+        Whether every epoch draws its mini-batches in a new order.
     random_state : int, RandomState or None
-        Of all that is drawn.
+        Seed or generator of all random numbers.
     """
 
     learning_rate: float | str
@@ -48,36 +48,39 @@ class Steps:
 
     @property
     def is_number(self) -> bool:
-        """Whether the rate is the user's own number."""
+        """Whether the user gave the learning rate as a number."""
         return not isinstance(self.learning_rate, str)
 
     def batch_rows(self, n_weighted: int) -> int | None:
-        """Return the rows in a mini-batch of so many rows; None for all at once."""
+        """Return the rows in a mini-batch, out of `n_weighted`; None for all rows at once."""
         return None if self.batch_size is None or self.batch_size >= n_weighted else self.batch_size
 
     def sampling(self, rng: np.random.RandomState) -> np.random.RandomState | int:
-        """Return what draws samples of rows: a sample that nobody asked for is the same at every fit."""
+        """Return the generator that samples rows, or a fixed seed where the user set no `random_state`.
+
+        The user did not ask for a sample, so without a seed every fit draws the same one.
+        """
         return 0 if self.random_state is None else rng
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop, as a user asks for it.
+    """When to stop.
 
     Attributes
     ----------
     epochs : int
         Largest number of epochs.
     tol : float
-        Optimality at which the descent has converged; 0 for none.
+        Optimality at which the descent has converged; 0 for no such test.
     target_loss : float or None
-        Training loss at which to stop.
+        Training loss at which to stop; None for no such test.
     early_stopping : bool
-        Whether validation rows decide.
+        Whether to stop when the validation loss no longer improves.
     validation_fraction : float
-        Share of the rows that are held out for that.
+        Share of the rows that are held out for validation.
     n_iter_no_change : int
-        Epochs without a better validation loss after which to stop.
+        Number of epochs without a better validation loss after which to stop.
     """
 
     epochs: int
@@ -90,12 +93,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Spec:
-    """All that a user asks for.
+    """The specification of a fit.
 
     Attributes
     ----------
     terms : Terms
-        What to minimise.
+        The loss, the penalty and the constraints.
     steps : Steps
         How to descend.
     limits : Limits
@@ -103,11 +106,11 @@ class Spec:
     init : str
         Where to start: "zeros" or "random".
     warm_start : bool
-        Whether to start from the last fit.
+        Whether to start from the coefficients of the last fit.
     record_path : bool
         Whether to keep the coefficients of every epoch.
     verbose : int
-        Print every so many epochs; 0 for none.
+        Number of epochs between two lines of progress; 0 for no lines.
     """
 
     terms: Terms
@@ -120,17 +123,17 @@ class Spec:
 
     @classmethod
     def of(cls, estimator: Any) -> "Spec":
-        """Check the parameters of an estimator, and turn them into objects.
+        """Check the parameters of an estimator and convert them into objects.
 
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            With its parameters.
+            The estimator; it is not changed.
 
         Raises
         ------
         ValueError
-            If a parameter makes no sense.
+            If a parameter is invalid.
         """
         check_parameters(estimator)
         loss = as_loss(estimator.loss, estimator.epsilon, estimator.quantile)
@@ -173,11 +176,11 @@ class Spec:
         )
 
     def rng(self) -> np.random.RandomState:
-        """Return what all that is drawn is drawn from."""
+        """Return the random number generator of a fit."""
         return check_random_state(self.steps.random_state)
 
     def asked(self, *, batches: bool) -> frozenset[str]:
-        """Name what is asked of the optimizer, beside the rung.
+        """Return the features that the optimizer must support, besides the rung: keys of `FEATURES`.
 
         Parameters
         ----------

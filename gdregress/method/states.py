@@ -1,4 +1,4 @@
-"""States of a descent, and blocks of consecutive states as arrays: what every solver yields."""
+"""States of a descent, blocks of consecutive states as arrays, and the interface of the solvers that yield them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from gdregress.problem.objectives import Evaluation
 from gdregress.problem.problem import Gap, Problem
 
 LONGEST = 64
-"""States of a block that is made of single ones, at most: so many epochs may be run in vain after the last."""
+"""Largest number of states in a block: up to so many epochs may be wasted when a descent stops inside a block."""
 
 CHEAP = 2**15
-"""Multiplications of an epoch up to which measuring it costs more than running it, so that blocks grow."""
+"""Number of multiplications an epoch up to which measuring a state costs more than the epoch, so that blocks pay."""
 
 
 class State(NamedTuple):
@@ -24,13 +24,13 @@ class State(NamedTuple):
     Attributes
     ----------
     point : ndarray of shape (n_coordinates, n_outputs)
-        Where it stands.
+        The point.
     evaluation : Evaluation
-        The objective there.
+        The objective and its gradient there.
     rate : float
-        The rate that led there; NaN at the start, where none did.
+        Learning rate of the epoch that led there; NaN at the start.
     is_stuck : bool
-        Whether no step was found that lowers the objective.
+        Whether the update rule found no step that lowers the objective.
     """
 
     point: NDArray
@@ -40,10 +40,10 @@ class State(NamedTuple):
 
 
 class Points(Protocol):
-    """The points of a block of states."""
+    """The points of the states in a block."""
 
     def at(self, k: int) -> NDArray:
-        """Return one point, of shape (n_coordinates, n_outputs)."""
+        """Return the point of state k, of shape (n_coordinates, n_outputs)."""
         ...
 
     def stacked(self) -> NDArray:
@@ -51,44 +51,50 @@ class Points(Protocol):
         ...
 
     def between(self, first: int, last: int) -> "Points":
-        """Return the points of some epochs."""
+        """Return the points of the states from `first` up to, but without, `last`."""
         ...
 
 
 class PointList(NamedTuple):
-    """Points that were made one by one."""
+    """Points held as a list.
+
+    Attributes
+    ----------
+    points : list of ndarray of shape (n_coordinates, n_outputs)
+        The points.
+    """
 
     points: list[NDArray]
 
     def at(self, k: int) -> NDArray:
-        """Return one point."""
+        """Return the point of state k."""
         return self.points[k]
 
     def stacked(self) -> NDArray:
-        """Return all points."""
+        """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
         return np.stack(self.points, axis=1)
 
     def between(self, first: int, last: int) -> "PointList":
-        """Return the points of some epochs."""
+        """Return the points of the states from `first` up to, but without, `last`."""
         return PointList(self.points[first:last])
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive states, as arrays with an axis of epochs.
+    """Consecutive states of a descent, as arrays whose first axis is the epochs.
 
     Attributes
     ----------
     rate : ndarray of shape (n_epochs,)
-        The rates that led to the states; NaN for the start.
+        Learning rates of the epochs; NaN for the start.
     value : ndarray of shape (n_epochs, n_outputs)
         The objective.
     gap : Gap
-        How far it may be above its minimum, of shape (n_epochs, n_outputs).
+        Estimates of how far the objective is above its minimum, of shape (n_epochs, n_outputs).
     optimality : ndarray of shape (n_epochs,)
-        The same without a scale, of the worst output.
+        The gap without units, for the worst output: see `Problem.optimality`.
     is_finite : ndarray of shape (n_epochs,)
-        Whether a state can be kept: its point and the objective there are finite.
+        Whether the point and the objective there are finite.
     points : Points
         The points.
     """
@@ -102,7 +108,17 @@ class Block:
 
     @classmethod
     def of(cls, problem: Problem, states: list[State], preconditioner: Any) -> "Block":
-        """Measure states in the inverse curvature of a preconditioner."""
+        """Make the block of some states, with the gap measured by a preconditioner.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem that is minimised.
+        states : list of State
+            Consecutive states, at least one.
+        preconditioner : callable
+            Inverse Hessian in which the gap is measured.
+        """
         if len(states) == 1:
             [state] = states
             return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
@@ -118,7 +134,7 @@ class Block:
 
     @classmethod
     def of_one(cls, problem: Problem, state: State, gap: Gap) -> "Block":
-        """Make the block of a state whose gap is known."""
+        """Make the block of a single state, whose gap is known."""
         value = state.evaluation.value[np.newaxis]
         is_finite = np.array([np.isfinite(value).all() and np.isfinite(state.point).all()])
         gap = Gap(*(part[np.newaxis] for part in gap))
@@ -126,11 +142,11 @@ class Block:
         return cls(np.array([state.rate]), value, gap, optimality, is_finite, PointList([state.point]))
 
     def __len__(self) -> int:
-        """Count the states."""
+        """Return the number of states."""
         return len(self.rate)
 
     def between(self, first: int, last: int) -> "Block":
-        """Return some of the states."""
+        """Return the states from `first` up to, but without, `last`."""
         if first == 0 and last == len(self):
             return self
         part = slice(first, last)
@@ -140,14 +156,14 @@ class Block:
 
 
 class Solver(Protocol):
-    """What minimises a problem: an iterator of blocks of states, the start first.
+    """An algorithm that minimises a problem.
 
     Attributes
     ----------
     goes_below_tol : bool
-        Whether it goes on below `tol` until it ends by itself.
+        Whether the descent goes on below `tol`, until the solver ends it.
     limit : str
-        What is in the way, and the remedy, where it has ended by itself above `tol`.
+        Reason and remedy, for the user, where the solver has ended above `tol`.
     """
 
     @property
@@ -156,35 +172,45 @@ class Solver(Protocol):
     def limit(self) -> str: ...  # noqa: D102
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield blocks of states, the start first; end where nothing better is to be had.
+        """Yield blocks of states, the start first; end where the solver can do no better.
 
         Parameters
         ----------
         problem : Problem
-            What is minimised.
+            The problem to minimise.
         start : ndarray of shape (n_coordinates, n_outputs)
-            Where to start.
+            The point to start from, in the coordinates of the problem.
         epoch : int, default=0
-            Epochs that were run before, as a schedule counts.
+            Number of epochs run before, for the schedule.
+
+        Yields
+        ------
+        Block
+            The next states.
         """
         ...
 
 
 def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, longest: int) -> Iterator[Block]:
-    """Collect states in blocks, each up to twice as long as the one before.
+    """Collect states in blocks, each twice as long as the one before, up to `longest`.
 
-    What is raised between two states is raised once those before it are yielded.
+    If an exception is raised between two states, the states before it are yielded first.
 
     Parameters
     ----------
     problem : Problem
-        What is minimised.
+        The problem that is minimised.
     states : iterator of State
-        A descent.
+        The states of a descent.
     preconditioner : callable
-        Inverse curvature, in which the states are measured.
+        Inverse Hessian in which the gap is measured.
     longest : int
-        States of a block, at most.
+        Largest number of states in a block.
+
+    Yields
+    ------
+    Block
+        The next states.
     """
     length, raised = min(2, longest), None
     while raised is None:
