@@ -601,7 +601,7 @@ class TestVerbose:
             for number, extreme in zip([0, 1, 10, 999, 1234567, 7654321, 9999999], extremes, strict=True):
                 latest = epochs([extreme], optimality=[abs(extreme)], validation=[extreme], rate=abs(extreme))
                 trace.append(latest)
-                trace.n_states = number + 1
+                trace._reached = trace._reached._replace(n_states=number + 1)
                 progress(trace, latest, None)
             head, *rows = capsys.readouterr().out.splitlines()
             ends = [match.end() for match in re.finditer(r"validation loss|\w+", head)]

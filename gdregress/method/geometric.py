@@ -223,6 +223,8 @@ class Eigenbasis(NamedTuple):
             The quadratic.
         start : ndarray of shape (n_coordinates, n_outputs)
             The point that the descent starts from.
+        root : ndarray of shape (n_rows, n_coordinates)
+            C, the root of the inverse Hessian in which the gap is measured.
         """
         hessian = objective.hessian()
         if not np.isfinite(hessian).all():

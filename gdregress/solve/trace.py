@@ -102,6 +102,28 @@ def _of_each(function: Callable[[NDArray], NDArray], block: Block) -> NDArray:
     return function(points.reshape(len(points), -1)).reshape(block.value.shape)
 
 
+class Reached(NamedTuple):
+    """How far a trace reaches: replaced as a whole, so that an interrupt finds a block appended or not.
+
+    Attributes
+    ----------
+    n_states, n_parts : int
+        Numbers of states and of blocks.
+    last : Measured
+        The last block.
+    best : tuple of (int, int, Measured)
+        The best epoch: its number, its place in a block, and that block.
+    least : float
+        Its criterion.
+    """
+
+    n_states: int
+    n_parts: int
+    last: Measured
+    best: tuple[int, int, Measured]
+    least: float
+
+
 class Trace:
     """The history of a descent.
 
@@ -114,25 +136,33 @@ class Trace:
 
     Attributes
     ----------
-    n_states : int
-        Number of states so far, the start included.
-    recorded : list
-        What `record` has returned for each block.
     start : Epoch
         Epoch 0, the starting point.
     """
 
     start: Epoch
-    _last: Measured
-    _best: tuple[int, int, Measured]
 
     def __init__(self, *, keeps_best: bool = False, record: Callable[[NDArray], Any] | None = None):
         self._keeps_best = keeps_best
         self._record = record
         self._columns: list[tuple[NDArray | None, ...]] = []
-        self.recorded: list[Any] = []
-        self.n_states = 0
-        self._least = np.inf
+        self._recorded: list[Any] = []
+        self._reached: Reached | None = None
+
+    @property
+    def n_states(self) -> int:
+        """Number of states so far, the start included."""
+        return 0 if self._reached is None else self._reached.n_states
+
+    @property
+    def recorded(self) -> list[Any]:
+        """What `record` has returned for each block."""
+        return self._recorded[: self._at.n_parts]
+
+    @property
+    def _at(self) -> Reached:
+        assert self._reached is not None, "nothing was appended yet"
+        return self._reached
 
     @property
     def number(self) -> int:
@@ -142,12 +172,13 @@ class Trace:
     @property
     def last(self) -> Epoch:
         """The last epoch."""
-        return self._last.epoch(self.number, len(self._last.block) - 1)
+        last = self._at.last
+        return last.epoch(self.number, len(last.block) - 1)
 
     @property
     def best(self) -> Epoch:
         """The epoch of least criterion among the finite ones; the start, if none is better."""
-        number, k, measured = self._best
+        number, k, measured = self._at.best
         return measured.epoch(number, k)
 
     @property
@@ -159,39 +190,39 @@ class Trace:
         """Return, for each of the latest epochs (not yet in the trace), the number of epochs since the best."""
         numbers = self.n_states + np.arange(len(latest.block))
         criterion = np.where(latest.block.is_finite, latest.criterion, np.inf)
-        lowest = np.minimum.accumulate(np.append(self._least, criterion))
-        best = np.where(lowest[1:] < lowest[:-1], numbers, self._best[0] if self.n_states else 0)
+        number, least = (0, np.inf) if self._reached is None else (self._reached.best[0], self._reached.least)
+        lowest = np.minimum.accumulate(np.append(least, criterion))
+        best = np.where(lowest[1:] < lowest[:-1], numbers, number)
         return numbers - np.maximum.accumulate(best)
 
     def append(self, latest: Measured) -> None:
         """Append a block of epochs, so that an interrupt leaves all of them in the trace or none."""
-        block = latest.block
+        block, before = latest.block, self._reached
         criterion = np.where(block.is_finite, latest.criterion, np.inf)
-        k = int(criterion.argmin())
-        recorded = [] if self._record is None else [self._record(block.points.stacked())]
-        columns = (latest.loss, latest.validation_loss, block.optimality, block.rate)
-        if self.n_states == 0:
+        if before is None:
             self.start = latest.epoch(0, 0)
-            self._best, self._least = (0, 0, latest), float(latest.criterion[0])
-        if criterion[k] < self._least:
-            self._best, self._least = (self.n_states + k, k, latest), float(criterion[k])
-        self._last = latest
-        self._columns.append(columns)
-        self.recorded += recorded
-        self.n_states += len(block)
+            before = Reached(0, 0, latest, (0, 0, latest), float(criterion[0]))
+        k, best, least = int(criterion.argmin()), before.best, before.least
+        if criterion[k] < least:
+            best, least = (before.n_states + k, k, latest), float(criterion[k])
+        if self._record is not None:
+            self._recorded.append(self._record(block.points.stacked()))
+        self._columns.append((latest.loss, latest.validation_loss, block.optimality, block.rate))
+        self._reached = Reached(before.n_states + len(block), before.n_parts + 1, latest, best, least)
 
     def pad(self, n_epochs: int) -> None:
         """Append `n_epochs` copies of the last epoch, at a rate of 0."""
+        before = self._at
         loss, validation_loss, optimality, _ = (None if part is None else part[-1:] for part in self._columns[-1])
         repeated = [None if part is None else np.repeat(part, n_epochs) for part in (loss, validation_loss, optimality)]
-        self._columns.append((*repeated, np.zeros(n_epochs)))
         if self._record is not None:
             points = np.repeat(self.last.point[:, np.newaxis], n_epochs, axis=1)
-            self.recorded.append(self._record(points))
-        self.n_states += n_epochs
+            self._recorded.append(self._record(points))
+        self._columns.append((*repeated, np.zeros(n_epochs)))
+        self._reached = before._replace(n_states=before.n_states + n_epochs, n_parts=before.n_parts + 1)
 
     def columns(self) -> dict[str, NDArray]:
         """Return the arrays of `history_`, an entry for each state, by name."""
         names = ("loss", "validation_loss", "optimality", "learning_rate")
-        parts = zip(names, zip(*self._columns, strict=True), strict=True)
+        parts = zip(names, zip(*self._columns[: self._at.n_parts], strict=True), strict=True)
         return {name: np.concatenate(part) for name, part in parts if part[0] is not None}
