@@ -310,7 +310,7 @@ class TestChoice:
         assert precision_of(choose(sparse.csr_array(X), y)) == np.float64
         assert precision_of(choose(np.tile(X, (200, 1)), np.tile(y, (200, 1)))) == np.float64
 
-    def test_the_certificate_is_that_of_the_worst_output(self):
+    def test_the_optimality_is_that_of_the_worst_output(self):
         X, y = tall()
         Y = np.hstack([y, 1e3 * np.random.default_rng(3).normal(size=y.shape)])
         point = np.random.default_rng(2).normal(size=(6, 2))
@@ -337,7 +337,7 @@ class TestChoice:
             choose(X, np.ones((40_000, 1)), "curvature")
 
     @pytest.mark.xfail(reason="the inverse of the diagonal sees little of directions that hardly vary")
-    def test_the_certificate_of_the_diagonal_is_the_distance_too(self, monkeypatch):
+    def test_the_optimality_by_the_diagonal_is_the_distance_too(self, monkeypatch):
         monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
         monkeypatch.setattr(sketches, "WIDEST", 4)
         X, y = nearly_collinear()
@@ -353,7 +353,7 @@ class TestChoice:
 
     @pytest.mark.parametrize("learning_rate", ["lipschitz", "diagonal", "curvature"])
     @pytest.mark.parametrize("alpha", [0.0, 0.5])
-    def test_the_certificate_is_the_distance_of_the_predictions(self, learning_rate, alpha):
+    def test_the_optimality_is_the_distance_of_the_predictions(self, learning_rate, alpha):
         """optimality^2 / 2 is the mean square distance to the optimum, the penalty's part included, over var(y)."""
         X, y = tall()
         method = choose(X, y, learning_rate, alpha=alpha)

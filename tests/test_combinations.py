@@ -39,7 +39,7 @@ def linear(k):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_each_fits_and_meets_its_certificate_or_names_what_does(loss, penalty):
+def test_each_converges_or_is_refused_with_a_remedy(loss, penalty):
     base = {
         "loss": loss,
         "epsilon": 0.5 if loss == "huber" else 0.05,

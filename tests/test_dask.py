@@ -319,7 +319,7 @@ def test_a_frame_of_flags_and_numbers():
 
 
 def test_no_sample_of_rows_is_drawn(monkeypatch):
-    """Where many rows would have a metric of a sample, the products of all are formed in less precision."""
+    """Where many rows would have a preconditioner from a sample, the products of all are formed in less precision."""
     monkeypatch.setattr("gdregress.method.sketches.LEAST_ENTRIES", 1)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 300)).astype(np.float32)

@@ -108,7 +108,7 @@ def test_sgd_at_its_limit(loss, penalty):
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
 def test_every_optimizer_comes_to_the_same_minimum(loss, penalty):
-    """Of a loss with kinks the certificate is only an estimate where the metric is not that of the point."""
+    """For a loss with kinks the optimality is only an estimate where the preconditioner is not that of the point."""
     settings = {"loss": loss, "epsilon": 0.5, "penalty": penalty, "alpha": 0.05, "tol": 1e-5, "epochs": 20_000}
     values = []
     for given in ({}, {"learning_rate": "diagonal"}, {"learning_rate": "lipschitz", "optimizer": "nesterov"}):
@@ -168,7 +168,7 @@ def test_without_an_intercept():
 @pytest.mark.parametrize("shape", [(40, 60), (60, 200), (100, 480)])
 @pytest.mark.parametrize("alpha", [0.05, 0.5])
 def test_lasso_with_more_columns_than_rows(shape, alpha, positive):
-    """There the certificate is no distance: no curvature is that of all directions."""
+    """There the optimality is no distance: no curvature is that of all directions."""
     source = np.random.default_rng(0)
     A = source.normal(size=shape)
     z = A[:, :5].sum(axis=1) + source.standard_t(3, size=shape[0])
@@ -181,7 +181,7 @@ def test_lasso_with_more_columns_than_rows(shape, alpha, positive):
 
 
 class TestHonesty:
-    """Where a converged fit is claimed, it is one: on data that are made to deceive the certificate."""
+    """Where a converged fit is claimed, it is one: on data that are made to deceive the estimate of optimality."""
 
     @staticmethod
     def excess(model, X, y, quantile, *, fit_intercept=True):

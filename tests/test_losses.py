@@ -200,7 +200,7 @@ def test_precision_stays(loss, dtype):
 
 
 @every(SMOOTH)
-class TestTouchingParabola:
+class TestMajoriser:
     def test_lies_above(self, loss):
         r, s = np.linspace(-3.0, 3.0, 241)[:, None], np.concatenate([np.linspace(-6.0, 6.0, 481), corners(loss)])
         parabola = loss.value(r) + loss.derivative(r) * (s - r) + 0.5 * loss.majoriser_curvature(r) * (s - r) ** 2
@@ -246,21 +246,21 @@ class TestFenchelYoung:
         brute_force = (slopes[:, None] * GRID - loss.value(GRID)).max(axis=1)
         np.testing.assert_allclose(loss.conjugate(slopes), brute_force, atol=2e-6)
 
-    def test_slack_is_what_the_inequality_leaves(self, loss):
+    def test_fenchel_gap_is_what_the_inequality_leaves(self, loss):
         r, slopes = np.linspace(-2.0, 2.0, 81), self.slopes(loss)[:, None]
         supremum = (slopes * GRID - loss.value(GRID)).max(axis=1)[:, None]
         slack = loss.fenchel_gap(r, slopes)
         np.testing.assert_allclose(slack, loss.value(r) + supremum - slopes * r, atol=2e-6)
         assert (slack >= 0).all()
 
-    def test_slack_is_zero_for_the_slope(self, loss):
+    def test_fenchel_gap_is_zero_for_the_slope(self, loss):
         np.testing.assert_allclose(loss.fenchel_gap(GRID, loss.derivative(GRID)), 0.0, atol=1e-14)
         far = np.array([-1e9, 1e9])
         assert (loss.fenchel_gap(far, loss.derivative(far)) <= 1e-15 * loss.value(far)).all()
 
 
 @pytest.mark.parametrize(("loss", "twin"), [(loss, twin) for _, loss, twin in SHARPER], ids=[n for n, _, _ in SHARPER])
-class TestTwins:
+class TestSmoothing:
     def width(self, loss, twin):
         return 1.0 / twin.curvature - 1.0 / loss.curvature
 
@@ -283,7 +283,7 @@ class TestTwins:
         steepest = max(-loss.low, loss.high)
         assert (below <= half * steepest**2 + 1e-14).all()
 
-    def test_what_is_due_is_the_slack(self, loss, twin):
+    def test_lies_below_by_the_fenchel_gap_and_a_parabola(self, loss, twin):
         slope = twin.derivative(GRID)
         due = loss.value(GRID) - twin.value(GRID) - loss.fenchel_gap(GRID, slope)
         np.testing.assert_allclose(due, self.width(loss, twin) / 2.0 * slope**2, atol=1e-13)
@@ -294,13 +294,13 @@ class TestTwins:
         np.testing.assert_allclose(twin.value(far), loss.value(far), rtol=1e-8)
 
 
-def test_the_curved_part_of_a_twin_is_as_wide_as_asked():
+def test_the_curved_part_is_as_wide_as_the_smoothing_parameter():
     for name in ("absolute_error", "quantile", "epsilon_insensitive"):
         twin = NAMED[name].smoothed(0.01)
         assert np.abs(corners(twin)).max() == pytest.approx(0.01 + twin.tube, rel=1e-12)
 
 
-def test_what_is_smooth_enough_is_its_own_twin():
+def test_a_loss_that_is_smooth_enough_stays_as_it_is():
     assert NAMED["huber"].smoothed(EPSILON / 2.0) == NAMED["huber"]
     assert NAMED["huber"].smoothed(2.0 * EPSILON).curvature == 1.0
     for name in ("squared_error", "squared_epsilon_insensitive"):
@@ -333,7 +333,7 @@ class TestUnits:
 
 
 @pytest.mark.parametrize("name", ["huber", "absolute_error", "quantile", "epsilon_insensitive"])
-def test_the_width_of_a_twin_is_in_the_same_unit(name):
+def test_the_smoothing_parameter_is_in_the_same_unit(name):
     loss = NAMED[name]
     twin, in_units = loss.smoothed(UNIT * 0.5), loss.in_units(UNIT).smoothed(0.5)
     np.testing.assert_allclose(in_units.value(GRID / UNIT) * UNIT**loss.degree, twin.value(GRID), rtol=1e-12)

@@ -39,7 +39,7 @@ def from_data(rows, frame, alpha=0.0):
 
 
 def direct(rows, frame, alpha, point):
-    """The objective as the formula says it, in units of the frame's target scale squared."""
+    """The objective as the formula says it, in units of the target scale squared."""
     coef, intercept = frame.to_raw(point)
     weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight
     residual = rows.y - rows.X @ coef - intercept

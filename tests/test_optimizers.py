@@ -77,7 +77,7 @@ def quadratic(kappa=1e3, p=8, m=2, seed=0):
 
 
 class Metric(Scalar):
-    """A change of the metric, with the prox of the identity."""
+    """A change of the preconditioner, with the prox of the identity."""
 
     def __init__(self, multiply):
         super().__init__()
@@ -147,13 +147,13 @@ class TestEveryRule:
         for state in states(objective, rule, 3, start=objective.best):
             np.testing.assert_array_equal(state.point, objective.best)
 
-    def test_the_exact_metric_arrives_at_once(self, rule):
+    def test_the_exact_preconditioner_arrives_at_once(self, rule):
         objective = quadratic()
         state = states(objective, rule, 1, metric=lambda g: np.linalg.solve(objective.hessian, g))[1]
         np.testing.assert_allclose(state.point, objective.best, rtol=1e-10)
 
-    def test_a_metric_is_a_change_of_coordinates(self, rule):
-        """Descent in the metric T T' is plain descent in z, where w = T z."""
+    def test_a_preconditioner_is_a_change_of_coordinates(self, rule):
+        """Descent with the preconditioner T T' is plain descent in z, where w = T z."""
         objective, T = quadratic(kappa=30), np.diag(np.linspace(0.5, 1, 8))
         changed = Quadratic(T.T @ objective.hessian @ T, np.linalg.solve(T, objective.best))
         in_metric = states(objective, rule, 15, metric=lambda g: T @ (T.T @ g))
@@ -367,7 +367,7 @@ class TestProximal:
         np.testing.assert_allclose(states(objective, Momentum(0.5), 500)[-1].point, best, atol=1e-8)
 
     @pytest.mark.parametrize("positive", [False, True])
-    def test_newton_lands_at_once_on_a_quadratic(self, positive):
+    def test_newton_is_exact_at_once_on_a_quadratic(self, positive):
         objective = quadratic(1e3)
         best = objective.with_l1(0.02, positive=positive)
         _, block = islice(Newton(lambda problem: problem).iterates(objective, np.zeros_like(objective.best)), 2)

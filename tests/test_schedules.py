@@ -96,7 +96,7 @@ class TestPlateau:
             (2, [0, 0, 0, 0, 0], [0, 0, 1, 1, 2]),
         ],
     )
-    def test_divides_by_five_when_patience_ends(self, patience, values, fifths):
+    def test_divides_by_five_after_epochs_without_a_new_low(self, patience, values, fifths):
         plateau, factors = Plateau(patience), []
         for k, value in enumerate(values):
             plateau = plateau.after(float(value))

@@ -1,4 +1,4 @@
-"""Cheaper metrics: what they cost, that nothing deceives them, and that the certificate stays a bound."""
+"""Cheaper preconditioners: what they cost, that nothing deceives them, and that the optimality stays a bound."""
 
 import tracemalloc
 
@@ -91,7 +91,7 @@ def force(monkeypatch, share):
 @pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
 @pytest.mark.parametrize("make", DECEIVERS, ids=lambda make: make.__name__)
 def test_nothing_deceives_a_sketch(monkeypatch, make, share, fit_intercept, weighted):
-    """The fit converges, and the certificate is at least the true distance of the predictions."""
+    """The fit converges, and the optimality is at least the true distance of the predictions."""
     force(monkeypatch, share)
     rng = np.random.default_rng(0)
     X = make(rng)
@@ -127,7 +127,7 @@ def test_several_outputs_and_l2(monkeypatch, share):
 @pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("make", DECEIVERS, ids=lambda make: make.__name__)
 def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make, loss, weighted):
-    """In the metric of rounded products it comes to what Newton's steps come to, and no further than it says."""
+    """With P from rounded products it comes to what Newton's steps come to, and no further than it says."""
     rng = np.random.default_rng(0)
     X = make(rng)
     Z = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
@@ -156,7 +156,7 @@ def sketches_of(X, share, weight=None, alpha=0.0):
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
-def test_the_certificate_metric_bounds_that_of_all_rows(share, weighted):
+def test_the_bound_of_a_sample_bounds_that_of_all_rows(share, weighted):
     rng = np.random.default_rng(0)
     X = rng.standard_t(2.5, size=(6000, 20))
     weight = rng.integers(0, 4, 6000).astype(float) if weighted else None
@@ -215,7 +215,7 @@ def test_a_sample_is_taken_as_it_is(monkeypatch):
     )
 
 
-def test_a_slow_descent_goes_on_in_a_finer_metric(monkeypatch):
+def test_a_slow_descent_goes_on_with_a_finer_preconditioner(monkeypatch):
     monkeypatch.setattr(sketches, "LENIENCE", 0.2)
     force(monkeypatch, 1 / 16)
     seen = []

@@ -146,7 +146,7 @@ class TestRules:
 
 
 class TestConverged:
-    def test_the_certificate_means_what_it_says(self):
+    def test_the_optimality_means_what_it_says(self):
         model = GradientDescentRegressor("diagonal", optimizer="nesterov", tol=1e-3).fit(X, y)
         best = LinearRegression().fit(Z, y).predict(Z)
         distance = np.sqrt(np.mean((model.predict(X) - best) ** 2)) / y.std()
@@ -215,7 +215,7 @@ class TestEarlyStopping:
         assert mse(model, val, y_val) == pytest.approx(losses.min(), rel=1e-9)
         assert "early stopping" in model.stop_reason_
 
-    def test_nobody_is_warned_and_the_certificate_is_of_what_is_returned(self):
+    def test_nobody_is_warned_and_the_optimality_is_of_what_is_returned(self):
         model, _, _ = self.fit()
         best = int(np.argmin(model.history_["validation_loss"]))
         assert model.optimality_ == model.history_["optimality"][best]
@@ -493,7 +493,7 @@ class TestBeyondTheRangeOfFloats:
     ids=str,
 )
 def test_what_vanishes_is_no_error_either(params):
-    """Numbers of every size, and a certificate whose square is less than a float: NumPy may be told to raise."""
+    """Numbers of every size, and an optimality whose square is less than a float: NumPy may be told to raise."""
     for unit in (1e-200, 1e-20, 1.0, 1e20, 1e150):
         with strict() as texts:
             GradientDescentRegressor(epochs=50, **params).fit(PETALS / unit, WIDTHS * unit)

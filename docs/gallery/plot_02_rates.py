@@ -3,7 +3,7 @@ Too small, good, too large
 ==========================
 
 A rate that is too small crawls. One above the ceiling 2/L overshoots by more at every step. The best single number is
-just below the ceiling, and even that is slow: the direction that sets the ceiling is not the one that is waited for.
+just below the ceiling, and even that is slow: the steepest direction sets the ceiling, and the flattest one the time.
 """
 
 # %%

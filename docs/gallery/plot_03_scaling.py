@@ -3,8 +3,8 @@ Why columns are scaled, and why not here
 ========================================
 
 Plain descent has one rate for all columns. On raw columns it is set by the one with the largest numbers, and the others
-hardly move: that is why recipes put a ``StandardScaler`` before a model that is fitted by descent. It is not a property
-of the data, but of the step.
+hardly move: that is why recipes put a ``StandardScaler`` before a model that is fitted by descent. The need is not a
+property of the data, but of the step.
 """
 
 # %%
@@ -21,7 +21,7 @@ X_scaled = StandardScaler().fit_transform(X)
 print("standard deviations of the columns:", X.std(axis=0).round(1))
 
 # %%
-# Three descents of 3000 epochs, each as fast as its metric allows, and the default, which needs one.
+# Three descents of 3000 epochs, each as fast as its preconditioner allows, and the default, which needs one epoch.
 # ``learning_rate="diagonal"`` gives each column a rate of its own, from its own curvature.
 descents = {
     "one rate, raw columns": (GradientDescentRegressor("lipschitz", 3000, tol=None), X),
@@ -45,5 +45,5 @@ plt.show()
 
 # %%
 # The two in the middle are one curve: a rate for each column *is* the scaler, done inside, and the coefficients come
-# out in the units of the columns. What is left to do is due to correlations between columns, which no scaler removes
-# and the matrix of the default does.
+# out in the units of the columns. What is left to do is due to correlations between columns, which no scaler removes,
+# but the matrix of the default does.

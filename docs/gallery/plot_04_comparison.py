@@ -7,8 +7,8 @@ form. Here with the tables that come with scikit-learn, columns as they were mea
 """
 
 # %%
-# What is to be foretold is the score of the diabetes data, the radius of tumours from everything else that was
-# measured of them, the weight of twenty men from their exercises, and the alcohol of wines from their other contents.
+# The targets are the score of the diabetes data, the radius of tumours, from everything else that was measured of
+# them, the weight of twenty men, from their exercises, and the alcohol of wines, from their other contents.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_linnerud, load_wine

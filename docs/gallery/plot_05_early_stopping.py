@@ -4,7 +4,7 @@ Early stopping on validation rows of your own
 
 A random tenth of the rows is the wrong validation set where rows depend on each other: visits of one patient, days in
 a row. Then you choose the rows, and ``fit(X, y, X_val=..., y_val=...)`` takes them. In a pipeline they have to go
-through the same steps as ``X``, and scikit-learn sees to it where it is told so.
+through the same steps as ``X``, and scikit-learn does this if it is told to.
 """
 
 # %%
@@ -58,7 +58,7 @@ ax.legend(loc="upper right")
 plt.show()
 
 # %%
-# A visit of a patient whom the model knows says nothing of patients whom it does not. On the 200 new ones:
+# Visits of patients whom the model knows say nothing about patients whom it does not know. On the 200 new ones:
 to_the_end = GradientDescentRegressor().fit(X[train], y[train])
 stops = {"other patients": by_patient, "visits of the same": at_random, "no validation": to_the_end}
 for name, fitted in stops.items():

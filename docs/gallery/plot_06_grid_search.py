@@ -3,12 +3,12 @@ What is worth tuning: the penalty
 =================================
 
 The rate need not be searched for. What no algorithm knows is how much to trust the columns: the strength ``alpha`` of
-the penalty, and whether it is L1 or L2. ``GridSearchCV`` asks new rows.
+the penalty, and whether it is L1 or L2. ``GridSearchCV`` finds out on rows left out.
 """
 
 # %%
 # The ten columns of the diabetes data, their squares and products: 65 columns for 442 rows. A penalty compares
-# coefficients, so here the columns are scaled, for its sake and not for that of the descent.
+# coefficients, so here the columns are scaled, for the penalty and not for the descent.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -46,7 +46,7 @@ ax.legend()
 plt.show()
 
 # %%
-# At their best the two are within a standard error of each other. Then the shorter model is a reason: L1 leaves out
-# columns while it shrinks the others.
+# At their best the two are within a standard error of each other. Then the shorter model is a reason to take L1, which
+# leaves out columns while it shrinks the others.
 kept = (search.best_estimator_[-1].coef_ != 0).sum()
 print(f"{kept} of {len(search.best_estimator_[-1].coef_)} coefficients are not zero")

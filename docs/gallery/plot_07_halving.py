@@ -2,7 +2,7 @@
 Successive halving, with epochs as the resource
 ===============================================
 
-Whoever teaches descent, or must have plain descent, searches for a rate after all. ``HalvingGridSearchCV`` gives all
+If you teach descent, or need plain descent, you search for a rate after all. ``HalvingGridSearchCV`` gives all
 candidates few epochs, keeps the better third, and gives these three times as many: rates that crawl and rates that
 explode fall out early.
 """
