@@ -1,5 +1,7 @@
 """The ladder: scalar, coordinates, matrix; and what chooses among them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -195,6 +197,17 @@ class TestCollinear:
         moments = gather(rows)
         frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
         assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 5
+
+    def test_no_rounding_of_the_products_makes_a_direction(self):
+        """Of columns a, a, b, b the products are rounded so that a - a' + b - b' seems to vary as much as may be."""
+        corners = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        moments = gather(RowBlocks(np.repeat(corners, 2, axis=1), np.ones((4, 1))))
+        coordinates, alternating = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True), [1, -1, 1, -1]
+        for rounding in (1e-12, 1e-6):
+            rounded = replace(moments, cross=moments.cross + rounding * np.outer(alternating, alternating))
+            quadratic = from_moments(rounded, coordinates)
+            assert InverseHessian.from_spectrum(quadratic, coordinates, rounding).basis.shape[1] == 2
+            assert InverseHessian.from_spectrum(quadratic, coordinates, 0.1 * rounding).basis.shape[1] == 3
 
     @pytest.mark.parametrize("tilt", [1e-3, 1e-5, 1e-7])
     def test_near_collinear_is_not_collinear(self, tilt):

@@ -1,5 +1,8 @@
 """The comparison, and the closed form it measures against."""
 
+from itertools import chain, cycle
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -94,6 +97,31 @@ class TestCompare:
         assert scaled.prediction_error < 0.2
         assert not hasattr(model, "coef_")
 
+    def test_weights_are_those_of_every_solver_and_of_every_deviation(self):
+        weight = np.where(X[:, 2] > np.median(X[:, 2]), 0.75, 0.01)
+        model = GradientDescentRegressor("diagonal", optimizer="gd", epochs=5, tol=None)
+        ours, _, scaled, _ = compare(X, y, model, sample_weight=weight).rows
+        pipeline = make_pipeline(StandardScaler(), SGDRegressor(penalty=None, random_state=0))
+        pipeline.fit(X, y, standardscaler__sample_weight=weight, sgdregressor__sample_weight=weight)
+        squares = (pipeline.predict(X) - y) ** 2
+        assert scaled.train_mse == pytest.approx(np.average(squares, weights=weight), rel=1e-9)
+        coef, _ = closed_form(X, y, weight)
+        both = np.cov(X.T, y, aweights=weight, ddof=0)
+        error = np.abs((model.fit(X, y, weight).coef_ - coef) * np.sqrt(np.diag(both)[:-1] / both[-1, -1])).max()
+        assert ours.coefficient_error == pytest.approx(error, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("durations", "said"),
+        [([0.1, 0.03, 0.07], 0.03), ([0.3, 0.25], 0.25), ([0.6], 0.6), ([0.02, 0.01, 0.05], 0.01)],
+    )
+    def test_the_time_is_that_of_the_fastest_of_three_runs_and_of_fewer_that_are_slow(
+        self, monkeypatch, durations, said
+    ):
+        """A clock that stands still but within a fit."""
+        clock = chain.from_iterable((0.0, each) for each in cycle(durations))
+        monkeypatch.setattr("gdregress.comparison.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        assert [row.seconds for row in compare(Z, y).rows] == [said] * 4
+
     def test_test_rows(self):
         comparison = compare(X[:300], y[:300], X_test=X[300:], y_test=y[300:])
         coef, intercept = closed_form(X[:300], y[:300])
@@ -107,6 +135,13 @@ class TestCompare:
         ours, raw, _, _ = compare(A, B).rows
         assert ours.prediction_error < 1e-12
         assert raw.epochs > 1
+
+    def test_a_solver_has_converged_where_it_has_for_all_outputs(self):
+        """SGDRegressor's tolerance is in units of y: in tiny ones it stops early, in huge ones hardly ever."""
+        tiny, huge = 1e-3 * y[:, np.newaxis], 1e6 * y[:, np.newaxis]
+        early, late, both = (compare(1e-2 * Z, targets).rows[1] for targets in (tiny, huge, np.hstack([tiny, huge])))
+        assert (early.converged, late.converged, both.converged) == (True, False, False)
+        assert early.epochs < late.epochs == both.epochs == 1000
 
     def test_sparse_and_frames(self):
         import pandas as pd

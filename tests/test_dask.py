@@ -255,6 +255,15 @@ def test_a_split_holds_out_the_share_asked_for():
     assert whole == pytest.approx(weight.sum())
 
 
+@pytest.mark.parametrize(("n", "fraction"), [(41, 0.1), (40, 0.1), (7, 0.5)])
+def test_a_split_holds_out_as_many_rows_as_in_memory(n, fraction):
+    X, y, _ = make(n)
+    rows = DaskRows.of(blocks_of(da.from_array(X, chunks=(9, 6)), y))
+    _, held_out = rows.split(fraction, np.random.RandomState(0))
+    _, expected = RowBlocks(X, y[:, np.newaxis]).split(fraction, np.random.RandomState(0))
+    assert held_out.n_samples == expected.n_samples
+
+
 @pytest.mark.parametrize("m", [None, 3])
 @pytest.mark.parametrize(
     "params", [{"loss": "huber"}, {"loss": "quantile", "quantile": 0.9}, {"loss": "absolute_error"}]

@@ -222,6 +222,21 @@ class TestHonesty:
         assert not model.converged_ or self.excess(model, A, z, 0.9) <= 2e-6
         assert model.converged_ or given
 
+    @pytest.mark.parametrize("rate", ["diagonal", "lipschitz", 0.05])
+    def test_opposite_signs_on_a_column_given_twice_are_no_minimum_of_l1(self, rate):
+        """The predictions are the best ones, and no data show what the signs cost."""
+        source = np.random.default_rng(0)
+        A = source.normal(size=(60, 3))
+        A, z = np.column_stack([A, A[:, 0]]), A @ [2.0, 2.0, 0.0] + 0.3 * source.normal(size=60)
+        model = GradientDescentRegressor(rate, penalty="l1", alpha=0.1, warm_start=True, epochs=5000).fit(A, z)
+        model.coef_ = model.coef_ + [3.0, 0.0, 0.0, -3.0]
+        model.fit(A, z)
+        assert model.converged_
+        expected = Lasso(alpha=0.1, tol=1e-12).fit(A[:, :3], z)
+        folded = [model.coef_[0] + model.coef_[3], *model.coef_[1:3]]
+        assert np.abs(model.coef_).sum() == pytest.approx(np.abs(expected.coef_).sum(), rel=1e-5)
+        np.testing.assert_allclose(folded, expected.coef_, atol=1e-5)
+
     @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive", "squared_epsilon_insensitive"])
     @pytest.mark.parametrize("fit_intercept", [False, True])
     @pytest.mark.parametrize("level", [0.0, 7.0])

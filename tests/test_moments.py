@@ -52,6 +52,15 @@ def test_sparse(container, weighted):
     assert_moments(found, naive(X, y, weight), rtol=1e-9)
 
 
+@pytest.mark.parametrize("cross", [False, True])
+def test_entries_of_csr_in_the_same_place_add_up(cross):
+    X = sparse.csr_array(([1.0, 2.0, 4.0, -1.0], [0, 0, 1, 0], [0, 3, 4]), shape=(2, 2))
+    y = np.array([[1.0], [2.0]])
+    found, expected = (gather(RowBlocks(values, y), cross=cross) for values in (X, X.toarray()))
+    np.testing.assert_allclose(found.x.variance, expected.x.variance, rtol=1e-12)
+    np.testing.assert_allclose(found.target_cross, expected.target_cross, rtol=1e-12)
+
+
 def test_float32_accumulates_into_float64():
     X, y = make(20_000)
     X = X.astype(np.float32)

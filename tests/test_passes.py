@@ -333,6 +333,14 @@ def test_a_batch_has_32_rows_or_a_fiftieth_where_nobody_says():
     np.testing.assert_allclose(one.intercept_, 2e-7 * y.mean(), rtol=1e-12)
 
 
+def test_the_rate_of_a_robust_loss_falls_on_once_it_is_smoothed_no_more():
+    """With the root of the total step size (Robbins and Monro): by half while that grows fourfold."""
+    X, y = raw_columns(200)
+    model = passes(GradientDescentRegressor(loss="huber", epsilon=0.5, batch_size=10, random_state=0), 401, X, y)
+    rate = model.history_["learning_rate"]
+    assert rate[400] / rate[100] == pytest.approx(0.5, rel=0.1)
+
+
 def test_a_rate_that_is_too_large_is_said():
     X, y = raw_columns(1000)
     model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)

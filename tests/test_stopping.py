@@ -142,6 +142,7 @@ class TestRules:
         assert stop.reason == "all 2 epochs were used and optimality 1 is above tol=0.1. Advice."
         assert not ask(EpochsUsedUp(2, 0.0, diverged, ""), [5, 4, 3]).is_warning
         assert ask(EpochsUsedUp(2, 0.0, diverged, ""), [5, 4, 6]).reason.startswith("the cause")
+        assert not ask(EpochsUsedUp(2, 0.0, diverged, ""), [1e-30, 1e-20, 0.9]).is_warning
         assert not ask(EpochsUsedUp(2, 0.0, None, ""), [5, 4, 6]).is_warning
 
 
@@ -257,6 +258,24 @@ class TestEarlyStopping:
         best = int(np.argmin(model.history_["validation_loss"]))
         np.testing.assert_allclose(model.coef_, plain.history_["coef"][best], rtol=1e-12)
 
+    def test_the_best_epoch_is_that_of_the_loss_in_the_units_of_y(self):
+        """The second output, three times as large, counts nine times as much."""
+        rng = np.random.default_rng(0)
+        rows, held = rng.normal(size=(2, 60, 40))
+        shared = 0.3 * rng.normal(size=40)
+
+        def targets(rows):
+            return np.stack([rows @ shared + rng.normal(size=60), 3 * rows[:, 0] + 9 * rng.normal(size=60)], axis=1)
+
+        given = {"schedule": lambda k: 0.05, "record_path": True, "early_stopping": True, "tol": None}
+        model = GradientDescentRegressor("diagonal", 100, optimizer="gd", n_iter_no_change=100, **given)
+        y_val = targets(held)
+        model.fit(rows, targets(rows), X_val=held, y_val=y_val)
+        path = zip(model.history_["coef"], model.history_["intercept"], strict=True)
+        squares = np.array([((y_val - held @ coef.T - intercept) ** 2).mean(axis=0) for coef, intercept in path])
+        assert squares.mean(axis=1).argmin() != (squares / squares[0] ** 0.5).mean(axis=1).argmin()
+        np.testing.assert_array_equal(model.coef_, model.history_["coef"][squares.mean(axis=1).argmin()])
+
     def test_without_moments_the_validation_loss_is_of_the_data(self, monkeypatch):
         monkeypatch.setattr("gdregress.method.choice.MOMENTS_LIMIT", 5)
         monkeypatch.setattr("gdregress.method.sketches.WIDEST", 5)
@@ -272,6 +291,16 @@ class TestEarlyStopping:
         ):
             GradientDescentRegressor(early_stopping=True).fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
         assert {warning.filename for warning in caught} == {__file__}
+
+    @pytest.mark.parametrize(("n_off", "deviations", "warns"), [(6, 150, True), (4, 1e9, False), (10, 70, False)])
+    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, deviations, warns):
+        off = Z[300:] + deviations * (np.arange(10) < n_off)
+        model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
+        said = [str(warning.message) for warning in caught if "columns of X_val" in str(warning.message)]
+        assert [f"{n_off} of 10 columns" in message for message in said] == [True] * warns
 
     def test_only_weightless_rows_to_train_on(self):
         weight = np.zeros(len(y))
@@ -312,11 +341,12 @@ class TestAdvice:
             model.fit(X, y)
         assert model.set_params(**remedy).fit(X, y).converged_
 
-    def test_a_rate_near_its_ceiling_is_not_told_to_come_nearer(self):
+    @pytest.mark.parametrize(("share", "told"), [(0.9, False), (0.3, False), (0.2, True)])
+    def test_a_rate_near_its_ceiling_is_not_told_to_come_nearer(self, share, told):
         ceiling = GradientDescentRegressor("lipschitz", epochs=1, tol=None).fit(Z, y).max_learning_rate_
         with pytest.warns(ConvergenceWarning) as caught:
-            GradientDescentRegressor(0.9 * ceiling, epochs=3).fit(Z, y)
-        assert "nearer" not in str(caught[0].message)
+            GradientDescentRegressor(share * ceiling, epochs=3).fit(Z, y)
+        assert ("a rate nearer half the ceiling" in str(caught[0].message)) == told
 
     @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
     def test_a_loss_with_kinks_that_ends_above_its_start_has_diverged(self, loss):

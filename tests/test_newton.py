@@ -1,0 +1,81 @@
+"""Newton's steps where the curvature at hand misleads: singular, all but singular, of one output among several."""
+
+import numpy as np
+import pytest
+
+from gdregress import GradientDescentRegressor
+from gdregress.method.newton import is_definite, newton_step
+
+PENALTIES = {
+    "no penalty": {},
+    "l1": {"penalty": "l1"},
+    "l2": {"penalty": "l2"},
+    "elastic net": {"penalty": "elasticnet", "l1_ratio": 0.5},
+    "positive": {"positive": True},
+}
+
+
+def singular(kind, seed=0):
+    """Columns whose products are singular, and targets with outliers."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(12 if kind == "more columns than rows" else 50, 15 if kind == "more columns than rows" else 4))
+    y = A[:, :3] @ [1.0, 2.0, -2.0] + rng.standard_t(2, size=len(A))
+    if kind == "a column twice":
+        A = np.column_stack([A, A[:, 0]])
+    elif kind == "a sum of columns":
+        A = np.column_stack([A, A[:, 0] - A[:, 1], 3 * A[:, 2]])
+    return A, y
+
+
+def violation(model, X, y, derivative, alpha):
+    """How far the coefficients are from the conditions of a minimum, from their definition."""
+    slope = -X.T @ derivative(y - model.predict(X)) / len(y)
+    l1 = {"l1": alpha, "elasticnet": 0.5 * alpha}.get(model.penalty, 0.0)
+    l2 = {"l2": alpha, "elasticnet": 0.5 * alpha}.get(model.penalty, 0.0)
+    w, slope = model.coef_, slope + l2 * model.coef_
+    if model.positive:
+        return np.where(w > 0, np.abs(slope), np.maximum(-slope, 0.0)).max()
+    return np.where(w != 0, np.abs(slope + l1 * np.sign(w)), np.maximum(np.abs(slope) - l1, 0.0)).max()
+
+
+DERIVATIVES = {
+    "huber": lambda r: 2 * np.clip(r, -0.5, 0.5),
+    "squared_epsilon_insensitive": lambda r: 2 * np.sign(r) * np.maximum(np.abs(r) - 0.5, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", ["a column twice", "a sum of columns", "more columns than rows"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", DERIVATIVES)
+def test_a_singular_fit_comes_to_a_minimum(loss, penalty, kind):
+    X, y = singular(kind)
+    model = GradientDescentRegressor(loss=loss, epsilon=0.5, alpha=0.02, optimizer="newton", **PENALTIES[penalty])
+    model.fit(X, y)
+    assert model.converged_
+    alpha = 0.04 if loss == "huber" else 0.02
+    assert violation(model, X, y, DERIVATIVES[loss], alpha) < 1e-5
+    assert not model.positive or (model.coef_ >= 0).all()
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "quantile"])
+def test_no_epoch_leaves_what_is_positive(loss):
+    """Steps that go on for four times their length end where coefficients may be."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        A = rng.normal(size=(40, 6))
+        y = A @ [1.0, -1.0, 0.5, -0.5, 2.0, -2.0] + rng.standard_t(1.5, size=40)
+        model = GradientDescentRegressor(loss=loss, positive=True, record_path=True).fit(A, y)
+        assert (model.history_["coef"] >= 0).all()
+
+
+@pytest.mark.parametrize(("ratio", "definite"), [(1e-11, True), (1e-12, True), (1e-14, False), (1e-15, False)])
+def test_a_matrix_is_definite_beyond_rounding(ratio, definite):
+    """Where it is not, a step goes along what it shows, and rounding moves nothing."""
+    turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    assert is_definite(np.diag([1.0, 0.5, ratio])) == definite
+    step = newton_step(np.diag([1.0, 0.5, ratio]), np.array([1.0, 1.0, 1e-15]))
+    np.testing.assert_allclose(step, [1.0, 2.0, 1e-15 / ratio if definite else 0.0], rtol=1e-9)
+    if not definite:
+        curvature = turned @ np.diag([1.0, 0.5, 0.0]) @ turned.T
+        step = newton_step(curvature, turned @ [1.0, 1.0, 1e-15])
+        np.testing.assert_allclose(turned.T @ step, [1.0, 2.0, 0.0], atol=1e-9)
