@@ -82,7 +82,7 @@ def test_what_is_raised_between_states_comes_after_the_states_before_it():
         yield from states
         raise OSError("out of luck")
 
-    blocks = in_blocks(made.problem, broken(), half, 64)
+    blocks = in_blocks(made.problem, broken(), half, 64, 1000)
     assert [len(next(blocks)) for _ in range(3)] == [2, 4, 3]
     with pytest.raises(OSError, match="out of luck"):
         next(blocks)

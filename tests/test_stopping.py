@@ -90,12 +90,13 @@ class TestRules:
         assert result.kept.number == 0
         assert result.reason.startswith("early stopping: the training loss converged after 2 epochs; epoch 0,")
 
-    def test_without_tol_a_solver_that_ends_stays_where_it_is_to_the_last_epoch(self):
-        result = self.ended([1, 0.3, 0.2], tol=0.0)
-        assert result.reason == "7 epochs run, as asked: tol is off"
-        columns = result.trace.columns()
-        np.testing.assert_array_equal(columns["optimality"], [1, 0.3, *[0.2] * 6])
-        np.testing.assert_array_equal(columns["learning_rate"], [0.1] * 3 + [0.0] * 5)
+    def test_without_tol_a_solver_that_ends_stands_still_to_the_last_epoch(self):
+        assert Stopping((), EpochsUsedUp(7, 0.0, None, "Advice."), "").stands_still
+        standing = epochs([5, 4, 3], optimality=[1, 0.3, 0.2], validation=[3, 2, 1]).standing(4)
+        np.testing.assert_array_equal(standing.block.rate, np.zeros(4))
+        np.testing.assert_array_equal(standing.block.optimality, np.full(4, 0.2))
+        np.testing.assert_array_equal(standing.validation_loss, np.ones(4))
+        np.testing.assert_array_equal(standing.block.points.stacked(), np.full((1, 4, 1), 2.0))
 
     def test_not_a_number_has_not_converged(self):
         assert ask(Converged(0.1), [5, 4], optimality=[1, np.nan]) is None
@@ -577,11 +578,28 @@ class TestInterrupt:
                 raise KeyboardInterrupt
             return 1.0
 
+        params = {"batch_size": 64, "tol": None, "verbose": 4, "schedule": until}  # epochs that are measured one by one
         with pytest.raises(KeyboardInterrupt):
-            GradientDescentRegressor(0.01, optimizer="nesterov", tol=None, verbose=4, schedule=until).fit(Z, y)
+            GradientDescentRegressor(0.001, **params).fit(Z, y)
         _, *rows, reason = capsys.readouterr().out.splitlines()
-        assert [int(row.split()[0]) for row in rows] == [0, 4, last]
+        assert [int(row.split()[0]) for row in rows] == sorted({0, 4, last})
         assert reason == f"interrupted after {last} epochs: the coefficients reached are kept"
+
+    def test_an_interrupt_ahead_of_the_epoch_that_ends_the_fit_is_not_lost(self):
+        """Cheap epochs are measured together, and the interrupt falls beyond the one at which a rule fires."""
+
+        def until(k):
+            if k == 11:
+                raise KeyboardInterrupt
+            return 1.0
+
+        params = {"optimizer": "nesterov", "schedule": until}
+        whole = GradientDescentRegressor(0.01, epochs=11, **params | {"tol": None}).fit(Z, y)
+        model = GradientDescentRegressor(0.01, target_loss=whole.history_["loss"][9], **params)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(Z, y)
+        assert model.n_iter_ <= 11
+        assert "interrupted" in model.stop_reason_
 
     def test_before_the_first_epoch_nothing_changes(self, monkeypatch):
         model = GradientDescentRegressor().fit(X, y)
@@ -642,3 +660,28 @@ class TestVerbose:
     def test_silent_by_default(self, capsys):
         GradientDescentRegressor(0.01, epochs=10, tol=None).fit(Z, y)
         assert capsys.readouterr().out == ""
+
+
+ENDS_BY_ITSELF = {
+    "newton": {"loss": "huber", "epsilon": 20.0},
+    "newton with L1": {"penalty": "l1", "alpha": 1.0},
+    "refinement": {},
+}
+
+
+@pytest.mark.parametrize("case", ENDS_BY_ITSELF)
+def test_without_tol_early_stopping_fires_where_a_solver_has_ended_by_itself(case):
+    """Epochs that stand still bring no better validation loss, and each of them is one."""
+    nearly = np.column_stack([Z, Z[:, 0] + 1e-6 * np.random.default_rng(0).standard_normal(len(Z))])
+    model = GradientDescentRegressor(tol=None, early_stopping=True, random_state=0, **ENDS_BY_ITSELF[case])
+    model.fit(nearly if case == "refinement" else Z, y)
+    assert model.stop_reason_.startswith("early stopping: no better validation loss in 10 epochs")
+    assert model.n_iter_ < 60
+    assert model.history_["learning_rate"][-1] == 0.0
+
+
+@pytest.mark.parametrize("params", [{"learning_rate": 0.01}, {"learning_rate": "diagonal", "optimizer": "nesterov"}])
+def test_a_schedule_is_not_called_for_epochs_that_cannot_come(params):
+    asked = []
+    GradientDescentRegressor(epochs=3, tol=None, schedule=lambda k: asked.append(k) or 1.0, **params).fit(Z, y)
+    assert asked == [0, 1, 2]

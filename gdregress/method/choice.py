@@ -413,6 +413,7 @@ def make_descent(
         measure=_measure(known.inverse, problem),
         batches=batches,
         mean=empty_mean(steps.average, size or problem.moments.n_samples),
+        epochs=spec.limits.epochs,
     )
     return descent, steepest
 

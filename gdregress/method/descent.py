@@ -125,6 +125,8 @@ class Descent:
         Mini-batches; None for all rows at once.
     mean : Mean, default=None
         An empty mean, if the points are to be averaged; None for no averaging.
+    epochs : float, default=inf
+        The last epoch: a schedule is not called for epochs from there on.
     """
 
     optimizer: Optimizer
@@ -135,6 +137,7 @@ class Descent:
     measure: Callable[[NDArray], NDArray]
     batches: Batches | None = None
     mean: Mean | None = None
+    epochs: float = float("inf")
     goes_below_tol = False
     limit = ""
 
@@ -142,7 +145,8 @@ class Descent:
         """Yield the states in blocks: of many states where epochs are cheap, else of one."""
         objective = self.objective(problem)
         is_cheap = self.batches is None and objective.work <= CHEAP
-        return in_blocks(problem, self.states(problem, start, epoch), self.measure, LONGEST if is_cheap else 1)
+        states, longest = self.states(problem, start, epoch), LONGEST if is_cheap else 1
+        return in_blocks(problem, states, self.measure, longest, self.epochs - epoch + 1)
 
     def states(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[State]:
         """Yield states without end, the start first; the caller decides when to stop.

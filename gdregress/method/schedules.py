@@ -118,7 +118,7 @@ class Plateau(NamedTuple):
 
     def recalling(self, memory: tuple) -> "Plateau":
         """Return the plateau with the memory of an earlier one."""
-        return Plateau(*memory)
+        return Plateau(*memory)._replace(patience=self.patience, least=self.least)
 
     def __call__(self, k: int) -> float:
         """Return the factor, whatever the epoch."""

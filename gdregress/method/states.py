@@ -191,10 +191,12 @@ class Solver(Protocol):
         ...
 
 
-def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, longest: int) -> Iterator[Block]:
+def in_blocks(
+    problem: Problem, states: Iterator[State], preconditioner: Any, longest: int, n_states: float
+) -> Iterator[Block]:
     """Collect states in blocks, each twice as long as the one before, up to `longest`.
 
-    If an exception is raised between two states, the states before it are yielded first.
+    If an error is raised between two states, the states before it are yielded first. An interrupt comes at once.
 
     Parameters
     ----------
@@ -206,6 +208,8 @@ def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, lo
         Inverse Hessian in which the gap is measured.
     longest : int
         Largest number of states in a block.
+    n_states : float
+        Number of states that are needed at most; states beyond come one by one.
 
     Yields
     ------
@@ -216,10 +220,11 @@ def in_blocks(problem: Problem, states: Iterator[State], preconditioner: Any, lo
     while raised is None:
         collected: list[State] = []
         try:
-            for state in islice(states, length):
+            for state in islice(states, int(max(1, min(length, n_states)))):
                 collected.append(state)
-        except BaseException as error:
+        except Exception as error:
             raised = error
+        n_states -= len(collected)
         if collected:
             yield Block.of(problem, collected, preconditioner)
         elif raised is None:

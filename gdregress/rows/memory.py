@@ -208,6 +208,8 @@ class RowBlocks:
 
     def _part(self, chosen: NDArray | slice) -> "RowBlocks":
         weight = None if self.weight is None else self.weight[chosen]
+        if self.index is not None:
+            return RowBlocks(self.X, self.y[chosen], weight, n_threads=1, index=self.index[chosen])
         if isinstance(chosen, slice) or self.is_sparse:
             return RowBlocks(self.X[chosen], self.y[chosen], weight, n_threads=1)
         return RowBlocks(self.X.take(chosen, axis=0), self.y.take(chosen, axis=0), weight, n_threads=1)

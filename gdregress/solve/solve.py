@@ -1,11 +1,11 @@
 """The loop of every fit: a solver yields states, stopping rules end the descent, observers follow it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from gdregress.method.states import Solver
+from gdregress.method.states import LONGEST, Block, Solver
 from gdregress.problem.problem import Problem
 from gdregress.solve.stopping import Result, Stopping, plural
 from gdregress.solve.trace import Measured, Trace
@@ -62,8 +62,7 @@ def solve(
     """
     trace = Trace(keeps_best=validate is not None, record=record)
     try:
-        for block in solver.iterates(problem, start):
-            measured = Measured.of(problem, block, validate)
+        for measured in _measured(problem, solver.iterates(problem, start), validate, stopping.stands_still):
             for epochs in measured.one_by_one() if one_by_one else [measured]:
                 latest, rule = stopping.first(trace, epochs)
                 trace.append(latest)
@@ -77,6 +76,20 @@ def solve(
             raise
         reason = f"interrupted after {plural(trace.number)}: the coefficients reached are kept"
         return Result(trace, trace.kept, reason, interrupt=interrupt)
+
+
+def _measured(
+    problem: Problem,
+    blocks: Iterator[Block],
+    validate: Callable[[NDArray], NDArray] | None,
+    stands_still: bool,
+) -> Iterator[Measured]:
+    """Yield measured blocks; epochs that stand still once the solver has ended, for ever, if there are to be more."""
+    for block in blocks:
+        measured = Measured.of(problem, block, validate)
+        yield measured
+    while stands_still:
+        yield measured.standing(LONGEST)
 
 
 def _observed(observers: Sequence[Observer], trace: Trace, latest: Measured, result: Result | None) -> Result | None:

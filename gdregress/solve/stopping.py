@@ -254,6 +254,11 @@ class Stopping:
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice)
         return cls((*rules, used_up), used_up, method.solver.limit)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether epochs go on where a solver has ended by itself: without a `tol`, all of them are run."""
+        return not self.used_up.tol
+
     def first(self, trace: Trace, latest: Measured) -> tuple[Measured, Rule | None]:
         """Return the epochs up to the first at which a rule fires, and that rule; all epochs and None if none does."""
         n_epochs, due = len(latest.block), None
@@ -265,13 +270,7 @@ class Stopping:
         return latest.head(n_epochs), due
 
     def ended(self, trace: Trace) -> Result:
-        """Return the result of a solver that ended by itself.
-
-        Without a `tol`, its last state is repeated until all epochs are used.
-        """
-        if not self.used_up.tol:
-            trace.pad(self.used_up.epochs - trace.number)
-            return self.used_up.result(trace)
+        """Return the result of a solver that ended by itself, with a `tol`."""
         tol, reached = self.used_up.tol, trace.last.optimality
         if reached <= tol:
             return _converged(trace, tol)

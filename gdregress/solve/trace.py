@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.states import Block
-from gdregress.problem.problem import Problem
+from gdregress.method.states import Block, PointList
+from gdregress.problem.problem import Gap, Problem
 
 
 class Epoch(NamedTuple):
@@ -85,6 +85,19 @@ class Measured(NamedTuple):
     def one_by_one(self) -> "list[Measured]":
         """Return the block as blocks of one epoch."""
         return [self._between(k, k + 1) for k in range(len(self.block))]
+
+    def standing(self, n_epochs: int) -> "Measured":
+        """Return epochs that stay where the last of these has ended, at a rate of 0."""
+        last = self._between(len(self.block) - 1, len(self.block))
+        block, point = last.block, last.block.points.at(0)
+        value, optimality, is_finite = (
+            np.repeat(part, n_epochs, axis=0) for part in (block.value, block.optimality, block.is_finite)
+        )
+        gap = Gap(*(np.repeat(part, n_epochs, axis=0) for part in block.gap))
+        standing = Block(np.zeros(n_epochs), value, gap, optimality, is_finite, PointList([point] * n_epochs))
+        loss, total, criterion = (np.repeat(part, n_epochs) for part in (last.loss, last.value, last.criterion))
+        validation_loss = None if last.validation_loss is None else np.repeat(last.validation_loss, n_epochs)
+        return Measured(standing, loss, total, validation_loss, criterion)
 
     def head(self, n_epochs: int) -> "Measured":
         """Return the first `n_epochs` epochs of the block."""
@@ -209,17 +222,6 @@ class Trace:
             self._recorded.append(self._record(block.points.stacked()))
         self._columns.append((latest.loss, latest.validation_loss, block.optimality, block.rate))
         self._reached = Reached(before.n_states + len(block), before.n_parts + 1, latest, best, least)
-
-    def pad(self, n_epochs: int) -> None:
-        """Append `n_epochs` copies of the last epoch, at a rate of 0."""
-        before = self._at
-        loss, validation_loss, optimality, _ = (None if part is None else part[-1:] for part in self._columns[-1])
-        repeated = [None if part is None else np.repeat(part, n_epochs) for part in (loss, validation_loss, optimality)]
-        if self._record is not None:
-            points = np.repeat(self.last.point[:, np.newaxis], n_epochs, axis=1)
-            self._recorded.append(self._record(points))
-        self._columns.append((*repeated, np.zeros(n_epochs)))
-        self._reached = before._replace(n_states=before.n_states + n_epochs, n_parts=before.n_parts + 1)
 
     def columns(self) -> dict[str, NDArray]:
         """Return the arrays of `history_`, an entry for each state, by name."""
