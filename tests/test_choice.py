@@ -11,11 +11,12 @@ from gdregress.method import choice as choosing
 from gdregress.method import sketches
 from gdregress.method.choice import choose as choose_names
 from gdregress.method.choice import make_method
+from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
 from gdregress.method.rates import largest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.spec import Spec
-from gdregress.method.states import Block, State
+from gdregress.method.states import Block
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
@@ -69,7 +70,7 @@ def is_refined(method):
 def optimality(method, point):
     """The optimality of a point."""
     [evaluation] = objective_of(method).evaluate([point])
-    return Block.of(method.problem, [State(point, evaluation, np.nan)], descent_of(method).measure).optimality[0]
+    return Block.of(method.problem, [Step(point, evaluation)], descent_of(method).measure).optimality[0]
 
 
 def from_moments(moments, frame, alpha=0.0):

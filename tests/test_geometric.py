@@ -10,7 +10,7 @@ from gdregress.method import choice, geometric
 from gdregress.method.descent import Descent
 from gdregress.method.geometric import Geometric
 from gdregress.method.optimizers import GradientDescent
-from gdregress.method.preconditioners import Scalar, half
+from gdregress.method.preconditioners import half, identity
 from gdregress.method.rates import FixedRate
 from gdregress.method.schedules import Cosine, EpochSchedule, constant
 from gdregress.problem.losses import squared_error
@@ -32,8 +32,9 @@ def problem(X=Z, y=Y, alpha=0.0, fit_intercept=True):
 def solvers(schedule, scale=1.0, rate=0.2):
     """Plain descent, and what does the same many epochs at once."""
     pace = EpochSchedule(schedule)
-    descent = Descent(GradientDescent(), Scalar(scale), FixedRate(rate), pace, Problem.from_moments, half)
-    return descent, Geometric(descent, Scalar(scale), pace, 10_000)
+    settings = {"rate": FixedRate(scale * rate), "schedule": pace, "objective": Problem.from_moments, "measure": half}
+    descent = Descent(optimizer=GradientDescent(), preconditioner=identity, epochs=10_000, **settings)
+    return descent, Geometric(descent, pace)
 
 
 def first_states(blocks, n):

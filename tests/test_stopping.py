@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, SGDRegressor
 from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
-from gdregress.method.states import Block, PointList
+from gdregress.method.states import Block, Points
 from gdregress.problem.problem import Gap
 from gdregress.solve.progress import Progress
 from gdregress.solve.stopping import Converged, Diverged, EpochsUsedUp, OptimalStart, Patience, Stopping, TargetLoss
@@ -31,7 +31,7 @@ def epochs(values, *, optimality=None, validation=None, rate=0.1, first=0):
     """Epochs of given objectives, optimalities and validation losses."""
     values, zero = np.array(values, dtype=float), np.zeros((len(values), 1))
     optimality = np.ones(len(values)) if optimality is None else np.array(optimality, dtype=float)
-    points = PointList([np.full((1, 1), float(first + k)) for k in range(len(values))])
+    points = Points.of([np.full((1, 1), float(first + k)) for k in range(len(values))])
     rates = np.full(len(values), rate)
     block = Block(rates, values[:, np.newaxis], Gap(zero, zero, zero), optimality, np.isfinite(values), points)
     validation = None if validation is None else np.array(validation, dtype=float)

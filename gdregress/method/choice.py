@@ -13,8 +13,8 @@ from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean
 from gdregress.method.geometric import Geometric
 from gdregress.method.newton import Newton
-from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, Scalar, half, identity
-from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, steepest_curvature
+from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
+from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.sampled import Sampled
 from gdregress.method.sketches import DOUBTFUL, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
@@ -327,16 +327,19 @@ def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np
     limits, loss = spec.limits, problem.terms.loss
     if choice.is_raw:
         problem = problem.in_raw_coordinates()
-    size = spec.steps.batch_rows(problem.rows.n_weighted)
-    descent, steepest = make_descent(choice, spec, problem, known, size, rng)
+    rows, batches = problem.rows, None
+    size = spec.steps.batch_rows(rows.n_weighted)
+    if size is not None:
+        batches = make_batches(spec, rows, size, rng, rows.total_weight / rows.n_weighted)
+    descent, steepest = make_descent(choice, spec, problem, known, batches)
     by_moments = _by_moments(choice, problem, known)
     schedule = spec.steps.schedule.known_ahead
-    suffices = by_moments and problem.rows.can_be_read
+    suffices = by_moments and rows.can_be_read
     solver: Solver = descent
     if choice.rung == "curvature" and descent.optimizer.is_exact and not (choice.asked or suffices):
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
-        solver = Geometric(descent, Scalar(), schedule, limits.epochs)
+        solver = Geometric(descent, schedule)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
@@ -345,19 +348,13 @@ def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np
     if not choice.is_raw:
         return Method(problem, solver, choice.rung, choice.optimizer, rate)
     curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
-    if steepest and np.isfinite(curvature):
+    if steepest is not None and steepest > 0 and np.isfinite(curvature):
         ceiling = descent.optimizer.stability / steepest * 2.0 / curvature
     return Method(problem, solver, rate, choice.optimizer, rate, ceiling, descent.optimizer.stability, steepest)
 
 
 def make_descent(
-    choice: Choice,
-    spec: Spec,
-    problem: Problem,
-    known: Known,
-    size: int | None,
-    rng: np.random.RandomState,
-    mean_weight: float | None = None,
+    choice: Choice, spec: Spec, problem: Problem, known: Known, batches: Batches | None
 ) -> tuple[Descent, float | None]:
     """Make a descent by one optimizer.
 
@@ -371,12 +368,8 @@ def make_descent(
         The problem, in the coordinates of the descent.
     known : Known
         The curvature of squared error.
-    size : int or None
-        Rows in a mini-batch; None for all rows at once.
-    rng : RandomState
-        Generator that shuffles mini-batches.
-    mean_weight : float, default=None
-        Weight that counts as 1 in a mini-batch; None for the mean weight of the rows.
+    batches : Batches or None
+        Mini-batches; None for all rows at once.
 
     Returns
     -------
@@ -385,25 +378,23 @@ def make_descent(
     largest_curvature : float or None
         L of squared error in these coordinates; None where nothing depends on it.
     """
-    steps, rows = spec.steps, problem.rows
+    steps = spec.steps
     rule = OPTIMIZERS[choice.optimizer](steps.momentum)
     matrix = known.inverse if choice.rung == "curvature" else None
-    needs_steepest = choice.is_raw or (matrix is None and rule.stability < float("inf"))
+    needs_steepest = choice.is_raw or (matrix is None and rule.own_rate is None)
     steepest = steepest_curvature(problem) if needs_steepest else None
     rate: Rate
     if steps.is_number:
         rate = FixedRate(float(steps.learning_rate))
-    elif rule.stability == float("inf"):
-        rate = FixedRate(rule.rate if matrix is None else 1.0)
-    elif size is not None:
-        rate = CurvatureRate(rule.batch_share * batch_rate(problem, size, steepest or 2.0, matrix, mean_weight))
+    elif rule.own_rate is not None:
+        rate = FixedRate(rule.own_rate if matrix is None else 1.0)
+    elif batches is not None:
+        rate = CurvatureRate(
+            rule.batch_share * batch_rate(problem, batches.size, batches.mean_weight, steepest, matrix)
+        )
     else:
-        rate = CurvatureRate(1.0 / steepest if steepest else 1.0)
-    batches = None
-    if size is not None:
-        weight = rows.total_weight / rows.n_weighted if mean_weight is None else mean_weight
-        shuffles = steps.shuffle and size < rows.n_weighted
-        batches = Batches(size, rng if shuffles else None, weight)
+        rate = CurvatureRate(1.0 if steepest is None else inverse_curvature(steepest))
+    n_rows = problem.moments.n_samples if batches is None else batches.size
     descent = Descent(
         optimizer=rule,
         preconditioner=matrix or identity,
@@ -412,10 +403,29 @@ def make_descent(
         objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
         measure=_measure(known.inverse, problem),
         batches=batches,
-        mean=empty_mean(steps.average, size or problem.moments.n_samples),
+        mean=empty_mean(steps.average, n_rows),
         epochs=spec.limits.epochs,
     )
     return descent, steepest
+
+
+def make_batches(spec: Spec, rows: Rows, size: int, rng: np.random.RandomState, mean_weight: float) -> Batches:
+    """Make mini-batches of `size` rows, shuffled if the specification says so and there are several.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification.
+    rows : Rows
+        The rows.
+    size : int
+        Rows in a mini-batch.
+    rng : RandomState
+        Generator that shuffles them.
+    mean_weight : float
+        Weight of a row that counts as 1.
+    """
+    return Batches(size, rng if spec.steps.shuffle and size < rows.n_weighted else None, mean_weight)
 
 
 def empty_mean(average: int, n_rows: int) -> Mean | None:

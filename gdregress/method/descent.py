@@ -15,7 +15,7 @@ from gdregress.method.optimizers import Optimizer, Step
 from gdregress.method.preconditioners import Preconditioner
 from gdregress.method.rates import Rate
 from gdregress.method.schedules import EpochSchedule, Plateau
-from gdregress.method.states import CHEAP, LONGEST, Block, State, in_blocks
+from gdregress.method.states import CHEAP, LONGEST, Block, in_blocks
 from gdregress.problem.objectives import Objective
 from gdregress.problem.problem import Problem
 
@@ -148,7 +148,7 @@ class Descent:
         states, longest = self.states(problem, start, epoch), LONGEST if is_cheap else 1
         return in_blocks(problem, states, self.measure, longest, self.epochs - epoch + 1)
 
-    def states(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[State]:
+    def states(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Step]:
         """Yield states without end, the start first; the caller decides when to stop.
 
         Parameters
@@ -158,18 +158,15 @@ class Descent:
 
         Yields
         ------
-        State
+        Step
             The state after the next epoch.
         """
         objective = self.objective(problem)
         point = start.astype(objective.dtype)
         here = problem.evaluate_start(objective, point)
-        yield State(point, here, np.nan)
-        rate, updates, first = self.rate.of(problem), 1, here
-        seen: Iterator[Any] = repeat(objective)
+        yield Step(point, here)
+        rate, (seen, updates), first = self.rate.of(problem), self.seen(problem), here
         if self.batches is not None:
-            updates = self.batches.count(problem.rows.n_weighted)
-            seen = problem.from_rows().batches(*self.batches)
             [first] = next(seen).evaluate([point])
         position = Position(self.optimizer.start(point, first), self.schedule, self.mean)
         for number in count(epoch):
@@ -178,8 +175,15 @@ class Descent:
             step, point = position.step, position.point
             is_evaluated = self.batches is None and (position.mean is None or position.mean.n_points <= 1)
             here = step.evaluation if is_evaluated else objective.evaluate([point])[0]
-            yield State(point, here, step.rate, step.is_stuck)
+            yield step._replace(point=point, evaluation=here)
             position = position._replace(schedule=position.schedule.after(float(here.value.sum())))
+
+    def seen(self, problem: Problem) -> tuple[Iterator[Any], int]:
+        """Return the objectives that the updates see, one after the other, and the number of updates in an epoch."""
+        if self.batches is None:
+            return repeat(self.objective(problem)), 1
+        rows = problem.rows.n_weighted
+        return problem.from_rows().batches(*self.batches), self.batches.count(rows)
 
     def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:
         """Return the position after one more epoch.

@@ -1,17 +1,16 @@
 """Plain descent on a quadratic in closed form, in blocks of many epochs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.descent import Descent
-from gdregress.method.preconditioners import Scalar
+from gdregress.method.optimizers import Step
 from gdregress.method.schedules import EpochSchedule
-from gdregress.method.states import Block, State
+from gdregress.method.states import Block, Points
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem
 
@@ -47,12 +46,8 @@ class Geometric:
     ----------
     descent : Descent
         The plain descent whose states are computed.
-    preconditioner : Scalar
-        The number by which the descent multiplies gradients, besides the rate.
     schedule : EpochSchedule
-        Factor of the learning rate, as a function of the epoch alone.
-    epochs : int
-        The last epoch; the schedule is not called for later ones.
+        Its schedule, which depends on the epoch alone.
 
     References
     ----------
@@ -60,9 +55,7 @@ class Geometric:
     """
 
     descent: Descent
-    preconditioner: Scalar
     schedule: EpochSchedule
-    epochs: int
     goes_below_tol = False
     limit = ""
 
@@ -92,11 +85,10 @@ class Geometric:
         longest = max(1, BLOCK_ENTRIES // start.size)
         [here] = basis.objective.evaluate([start])
         point = start
-        yield Block.of(problem, [State(start, here, np.nan)], self.descent.measure)
-        while epoch < self.epochs:
-            rates = rate * self.schedule.ahead(epoch, min(length, longest, self.epochs - epoch))
-            steps = self.preconditioner.scale * rates
-            points, value, decrement = basis.ahead(point, here.gradient, here.value, steps)
+        yield Block.of(problem, [Step(start, here)], self.descent.measure)
+        while epoch < self.descent.epochs:
+            rates = rate * self.schedule.ahead(epoch, int(min(length, longest, self.descent.epochs - epoch)))
+            points, value, decrement = basis.ahead(point, here.gradient, here.value, rates)
             gap = problem.gap_of_quadratic(decrement)
             is_finite = np.isfinite(value).all(axis=1)
             yield Block(rates, value, gap, problem.optimality(value, gap.total), is_finite, points)
@@ -121,6 +113,8 @@ class GeometricPoints:
         Share of g that is left after each epoch, shrunk_k.
     vectors : ndarray of shape (n_coordinates, n_coordinates)
         Eigenvectors, the columns of Q.
+    computed : list of ndarray
+        All points, once they have been computed.
     """
 
     start: NDArray
@@ -128,60 +122,27 @@ class GeometricPoints:
     steps: NDArray
     shrunk: NDArray
     vectors: NDArray
+    computed: list[NDArray] = field(default_factory=list)
 
     def at(self, k: int) -> NDArray:
         """Return the point of epoch k; that of `stacked`, bit for bit, once all points have been computed."""
-        if "_all" in vars(self):
-            return self._all[:, k]
+        if self.computed:
+            return self.computed[0][:, k]
         length = self.steps[0] + self.steps[1 : k + 1] @ self.shrunk[:k]
         return self._after(length[np.newaxis])[:, 0]
 
     def stacked(self) -> NDArray:
         """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
-        return self._all
-
-    def between(self, first: int, last: int) -> "PartOfPoints":
-        """Return the points of the epochs from `first` up to, but without, `last`."""
-        return PartOfPoints(self, first, last)
-
-    @cached_property
-    def _all(self) -> NDArray:
-        lengths = np.empty_like(self.shrunk)
-        lengths[0] = self.steps[0]
-        np.multiply(self.shrunk[:-1], self.steps[1:, np.newaxis], out=lengths[1:])
-        return self._after(np.cumsum(lengths, axis=0))
+        if not self.computed:
+            lengths = np.empty_like(self.shrunk)
+            lengths[0] = self.steps[0]
+            np.multiply(self.shrunk[:-1], self.steps[1:, np.newaxis], out=lengths[1:])
+            self.computed.append(self._after(np.cumsum(lengths, axis=0)))
+        return self.computed[0]
 
     def _after(self, lengths: NDArray) -> NDArray:
         steps = lengths.T[:, :, np.newaxis] * self.slope[:, np.newaxis]
         return self.start[:, np.newaxis] - np.tensordot(self.vectors, steps, axes=1)
-
-
-class PartOfPoints(NamedTuple):
-    """The points of some epochs of a block, equal to those of the block bit for bit.
-
-    Attributes
-    ----------
-    whole : GeometricPoints
-        The points of the block.
-    first, last : int
-        The first epoch, and the one after the last.
-    """
-
-    whole: GeometricPoints
-    first: int
-    last: int
-
-    def at(self, k: int) -> NDArray:
-        """Return the point of epoch k, counted from `first`."""
-        return self.whole.at(self.first + k)
-
-    def stacked(self) -> NDArray:
-        """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
-        return self.whole.stacked()[:, self.first : self.last]
-
-    def between(self, first: int, last: int) -> "PartOfPoints":
-        """Return the points of the epochs from `first` up to, but without, `last`."""
-        return PartOfPoints(self.whole, self.first + first, self.first + last)
 
 
 class Eigenbasis(NamedTuple):
@@ -246,7 +207,7 @@ class Eigenbasis(NamedTuple):
 
     def ahead(
         self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray
-    ) -> tuple[GeometricPoints, NDArray, NDArray]:
+    ) -> tuple[Points, NDArray, NDArray]:
         """Return the states of the epochs that follow a point.
 
         Parameters
@@ -258,7 +219,7 @@ class Eigenbasis(NamedTuple):
 
         Returns
         -------
-        points : GeometricPoints
+        points : Points
             The points w_k.
         values : ndarray of shape (n_epochs, n_outputs)
             The objective F_k.
@@ -272,7 +233,8 @@ class Eigenbasis(NamedTuple):
         shrunk += 1.0
         np.cumprod(shrunk, axis=0, out=shrunk)
         values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
-        return GeometricPoints(point, slope, steps, shrunk, self.vectors), values, 0.5 * self._squared(shrunk, slope)
+        points = GeometricPoints(point, slope, steps, shrunk, self.vectors)
+        return Points(points.at, points.stacked), values, 0.5 * self._squared(shrunk, slope)
 
     def _squared(self, shrunk: NDArray, slope: NDArray) -> NDArray:
         """Return the squared length of C times the gradient of each epoch."""

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from gdregress.method.states import Block, State
+from gdregress.method.optimizers import Step
+from gdregress.method.pivoting import model_minimum
+from gdregress.method.states import NO_STEP_LOWERS, Block
 from gdregress.problem.objectives import Curvatures, Objective
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
@@ -66,14 +68,8 @@ class Newton:
 
     objective: Callable[[Problem], Objective] = Problem.with_curvatures
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
-    stability = float("inf")
-    is_exact = False
     goes_below_tol = False
-    limit = (
-        "no step lowers the objective. "
-        "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
-        "of a loss of your own, check the derivative and the curvature."
-    )
+    limit = NO_STEP_LOWERS
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where no step lowers the objective."""
@@ -85,7 +81,7 @@ class Newton:
             dampings = [np.clip(damping * around, LEAST, 1.0) for around in AROUND] + [np.ones_like(damping)]
             if objective.is_quadratic and all(map(is_definite, here.second)):
                 dampings = dampings[-1:]  # H is M, and only a singular one needs damping
-            trials = [_model_minimum(point, here, objective.penalty, each) for each in dampings]
+            trials = [_trial(point, here, objective.penalty, each) for each in dampings]
             values = [*objective.values(trials), here.descended]
             lowest, value, best = _lowest([*trials, point], values, objective.noise)
             if best.any():
@@ -104,7 +100,7 @@ class Newton:
 
 
 def _block(problem: Problem, point: NDArray, here: Curvatures, rate: float) -> Block:
-    state = State(point, here.evaluation, rate)
+    state = Step(point, here.evaluation, rate)
     return Block.of_one(problem, state, _gap(problem, point, here))
 
 
@@ -129,7 +125,7 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
     return problem.gap_of_decrement(decrement, here.evaluation)
 
 
-def _model_minimum(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray) -> NDArray:
+def _trial(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray) -> NDArray:
     """Return the minimum of the quadratic model of each output, or a proximal gradient step if it is not found."""
     gradient, trial = here.evaluation.gradient, np.empty_like(point)
     for output, (second, majoriser) in enumerate(zip(here.second, here.majoriser, strict=True)):
@@ -140,7 +136,7 @@ def _model_minimum(point: NDArray, here: Curvatures, penalty: Penalty, damping: 
             continue
         if not is_definite(model):
             model = raised(model, max(FLOOR, DAMPED * damping[output]))
-        minimum = penalty.model_minimum(model, model @ w - g, w, output)
+        minimum = model_minimum(penalty, model, model @ w - g, w, output)
         if minimum is None:
             largest = float(np.trace(majoriser))
             minimum = penalty.prox(point - gradient / largest, 1.0 / largest)[:, output]

@@ -9,12 +9,12 @@ Each rule declares:
 
 - `takes`, the features that it supports: keys of `FEATURES`;
 - `stability`, the rate above which it diverges on a quadratic, in units of 1/L, with L the largest curvature;
-  infinite for a rule that adapts its own rate;
+  infinite where it never does;
 - `is_exact`, whether its first step at rate 1 is Newton's, if P is the inverse Hessian of a quadratic: the step then
   reaches the minimum up to rounding;
-- `batch_share`, the share of plain descent's rate that it takes on mini-batches, for a rule with a finite `stability`
-  that supports them;
-- `rate`, the default learning rate of a rule that adapts its own.
+- `batch_share`, the share of plain descent's rate that it takes on mini-batches;
+- `own_rate`, the learning rate that a rule which adapts its own starts with; None for a rule that needs one that suits
+  the curvature.
 """
 
 from dataclasses import dataclass
@@ -85,6 +85,16 @@ class Optimizer(Protocol):
     is_exact: bool
 
     @property
+    def own_rate(self) -> float | None:
+        """Learning rate that a rule which adapts its own starts with; None for a rule that needs one."""
+        ...
+
+    @property
+    def batch_share(self) -> float:
+        """Share of plain descent's rate that suits mini-batches."""
+        ...
+
+    @property
     def stability(self) -> float:
         """Rate above which the rule diverges on a quadratic, in units of 1/L."""
         ...
@@ -118,6 +128,7 @@ class GradientDescent:
     batch_share = 1.0
     stability = 2.0
     is_exact = True
+    own_rate = None
 
     def start(self, point, here):
         """Start without memory."""
@@ -126,7 +137,7 @@ class GradientDescent:
     def update(self, last, objective, preconditioner, rate):
         """Return the next step."""
         point = last.point - rate * preconditioner(last.evaluation.gradient)
-        point = preconditioner.prox(objective.penalty, point, rate)
+        point = objective.penalty.prox(point, rate)
         [there] = objective.evaluate([point])
         return Step(point, there, rate)
 
@@ -144,6 +155,7 @@ class Momentum:
     momentum: float = 0.9
     takes = RATES | TRAVELLING | {"batches"}
     is_exact = False
+    own_rate = None
 
     @property
     def batch_share(self):
@@ -163,7 +175,7 @@ class Momentum:
         """Return the next step."""
         velocity = self.momentum * last.memory - rate * preconditioner(last.evaluation.gradient)
         ahead = last.point + velocity
-        point = preconditioner.prox(objective.penalty, ahead, rate)
+        point = objective.penalty.prox(ahead, rate)
         [there] = objective.evaluate([point])
         return Step(point, there, rate, velocity if objective.penalty.is_smooth else point - last.point)
 
@@ -183,8 +195,10 @@ class Nesterov:
     """
 
     takes = RATES | TRAVELLING
+    batch_share = 1.0
     stability = 4.0 / 3.0
     is_exact = True
+    own_rate = None
 
     def start(self, point, here):
         """Start with v = w and t = 1."""
@@ -194,9 +208,9 @@ class Nesterov:
         """Return the next step."""
         ahead, gradient, t = last.memory
         landed = ahead - rate * preconditioner(gradient)
-        point = preconditioner.prox(objective.penalty, landed, rate)
+        point = objective.penalty.prox(landed, rate)
         if rate > 0 and not objective.penalty.is_smooth:
-            gradient = gradient + preconditioner.inverse(landed - point) / rate
+            gradient = gradient + (landed - point) / rate
         moved = point - last.point
         t = np.where((gradient * moved).sum(axis=0) > 0, 1.0, t)
         t_next = (1.0 + np.sqrt(1.0 + 4.0 * t * t)) / 2.0
@@ -225,9 +239,10 @@ class Conjugate:
     """
 
     takes = RATES - {"float"}
+    batch_share = 1.0
     stability = float("inf")
     is_exact = False
-    rate = 0.5
+    own_rate = 0.5
 
     CARRIED = 1.5
     """Rounding error of a predicted gradient, in units of an evaluation's, above which the gradient is evaluated."""
@@ -277,9 +292,10 @@ class AdaGrad:
     """
 
     takes = frozenset({"float", "diagonal", "batches"}) | TRAVELLING
+    batch_share = 1.0
     stability = float("inf")
     is_exact = False
-    rate = 0.5
+    own_rate = 0.5
 
     def start(self, point, here):
         """Start with G = 0."""
@@ -301,9 +317,10 @@ class RMSProp:
 
     decay: float = 0.9
     takes = AdaGrad.takes
+    batch_share = 1.0
     stability = float("inf")
     is_exact = False
-    rate = 0.01
+    own_rate = 0.01
 
     def start(self, point, here):
         """Start with v = 0."""
@@ -329,9 +346,10 @@ class Adam:
     momentum: float = 0.9
     decay: float = 0.999
     takes = AdaGrad.takes
+    batch_share = 1.0
     stability = float("inf")
     is_exact = False
-    rate = 0.05
+    own_rate = 0.05
 
     def start(self, point, here):
         """Start with m = v = 0 and k = 0."""

@@ -23,7 +23,6 @@ from scipy.linalg import lapack
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
-from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows, Sums
 
@@ -48,14 +47,6 @@ class Preconditioner(Protocol):
         """Return C g, where C' C = P: its squared length is g' P g."""
         ...
 
-    def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the prox of a penalty at a point, with the step sizes `rate` times P."""
-        ...
-
-    def inverse(self, step: NDArray) -> NDArray:
-        """Return g for a step P g."""
-        ...
-
 
 @dataclass(frozen=True)
 class Scalar:
@@ -77,46 +68,12 @@ class Scalar:
         """Return C g, where C' C = P."""
         return np.sqrt(self.scale) * gradient
 
-    def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the prox of a penalty at a point."""
-        return penalty.prox(point, rate * self.scale)
-
-    def inverse(self, step: NDArray) -> NDArray:
-        """Return g for a step P g."""
-        return step / self.scale
-
 
 identity = Scalar()
 """P of every rung but "curvature"."""
 
 half = Scalar(0.5)
 """Inverse of the diagonal of H, for squared error in the unit-curvature coordinates."""
-
-
-class Matrix:
-    """Base of the preconditioners that are matrices: they have no prox by coordinates, and no inverse."""
-
-    def prox(self, penalty: Penalty, point: NDArray, rate: float) -> NDArray:
-        """Return the point itself, which is the prox of a smooth penalty.
-
-        Raises
-        ------
-        TypeError
-            If the penalty is not smooth.
-        """
-        if not penalty.is_smooth:
-            raise TypeError("a matrix as preconditioner has no prox of L1 or signs: use Scalar, or Newton's steps.")
-        return point
-
-    def inverse(self, step: NDArray) -> NDArray:
-        """Raise an error: only a prox needs the inverse.
-
-        Raises
-        ------
-        TypeError
-            Always.
-        """
-        raise TypeError("the inverse of a matrix as preconditioner is not known: only a prox would need it.")
 
 
 @dataclass(frozen=True)
@@ -137,7 +94,7 @@ class Raised:
 
 
 @dataclass(frozen=True)
-class InverseHessian(Matrix):
+class InverseHessian:
     """The inverse Hessian of squared error and L2, in the unit-curvature coordinates.
 
     Attributes
@@ -260,7 +217,7 @@ class InverseHessian(Matrix):
 
 
 @dataclass(frozen=True)
-class WideInverseHessian(Matrix):
+class WideInverseHessian:
     """The inverse Hessian of squared error and L2 for few rows, without a matrix of n_features^2 numbers.
 
     It follows from the identity of Sherman, Morrison and Woodbury. With A the diagonal that L2 adds to R, and

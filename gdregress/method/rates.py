@@ -122,7 +122,12 @@ def largest_curvature(objective: Any, n_coordinates: int) -> float:
     return float(largest[0])
 
 
-def batch_rate(problem: Problem, size: int, curvature: float, matrix: Any, mean_weight: float | None) -> float:
+def inverse_curvature(curvature: float) -> float:
+    """Return 1/L, or 1 where L is 0: where every row is 0, any rate will do."""
+    return 1.0 / curvature if curvature > 0 else 1.0
+
+
+def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float | None, matrix: Any) -> float:
     """Return the learning rate of mini-batches (after Ma, Bassily and Belkin, 2018).
 
     With s the weights in units of `mean_weight`, and k rows in a batch, the rate is `CAUTION` times ::
@@ -137,12 +142,12 @@ def batch_rate(problem: Problem, size: int, curvature: float, matrix: Any, mean_
         The problem.
     size : int
         Rows in a batch, k.
-    curvature : float
-        L; ignored where there is a matrix.
+    mean_weight : float
+        Weight that counts as 1.
+    curvature : float or None
+        L; None where there is a matrix.
     matrix : InverseHessian or None
         Preconditioner P; None for the identity.
-    mean_weight : float or None
-        Weight that counts as 1; None for the mean weight of the rows.
     """
     rows, coordinates = problem.rows, problem.coordinates
 
@@ -156,7 +161,7 @@ def batch_rate(problem: Problem, size: int, curvature: float, matrix: Any, mean_
     added = uneven * fourth_moment(rows, standardised, RATE_ROWS) / min(size, rows.n_weighted)
     if matrix is not None:
         return CAUTION / (heavy + added)
-    return CAUTION / (heavy * curvature + 2.0 * added)
+    return CAUTION * inverse_curvature(heavy * (curvature or 0.0) + 2.0 * added)
 
 
 def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int) -> float:
@@ -176,27 +181,25 @@ def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int
     return float((squares**2).mean() / squares.mean()) if squares.any() else 0.0
 
 
-def weight_moments(rows: Rows, mean_weight: float | None = None) -> tuple[float, float]:
+def weight_moments(rows: Rows, mean_weight: float) -> tuple[float, float]:
     """Return E s and E s^2 / E s, for the weights s of the rows of positive weight.
 
     Parameters
     ----------
     rows : Rows
         The rows.
-    mean_weight : float, default=None
-        Unit of the weights; None for the mean weight of these rows.
+    mean_weight : float
+        Unit of the weights.
 
     Returns
     -------
     heavy : float
-        E s; 1 where `mean_weight` is None.
+        E s.
     uneven : float
         E s^2 / E s; E s where the weights are equal or not in memory.
     """
-    mean = rows.total_weight / rows.n_weighted
-    unit = mean if mean_weight is None else mean_weight
-    here = rows.targets()
+    mean, here = rows.total_weight / rows.n_weighted, rows.targets()
     if here is None or here[1] is None:
-        return mean / unit, mean / unit
+        return mean / mean_weight, mean / mean_weight
     squares = float(here[1] @ here[1]) / rows.n_weighted
-    return mean / unit, squares / mean / unit
+    return mean / mean_weight, squares / mean / mean_weight

@@ -10,7 +10,7 @@ from gdregress.method.optimizers import Conjugate
 from gdregress.method.rates import FixedRate
 from gdregress.method.schedules import EpochSchedule, constant
 from gdregress.method.sketches import Sketches
-from gdregress.method.states import Block
+from gdregress.method.states import NO_STEP_LOWERS, Block
 from gdregress.problem.problem import Problem
 
 
@@ -39,11 +39,7 @@ class Sampled:
     sketches: Sketches
     tol: float
     goes_below_tol = False
-    limit = (
-        "no step lowers the objective. "
-        "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
-        "of a loss of your own, check the derivative and the curvature."
-    )
+    limit = NO_STEP_LOWERS
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states under all preconditioners in blocks of one, the start once."""

@@ -1,6 +1,6 @@
 """States of a descent, blocks of consecutive states as arrays, and the interface of the solvers that yield them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.optimizers import Step
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.problem import Gap, Problem
 
@@ -18,65 +19,36 @@ CHEAP = 2**15
 """Number of multiplications an epoch up to which measuring a state costs more than the epoch, so that blocks pay."""
 
 
-class State(NamedTuple):
-    """A state of a descent.
+NO_STEP_LOWERS = (
+    "no step lowers the objective. "
+    "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
+    "of a loss of your own, check the derivative and the curvature."
+)
+"""Reason and remedy where a solver has ended because it found no better point."""
+
+
+class Points(NamedTuple):
+    """The points of the states in a block, which may be computed only when they are needed.
 
     Attributes
     ----------
-    point : ndarray of shape (n_coordinates, n_outputs)
-        The point.
-    evaluation : Evaluation
-        The objective and its gradient there.
-    rate : float
-        Learning rate of the epoch that led there; NaN at the start.
-    is_stuck : bool
-        Whether the update rule found no step that lowers the objective.
+    at : callable
+        Function from k to the point of state k, of shape (n_coordinates, n_outputs).
+    stacked : callable
+        Function that returns all points, of shape (n_coordinates, n_epochs, n_outputs).
     """
 
-    point: NDArray
-    evaluation: Evaluation
-    rate: float
-    is_stuck: bool = False
+    at: Callable[[int], NDArray]
+    stacked: Callable[[], NDArray]
 
-
-class Points(Protocol):
-    """The points of the states in a block."""
-
-    def at(self, k: int) -> NDArray:
-        """Return the point of state k, of shape (n_coordinates, n_outputs)."""
-        ...
-
-    def stacked(self) -> NDArray:
-        """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
-        ...
+    @classmethod
+    def of(cls, points: Sequence[NDArray]) -> "Points":
+        """Return points that are there."""
+        return cls(points.__getitem__, lambda: np.stack(points, axis=1))
 
     def between(self, first: int, last: int) -> "Points":
         """Return the points of the states from `first` up to, but without, `last`."""
-        ...
-
-
-class PointList(NamedTuple):
-    """Points held as a list.
-
-    Attributes
-    ----------
-    points : list of ndarray of shape (n_coordinates, n_outputs)
-        The points.
-    """
-
-    points: list[NDArray]
-
-    def at(self, k: int) -> NDArray:
-        """Return the point of state k."""
-        return self.points[k]
-
-    def stacked(self) -> NDArray:
-        """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
-        return np.stack(self.points, axis=1)
-
-    def between(self, first: int, last: int) -> "PointList":
-        """Return the points of the states from `first` up to, but without, `last`."""
-        return PointList(self.points[first:last])
+        return Points(lambda k: self.at(first + k), lambda: self.stacked()[:, first:last])
 
 
 @dataclass(frozen=True)
@@ -107,14 +79,14 @@ class Block:
     points: Points
 
     @classmethod
-    def of(cls, problem: Problem, states: list[State], preconditioner: Any) -> "Block":
+    def of(cls, problem: Problem, states: list[Step], preconditioner: Any) -> "Block":
         """Make the block of some states, with the gap measured by a preconditioner.
 
         Parameters
         ----------
         problem : Problem
             The problem that is minimised.
-        states : list of State
+        states : list of Step
             Consecutive states, at least one.
         preconditioner : callable
             Inverse Hessian in which the gap is measured.
@@ -122,7 +94,7 @@ class Block:
         if len(states) == 1:
             [state] = states
             return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
-        points, evaluations, rates, _ = zip(*states, strict=True)
+        points, evaluations, rates, *_ = zip(*states, strict=True)
         side_by_side, beside = np.concatenate(points, axis=1), Evaluation.side_by_side(evaluations)
         gap = problem.gap(side_by_side, beside, preconditioner)
         shape = (len(states), -1)
@@ -130,16 +102,16 @@ class Block:
         value = beside.value.reshape(shape)
         is_finite = np.isfinite(value).all(axis=1) & np.isfinite(side_by_side).all(axis=0).reshape(shape).all(axis=1)
         optimality = problem.optimality(value, gap.total)
-        return cls(np.array(rates), value, gap, optimality, is_finite, PointList(list(points)))
+        return cls(np.array(rates), value, gap, optimality, is_finite, Points.of(points))
 
     @classmethod
-    def of_one(cls, problem: Problem, state: State, gap: Gap) -> "Block":
+    def of_one(cls, problem: Problem, state: Step, gap: Gap) -> "Block":
         """Make the block of a single state, whose gap is known."""
         value = state.evaluation.value[np.newaxis]
         is_finite = np.array([np.isfinite(value).all() and np.isfinite(state.point).all()])
         gap = Gap(*(part[np.newaxis] for part in gap))
         optimality = problem.optimality(value, gap.total)
-        return cls(np.array([state.rate]), value, gap, optimality, is_finite, PointList([state.point]))
+        return cls(np.array([state.rate]), value, gap, optimality, is_finite, Points.of([state.point]))
 
     def __len__(self) -> int:
         """Return the number of states."""
@@ -192,7 +164,7 @@ class Solver(Protocol):
 
 
 def in_blocks(
-    problem: Problem, states: Iterator[State], preconditioner: Any, longest: int, n_states: float
+    problem: Problem, states: Iterator[Step], preconditioner: Any, longest: int, n_states: float
 ) -> Iterator[Block]:
     """Collect states in blocks, each twice as long as the one before, up to `longest`.
 
@@ -202,7 +174,7 @@ def in_blocks(
     ----------
     problem : Problem
         The problem that is minimised.
-    states : iterator of State
+    states : iterator of Step
         The states of a descent.
     preconditioner : callable
         Inverse Hessian in which the gap is measured.
@@ -218,7 +190,7 @@ def in_blocks(
     """
     length, raised = min(2, longest), None
     while raised is None:
-        collected: list[State] = []
+        collected: list[Step] = []
         try:
             for state in islice(states, int(max(1, min(length, n_states)))):
                 collected.append(state)

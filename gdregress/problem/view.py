@@ -1,6 +1,6 @@
 """Rows, their moments and coordinates, from which objectives are built."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -57,5 +57,5 @@ class View:
         if coordinates.fit_intercept:
             X = np.column_stack([X, np.ones(len(X))])
         rows = RowBlocks(X, copy.y, copy.weight)
-        plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
+        plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
         return View(rows, self.moments, plain)

@@ -84,7 +84,7 @@ class OutputFormat(NamedTuple):
         }
         if method.largest_curvature is not None and problem.terms.is_squared_error:
             steepest = method.largest_curvature
-            attributes["max_learning_rate_"] = 2.0 / steepest if steepest else float("inf")
+            attributes["max_learning_rate_"] = 2.0 / steepest if steepest > 0 else float("inf")
         return attributes
 
     def _history(self, trace: Trace) -> dict[str, NDArray]:

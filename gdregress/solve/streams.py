@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import choose_for_chunks, empty_mean, know, make_descent, needs_products
+from gdregress.method.choice import choose_for_chunks, empty_mean, know, make_batches, make_descent, needs_products
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean, Position
 from gdregress.method.preconditioners import half, identity
@@ -171,6 +171,7 @@ class ChunkDescent:
         _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
         coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=terms.fit_intercept)
         size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)
+        batches = make_batches(spec, rows, size, rng, 1.0)
         descent = Descent(
             optimizer=OPTIMIZERS[optimizer](steps.momentum),
             preconditioner=identity,
@@ -180,7 +181,6 @@ class ChunkDescent:
             measure=half,
             mean=empty_mean(steps.average, size),
         )
-        batches = Batches(size, rng if steps.shuffle and size < rows.n_weighted else None, 1.0)
         loss = terms.loss.in_units(coordinates.target_scale)
         objective = DataObjective(rows, coordinates, loss, terms.penalty_in(coordinates))
         return cls(descent, batches, objective, coordinates, optimizer, rate, rate, 0.0)
@@ -201,22 +201,23 @@ class ChunkDescent:
         known = know(choice, problem)
         if choice.is_raw:
             problem = problem.in_raw_coordinates()
-        descent, steepest = make_descent(choice, spec, problem, known, size, rng, mean_weight=1.0)
+        batches = make_batches(spec, rows, size, rng, 1.0)
+        descent, steepest = make_descent(choice, spec, problem, known, batches)
         mu = problem.spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
-        if own.is_straight and own.width > 0.0 and descent.optimizer.stability < float("inf"):
+        if own.is_straight and own.width > 0.0 and descent.optimizer.own_rate is None:
             fall = min(1.0, mu / own.width)
         problem = problem.smoothed(mu)
         rate = descent.rate.rate
         return cls(
             descent,
-            Batches(size, rng if spec.steps.shuffle and size < rows.n_weighted else None, 1.0),
+            batches,
             problem.from_rows(),
             problem.coordinates,
             choice.optimizer,
             rate if choice.is_raw else choice.rung,
             fall * descent.rate.of(problem),
-            rate * ((steepest if choice.is_raw else None) or 2.0) / 2.0,
+            rate * (steepest / 2.0 if choice.is_raw and steepest is not None else 1.0),
         )
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.states import Block, PointList
+from gdregress.method.states import Block, Points
 from gdregress.problem.problem import Gap, Problem
 
 
@@ -94,7 +94,7 @@ class Measured(NamedTuple):
             np.repeat(part, n_epochs, axis=0) for part in (block.value, block.optimality, block.is_finite)
         )
         gap = Gap(*(np.repeat(part, n_epochs, axis=0) for part in block.gap))
-        standing = Block(np.zeros(n_epochs), value, gap, optimality, is_finite, PointList([point] * n_epochs))
+        standing = Block(np.zeros(n_epochs), value, gap, optimality, is_finite, Points.of([point] * n_epochs))
         loss, total, criterion = (np.repeat(part, n_epochs) for part in (last.loss, last.value, last.criterion))
         validation_loss = None if last.validation_loss is None else np.repeat(last.validation_loss, n_epochs)
         return Measured(standing, loss, total, validation_loss, criterion)
