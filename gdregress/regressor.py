@@ -409,7 +409,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
             better; if it diverges; or if no epoch has a better validation loss than the start.
         """
-        with given_back(), _unchanged_on_error(self):
+        with _fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return _finished(self, result)
 
@@ -486,12 +486,12 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         past = vars(self).copy() if "coef_" in vars(self) else {}
         if not moments_suffice(self):
-            with given_back(), _unchanged_on_error(self):
+            with _fitting(self):
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:
                 warnings.warn(warning, ConvergenceWarning, stacklevel=2)
             return self
-        with given_back(), _unchanged_on_error(self):
+        with _fitting(self):
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
             warnings.warn(
@@ -540,7 +540,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
         100000 [1. 2. 3.] 4.0
         """
-        with given_back(), _unchanged_on_error(self):
+        with _fitting(self):
             result = self._stream(batches, {})
         return _finished(self, result)
 
@@ -588,7 +588,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
-        with given_back(), _unchanged_on_error(self):
+        with _fitting(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             with _in_any_range():
                 moments = mine.merge(theirs)
@@ -834,6 +834,13 @@ def _finished(estimator: Any, result: Result) -> Any:
     if result.interrupt is not None:
         raise result.interrupt
     return estimator
+
+
+@contextmanager
+def _fitting(estimator: BaseEstimator) -> Iterator[None]:
+    """Give back the threads that a fit has taken, and the estimator as it was if an error is raised."""
+    with given_back(), _unchanged_on_error(estimator):
+        yield
 
 
 @contextmanager

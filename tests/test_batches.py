@@ -316,3 +316,19 @@ def test_a_loss_of_ones_own(given):
     assert model.converged_
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-6, atol=1e-6)
     assert model.history_["loss"][-1] == pytest.approx(other.history_["loss"][-1], rel=1e-9)
+
+
+def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn():
+    """An index into X is followed wherever rows are taken from: in batches, samples, splits and copies."""
+    rng = np.random.default_rng(0)
+    whole = np.arange(800.0)[:, np.newaxis]
+    drawn = RowBlocks(whole, 2 * whole).subsample(0.25, 8, np.random.RandomState(0))
+    index = rng.permutation(800)[:50]
+    few = RowBlocks(whole, 2 * whole[index], index=index)
+    for rows in (drawn, few):
+        taken = [rows.sample(10), next(rows.batches(7, np.random.RandomState(0))), rows.dense_copy(np.float32, 10**4)]
+        taken += rows.split(0.3, np.random.RandomState(0))
+        for part in taken:
+            pairs = [part] if isinstance(part, tuple) else [part._block(0, part.n_samples)[:2]]
+            for X, y in pairs:
+                np.testing.assert_array_equal(y, 2 * X)

@@ -224,7 +224,8 @@ class RowBlocks:
         weight = np.ones(self.n_samples) if self.weight is None else self.weight.copy()
         held_weight = None if self.weight is None else weight[held_out]
         weight[held_out] = 0.0
-        return RowBlocks(self.X, self.y, weight), RowBlocks(self.X[held_out], self.y[held_out], held_weight)
+        X = self.X[held_out if self.index is None else self.index[held_out]]
+        return self.with_weight(weight), RowBlocks(X, self.y[held_out], held_weight)
 
     def _block(self, start: int, stop: int):
         weight = None if self.weight is None else self.weight[start:stop]
