@@ -1,6 +1,7 @@
 """Where one choice gives way to another: both sides of each threshold, on shapes of which no row is read."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,8 +10,10 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor, compare
 from gdregress.method.choice import choose, choose_for_chunks, needs_products
-from gdregress.method.sketches import accelerated_is_cheaper, cheapest_share, is_tall
+from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
+from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.method.spec import Spec
+from gdregress.problem.coordinates import Coordinates
 from gdregress.rows.chunks import moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import needs_limit
@@ -158,3 +161,60 @@ def test_the_largest_weight_of_a_row_of_a_chunk(weight, fits):
     else:
         with pytest.raises(ValueError, match="whose sum may overflow"):
             model.partial_fit(X, y, np.full(5, weight))
+
+
+class TestKinks:
+    """How far a loss with kinks is smoothed, where that is seen."""
+
+    source = np.random.default_rng(0)
+    X = source.normal(size=(80, 3))
+    y = X @ [1.0, -2.0, 0.5] + source.standard_t(3, size=80)
+
+    def test_without_tol_its_path_is_that_of_the_textbook_s_subgradients(self):
+        w = np.zeros(3)
+        for _ in range(500):
+            w = w + 0.01 * self.X.T @ np.sign(self.y - self.X @ w) / 80
+        model = GradientDescentRegressor(0.01, 500, loss="absolute_error", tol=None, fit_intercept=False)
+        np.testing.assert_allclose(model.fit(self.X, self.y).coef_, w, atol=1e-12)
+
+    def test_with_tol_it_is_blunt_by_less_than_what_is_asked_for(self):
+        model = GradientDescentRegressor(0.001, 20_000, loss="absolute_error", tol=1e-2).fit(self.X, self.y)
+        assert model.converged_
+        best = GradientDescentRegressor(loss="absolute_error", tol=1e-9).fit(self.X, self.y)
+        reached, least = (np.abs(self.y - each.predict(self.X)).mean() for each in (model, best))
+        assert reached <= least * (1 + 1e-2)
+
+    def test_what_is_small_beside_the_best_constant_s_loss_counts_as_a_thousandth_of_it(self):
+        """Targets that all but lie on a plane are fitted to a billionth of that loss, and no further."""
+        y = self.X @ [1.0, -2.0, 0.5] + 1e-7 * (self.y - self.X @ [1.0, -2.0, 0.5])
+        model = GradientDescentRegressor(loss="absolute_error").fit(self.X, y)
+        assert model.converged_
+        best = GradientDescentRegressor(loss="absolute_error", tol=1e-9).fit(self.X, y)
+        reached, least = (np.abs(y - each.predict(self.X)).mean() for each in (model, best))
+        assert 1e-12 < (reached - least) / np.abs(y - np.median(y)).mean() <= 1e-9
+
+
+@pytest.mark.parametrize(("alpha", "wide"), [(2e-12, True), (5e-13, False)])
+def test_l2_that_rounding_would_drown_is_not_told_from_none(alpha, wide):
+    few = RowBlocks(np.random.default_rng(0).normal(size=(7, 12)), np.ones((7, 1)))
+    moments = few.moments()
+    moments = replace(moments, x=replace(moments.x, variance=np.ones(12)))
+    coordinates = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=True)
+    inverse = InverseHessian.from_rows(few, moments, coordinates, alpha)
+    assert isinstance(inverse, WideInverseHessian) == wide
+
+
+@pytest.mark.parametrize(("shown", "is_used"), [(0.15, False), (0.35, True)])
+def test_a_sample_shows_a_quarter_of_the_variance_of_each_column(shown, is_used):
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(6000, 3))
+    y = np.zeros((6000, 1))
+    drawn = RowBlocks(signs, y).subsample(1 / 16, 8, np.random.RandomState(0)).index
+    X, share = signs.copy(), len(drawn) / 6000
+    X[:, 1] *= np.sqrt((1 - share * shown) / (1 - share))
+    X[drawn, 1] = np.sqrt(shown) * signs[drawn, 1]
+    all_rows = RowBlocks(X, y)
+    moments = all_rows.moments(products=False)
+    assert moments.x.variance[1] == pytest.approx(1.0, rel=0.01)
+    coordinates = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+    ladder = list(Sketches(all_rows, moments, coordinates, 0.0, 1 / 16, 1e-6, 0))
+    assert len(ladder) == 3 + is_used
