@@ -6,6 +6,7 @@ from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, QuantileRegr
 from sklearn.svm import LinearSVR
 
 from gdregress import GradientDescentRegressor
+from gdregress.problem.losses import LOSSES
 
 rng = np.random.default_rng(0)
 n, p = 200, 6
@@ -143,6 +144,28 @@ def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
         np.testing.assert_allclose(together.predict(X)[:, k], alone.predict(X), atol=1e-3 * Y[:, k].std())
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_outputs_in_units_a_million_apart(loss):
+    Y = np.column_stack([y, 1e6 * (y[::-1] + X[:, 0])])
+    settings = {"loss": loss, "quantile": 0.7, "tol": 1e-7}
+    together = GradientDescentRegressor(**settings).fit(X, Y)
+    assert together.converged_
+    for k in range(2):
+        alone = GradientDescentRegressor(**settings).fit(X, Y[:, k])
+        np.testing.assert_allclose(together.predict(X)[:, k], alone.predict(X), atol=1e-3 * Y[:, k].std())
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_kinks_are_as_blunt_as_the_largest_unit_asks_for(loss):
+    """At a rate that is one number for both outputs it is the smaller one that waits, and not the larger for ever."""
+    Y = np.column_stack([y, 1e6 * (y[::-1] + X[:, 0])])
+    settings = {"loss": loss, "quantile": 0.7}
+    raw = GradientDescentRegressor("lipschitz", 2000, optimizer="nesterov", **settings).fit(X, Y)
+    alone = GradientDescentRegressor(**settings).fit(X, Y[:, 1])
+    assert np.std(raw.predict(X)[:, 1] - alone.predict(X)) < 0.1 * alone.predict(X).std()
+
+
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l1"])
 def test_weights_are_repeated_rows_and_sparse_is_dense(loss, penalty):
@@ -221,6 +244,31 @@ class TestHonesty:
         model = GradientDescentRegressor(loss="quantile", quantile=0.9, **given).fit(A, z)
         assert not model.converged_ or self.excess(model, A, z, 0.9) <= 2e-6
         assert model.converged_ or given
+
+    @pytest.mark.parametrize("loss", ["squared_error", "huber", "squared_epsilon_insensitive"])
+    @pytest.mark.parametrize("given", [{}, {"learning_rate": "lipschitz", "optimizer": "gd"}], ids=str)
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_certificate_is_near_the_distance_on_weighted_rows_fewer_than_columns(self, loss, given, seed):
+        """It is the root of twice the gap over the loss of the best constant; of other losses a few times as much."""
+        source = np.random.default_rng(seed)
+        A = source.normal(size=(40, 60))
+        z, weight = A[:, 0] + source.standard_t(2, size=40), 10.0 ** source.uniform(-3.0, 0.0, size=40)
+        ridge = {"loss": loss, "epsilon": 0.5, "penalty": "l2", "alpha": 0.3}
+        own = LOSSES[loss](0.5, 0.5)
+
+        def objective(model):
+            mean_loss = np.average(own.value(z - model.predict(A)), weights=weight)
+            return mean_loss + 0.5 * own.alpha_factor * 0.3 * (model.coef_**2).sum()
+
+        model = GradientDescentRegressor(**ridge, **{"tol": 1e-2, **given}).fit(A, z, weight)
+        least = objective(GradientDescentRegressor(**ridge, tol=1e-9).fit(A, z, weight))
+        constants = np.linspace(z.min(), z.max(), 20_001)[:, np.newaxis]
+        alone = np.average(own.value(z - constants), axis=1, weights=weight).min()
+        distance = np.sqrt(2.0 * max(objective(model) - least, 0.0) / alone)
+        if loss == "squared_error":
+            assert model.optimality_ == pytest.approx(distance, rel=1e-5, abs=1e-9)
+        else:
+            assert distance <= model.optimality_ <= 4 * distance + 1e-9
 
     @pytest.mark.parametrize("rate", ["diagonal", "lipschitz", 0.05])
     def test_opposite_signs_on_a_column_given_twice_are_no_minimum_of_l1(self, rate):

@@ -309,3 +309,24 @@ def test_a_column_that_is_constant_in_each_piece_has_the_variance_of_its_values(
     X, y = make(300)
     X[:, 1] = np.repeat([1.0, 2.0, 4.0], 100)
     assert_moments(merged(X, y, np.array_split(np.arange(300), 3)), naive(X, y))
+
+
+@pytest.mark.parametrize(("off", "passes"), [(30.0, 1), (60.0, 1), (200.0, 2), (1e5, 2)])
+def test_a_pass_is_repeated_where_the_shift_is_a_hundred_deviations_off(monkeypatch, off, passes):
+    """Rows that weigh next to nothing have deceived it."""
+    seen, accumulate = [], RowBlocks.sum
+    monkeypatch.setattr(RowBlocks, "sum", lambda *args, **kw: seen.append(1) or accumulate(*args, **kw))
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(2000, 2)), rng.normal(size=(2000, 1)), np.ones(2000)
+    far = np.arange(2000) % 20 != 7
+    X[far, 1] += off
+    weight[far] = 1e-40
+    found = gather(RowBlocks(X, y, weight))
+    assert len(seen) == passes
+    assert found.x.cancellation[1] == pytest.approx(off**2 if passes == 1 else 1.0, rel=0.4)
+
+
+@pytest.mark.parametrize(("mean", "is_shifted"), [(5.0, False), (25.0, True)])
+def test_a_column_is_shifted_whose_mean_is_a_dozen_mean_deviations_from_zero(mean, is_shifted):
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, size=(500, 1)) + 0.5 * mean
+    assert (gather(RowBlocks(X, np.ones((500, 1)))).x.cancellation[0] < 2.0) == is_shifted

@@ -1,6 +1,7 @@
 """An epoch of descent over each chunk: what is carried on makes of many chunks one descent."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -358,6 +359,31 @@ def test_what_was_remembered_in_other_units_is_forgotten():
         model.partial_fit(X[k : k + 64], 1e3 * y[k : k + 64])
         fresh.partial_fit(X[k : k + 64], 1e3 * y[k : k + 64])
     assert model.score(X, 1e3 * y) > 0.8 * fresh.score(X, 1e3 * y) > 0
+
+
+@pytest.mark.parametrize(("times", "is_said"), [(1.5, False), (3.0, True), (30.0, True)])
+def test_a_chunk_that_is_left_twice_as_bad_as_without_coefficients_has_diverged(times, is_said):
+    """Of rows that are alike an epoch multiplies the residual by 1 - 2 rate."""
+    X, y = np.ones((10, 1)), np.ones(10)
+    model = GradientDescentRegressor((1 + times**0.5) / 2, fit_intercept=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.partial_fit(X, y)
+    assert np.mean((model.predict(X) - y) ** 2) == pytest.approx(times)
+    assert ["diverged over chunk 1" in str(warning.message) for warning in caught] == [True] * is_said
+
+
+@pytest.mark.parametrize(("scale", "is_forgotten"), [(1.0, False), (1.5, False), (3.0, True), (10.0, True)])
+def test_what_was_remembered_is_forgotten_where_units_have_doubled(scale, is_forgotten):
+    """Columns that grow threefold make those of all rows so far grow more than twofold."""
+    X, y, _ = make(400)
+    model, without = (GradientDescentRegressor(optimizer="momentum", random_state=0) for _ in range(2))
+    for each in (model, without):
+        each.partial_fit(X[:200] - 1, y[:200])
+    without.descent_ = without.descent_ | {"optimizer": "another", "memory": None}
+    for each in (model, without):
+        each.partial_fit(scale * (X[200:] - 1), y[200:])
+    assert np.array_equal(model.coef_, without.coef_) == is_forgotten
 
 
 def test_a_rate_does_not_fall_while_the_loss_in_units_of_y_does():
