@@ -389,9 +389,9 @@ def make_descent(
     elif rule.own_rate is not None:
         rate = FixedRate(rule.own_rate if matrix is None else 1.0)
     elif batches is not None:
-        rate = CurvatureRate(
-            rule.batch_share * batch_rate(problem, batches.size, batches.mean_weight, steepest, matrix)
-        )
+        curvature = 2.0 if steepest is None else steepest
+        share = batch_rate(problem, batches.size, batches.mean_weight, curvature, matrix)
+        rate = CurvatureRate(rule.batch_share * share)
     else:
         rate = CurvatureRate(1.0 if steepest is None else inverse_curvature(steepest))
     n_rows = problem.moments.n_samples if batches is None else batches.size

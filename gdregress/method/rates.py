@@ -127,7 +127,7 @@ def inverse_curvature(curvature: float) -> float:
     return 1.0 / curvature if curvature > 0 else 1.0
 
 
-def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float | None, matrix: Any) -> float:
+def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float, matrix: Any) -> float:
     """Return the learning rate of mini-batches (after Ma, Bassily and Belkin, 2018).
 
     With s the weights in units of `mean_weight`, and k rows in a batch, the rate is `CAUTION` times ::
@@ -144,8 +144,8 @@ def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float
         Rows in a batch, k.
     mean_weight : float
         Weight that counts as 1.
-    curvature : float or None
-        L; None where there is a matrix.
+    curvature : float
+        L; with a matrix it has no effect.
     matrix : InverseHessian or None
         Preconditioner P; None for the identity.
     """
@@ -161,7 +161,7 @@ def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float
     added = uneven * fourth_moment(rows, standardised, RATE_ROWS) / min(size, rows.n_weighted)
     if matrix is not None:
         return CAUTION / (heavy + added)
-    return CAUTION * inverse_curvature(heavy * (curvature or 0.0) + 2.0 * added)
+    return CAUTION * inverse_curvature(heavy * curvature + 2.0 * added)
 
 
 def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int) -> float:
