@@ -209,6 +209,13 @@ def test_of_many_features_the_largest_are_shown(write, succeed):
     assert lines[-1].startswith("converged")
 
 
+@pytest.mark.parametrize(("p", "starts"), [(10, "y = "), (11, "the 10 largest coefficients")])
+def test_of_up_to_ten_features_the_equation_is_shown(p, starts, write, succeed):
+    columns = np.random.default_rng(0).normal(size=(p + 1, 30))
+    lines = succeed(write(csv_of([*(f"x{i}" for i in range(p)), "y"], columns))).splitlines()
+    assert any(line.startswith(starts) for line in lines)
+
+
 @pytest.mark.parametrize("rate", [0.05, "lipschitz", "diagonal", "curvature", "auto"])
 def test_learning_rates(rate, document):
     result = document("--learning-rate", str(rate), "--epochs", "20000")
@@ -396,6 +403,14 @@ def test_columns_of_no_use_are_left_out(write, document):
     assert list(result["coefficients"]) == ["x"]
     assert "id left out: text with another value in nearly every row (6 in 6)" in result["notes"]
     assert "void left out: no value in any row to learn from" in result["notes"]
+
+
+@pytest.mark.parametrize(("n_distinct", "is_used"), [(18, True), (19, False)])
+def test_text_with_another_value_in_nine_rows_of_ten_is_of_use(n_distinct, is_used, write, document):
+    x = np.arange(20) ** 2
+    texts = [f"t{min(row, n_distinct - 1)}" for row in range(20)]
+    result = document(write(csv_of(["x", "text", "y"], [x, texts, np.sqrt(x)])))
+    assert any(name.startswith("text=") for name in result["coefficients"]) == is_used
 
 
 def test_a_column_without_a_training_value_is_left_out(write, document):

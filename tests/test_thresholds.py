@@ -14,7 +14,7 @@ from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
 from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
-from gdregress.rows.chunks import moments_of_chunk
+from gdregress.rows.chunks import LIMIT, moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import needs_limit
 
@@ -69,6 +69,7 @@ def test_a_matrix_of_curvatures_is_refused_where_it_would_not_fit():
         assert chosen(n, p, "CSR", learning_rate="curvature")[0] == "curvature"
     with pytest.raises(ValueError, match=f"{MANY + 1} x {MANY + 1} numbers"):
         chosen(MANY + 1, MANY + 1, "CSR", learning_rate="curvature")
+    assert LIMIT == MANY  # before 8 GB are asked for
     with pytest.raises(ValueError, match=f"{MANY + 1} features, but chunks are merged up to {MANY}"):
         moments_of_chunk(rows(3, MANY + 1), 1.0)
 
@@ -191,7 +192,7 @@ class TestKinks:
         assert model.converged_
         best = GradientDescentRegressor(loss="absolute_error", tol=1e-9).fit(self.X, y)
         reached, least = (np.abs(y - each.predict(self.X)).mean() for each in (model, best))
-        assert 1e-12 < (reached - least) / np.abs(y - np.median(y)).mean() <= 1e-9
+        assert 5e-12 < (reached - least) / np.abs(y - np.median(y)).mean() <= 1e-9
 
 
 @pytest.mark.parametrize(("alpha", "wide"), [(2e-12, True), (5e-13, False)])
