@@ -195,7 +195,8 @@ class Loss:
         float
             The constant, in the units of y.
         """
-        low, high = float(np.min(y)), float(np.max(y))
+        counted = y if weight is None else y[weight > 0]
+        low, high = float(np.min(counted)), float(np.max(counted))
         if low == high:
             return low
         found = minimize_scalar(
