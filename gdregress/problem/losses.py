@@ -51,7 +51,7 @@ class Loss:
     degree : int, default=2
         Power of the unit of y in which the loss is expressed, 1 or 2.
     alpha_factor : float, default=1.0
-        Factor k of `alpha` in the objective, mean l(r) + k alpha (rho |w|_1 + (1 - rho)/2 |w|_2^2).
+        Factor k of `alpha` in the objective, ``mean l(r) + k alpha (rho |w|_1 + (1 - rho)/2 |w|_2^2)``.
     is_piecewise, is_straight, is_parabola, is_kinked : bool
         What is known of the shape of the loss; all False for a user's loss.
 
