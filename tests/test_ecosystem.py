@@ -667,10 +667,6 @@ def described_in(page):
     return found
 
 
-@pytest.mark.skipif(
-    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
-    reason="scikit-learn shows docstrings in its HTML view from version 1.9 on",
-)
 class Counting(GradientDescentRegressor):
     """Keep attributes of one's own: one from before a fit, which scikit-learn's estimators leave too."""
 
@@ -710,6 +706,10 @@ def test_attributes_of_a_subclass_stay_when_streams_are_merged():
     assert (model.n_samples_seen_, set(vars(model)) - set(vars(other))) == (len(X), {"fits_"})
 
 
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
+    reason="scikit-learn shows docstrings in its HTML view from version 1.9 on",
+)
 def test_the_html_view_shows_what_the_docstring_says():
     model = GradientDescentRegressor(learning_rate=0.0125, epochs=3, tol=None, record_path=True)
     parameters, attributes = described("Parameters"), described("Attributes")
