@@ -1,1 +1,1 @@
-"""Problems, solvers and one objective that scores them all: ``python -m benchmarks``."""
+"""Solvers on problems: time, memory and error, each fit in a process of its own."""

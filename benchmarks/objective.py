@@ -61,3 +61,9 @@ class Objective:
             return 0.0
         size = np.sum(np.abs(coef)) if self.penalty == "l1" else np.sum(coef**2) / 2
         return float((2 if self.loss in ("squared_error", "huber") else 1) * self.alpha * size)
+
+    def __str__(self) -> str:
+        epsilon = f", epsilon {self.epsilon:g}" if self.epsilon else ""
+        quantile = f", quantile {self.quantile:g}" if self.loss == "quantile" else ""
+        penalty = f", {self.penalty} {self.alpha:g}" if self.penalty else ""
+        return f"{self.loss}{epsilon}{quantile}{penalty}"

@@ -1,20 +1,12 @@
-"""The problems: data, an objective, and those who compete.
-
-Data are drawn from a seed, in a full and in a quick size. Who competes is decided here and nowhere
-else; what each makes of the objective is in `solvers`.
-"""
+"""The problems: data, what is minimised, and those who compete; what each makes of it is in `solvers`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import HuberRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from benchmarks import generators, storage
+from benchmarks import data
 from benchmarks.objective import Objective
 
 
@@ -30,14 +22,11 @@ class Descent:
         What the gradient of the mean loss is multiplied by; None leaves it to each solver.
     batch_size : int, default=None
         Rows of a mini-batch, where the solver has a choice; None takes all.
-    longer : int, default=None
-        Epochs of a second fit, where their difference is to tell the time of an epoch.
     """
 
     epochs: int
     learning_rate: float | None = None
     batch_size: int | None = None
-    longer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +37,14 @@ class Problem:
     ----------
     name : str
         What it is asked for by, and printed under.
-    generate : callable
-        Draws X and y from a generator, for a number of rows and of columns.
+    draw : callable
+        Draws the data from a generator, for a number of rows and of columns.
     shape, quick_shape : tuple of int
         That of X, and that for ``--quick``.
     solvers : tuple of str
-        Names of those who compete, ours first but for the product.
+        Names of those who compete.
     objective : Objective
         What is minimised; by default the mean squared error.
-    adapt : callable, default=None
-        Gives the objective that suits X and y, where it depends on them.
     descent : Descent, default=None
         Epochs to be run; None where the minimum is asked for.
     repeats : int, default=5
@@ -65,150 +52,137 @@ class Problem:
     """
 
     name: str
-    generate: Callable
+    draw: data.Draw
     shape: tuple[int, int]
     quick_shape: tuple[int, int]
     solvers: tuple[str, ...]
-    objective: Objective = Objective()  # noqa: RUF009 - it is frozen
-    adapt: Callable | None = None
+    objective: Objective = field(default_factory=Objective)
     descent: Descent | None = None
     repeats: int = 5
 
-    def write(self, folder: Path) -> "Problem":
-        """Write its data to a folder, and give the problem with its objective settled."""
-        X, y = self.generate(np.random.default_rng(0), *self.shape)
-        storage.write(folder, X, y)
-        return self if self.adapt is None else replace(self, objective=self.adapt(self.objective, X, y))
+    def quick(self) -> "Problem":
+        """Give the problem in its small size."""
+        return replace(self, shape=self.quick_shape)
+
+    def data(self) -> data.Data:
+        """Draw the data, the same each time."""
+        return self.draw(np.random.default_rng(0), *self.shape)
+
+    def __str__(self) -> str:
+        n, p = self.shape
+        epochs = f", {self.descent.epochs} epochs" if self.descent else ""
+        return f"{self.name}: {n:,} x {p:,}, {self.objective}{epochs}"
 
 
-def _at_fitted_scale(objective: Objective, X, y) -> Objective:
-    """Take the scale that HuberRegressor finds: at that scale both minimise the same."""
-    model = make_pipeline(StandardScaler(), HuberRegressor(epsilon=objective.epsilon, alpha=0.0, max_iter=1000))
-    return replace(objective, epsilon=objective.epsilon * model.fit(X, y)[-1].scale_)
+@dataclass(frozen=True)
+class Curve:
+    """The same problem in sizes that grow.
+
+    Attributes
+    ----------
+    name, label : str
+        What it is asked for by, and what grows.
+    title : str
+        What is measured, with ``{n}`` rows and ``{p}`` columns.
+    at : callable
+        Gives the problem of a size.
+    sizes : tuple of int
+        What grows; ``--quick`` takes the first three.
+    """
+
+    name: str
+    label: str
+    title: str
+    at: Callable[[int], Problem]
+    sizes: tuple[int, ...]
 
 
 GRAM = "X.T @ X"
 OURS = "GradientDescentRegressor"
-SGD = ("SGDRegressor", "StandardScaler + SGDRegressor")
+LINEAR = "LinearRegression"
+INTEL = "LinearRegression (intelex)"
+SCALED_SGD = "StandardScaler + SGDRegressor"
+SGD = ("SGDRegressor", SCALED_SGD)
 TORCH = "StandardScaler + L-BFGS (torch)"
-LASSOS = ("Lasso", "Lasso(tol=1e-6)", "Lasso (celer)", "Lasso(tol=1e-6) (celer)")
-TALL = (
-    *(GRAM, OURS, f"{OURS}(curvature)", "Ridge(cholesky)", "LinearRegression", "LinearRegression (intelex)"),
-    *(*SGD, TORCH),
-)
 RIDGES = tuple(f"Ridge({solver})" for solver in ("svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga"))
+SVD, CHOLESKY, LSQR, SPARSE_CG, SAG, _ = RIDGES
+LASSOS = ("Lasso", "Lasso(tol=1e-6)", "Lasso (celer)", "Lasso(tol=1e-6) (celer)")
+TALL = (GRAM, OURS, CHOLESKY, LINEAR, INTEL, *SGD, TORCH)
+DIRECT = (GRAM, OURS, LINEAR, CHOLESKY, SCALED_SGD)
+SCHEDULES = (
+    *(f"{OURS}({name})" for name in ("constant", "invscaling", "exponential", "cosine")),
+    *(f"SGDRegressor({name})" for name in ("constant", "invscaling", "adaptive")),
+)
+SMALL = (OURS, f"{OURS}(diagonal)", LINEAR, *RIDGES, *SGD)
+STOPPING = (OURS, f"{OURS}(early stopping)", "SGDRegressor(early stopping)", "RidgeCV")
+HUBER = Objective("huber", epsilon=1.35)
+L1 = Objective(penalty="l1", alpha=0.1)
 
+weighted = partial(data.weighted, draw=data.badly_scaled)
+with_unseen = partial(data.with_unseen, draw=data.few_of_many)
+with_normal, with_students, with_outliers = (
+    partial(data.mixed_units, noise=noise) for noise in (data.normal, data.students, data.outliers)
+)
+at_unit_scale = partial(data.at_unit_scale, draw=with_outliers)
+
+# fmt: off
+PLAIN = Problem("plain-descent", data.neighbours, (100_000, 100), (2000, 20), (OURS, "NumPy loop", SCALED_SGD),
+                descent=Descent(epochs=1000, learning_rate=0.1))
 PROBLEMS: tuple[Problem, ...] = (
-    Problem("tall", generators.badly_scaled, (1_000_000, 100), (5000, 20), TALL),
-    Problem("tall-1000", generators.badly_scaled, (100_000, 1000), (2000, 100), TALL),
-    Problem(
-        "small",
-        generators.diabetes,
-        (442, 10),
-        (442, 10),
-        (OURS, f"{OURS}(curvature)", f"{OURS}(diagonal)", "LinearRegression", *RIDGES, *SGD),
-        repeats=200,
+    Problem("tall", data.badly_scaled, (1_000_000, 100), (5000, 20), TALL),
+    Problem("tall-1000", data.badly_scaled, (100_000, 1000), (2000, 100), TALL),
+    Problem("small", data.diabetes, (442, 10), (442, 10), SMALL, repeats=200),
+    Problem("weights", weighted, (200_000, 100), (2000, 20), (OURS, LINEAR, CHOLESKY, SCALED_SGD)),
+    PLAIN,
+    Problem("batches", with_normal, (1_000_000, 100), (5000, 20), (OURS, *SGD),
+            descent=Descent(epochs=3, batch_size=256)),
+    Problem("schedules", data.neighbours, (100_000, 100), (2000, 20), SCHEDULES,
+            descent=Descent(epochs=10, learning_rate=0.01, batch_size=256)),
+    Problem("early-stopping", with_unseen, (2000, 1500), (200, 150), STOPPING),
+    Problem("wide", data.few_of_many, (100, 100_000), (50, 2000), (OURS, LINEAR, SVD, CHOLESKY, LSQR)),
+    Problem("wide-l2", data.few_of_many, (1000, 20_000), (100, 3000),
+            (OURS, SVD, CHOLESKY, LSQR, SPARSE_CG, SAG, "SGDRegressor"), Objective(penalty="l2", alpha=0.1)),
+    # Ridge(sag) hands sparse X with an intercept on to sparse_cg: it would be here twice.
+    Problem("sparse", data.text, (100_000, 100_000), (3000, 3000),
+            (OURS, LSQR, SPARSE_CG, "SGDRegressor"), Objective(penalty="l2", alpha=1e-6)),
+    Problem("collinear", data.nearly_collinear, (20_000, 50), (2000, 20),
+            (OURS, LINEAR, SVD, CHOLESKY, LSQR, *SGD, TORCH)),
+    Problem("heavy-tailed", data.heavy_tailed, (100_000, 300), (2000, 30), TALL),
+    Problem("huber", with_outliers, (200_000, 50), (5000, 20), (OURS, SCALED_SGD, TORCH), HUBER),
+    Problem("huber-1000", with_outliers, (100_000, 1000), (5000, 50),
+            (OURS, f"{OURS}(newton)", f"{OURS}(diagonal)", SCALED_SGD, TORCH), HUBER, repeats=3),
+    Problem("huber-scale", at_unit_scale, (20_000, 20), (2000, 20), (OURS, "StandardScaler + HuberRegressor"), HUBER),
+    Problem("quantile", with_students, (5000, 20), (1000, 10), (OURS, "QuantileRegressor"),
+            Objective("quantile", quantile=0.7)),
+    Problem("svr", data.same_units, (20_000, 20), (2000, 10), (OURS, "LinearSVR"),
+            Objective("epsilon_insensitive", "l2", alpha=1e-4, epsilon=0.1)),
+    Problem("lasso", data.factors, (100_000, 200), (2000, 50), (OURS, *LASSOS, "Lasso(tol=1e-6, precompute)"), L1),
+    Problem("lasso-wide", data.factors, (300, 5000), (100, 400), (OURS, *LASSOS), L1),
+)
+# fmt: on
+"""Every problem, in the order in which they are run."""
+
+CURVES: tuple[Curve, ...] = (
+    Curve(
+        "n",
+        "rows of X",
+        "Time of a fit, {p} columns",
+        lambda n: Problem("n", data.badly_scaled, (n, 100), (n, 20), DIRECT, repeats=3),
+        (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
     ),
-    Problem(
-        "plain-descent",
-        generators.neighbours,
-        (100_000, 100),
-        (2000, 20),
-        (OURS, "NumPy loop"),
-        descent=Descent(epochs=10_000, learning_rate=0.1),
+    Curve(
+        "p",
+        "columns of X",
+        "Time of a fit, {n:,} rows",
+        lambda p: Problem("p", data.badly_scaled, (100_000, p), (2000, p), DIRECT, repeats=3),
+        (10, 30, 100, 300, 1000, 2000),
     ),
-    Problem(
-        "batches",
-        partial(generators.mixed_units, noise=generators.normal),
-        (1_000_000, 100),
-        (5000, 20),
-        (OURS, *SGD),
-        descent=Descent(epochs=1, batch_size=256, longer=3),
-    ),
-    Problem(
-        "wide",
-        generators.few_of_many,
-        (100, 100_000),
-        (50, 2000),
-        (OURS, "LinearRegression", "Ridge(svd)", "Ridge(cholesky)", "Ridge(lsqr)"),
-    ),
-    Problem(
-        "wide-l2",
-        generators.few_of_many,
-        (1000, 20_000),
-        (100, 3000),
-        (OURS, "Ridge(svd)", "Ridge(cholesky)", "Ridge(lsqr)", "Ridge(sparse_cg)", "Ridge(sag)", "SGDRegressor"),
-        Objective(penalty="l2", alpha=0.1),
-    ),
-    Problem(
-        "sparse",
-        generators.text,
-        (100_000, 100_000),
-        (3000, 3000),
-        # Ridge(sag) hands sparse X with an intercept on to sparse_cg: it would be here twice.
-        (OURS, "Ridge(lsqr)", "Ridge(sparse_cg)", "SGDRegressor"),
-        Objective(penalty="l2", alpha=1e-6),
-    ),
-    Problem(
-        "collinear",
-        generators.nearly_collinear,
-        (20_000, 50),
-        (2000, 20),
-        (OURS, "LinearRegression", "Ridge(svd)", "Ridge(cholesky)", "Ridge(lsqr)", *SGD, TORCH),
-    ),
-    Problem("heavy-tailed", generators.heavy_tailed, (100_000, 300), (2000, 30), TALL),
-    Problem(
-        "huber",
-        partial(generators.mixed_units, noise=generators.outliers),
-        (200_000, 50),
-        (5000, 20),
-        (OURS, "StandardScaler + SGDRegressor", TORCH),
-        Objective("huber", epsilon=1.35),
-    ),
-    Problem(
-        "huber-1000",
-        partial(generators.mixed_units, noise=generators.outliers),
-        (100_000, 1000),
-        (5000, 50),
-        (OURS, f"{OURS}(newton)", f"{OURS}(diagonal)", "StandardScaler + SGDRegressor", TORCH),
-        Objective("huber", epsilon=1.35),
-        repeats=3,
-    ),
-    Problem(
-        "huber-scale",
-        partial(generators.mixed_units, noise=generators.outliers),
-        (20_000, 20),
-        (2000, 20),
-        (OURS, "StandardScaler + HuberRegressor"),
-        Objective("huber", epsilon=1.35),
-        adapt=_at_fitted_scale,
-    ),
-    Problem(
-        "quantile",
-        partial(generators.mixed_units, noise=generators.students),
-        (5000, 20),
-        (1000, 10),
-        (OURS, "QuantileRegressor"),
-        Objective("quantile", quantile=0.7),
-    ),
-    Problem(
-        "svr",
-        generators.same_units,
-        (20_000, 20),
-        (2000, 10),
-        (OURS, "LinearSVR"),
-        Objective("epsilon_insensitive", "l2", alpha=1e-4, epsilon=0.1),
-    ),
-    Problem(
-        "lasso",
-        generators.factors,
-        (100_000, 200),
-        (2000, 50),
-        (OURS, *LASSOS, "Lasso(tol=1e-6, precompute)"),
-        Objective(penalty="l1", alpha=0.1),
-    ),
-    Problem(
-        "lasso-wide", generators.factors, (300, 5000), (100, 400), (OURS, *LASSOS), Objective(penalty="l1", alpha=0.1)
+    Curve(
+        "epochs",
+        "epochs",
+        "Time of plain descent with its loss history, {n:,} rows, {p} columns",
+        lambda epochs: replace(PLAIN, name="epochs", descent=Descent(epochs, learning_rate=0.1), repeats=3),
+        (10, 100, 1000, 10_000, 100_000),
     ),
 )
-"""Every problem, in the order in which they are run."""
+"""What grows."""

@@ -1,131 +1,126 @@
-"""Contests and curves as tables, in text and in markdown."""
+"""Contests as tables of Markdown, and the plots of growing cost."""
 
-import math
-from collections.abc import Sequence
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 
-from benchmarks.contest import Contest, Result
-from benchmarks.problems import GRAM
-from benchmarks.scaling import Curves
-from benchmarks.solvers import SOLVERS
-from gdregress.comparison import aligned
+import pandas as pd
+from threadpoolctl import threadpool_info
 
-Rows = Sequence[Sequence[str]]
+from benchmarks.problems import GRAM, OURS, Curve
 
+PACKAGES = ("gdregress", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "celer", "torch")
+"""Those whose versions matter, installed or not."""
 
-def as_markdown(rows: Rows) -> str:
-    """Write a markdown table.
+COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    f"time / {GRAM}": (f"time / {GRAM}", "{:.2f}".format),
+    "time / ours": ("time / ours", "{:.2f}".format),
+    "excess": ("excess", "{:.1e}".format),
+    "coef. error": ("coef. error", "{:.1e}".format),
+    "pred. error": ("pred. error", "{:.1e}".format),
+    "peak_bytes": ("peak MB", lambda size: f"{size / 1e6:.0f}"),
+    "busy_cores": ("busy cores", "{:.1f}".format),
+    "epochs": ("epochs", "{:.0f}".format),
+    "converged": ("converged", lambda converged: "yes" if converged else "no"),
+    "zeros": ("zeros", "{:.0f}".format),
+}
+"""Head and form of each figure; one of which nobody has something to say is left out."""
 
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-        The heads first.
-    """
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-    return "\n".join([head, rule, *body])
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Those that Okabe and Ito chose for all kinds of colour vision; the first is ours."""
 
-
-def contest_rows(contest: Contest) -> Rows:
-    """Give a row a solver, and the columns in which anybody has something to say."""
-    columns = {
-        "solver": [result.solver for result in contest.results],
-        "seconds (runs)": [_time(result) for result in contest.results],
-        f"time / {GRAM}": [_cell(result.time_to_gram, ".2f") for result in contest.results],
-        "time / ours": [_cell(result.time_to_ours, ".2f") for result in contest.results],
-        "an epoch more": [_cell(result.epoch_seconds, ".3g", " s") for result in contest.results],
-        "excess": [_cell(result.excess, ".1e") for result in contest.results],
-        "coef. error": [_cell(result.coefficient_error, ".1e") for result in contest.results],
-        "pred. error": [_cell(result.prediction_error, ".1e") for result in contest.results],
-        "peak MB": [_cell(_megabytes(result), ".0f") for result in contest.results],
-        "busy cores": [_cell(result.busy_cores, ".1f") for result in contest.results],
-        "epochs": [_cell(result.epochs, "d") for result in contest.results],
-        "converged": [{None: "-", True: "yes", False: "no"}[result.converged] for result in contest.results],
-        "zeros": [_cell(result.zeros, "d") for result in contest.results],
-    }
-    shown = {head: cells for head, cells in columns.items() if set(cells) != {"-"}}
-    return [list(shown), *(list(row) for row in zip(*shown.values(), strict=True))]
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9"}
 
 
-def contest_notes(contest: Contest, missing: list[str]) -> list[str]:
-    """Say who was left out, what was extrapolated, and what each complained of."""
-    notes = [f"{name}: left out, {SOLVERS[name].package} is not installed." for name in missing]
-    for result in contest.results:
-        if result.extrapolated_from is not None:
-            epochs = contest.problem.descent.epochs
-            notes.append(
-                f"{result.solver}: the time of {epochs} epochs is extrapolated from {result.extrapolated_from}."
-            )
-        notes += [f"{result.solver}: {' '.join(complaint.split())}" for complaint in result.complaints]
-        if result.is_wrong:
-            notes.append(f"{result.solver}: failed, or says that it arrived and is wrong.")
-    return notes
+def machine() -> str:
+    """Say what the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    processor = models[0].split(": ")[1] if models else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = {pool["prefix"]: f"{pool['prefix']} on {pool['num_threads']} threads" for pool in threadpool_info()}
+    versions = [f"python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return f"{processor}, {cores} cores, {', '.join(threads.values())}; {', '.join(versions)}."
 
 
-def contest_title(contest: Contest) -> str:
-    """Say what is solved."""
-    problem, objective = contest.problem, contest.problem.objective
-    n, p = problem.shape
-    parts = [f"{problem.name}: {n} x {p}, {objective.loss}"]
-    if objective.epsilon:
-        parts.append(f"epsilon {objective.epsilon:.4g}")
-    if objective.loss == "quantile":
-        parts.append(f"quantile {objective.quantile:g}")
-    if objective.penalty is not None:
-        parts.append(f"{objective.penalty} {objective.alpha:g}")
-    if problem.descent is not None:
-        parts.append(f"{problem.descent.epochs} epochs")
-    if contest.uncertainty is not None:
-        parts.append(f"reference within {contest.uncertainty:.0e}")
-    return ", ".join(parts)
+def section(frame: pd.DataFrame) -> str:
+    """Write the table of a contest, and below it who was left out and what each complained of."""
+    ran = frame[frame["missing"] == ""]
+    table = {"solver": list(ran["solver"]), "seconds (runs)": [_time(row) for _, row in ran.iterrows()]}
+    for name, (head, form) in COLUMNS.items():
+        if name in ran and ran[name].notna().any():
+            table[head] = ["-" if pd.isna(value) else form(value) for value in ran[name]]
+    notes = [f"- {row.solver}: left out, {row.missing} is not installed." for row in frame.itertuples() if row.missing]
+    notes += [f"- {row.solver}: {row.complaints}" for row in ran.itertuples() if row.complaints]
+    notes += [f"- {name}: failed, or says that it arrived and is wrong." for name in ran["solver"][ran["is_wrong"]]]
+    parts = [f"### {frame['problem'].iloc[0]}", markdown(pd.DataFrame(table)), "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part)
 
 
-def curve_title(curves: Curves) -> str:
-    """Say what grows."""
-    n, p = curves.shape
-    return f"{curves.axis.title.format(n=n, p=p)}, against {curves.axis.label}: seconds (excess)"
+def title(curve: Curve, frame: pd.DataFrame) -> str:
+    """Say what is measured; rows and columns are those of the first size."""
+    return curve.title.format(n=frame["n"].iloc[0], p=frame["p"].iloc[0])
 
 
-def curve_rows(curves: Curves) -> Rows:
-    """Give a row a size, with the seconds of each solver, and its excess in brackets."""
-    sizes = sorted({point.size for points in curves.lines.values() for point in points})
-    cells = {
-        solver: {point.size: f"{point.seconds:.3g} ({_cell(point.excess, '.0e')})" for point in points}
-        for solver, points in curves.lines.items()
-    }
-    rows = [[str(size), *(points.get(size, "-") for points in cells.values())] for size in sizes]
-    return [[curves.axis.name, *cells], *rows]
+def curve_section(curve: Curve, frame: pd.DataFrame) -> str:
+    """Write a table of a row a size, with the seconds of each solver, and its excess in brackets."""
+    cells = frame[["size", "solver"]].assign(
+        cell=[
+            f"{row.seconds:.3g} ({'-' if pd.isna(row.excess) else f'{row.excess:.0e}'})" if row.runs else "-"
+            for row in frame.itertuples()
+        ]
+    )
+    table = cells.pivot(index="size", columns="solver", values="cell")[list(frame["solver"].unique())]
+    head = f"### {title(curve, frame)}, against {curve.label}: seconds (excess)"
+    return f"{head}\n\n{markdown(table.fillna('-').reset_index(names=curve.name))}"
 
 
-def as_text(title: str, rows: Rows, notes: list[str]) -> str:
-    """Write a section for a terminal."""
-    return "\n".join([title, aligned(rows), *notes]) + "\n"
+def markdown(frame: pd.DataFrame) -> str:
+    """Write a table that is readable as it is: the first column to the left, the others to the right."""
+    rows = [list(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 
 
-def as_section(title: str, rows: Rows, notes: list[str]) -> str:
-    """Write a section of a markdown page."""
-    return "\n".join([f"### {title}", "", as_markdown(rows), "", *(f"- {note}" for note in notes)])
+def draw(curve: Curve, frame: pd.DataFrame, file: Path) -> None:
+    """Draw times against what grows, where matplotlib is installed; ours is drawn thicker."""
+    if find_spec("matplotlib") is None:
+        return
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    ran = frame[frame["runs"].gt(0)]
+    others = [solver for solver in ran["solver"].unique() if solver not in (OURS, GRAM)]
+    colors = dict(zip([OURS, *others], COLORS, strict=False)) | {GRAM: "0.45"}
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "gdregress"}):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.set(xscale="log", yscale="log", xlabel=curve.label, ylabel="seconds")
+        axes.set_title(title(curve, frame), loc="left", fontsize=11)
+        slowest_first = ran.groupby("solver")["seconds"].last().sort_values(ascending=False)
+        for solver in slowest_first.index:
+            line = ran[ran["solver"] == solver]
+            width = 2.4 if solver == OURS else 1.4
+            axes.plot(line["size"], line["seconds"], "o-", color=colors[solver], linewidth=width, label=solver, ms=5)
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+        # Without a date the same numbers give the same bytes.
+        figure.savefig(file, dpi=100, metadata={"Date": None})
 
 
-def plain(value):
-    """Give what JSON can hold: a number that is not finite becomes its name."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
-
-
-def _time(result: Result) -> str:
-    if result.seconds is None:
+def _time(row: pd.Series) -> str:
+    if pd.isna(row["seconds"]):
         return "failed"
-    return f"{result.seconds:.3g} ({result.runs})" if result.runs else f"> {result.seconds:.3g} (0)"
-
-
-def _megabytes(result: Result) -> float | None:
-    return None if result.peak_bytes is None else result.peak_bytes / 1e6
-
-
-def _cell(number: float | None, form: str, unit: str = "") -> str:
-    return "-" if number is None else f"{number:{form}}{unit}"
+    return f"{row['seconds']:.3g} ({row['runs']:.0f})" if row["runs"] else f"> {row['seconds']:.3g} (0)"

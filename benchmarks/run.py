@@ -1,42 +1,27 @@
 """Every problem with every solver, and how cost grows: printed, and written to a folder."""
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from importlib.util import find_spec
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks import machine, tables
-from benchmarks.contest import competitors, hold
-from benchmarks.measure import Effort
-from benchmarks.problems import PROBLEMS
-from benchmarks.report import (
-    Rows,
-    as_section,
-    as_text,
-    contest_notes,
-    contest_rows,
-    contest_title,
-    curve_rows,
-    curve_title,
-    plain,
-)
-from benchmarks.scaling import AXES, grow
+import joblib
+import pandas as pd
 
-REAL = "real"
-"""Name of the problem that is many: the tables that come inside `REAL_PACKAGES`."""
-
-REAL_PACKAGES = ("sklearn", "statsmodels")
-
-NAMES = (*(problem.name for problem in PROBLEMS), REAL, *(axis.name for axis in AXES))
-"""All that can be asked for: problems, and what grows."""
+from benchmarks import report
+from benchmarks.measure import measure
+from benchmarks.problems import CURVES, GRAM, OURS, PROBLEMS, Curve, Problem
+from benchmarks.score import best_constant_value, excess, least_squares, objective_value
+from benchmarks.solvers import CLOSE, SOLVERS, missing
 
 SLOW_SECONDS = 5.0
 """Seconds of a fit at which a curve ends."""
 
+NAMES = (*(problem.name for problem in PROBLEMS), *(curve.name for curve in CURVES))
+"""All that can be asked for: problems, and what grows."""
+
 
 def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repeats: int | None, output: Path) -> int:
-    """Run problems, print how all did, and write ``results.json``, ``tables.md`` and the plots.
+    """Run problems, print how all did, and write ``results.csv``, ``tables.md`` and the plots.
 
     Parameters
     ----------
@@ -56,60 +41,106 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
     status : int
         1 if ours failed, or says that it arrived where it did not, else 0.
     """
-    effort = Effort(repeats, 0.1, 3.0) if quick else Effort(repeats, 20.0, 60.0)
     output.mkdir(parents=True, exist_ok=True)
-    draw_contest, draw_curves = _plotters()
-    setting = machine.describe()
-    content: dict = {"machine": setting, "quick": quick, "contests": [], "curves": [], "tables": []}
-    sections = [machine.sentence(setting)]
-    print(*sections, "", sep="\n", flush=True)
-    is_right = True
+    sections, frames = [report.machine()], []
+    print(*sections, flush=True)
 
-    def say(title: str, rows: Rows, notes: list[str]) -> None:
+    def publish(section: str, frame: pd.DataFrame) -> None:
         """Print a section, and write all so far: what is known stays known if something breaks later."""
-        print(as_text(title, rows, notes), flush=True)
-        sections.append(as_section(title, rows, notes))
-        (output / "results.json").write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+        print(f"\n{section}", flush=True)
+        sections.append(section)
+        frames.append(frame)
         (output / "tables.md").write_text("\n\n".join(sections) + "\n")
+        pd.concat(frames).to_csv(output / "results.csv", index=False)
 
-    for problem in _chosen(PROBLEMS, names):
-        sized = replace(problem, shape=problem.quick_shape) if quick else problem
-        installed, missing = competitors(sized, solvers)
-        if installed:
-            contest = hold(sized, installed, effort)
-            is_right &= not any(result.is_wrong for result in contest.results)
-            content["contests"].append(contest.as_dict())
-            say(contest_title(contest), contest_rows(contest), contest_notes(contest, missing))
-            draw_contest(contest, output / f"{problem.name}.svg")
-    if names is None or REAL in names:
-        packages = [name for name in REAL_PACKAGES[: 1 if quick else None] if find_spec(name)]
-        survey = tables.survey(packages) if find_spec("pandas") else []
-        if survey:
-            is_right &= all(result.is_right for result in survey)
-            content["tables"] = tables.as_dicts(survey)
-            say(f"{REAL}: {len(survey)} tables of {' and '.join(packages)}, as they are", tables.summary(survey), [])
-        else:
-            print(f"{REAL}: left out, pandas is not installed.\n")
-    for axis in _chosen(AXES, names):
-        installed, _ = competitors(axis.problem, solvers)
-        if installed:
-            curves = grow(axis, installed, replace(effort, repeats=repeats or 3), slow=SLOW_SECONDS, quick=quick)
-            content["curves"].append(curves.as_dict())
-            say(curve_title(curves), curve_rows(curves), [])
-            draw_curves(curves, output / f"{axis.name}.svg")
-    print(f"results.json, tables.md and plots are in {output}.")
-    return 0 if is_right else 1
+    for problem in PROBLEMS:
+        if names is None or problem.name in names:
+            frame = contest(problem.quick() if quick else problem, solvers, 1 if quick and repeats is None else repeats)
+            if len(frame):
+                publish(report.section(frame), frame)
+    for curve in CURVES:
+        if names is None or curve.name in names:
+            frame = grow(curve, solvers, quick=quick, repeats=repeats)
+            if len(frame):
+                publish(report.curve_section(curve, frame), frame)
+                report.draw(curve, frame, output / f"{curve.name}.svg")
+    print(f"\ntables.md, results.csv and the plots are in {output}.")
+    return int(any(frame["is_wrong"].any() for frame in frames))
 
 
-def _plotters() -> tuple[Callable, Callable]:
-    """Give what draws contests and curves; nothing is drawn where matplotlib is not installed."""
-    if find_spec("matplotlib") is None:
-        print("Plots are left out: matplotlib is not installed.\n")
-        return lambda *_: None, lambda *_: None
-    from benchmarks import plots
+def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = None) -> pd.DataFrame:
+    """Measure every solver of a problem, score them by the same objective, and give a row for each.
 
-    return plots.draw_contest, plots.draw_curves
+    Parameters
+    ----------
+    problem : Problem
+        What is to be solved.
+    chosen : list of str or None
+        Solvers of interest; None for all.
+    repeats : int, default=None
+        Fits of which the fastest counts; None leaves it to the problem.
+    """
+    names = [name for name in problem.solvers if chosen is None or name in chosen]
+    data = problem.data()
+    measured = {}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "data"
+        joblib.dump(tuple(data), file)
+        for name in names:
+            if not missing(name):
+                measured[name] = measure(SOLVERS[name](problem), file, repeats or problem.repeats)
+    n, p = problem.shape
+    has_reference = problem.objective.is_least_squares and n > p and data.unseen is None
+    reference = least_squares(data) if has_reference and measured else None
+    rows = []
+    for name in names:
+        row = {"problem": str(problem), "n": n, "p": p, "solver": name, "missing": missing(name)}
+        if name in measured:
+            row |= asdict(measured[name])
+            coef, intercept = row.pop("coef"), row.pop("intercept")
+            if coef is not None:
+                row["objective"] = objective_value(problem.objective, data, coef, intercept)
+                row["zeros"] = int((coef == 0).sum()) if problem.objective.penalty == "l1" else None
+                if reference is not None:
+                    row["coef. error"] = reference.coefficient_error(coef)
+                    row["pred. error"] = reference.prediction_error(coef, intercept)
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    if frame.empty or "objective" not in frame:
+        return frame.assign(is_wrong=False)
+    of_constant, best = best_constant_value(problem.objective, data), frame["objective"].min()
+    frame["excess"] = [excess(value, best, of_constant) for value in frame["objective"]]
+    seconds = frame.set_index("solver")["seconds"]
+    for unit, name in ((GRAM, GRAM), (OURS, "ours")):
+        if unit in seconds:
+            frame[f"time / {name}"] = frame["seconds"] / seconds[unit]
+    is_ours = frame["solver"].str.startswith(OURS)
+    arrived = frame["converged"].eq(True) & (data.unseen is None)
+    frame["is_wrong"] = is_ours & (frame["seconds"].isna() | (arrived & ~(frame["excess"] <= CLOSE)))
+    return frame
 
 
-def _chosen(things: tuple, names: list[str] | None) -> list:
-    return [thing for thing in things if names is None or thing.name in names]
+def grow(curve: Curve, chosen: list[str] | None, *, quick: bool, repeats: int | None) -> pd.DataFrame:
+    """Measure the problems of a curve; a solver whose fits become slow drops out.
+
+    Parameters
+    ----------
+    curve : Curve
+        What grows.
+    chosen : list of str or None
+        Solvers of interest; None for all.
+    quick : bool
+        Whether the sizes are the small ones.
+    repeats : int or None
+        Fits of which the fastest counts; None leaves it to the problem.
+    """
+    frames = []
+    running = chosen
+    for size in curve.sizes[: 3 if quick else None]:
+        problem = curve.at(size)
+        frame = contest(problem.quick() if quick else problem, running, repeats).assign(size=size)
+        frames.append(frame)
+        if frame.empty:
+            break
+        running = list(frame["solver"][frame["seconds"] < SLOW_SECONDS])
+    return pd.concat(frames)

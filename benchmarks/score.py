@@ -1,112 +1,99 @@
-"""How good coefficients are, whoever found them: from the coefficients, the intercept and the data alone."""
+"""How good coefficients are, whoever found them: from the coefficients, the intercept and the data alone.
+
+Least squares has a reference of more digits than a solver can be expected to give. A triangular
+factor R of (1, X) comes from a QR factorisation in float64. Its solution is then corrected by
+``R'R step = (1, X)' residual`` (the corrected seminormal equations; Bjorck, 1987), with residual
+and product in extended precision, so that what remains is the rounding of the correction, not of
+the factor.
+"""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize_scalar
 
-from benchmarks import storage
+from benchmarks.data import Data
 from benchmarks.objective import Objective
-from benchmarks.reference import Reference, least_squares
+
+CORRECTIONS = 3
+"""Corrections of the reference."""
 
 SMALL_SHARE = 1e-3
 """Share of the best constant's objective below which that of the best solver is no longer the unit of `excess`."""
 
-
-@dataclass(frozen=True)
-class Score:
-    """The score of one solution; empty where there is no solution.
-
-    Attributes
-    ----------
-    objective : float or None
-        Its value.
-    coefficient_error, prediction_error : float or None
-        Distances from the reference, in standard deviations of y; None where there is none.
-    """
-
-    objective: float | None = None
-    coefficient_error: float | None = None
-    prediction_error: float | None = None
+BLOCK_ENTRIES = 2**21
+"""Entries of X that are held in extended precision at once."""
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What scores the solvers of one problem.
+class Reference:
+    """The least-squares solution of a problem, and what errors are measured with.
 
     Attributes
     ----------
-    folder : Path
-        With its data.
-    objective : Objective
-        What is minimised.
-    of_constant : float
-        Objective of the best constant.
-    reference : Reference or None
-        Solution of least squares with more rows than columns; None of other problems.
-    interpolates : bool
-        Whether the minimum of least squares is zero, for there are no more rows than columns.
+    solution : ndarray of shape (1 + n_features,)
+        Intercept and coefficients, in extended precision.
+    triangle : ndarray of shape (1 + n_features, 1 + n_features)
+        R of (1, X), divided by the root of the sum of the weights.
+    scale : ndarray of shape (n_features,)
+        Standard deviations of the columns of X.
+    target_scale : float
+        Standard deviation of y.
     """
 
-    folder: Path
-    objective: Objective
-    of_constant: float
-    reference: Reference | None
-    interpolates: bool
+    solution: NDArray
+    triangle: NDArray
+    scale: NDArray
+    target_scale: float
 
-    def score(self, coef: NDArray, intercept: float) -> Score:
-        """Score a solution."""
-        value = objective_value(self.objective, self.folder, coef, intercept)
-        if self.interpolates:
-            return Score(value, None, float(np.sqrt(value / self.of_constant)))
-        if self.reference is None:
-            return Score(value)
-        return Score(value, self.reference.coefficient_error(coef), self.reference.prediction_error(coef, intercept))
+    def coefficient_error(self, coef: NDArray) -> float:
+        """Give the largest distance of a coefficient, in deviations of y per deviation of its column."""
+        return float(np.abs((coef - self.solution[1:]) * self.scale).max() / self.target_scale)
 
-    def excess(self, objective: float, best: float) -> float:
-        """Give the distance from the best objective found, as a share of it, or of what is not zero by rounding."""
-        return (objective - best) / max(best, SMALL_SHARE * self.of_constant)
+    def prediction_error(self, coef: NDArray, intercept: float) -> float:
+        """Give the root-mean-square distance of the predictions of all rows, in deviations of y."""
+        step = np.append(intercept, coef) - self.solution
+        return float(np.linalg.norm((self.triangle @ step).astype(np.float64)) / self.target_scale)
 
 
-def judge(objective: Objective, folder: Path, shape: tuple[int, int], *, with_reference: bool) -> Judge:
-    """Prepare what scores the solvers of the data in a folder.
-
-    Parameters
-    ----------
-    objective : Objective
-        What they minimise.
-    folder : Path
-        With the data.
-    shape : tuple of int
-        That of X.
-    with_reference : bool
-        Whether least squares is solved, so that errors can be told.
-    """
-    n_samples, n_features = shape
-    measured = objective.is_least_squares and with_reference
-    is_tall = n_samples > n_features
-    return Judge(
-        folder,
-        objective,
-        _best_constant_value(objective, folder),
-        least_squares(folder) if measured and is_tall else None,
-        measured and not is_tall,
-    )
+def least_squares(data: Data) -> Reference:
+    """Solve weighted least squares with an intercept, of a dense X of full rank with more rows than columns."""
+    X, y, weight, _ = data
+    weight = np.ones(len(y)) if weight is None else weight
+    weight = weight / weight.sum()
+    rows = np.column_stack([np.ones(len(y)), X, y])
+    rows *= np.sqrt(weight)[:, None]
+    factor = np.linalg.qr(rows, mode="r")
+    triangle = factor[:-1, :-1]
+    scale = np.linalg.norm(factor[1:], axis=0)
+    solution = solve_triangular(triangle, factor[:-1, -1]).astype(np.longdouble)
+    for _ in range(CORRECTIONS):
+        gradient = np.zeros_like(solution)
+        for block in np.array_split(np.arange(len(y)), 1 + X.size // BLOCK_ENTRIES):
+            ones_X = np.column_stack([np.ones(len(block)), X[block]]).astype(np.longdouble)
+            gradient += (weight[block] * (y[block] - ones_X @ solution)) @ ones_X
+        projected = solve_triangular(triangle, gradient.astype(np.float64), trans="T")
+        solution = solution + solve_triangular(triangle, projected)
+    return Reference(solution, triangle, scale[1:-1], float(scale[-1]))
 
 
-def objective_value(objective: Objective, folder: Path, coef: NDArray, intercept: float) -> float:
-    """Give the value of an objective at coefficients of the columns as they are."""
-    total, n = np.longdouble(0.0), 0
+def objective_value(objective: Objective, data: Data, coef: NDArray, intercept: float) -> float:
+    """Give the value of an objective at coefficients of the columns as they are, on the rows that score."""
+    X, y, weight, unseen = data
+    X, y, weight = (X, y, weight) if unseen is None else (*unseen, None)
     with np.errstate(over="ignore", invalid="ignore"):
-        for X, y in storage.blocks(folder):
-            total += np.sum(objective.losses(y - (X @ coef + intercept)), dtype=np.longdouble)
-            n += len(y)
-        return float(total / n + objective.price(coef))
+        losses = objective.losses(y - (X @ coef + intercept)).astype(np.longdouble)
+        return float(np.average(losses, weights=weight) + objective.price(coef))
 
 
-def _best_constant_value(objective: Objective, folder: Path) -> float:
-    y = np.load(folder / "y.npy")
-    best = minimize_scalar(lambda constant: objective.losses(y - constant).mean(), (y.min(), y.max()))
-    return float(best.fun)
+def best_constant_value(objective: Objective, data: Data) -> float:
+    """Give the value of an objective at the best intercept, all coefficients zero."""
+    zero, bracket = np.zeros(data.X.shape[1]), (data.y.min(), data.y.max())
+    return float(minimize_scalar(lambda constant: objective_value(objective, data, zero, constant), bracket).fun)
+
+
+def excess(value: float, best: float, of_constant: float) -> float:
+    """Give the distance from the best objective found, as a share of it, or of what is not zero by rounding."""
+    return (value - best) / max(best, SMALL_SHARE * of_constant)

@@ -5,76 +5,102 @@ its default, a seed aside, so that a run can be repeated. Nobody's number of thr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import HuberRegressor, Lasso, LinearRegression, QuantileRegressor, Ridge, SGDRegressor
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import (
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    QuantileRegressor,
+    Ridge,
+    RidgeCV,
+    SGDRegressor,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVR
 
-from benchmarks.baselines import NumpyDescent, Product, TorchLBFGS
-from benchmarks.problems import GRAM, OURS, Problem
+from benchmarks.problems import GRAM, INTEL, OURS, TORCH, Problem
 from gdregress import GradientDescentRegressor
 
 CLOSE = 1e-6
 """Tolerance for solvers that stop at a gap which they can measure: what ours has by default."""
 
 
-@dataclass(frozen=True)
-class Solver:
-    """A solver and what it needs.
+class Product(BaseEstimator):
+    """The product ``X.T @ X`` alone, which every method that squares X has to form."""
 
-    Attributes
-    ----------
-    make : callable
-        Makes an unfitted estimator that minimises the objective of a problem.
-    requires : str, default=None
-        Module without which it is left out.
-    package : str, default=None
-        Package that brings the module.
-    """
-
-    make: Callable[[Problem], object]
-    requires: str | None = None
-    package: str | None = None
-
-    @property
-    def is_installed(self) -> bool:
-        """Whether it can run here."""
-        return self.requires is None or find_spec(self.requires) is not None
+    def fit(self, X, y):
+        """Multiply."""
+        self.product_ = X.T @ X
+        return self
 
 
-def linear_model(fitted):
-    """Give the last step of a pipeline, or the estimator itself."""
-    return fitted[-1] if hasattr(fitted, "steps") else fitted
+class NumpyDescent(RegressorMixin, BaseEstimator):
+    """Plain descent on the mean squared error as it stands in textbooks, with its loss history."""
+
+    def __init__(self, learning_rate, epochs):
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+
+    def fit(self, X, y):
+        """Descend from zero."""
+        w, b, losses = np.zeros(X.shape[1]), 0.0, []
+        for _ in range(self.epochs):
+            residual = y - (X @ w + b)
+            losses.append(np.mean(residual**2))
+            w = w + 2 * self.learning_rate * (X.T @ residual) / len(y)
+            b = b + 2 * self.learning_rate * residual.mean()
+        self.coef_, self.intercept_, self.n_iter_, self.history_ = w, b, self.epochs, np.array(losses)
+        return self
 
 
-def raw_coefficients(fitted) -> tuple[NDArray, float]:
-    """Give the coefficients and the intercept for the columns as they are, the scaler's work undone."""
-    model = linear_model(fitted)
-    coef, intercept = np.ravel(model.coef_), np.ravel(model.intercept_)[0]
-    if model is not fitted:
-        coef = coef / fitted[0].scale_
-        intercept = intercept - coef @ fitted[0].mean_
-    return coef, float(intercept)
+class TorchLBFGS(RegressorMixin, BaseEstimator):
+    """L-BFGS of torch with its strong Wolfe line search, on all rows at once; its tolerances are its defaults."""
+
+    def __init__(self, loss="squared_error", epsilon=1.35, max_iter=1000):
+        self.loss = loss
+        self.epsilon = epsilon
+        self.max_iter = max_iter  # torch's own 20 is for those who call it again and again
+
+    def fit(self, X, y):
+        """Minimise from zero, in the dtype of X."""
+        import torch
+        from torch.nn import functional
+
+        rows, targets = torch.from_numpy(X), torch.from_numpy(y)
+        w = torch.zeros(X.shape[1], dtype=rows.dtype, requires_grad=True)
+        b = torch.zeros(1, dtype=rows.dtype, requires_grad=True)
+        optimizer = torch.optim.LBFGS([w, b], max_iter=self.max_iter, line_search_fn="strong_wolfe")
+
+        def closure():
+            optimizer.zero_grad()
+            predictions = rows @ w + b
+            if self.loss == "squared_error":
+                value = functional.mse_loss(predictions, targets)
+            else:
+                value = 2 * functional.huber_loss(predictions, targets, delta=self.epsilon)
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        self.coef_, self.intercept_ = w.detach().numpy(), float(b.detach())
+        self.n_iter_ = optimizer.state[w]["n_iter"]
+        return self
 
 
 def _ours(problem: Problem, **settings) -> GradientDescentRegressor:
     objective, descent = problem.objective, problem.descent
-    model = GradientDescentRegressor(
-        loss=objective.loss, penalty=objective.penalty, alpha=objective.alpha, quantile=objective.quantile, **settings
-    )
-    if objective.epsilon:
-        model.set_params(epsilon=objective.epsilon)
+    model = GradientDescentRegressor(loss=objective.loss, penalty=objective.penalty, alpha=objective.alpha)
+    model.set_params(quantile=objective.quantile, epsilon=objective.epsilon or model.epsilon)
     if descent is not None:
         model.set_params(epochs=descent.epochs, batch_size=descent.batch_size, tol=None, random_state=0)
-        if descent.learning_rate is not None:
-            model.set_params(learning_rate=descent.learning_rate)
-    return model
+        model.set_params(learning_rate=descent.learning_rate or model.learning_rate)
+    return model.set_params(**settings)
 
 
 def _ridge(problem: Problem, *, solver: str) -> Ridge:
@@ -82,24 +108,14 @@ def _ridge(problem: Problem, *, solver: str) -> Ridge:
     return Ridge(alpha=problem.shape[0] * problem.objective.alpha, solver=solver, random_state=0)
 
 
-def _sgd(problem: Problem) -> SGDRegressor:
+def _sgd(problem: Problem, **settings) -> SGDRegressor:
     """SGDRegressor minimises half of squared error and of Huber's loss, and half the penalty with it."""
     objective, descent = problem.objective, problem.descent
     model = SGDRegressor(loss=objective.loss, penalty=objective.penalty, alpha=objective.alpha, random_state=0)
-    if objective.epsilon:
-        model.set_params(epsilon=objective.epsilon)
+    model.set_params(epsilon=objective.epsilon or model.epsilon)
     if descent is not None:
-        model.set_params(max_iter=descent.epochs, tol=None)
-    return model
-
-
-def _huber(problem: Problem) -> HuberRegressor:
-    """HuberRegressor finds a scale for its epsilon of 1.35, at which the problem's epsilon is taken."""
-    return HuberRegressor(alpha=0.0, max_iter=1000)
-
-
-def _quantile(problem: Problem) -> QuantileRegressor:
-    return QuantileRegressor(quantile=problem.objective.quantile, alpha=problem.objective.alpha)
+        model.set_params(max_iter=descent.epochs, tol=None, eta0=descent.learning_rate or model.eta0)
+    return model.set_params(**settings)
 
 
 def _svr(problem: Problem) -> LinearSVR:
@@ -107,6 +123,10 @@ def _svr(problem: Problem) -> LinearSVR:
     objective = problem.objective
     weight = 1 / (objective.alpha * problem.shape[0])
     return LinearSVR(epsilon=objective.epsilon, C=weight, tol=CLOSE, max_iter=10_000, random_state=0)
+
+
+def _quantile(problem: Problem) -> QuantileRegressor:
+    return QuantileRegressor(quantile=problem.objective.quantile, alpha=problem.objective.alpha)
 
 
 def _lasso(problem: Problem, **settings) -> Lasso:
@@ -125,42 +145,81 @@ def _intel(problem: Problem):
     return IntelLinearRegression()
 
 
-def _torch(problem: Problem) -> TorchLBFGS:
-    return TorchLBFGS(loss=problem.objective.loss, epsilon=problem.objective.epsilon)
-
-
-def _loop(problem: Problem) -> NumpyDescent:
-    return NumpyDescent(learning_rate=problem.descent.learning_rate, epochs=problem.descent.epochs)
-
-
 def _scaled(problem: Problem, *, make: Callable):
     """Put a StandardScaler before a solver, as the documentation of those that need one recommends."""
     return make_pipeline(StandardScaler(), make(problem))
 
 
-SOLVERS: dict[str, Solver] = {
-    GRAM: Solver(lambda _: Product()),
-    OURS: Solver(_ours),
-    f"{OURS}(curvature)": Solver(partial(_ours, learning_rate="curvature")),
-    f"{OURS}(diagonal)": Solver(partial(_ours, learning_rate="diagonal")),
-    f"{OURS}(newton)": Solver(partial(_ours, optimizer="newton")),
-    "NumPy loop": Solver(_loop),
-    "LinearRegression": Solver(lambda _: LinearRegression()),
-    "LinearRegression (intelex)": Solver(_intel, "sklearnex", "scikit-learn-intelex"),
+def _named(name: str, make: Callable, **values: dict) -> dict[str, Callable]:
+    """Name the same solver with several settings."""
+    return {f"{name}({value})": partial(make, **settings) for value, settings in values.items()}
+
+
+SOLVERS: dict[str, Callable[[Problem], BaseEstimator]] = {
+    GRAM: lambda _: Product(),
+    OURS: _ours,
+    **_named(OURS, _ours, diagonal={"learning_rate": "diagonal"}, newton={"optimizer": "newton"}),
     **{
-        f"Ridge({solver})": Solver(partial(_ridge, solver=solver))
+        f"{OURS}({name})": partial(_ours, schedule=name) for name in ("constant", "invscaling", "exponential", "cosine")
+    },
+    f"{OURS}(early stopping)": partial(_ours, learning_rate="lipschitz", early_stopping=True, random_state=0),
+    "NumPy loop": lambda problem: NumpyDescent(problem.descent.learning_rate, problem.descent.epochs),
+    "LinearRegression": lambda _: LinearRegression(),
+    INTEL: _intel,
+    **{
+        f"Ridge({solver})": partial(_ridge, solver=solver)
         for solver in ("svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga")
     },
-    "SGDRegressor": Solver(_sgd),
-    "StandardScaler + SGDRegressor": Solver(partial(_scaled, make=_sgd)),
-    "StandardScaler + HuberRegressor": Solver(partial(_scaled, make=_huber)),
-    "QuantileRegressor": Solver(_quantile),
-    "LinearSVR": Solver(_svr),
-    "Lasso": Solver(_lasso),
-    "Lasso(tol=1e-6)": Solver(partial(_lasso, tol=CLOSE)),
-    "Lasso(tol=1e-6, precompute)": Solver(partial(_lasso, tol=CLOSE, precompute=True)),
-    "Lasso (celer)": Solver(_celer, "celer", "celer"),
-    "Lasso(tol=1e-6) (celer)": Solver(partial(_celer, tol=CLOSE), "celer", "celer"),
-    "StandardScaler + L-BFGS (torch)": Solver(partial(_scaled, make=_torch), "torch", "torch"),
+    "RidgeCV": lambda _: RidgeCV(alphas=np.logspace(-2, 4, 25)),
+    "SGDRegressor": _sgd,
+    **{f"SGDRegressor({name})": partial(_sgd, learning_rate=name) for name in ("constant", "invscaling", "adaptive")},
+    "SGDRegressor(early stopping)": partial(_sgd, early_stopping=True),
+    "StandardScaler + SGDRegressor": partial(_scaled, make=_sgd),
+    # It finds a scale for its epsilon of 1.35.
+    "StandardScaler + HuberRegressor": partial(_scaled, make=lambda _: HuberRegressor(alpha=0.0, max_iter=1000)),
+    "QuantileRegressor": _quantile,
+    "LinearSVR": _svr,
+    "Lasso": _lasso,
+    "Lasso(tol=1e-6)": partial(_lasso, tol=CLOSE),
+    "Lasso(tol=1e-6, precompute)": partial(_lasso, tol=CLOSE, precompute=True),
+    "Lasso (celer)": _celer,
+    "Lasso(tol=1e-6) (celer)": partial(_celer, tol=CLOSE),
+    TORCH: partial(_scaled, make=lambda problem: TorchLBFGS(problem.objective.loss, problem.objective.epsilon)),
 }
 """Every solver by its name; a problem names those that minimise its objective."""
+
+NEEDED = {
+    "(intelex)": ("sklearnex", "scikit-learn-intelex"),
+    "(celer)": ("celer", "celer"),
+    "(torch)": ("torch", "torch"),
+}
+"""Module and package that a solver needs, by the end of its name."""
+
+
+def missing(solver: str) -> str:
+    """Name the package that a solver needs and that is not installed; an empty name where it can run."""
+    needed = [names for end, names in NEEDED.items() if solver.endswith(end)]
+    return next((package for module, package in needed if find_spec(module) is None), "")
+
+
+def fit(model: BaseEstimator, X, y: NDArray, sample_weight: NDArray | None) -> BaseEstimator:
+    """Fit an estimator or a pipeline, each step with the weights."""
+    if sample_weight is None:
+        return model.fit(X, y)
+    steps = [f"{name}__" for name, _ in model.steps] if hasattr(model, "steps") else [""]
+    return model.fit(X, y, **{f"{step}sample_weight": sample_weight for step in steps})
+
+
+def linear_model(fitted: BaseEstimator) -> BaseEstimator:
+    """Give the last step of a pipeline, or the estimator itself."""
+    return fitted[-1] if hasattr(fitted, "steps") else fitted
+
+
+def raw_coefficients(fitted: BaseEstimator) -> tuple[NDArray, float]:
+    """Give the coefficients and the intercept for the columns as they are, the scaler's work undone."""
+    model = linear_model(fitted)
+    coef, intercept = np.ravel(model.coef_), np.ravel(model.intercept_)[0]
+    if model is not fitted:
+        coef = coef / fitted[0].scale_
+        intercept = intercept - coef @ fitted[0].mean_
+    return coef, float(intercept)

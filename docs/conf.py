@@ -19,7 +19,7 @@ extensions = [
     "rendering",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["gallery"]
+exclude_patterns = ["gallery", "benchmarks"]  # what is in the second is included by a page
 templates_path = ["_templates"]
 default_role = "literal"
 highlight_language = "none"

@@ -189,6 +189,7 @@ class TestLossSurface:
         expected = -2 * np.column_stack([(rows * residual).mean(axis=0), residual.mean(axis=0)])
         np.testing.assert_allclose(display.derivatives, expected, rtol=1e-10)
 
+    @pytest.mark.grid(1)
     @pytest.mark.parametrize(
         "params",
         [

@@ -106,6 +106,7 @@ def test_sgd_at_its_limit(loss, penalty):
     np.testing.assert_allclose(model.intercept_, sgd.intercept_[0], atol=5e-3)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
 def test_every_optimizer_comes_to_the_same_minimum(loss, penalty):
@@ -245,6 +246,7 @@ class TestHonesty:
         assert not model.converged_ or self.excess(model, A, z, 0.9) <= 2e-6
         assert model.converged_ or given
 
+    @pytest.mark.grid(1)
     @pytest.mark.parametrize("loss", ["squared_error", "huber", "squared_epsilon_insensitive"])
     @pytest.mark.parametrize("given", [{}, {"learning_rate": "lipschitz", "optimizer": "gd"}], ids=str)
     @pytest.mark.parametrize("seed", range(4))

@@ -350,7 +350,13 @@ def test_callbacks_go_along_with_clones_and_pickles():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("params", [{}, {**STRETCHES, "learning_rate": "lipschitz"}], ids=["auto", "in stretches"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, id="auto", marks=pytest.mark.exhaustive),
+        pytest.param({**STRETCHES, "learning_rate": "lipschitz"}, id="in stretches"),
+    ],
+)
 def test_every_check_of_an_estimator_passes_while_callbacks_look_on(params):
     recorder = Recorder()
     check_estimator(GradientDescentRegressor(**params).set_callbacks(recorder))

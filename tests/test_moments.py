@@ -235,6 +235,7 @@ def test_merged_they_are_those_of_all_rows(n, p, n_pieces, container, weighted, 
     assert found.weight == pytest.approx(n if weight is None else weight.sum(), rel=1e-13)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("offset", [1e3, 1e6, 1e9])
 @pytest.mark.parametrize("n_pieces", [2, 37, 3000])
 def test_merging_costs_no_digits_of_a_mean_far_above_the_deviation(offset, n_pieces):

@@ -97,6 +97,7 @@ def excess(model, targets, l1=0.0, weight=None):
     return objective(model.coef_, model.intercept_, targets, l1, weight) / best - 1.0
 
 
+@pytest.mark.grid(2)
 @BOTH_KINDS
 @pytest.mark.parametrize(("optimizer", "rate"), PAIRS, ids=str)
 def test_every_optimizer_and_rung_that_takes_it(loss, optimizer, rate):
@@ -105,6 +106,7 @@ def test_every_optimizer_and_rung_that_takes_it(loss, optimizer, rate):
     assert -1e-8 < excess(model.fit(X, y), y) < 1e-4
 
 
+@pytest.mark.grid(1)
 @EVERY_LOSS
 @pytest.mark.parametrize("targets", [y, Y], ids=["one output", "two outputs"])
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_l1_signs_weights_and_outputs(loss, targets, params):
     assert -1e-8 < excess(model, targets, l1, weight) < 1e-4
 
 
+@pytest.mark.grid(2)
 @BOTH_KINDS
 @pytest.mark.parametrize("targets", [y, Y], ids=["one output", "two outputs"])
 @pytest.mark.parametrize("penalty", [{}, {"penalty": "l1", "alpha": 0.05}], ids=str)
@@ -137,6 +140,7 @@ def test_mini_batches(loss, targets, penalty, rate, optimizer):
     assert excess(model, targets, penalty.get("alpha", 0.0)) < 0.02
 
 
+@pytest.mark.grid(1)
 @BOTH_KINDS
 @pytest.mark.parametrize("targets", [y, Y], ids=["one output", "two outputs"])
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def fitted(rate, epochs=1000, **params):
         return model.fit(X, y)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
 @pytest.mark.parametrize("loss", KINKED)
 @pytest.mark.parametrize(

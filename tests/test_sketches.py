@@ -86,6 +86,7 @@ def force(monkeypatch, share):
     monkeypatch.setattr(choice, "cheapest_share", lambda *shape, samples: share)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("fit_intercept", [True, False], ids=["", "without intercept"])
 @pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
@@ -123,6 +124,7 @@ def test_several_outputs_and_l2(monkeypatch, share):
     assert np.abs((model.predict(X) - exact.predict(X)) / Y.std(axis=0)).max() < 1e-5
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("make", DECEIVERS, ids=lambda make: make.__name__)

@@ -8,12 +8,25 @@ from gdregress import GradientDescentRegressor
 CONFIGURATIONS = [
     {},
     {"learning_rate": 0.01},
+    {"learning_rate": "diagonal", "penalty": "l2", "tol": 1e-9},
+    {"learning_rate": "lipschitz", "optimizer": "conjugate"},
+    {"fit_intercept": False},
+    {"early_stopping": True, "random_state": 0},
+    {"loss": "quantile", "quantile": 0.3},
+    {"loss": "huber", "penalty": "l1"},
+    {"positive": True},
+    {"optimizer": "newton"},
+    {"optimizer": "adam", "epochs": 100, "penalty": "l1"},
+    {"batch_size": 8, "random_state": 0, "epochs": 20},
+]
+"""One of each kind."""
+
+MORE_CONFIGURATIONS = [
     {"learning_rate": "lipschitz"},
     {"learning_rate": "diagonal"},
     {"learning_rate": "curvature"},
     {"learning_rate": 0.01, "optimizer": "momentum"},
     {"learning_rate": 0.01, "optimizer": "nesterov"},
-    {"learning_rate": "lipschitz", "optimizer": "conjugate"},
     {"learning_rate": "diagonal", "optimizer": "gd"},
     {"learning_rate": "diagonal", "optimizer": "nesterov"},
     {"learning_rate": "diagonal", "optimizer": "momentum", "momentum": 0.5},
@@ -21,38 +34,34 @@ CONFIGURATIONS = [
     {"optimizer": "conjugate"},
     {"penalty": "l2", "alpha": 0.01},
     {"learning_rate": 0.01, "penalty": "l2"},
-    {"learning_rate": "diagonal", "penalty": "l2", "tol": 1e-9},
-    {"fit_intercept": False},
     {"learning_rate": 0.01, "fit_intercept": False, "penalty": "l2"},
     {"init": "random", "random_state": 0},
     {"warm_start": True},
     {"record_path": True},
     {"epochs": 5, "tol": None},
     {"target_loss": 1e-4},
-    {"early_stopping": True, "random_state": 0},
     {"learning_rate": 0.01, "early_stopping": True, "random_state": 0},
     {"loss": "huber"},
     {"loss": "absolute_error"},
-    {"loss": "quantile", "quantile": 0.3},
     {"loss": "epsilon_insensitive"},
     {"loss": "squared_epsilon_insensitive"},
     {"loss": "absolute_error", "learning_rate": 0.5, "epochs": 200},
     {"loss": "quantile", "optimizer": "nesterov", "epochs": 50},
-    {"loss": "huber", "penalty": "l1"},
     {"penalty": "l1", "alpha": 0.01},
     {"penalty": "elasticnet", "alpha": 0.01},
     {"penalty": "elasticnet", "learning_rate": "diagonal", "alpha": 0.01},
-    {"positive": True},
     {"loss": "epsilon_insensitive", "positive": True, "penalty": "l2", "alpha": 1.0},
-    {"optimizer": "newton"},
     {"optimizer": "adagrad", "epochs": 100},
     {"optimizer": "rmsprop", "epochs": 100},
-    {"optimizer": "adam", "epochs": 100, "penalty": "l1"},
     {"learning_rate": 0.01, "optimizer": "adam", "schedule": "cosine", "epochs": 100},
     {"learning_rate": "lipschitz", "average": True, "epochs": 100},
-    {"batch_size": 8, "random_state": 0, "epochs": 20},
     {"batch_size": 1, "learning_rate": 0.001, "schedule": "invscaling", "average": True, "epochs": 10},
     {"batch_size": 8, "shuffle": False, "loss": "huber", "schedule": "adaptive", "epochs": 20},
+]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
 ]
 
 
@@ -64,11 +73,18 @@ def expected_failures(estimator):
     return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(
-    [GradientDescentRegressor(**configuration) for configuration in CONFIGURATIONS],
-    expected_failed_checks=expected_failures,
-)
+def checks_of(configurations):
+    """Run every check of scikit-learn on every configuration."""
+    estimators = [GradientDescentRegressor(**configuration) for configuration in configurations]
+    return parametrize_with_checks(estimators, expected_failed_checks=expected_failures)
+
+
+@checks_of(CONFIGURATIONS)
 def test_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.exhaustive
+@checks_of(MORE_CONFIGURATIONS)
+def test_check_of_more_configurations(estimator, check):
     check(estimator)

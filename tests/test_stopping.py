@@ -376,6 +376,7 @@ class TestDiverged:
         assert np.isfinite(model.coef_).all()
         assert model.score(Z, y) <= 0
 
+    @pytest.mark.exhaustive
     def test_the_best_point_is_kept_and_not_the_start(self):
         """Just above the ceiling the loss falls a long way before the steepest direction takes over."""
         ceiling = GradientDescentRegressor("lipschitz", epochs=1, tol=None).fit(X, y).max_learning_rate_
@@ -487,6 +488,7 @@ TAKE_BATCHES = [(optimizer, size) for optimizer in STEEP if optimizer != "nester
 class TestBeyondTheRangeOfFloats:
     """A descent that leaves it says so, in numbers or in words, and in no warning but its own."""
 
+    @pytest.mark.grid(2)
     @pytest.mark.parametrize(("optimizer", "batch_size"), [*TAKE_BATCHES, ("nesterov", None)])
     @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
     @pytest.mark.parametrize("early_stopping", [False, True])
@@ -503,6 +505,7 @@ class TestBeyondTheRangeOfFloats:
             if (loss, rate) == ("squared_error", 1e200):
                 assert re.search("the loss rose from .* to beyond the range of floats in 1 epoch", texts[0])
 
+    @pytest.mark.grid(2)
     @pytest.mark.parametrize(("optimizer", "batch_size"), TAKE_BATCHES)
     @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
     def test_partial_fit(self, optimizer, batch_size, penalty, loss):

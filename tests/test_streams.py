@@ -127,6 +127,7 @@ def test_collinear_columns_with_l1(columns):
     assert distance(model, whole, X, y) < 1e-6
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize(("n", "p"), [(3, 4), (5, 12), (10, 10), (20, 60)])
 @pytest.mark.parametrize("seed", range(6))
 def test_chunks_shorter_than_there_are_raw_columns_with_l1(n, p, seed):

@@ -267,7 +267,7 @@ def fit():
     GradientDescentRegressor().fit(X, y)
 
 
-@pytest.mark.parametrize("work", [nested, pass_within_few_rows, fit])
+@pytest.mark.parametrize("work", [nested, pass_within_few_rows, pytest.param(fit, marks=pytest.mark.exhaustive)])
 def test_blas_and_the_cores_are_given_back_wherever_an_interrupt_falls(work, monkeypatch):
     """While the interrupt is held, as an interactive session holds the last."""
     monkeypatch.setattr(blocks, "BYTES_PER_THREAD", 12_000)

@@ -178,6 +178,7 @@ class TestKinks:
         model = GradientDescentRegressor(0.01, 500, loss="absolute_error", tol=None, fit_intercept=False)
         np.testing.assert_allclose(model.fit(self.X, self.y).coef_, w, atol=1e-12)
 
+    @pytest.mark.exhaustive
     def test_with_tol_it_is_blunt_by_less_than_what_is_asked_for(self):
         model = GradientDescentRegressor(0.001, 20_000, loss="absolute_error", tol=1e-2).fit(self.X, self.y)
         assert model.converged_
