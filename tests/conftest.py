@@ -22,17 +22,14 @@ def pytest_collection_modifyitems(items):
 
 
 def covering(items, strength):
-    """Choose items, each the one with the most combinations of values, told apart by `repr`, that none before it has."""
-    unseen = {}
+    """Choose items until each combination of values has occurred; values are told apart by their `repr`."""
+    combined = {}
     for item in items:
         values = [(name, repr(value)) for name, value in item.callspec.params.items()]
-        unseen[item] = set(combinations(values, strength))
-    chosen = set()
-    while most := max(unseen.values(), key=len):
-        item = next(item for item, values in unseen.items() if values is most)
-        chosen.add(item)
-        for values in unseen.values():
-            if values is not most:
-                values -= most
-        most.clear()
+        combined[item] = set(combinations(values, strength))
+    unseen, chosen = set().union(*combined.values()), set()
+    while unseen:
+        best = max(items, key=lambda item: len(combined[item] & unseen))
+        chosen.add(best)
+        unseen -= combined[best]
     return chosen
