@@ -23,6 +23,7 @@ exclude_patterns = ["gallery", "benchmarks"]  # what is in the second is include
 templates_path = ["_templates"]
 default_role = "literal"
 highlight_language = "none"
+smartquotes_action = "De"  # no curly quotes: the HTML view links to a parameter by the text of its docstring
 autodoc_typehints = "none"
 myst_heading_anchors = 3
 numpydoc_show_class_members = False

@@ -41,7 +41,7 @@ MOST_NAMES, MOST_FIELDS = 14, 10
 
 
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -50,7 +50,7 @@ def imports(path):
 
 
 def trees():
-    return [(path, ast.parse(path.read_text())) for path in sorted(PACKAGE.glob("**/*.py"))]
+    return [(path, ast.parse(path.read_bytes())) for path in sorted(PACKAGE.glob("**/*.py"))]
 
 
 def test_every_module_has_its_place_and_the_top_is_short():
@@ -97,7 +97,7 @@ def test_no_private_name_of_another_package(path):
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_no_assertion_chooses_what_it_asserts(path):
     """``assert a < b if c else d`` asserts d where c does not hold: what is chosen is to be in parentheses."""
-    asserted = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    asserted = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Assert)]
     assert [node.lineno for node in asserted if isinstance(node.test, ast.IfExp | ast.Constant | ast.Tuple)] == []
 
 
@@ -123,7 +123,7 @@ print(*{"matplotlib", "pandas", "polars", "dask", "rich"} & (set(sys.modules) - 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("**/*.py")), ids=lambda path: path.stem)
 def test_optional_packages_are_imported_where_they_are_needed(path):
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     at_the_top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
     names = {alias.name for node in at_the_top.body for alias in node.names}
     names |= {node.module for node in at_the_top.body if isinstance(node, ast.ImportFrom)}

@@ -3,6 +3,7 @@
 import inspect
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,30 @@ import gdregress
 import gdregress.problem.losses
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(gdregress.__file__).parent
 PUBLIC = {name: getattr(gdregress, name) for name in gdregress.__all__ if name != "__version__"}
+
+SITE = "https://gdregress.readthedocs.io/en/latest/"
+REPOSITORY = "https://github.com/gdregress/gdregress"
+SOURCES = (f"{REPOSITORY}/blob/main/", "https://raw.githubusercontent.com/gdregress/gdregress/main/")
+
+
+def source_of(address):
+    """Give the file that an address of ours shows, and None for an address of others."""
+    for start in SOURCES:
+        if address.startswith(start):
+            name = address.removeprefix(start)
+            return (PACKAGE.parent if name.startswith(f"{PACKAGE.name}/") else ROOT) / name
+    if not address.startswith(SITE):
+        return None
+    folder, _, name = address.removeprefix(SITE).removesuffix(".html").rpartition("/")
+    return ROOT / "docs" / (f"gallery/{name}.py" if folder == "examples" else f"{folder}/{name}.md".lstrip("/"))
+
+
+def anchors(source):
+    """Give the anchors of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", source.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def sections(documented):
@@ -73,11 +97,40 @@ def test_it_begins_with_a_sentence_of_one_line(public):
     assert not rest or rest[0] == ""
 
 
+def links(text):
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
 def test_links_of_the_readme_lead_to_files():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
-    assert targets
-    for target in targets:
-        assert (ROOT / target).is_file(), target
+    """They are absolute, since where the package is listed, no other resolves."""
+    found = links((ROOT / "README.md").read_text())
+    assert [link for link in found if not link.startswith("https://")] == []
+    ours = [link.partition("#") for link in found if source_of(link)]
+    assert len(ours) > 10
+    for address, _, anchor in ours:
+        source = source_of(address)
+        assert source.is_file(), address
+        assert not anchor or anchor in anchors(source), f"{address}#{anchor}"
+
+
+def test_links_of_the_project_lead_to_what_they_are_named_for():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls["Documentation"] + "/" == SITE
+    assert source_of(urls["Changelog"]) == ROOT / "docs/changelog.md"
+    assert urls["Source"] == REPOSITORY
+    assert urls["Issues"] == f"{REPOSITORY}/issues"
+
+
+def test_there_is_one_version():
+    """The newest in the changelog, whether released or not, with its day, and the one to cite."""
+    changelog, citation = ((ROOT / name).read_text() for name in ("docs/changelog.md", "CITATION.cff"))
+    newest = re.search(r"^## \[([\d.]+)\] - ([\d-]+)$", changelog, re.MULTILINE).groups()
+    assert newest[0] == gdregress.__version__
+    cited = dict(re.findall(r"^(version|date-released): (.*)$", citation, re.MULTILINE))
+    assert (cited["version"], cited["date-released"]) == newest
+    targets = dict(re.findall(r"^\[(.*)\]: (.*)$", changelog, re.MULTILINE))
+    assert targets["Unreleased"] == f"{REPOSITORY}/compare/v{newest[0]}...HEAD"
+    assert targets[newest[0]].endswith(f"v{newest[0]}")
 
 
 def test_the_figure_of_the_readme_is_made_by_the_code_beside_it():

@@ -9,7 +9,7 @@ PICTURE = Path(__file__).with_suffix(".png")
 
 def code():
     """Give the code that the README shows above its figure."""
-    above, _, _ = README.read_text().partition(f"]({PICTURE.relative_to(README.parent)})")
+    above, _, _ = README.read_text().partition(f"/{PICTURE.relative_to(README.parent).as_posix()})")
     block = above.rpartition("\n#")[2]
     return "".join(example.source for example in doctest.DocTestParser().get_examples(block))
 
