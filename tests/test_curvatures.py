@@ -11,6 +11,7 @@ from gdregress.problem.losses import (
     huber,
     quantile_loss,
     squared_epsilon_insensitive,
+    squared_error,
 )
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.memory import RowBlocks
@@ -64,6 +65,24 @@ def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, 
         np.testing.assert_allclose(second[:, :, j].T, change, atol=1e-5 * np.abs(second).max())
     for k in range(m):
         assert np.linalg.eigvalsh(above[k] - second[k]).min() >= -1e-12 * np.abs(above[k]).max()
+
+
+@pytest.mark.parametrize("loss", [squared_error(), huber(0.5), squared_epsilon_insensitive(0.4), quantile_loss(0.2)])
+def test_a_weight_is_a_row_given_so_often(loss):
+    """For each number that is summed over the rows, the share of curved ones among them."""
+    often = np.repeat(np.arange(n), weight.astype(int))
+    frame = Coordinates.unit_curvature(gather(RowBlocks(X, y, weight)), alpha=0.0, fit_intercept=True)
+    own, penalty = loss.in_units(frame.target_scale), frame.penalty(0.0, 0.3, degree=loss.degree)
+    smoothed = own.smoothed(0.3) if loss.is_kinked else None
+    point = rng.normal(size=(p + 1, m))
+    weighed, repeated = (
+        DataObjective(rows.with_targets(frame.targets), frame, own, penalty, smoothed=smoothed)
+        for rows in (RowBlocks(X, y, weight), RowBlocks(X[often], y[often]))
+    )
+    for one, other in zip(weighed.evaluate([point])[0], repeated.evaluate([point])[0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
+    for one, other in zip(weighed.curvatures(point)[1:], repeated.curvatures(point)[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
