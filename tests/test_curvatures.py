@@ -14,6 +14,7 @@ from gdregress.problem.losses import (
     squared_error,
 )
 from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 
@@ -112,3 +113,27 @@ def test_the_smoothed_loss_and_the_fenchel_gap_enclose_the_loss(loss, mu):
     assert (value <= here.descended + mu / 2 + 1e-15).all()
     assert (gap >= 0).all()
     assert (gap <= value - here.descended + 1e-15).all()
+
+
+def problem(loss, l2=0.0):
+    """Two outputs of which one, far from zero, has residuals of many standard deviations at the start."""
+    rows = RowBlocks(X, y * [1.0, 1e2] + [0.0, 5e3], weight)
+    return Problem.of(Terms(loss, 0.0, l2, False, True), gather(rows), rows)
+
+
+@pytest.mark.parametrize("loss", [huber(0.5), squared_epsilon_insensitive(0.4), absolute_error(), quantile_loss(0.2)])
+def test_the_quadratic_of_preconditioners_bounds_every_curvature_and_l2(loss):
+    """Even where the loss is blunt and L2 weighs most: of the strongest smoothing, of the output it is strongest for."""
+    smoothed = problem(loss, 0.3)
+    smoothed = smoothed.smoothed(smoothed.spread)
+    bound = smoothed.standard_curvature * (smoothed.quadratic.hessian() / 2)
+    for k, strengths in enumerate(smoothed.penalty.l2.T):
+        largest = np.broadcast_to(smoothed.descended.curvature, m)[k] * smoothed.view.gram
+        largest[range(p), range(p)] += strengths
+        assert np.linalg.eigvalsh(bound - largest).min() >= -1e-12 * np.abs(bound).max()
+
+
+def test_a_descent_begins_as_blunt_as_the_residuals_are_large():
+    begun = problem(absolute_error())
+    size = np.sqrt(np.average(begun.rows.y**2, axis=0, weights=weight))
+    assert begun.spread == pytest.approx((size / begun.standard.target_scale).max(), rel=1e-12)
