@@ -223,10 +223,23 @@ class TestEarlyStopping:
         assert model.optimality_ == model.history_["optimality"][best]
         assert not model.converged_
 
-    def test_the_same_loss_as_the_training_loss(self):
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"fit_intercept": False},
+            {"penalty": "elasticnet", "alpha": 1.0},
+            {"loss": "huber", "penalty": "l2", "alpha": 1.0},
+            {"loss": "absolute_error", "learning_rate": "auto"},
+        ],
+        ids=str,
+    )
+    def test_the_same_loss_as_the_training_loss(self, params):
+        """Without the penalty, and not smoothed."""
         train, _, y_train, _ = self.split()
         weight = np.random.default_rng(0).random(len(y_train))
-        model = GradientDescentRegressor(0.003, epochs=20, tol=None, early_stopping=True)
+        settings = {"learning_rate": 0.003, "epochs": 20, "tol": None, "early_stopping": True}
+        model = GradientDescentRegressor(**{**settings, **params})
         model.fit(train, y_train, weight, X_val=train, y_val=y_train, sample_weight_val=weight)
         np.testing.assert_allclose(model.history_["validation_loss"], model.history_["loss"], rtol=1e-10)
 
@@ -293,9 +306,13 @@ class TestEarlyStopping:
             GradientDescentRegressor(early_stopping=True).fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
         assert {warning.filename for warning in caught} == {__file__}
 
-    @pytest.mark.parametrize(("n_off", "deviations", "warns"), [(6, 150, True), (4, 1e9, False), (10, 70, False)])
-    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, deviations, warns):
-        off = Z[300:] + deviations * (np.arange(10) < n_off)
+    @pytest.mark.parametrize(
+        ("n_off", "times", "deviations", "warns"),
+        [(6, 1, 150, True), (5, 1, 1e9, False), (10, 1, 70, False), (6, 150, 0, True), (10, 70, 0, False)],
+    )
+    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, times, deviations, warns):
+        is_off = np.arange(10) < n_off
+        off = Z[300:] * np.where(is_off, times, 1) + deviations * is_off
         model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
