@@ -70,7 +70,7 @@ def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, 
 
 @pytest.mark.parametrize("loss", [squared_error(), huber(0.5), squared_epsilon_insensitive(0.4), quantile_loss(0.2)])
 def test_a_weight_is_a_row_given_so_often(loss):
-    """For each number that is summed over the rows, the share of curved ones among them."""
+    """For each number that is summed over the rows, on however many threads; the share of curved ones among them."""
     often = np.repeat(np.arange(n), weight.astype(int))
     frame = Coordinates.unit_curvature(gather(RowBlocks(X, y, weight)), alpha=0.0, fit_intercept=True)
     own, penalty = loss.in_units(frame.target_scale), frame.penalty(0.0, 0.3, degree=loss.degree)
@@ -78,7 +78,7 @@ def test_a_weight_is_a_row_given_so_often(loss):
     point = rng.normal(size=(p + 1, m))
     weighed, repeated = (
         DataObjective(rows.with_targets(frame.targets), frame, own, penalty, smoothed=smoothed)
-        for rows in (RowBlocks(X, y, weight), RowBlocks(X[often], y[often]))
+        for rows in (RowBlocks(X, y, weight, block_rows=17, n_threads=3), RowBlocks(X[often], y[often]))
     )
     for one, other in zip(weighed.evaluate([point])[0], repeated.evaluate([point])[0], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
@@ -123,7 +123,7 @@ def problem(loss, l2=0.0):
 
 @pytest.mark.parametrize("loss", [huber(0.5), squared_epsilon_insensitive(0.4), absolute_error(), quantile_loss(0.2)])
 def test_the_quadratic_of_preconditioners_bounds_every_curvature_and_l2(loss):
-    """Even where the loss is blunt and L2 weighs most: of the strongest smoothing, of the output it is strongest for."""
+    """Even where the loss is blunt, so that L2 weighs most: for the output for which it weighs most."""
     smoothed = problem(loss, 0.3)
     smoothed = smoothed.smoothed(smoothed.spread)
     bound = smoothed.standard_curvature * (smoothed.quadratic.hessian() / 2)

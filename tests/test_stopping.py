@@ -320,6 +320,11 @@ class TestEarlyStopping:
         said = [str(warning.message) for warning in caught if "columns of X_val" in str(warning.message)]
         assert [f"{n_off} of 10 columns" in message for message in said] == [True] * warns
 
+    def test_validation_rows_in_raw_units_are_not_off(self):
+        GradientDescentRegressor(1e-12, 1, early_stopping=True, tol=None).fit(
+            1e3 * X[:300], y[:300], X_val=1e3 * X[300:], y_val=y[300:]
+        )
+
     def test_only_weightless_rows_to_train_on(self):
         weight = np.zeros(len(y))
         _, val = train_test_split(np.arange(len(y)), test_size=0.1, random_state=np.random.RandomState(0))
