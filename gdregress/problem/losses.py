@@ -90,7 +90,7 @@ class Loss:
 
     @property
     def is_parabola(self) -> bool:
-        """Whether the loss is a parabola of the same curvature for all outputs."""
+        """Whether the loss is a parabola."""
         return False
 
     @property
@@ -251,8 +251,8 @@ class PiecewiseLoss(Loss):
 
     @cached_property
     def is_parabola(self) -> bool:
-        """Whether the loss is a parabola of the same curvature for all outputs."""
-        return not (self.is_straight or self.has_tube or np.ndim(self.curvature))
+        """Whether the loss is a parabola."""
+        return not (self.is_straight or self.has_tube)
 
     @cached_property
     def is_kinked(self) -> bool:
