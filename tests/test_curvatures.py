@@ -137,3 +137,13 @@ def test_a_descent_begins_as_blunt_as_the_residuals_are_large():
     begun = problem(absolute_error())
     size = np.sqrt(np.average(begun.rows.y**2, axis=0, weights=weight))
     assert begun.spread == pytest.approx((size / begun.standard.target_scale).max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [huber(0.5), absolute_error()])
+def test_the_best_constant_s_loss_in_raw_coordinates_is_in_the_unit_of_y(loss):
+    begun = problem(loss)
+    raw = begun.in_raw_coordinates()
+    constants = [loss.best_constant(targets, weight) for targets in raw.rows.y.T]
+    losses = np.average(loss.value(raw.rows.y - constants), axis=0, weights=weight)
+    np.testing.assert_allclose(raw.in_standard_units(losses), begun.constant_loss, rtol=1e-9)
+    assert raw.constant_value == pytest.approx(losses.sum(), rel=1e-9)

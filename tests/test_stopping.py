@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress.method.states import Block, Points
+from gdregress.problem.losses import LOSSES
 from gdregress.problem.problem import Gap
 from gdregress.solve.progress import Progress
 from gdregress.solve.stopping import Converged, Diverged, EpochsUsedUp, OptimalStart, Patience, Stopping, TargetLoss
@@ -154,6 +155,34 @@ class TestConverged:
         distance = np.sqrt(np.mean((model.predict(X) - best) ** 2)) / y.std()
         assert model.optimality_ <= 1e-3 < model.history_["optimality"][-2]
         assert model.optimality_ == pytest.approx(distance * 2**0.5, rel=1e-6)
+
+    @pytest.mark.parametrize("loss", ["huber", "quantile"])
+    def test_it_is_no_less_than_half_the_distance_along_a_descent(self, loss):
+        """Where few rows are curved, and where all that is left is what smoothing costs."""
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(200, 4))
+        targets = rows @ [1.0, -2.0, 0.5, 0.1] + rng.standard_t(2, size=200)
+        params = {"loss": loss, "epsilon": 0.03, "quantile": 0.3}
+        model = GradientDescentRegressor("curvature", 60, optimizer="nesterov", tol=None, record_path=True, **params)
+        model.fit(rows, targets)
+        best = GradientDescentRegressor(tol=1e-10, **params).fit(rows, targets)
+        own = LOSSES[loss](0.03, 0.3)
+        value = own.value(targets - model.history_["coef"] @ rows.T - model.history_["intercept"][:, np.newaxis])
+        distance = value.mean(axis=1) - own.value(targets - best.predict(rows)).mean()
+        estimate = model.history_["optimality"] * value.mean(axis=1)
+        if own.degree == 2:
+            constant = own.value(targets - own.best_constant(targets)).mean()
+            estimate = model.history_["optimality"] ** 2 * constant / 2
+        assert (distance <= 2 * estimate + 1e-9).all()
+
+    @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+    def test_of_several_outputs_it_is_that_of_the_worst(self, loss):
+        both = np.column_stack([y, np.random.default_rng(0).normal(size=len(y))])
+        model = GradientDescentRegressor(0.1, 5, loss=loss, tol=None)
+        found = model.fit(Z, both).history_["optimality"]
+        alone = [model.fit(Z, target).history_["optimality"] for target in both.T]
+        np.testing.assert_allclose(found, np.maximum(*alone), rtol=1e-9)
+        assert (np.abs(alone[0] / alone[1] - 1.0) > 0.01).any()
 
     @pytest.mark.parametrize("unit", [1e-9, 1.0, 100.0, 1e12])
     def test_it_does_not_depend_on_the_unit_of_y(self, unit):
