@@ -59,6 +59,8 @@ def test_entries_of_csr_in_the_same_place_add_up(cross):
     found, expected = (gather(RowBlocks(values, y), cross=cross) for values in (X, X.toarray()))
     np.testing.assert_allclose(found.x.variance, expected.x.variance, rtol=1e-12)
     np.testing.assert_allclose(found.target_cross, expected.target_cross, rtol=1e-12)
+    np.testing.assert_array_equal(X.data, [1.0, 2.0, 4.0, -1.0])
+    np.testing.assert_array_equal(X.indices, [0, 0, 1, 0])
 
 
 def test_float32_accumulates_into_float64():
@@ -244,6 +246,11 @@ def test_merging_costs_no_digits_of_a_mean_far_above_the_deviation(offset, n_pie
     found = merged(X, y + offset, np.array_split(np.arange(3000), n_pieces))
     assert_moments(found, naive(X, y + offset), rtol=1e-12)
     assert found.x.cancellation.max() < 10
+
+
+def test_merging_tells_means_apart_down_to_their_last_digits():
+    X, y = 2.0**30 + np.array([[0.0], [2.0], [2.0**-20], [2.0 + 2.0**-20]]), np.ones((4, 1))
+    assert merged(X, y, [slice(0, 2), slice(2, 4)]).x.mean == 2.0**30 + 1 + 2.0**-21
 
 
 def test_merging_is_symmetric():

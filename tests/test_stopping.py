@@ -326,6 +326,15 @@ class TestEarlyStopping:
         assert model.learning_rate_ == "diagonal"
         assert mse(model, X[300:], y[300:]) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
 
+    def test_without_moments_every_loss_is_that_of_its_point(self, monkeypatch):
+        """That of the start, too, wherever it is."""
+        monkeypatch.setattr("gdregress.method.choice.MOMENTS_LIMIT", 5)
+        monkeypatch.setattr("gdregress.method.sketches.WIDEST", 5)
+        model = GradientDescentRegressor("diagonal", 3, init="random", random_state=0, record_path=True, tol=None)
+        history = model.fit(X, y).history_
+        residual = y - history["coef"] @ X.T - history["intercept"][:, np.newaxis]
+        np.testing.assert_allclose(history["loss"], np.mean(residual**2, axis=1), rtol=1e-9)
+
     def test_unscaled_validation_rows_are_noticed(self):
         off = X[300:] * 1e4 + 1e6
         with (
