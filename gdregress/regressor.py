@@ -102,8 +102,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         - "quantile": `quantile` r for r > 0, else (quantile - 1) r;
         - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": the square of "epsilon_insensitive";
-        - an object with `value`, `derivative`, `curvature` and `best_constant`: see
-          `gdregress.Loss`.
+        - an object with `value`, `derivative` and `curvature`: see `gdregress.Loss`.
     epsilon : float, default=0.1
         Residual at which "huber" turns from a parabola into a straight line, or half the width of
         the tube of the insensitive losses. In units of y.

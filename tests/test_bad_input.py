@@ -440,9 +440,12 @@ def test_a_split_that_leaves_no_weight_on_one_side():
         )
 
 
-def test_a_split_that_leaves_no_row_to_train_on():
-    message, _ = assert_refused(GradientDescentRegressor(early_stopping=True), X[:1], y[:1])
-    assert "n_samples=1" in message
+@pytest.mark.parametrize(("fraction", "rows"), [(0.1, 1), (0.9, 4)])
+def test_a_split_that_leaves_no_row_to_train_on(fraction, rows):
+    model = GradientDescentRegressor(early_stopping=True, validation_fraction=fraction)
+    message, own = assert_refused(model, X[:rows], y[:rows])
+    assert own
+    assert f"validation_fraction={fraction} of n_samples={rows} leaves no row to train on" in message
 
 
 # Parameters

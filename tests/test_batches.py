@@ -94,6 +94,14 @@ def test_other_weights_and_targets_of_the_same_rows():
     assert (rows.weight, rows.n_weighted, rows.total_weight) == (None, 30, 30.0)
 
 
+def test_a_split_shares_out_the_weights_and_leaves_the_rows_as_they_were():
+    weight = np.arange(1.0, 31.0)
+    rows = RowBlocks(X, y[:, np.newaxis], weight.copy())
+    training, held_out = rows.split(0.3, np.random.RandomState(0))
+    np.testing.assert_array_equal(rows.weight, weight)
+    np.testing.assert_array_equal(np.sort(held_out.weight), weight[training.weight == 0])
+
+
 def test_batches_in_order_are_views_and_the_seed_decides_the_others():
     rows = RowBlocks(X, y[:, np.newaxis])
     assert np.shares_memory(next(rows.batches(8, None)).X, X)

@@ -197,12 +197,13 @@ def test_the_test_rows_are_those_of_train_test_split(write, document, succeed):
 def test_of_many_features_the_largest_are_shown(write, succeed):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 12)) * 10.0 ** np.arange(12)
-    y = X @ (np.arange(12) / 10.0 ** np.arange(12))
+    coef = np.arange(12) * (-1) ** np.arange(12) / 10.0 ** np.arange(12)
+    y = X @ coef
     lines = succeed(write(csv_of([*(f"x{i}" for i in range(12)), "y"], [*X.T, y]))).splitlines()
-    effects = np.arange(12) / 10.0 ** np.arange(12) * X.std(axis=0)
+    effects = coef * X.std(axis=0)
     start = lines.index("the 10 largest coefficients, each times its column's standard deviation:") + 1
     shown = [line.split() for line in lines[start : start + 10]]
-    order = np.argsort(-effects)[:10]
+    order = np.argsort(-np.abs(effects))[:10]
     assert [name for _, name in shown] == [f"x{i}" for i in order]
     np.testing.assert_allclose([float(effect) for effect, _ in shown], effects[order], rtol=1e-5)
     assert lines[start + 10 :] == [lines[-1]]
@@ -231,6 +232,7 @@ def test_early_stopping(write, document):
     result = document(path, "--early-stopping", "--learning-rate", "lipschitz", "--epochs", "5000")
     model = GradientDescentRegressor("lipschitz", 5000, early_stopping=True, random_state=0).fit(X, y)
     assert result["parameters"]["early_stopping"] is True
+    assert any(note.startswith("a tenth of the rows held out by the model") for note in result["notes"])
     assert result["stop_reason"] == model.stop_reason_
     assert result["epochs"] == model.n_iter_
 
@@ -405,10 +407,13 @@ def test_columns_of_no_use_are_left_out(write, document):
     assert "void left out: no value in any row to learn from" in result["notes"]
 
 
-@pytest.mark.parametrize(("n_distinct", "is_used"), [(18, True), (19, False)])
-def test_text_with_another_value_in_nine_rows_of_ten_is_of_use(n_distinct, is_used, write, document):
+@pytest.mark.parametrize(
+    ("n_distinct", "n_gaps", "is_used"), [(18, 0, True), (19, 0, False), (9, 10, True), (10, 10, False)]
+)
+def test_text_with_another_value_in_nine_rows_of_ten_is_of_use(n_distinct, n_gaps, is_used, write, document):
+    """Of the rows that have a value."""
     x = np.arange(20) ** 2
-    texts = [f"t{min(row, n_distinct - 1)}" for row in range(20)]
+    texts = ["" if row >= 20 - n_gaps else f"t{min(row, n_distinct - 1)}" for row in range(20)]
     result = document(write(csv_of(["x", "text", "y"], [x, texts, np.sqrt(x)])))
     assert any(name.startswith("text=") for name in result["coefficients"]) == is_used
 
@@ -427,6 +432,11 @@ def test_a_column_with_a_word_among_its_numbers_is_text(value, write, document):
     result = document(write(csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])))
     assert f"size is text, not numbers, because of {value!r} on line 4" in result["notes"]
     assert sorted(result["coefficients"]) == sorted(["size=1", "size=3", f"size={value}"])
+
+
+def test_of_a_column_with_as_many_words_as_numbers_nothing_is_said(write, document):
+    result = document(write(csv_of(["size", "y"], [[1, "a", 3, "a", 1, "b", "b", 3], range(8)])))
+    assert not any("is text, not numbers" in note for note in result["notes"])
 
 
 # --- refusals ---

@@ -1,6 +1,6 @@
 """The comparison, and the closed form it measures against."""
 
-from itertools import chain, cycle
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,6 +61,14 @@ class TestClosedForm:
         np.testing.assert_allclose(A @ coef + intercept, X @ best + level, rtol=1e-10)
         assert coef[10] == 0
 
+    def test_what_rounding_alone_has_made_is_no_direction(self):
+        """A column of 0.3 and 0.1 + 0.2, and three of which one is the sum of the others, up to their last digits."""
+        sums = np.where(Z[:, 0] > 0, 0.3, 0.1 + 0.2)
+        assert closed_form(np.column_stack([Z, sums]), y)[0][10] == 0
+        A = np.hstack([Z, Z[:, :1] + Z[:, 1:2]])
+        coef, far = closed_form(A, y)[0], closed_form(A + 1e6 * np.append(np.ones(10), 2.0), y)[0]
+        np.testing.assert_allclose(far, coef, rtol=1e-6, atol=1e-6 * np.abs(coef).max())
+
 
 class TestCompare:
     def test_rows(self):
@@ -97,6 +105,14 @@ class TestCompare:
         assert scaled.prediction_error < 0.2
         assert not hasattr(model, "coef_")
 
+    def test_without_an_intercept_columns_are_scaled_and_not_centred(self):
+        A = 3 * Z + 1
+        model = GradientDescentRegressor(penalty="l2", alpha=0.05, fit_intercept=False)
+        _, raw, scaled, _ = compare(A, y, model).rows
+        sgd = SGDRegressor(penalty="l2", alpha=0.05, fit_intercept=False, random_state=0)
+        for row, solver in ((raw, sgd), (scaled, make_pipeline(StandardScaler(with_mean=False), sgd))):
+            assert row.train_mse == pytest.approx(np.mean((solver.fit(A, y).predict(A) - y) ** 2), rel=1e-9)
+
     def test_weights_are_those_of_every_solver_and_of_every_deviation(self):
         weight = np.where(X[:, 2] > np.median(X[:, 2]), 0.75, 0.01)
         model = GradientDescentRegressor("diagonal", optimizer="gd", epochs=5, tol=None)
@@ -117,8 +133,8 @@ class TestCompare:
     def test_the_time_is_that_of_the_fastest_of_three_runs_and_of_fewer_that_are_slow(
         self, monkeypatch, durations, said
     ):
-        """A clock that stands still but within a fit."""
-        clock = chain.from_iterable((0.0, each) for each in cycle(durations))
+        """A clock that stands still but within a fit, and that runs down where there is one too many."""
+        clock = chain.from_iterable((0.0, each) for each in 4 * durations)
         monkeypatch.setattr("gdregress.comparison.time", SimpleNamespace(perf_counter=lambda: next(clock)))
         assert [row.seconds for row in compare(Z, y).rows] == [said] * 4
 
@@ -135,6 +151,18 @@ class TestCompare:
         ours, raw, _, _ = compare(A, B).rows
         assert ours.prediction_error < 1e-12
         assert raw.epochs > 1
+
+    def test_each_of_several_outputs_is_measured_in_its_own_unit(self):
+        A, B = load_linnerud(return_X_y=True)
+        model = GradientDescentRegressor("diagonal", optimizer="gd", epochs=3, tol=None)
+        one, other = (compare(A, B * units, model).rows[0] for units in (1.0, [1e-3, 1.0, 1e3]))
+        assert other.coefficient_error == pytest.approx(one.coefficient_error, rel=1e-9)
+        assert other.prediction_error == pytest.approx(one.prediction_error, rel=1e-9)
+
+    def test_a_target_that_is_constant_is_measured_in_its_unit(self):
+        raw = compare(Z, np.full(len(y), 7.0)).rows[1]
+        fitted = SGDRegressor(penalty=None, random_state=0).fit(Z, np.full(len(y), 7.0))
+        assert raw.prediction_error == pytest.approx(np.sqrt(np.mean((fitted.predict(Z) - 7.0) ** 2)), rel=1e-6)
 
     def test_a_solver_has_converged_where_it_has_for_all_outputs(self):
         """SGDRegressor's tolerance is in units of y: in tiny ones it stops early, in huge ones hardly ever."""
@@ -164,6 +192,8 @@ class TestCompare:
             compare(X, y, GradientDescentRegressor(learning_rate=-1))
         with pytest.raises(ValueError, match="'alpha' parameter"):
             compare(X, y, GradientDescentRegressor(penalty="l2", alpha=-1))
+        with pytest.raises(ValueError, match="does not take"):
+            compare(X, y, GradientDescentRegressor("diagonal", optimizer="newton"))
         with pytest.raises(TypeError, match="model must be a GradientDescentRegressor, but is a Pipeline"):
             compare(X, y, make_pipeline(GradientDescentRegressor()))
         with pytest.raises(TypeError, match="but is the class GradientDescentRegressor: pass one"):

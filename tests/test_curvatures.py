@@ -11,8 +11,10 @@ from gdregress.problem.losses import (
     huber,
     quantile_loss,
     squared_epsilon_insensitive,
+    squared_error,
 )
 from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 
@@ -66,6 +68,24 @@ def test_second_derivatives_are_the_change_of_the_gradient(loss, fit_intercept, 
         assert np.linalg.eigvalsh(above[k] - second[k]).min() >= -1e-12 * np.abs(above[k]).max()
 
 
+@pytest.mark.parametrize("loss", [squared_error(), huber(0.5), squared_epsilon_insensitive(0.4), quantile_loss(0.2)])
+def test_a_weight_is_a_row_given_so_often(loss):
+    """For each number that is summed over the rows, on however many threads; the share of curved ones among them."""
+    often = np.repeat(np.arange(n), weight.astype(int))
+    frame = Coordinates.unit_curvature(gather(RowBlocks(X, y, weight)), alpha=0.0, fit_intercept=True)
+    own, penalty = loss.in_units(frame.target_scale), frame.penalty(0.0, 0.3, degree=loss.degree)
+    smoothed = own.smoothed(0.3) if loss.is_kinked else None
+    point = rng.normal(size=(p + 1, m))
+    weighed, repeated = (
+        DataObjective(rows.with_targets(frame.targets), frame, own, penalty, smoothed=smoothed)
+        for rows in (RowBlocks(X, y, weight, block_rows=17, n_threads=3), RowBlocks(X[often], y[often]))
+    )
+    for one, other in zip(weighed.evaluate([point])[0], repeated.evaluate([point])[0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
+    for one, other in zip(weighed.curvatures(point)[1:], repeated.curvatures(point)[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_quadratic_of_the_upper_curvature_lies_above(loss):
     objective, _ = make(loss, l1=0.0)
@@ -93,3 +113,37 @@ def test_the_smoothed_loss_and_the_fenchel_gap_enclose_the_loss(loss, mu):
     assert (value <= here.descended + mu / 2 + 1e-15).all()
     assert (gap >= 0).all()
     assert (gap <= value - here.descended + 1e-15).all()
+
+
+def problem(loss, l2=0.0):
+    """Two outputs of which one, far from zero, has residuals of many standard deviations at the start."""
+    rows = RowBlocks(X, y * [1.0, 1e2] + [0.0, 5e3], weight)
+    return Problem.of(Terms(loss, 0.0, l2, False, True), gather(rows), rows)
+
+
+@pytest.mark.parametrize("loss", [huber(0.5), squared_epsilon_insensitive(0.4), absolute_error(), quantile_loss(0.2)])
+def test_the_quadratic_of_preconditioners_bounds_every_curvature_and_l2(loss):
+    """Even where the loss is blunt, so that L2 weighs most: for the output for which it weighs most."""
+    smoothed = problem(loss, 0.3)
+    smoothed = smoothed.smoothed(smoothed.spread)
+    bound = smoothed.standard_curvature * (smoothed.quadratic.hessian() / 2)
+    for k, strengths in enumerate(smoothed.penalty.l2.T):
+        largest = np.broadcast_to(smoothed.descended.curvature, m)[k] * smoothed.view.gram
+        largest[range(p), range(p)] += strengths
+        assert np.linalg.eigvalsh(bound - largest).min() >= -1e-12 * np.abs(bound).max()
+
+
+def test_a_descent_begins_as_blunt_as_the_residuals_are_large():
+    begun = problem(absolute_error())
+    size = np.sqrt(np.average(begun.rows.y**2, axis=0, weights=weight))
+    assert begun.spread == pytest.approx((size / begun.standard.target_scale).max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [huber(0.5), absolute_error()])
+def test_the_best_constant_s_loss_in_raw_coordinates_is_in_the_unit_of_y(loss):
+    begun = problem(loss)
+    raw = begun.in_raw_coordinates()
+    constants = [loss.best_constant(targets, weight) for targets in raw.rows.y.T]
+    losses = np.average(loss.value(raw.rows.y - constants), axis=0, weights=weight)
+    np.testing.assert_allclose(raw.in_standard_units(losses), begun.constant_loss, rtol=1e-9)
+    assert raw.constant_value == pytest.approx(losses.sum(), rel=1e-9)

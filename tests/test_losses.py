@@ -190,6 +190,23 @@ class TestEveryLoss:
         np.testing.assert_array_equal(r, before)
 
 
+def test_second_derivatives_from_differences_are_right_far_away_too_and_never_above_their_bound():
+    class Square(Loss):
+        curvature = 2.0
+
+        def derivative(self, residual):
+            return 2.0 * residual
+
+    second = Square().second_derivative(np.append(GRID, [-1e3, 1e9, 1e100]))
+    np.testing.assert_allclose(second, 2.0, rtol=1e-8)
+    assert second.max() == 2.0
+
+
+@pytest.mark.parametrize("loss", [NAMED["huber"], NAMED["absolute_error"].smoothed(0.1)])
+def test_a_residual_of_zero_is_on_the_parabola(loss):
+    assert loss.second_derivative(np.zeros(1)) == loss.curvature
+
+
 @every({**NAMED, **OWN, **IN_UNITS})
 @pytest.mark.parametrize("dtype", [np.float32, np.longdouble])
 def test_precision_stays(loss, dtype):

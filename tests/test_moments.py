@@ -59,6 +59,8 @@ def test_entries_of_csr_in_the_same_place_add_up(cross):
     found, expected = (gather(RowBlocks(values, y), cross=cross) for values in (X, X.toarray()))
     np.testing.assert_allclose(found.x.variance, expected.x.variance, rtol=1e-12)
     np.testing.assert_allclose(found.target_cross, expected.target_cross, rtol=1e-12)
+    np.testing.assert_array_equal(X.data, [1.0, 2.0, 4.0, -1.0])
+    np.testing.assert_array_equal(X.indices, [0, 0, 1, 0])
 
 
 def test_float32_accumulates_into_float64():
@@ -135,7 +137,7 @@ def test_sorted_rows_whose_first_are_far_from_the_rest():
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 1e300])
+@pytest.mark.parametrize("scale", [1e-309, 1e-300, 1e-170, 1e170, 1e300])
 def test_units_keep_squares_in_range(scale, container):
     X, y = make()
     X = np.where(np.random.default_rng(1).random(X.shape) < 0.3, X / np.abs(X).max(axis=0), 0.0)
@@ -158,8 +160,9 @@ def test_a_target_whose_shift_was_misjudged():
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-300])
 def test_tiny_columns_that_are_symmetric_do_move(scale):
-    X, y = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.0], [1.0]])
-    for tiny in (RowBlocks(X * scale, y), RowBlocks(X, y * scale), RowBlocks(X * scale, y * scale)):
+    X, y, by_row = np.array([[-1.0], [1.0], [0.0]]), np.array([[-1.0], [1.0], [0.0]]), {"block_rows": 1, "n_threads": 3}
+    for values in ((X * scale, y), (X, y * scale), (X * scale, y * scale)):
+        tiny = RowBlocks(*values, **by_row)
         found = gather(tiny)
         assert found.x.variance[0] * (found.x.unit[0] / np.ptp(tiny.X) * 2) ** 2 == pytest.approx(2 / 3)
         assert found.y.variance[0] * (found.y.unit[0] / np.ptp(tiny.y) * 2) ** 2 == pytest.approx(2 / 3)
@@ -176,7 +179,9 @@ def test_a_constant_column_has_exactly_no_variance(value):
 
 def test_moments_about_the_origin():
     X, y = make()
-    found = gather(RowBlocks(X, y)).about_origin()
+    centred = gather(RowBlocks(X, y))
+    found = centred.about_origin()
+    assert centred.x.cancellation.max() > found.x.cancellation.max() == 1
     np.testing.assert_allclose(found.cross, X.T @ X / len(X), rtol=1e-12)
     np.testing.assert_allclose(found.target_cross, X.T @ y / len(X), rtol=1e-12)
     np.testing.assert_allclose(found.y.variance, (y**2).mean(axis=0), rtol=1e-12)
@@ -200,13 +205,19 @@ def test_inputs_are_left_as_they_were():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_one_pass_over_ordinary_data(monkeypatch):
-    passes = []
+@pytest.mark.parametrize(("constant", "passes"), [(None, 1), (0.1, 2), (0.0, 2)])
+def test_one_pass_over_ordinary_data(monkeypatch, constant, passes):
+    """And one more over a column without variance, which may have underflowed, but in rows of no weight."""
+    seen = []
     accumulate = RowBlocks.sum
-    monkeypatch.setattr(RowBlocks, "sum", lambda *args, **kw: passes.append(1) or accumulate(*args, **kw))
+    monkeypatch.setattr(RowBlocks, "sum", lambda *args, **kw: seen.append(1) or accumulate(*args, **kw))
     X, y = make(2000)
-    gather(RowBlocks(X, y))
-    assert len(passes) == 1
+    weight = np.ones(2000)
+    if constant is not None:
+        X[:, 1] = constant
+        X[7, 1], weight[7] = 5.0, 0.0
+    gather(RowBlocks(X, y, weight))
+    assert len(seen) == passes
 
 
 def merged(X, y, pieces, weight=None):
@@ -231,6 +242,7 @@ def test_merged_they_are_those_of_all_rows(n, p, n_pieces, container, weighted, 
     pieces = np.array_split(rng.permutation(n), min(n, n_pieces))
     found = merged(container(X), y, pieces, weight)
     assert_moments(found, naive(X, y, weight))
+    assert (found.x.cancellation > 1 - 1e-9).all()
     assert found.n_samples == n
     assert found.weight == pytest.approx(n if weight is None else weight.sum(), rel=1e-13)
 
@@ -245,6 +257,11 @@ def test_merging_costs_no_digits_of_a_mean_far_above_the_deviation(offset, n_pie
     found = merged(X, y + offset, np.array_split(np.arange(3000), n_pieces))
     assert_moments(found, naive(X, y + offset), rtol=1e-12)
     assert found.x.cancellation.max() < 10
+
+
+def test_merging_tells_means_apart_down_to_their_last_digits():
+    X, y = 2.0**30 + np.array([[0.0], [2.0], [2.0**-20], [2.0 + 2.0**-20]]), np.ones((4, 1))
+    assert merged(X, y, [slice(0, 2), slice(2, 4)]).x.mean == 2.0**30 + 1 + 2.0**-21
 
 
 def test_merging_is_symmetric():
@@ -303,6 +320,7 @@ def test_a_column_that_is_constant_in_all_pieces_has_no_variance(container, dtyp
     found = merged(container(X.astype(dtype)), y, np.array_split(np.arange(300), 60), weight)
     assert not found.x.variance[[1, 2, 4]].any()
     assert not found.cross[[1, 2, 4]].any()
+    assert not found.target_cross[[1, 2, 4]].any()
     assert found.x.variance[[0, 3]].all()
 
 
@@ -312,7 +330,7 @@ def test_a_column_that_is_constant_in_each_piece_has_the_variance_of_its_values(
     assert_moments(merged(X, y, np.array_split(np.arange(300), 3)), naive(X, y))
 
 
-@pytest.mark.parametrize(("off", "passes"), [(30.0, 1), (60.0, 1), (200.0, 2), (1e5, 2)])
+@pytest.mark.parametrize(("off", "passes"), [(30.0, 1), (60.0, 1), (200.0, 2), (1e5, 2), (1e9, 2)])
 def test_a_pass_is_repeated_where_the_shift_is_a_hundred_deviations_off(monkeypatch, off, passes):
     """Rows that weigh next to nothing have deceived it."""
     seen, accumulate = [], RowBlocks.sum

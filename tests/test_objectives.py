@@ -1,5 +1,7 @@
 """The objective: its gradient by finite differences, and from moments as from data."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,6 +137,16 @@ class TestFrame:
         point = np.random.default_rng(0).normal(size=(4 + fit_intercept, 2))
         np.testing.assert_allclose(frame.from_raw(*frame.to_raw(point)).astype(float), point, rtol=1e-11, atol=1e-12)
 
+    def test_the_intercept_has_the_rounding_of_long_doubles(self):
+        """Its terms may be far larger than their sum."""
+        rng = np.random.default_rng(0)
+        ones, center, point = np.ones(30), rng.normal(size=30), rng.normal(size=(31, 1))
+        coef, intercept = Coordinates(True, center, ones, ones, np.ones(1) / 3, np.full(1, 1.1)).to_raw(point)
+        terms = [Fraction(1 / 3), Fraction(1.1) * Fraction(point[30, 0])]
+        terms += [-Fraction(w) * Fraction(a) for w, a in zip(coef[:, 0], center, strict=True)]
+        error = abs(Fraction(*intercept[0].as_integer_ratio()) - sum(terms))
+        assert error <= 4 * float(np.finfo(np.longdouble).eps) * sum(map(abs, terms))
+
     @pytest.mark.parametrize("fit_intercept", [True, False])
     def test_a_raw_gradient_becomes_the_frames_own(self, fit_intercept):
         rows, moments, unit = problem(fit_intercept, "unit", 0.2)
@@ -173,8 +185,6 @@ class TestExtended:
         np.testing.assert_array_equal(extended.dot(X.astype(dtype), R), np.full((2, 1), 2.0**-40))
 
     def test_twice_the_precision(self):
-        from fractions import Fraction
-
         rng = np.random.default_rng(0)
         X, R = rng.normal(size=(31, 3)) * 10.0 ** rng.integers(-8, 8, (31, 1)), rng.normal(size=(31, 2))
         R -= X @ np.linalg.lstsq(X, R, rcond=None)[0]

@@ -48,9 +48,6 @@ class Plain:
     def derivative(self, residual):
         return Logistic().derivative(residual)
 
-    def best_constant(self, y, weight=None):
-        return Logistic().best_constant(y, weight)
-
 
 LOSSES = [Logistic(), WithSecondDerivative(), OfDegreeOne(), Plain()]
 BOTH_KINDS = pytest.mark.parametrize("loss", [Logistic(), Plain()], ids=lambda loss: type(loss).__name__)

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress.method.states import Block, Points
+from gdregress.problem.losses import LOSSES
 from gdregress.problem.problem import Gap
 from gdregress.solve.progress import Progress
 from gdregress.solve.stopping import Converged, Diverged, EpochsUsedUp, OptimalStart, Patience, Stopping, TargetLoss
@@ -155,6 +156,34 @@ class TestConverged:
         assert model.optimality_ <= 1e-3 < model.history_["optimality"][-2]
         assert model.optimality_ == pytest.approx(distance * 2**0.5, rel=1e-6)
 
+    @pytest.mark.parametrize("loss", ["huber", "quantile"])
+    def test_it_is_no_less_than_half_the_distance_along_a_descent(self, loss):
+        """Where few rows are curved, and where all that is left is what smoothing costs."""
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(200, 4))
+        targets = rows @ [1.0, -2.0, 0.5, 0.1] + rng.standard_t(2, size=200)
+        params = {"loss": loss, "epsilon": 0.03, "quantile": 0.3}
+        model = GradientDescentRegressor("curvature", 60, optimizer="nesterov", tol=None, record_path=True, **params)
+        model.fit(rows, targets)
+        best = GradientDescentRegressor(tol=1e-10, **params).fit(rows, targets)
+        own = LOSSES[loss](0.03, 0.3)
+        value = own.value(targets - model.history_["coef"] @ rows.T - model.history_["intercept"][:, np.newaxis])
+        distance = value.mean(axis=1) - own.value(targets - best.predict(rows)).mean()
+        estimate = model.history_["optimality"] * value.mean(axis=1)
+        if own.degree == 2:
+            constant = own.value(targets - own.best_constant(targets)).mean()
+            estimate = model.history_["optimality"] ** 2 * constant / 2
+        assert (distance <= 2 * estimate + 1e-9).all()
+
+    @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+    def test_of_several_outputs_it_is_that_of_the_worst(self, loss):
+        both = np.column_stack([y, np.random.default_rng(0).normal(size=len(y))])
+        model = GradientDescentRegressor(0.1, 5, loss=loss, tol=None)
+        found = model.fit(Z, both).history_["optimality"]
+        alone = [model.fit(Z, target).history_["optimality"] for target in both.T]
+        np.testing.assert_allclose(found, np.maximum(*alone), rtol=1e-9)
+        assert (np.abs(alone[0] / alone[1] - 1.0) > 0.01).any()
+
     @pytest.mark.parametrize("unit", [1e-9, 1.0, 100.0, 1e12])
     def test_it_does_not_depend_on_the_unit_of_y(self, unit):
         euros = GradientDescentRegressor("diagonal", optimizer="nesterov").fit(X, y)
@@ -223,10 +252,23 @@ class TestEarlyStopping:
         assert model.optimality_ == model.history_["optimality"][best]
         assert not model.converged_
 
-    def test_the_same_loss_as_the_training_loss(self):
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"fit_intercept": False},
+            {"penalty": "elasticnet", "alpha": 1.0},
+            {"loss": "huber", "penalty": "l2", "alpha": 1.0},
+            {"loss": "absolute_error", "learning_rate": "auto"},
+        ],
+        ids=str,
+    )
+    def test_the_same_loss_as_the_training_loss(self, params):
+        """Without the penalty, and not smoothed."""
         train, _, y_train, _ = self.split()
         weight = np.random.default_rng(0).random(len(y_train))
-        model = GradientDescentRegressor(0.003, epochs=20, tol=None, early_stopping=True)
+        settings = {"learning_rate": 0.003, "epochs": 20, "tol": None, "early_stopping": True}
+        model = GradientDescentRegressor(**{**settings, **params})
         model.fit(train, y_train, weight, X_val=train, y_val=y_train, sample_weight_val=weight)
         np.testing.assert_allclose(model.history_["validation_loss"], model.history_["loss"], rtol=1e-10)
 
@@ -284,6 +326,15 @@ class TestEarlyStopping:
         assert model.learning_rate_ == "diagonal"
         assert mse(model, X[300:], y[300:]) == pytest.approx(model.history_["validation_loss"].min(), rel=1e-9)
 
+    def test_without_moments_every_loss_is_that_of_its_point(self, monkeypatch):
+        """That of the start, too, wherever it is."""
+        monkeypatch.setattr("gdregress.method.choice.MOMENTS_LIMIT", 5)
+        monkeypatch.setattr("gdregress.method.sketches.WIDEST", 5)
+        model = GradientDescentRegressor("diagonal", 3, init="random", random_state=0, record_path=True, tol=None)
+        history = model.fit(X, y).history_
+        residual = y - history["coef"] @ X.T - history["intercept"][:, np.newaxis]
+        np.testing.assert_allclose(history["loss"], np.mean(residual**2, axis=1), rtol=1e-9)
+
     def test_unscaled_validation_rows_are_noticed(self):
         off = X[300:] * 1e4 + 1e6
         with (
@@ -293,15 +344,24 @@ class TestEarlyStopping:
             GradientDescentRegressor(early_stopping=True).fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
         assert {warning.filename for warning in caught} == {__file__}
 
-    @pytest.mark.parametrize(("n_off", "deviations", "warns"), [(6, 150, True), (4, 1e9, False), (10, 70, False)])
-    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, deviations, warns):
-        off = Z[300:] + deviations * (np.arange(10) < n_off)
+    @pytest.mark.parametrize(
+        ("n_off", "times", "deviations", "warns"),
+        [(6, 1, 150, True), (5, 1, 1e9, False), (10, 1, 70, False), (6, 150, 0, True), (10, 70, 0, False)],
+    )
+    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, times, deviations, warns):
+        is_off = np.arange(10) < n_off
+        off = Z[300:] * np.where(is_off, times, 1) + deviations * is_off
         model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.fit(Z[:300], y[:300], X_val=off, y_val=y[300:])
         said = [str(warning.message) for warning in caught if "columns of X_val" in str(warning.message)]
         assert [f"{n_off} of 10 columns" in message for message in said] == [True] * warns
+
+    def test_validation_rows_in_raw_units_are_not_off(self):
+        GradientDescentRegressor(1e-12, 1, early_stopping=True, tol=None).fit(
+            1e3 * X[:300], y[:300], X_val=1e3 * X[300:], y_val=y[300:]
+        )
 
     def test_only_weightless_rows_to_train_on(self):
         weight = np.zeros(len(y))

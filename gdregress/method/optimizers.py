@@ -274,9 +274,9 @@ class Conjugate:
         least = (rounding * np.abs(direction)).sum(axis=0)
         s = np.where(np.minimum(-slope, curvature) > least, _ratio(-slope, curvature), 0.0)
         beyond = s - 1.0
-        lowest = Evaluation(
-            there.value - 0.5 * length * beyond * beyond * curvature,
-            there.gradient + beyond * change,
+        lowest = there._replace(
+            value=there.value - 0.5 * length * beyond * beyond * curvature,
+            gradient=there.gradient + beyond * change,
         )
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried

@@ -12,8 +12,8 @@ Smoothing with parameter mu replaces c by s / mu if that is smaller, with s = ma
 loss with kinks exceeds the smoothed loss by at most s mu / 2 (Nesterov, 2005). The slope u of the smoothed loss is
 also in [low, high], so the Fenchel gap l(r) + l*(u) - u r bounds the cost of smoothing at a point (`fenchel_gap`).
 
-A user's loss is an object with `value`, `derivative`, `curvature` and `best_constant`, as `Loss` describes them.
-`Loss` derives all other quantities from these.
+A user's loss is an object with `value`, `derivative` and `curvature`, as `Loss` describes them. `InUnits` wraps it and
+derives all other quantities from these.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
-REQUIRED = ("value", "derivative", "curvature", "best_constant")
+REQUIRED = ("value", "derivative", "curvature")
 """Attributes that a user's loss must have."""
 
 INFINITY = float("inf")
@@ -90,7 +90,7 @@ class Loss:
 
     @property
     def is_parabola(self) -> bool:
-        """Whether the loss is a parabola of the same curvature for all outputs."""
+        """Whether the loss is a parabola."""
         return False
 
     @property
@@ -251,8 +251,8 @@ class PiecewiseLoss(Loss):
 
     @cached_property
     def is_parabola(self) -> bool:
-        """Whether the loss is a parabola of the same curvature for all outputs."""
-        return not (self.is_straight or self.has_tube or np.ndim(self.curvature))
+        """Whether the loss is a parabola."""
+        return not (self.is_straight or self.has_tube)
 
     @cached_property
     def is_kinked(self) -> bool:
