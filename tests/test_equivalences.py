@@ -285,6 +285,22 @@ class TestHonesty:
         assert np.abs(model.coef_).sum() == pytest.approx(np.abs(expected.coef_).sum(), rel=1e-5)
         np.testing.assert_allclose(folded, expected.coef_, atol=1e-5)
 
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_a_column_given_twice_hides_no_direction_of_little_curvature_from_l1(self, seed):
+        source = np.random.default_rng(seed)
+        A = source.normal(size=(60, 3))
+        A[:, 1] = A[:, 0] + 0.05 * A[:, 1]
+        A, z = np.column_stack([A, A[:, 0]]), A @ [2.0, -1.0, 1.0] + 0.3 * source.normal(size=60)
+        params = {"penalty": "l1", "alpha": 1e-3}
+
+        def objective(model):
+            return np.mean((z - model.predict(A)) ** 2) + 2e-3 * np.abs(model.coef_).sum()
+
+        model = GradientDescentRegressor("diagonal", 5000, tol=1e-2, optimizer="nesterov", **params).fit(A, z)
+        above = objective(model) - objective(GradientDescentRegressor(tol=1e-9, **params).fit(A, z))
+        assert model.converged_
+        assert np.sqrt(2.0 * max(above, 0.0) / z.var()) <= model.optimality_
+
     @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive", "squared_epsilon_insensitive"])
     @pytest.mark.parametrize("fit_intercept", [False, True])
     @pytest.mark.parametrize("level", [0.0, 7.0])
