@@ -203,6 +203,20 @@ def test_lasso_with_more_columns_than_rows(shape, alpha, positive):
     assert objective[0] <= objective[1] * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.9, 0.999])
+def test_elastic_net_with_more_columns_than_rows(l1_ratio):
+    """L2 makes the model of a Newton step definite, but by so little that it does not make its minimum easy to find."""
+    for seed in range(2):
+        source = np.random.default_rng(seed)
+        A = source.normal(size=(12, 15))
+        z = A[:, :3] @ [1.0, 2.0, -2.0] + source.standard_t(2, size=12)
+        params = {"alpha": 0.01, "l1_ratio": l1_ratio}
+        model = GradientDescentRegressor(epochs=30, penalty="elasticnet", **params).fit(A, z)
+        other = ElasticNet(tol=1e-12, max_iter=1_000_000, **params).fit(A, z)
+        assert model.converged_
+        np.testing.assert_allclose(model.predict(A), other.predict(A), atol=1e-5 * z.std())
+
+
 class TestHonesty:
     """Where a converged fit is claimed, it is one: on data that are made to deceive the estimate of optimality."""
 
