@@ -133,6 +133,14 @@ def test_average_is_the_mean_of_the_points_after_some_rows(average, skip):
     np.testing.assert_allclose(model.coef_, np.mean([w for w, _ in points[skip:]], axis=0), rtol=1e-9)
 
 
+@pytest.mark.parametrize("rate", ["lipschitz", "diagonal"])
+def test_the_chosen_rate_allows_for_momentum(rate):
+    """Every gradient moves w by eta / (1 - beta) in all."""
+    params = {"learning_rate": rate, "batch_size": 7, "momentum": 0.8, "epochs": 2}
+    plain, heavy = (fit(optimizer=name, **params) for name in ("gd", "momentum"))
+    np.testing.assert_allclose(heavy.history_["learning_rate"][1:], 0.2 * plain.history_["learning_rate"][1:])
+
+
 def test_an_average_beats_the_noise_it_is_of():
     assert (
         fit(batch_size=1, learning_rate=0.1, epochs=40, average=True).history_["loss"][-1]

@@ -204,6 +204,20 @@ def test_lasso_with_more_columns_than_rows(shape, alpha, positive):
     assert objective[0] <= objective[1] * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.9, 0.999])
+def test_elastic_net_with_more_columns_than_rows(l1_ratio):
+    """L2 makes the model of a Newton step definite, but by so little that it does not make its minimum easy to find."""
+    for seed in range(2):
+        source = np.random.default_rng(seed)
+        A = source.normal(size=(12, 15))
+        z = A[:, :3] @ [1.0, 2.0, -2.0] + source.standard_t(2, size=12)
+        params = {"alpha": 0.01, "l1_ratio": l1_ratio}
+        model = GradientDescentRegressor(epochs=30, penalty="elasticnet", **params).fit(A, z)
+        other = ElasticNet(tol=1e-12, max_iter=1_000_000, **params).fit(A, z)
+        assert model.converged_
+        np.testing.assert_allclose(model.predict(A), other.predict(A), atol=1e-5 * z.std())
+
+
 class TestHonesty:
     """Where a converged fit is claimed, it is one: on data that are made to deceive the estimate of optimality."""
 
@@ -286,6 +300,22 @@ class TestHonesty:
         folded = [model.coef_[0] + model.coef_[3], *model.coef_[1:3]]
         assert np.abs(model.coef_).sum() == pytest.approx(np.abs(expected.coef_).sum(), rel=1e-5)
         np.testing.assert_allclose(folded, expected.coef_, atol=1e-5)
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_a_column_given_twice_hides_no_direction_of_little_curvature_from_l1(self, seed):
+        source = np.random.default_rng(seed)
+        A = source.normal(size=(60, 3))
+        A[:, 1] = A[:, 0] + 0.05 * A[:, 1]
+        A, z = np.column_stack([A, A[:, 0]]), A @ [2.0, -1.0, 1.0] + 0.3 * source.normal(size=60)
+        params = {"penalty": "l1", "alpha": 1e-3}
+
+        def objective(model):
+            return np.mean((z - model.predict(A)) ** 2) + 2e-3 * np.abs(model.coef_).sum()
+
+        model = GradientDescentRegressor("diagonal", 5000, tol=1e-2, optimizer="nesterov", **params).fit(A, z)
+        above = objective(model) - objective(GradientDescentRegressor(tol=1e-9, **params).fit(A, z))
+        assert model.converged_
+        assert np.sqrt(2.0 * max(above, 0.0) / z.var()) <= model.optimality_
 
     @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive", "squared_epsilon_insensitive"])
     @pytest.mark.parametrize("fit_intercept", [False, True])

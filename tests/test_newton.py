@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gdregress import GradientDescentRegressor
-from gdregress.method.newton import is_definite, newton_step
+from gdregress.method.newton import _lowest, is_definite, newton_step
+from gdregress.problem.objectives import DataObjective
 
 PENALTIES = {
     "no penalty": {},
@@ -94,6 +95,38 @@ def test_where_no_damping_helped_the_next_epoch_tries_more():
         assert model.converged_
         epochs += model.n_iter_
     assert epochs <= 320
+
+
+def test_an_epoch_tries_a_quarter_to_four_times_its_best_step(monkeypatch):
+    """From zero, where the step is the point itself."""
+    tried, values = [], DataObjective.values
+    monkeypatch.setattr(DataObjective, "values", lambda self, points: tried.append(points) or values(self, points))
+    X, y = singular("a sum of columns")
+    GradientDescentRegressor(loss="huber", epochs=1, tol=None, optimizer="newton", fit_intercept=False).fit(X, y)
+    steps, further = tried[0], tried[1]
+    assert any(np.array_equal(further[2], 2.0 * step) for step in steps)
+    for point, times in zip(further, (0.25, 0.5, 2.0, 4.0), strict=True):
+        np.testing.assert_allclose(point, 0.5 * times * further[2])
+
+
+def test_what_is_not_a_number_is_no_lowest_value():
+    points = [np.full((1, 2), each) for each in (1.0, 2.0, 3.0)]
+    values = [np.array([np.nan, 5.0]), np.array([4.0, np.nan]), np.array([np.inf, 6.0])]
+    point, value, index = _lowest(points, values, 0.0)
+    np.testing.assert_array_equal(point, [[2.0, 1.0]])
+    np.testing.assert_array_equal(value, [4.0, 5.0])
+    np.testing.assert_array_equal(index, [1, 0])
+
+
+def test_a_model_without_a_known_minimum_is_replaced_by_a_proximal_gradient_step(monkeypatch):
+    """These converge too, if slowly."""
+    monkeypatch.setattr("gdregress.method.newton.model_minimum", lambda *model: None)
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(50, 4))
+    y = A[:, :3] @ [1.0, 2.0, -2.0] + rng.standard_t(2, size=50)
+    model = GradientDescentRegressor(loss="huber", epsilon=0.5, penalty="l1", alpha=0.02, tol=1e-3).fit(A, y)
+    assert model.converged_
+    assert violation(model, A, y, DERIVATIVES["huber"], 0.04) < 1e-2
 
 
 def test_l1_on_more_columns_than_rows_with_kinks_rarely_takes_sixty_epochs():

@@ -183,6 +183,14 @@ def test_nesterov_by_hand():
     np.testing.assert_allclose(points, [0.0, 1.5, w2, v2 + 0.5 * (3 - v2)], rtol=1e-15)
 
 
+def test_nesterov_restarts_each_output_by_itself():
+    objective = quadratic(kappa=30)
+    together = states(objective, Nesterov(), 60)
+    for k in range(2):
+        alone = states(Quadratic(objective.hessian, objective.best[:, [k]]), Nesterov(), 60)
+        np.testing.assert_allclose(together[60].point[:, [k]], alone[60].point, rtol=1e-12)
+
+
 def test_momentum_zero_is_plain_descent():
     for one, other in zip(
         states(quadratic(), Momentum(0.0), 20), states(quadratic(), GradientDescent(), 20), strict=True
@@ -283,6 +291,15 @@ def test_k_then_m_epochs_are_k_plus_m():
     whole = states(objective, GradientDescent(), 17)
     rest = states(objective, GradientDescent(), 10, start=whole[7].point)
     np.testing.assert_array_equal(rest[-1].point, whole[-1].point)
+
+
+def test_conjugate_gradient_that_did_not_move_restarts_from_its_gradient():
+    """As after an epoch at rate 0."""
+    objective = quadratic(30, m=1)
+    *_, stopped, here, there = descend(objective, Conjugate(), 4, schedule=EpochSchedule(lambda k: float(k != 2)))
+    np.testing.assert_array_equal(here.point, stopped.point)
+    step, slope = there.point - here.point, here.gradient
+    np.testing.assert_allclose(step / np.linalg.norm(step), -slope / np.linalg.norm(slope), rtol=1e-9)
 
 
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():

@@ -169,3 +169,11 @@ def test_early_stopping_and_a_start_from_the_last_fit(loss):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert excess(model.fit(X, y).fit(X, y), y) < 0.05
+
+
+def test_the_stability_ceiling_is_that_of_its_curvature():
+    """Logistic loss is four times less curved than squared error: of one column of ones, signs apart, L is 1/2."""
+    signs = np.array([1.0, -1.0])
+    model = GradientDescentRegressor(4.5, 5, loss=Logistic(), fit_intercept=False)
+    with pytest.warns(ConvergenceWarning, match=r"above the stability ceiling 4 \(2/L\)"):
+        model.fit(signs[:, np.newaxis], 1e-3 * signs)

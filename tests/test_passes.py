@@ -342,6 +342,29 @@ def test_the_rate_of_a_robust_loss_falls_on_once_it_is_smoothed_no_more():
     assert rate[400] / rate[100] == pytest.approx(0.5, rel=0.1)
 
 
+def test_a_rule_that_adapts_its_own_rate_keeps_it_for_robust_losses():
+    X, y = raw_columns(200)
+    model = passes(GradientDescentRegressor(loss="huber", epsilon=0.9, optimizer="adagrad", random_state=0), 9, X, y)
+    np.testing.assert_array_equal(model.history_["learning_rate"], 0.5)
+
+
+@pytest.mark.parametrize("rate", ["auto", 1e-6])
+@pytest.mark.parametrize("params", [{}, {"penalty": "l2", "alpha": 0.1}, {"average": True}], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+def test_the_loss_of_a_chunk_is_that_of_the_coefficients_before_it(loss, params, rate):
+    X, y = raw_columns(200)
+    model = GradientDescentRegressor(rate, loss=loss, epsilon=0.5, batch_size=10, random_state=0, **params)
+    model.partial_fit(X[:100], 30.0 * y[:100])
+    residuals = 30.0 * y[100:] - model.predict(X[100:])
+    model.partial_fit(X[100:], 30.0 * y[100:])
+    expected = {
+        "squared_error": residuals**2,
+        "huber": np.where(np.abs(residuals) <= 0.5, residuals**2, np.abs(residuals) - 0.25),
+        "absolute_error": np.abs(residuals),
+    }
+    np.testing.assert_allclose(model.history_["loss"][1], expected[loss].mean(), rtol=1e-9)
+
+
 def test_a_rate_that_is_too_large_is_said():
     X, y = raw_columns(1000)
     model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)

@@ -409,6 +409,29 @@ class TestAdvice:
             GradientDescentRegressor(share * ceiling, epochs=3).fit(Z, y)
         assert ("a rate nearer half the ceiling" in str(caught[0].message)) == told
 
+    def test_at_its_ceiling_a_rate_is_told_to_go_below_it(self):
+        """Of one column of ones, signs apart, 1/L is 1/2: at the rate 1 the residuals change their signs for ever."""
+        signs = np.array([1.0, -1.0])
+        with pytest.warns(ConvergenceWarning, match=r"or a rate below the stability ceiling 1\.$"):
+            GradientDescentRegressor(1.0, 5, fit_intercept=False).fit(signs[:, np.newaxis], signs)
+
+    @pytest.mark.parametrize(
+        "parameters", [{"learning_rate": "diagonal", "optimizer": "gd"}, {"learning_rate": 1e-3, "loss": "quantile"}]
+    )
+    def test_of_a_ceiling_that_is_not_there_nothing_is_said(self, parameters):
+        with pytest.warns(ConvergenceWarning, match=r"optimizer='auto', or raise epochs or tol\.$"):
+            GradientDescentRegressor(epochs=3, **parameters).fit(Z, y)
+
+    def test_near_its_minimum_a_loss_with_kinks_may_end_above_its_start(self):
+        """Below the loss of the best constant that is no divergence."""
+        column = np.array([[1.0], [2.0], [3.0], [4.0]])
+        model = GradientDescentRegressor(0.01, 1, loss="absolute_error", tol=None, warm_start=True)
+        model.fit(column, 2.0 * column[:, 0])
+        model.coef_, model.intercept_ = np.array([2.001]), 0.0
+        loss = model.fit(column, 2.0 * column[:, 0]).history_["loss"]
+        assert loss[1] > loss[0]
+        assert model.stop_reason_ == "1 epoch run, as asked: tol is off"
+
     @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
     def test_a_loss_with_kinks_that_ends_above_its_start_has_diverged(self, loss):
         """It has no ceiling; what is kept is the best point and not the last."""

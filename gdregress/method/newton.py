@@ -18,10 +18,10 @@ SINGULAR = 1e-13
 """Ratio of the smallest to the largest pivot, or eigenvalue, below which a matrix counts as singular."""
 
 FLOOR = 1e-6
-"""Least share of its mean diagonal that is added to a singular matrix, so that rounding does not cause steps."""
+"""Least share of its mean diagonal by which a matrix is raised, so that rounding does not cause steps."""
 
 DAMPED = 0.1
-"""This share as a multiple of the damping d, since M too is singular where columns are collinear."""
+"""This share as a multiple of the damping d, since M is no better than H where columns are collinear."""
 
 TIE = 1e-14
 """Relative difference up to which two values of the objective count as equal."""
@@ -126,7 +126,12 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
 
 
 def _trial(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray) -> NDArray:
-    """Return the minimum of the quadratic model of each output, or a proximal gradient step if it is not found."""
+    """Return the minimum of the quadratic model of each output.
+
+    With L1 or signs a singular model is raised, and so is one whose minimum block pivoting does not find: L2 can make a
+    model definite by so little that the guesses go in circles for thousands of rounds. If the raised model has no known
+    minimum either, the step is one of proximal gradient descent.
+    """
     gradient, trial = here.evaluation.gradient, np.empty_like(point)
     for output, (second, majoriser) in enumerate(zip(here.second, here.majoriser, strict=True)):
         model = second + damping[output] * (majoriser - second)
@@ -134,9 +139,10 @@ def _trial(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray)
         if penalty.is_smooth:
             trial[:, output] = w - newton_step(model, g)
             continue
-        if not is_definite(model):
+        minimum = model_minimum(penalty, model, model @ w - g, w, output) if is_definite(model) else None
+        if minimum is None:
             model = raised(model, max(FLOOR, DAMPED * damping[output]))
-        minimum = model_minimum(penalty, model, model @ w - g, w, output)
+            minimum = model_minimum(penalty, model, model @ w - g, w, output)
         if minimum is None:
             largest = float(np.trace(majoriser))
             minimum = penalty.prox(point - gradient / largest, 1.0 / largest)[:, output]

@@ -12,9 +12,6 @@ BLOCK_ROUNDS = 3
 ROUNDS = 30
 """Rounds of block pivoting after which it counts as cycling."""
 
-ROUNDING = 1e-9
-"""Size of a coordinate, relative to the largest, below which its sign is attributed to rounding."""
-
 NOISE = 10.0
 """Multiple of the residual of a solved system below which a violated condition is attributed to rounding."""
 
@@ -62,12 +59,12 @@ def model_minimum(penalty: Penalty, curvature: NDArray, slope: NDArray, start: N
         z[active] = solution
         residual = slope - curvature @ z
         noise = NOISE * max(np.abs((residual - l1 * sign)[active]).max(initial=0.0), np.finfo(float).eps * largest)
-        leaves = active & ~free & (z * sign < -ROUNDING * np.abs(z).max(initial=0.0))
+        leaves = active & ~free & (z * sign < 0)
         enters = ~active & ((residual if penalty.positive else np.abs(residual)) > l1 + noise)
         wrong = leaves | enters
         n_wrong = int(wrong.sum())
         if n_wrong == 0:
-            return np.where(free | (z * sign > 0), z, 0.0)
+            return z
         if n_wrong < fewest:
             fewest, rounds_left = n_wrong, BLOCK_ROUNDS
         elif rounds_left > 0:
