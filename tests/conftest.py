@@ -9,6 +9,8 @@ from itertools import combinations
 
 import pytest
 
+collect_ignore = ["conftest.py"]  # it has no doctests, and docs/ has one of that name too
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
