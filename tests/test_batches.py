@@ -94,6 +94,14 @@ def test_other_weights_and_targets_of_the_same_rows():
     assert (rows.weight, rows.n_weighted, rows.total_weight) == (None, 30, 30.0)
 
 
+@pytest.mark.parametrize("size", [1, 20, 29, 30, 31])
+def test_a_sample_has_as_many_rows_as_asked_for_at_most_and_those_evenly_spaced(size):
+    rows = RowBlocks(np.arange(30.0)[:, np.newaxis], y[:, np.newaxis])
+    sampled = rows.sample(size)[0][:, 0]
+    assert size / 2 <= len(sampled) <= size or len(sampled) == 30 < size
+    assert len(set(np.diff(sampled))) <= 1
+
+
 def test_a_split_shares_out_the_weights_and_leaves_the_rows_as_they_were():
     weight = np.arange(1.0, 31.0)
     rows = RowBlocks(X, y[:, np.newaxis], weight.copy())
