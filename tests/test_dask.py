@@ -255,6 +255,13 @@ def test_a_split_holds_out_the_share_asked_for():
     assert whole == pytest.approx(weight.sum())
 
 
+def test_a_split_draws_other_rows_of_each_block():
+    places = da.from_array(np.tile(np.arange(100.0), 2)[:, np.newaxis], chunks=100)
+    _, held_out = DaskRows.of(blocks_of(places, np.zeros(200))).split(0.5, np.random.RandomState(0))
+    one, other = (set(block.X[:, 0]) for block in dask.compute(*held_out.blocks))
+    assert len(one & other) < 0.8 * min(len(one), len(other))
+
+
 @pytest.mark.parametrize(("n", "fraction"), [(41, 0.1), (40, 0.1), (7, 0.5)])
 def test_a_split_holds_out_as_many_rows_as_in_memory(n, fraction):
     X, y, _ = make(n)
@@ -393,8 +400,9 @@ class TestBadInput:
     def test_nan_in_a_block_is_named(self):
         X, y, _ = make()
         X[1405, 2] = np.nan
-        with pytest.raises(ValueError, match="X of block 3 contains NaN at row 5, column 2"):
-            GradientDescentRegressor().fit(da.from_array(X, chunks=(700, 6)), y)
+        for weight in (np.ones(6000), np.where(np.arange(6000) // 700 == 2, 0.0, 1.0)):
+            with pytest.raises(ValueError, match="X of block 3 contains NaN at row 5, column 2"):
+                GradientDescentRegressor().fit(da.from_array(X, chunks=(700, 6)), y, weight)
         X, y, _ = make()
         y[701] = np.inf
         with pytest.raises(ValueError, match="y of block 2 contains infinity at row 1"):
