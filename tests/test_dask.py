@@ -1,6 +1,7 @@
 """Dask collections: the fit is that of the same rows in memory, whatever the blocks and the scheduler."""
 
 import os
+import pickle
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +15,9 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.method.spec import Spec
-from gdregress.problem.best_constant import best_constant_loss
+from gdregress.problem.best_constant import _ConstantLosses, best_constant_loss
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.losses import huber
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.view import View
 from gdregress.rows.dask import DaskRows, _merged_accumulators, blocks_of
@@ -360,6 +362,11 @@ def test_merging_leaves_what_is_merged_as_it_was():
     objective = DataObjective(far, frame, terms.loss.in_units(frame.target_scale), terms.penalty_in(frame))
     once, twice = (objective.evaluate([np.ones((7, 1))])[0].gradient for _ in range(2))
     np.testing.assert_array_equal(once, twice)
+
+
+def test_a_worker_sends_sums_and_not_what_they_were_computed_from():
+    sums = _ConstantLosses(huber(), np.zeros((33, 1)))
+    assert vars(pickle.loads(pickle.dumps(sums))).keys() == {"losses"}
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
