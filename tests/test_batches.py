@@ -94,6 +94,22 @@ def test_other_weights_and_targets_of_the_same_rows():
     assert (rows.weight, rows.n_weighted, rows.total_weight) == (None, 30, 30.0)
 
 
+@pytest.mark.parametrize("size", [1, 20, 29, 30, 31])
+def test_a_sample_has_as_many_rows_as_asked_for_at_most_and_those_evenly_spaced(size):
+    rows = RowBlocks(np.arange(30.0)[:, np.newaxis], y[:, np.newaxis])
+    sampled = rows.sample(size)[0][:, 0]
+    assert size / 2 <= len(sampled) <= size or len(sampled) == 30 < size
+    assert len(set(np.diff(sampled))) <= 1
+
+
+def test_a_subsample_draws_anew_in_each_stratum_and_no_row_twice():
+    rows = RowBlocks(np.arange(800.0)[:, np.newaxis], np.zeros((800, 1)))
+    drawn = rows.subsample(0.25, 1, np.random.RandomState(0)).index
+    np.testing.assert_array_equal(drawn // 4, np.arange(200))
+    assert set(drawn % 4) == {0, 1, 2, 3}
+    assert (np.diff(rows.subsample(0.5, 8, np.random.RandomState(0)).index) > 0).all()
+
+
 def test_a_split_shares_out_the_weights_and_leaves_the_rows_as_they_were():
     weight = np.arange(1.0, 31.0)
     rows = RowBlocks(X, y[:, np.newaxis], weight.copy())

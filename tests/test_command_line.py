@@ -285,8 +285,8 @@ def test_quoted_line_ends_become_spaces_and_count_as_lines(write, document, fail
 
 
 def test_names_that_are_empty_or_taken(write, document):
-    result = document(write(",a,a,y\n1,2,3,4\n2,3,5,6\n3,5,4,7\n4,4,4,4\n"))
-    assert list(result["coefficients"]) == ["column 1", "a", "a (2)"]
+    result = document(write(",a,a,a,y\n1,2,3,1,4\n2,3,5,4,6\n3,5,4,9,7\n4,4,4,2,4\n"))
+    assert list(result["coefficients"]) == ["column 1", "a", "a (2)", "a (3)"]
     assert "a column without a name is called column 1" in result["notes"]
     assert "a second a is called a (2)" in result["notes"]
 
@@ -295,6 +295,7 @@ def test_a_heading_of_numbers_is_remarked_upon(write, document):
     result = document(write("1,2\n3,4\n5,7\n"))
     assert "the first line, although of numbers, was taken for the names: 1, 2" in result["notes"]
     assert result["coefficients"] == pytest.approx({"1": 1.5})
+    assert not any("although of numbers" in note for note in document(write("1,b\n3,4\n5,7\n"))["notes"])
 
 
 # --- what is done to the data ---

@@ -115,10 +115,10 @@ def test_the_smoothed_loss_and_the_fenchel_gap_enclose_the_loss(loss, mu):
     assert (gap <= value - here.descended + 1e-15).all()
 
 
-def problem(loss, l2=0.0):
+def problem(loss, l2=0.0, *, fit_intercept=True):
     """Two outputs of which one, far from zero, has residuals of many standard deviations at the start."""
     rows = RowBlocks(X, y * [1.0, 1e2] + [0.0, 5e3], weight)
-    return Problem.of(Terms(loss, 0.0, l2, False, True), gather(rows), rows)
+    return Problem.of(Terms(loss, 0.0, l2, False, fit_intercept), gather(rows), rows)
 
 
 @pytest.mark.parametrize("loss", [huber(0.5), squared_epsilon_insensitive(0.4), absolute_error(), quantile_loss(0.2)])
@@ -139,11 +139,12 @@ def test_a_descent_begins_as_blunt_as_the_residuals_are_large():
     assert begun.spread == pytest.approx((size / begun.standard.target_scale).max(), rel=1e-12)
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("loss", [huber(0.5), absolute_error()])
-def test_the_best_constant_s_loss_in_raw_coordinates_is_in_the_unit_of_y(loss):
-    begun = problem(loss)
+def test_the_best_constant_s_loss_in_raw_coordinates_is_in_the_unit_of_y(loss, fit_intercept):
+    begun = problem(loss, fit_intercept=fit_intercept)
     raw = begun.in_raw_coordinates()
-    constants = [loss.best_constant(targets, weight) for targets in raw.rows.y.T]
+    constants = [fit_intercept * loss.best_constant(targets, weight) for targets in raw.rows.y.T]
     losses = np.average(loss.value(raw.rows.y - constants), axis=0, weights=weight)
     np.testing.assert_allclose(raw.in_standard_units(losses), begun.constant_loss, rtol=1e-9)
     assert raw.constant_value == pytest.approx(losses.sum(), rel=1e-9)

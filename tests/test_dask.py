@@ -1,6 +1,7 @@
 """Dask collections: the fit is that of the same rows in memory, whatever the blocks and the scheduler."""
 
 import os
+import pickle
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +15,9 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.method.spec import Spec
-from gdregress.problem.best_constant import best_constant_loss
+from gdregress.problem.best_constant import _ConstantLosses, best_constant_loss
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.losses import huber
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.view import View
 from gdregress.rows.dask import DaskRows, _merged_accumulators, blocks_of
@@ -255,6 +257,13 @@ def test_a_split_holds_out_the_share_asked_for():
     assert whole == pytest.approx(weight.sum())
 
 
+def test_a_split_draws_other_rows_of_each_block():
+    places = da.from_array(np.tile(np.arange(100.0), 2)[:, np.newaxis], chunks=100)
+    _, held_out = DaskRows.of(blocks_of(places, np.zeros(200))).split(0.5, np.random.RandomState(0))
+    one, other = (set(block.X[:, 0]) for block in dask.compute(*held_out.blocks))
+    assert len(one & other) < 0.8 * min(len(one), len(other))
+
+
 @pytest.mark.parametrize(("n", "fraction"), [(41, 0.1), (40, 0.1), (7, 0.5)])
 def test_a_split_holds_out_as_many_rows_as_in_memory(n, fraction):
     X, y, _ = make(n)
@@ -355,6 +364,11 @@ def test_merging_leaves_what_is_merged_as_it_was():
     np.testing.assert_array_equal(once, twice)
 
 
+def test_a_worker_sends_sums_and_not_what_they_were_computed_from():
+    sums = _ConstantLosses(huber(), np.zeros((33, 1)))
+    assert vars(pickle.loads(pickle.dumps(sums))).keys() == {"losses"}
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
 def test_callbacks_are_told(loss):
     pytest.importorskip("sklearn.callback")
@@ -393,8 +407,9 @@ class TestBadInput:
     def test_nan_in_a_block_is_named(self):
         X, y, _ = make()
         X[1405, 2] = np.nan
-        with pytest.raises(ValueError, match="X of block 3 contains NaN at row 5, column 2"):
-            GradientDescentRegressor().fit(da.from_array(X, chunks=(700, 6)), y)
+        for weight in (np.ones(6000), np.where(np.arange(6000) // 700 == 2, 0.0, 1.0)):
+            with pytest.raises(ValueError, match="X of block 3 contains NaN at row 5, column 2"):
+                GradientDescentRegressor().fit(da.from_array(X, chunks=(700, 6)), y, weight)
         X, y, _ = make()
         y[701] = np.inf
         with pytest.raises(ValueError, match="y of block 2 contains infinity at row 1"):

@@ -99,6 +99,17 @@ class TestObjective:
         )
 
 
+def test_squared_error_of_an_exact_fit_is_not_negative():
+    """From moments it is a difference of numbers that are equal up to rounding."""
+    rows, _, _ = problem(m=1)
+    coef = np.random.default_rng(2).normal(size=(4, 50))
+    rows = RowBlocks(rows.X, rows.X @ coef, rows.weight)
+    moments = gather(rows)
+    frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+    value = from_moments(moments, frame).evaluate([frame.from_raw(coef, np.zeros(50))])[0].value
+    assert ((value >= 0) & (value < 1e-13)).all()
+
+
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array, lambda X: X.astype(np.float32)])
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_data_of_any_kind(container, n_threads):

@@ -62,6 +62,7 @@ def test_passes_over_the_same_rows_are_the_epochs_of_one_fit(params, m):
         model = passes(GradientDescentRegressor(0.02, **settings), 6, X, y, weights)
         np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-9)
         np.testing.assert_allclose(model.intercept_, whole.intercept_, rtol=1e-9)
+        assert np.shape(model.intercept_) == np.shape(whole.intercept_)
         np.testing.assert_allclose(model.history_["loss"], whole.history_["loss"][:-1], rtol=1e-9)
         np.testing.assert_allclose(model.history_["learning_rate"], whole.history_["learning_rate"][1:], rtol=1e-12)
         assert (model.n_iter_, model.n_chunks_seen_, model.n_samples_seen_) == (6, 6, 360)
@@ -173,6 +174,15 @@ def test_a_stream_goes_on_from_the_coefficients_of_a_fit(params):
         model.partial_fit(X[:, :2], y)
     assert model.coef_ is coef
     assert model.partial_fit(X[:5], y[:5], np.zeros(5)).intercept_ == intercept
+
+
+def test_a_weightless_chunk_after_a_fit_keeps_its_coefficients_and_not_its_history():
+    X, y, _ = make()
+    model = GradientDescentRegressor(0.01, 5, tol=None).fit(X, y)
+    coef = model.coef_
+    model.partial_fit(X, y, np.zeros(60))
+    np.testing.assert_array_equal(model.coef_, coef)
+    assert not hasattr(model, "history_")
 
 
 @pytest.mark.parametrize("params", [{"learning_rate": 1e-7, "optimizer": "momentum"}, {"loss": "huber"}], ids=str)

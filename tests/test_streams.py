@@ -389,6 +389,8 @@ class TestEstimator:
         for part, dtype in zip((slice(0, 30), slice(30, 60)), dtypes, strict=True):
             model.partial_fit(X[part].astype(dtype), y[part])
         assert model.coef_.dtype == np.result_type(*dtypes)
+        one, other = (GradientDescentRegressor().partial_fit(X.astype(dtype), y) for dtype in dtypes)
+        assert one.merge(other).coef_.dtype == np.result_type(*dtypes)
 
     def test_data_frames_keep_their_names(self):
         X, y, _ = make(60, 3)

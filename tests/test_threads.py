@@ -161,6 +161,24 @@ class TestCores:
             pool.submit(CORES.limit, asking).result()
             assert blas_threads() == {2}
 
+    def test_what_another_thread_holds_is_not_given_back(self, monkeypatch):
+        taken, end = Event(), Event()
+
+        def other():
+            with on_threads(2, exact=True):
+                taken.set()
+                assert end.wait(30)
+
+        with ThreadPoolExecutor(1) as pool:
+            with monkeypatch.context() as patched, given_back():
+                done = pool.submit(other)
+                assert taken.wait(30)
+                given = []
+                patched.setattr(CORES, "give_back", given.append)
+            end.set()
+            done.result()
+        assert given == []
+
     def test_as_many_threads_as_blas_was_allowed(self, monkeypatch):
         asked = []
 

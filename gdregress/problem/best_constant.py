@@ -40,8 +40,7 @@ def best_constant_loss(loss: Loss, view: View) -> NDArray:
         return np.where(losses > 0, losses, 1.0)
     in_memory = view.scaled.targets()
     if not coordinates.fit_intercept:
-        zero = -coordinates.target_center / scale
-        [losses] = _losses(view.scaled, loss.in_units(scale), zero[np.newaxis])
+        [losses] = _losses(view.scaled, loss.in_units(scale), np.zeros((1, len(scale))))  # the centre of y is 0 too
     elif in_memory is None:
         extent = view.scaled.sum(_Extent)
         losses = _searched(view.scaled, loss.in_units(scale), extent.low, extent.high)
