@@ -96,6 +96,13 @@ class TestCurvature:
         ):
             np.testing.assert_allclose(curvature(hessian), np.eye(len(hessian)), atol=1e-13 * curvature.inflation)
 
+    def test_enlarged_it_takes_so_many_times_the_step_but_for_the_intercept(self, alpha, fit_intercept, weighted):
+        _, moments, frame, _ = self.make(alpha, fit_intercept, weighted)
+        inverse = InverseHessian.from_quadratic(from_moments(moments, frame, alpha), frame)
+        directions, times = np.eye(5 + fit_intercept), np.array([[3.0]] * 5 + [[1.0]] * fit_intercept)
+        expected = times * inverse(directions)
+        np.testing.assert_allclose(inverse.enlarged(3.0)(directions), expected, atol=1e-12 * expected.max())
+
     def test_inflation_is_the_sum_of_variance_inflation_factors(self, alpha, fit_intercept, weighted):
         rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
         expected = np.trace(np.linalg.inv(hessian[:5, :5] / 2))

@@ -410,6 +410,13 @@ class TestPaceAndMean:
         assert path[-1].rate == pytest.approx(2.1 / 5)
         np.testing.assert_allclose(path[-1].point, objective.best, atol=1e-8)
 
+    def test_a_plateau_is_of_all_outputs(self):
+        """The first is at its minimum from the start on, and the others still fall."""
+        objective = quadratic(1e4, m=3)
+        objective.best[:, 0] = 0.0
+        path = descend(objective, GradientDescent(), 30, schedule=Plateau(2))
+        assert {state.rate for state in path[1:]} == {1.0}
+
     @pytest.mark.parametrize("skip", [0, 3])
     def test_the_mean_is_that_of_the_points(self, skip):
         objective = quadratic()
