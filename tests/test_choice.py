@@ -206,6 +206,14 @@ class TestCollinear:
         frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
         assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 5
 
+    def test_rank_is_seen_through_the_rounding_of_the_factorisation(self):
+        """These numbers have none of their own."""
+        X = np.random.default_rng(0).integers(-1, 2, size=(2000, 20)).astype(float)
+        rows = RowBlocks(np.column_stack([X, X[:, :5] - X[:, 1:6]]), np.zeros((2000, 1)))
+        moments = rows.moments()
+        frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+        assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape == (25, 20)
+
     def test_no_rounding_of_the_products_makes_a_direction(self):
         """Of columns a, a, b, b the products are rounded so that a - a' + b - b' seems to vary as much as may be."""
         corners = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])

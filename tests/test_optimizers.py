@@ -302,6 +302,16 @@ def test_conjugate_gradient_that_did_not_move_restarts_from_its_gradient():
     np.testing.assert_allclose(step / np.linalg.norm(step), -slope / np.linalg.norm(slope), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("arrived", "stuck"), [([], False), ([0], False), ([0, 1], True)])
+def test_conjugate_gradient_is_stuck_where_no_output_moves(arrived, stuck):
+    objective = quadratic()
+    start = np.zeros_like(objective.best)
+    start[:, arrived] = objective.best[:, arrived]
+    rule = Conjugate()
+    step = rule.update(rule.start(start, objective.evaluate([start])[0]), objective, Scalar(), 1.0)
+    assert step.is_stuck == stuck
+
+
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
     step = Conjugate().start(np.ones((3, 1)), flat.evaluate([np.ones((3, 1))])[0])

@@ -209,6 +209,13 @@ def test_a_column_of_which_a_sample_shows_too_little_leads_to_more_rows():
     assert [np.isinf(sketch.max_epochs) for sketch in ladder] == [False, True]
 
 
+def test_columns_that_single_precision_cannot_tell_apart_lead_to_exact_moments():
+    X = np.random.default_rng(0).normal(size=(6000, 10))
+    X[:, :5] = X[:, 5:] + 1e-3 * X[:, :5]
+    _, ladder = sketches_of(X, 1 / 16)
+    assert [np.isinf(sketch.max_epochs) for sketch in ladder] == [True]
+
+
 def test_a_sample_is_taken_as_it_is(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_t(3, size=(6000, 4))
