@@ -96,6 +96,13 @@ class TestCurvature:
         ):
             np.testing.assert_allclose(curvature(hessian), np.eye(len(hessian)), atol=1e-13 * curvature.inflation)
 
+    def test_enlarged_it_takes_so_many_times_the_step_but_for_the_intercept(self, alpha, fit_intercept, weighted):
+        _, moments, frame, _ = self.make(alpha, fit_intercept, weighted)
+        inverse = InverseHessian.from_quadratic(from_moments(moments, frame, alpha), frame)
+        directions, times = np.eye(5 + fit_intercept), np.array([[3.0]] * 5 + [[1.0]] * fit_intercept)
+        expected = times * inverse(directions)
+        np.testing.assert_allclose(inverse.enlarged(3.0)(directions), expected, atol=1e-12 * expected.max())
+
     def test_inflation_is_the_sum_of_variance_inflation_factors(self, alpha, fit_intercept, weighted):
         rows, moments, frame, hessian = self.make(alpha, fit_intercept, weighted)
         expected = np.trace(np.linalg.inv(hessian[:5, :5] / 2))
@@ -198,6 +205,14 @@ class TestCollinear:
         moments = gather(rows)
         frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
         assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape[1] == 5
+
+    def test_rank_is_seen_through_the_rounding_of_the_factorisation(self):
+        """These numbers have none of their own."""
+        X = np.random.default_rng(0).integers(-1, 2, size=(2000, 20)).astype(float)
+        rows = RowBlocks(np.column_stack([X, X[:, :5] - X[:, 1:6]]), np.zeros((2000, 1)))
+        moments = rows.moments()
+        frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+        assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape == (25, 20)
 
     def test_no_rounding_of_the_products_makes_a_direction(self):
         """Of columns a, a, b, b the products are rounded so that a - a' + b - b' seems to vary as much as may be."""

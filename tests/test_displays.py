@@ -115,6 +115,14 @@ class TestLossCurve:
         model = GradientDescentRegressor(0.01, epochs=5, tol=None).fit(HOUSES[0], np.zeros(7))
         assert LossCurveDisplay.from_estimator(model).best_ is None
 
+    def test_of_epochs_that_are_equally_far_from_the_minimum_that_of_least_validation_loss_is_kept(self):
+        """At its ceiling the descent goes to and fro between two points."""
+        signs, held = np.array([[1.0], [-1.0]]), np.array([[1.0]])
+        model = GradientDescentRegressor(1.0, 6, tol=None, fit_intercept=False, early_stopping=True)
+        model.fit(signs, signs[:, 0], X_val=held, y_val=[1.5])
+        assert model.coef_.tolist() == [2.0]
+        assert LossCurveDisplay.from_estimator(model).best_.get_xydata().tolist() == [[1, 0.25]]
+
     def test_epochs_are_whole_numbers(self):
         display = LossCurveDisplay.from_estimator(descended(0.01, 2))
         display.figure_.canvas.draw()
@@ -188,6 +196,15 @@ class TestLossSurface:
         residual = targets[:, None] - rows * model.history_["coef"][:, 0] - model.history_["intercept"]
         expected = -2 * np.column_stack([(rows * residual).mean(axis=0), residual.mean(axis=0)])
         np.testing.assert_allclose(display.derivatives, expected, rtol=1e-10)
+
+    def test_derivatives_are_those_of_the_penalty_too(self):
+        rows, targets = HOUSES
+        model = descended(0.001, 3, penalty="elasticnet", alpha=50.0, l1_ratio=0.4)
+        display = LossSurfaceDisplay.from_estimator(model, *HOUSES)
+        w, b = model.history_["coef"][1:, 0], model.history_["intercept"][1:]
+        assert (w > 0).all()
+        slope = -2 * (rows * (targets[:, None] - rows * w - b)).mean(axis=0) + 100.0 * (0.4 + 0.6 * w)
+        np.testing.assert_allclose(display.derivatives[1:, 0], slope, rtol=1e-10)
 
     @pytest.mark.grid(1)
     @pytest.mark.parametrize(
@@ -356,14 +373,16 @@ class TestLossSurface:
         w = np.array([display.first[1], display.second[2], model.coef_[2]])
         assert display.values[2, 1] == pytest.approx(mse(w, model.intercept_, (THREE, y)), rel=1e-10)
 
-    def test_fixed_of_the_second_target_without_an_intercept(self):
+    @pytest.mark.parametrize("fit_intercept", [False, True])
+    def test_fixed_of_the_second_target(self, fit_intercept):
         targets = np.column_stack([y, -2 * y])
-        model = descended("diagonal", 5, (THREE, targets), fit_intercept=False)
+        model = descended("diagonal", 5, (THREE, targets), fit_intercept=fit_intercept)
         display = LossSurfaceDisplay.from_estimator(
             model, THREE, targets, coefficients=(0, 1), others="fixed", target=1, resolution=3
         )
         w = np.array([display.first[1], display.second[2], model.coef_[1, 2]])
-        assert display.values[2, 1] == pytest.approx(mse(w, 0.0, (THREE, targets[:, 1])), rel=1e-10)
+        intercept = model.intercept_[1] if fit_intercept else 0.0
+        assert display.values[2, 1] == pytest.approx(mse(w, intercept, (THREE, targets[:, 1])), rel=1e-10)
 
     @pytest.mark.parametrize("scale", [1e-140, 1e140])
     def test_targets_of_extreme_units(self, scale):

@@ -192,6 +192,34 @@ def test_a_schedule_with_no_answer_is_an_error_when_its_epoch_comes():
         GradientDescentRegressor(0.1, epochs=50, tol=None, schedule=lambda k: 1 if k < 12 else -1).fit(Z, y)
 
 
+def test_a_schedule_with_no_answer_for_an_epoch_that_does_not_come_is_no_error():
+    def factor(k):
+        if k == 12:
+            raise ValueError("no answer")
+        return 1.0
+
+    params = {"learning_rate": 0.1, "schedule": factor}
+    whole = GradientDescentRegressor(**params, epochs=12, tol=None).fit(Z, y)
+    model = GradientDescentRegressor(**params, epochs=50, target_loss=whole.history_["loss"][9]).fit(Z, y)
+    assert model.n_iter_ == 9
+
+
+@pytest.mark.parametrize("columns", [Z * np.linspace(0.5, 2.0, 10), np.column_stack([Z, Z[:, 0] + 2.0 * Z[:, 1]])])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_optimality_is_that_of_the_loop_in_any_metric(monkeypatch, columns):
+    """Its metric has other axes than the curvature: its own scales, or fewer directions."""
+    own = problem(X=columns)
+    loop, at_once = (
+        first_states(solver.iterates(own, np.zeros((len(own.standard.center) + 1, 2))), 50)
+        for solver in solvers(constant, scale=0.3)
+    )
+    assert_allclose(at_once[2], loop[2], rtol=1e-9)
+    fast = GradientDescentRegressor(0.05, 50).fit(columns, y)
+    slowly(monkeypatch)
+    slow = GradientDescentRegressor(0.05, 50).fit(columns, y)
+    assert_allclose(fast.history_["optimality"], slow.history_["optimality"], rtol=1e-9)
+
+
 def test_verbose_shows_the_epochs_of_blocks(capsys):
     GradientDescentRegressor(0.1, epochs=45, tol=None, verbose=20).fit(Z, y)
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

@@ -84,6 +84,16 @@ def test_a_matrix_is_definite_beyond_rounding(ratio, definite):
         np.testing.assert_allclose(turned.T @ step, [1.0, 2.0, 0.0], atol=1e-9)
 
 
+def test_where_no_second_derivative_is_seen_the_certificate_is_measured_by_a_millionth_of_the_majoriser():
+    """At the start every residual is far beyond epsilon. Tenfold, as of every loss that is no parabola."""
+    rng = np.random.default_rng(0)
+    A, y = rng.normal(size=(50, 3)), np.where(np.arange(50) % 2, 1.0, -1.0)
+    model = GradientDescentRegressor(loss="huber", epsilon=0.2, fit_intercept=False, optimizer="newton").fit(A, y)
+    slope, majoriser, alone = -0.4 * A.T @ y / 50, 0.4 * A.T @ A / 50, 0.4 - 0.2**2
+    decrement = 10.0 * slope @ np.linalg.solve(1e-6 * majoriser, slope) / 2
+    assert model.history_["optimality"][0] == pytest.approx(np.sqrt(2.0 * decrement / alone), rel=1e-9)
+
+
 def test_where_no_damping_helped_the_next_epoch_tries_more():
     """Of seven outputs some have nothing to gain while others go on: in a quarter more epochs than they take here."""
     epochs = 0

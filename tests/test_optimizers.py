@@ -302,6 +302,16 @@ def test_conjugate_gradient_that_did_not_move_restarts_from_its_gradient():
     np.testing.assert_allclose(step / np.linalg.norm(step), -slope / np.linalg.norm(slope), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("arrived", "stuck"), [([], False), ([0], False), ([0, 1], True)])
+def test_conjugate_gradient_is_stuck_where_no_output_moves(arrived, stuck):
+    objective = quadratic()
+    start = np.zeros_like(objective.best)
+    start[:, arrived] = objective.best[:, arrived]
+    rule = Conjugate()
+    step = rule.update(rule.start(start, objective.evaluate([start])[0]), objective, Scalar(), 1.0)
+    assert step.is_stuck == stuck
+
+
 def test_conjugate_gradient_stays_where_no_curvature_is_seen():
     flat = Quadratic(np.zeros((3, 3)), np.zeros((3, 1)))
     step = Conjugate().start(np.ones((3, 1)), flat.evaluate([np.ones((3, 1))])[0])
@@ -409,6 +419,13 @@ class TestPaceAndMean:
         assert path[1].rate == 2.1
         assert path[-1].rate == pytest.approx(2.1 / 5)
         np.testing.assert_allclose(path[-1].point, objective.best, atol=1e-8)
+
+    def test_a_plateau_is_of_all_outputs(self):
+        """The first is at its minimum from the start on, and the others still fall."""
+        objective = quadratic(1e4, m=3)
+        objective.best[:, 0] = 0.0
+        path = descend(objective, GradientDescent(), 30, schedule=Plateau(2))
+        assert {state.rate for state in path[1:]} == {1.0}
 
     @pytest.mark.parametrize("skip", [0, 3])
     def test_the_mean_is_that_of_the_points(self, skip):

@@ -375,6 +375,27 @@ def test_the_loss_of_a_chunk_is_that_of_the_coefficients_before_it(loss, params,
     np.testing.assert_allclose(model.history_["loss"][1], expected[loss].mean(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("rate", [0.01, "auto"])
+def test_rows_of_weight_zero_in_a_chunk_are_not_there(rate):
+    X, y, weight = make()
+    weight = np.where(np.arange(len(y)) % 3 == 0, 0.0, weight)
+    seen = weight > 0
+    params = {"loss": "huber", "batch_size": 7, "shuffle": False}
+    given, left = (GradientDescentRegressor(rate, **params) for _ in range(2))
+    passes(given, 2, X, y, weight)
+    passes(left, 2, X[seen], y[seen], weight[seen])
+    np.testing.assert_allclose(given.coef_, left.coef_, rtol=1e-9)
+
+
+def test_with_one_rate_for_all_columns_their_common_unit_drops_out():
+    X, y = raw_columns(400, p=3)
+    X = X / 1e3
+    model, other = (GradientDescentRegressor("lipschitz", loss="huber", fit_intercept=False) for _ in range(2))
+    model.set_params(random_state=0).partial_fit(X[:200], y[:200]).partial_fit(X[200:], y[200:])
+    other.set_params(random_state=0).partial_fit(64 * X[:200], y[:200]).partial_fit(64 * X[200:], y[200:])
+    np.testing.assert_allclose(64 * other.coef_, model.coef_, rtol=1e-9)
+
+
 def test_a_rate_that_is_too_large_is_said():
     X, y = raw_columns(1000)
     model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)

@@ -116,6 +116,10 @@ class TestPlateau:
         assert begun.after(level - 1e-13 * abs(level))(0) == 0.2
         assert begun.after(level - 1e-11 * abs(level))(0) == 1.0
 
+    def test_remembers_what_it_has_seen_but_not_another_patience(self):
+        begun = Plateau(1).after(3.0).after(3.0)
+        assert Plateau(7).recalling(begun.memory) == Plateau(7, factor=0.2, lowest=3.0)
+
     def test_stays_what_it_was(self):
         old = Plateau(1).after(3.0)
         before = tuple(old)

@@ -74,6 +74,16 @@ def test_states_that_are_measured_together_are_measured_alike(params, learning_r
     np.testing.assert_array_equal(part.points.stacked(), together.points.stacked()[:, 2:5])
 
 
+def test_a_state_is_finite_where_its_point_and_its_value_are():
+    _, made, start = method(Y, learning_rate="diagonal", optimizer="nesterov")
+    state = next(made.solver.states(made.problem, start))
+    lost = state._replace(point=np.where(np.arange(len(start))[:, np.newaxis] == 3, np.nan, state.point))
+    over = state._replace(evaluation=state.evaluation._replace(value=np.array([1.0, np.inf])))
+    states = [state, lost, over, state]
+    assert Block.of(made.problem, states, half).is_finite.tolist() == [True, False, False, True]
+    assert [bool(Block.of(made.problem, [each], half).is_finite[0]) for each in states] == [True, False, False, True]
+
+
 def test_what_is_raised_between_states_comes_after_the_states_before_it():
     _, made, start = method(learning_rate="diagonal", optimizer="nesterov")
     states = list(islice(made.solver.states(made.problem, start), 9))
@@ -113,6 +123,13 @@ def test_smoothed_problems_follow_each_other_without_a_gap(loss):
     assert sorted(set(asked)) == list(range(max(asked) + 1))
     assert len(values) - 1 <= max(asked) + 1 <= len(values) + 64
     assert len(np.unique(values[:2])) == 2
+
+
+def test_smoothed_problems_leave_no_epoch_of_a_schedule_out():
+    """A rate that does not follow the curvature shows which epoch it was asked for."""
+    params = {"loss": "absolute_error", "learning_rate": "diagonal", "optimizer": "adagrad", "epochs": 200, "tol": None}
+    model = GradientDescentRegressor(**params, schedule=lambda k: 1.0 + k % 7).fit(X, y)
+    np.testing.assert_allclose(model.history_["learning_rate"][1:], 0.5 * (1.0 + np.arange(200) % 7))
 
 
 def test_refinement_ends_with_its_best_state():

@@ -3,6 +3,7 @@
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,18 @@ class TestRules:
         height = "1e+13" if np.isfinite(last) else "beyond the range of floats"
         assert stop.reason == f"the cause: the loss rose from 5 to {height} in 3 epochs, and epoch 1 is kept. The cure."
 
+    def test_what_is_not_finite_is_neither_the_best_nor_the_end_of_patience(self):
+        """Whether it is the objective or, as a flag says, the point; and however low the validation loss."""
+        for lost, values in ((None, [5, np.inf, 4, 4]), (None, [5, np.nan, 4, 4]), (1, [5, 5, 4, 4])):
+            latest = epochs(values, validation=[3, 1, 2, 2])
+            if lost is not None:
+                latest = latest._replace(block=replace(latest.block, is_finite=np.arange(4) != lost))
+            assert Diverged(1.0, "", "").fires(Trace(), latest).tolist() == [False, True, False, False]
+            trace = Trace(keeps_best=True)
+            assert trace.since_best(latest).tolist() == [0, 1, 0, 1]
+            trace.append(latest)
+            assert trace.kept.number == 2
+
     def test_small_beside_the_baseline_has_not_diverged(self):
         assert ask(Diverged(1.0, "", ""), [1e-30, 1e-16]) is None
 
@@ -146,6 +159,21 @@ class TestRules:
         assert ask(EpochsUsedUp(2, 0.0, diverged, ""), [5, 4, 6]).reason.startswith("the cause")
         assert not ask(EpochsUsedUp(2, 0.0, diverged, ""), [1e-30, 1e-20, 0.9]).is_warning
         assert not ask(EpochsUsedUp(2, 0.0, None, ""), [5, 4, 6]).is_warning
+
+    def test_what_is_kept_has_converged_where_the_last_epoch_no_longer_has(self):
+        values = {"optimality": [1, 0.05, 0.2], "validation": [3, 1, 2]}
+        stop = ask(EpochsUsedUp(2, 0.1, None, "Advice."), [5, 4, 3], **values)
+        assert stop.kept.number == 1
+        assert not stop.is_warning
+        assert stop.reason.startswith("converged: optimality 0.05")
+
+    @pytest.mark.parametrize(("target", "epoch", "told"), [(4, 1, Converged), (3, 1, Converged), (5, 0, TargetLoss)])
+    def test_the_first_epoch_at_which_a_rule_fires_and_the_first_such_rule(self, target, epoch, told):
+        used_up = EpochsUsedUp(2, 0.1, None, "Advice.")
+        stopping = Stopping((Converged(0.1), TargetLoss(target), used_up), used_up, "")
+        latest, rule = stopping.first(Trace(), epochs([5, 4, 3], optimality=[1, 0.1, 0.01]))
+        assert len(latest.block) == epoch + 1
+        assert isinstance(rule, told)
 
 
 class TestConverged:
@@ -203,6 +231,12 @@ class TestConverged:
         assert model.n_iter_ == 7
         assert all(len(values) == 8 for values in model.history_.values())
         assert model.stop_reason_ == "7 epochs run, as asked: tol is off"
+
+    def test_the_target_is_one_of_the_loss_without_the_penalty(self):
+        params = {"learning_rate": "diagonal", "optimizer": "gd", "penalty": "l2", "alpha": 1e-3}
+        whole = GradientDescentRegressor(epochs=12, tol=None, **params).fit(Z, y)
+        model = GradientDescentRegressor(target_loss=whole.history_["loss"][9], **params).fit(Z, y)
+        assert model.n_iter_ == 9
 
     def test_epochs_used_up_warns_with_the_remedy(self):
         with pytest.warns(ConvergenceWarning, match=r"all 5 epochs were used .* a rate nearer half the ceiling"):
@@ -362,6 +396,15 @@ class TestEarlyStopping:
         GradientDescentRegressor(1e-12, 1, early_stopping=True, tol=None).fit(
             1e3 * X[:300], y[:300], X_val=1e3 * X[300:], y_val=y[300:]
         )
+
+    def test_columns_that_vary_a_hundred_times_as_much_are_noticed_too(self):
+        model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
+        with pytest.warns(UserWarning, match="10 of 10 columns of X_val"):
+            model.fit(Z[:300], y[:300], X_val=150 * (Z[300:] - Z[300:].mean(axis=0)), y_val=y[300:])
+
+    def test_no_row_to_train_on(self):
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.9 of n_samples=5 leaves no row to train on"):
+            GradientDescentRegressor(early_stopping=True, validation_fraction=0.9).fit(Z[:5], y[:5])
 
     def test_only_weightless_rows_to_train_on(self):
         weight = np.zeros(len(y))
@@ -687,14 +730,24 @@ class TestInterrupt:
         assert model.n_iter_ <= 11
         assert "interrupted" in model.stop_reason_
 
-    def test_before_the_first_epoch_nothing_changes(self, monkeypatch):
+    def test_a_block_that_is_not_yet_all_there_is_not_there(self):
+        trace = Trace(record=lambda points: points.shape[1])
+        trace.append(epochs([5, 4]))
+        before = trace._reached
+        trace.append(epochs([3, 2, 1], first=2))
+        assert (trace.recorded, len(trace.columns()["loss"])) == ([2, 3], 5)
+        trace._reached = before  # what an interrupt keeps from being replaced
+        assert (trace.recorded, len(trace.columns()["loss"])) == ([2], 2)
+
+    @pytest.mark.parametrize("where", ["gdregress.regressor.make_method", "gdregress.solve.trace.Measured.of"])
+    def test_before_the_first_epoch_nothing_changes(self, monkeypatch, where):
         model = GradientDescentRegressor().fit(X, y)
         before = dict(vars(model))
 
         def interrupting(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("gdregress.regressor.make_method", interrupting)
+        monkeypatch.setattr(where, interrupting)
         with pytest.raises(KeyboardInterrupt):
             model.fit(Z[:, :3], y)
         assert vars(model) == before
@@ -764,6 +817,13 @@ def test_without_tol_early_stopping_fires_where_a_solver_has_ended_by_itself(cas
     assert model.stop_reason_.startswith("early stopping: no better validation loss in 10 epochs")
     assert model.n_iter_ < 60
     assert model.history_["learning_rate"][-1] == 0.0
+
+
+@pytest.mark.parametrize("case", ["newton", "newton with L1"])
+def test_where_a_solver_ends_by_itself_observers_are_told_why(case, capsys):
+    with pytest.warns(ConvergenceWarning, match="rounding allows no better"):
+        model = GradientDescentRegressor(tol=1e-300, verbose=100, **ENDS_BY_ITSELF[case]).fit(Z, y)
+    assert capsys.readouterr().out.splitlines()[-1] == model.stop_reason_
 
 
 @pytest.mark.parametrize("params", [{"learning_rate": 0.01}, {"learning_rate": "diagonal", "optimizer": "nesterov"}])

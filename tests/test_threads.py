@@ -6,7 +6,7 @@ import dis
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -136,6 +136,15 @@ class TestCores:
             done.result()
         assert seen == [{1}] * 12
         assert beside == alone
+
+    def test_what_another_thread_took_meanwhile_is_not_given_back(self):
+        other = Holder(thread=Thread())
+        try:
+            with given_back():
+                CORES.ask(other)
+            assert CORES.holder is other
+        finally:
+            CORES.give_back(other)
 
     def test_passes_share_the_threads_of_a_fit(self, monkeypatch):
         rows = RowBlocks(X, y[:, np.newaxis], n_threads=2)
