@@ -207,7 +207,7 @@ def test_a_value_that_is_not_finite_in_y(word):
     value, word = NOT_FINITE[word], word.removeprefix("minus ")
     assert_refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value)), own=True)
     two = np.column_stack([y, put(y, 5, value)])
-    assert_refused_fitted_and_not(f"y contains {word} at row 5, column 1:", (X, two), own=True)
+    assert_refused_fitted_and_not(f"y contains {word} at row 5, column 1: drop the row", (X, two), own=True)
     assert_refused_fitted_and_not(f"y contains {word} at row 5:", (X, put(y, 5, value).astype(np.float32)), own=True)
 
 

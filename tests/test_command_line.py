@@ -387,6 +387,12 @@ def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
     ]
 
 
+def test_gaps_of_test_rows_are_known_where_training_rows_have_some(write, document):
+    kind = np.array(["a", "b", ""] * 10, dtype=object)
+    result = document(write(csv_of(["kind", "y"], [kind, range(30)])), "--test-size", "0.5")
+    assert not any("of no training row" in note for note in result["notes"])
+
+
 def test_one_text_beside_gaps_is_a_category(write, document):
     result = document(write(csv_of(["alley", "y"], [["", "", "Grvl", ""], [1, 2, 5, 3]])))
     assert result["coefficients"].keys() == {"alley=Grvl", "alley=missing"}
@@ -430,8 +436,9 @@ def test_a_column_without_a_training_value_is_left_out(write, document):
 
 @pytest.mark.parametrize("value", ["n.a.", "inf", "1_000", "1e999"])
 def test_a_column_with_a_word_among_its_numbers_is_text(value, write, document):
-    result = document(write(csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])))
-    assert f"size is text, not numbers, because of {value!r} on line 4" in result["notes"]
+    table = csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])
+    result = document(write(table.replace("\n", "\n\n", 1)))
+    assert f"size is text, not numbers, because of {value!r} on line 5" in result["notes"]
     assert sorted(result["coefficients"]) == sorted(["size=1", "size=3", f"size={value}"])
 
 
