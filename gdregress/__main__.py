@@ -25,6 +25,9 @@ FOR_FILES = ("target", "drop", "test_size", "save", "sep", "decimal", "thousands
 COMPARED_ROWS = 50_000
 """Rows up to which the comparison is made unasked: SGDRegressor takes a thousand epochs of them where it does badly."""
 
+UNFORESEEN = "an error that was not foreseen"
+"""How the sentence on a fault of this program begins: its user is shown no traceback."""
+
 
 class DivergenceError(ValueError):
     """A descent that has diverged. The message is the model's reason."""
@@ -78,8 +81,10 @@ def _run(arguments: list[str]) -> int:
         return _refuse(error, 1)
     except MemoryError:
         return _refuse("there is not memory enough for the file and its fit: take fewer rows or columns.")
-    except RecursionError as error:
-        return _refuse(error)
+    except OSError:  # of the output, which main knows
+        raise
+    except Exception as error:
+        return _refuse(f"{UNFORESEEN} ({type(error).__name__}: {error}): please report it, with the file if you can.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to show the names of columns
     print(report)

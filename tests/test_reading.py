@@ -17,7 +17,7 @@ from sklearn.metrics import mean_squared_error
 from sklearn.pipeline import Pipeline
 
 from gdregress import GradientDescentRegressor
-from gdregress.__main__ import main
+from gdregress.__main__ import UNFORESEEN, main
 from gdregress.command_line.cells import Numbers, as_dates
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
@@ -458,6 +458,23 @@ def test_an_endless_file_is_refused_at_once(fail):
     assert "it holds a zero byte" in fail("/dev/zero", "--encoding", "utf-16-le")
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("sep=,\n", "has no heading"),
+        ('"', "has no heading"),
+        ("A|B|C||\n4|1|6|\n5|1|7|\n2|x|6|\n", "has no value of column 4 in any row"),
+    ],
+)
+def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
+    assert sentence in fail(write(content))
+
+
+def test_a_fault_of_ours_is_a_sentence(write, fail, monkeypatch):
+    monkeypatch.setattr("gdregress.__main__.prepare", lambda *args: [][0])
+    assert fail(write(HOUSES)).startswith(f"{UNFORESEEN} (IndexError: list index out of range)")
+
+
 def test_paths_that_are_none(fail, tmp_path):
     assert "null byte" in fail("a\0b.csv")
     assert "cannot be read (" in fail(str(tmp_path))
@@ -489,6 +506,7 @@ def test_no_file_makes_a_traceback(write, capsys):
         status = main([write(bytes(content)), "--epochs", "3", *options])
         out, err = capsys.readouterr()
         assert status in (0, 1, 2), content
+        assert UNFORESEEN not in err, content
         if status == 2:
             assert re.fullmatch(r"gdregress: error: [^\n]+\n", err), content
             assert out == ""

@@ -112,7 +112,7 @@ class Source:
 
     def texts(self, columns: Sequence[str]) -> Any:
         """Return columns as they are written."""
-        return self.read(usecols=list(columns), dtype=str)
+        return self.read(dtype=dict.fromkeys(columns, str))[list(columns)]
 
     def records(self, *, strict: bool = False) -> Iterator[Record]:
         """Yield the records that are not blank; `strict` refuses quotes that do not close."""
@@ -312,7 +312,7 @@ def _records(path: str, lines: _Lines, separator: str, before: int = 0, *, stric
 
 def _separator(path: str, content: bytes, given: str | None) -> tuple[str, bool]:
     """Return what separates the fields, and whether the first line is there but to say so."""
-    said = re.match(rb'"?sep=([ -~\t])"?[ ;,\t]*\r?\n', content)
+    said = re.match(rb'"?sep=([\t !#-/:-@|^_~])"?[ ;,\t]*\r?\n', content)
     if given is not None:
         return given, said is not None
     if said is not None:
@@ -333,6 +333,8 @@ def _heading(path: str, content: bytes, separator: str, n_known: int) -> tuple[l
     for record in islice(_records(path, lines, separator), SNIFFED_RECORDS):
         records.append(record.fields)
         ends.append((lines.n_bytes, lines.n_lines + 1))
+    if len(records) <= n_known:
+        raise TableError(f"{path} has no heading: add a line with the names of the columns, and rows below it.")
     n_above = _count_lines_above(records, n_known)
     above = [f"sep={separator}"] * n_known + [" ".join(filter(None, fields)) for fields in records[n_known:n_above]]
     return records[n_above], *ends[n_above], above
@@ -341,7 +343,7 @@ def _heading(path: str, content: bytes, separator: str, n_known: int) -> tuple[l
 def _count_lines_above(records: list[list[str]], n_known: int) -> int:
     """Return how many records stand above the heading: titles and comments, `n_known` at least."""
     counts = [len(fields) for fields in records]
-    usual = Counter(counts[n_known:]).most_common(1)[0][0] if len(counts) > n_known else 1
+    usual = Counter(counts[n_known:]).most_common(1)[0][0]
     n_titles = n_known
     while n_titles < len(records) - 1 and _is_title(records[n_titles], records[n_titles + 1], usual):
         n_titles += 1
