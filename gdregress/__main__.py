@@ -1,43 +1,36 @@
-"""The command line: fit and compare on the embedded house prices or on a CSV file."""
+"""The command line: fit and compare on the embedded house prices or on a CSV file, and predict with what was saved."""
 
 import argparse
 import io
-import json
-import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
-import numpy as np
-
-from gdregress._version import __version__
-from gdregress.command_line.csv_tables import TableError, read_table
-from gdregress.command_line.preparation import Dataset, prepare
+from gdregress.command_line.arguments import CommandLineError, parse
+from gdregress.command_line.csv_tables import Dialect, TableError, read_table
+from gdregress.command_line.decisions import Convention
+from gdregress.command_line.predictions import load, predict, save
+from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
+from gdregress.command_line.reports import printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
-from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.regressor import GradientDescentRegressor
 
-FEW_FEATURES = 10
-"""Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
+FOR_FILES = ("target", "drop", "test_size", "save", "sep", "decimal", "thousands")
+"""Options that say something of a file."""
 
-DESCRIPTION = """\
-Fit a line by gradient descent and compare it with SGDRegressor and the closed form: on seven
-house prices, or on a CSV file of yours, whose gaps are filled and whose text is encoded."""
+COMPARED_ROWS = 50_000
+"""Rows up to which the comparison is made unasked: SGDRegressor takes a thousand epochs of them where it does badly."""
 
-EXAMPLES = """\
-examples:
-  gdregress
-  gdregress --learning-rate 0.001 --epochs 25
-  gdregress houses.csv --target price --test-size 0.2
-"""
+UNFORESEEN = "an error that was not foreseen"
+"""How the sentence on a fault of this program begins: its user is shown no traceback."""
 
 
-class CommandLineError(ValueError):
-    """An invalid command line. The message is one sentence for the user."""
+class DivergenceError(ValueError):
+    """A descent that has diverged. The message is the model's reason."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,93 +44,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success, 2 for invalid arguments or an invalid file, 130 for an interrupt.
+        Exit status: 0 for success, 1 for a descent that has diverged, 2 for whatever else is wrong, such as
+        invalid arguments or an invalid file, 130 for an interrupt.
     """
+    if sys.stdout is None:
+        return _refuse("standard output is closed: open it, such as with > report.txt.")
     try:
-        status = _run(argv)
+        status = _run(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader has closed the pipe. The interpreter flushes once more at exit, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        _discard_output()
+        return _refuse(f"the output cannot be written ({error.strerror}): write it elsewhere.")
     return status
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _discard_output() -> None:
+    """Send the rest of the output nowhere: the interpreter flushes once more at exit, which must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        options = _make_parser().parse_args(argv)
+        options = parse(arguments)
         with _warnings_as_lines():
-            report = _report(options)
+            report = _report(options) if options.model is None else _predictions(options)
     except SystemExit:  # argparse exits after it has printed the help or the version
         return 0
     except (CommandLineError, TableError) as error:
-        print(f"gdregress: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return _refuse(error)
+    except DivergenceError as error:
+        return _refuse(error, 1)
+    except MemoryError:
+        return _refuse("there is not memory enough for the file and its fit: take fewer rows or columns.")
+    except OSError:  # of the output, which main knows
+        raise
+    except Exception as error:
+        return _refuse(f"{UNFORESEEN} ({type(error).__name__}: {error}): please report it, with the file if you can.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to show the names of columns
     print(report)
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises an error instead of printing its usage and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandLineError(f"{message} (see gdregress --help)")
-
-
-def _make_parser() -> _Parser:
-    parser = _Parser(
-        prog="gdregress",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("data", nargs="?", metavar="data.csv", help="a CSV file; default: seven house prices")
-    parser.add_argument("--target", metavar="NAME", help="the column to learn; default: the last")
-    parser.add_argument(
-        "--test-size",
-        metavar="FRACTION",
-        type=_parse_as(float, interval("float", 0, 1)),
-        help="share of the rows to hold out and test on",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        metavar="RATE",
-        type=_parse_as(float, CONSTRAINTS["learning_rate"]),
-        default="auto",
-        help="a number, or one of auto, lipschitz, diagonal, curvature; default: auto",
-    )
-    parser.add_argument(
-        "--epochs",
-        metavar="INT",
-        type=_parse_as(int, CONSTRAINTS["epochs"]),
-        default=1000,
-        help="at most; default: 1000",
-    )
-    parser.add_argument(
-        "--early-stopping", action="store_true", help="stop when a tenth of the rows, held out, is no longer better fit"
-    )
-    parser.add_argument("--json", action="store_true", help="write one JSON document")
-    parser.add_argument("--version", action="version", version=f"gdregress {__version__}")
-    return parser
+def _refuse(error: Any, status: int = 2) -> int:
+    """Say what is wrong, and return the exit status."""
+    _say(f"error: {error}")
+    return status
 
 
-def _parse_as(kind: type, constraint: Constraint) -> Callable[[str], Any]:
-    """Return the function that turns the text of an argument into a number, if it is one, and checks the constraint."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = text
-        if not constraint.holds(value):
-            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}")
-        return value
-
-    return parse
+def _say(message: str) -> None:
+    """Print a line on the standard error, if there is one."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(printable(f"gdregress: {' '.join(message.split())}"), file=sys.stderr)
 
 
 @contextmanager
@@ -148,36 +112,77 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        print(f"gdregress: warning: {_one_line(warning.message)}", file=sys.stderr)
+        _say(f"warning: {warning.message}")
 
 
-def _one_line(message: Any) -> str:
-    return " ".join(str(message).split())
+def _predictions(options: argparse.Namespace) -> str:
+    """Return the predictions for a file."""
+    predictions, notes = predict(load(options.model), options.data, Dialect(options.sep, options.encoding))
+    for note in notes:
+        _say(f"note: {note}")
+    return predictions.rstrip("\n")
 
 
 def _report(options: argparse.Namespace) -> str:
     """Return the report of a fit and a comparison."""
     data = _load(options)
-    model = GradientDescentRegressor(
-        options.learning_rate, options.epochs, early_stopping=options.early_stopping, random_state=0
-    )
-    test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
+    model = _make_model(options)
     try:
-        comparison = compare(data.X, data.y, model, **test)
+        comparison = _compare(data, model, is_asked=options.compare)
         model.fit(data.X, data.y)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
+    losses = model.history_["loss"]
+    if not (model.converged_ or losses[-1] <= losses[0]):
+        raise DivergenceError(model.stop_reason_)
     if options.early_stopping:
         data.notes.append("a tenth of the rows held out by the model for early stopping; the other solvers saw them")
-    return _to_json(data, comparison, model) if options.json else _to_text(data, comparison, model)
+    if options.save is not None:
+        save(options.save, data.preparation, model)
+        data.notes.append(f"the pipeline saved in {options.save}, fitted to {len(data.y)} rows")
+    return (to_json if options.json else to_text)(data, comparison, model)
+
+
+def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
+    return GradientDescentRegressor(
+        options.learning_rate,
+        options.epochs,
+        loss=options.loss,
+        quantile=options.quantile,
+        epsilon=options.epsilon,
+        penalty=options.penalty,
+        alpha=options.alpha,
+        early_stopping=options.early_stopping,
+        random_state=0,
+    )
+
+
+def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:
+    """Compare a model with the others of its objective, or say why that is not done."""
+    if len(data.y) > COMPARED_ROWS and not is_asked:
+        data.notes.append(
+            "not compared with SGDRegressor and the closed form, which takes long on so many rows: --compare does it"
+        )
+        return None
+    if model.loss != "squared_error" or model.penalty not in (None, "l2"):
+        data.notes.append("not compared: SGDRegressor and the closed form are, for squared error without L1")
+        return None
+    test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
+    return compare(data.X, data.y, model, **test)
 
 
 def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
-        return prepare(read_table(options.data), options.target, options.test_size)
-    if options.target is not None or options.test_size is not None:
-        raise CommandLineError("--target and --test-size are for a CSV file: name it before them.")
+        if options.decimal is not None and options.decimal == options.thousands:
+            raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
+        convention = Convention(options.decimal, options.thousands)
+        decimal = convention.candidates[0].decimal
+        table = read_table(options.data, Dialect(options.sep, options.encoding), decimal=decimal)
+        return prepare(table, Task(options.target, options.drop or [], options.test_size, convention))
+    given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
+    if given:
+        raise CommandLineError(f"{' and '.join(given)} are for a CSV file: name it before them.")
     houses = load_house_prices()
     X, y = houses.data, houses.target
     return Dataset(
@@ -185,73 +190,13 @@ def _load(options: argparse.Namespace) -> Dataset:
         n_rows=X.shape[0],
         n_columns=X.shape[1],
         target=houses.target_name,
-        features=houses.feature_names,
         X=X,
         y=y,
         X_test=X[:0],
         y_test=y[:0],
+        preparation=Preparation(houses.feature_names),
         notes=[],
     )
-
-
-def _to_text(data: Dataset, comparison: Comparison, model: GradientDescentRegressor) -> str:
-    n_features = len(data.features)
-    heading = (
-        f"{data.name}: {data.n_rows} row{'s'[: data.n_rows != 1]}, "
-        f"{data.n_columns} column{'s'[: data.n_columns != 1]} -> "
-        f"{n_features} feature{'s'[: n_features != 1]}, target {data.target}"
-    )
-    notes = [f"- {note}" for note in data.notes]
-    result = _equation(data, model) if n_features <= FEW_FEATURES else _largest_coefficients(data, model)
-    return "\n".join([heading, *notes, "", str(comparison), "", result, model.stop_reason_])
-
-
-def _equation(data: Dataset, model: GradientDescentRegressor) -> str:
-    first, *others = [
-        *((coef, f" * {name}") for coef, name in zip(model.coef_, data.features, strict=True)),
-        (model.intercept_, ""),
-    ]
-    start = f"{data.target} = {first[0]:.6g}{first[1]}"
-    return start + "".join(f" {'-' if value < 0 else '+'} {abs(value):.6g}{name}" for value, name in others)
-
-
-def _largest_coefficients(data: Dataset, model: GradientDescentRegressor) -> str:
-    effects = model.coef_ * data.X.std(axis=0)
-    largest = np.argsort(-np.abs(effects), kind="stable")[:FEW_FEATURES]
-    lines = [f"{effects[i]:>12.6g}  {data.features[i]}" for i in largest]
-    return "\n".join([f"the {len(lines)} largest coefficients, each times its column's standard deviation:", *lines])
-
-
-def _to_json(data: Dataset, comparison: Comparison, model: GradientDescentRegressor) -> str:
-    document = {
-        "data": {
-            "name": data.name,
-            "rows": data.n_rows,
-            "columns": data.n_columns,
-            "features": len(data.features),
-            "target": data.target,
-            "train_rows": len(data.y),
-            "test_rows": len(data.y_test),
-        },
-        "notes": data.notes,
-        "parameters": model.get_params(),
-        "comparison": comparison.to_dicts(),
-        "coefficients": dict(zip(data.features, model.coef_.tolist(), strict=True)),
-        "intercept": float(model.intercept_),
-        "epochs": model.n_iter_,
-        "converged": model.converged_,
-        "stop_reason": model.stop_reason_,
-    }
-    return json.dumps(_null_where_not_finite(document), indent=2, allow_nan=False)
-
-
-def _null_where_not_finite(value: Any) -> Any:
-    """Return a value with NaN and infinity replaced by None, because JSON has neither."""
-    if isinstance(value, dict):
-        return {key: _null_where_not_finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_null_where_not_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ from gdregress.rows.checks import check_weights
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
 
+COST_LIMIT = 10**10
+"""Largest cost of the closed form, rows times columns times the smaller of both: some ten seconds."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -70,11 +73,15 @@ class Comparison:
     ----------
     rows : list of Row
         The results of each solver.
+    note : str, default=""
+        What is to be said below the table.
 
     Attributes
     ----------
     rows : list of Row
         The results of each solver.
+    note : str
+        What is said below the table.
 
     Examples
     --------
@@ -84,8 +91,9 @@ class Comparison:
     1.0
     """
 
-    def __init__(self, rows: list[Row]):
+    def __init__(self, rows: list[Row], note: str = ""):
         self.rows = rows
+        self.note = note
 
     def _table(self) -> list[list[str]]:
         names = {
@@ -98,8 +106,9 @@ class Comparison:
             "seconds": "seconds",
             "converged": "converged",
         }
-        if all(np.isnan(row.test_mse) for row in self.rows):
-            del names["test_mse"]
+        for name in ("coefficient_error", "prediction_error", "test_mse"):
+            if all(np.isnan(getattr(row, name)) for row in self.rows):
+                del names[name]
         forms = {"train_mse": ".6g", "test_mse": ".6g", "epochs": ".0f", "seconds": ".2g"}
 
         def cell(name: str, value) -> str:
@@ -112,7 +121,7 @@ class Comparison:
         return [list(names.values()), *([cell(name, getattr(row, name)) for name in names] for row in self.rows)]
 
     def __str__(self) -> str:
-        return aligned(self._table())
+        return "\n".join([aligned(self._table()), *filter(None, [self.note])])
 
     __repr__ = __str__
 
@@ -121,7 +130,8 @@ class Comparison:
             "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
             for tag, cells in zip(["th"] + ["td"] * len(self.rows), self._table(), strict=True)
         )
-        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>{note}"
 
     def to_dicts(self) -> list[dict]:
         """Return the results of each solver as a dict of plain values.
@@ -157,7 +167,14 @@ class Comparison:
         -------
         display : ComparisonDisplay
             The display that was drawn.
+
+        Raises
+        ------
+        ValueError
+            If the closed form was left out.
         """
+        if self.note:
+            raise ValueError(f"There is nothing to draw: {self.note}.")
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
             errors=np.array([row.prediction_error for row in self.rows]),
@@ -194,7 +211,8 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients.) The other
     parameters of SGDRegressor are its defaults. Errors are distances from `closed_form`, not from
     scikit-learn's LinearRegression, which drops directions that are small in the units of the
-    largest column.
+    largest column. On many rows with many columns the closed form would take minutes: it is left
+    out, the errors are NaN, and the comparison says so.
 
     Parameters
     ----------
@@ -214,7 +232,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     Returns
     -------
     Comparison
-        The results of the four solvers.
+        The results of the four solvers, or of three without the closed form.
 
     Raises
     ------
@@ -222,8 +240,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         If the model is not a GradientDescentRegressor.
     ValueError
         If a parameter of the model is invalid; if its objective has no closed form, because of the
-        loss, the penalty or `positive`; if only one of X_test and y_test is given; or if a sparse
-        X is too large to be made dense.
+        loss, the penalty or `positive`; or if only one of X_test and y_test is given.
 
     Examples
     --------
@@ -238,10 +255,6 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         given, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
         raise ValueError(f"{given} is provided, but {missing} was not provided.")
     X = X if hasattr(X, "iloc") else check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    if sparse.issparse(X) and np.prod(X.shape) > DENSE_LIMIT:
-        raise ValueError(
-            f"X has {X.shape[0]} x {X.shape[1]} entries, too many for the closed form: compare a sample of it."
-        )
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     check_consistent_length(X, y)
     if X_test is not None:
@@ -264,10 +277,13 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         )
     alpha = model.alpha if model.penalty == "l2" else 0.0
     data = _Data(X, y, sample_weight, X_test, y_test)
-    (coef, intercept), seconds = _timed(
-        lambda: closed_form(X, y, sample_weight, alpha=alpha, fit_intercept=model.fit_intercept)
-    )
-    exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
+    note = _without_closed_form(X)
+    exact, seconds = None, np.nan
+    if not note:
+        (coef, intercept), seconds = _timed(
+            lambda: closed_form(X, y, sample_weight, alpha=alpha, fit_intercept=model.fit_intercept)
+        )
+        exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
     sgd = SGDRegressor(
         penalty=model.penalty, alpha=model.alpha, fit_intercept=model.fit_intercept, random_state=random_state
     )
@@ -279,9 +295,20 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         data.fitted(type(model).__name__, model, exact),
         data.fitted("SGDRegressor", sgd, exact),
         data.fitted("StandardScaler + SGDRegressor", scaled, exact),
-        data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True),
     ]
-    return Comparison(rows)
+    if exact is not None:
+        rows.append(data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True))
+    return Comparison(rows, note)
+
+
+def _without_closed_form(X) -> str:
+    """Return why the closed form is left out, or nothing."""
+    n_rows, n_columns = X.shape
+    if sparse.issparse(X) and n_rows * n_columns > DENSE_LIMIT:
+        return f"without the closed form and the distances from it: {n_rows} x {n_columns} entries are too many for it"
+    if n_rows * n_columns * min(n_rows, n_columns) > COST_LIMIT:
+        return f"without the closed form and the distances from it: {n_rows} x {n_columns} would take it minutes"
+    return ""
 
 
 class _Data:
@@ -323,10 +350,11 @@ class _Data:
 
     def row(self, name, coef, intercept, exact, *, epochs, seconds, converged) -> Row:
         """Return the results of coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
-        coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
-        prediction_error = np.sqrt(
-            np.mean(((self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)) / self.target_scale) ** 2)
-        )
+        coefficient_error = prediction_error = np.nan
+        if exact is not None:
+            coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
+            distance = self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)
+            prediction_error = np.sqrt(np.mean((distance / self.target_scale) ** 2))
         train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
         test_mse = np.nan
         if self.test is not None:

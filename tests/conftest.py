@@ -1,13 +1,17 @@
-"""What of a test over a grid of parameters is quick, and what is exhaustive.
+"""What is quick of a test over a grid of parameters, and what the tests of the command line share.
 
 A test marked `grid(strength)` runs for all combinations of its parameters. A few of them are quick:
 among those every combination of values of `strength` parameters occurs. The others are exhaustive.
 """
 
+import json
+import re
 from collections import defaultdict
 from itertools import combinations
 
 import pytest
+
+from gdregress.__main__ import main
 
 collect_ignore = ["conftest.py"]  # it has no doctests, and docs/ has one of that name too
 
@@ -35,3 +39,55 @@ def covering(items, strength):
         chosen.add(best)
         unseen -= combined[best]
     return chosen
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file, text or bytes, and give its path."""
+
+    def write(content, name="data.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def succeed(capsys):
+    """Run to success, and give what was printed."""
+
+    def succeed(*arguments):
+        assert main(list(arguments)) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return succeed
+
+
+@pytest.fixture
+def document(succeed):
+    """Run to success with --json, and give the document."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    def document(*arguments):
+        return json.loads(succeed(*arguments, "--json"), parse_constant=refuse)
+
+    return document
+
+
+@pytest.fixture
+def fail(capsys):
+    """Run to failure, and give the sentence."""
+
+    def fail(*arguments):
+        assert main(list(arguments)) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert re.fullmatch(r"gdregress: error: .+\n", err)
+        return err.removeprefix("gdregress: error: ").rstrip("\n")
+
+    return fail

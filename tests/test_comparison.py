@@ -218,9 +218,21 @@ class TestCompare:
         with pytest.raises(ValueError, match=f"{given} is provided, but"):
             compare(X, y, **{given: X})
 
-    def test_a_sparse_matrix_too_large_for_the_closed_form(self):
-        with pytest.raises(ValueError, match="compare a sample of it"):
-            compare(sparse.csr_array((100_000, 2_000)), np.ones(100_000))
+    @pytest.mark.parametrize(("limit", "words"), [("COST_LIMIT", "would take it minutes"), ("DENSE_LIMIT", "too many")])
+    def test_the_closed_form_is_left_out_where_it_costs_too_much(self, limit, words, monkeypatch):
+        X, y = sparse.csr_array(load_house_prices().data), load_house_prices().target
+        monkeypatch.setattr(f"gdregress.comparison.{limit}", 6)
+        comparison = compare(X, y)
+        assert [row.solver for row in comparison.rows][2:] == ["StandardScaler + SGDRegressor"]
+        assert [row.prediction_error for row in comparison.rows] == pytest.approx([np.nan] * 3, nan_ok=True)
+        assert comparison.rows[0].train_mse == pytest.approx(5691.729, abs=1e-3)
+        head, *_, note = str(comparison).splitlines()
+        assert "error" not in head
+        assert note.startswith("without the closed form and the distances from it: 7 x 1 ")
+        assert note.endswith((words, words + " for it"))
+        assert f"<p>{note}</p>" in comparison._repr_html_()
+        with pytest.raises(ValueError, match="without the closed form"):
+            comparison.plot()
 
 
 class TestTable:

@@ -1,33 +1,77 @@
 """Numbers made of a table: gaps filled, text one-hot encoded, all that is done to it said in notes."""
 
-import difflib
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from gdregress.command_line.csv_tables import (
-    Record,
-    Table,
-    TableError,
-    count,
-    distinct,
-    is_missing,
-    parse_number,
-    quote,
-)
+from gdregress.command_line.cells import UUID, Numbers, Reading, all_are, is_gap
+from gdregress.command_line.columns import Columns
+from gdregress.command_line.csv_tables import Table, TableError, count, distinct, few, quote, shorten
+from gdregress.command_line.decisions import Convention, decide
 
 MAX_CATEGORIES = 30
 """Features that a text column becomes at most; the rarest values share the last."""
 
 IDENTIFIER_SHARE = 0.9
 """Distinct values per value above which a text column is an identifier or free text, of no use to a linear model."""
+
+IDENTIFIER_NAME = re.compile(
+    r"(.*[\s_.-])?(id|ids|uuid|guid|index|idx|key|serial|row ?(id|names?|num|number|no|nr)?)|#|n|no|nr|obs"
+    r"|column \d+|unnamed: \d+|.*[a-z](Id|ID)",
+    re.IGNORECASE,
+)
+"""Names under which whole numbers that never repeat only number the rows."""
+
+MANY_ROWS = 10
+"""Rows from which on it is no accident that a column counts them."""
+
+DENSE_LIMIT = 2**24
+"""Largest number of entries, rows times features, that are kept with their zeros."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What makes features of the columns.
+
+    Attributes
+    ----------
+    features : list of str
+        Names of the features, each different.
+    steps : list of (str, transformer)
+        The fitted steps of the pipeline before the model.
+    left_out : list of str
+        Names of the columns that are not used.
+    """
+
+    features: list[str]
+    steps: list[tuple[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what fills the gaps and what the text became as plain values."""
+        if not self.steps:
+            return {}
+        columns, encoder = (step for _, step in self.steps)
+        numbers, texts = _names_by_kind(columns.readings)
+        medians = encoder.named_transformers_["numbers"].statistics_ if numbers else []
+        dates = {name: columns.readings[name].first for name in numbers if columns.readings[name].kind == "date"}
+        return {
+            "fills": {name: float(median) for name, median in zip(numbers, medians, strict=True)},
+            "days_since": dates,
+            "categories": {name: known for name, known, _ in categories(texts, encoder)},
+            "other": {name: rare for name, _, rare in categories(texts, encoder) if rare},
+            "left_out": self.left_out,
+        }
 
 
 @dataclass(frozen=True)
@@ -42,12 +86,12 @@ class Dataset:
         Rows of the source, and columns beside the target.
     target : str
         Name of the target.
-    features : list of str
-        Names of the columns of `X`, each different.
-    X, X_test : ndarray of shape (n_samples, n_features)
+    X, X_test : {ndarray, sparse matrix} of shape (n_samples, n_features)
         Training rows and test rows; the latter may be none.
     y, y_test : ndarray of shape (n_samples,)
         Their targets.
+    preparation : Preparation
+        What makes `X` of the source.
     notes : list of str
         What was done to the source, a sentence each.
     """
@@ -56,25 +100,45 @@ class Dataset:
     n_rows: int
     n_columns: int
     target: str
-    features: list[str]
-    X: NDArray
+    X: Any
     y: NDArray
-    X_test: NDArray
+    X_test: Any
     y_test: NDArray
+    preparation: Preparation
     notes: list[str]
 
 
-def prepare(table: Table, target: str | None = None, test_size: float | None = None) -> Dataset:
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt from a table.
+
+    Attributes
+    ----------
+    target : str or None, default=None
+        Name of the column to learn; None stands for the last.
+    dropped : list of str
+        Columns not to learn from; several may stand in one, separated by commas.
+    test_size : float or None, default=None
+        Share of the rows to hold out at random, in (0, 1); None for none.
+    convention : Convention
+        How the numbers are written.
+    """
+
+    target: str | None = None
+    dropped: list[str] = field(default_factory=list)
+    test_size: float | None = None
+    convention: Convention = field(default_factory=Convention)
+
+
+def prepare(table: Table, task: Task) -> Dataset:
     """Make numbers of a table: gaps filled, text one-hot encoded, both as the training rows say.
 
     Parameters
     ----------
     table : Table
         The file.
-    target : str, default=None
-        Name of the column to learn; None stands for the last.
-    test_size : float, default=None
-        Share of the rows to hold out at random, in (0, 1); None for none.
+    task : Task
+        What is to be learnt from it.
 
     Returns
     -------
@@ -85,67 +149,87 @@ def prepare(table: Table, target: str | None = None, test_size: float | None = N
     TableError
         If there is no such column, it does not hold numbers, or nothing is left to learn from.
     """
-    place = len(table.columns) - 1 if target is None else _find(table, target)
-    name = table.columns[place]
-    records = [record for record in table.records if not is_missing(record.fields[place])]
-    y = _read_target(table, place, records)
-    train, test = _split(len(records), test_size)
-    columns, remarks = _choose(
-        [_read_column(table, i, records) for i in range(len(table.columns)) if i != place], train
-    )
-    if not columns:
+    dropped = _find_dropped(table, task.dropped)
+    kept = [name for name in table.columns if name not in dropped]
+    target = table.find(task.target) if task.target is not None else kept[-1] if kept else table.columns[-1]
+    if target in dropped:
+        raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
+    decisions = decide(table.of(kept) if dropped else table, task.convention)
+    y = _read_target(table, target, decisions.frame, decisions.readings[target])
+    has_target = ~np.isnan(y)
+    names = [name for name in kept if name != target]
+    columns = Columns({name: decisions.readings[name] for name in names}, target)
+    values = columns.transform(decisions.frame)
+    if not has_target.all():
+        values, y = values[has_target], y[has_target]
+    train, test = _split(len(y), task.test_size)
+    reasons, suspects = _judge(values, columns.readings, train)
+    columns.readings = {name: reading for name, reading in columns.readings.items() if name not in reasons}
+    remarks = _describe_reasons(reasons)
+    if not columns.readings:
+        why = "; ".join(remarks) or "all are dropped"
         raise TableError(
-            f"{table.name} has no column to learn {name} from, as {'; '.join(remarks)}: "
+            f"{table.name} has no column to learn {shorten(target)} from, as {why}: "
             "add a column of numbers or of categories."
         )
-    values = np.column_stack([column.values.astype(object) for column in columns])
-    encoder = _make_encoder(columns).fit(values[train])
-    X = encoder.transform(values)
+    if reasons:
+        values = values[list(columns.readings)]
+    training = values if len(train) == len(values) else values.iloc[train]
+    encoder = _make_encoder(training, columns.readings)
+    X = encoder.fit_transform(training)
     return Dataset(
         name=table.name,
-        n_rows=len(table.records),
+        n_rows=len(table.frame),
         n_columns=len(table.columns) - 1,
-        target=name,
-        features=_feature_names(columns, encoder),
-        X=X[train],
+        target=target,
+        X=X,
         y=y[train],
-        X_test=X[test],
+        X_test=encoder.transform(values.iloc[test]) if len(test) else X[:0],
         y_test=y[test],
+        preparation=Preparation(
+            distinct(name.partition("__")[2] for name in encoder.get_feature_names_out()),
+            [("columns", columns), ("features", encoder)],
+            [*dropped, *reasons],
+        ),
         notes=[
             *table.notes,
-            *([f"the target is {name}, the last column"] if target is None else []),
-            *_describe_rows(name, len(table.records) - len(records), len(records), len(test)),
+            *([f"the target is {shorten(target)}, the last column"] if task.target is None else []),
+            *([f"dropped: {few(map(shorten, dropped))}"] if dropped else []),
+            *_describe_rows(target, int((~has_target).sum()), len(y), len(test)),
+            *decisions.notes,
             *remarks,
-            *_describe_numbers(columns, encoder),
-            *_describe_text(columns, encoder, test),
+            *suspects,
+            *_describe_fills(values, columns.readings, encoder),
+            *_describe_text(values, columns.readings, encoder, test),
         ],
     )
 
 
-def _find(table: Table, target: str) -> int:
-    """Give the place of a column."""
-    if target in table.columns:
-        return table.columns.index(target)
-    folded = {name.casefold(): name for name in table.columns}
-    close = difflib.get_close_matches(target.casefold(), folded, n=1)
-    remedy = f"did you mean {folded[close[0]]!r}?" if close else f"its columns are {', '.join(table.columns)}."
-    raise TableError(f"{table.name} has no column {target!r}: {remedy}")
+def _find_dropped(table: Table, asked: list[str]) -> list[str]:
+    """Return the names of the columns to drop."""
+    names = []
+    for text in asked:
+        names += [text] if text in table.columns else [name.strip() for name in text.split(",")]
+    return list(dict.fromkeys(table.find(name) for name in names))
 
 
-def _read_target(table: Table, place: int, records: list[Record]) -> NDArray:
-    name = table.columns[place]
-    if not records:
-        raise TableError(f"{table.name} has no value of {name} in any row: choose another column with --target.")
-    numbers = []
-    for line, fields in records:
-        number = parse_number(fields[place])
-        if number is None:
+def _read_target(table: Table, target: str, frame: Any, reading: Reading) -> NDArray:
+    """Return the numbers of the target, NaN where it has a gap."""
+    y = np.full(len(frame), np.nan)
+    if reading.kind == "number":
+        y = Columns({target: reading}, target).transform(frame)[target].to_numpy()
+        if np.isnan(y).all():
             raise TableError(
-                f"{table.name}, line {line}: {name} is {quote(fields[place])}, not a number: "
-                "correct it, or choose another column with --target."
+                f"{table.name} has no value of {shorten(target)} in any row: choose another column with --target."
             )
-        numbers.append(number)
-    return np.array(numbers)
+        return y
+    texts = [text.strip() for text in table.source.texts([target])[target].fillna("").tolist()]
+    others = [i for i, text in enumerate(texts) if not is_gap(text)]
+    row = next((i for i in others if math.isnan(Numbers().value(texts[i]))), others[0])
+    raise TableError(
+        f"{table.name}, line {table.source.line_of(row)}: {shorten(target)} is {quote(texts[row])}, not a number: "
+        "correct it, or choose another column with --target."
+    )
 
 
 def _split(n_rows: int, test_size: float | None) -> tuple[NDArray, NDArray]:
@@ -163,127 +247,148 @@ def _describe_rows(target: str, n_dropped: int, n_kept: int, n_test: int) -> lis
     """Say which rows are not learnt from."""
     notes = []
     if n_dropped:
-        notes.append(f"{count(n_dropped, 'row')} without {target} dropped")
+        notes.append(f"{count(n_dropped, 'row')} without {shorten(target)} dropped")
     if n_test:
         notes.append(f"{n_test} of {count(n_kept, 'row')} held out at random for the test MSE")
     return notes
 
 
-@dataclass(frozen=True)
-class _Column:
-    """Floats with NaN in the gaps or, for text, strings with None in the gaps."""
-
-    name: str
-    values: NDArray
-    note: str | None = None
-
-    @property
-    def is_text(self) -> bool:
-        return self.values.dtype == object
-
-    @property
-    def gaps(self) -> NDArray:
-        return np.array([value is None for value in self.values]) if self.is_text else np.isnan(self.values)
-
-
-def _read_column(table: Table, place: int, records: list[Record]) -> _Column:
-    """Read numbers where every value is one, else text."""
-    name = table.columns[place]
-    fields = [record.fields[place] for record in records]
-    numbers = [math.nan if is_missing(field) else parse_number(field) for field in fields]
-    if None not in numbers:
-        return _Column(name, np.array(numbers, dtype=np.float64))
-    texts = [None if is_missing(field) else " ".join(field.split()) for field in fields]
-    first = numbers.index(None)
-    note = None
-    if sum(number is not None and not math.isnan(number) for number in numbers) > numbers.count(None):
-        note = f"{name} is text, not numbers, because of {quote(fields[first])} on line {records[first].line}"
-    return _Column(name, np.array(texts, dtype=object), note)
-
-
-def _choose(columns: list[_Column], train: NDArray) -> tuple[list[_Column], list[str]]:
-    """Give the columns of use, and say which are not and why."""
-    chosen, notes = [], []
-    for column in columns:
-        if column.note:
-            notes.append(column.note)
-        reason = _uselessness(column, train)
+def _judge(values: Any, readings: dict[str, Reading], train: NDArray) -> tuple[dict[str, str], list[str]]:
+    """Return why columns are of no use, and what is to be said of suspect ones."""
+    reasons, counting = {}, []
+    for name, series in values.items():
+        reading, column = readings[name], series.to_numpy()
+        present = column[train]
+        present = present[~_gaps(present)]
+        reason = _uselessness(name, reading, column, present)
         if reason:
-            notes.append(f"{column.name} left out: {reason}")
-        else:
-            chosen.append(column)
-    return chosen, notes
+            reasons[name] = reason
+        elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
+            counting.append(shorten(name))
+    suspects = f"{few(counting)} counts up by one from row to row: if it only numbers the rows, use --drop"
+    return reasons, [suspects] if counting else []
 
 
-def _uselessness(column: _Column, train: NDArray) -> str | None:
-    present = column.values[train][~column.gaps[train]]
+def _describe_reasons(reasons: dict[str, str]) -> list[str]:
+    """Say which columns are left out, in a line for each kind of reason."""
+    kinds: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        kinds.setdefault(reason.partition(" (")[0], []).append(f"{shorten(name)} left out: {reason}")
+    return [few(items, "; ") for items in kinds.values()]
+
+
+def _uselessness(name: str, reading: Reading, column: NDArray, present: NDArray) -> str | None:
+    """Return why a column is of no use, if it is not."""
     if not present.size:
         return "no value in any row to learn from"
-    if not column.is_text:
-        return None
-    n_distinct = len(set(present))
-    if n_distinct > max(1, IDENTIFIER_SHARE * present.size):
-        return f"text with another value in nearly every row ({n_distinct} in {present.size})"
+    if reading.kind == "text":
+        if all_are(UUID, present[:20]) and all_are(UUID, present[20:]):
+            return "uuids, which name things"
+        n_distinct = len(set(present))
+        if n_distinct > max(1, IDENTIFIER_SHARE * present.size):
+            return f"text with another value in nearly every row ({n_distinct} in {present.size})"
+    elif reading.kind == "number" and column.size > 2 and IDENTIFIER_NAME.fullmatch(name):
+        is_whole = not np.isnan(column).any() and (column == np.floor(column)).all()
+        if is_whole and np.unique(column).size == column.size:
+            return "whole numbers that never repeat, which name the rows"
     return None
 
 
-def _make_encoder(columns: list[_Column]) -> ColumnTransformer:
+def _gaps(values: NDArray) -> NDArray:
+    return np.array([value is None for value in values]) if values.dtype == object else np.isnan(values)
+
+
+def _names_by_kind(readings: dict[str, Reading]) -> tuple[list[str], list[str]]:
+    """Return the names of the columns of numbers, and of those of text."""
+    texts = [name for name, reading in readings.items() if reading.kind == "text"]
+    return [name for name, reading in readings.items() if reading.kind != "text"], texts
+
+
+def _make_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer:
     """Build what fills the gaps of numbers with their median and makes a feature of every category."""
+    numbers, texts = _names_by_kind(readings)
+    n_features = len(numbers) + sum(min(MAX_CATEGORIES, values[name].nunique() + 1) for name in texts)
+    is_sparse = bool(texts) and len(values) * n_features > DENSE_LIMIT
     to_features = make_pipeline(
         SimpleImputer(missing_values=None, strategy="constant", fill_value="missing"),
         OneHotEncoder(
             handle_unknown="infrequent_if_exist",
             max_categories=MAX_CATEGORIES,
-            sparse_output=False,
-            feature_name_combiner=lambda name, value: f"{name}={'other' if value == 'infrequent_sklearn' else value}",
+            sparse_output=is_sparse,
+            feature_name_combiner=name_feature,
         ),
     )
+    place = {name: i for i, name in enumerate(readings)}
+    imputer = _make_imputer(values[numbers] if texts else values) if numbers else "drop"
     return ColumnTransformer(
         [
-            (
-                "numbers",
-                SimpleImputer(strategy="median"),
-                [i for i, column in enumerate(columns) if not column.is_text],
-            ),
-            ("text", to_features, [i for i, column in enumerate(columns) if column.is_text]),
-        ]
+            ("numbers", imputer, [place[name] for name in numbers]),
+            ("text", to_features, [place[name] for name in texts]),
+        ],
+        sparse_threshold=float(is_sparse),
     )
 
 
-def _feature_names(columns: list[_Column], encoder: ColumnTransformer) -> list[str]:
-    names = encoder.get_feature_names_out([column.name for column in columns])
-    return distinct(name.partition("__")[2] for name in names)
+def _make_imputer(values: Any) -> FrozenEstimator:
+    """Return what fills gaps with medians, which scikit-learn would sort all the rows for."""
+    matrix = values.to_numpy()
+    has_gaps = np.isnan(matrix).any(axis=0)
+    medians = np.empty((1, matrix.shape[1]))
+    medians[0, has_gaps] = np.nanmedian(matrix[:, has_gaps], axis=0)
+    medians[0, ~has_gaps] = np.median(matrix[:, ~has_gaps], axis=0)
+    return FrozenEstimator(SimpleImputer(strategy="median").fit(type(values)(medians, columns=values.columns)))
 
 
-def _describe_numbers(columns: list[_Column], encoder: ColumnTransformer) -> list[str]:
-    """Say which gaps were filled, and with what."""
-    numbers = [column for column in columns if not column.is_text]
-    if not numbers:
-        return []
-    medians = encoder.named_transformers_["numbers"].statistics_
-    return [
-        f"{count(int(column.gaps.sum()), 'gap')} in {column.name} filled with the median, {median:g}"
-        for column, median in zip(numbers, medians, strict=True)
-        if column.gaps.any()
-    ]
+def name_feature(column: str, value: str) -> str:
+    """Return the name of the feature of a category."""
+    return f"{column}={'other' if value == 'infrequent_sklearn' else value}"
 
 
-def _describe_text(columns: list[_Column], encoder: ColumnTransformer, test: NDArray) -> list[str]:
-    """Say what the text columns became, and which of their values have no feature of their own."""
-    texts = [column for column in columns if column.is_text]
+def categories(texts: list[str], encoder: ColumnTransformer) -> list[tuple[str, list[str], list[str]]]:
+    """Return, for each column of text, its name, the values of the training rows, and those that share a feature."""
     if not texts:
         return []
     one_hot = encoder.named_transformers_["text"][-1]
-    sizes, notes = [], []
-    for column, categories, rare in zip(texts, one_hot.categories_, one_hot.infrequent_categories_, strict=True):
-        known, n_rare = set(categories), 0 if rare is None else len(rare)
-        sizes.append(f"{column.name} ({len(categories) - max(0, n_rare - 1)})")
-        if column.gaps.any() and "missing" in known:
-            notes.append(f"{count(int(column.gaps.sum()), 'gap')} in {column.name} made a category, missing")
-        if n_rare:
-            notes.append(f"the {n_rare} rarest values of {column.name} share a feature, {column.name}=other")
-        n_unknown = sum((value or "missing") not in known for value in column.values[test])
+    triples = zip(texts, one_hot.categories_, one_hot.infrequent_categories_, strict=True)
+    return [(name, known.tolist(), [] if rare is None else rare.tolist()) for name, known, rare in triples]
+
+
+def _describe_fills(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer) -> list[str]:
+    """Say which gaps were filled, and with what."""
+    numbers, _ = _names_by_kind(readings)
+    if not numbers:
+        return []
+    n_gaps = values[numbers].isna().sum().to_numpy()
+    items = [
+        f"{count(int(n), 'gap')} in {shorten(name)} filled with the median, {median:g}"
+        for name, n, median in zip(numbers, n_gaps, encoder.named_transformers_["numbers"].statistics_, strict=True)
+        if n
+    ]
+    return [few(items, "; ")] if items else []
+
+
+def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer, test: NDArray) -> list[str]:
+    """Say what the text columns became, and which of their values have no feature of their own."""
+    sizes, missing, shared, unknown = [], [], [], []
+    _, texts = _names_by_kind(readings)
+    for name, known, rare in categories(texts, encoder):
+        called = shorten(name)
+        column = values[name].to_numpy()
+        n_gaps = int(_gaps(column).sum())
+        sizes.append(f"{called} ({len(known) - max(0, len(rare) - 1)})")
+        if n_gaps and "missing" in known:
+            missing.append(f"{count(n_gaps, 'gap')} in {called} made a category, missing")
+        if rare:
+            shared.append(f"the {len(rare)} rarest values of {called} share a feature, {called}=other")
+        n_unknown = count_unknown(column[test], known)
         if n_unknown:
-            treatment = "counted as other" if n_rare else "given none of its features"
-            notes.append(f"{count(n_unknown, 'test row')} with a {column.name} of no training row {treatment}")
-    return [f"text one-hot encoded, a feature a value: {', '.join(sizes)}", *notes]
+            treatment = "counted as other" if rare else "given none of its features"
+            unknown.append(f"{count(n_unknown, 'test row')} with a {called} of no training row {treatment}")
+    notes = [few(missing, "; "), few(shared, "; "), few(unknown, "; ")]
+    return [f"text one-hot encoded, a feature a value: {few(sizes)}", *filter(None, notes)] if sizes else []
+
+
+def count_unknown(column: NDArray, known: list[str]) -> int:
+    """Return how many values are none of some; a gap is the value missing."""
+    names = set(known)
+    return sum((value or "missing") not in names for value in column)

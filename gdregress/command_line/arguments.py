@@ -1,0 +1,188 @@
+"""The options of the commands, each checked before anything is read."""
+
+import argparse
+import codecs
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from gdregress._version import __version__
+from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
+from gdregress.problem.losses import LOSSES
+
+DESCRIPTION = """\
+Fit a line by gradient descent and compare it with SGDRegressor and the closed form: on seven
+house prices, or on a CSV file of yours, whose gaps are filled and whose text is encoded."""
+
+EXAMPLES = """\
+examples:
+  gdregress
+  gdregress --learning-rate 0.001 --epochs 25
+  gdregress houses.csv --target price --test-size 0.2
+  gdregress houses.csv --target price --save model.joblib
+  gdregress predict model.joblib new.csv > predictions.csv
+"""
+
+PREDICTING = """\
+Predict the rows of a CSV file with a model that gdregress --save wrote. Its columns are found by name.
+Open only models that you trust: a model file can run any code."""
+
+SEPARATORS = {"tab": "\t", r"\t": "\t"}
+"""Separators that are hard to type."""
+
+
+class CommandLineError(ValueError):
+    """An invalid command line. The message is one sentence for the user."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises an error instead of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandLineError(f"{message} (see {self.prog} --help)")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the arguments of ``gdregress``, or of ``gdregress predict``.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The arguments.
+
+    Returns
+    -------
+    Namespace
+        `model` is None unless the command is to predict.
+    """
+    if arguments[:1] == ["predict"]:
+        return _make_prediction_parser().parse_args(arguments[1:])
+    return _make_parser().parse_args(arguments)
+
+
+def _make_prediction_parser() -> _Parser:
+    parser = _Parser(prog="gdregress predict", description=PREDICTING)
+    parser.add_argument("model", metavar="model.joblib", help="what gdregress --save wrote")
+    parser.add_argument("data", metavar="new.csv", help="a CSV file with the columns that the model has learnt from")
+    _add_file_options(parser)
+    return parser
+
+
+def _make_parser() -> _Parser:
+    parser = _Parser(
+        prog="gdregress",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(model=None)
+    parser.add_argument("data", nargs="?", metavar="data.csv", help="a CSV file; default: seven house prices")
+    parser.add_argument("--target", metavar="NAME", help="the column to learn; default: the last")
+    parser.add_argument(
+        "--drop", metavar="COLUMNS", action="append", help="columns not to learn from, separated by commas"
+    )
+    parser.add_argument(
+        "--test-size",
+        metavar="FRACTION",
+        type=_number(float, interval("float", 0, 1)),
+        help="share of the rows to hold out and test on",
+    )
+    parser.add_argument("--save", metavar="FILE", help="write the fitted pipeline, for gdregress predict and joblib")
+    parser.add_argument("--compare", action="store_true", help="compare on more than 50,000 rows too")
+    parser.add_argument("--json", action="store_true", help="write one JSON document")
+    parser.add_argument("--version", action="version", version=f"gdregress {__version__}")
+    _add_file_options(parser)
+    parser.add_argument(
+        "--decimal", metavar="CHAR", type=_one_of(".,"), help="what stands before fractions; default: found out"
+    )
+    parser.add_argument(
+        "--thousands",
+        metavar="CHAR",
+        type=_one_of(",.' "),
+        help="what groups digits; default: found out",
+    )
+    model = parser.add_argument_group("the model")
+    model.add_argument(
+        "--learning-rate",
+        metavar="RATE",
+        type=_number(float, CONSTRAINTS["learning_rate"]),
+        default="auto",
+        help="a number, or one of auto, lipschitz, diagonal, curvature; default: auto",
+    )
+    model.add_argument(
+        "--epochs", metavar="INT", type=_number(int, CONSTRAINTS["epochs"]), default=1000, help="at most; default: 1000"
+    )
+    model.add_argument(
+        "--early-stopping", action="store_true", help="stop when a tenth of the rows, held out, is no longer better fit"
+    )
+    model.add_argument(
+        "--loss", metavar="NAME", choices=LOSSES, default="squared_error", help=f"one of {', '.join(LOSSES)}"
+    )
+    _add_number(model, "--quantile", 0.5, "the quantile of --loss quantile")
+    _add_number(
+        model,
+        "--epsilon",
+        0.1,
+        "where huber turns straight, or half the width of a tube; in units of the target",
+    )
+    model.add_argument("--penalty", metavar="NAME", choices=("l2", "l1", "elasticnet"), help="l2, l1 or elasticnet")
+    _add_number(model, "--alpha", 1e-4, "strength of the penalty, on coefficients in the units of the columns")
+    return parser
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sep", metavar="CHAR", type=_parse_separator, help="what separates fields, or tab; default: found out"
+    )
+    parser.add_argument(
+        "--encoding", metavar="NAME", type=_parse_encoding, default="utf-8", help="such as cp1252; default: utf-8"
+    )
+
+
+def _add_number(group: Any, option: str, default: float, words: str) -> None:
+    kind = _number(float, CONSTRAINTS[option.lstrip("-")])
+    group.add_argument(option, metavar="NUMBER", type=kind, default=default, help=f"{words}; default: {default:g}")
+
+
+def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
+    """Return the function that turns the text of an argument into a number, if it is one, and checks the constraint."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = text
+        if not constraint.holds(value):
+            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}")
+        return value
+
+    return parse
+
+
+def _one_of(characters: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if len(text) != 1 or text not in characters:
+            raise argparse.ArgumentTypeError(f"must be one of {' '.join(map(repr, characters))}, got {text!r}")
+        return text
+
+    return parse
+
+
+def _parse_separator(text: str) -> str:
+    text = SEPARATORS.get(text, text)
+    if (
+        len(text) != 1
+        or not text.isascii()
+        or not (text == "\t" or text.isprintable())
+        or text == '"'
+        or text.isalnum()
+    ):
+        raise argparse.ArgumentTypeError(f"must be one character, such as ; or tab, got {text!r}")
+    return text
+
+
+def _parse_encoding(text: str) -> str:
+    try:
+        "".encode(text)
+        return codecs.lookup(text).name
+    except (LookupError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"must be the name of an encoding, such as cp1252, got {text!r}") from error

@@ -1,0 +1,134 @@
+"""What is printed of a fit: as text for a terminal, or as a JSON document."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from gdregress.command_line.csv_tables import shorten
+from gdregress.command_line.preparation import Dataset
+from gdregress.comparison import Comparison
+from gdregress.regressor import GradientDescentRegressor
+
+FEW_FEATURES = 10
+"""Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
+
+
+def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
+    """Return the report for a terminal, with control characters escaped.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    comparison : Comparison or None
+        The model beside the others, if there are others of its objective.
+    model : GradientDescentRegressor
+        The fitted model.
+    """
+    n_features = len(data.preparation.features)
+    heading = (
+        f"{data.name}: {data.n_rows} row{'s'[: data.n_rows != 1]}, "
+        f"{data.n_columns} column{'s'[: data.n_columns != 1]} -> "
+        f"{n_features} feature{'s'[: n_features != 1]}, target {shorten(data.target)}"
+    )
+    notes = [f"- {note}" for note in data.notes]
+    result = _equation(data, model) if n_features <= FEW_FEATURES else _largest_coefficients(data, model)
+    table = _errors(data, model) if comparison is None else str(comparison)
+    parts = [heading, *notes, "", table, "", result, model.stop_reason_]
+    return "\n".join(printable(line) for part in parts for line in part.split("\n"))
+
+
+def printable(line: str) -> str:
+    """Return a line with what a terminal would obey, or not show, escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+
+
+def _errors(data: Dataset, model: GradientDescentRegressor) -> str:
+    """Say how well the model fits, where nothing is compared."""
+    parts = {"train": (data.X, data.y), "test": (data.X_test, data.y_test)}
+    return "\n".join(
+        f"{name} MSE {mean_squared_error(y, predicted):.6g}, "
+        f"{name} mean absolute error {mean_absolute_error(y, predicted):.6g}"
+        for name, (X, y) in parts.items()
+        if len(y)
+        for predicted in [model.predict(X)]
+    )
+
+
+def _equation(data: Dataset, model: GradientDescentRegressor) -> str:
+    first, *others = [
+        *((coef, f" * {shorten(name)}") for coef, name in zip(model.coef_, data.preparation.features, strict=True)),
+        (model.intercept_, ""),
+    ]
+    start = f"{shorten(data.target)} = {first[0]:.6g}{first[1]}"
+    return start + "".join(f" {'-' if value < 0 else '+'} {abs(value):.6g}{name}" for value, name in others)
+
+
+def _largest_coefficients(data: Dataset, model: GradientDescentRegressor) -> str:
+    effects = model.coef_ * _deviations(data.X)
+    largest = np.argsort(-np.abs(effects), kind="stable")[:FEW_FEATURES]
+    lines = [f"{model.coef_[i]:>12.6g}  {effects[i]:>12.6g}  {shorten(data.preparation.features[i])}" for i in largest]
+    n_more = len(effects) - len(largest)
+    return "\n".join(
+        [
+            f"{'coefficient':>12}  {'effect':>12}  the largest by effect: coefficient times standard deviation",
+            *lines,
+            f"{'...':>12}  {'':>12}  and {n_more} more (--json has all)",
+            f"{model.intercept_:>12.6g}  {'':>12}  (intercept)",
+        ]
+    )
+
+
+def _deviations(X: Any) -> NDArray:
+    """Return the standard deviations of columns."""
+    return np.sqrt(mean_variance_axis(X, axis=0)[1]) if sparse.issparse(X) else X.std(axis=0)
+
+
+def to_json(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
+    """Return the report as a JSON document.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    comparison : Comparison or None
+        The model beside the others, if there are others of its objective.
+    model : GradientDescentRegressor
+        The fitted model.
+    """
+    document = {
+        "data": {
+            "name": data.name,
+            "rows": data.n_rows,
+            "columns": data.n_columns,
+            "features": len(data.preparation.features),
+            "target": data.target,
+            "train_rows": len(data.y),
+            "test_rows": len(data.y_test),
+        },
+        "notes": data.notes,
+        "preparation": data.preparation.to_dict(),
+        "parameters": model.get_params(),
+        "comparison": [] if comparison is None else comparison.to_dicts(),
+        "coefficients": dict(zip(data.preparation.features, model.coef_.tolist(), strict=True)),
+        "intercept": float(model.intercept_),
+        "epochs": model.n_iter_,
+        "converged": model.converged_,
+        "stop_reason": model.stop_reason_,
+    }
+    return json.dumps(_null_where_not_finite(document), indent=2, allow_nan=False)
+
+
+def _null_where_not_finite(value: Any) -> Any:
+    """Return a value with NaN and infinity replaced by None, because JSON has neither."""
+    if isinstance(value, dict):
+        return {key: _null_where_not_finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_null_where_not_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,516 @@
+"""The command line on files as people have them: how cells, headings and files are written, and what is said of it."""
+
+import builtins
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import uuid
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import mean_squared_error
+from sklearn.pipeline import Pipeline
+
+from gdregress import GradientDescentRegressor
+from gdregress.__main__ import UNFORESEEN, main
+from gdregress.command_line.cells import Numbers, as_dates
+
+HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
+
+
+def csv_of(names, columns, separator=","):
+    rows = zip(*columns, strict=True)
+    return "\n".join([separator.join(names), *(separator.join(map(str, row)) for row in rows)])
+
+
+def quoted(cells):
+    return [f'"{cell}"' for cell in cells]
+
+
+def find(notes, start):
+    """The one note that starts so."""
+    (note,) = [note for note in notes if note.startswith(start)]
+    return note
+
+
+# --- how a number is written ---
+
+WRITTEN = {
+    "1050": (1050, 1050), "-3": (-3, -3), "+1.5": (1.5, None), "3,00": (None, 3), "3,0": (None, 3), ",5": (None, 0.5),
+    "1,050": (1050, 1.05), "1.050": (1.05, 1050), "1,050.25": (1050.25, None), "1.050,25": (None, 1050.25),
+    "1,050,000": (1050000, None), "0,050": (None, 0.05), "10,50": (None, 10.5), "1,05,000": (None, None),
+    "1'050": (1050, 1050), "1\u2019050.5": (1050.5, None), "1 050": (1050, 1050), "1\u00a0050,5": (None, 1050.5),
+    "$1,050": (1050, 1.05), "-$5": (-5, -5), "$-5": (-5, -5), "5 \u20ac": (5, 5), "10.5%": (10.5, None),
+    "\u22123.5": (-3.5, None), "1e3": (1000, 1000), "1.5E\u22123": (0.0015, None), "1_000": (None, None),
+    "inf": (None, None), "1e999": (None, None), "--5": (None, None), "-$-5": (None, None), "1'05": (None, None),
+    "1 050'000": (None, None), ".": (None, None), "12:30": (None, None), "\u0663": (None, None), "": (None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_a_number_with_a_decimal_point_and_with_a_decimal_comma(text):
+    expected = [np.nan if value is None else value for value in WRITTEN[text]]
+    read = [Numbers(".", ",'\u2019 \u00a0").value(text), Numbers(",", ".'\u2019 \u00a0").value(text)]
+    assert read == pytest.approx(expected, nan_ok=True)
+
+
+def test_decimal_commas_beside_semicolons(write, document):
+    result = document(write("Temperatur;Verbrauch\n3,00;45\n7,25;39,5\n12,50;30\n"))
+    assert (
+        find(result["notes"], "decimal commas read") == "decimal commas read: Temperatur ('3,00'), Verbrauch ('39,5')"
+    )
+    assert result["coefficients"]["Temperatur"] == pytest.approx(np.polyfit([3, 7.25, 12.5], [45, 39.5, 30], 1)[0])
+
+
+COLUMNS = {
+    "commas taken as thousands": ["1,050", "950", "2,300", "12,000"],
+    "currency signs ignored": ["$1050", "$950", "$2300", "$12000"],
+    "percent signs ignored": ["1050%", "950%", "2300%", "12000%"],
+    "apostrophes taken as thousands": ["1'050", "950", "2'300", "12'000"],
+    "spaces taken as thousands": ["1 050", "950", "2 300", "12 000"],
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_what_stands_in_a_number_is_read_and_said(kind, write, document):
+    cells = COLUMNS[kind]
+    result = document(write(csv_of(["x", "y"], [quoted(cells), [1, 2, 5, 3]])))
+    example = next(cell for cell in cells if not cell.isdecimal())
+    assert find(result["notes"], kind).startswith(f"{kind}: x ({example!r})")
+    assert result["coefficients"] == pytest.approx({"x": np.polyfit([1050, 950, 2300, 12000], [1, 2, 5, 3], 1)[0]})
+
+
+def test_a_minus_of_typesetters(write, document):
+    result = document(write(csv_of(["x", "y"], [["\u22123", "1", "\u22122"], [1, 4, 3]])))
+    assert "U+2212 taken as minus: x ('\u22123')" in result["notes"]
+    assert result["coefficients"]["x"] == pytest.approx(np.polyfit([-3, 1, -2], [1, 4, 3], 1)[0])
+
+
+AMBIGUOUS = csv_of(["x", "y"], [quoted(["1,050", "2,300", "4,100"]), [1, 2, 5]])
+
+
+def test_commas_before_three_digits_are_thousands_unless_it_is_said(write, document):
+    path = write(AMBIGUOUS)
+    result, decimal = document(path), document(path, "--decimal", ",")
+    assert "commas taken as thousands: x ('1,050'); --decimal , decides otherwise" in result["notes"]
+    assert decimal["coefficients"]["x"] == pytest.approx(1000 * result["coefficients"]["x"])
+
+
+def test_the_same_beside_semicolons_are_decimals_unless_it_is_said(write, document):
+    path = write(AMBIGUOUS.replace('",', '";').replace("x,y", "x;y"))
+    result, thousands = document(path), document(path, "--thousands", ",")
+    assert "decimal commas read: x ('1,050'); --thousands , decides otherwise" in result["notes"]
+    assert result["coefficients"]["x"] == pytest.approx(1000 * thousands["coefficients"]["x"])
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_what_one_column_leaves_open_another_decides(separator, write, document):
+    text = csv_of(["a", "b", "y"], [["1.050", "2.300", "4.100"], ["3,5", "1,25", "7"], [1, 2, 5]], separator)
+    result = document(write(text))
+    assert find(result["notes"], "dots taken as thousands") == (
+        "dots taken as thousands: a ('1.050'); --decimal . decides otherwise"
+    )
+    points = document(write(text.replace("3,5", "3.5").replace("1,25", "1.25")))
+    assert not [note for note in points["notes"] if "taken" in note or "decimal" in note]
+
+
+def test_percentages_beside_plain_numbers_are_text(write, document):
+    result = document(write(csv_of(["x", "y"], [["10%", "0.1", "0.1", "0.2", "0.2", "10%"], range(6)])))
+    assert "x=10%" in result["coefficients"]
+
+
+# --- gaps ---
+
+
+@pytest.mark.parametrize("mark", ["#N/A", "<NA>", ".", "-", "--", r"\N", "NaT", "#DIV/0!", "\u2014"])
+def test_what_stands_for_a_gap_is_one_and_said(mark, write, document):
+    result = document(write(csv_of(["age", "y"], [[30, 31, mark, 38, mark, 60], range(6)])))
+    assert f"age: 2 cells {mark!r} taken as gaps" in result["notes"]
+    assert "2 gaps in age filled with the median, 34.5" in result["notes"]
+    assert list(result["coefficients"]) == ["age"]
+
+
+def test_notes_of_a_kind_are_one_line(write, document):
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(60)]
+    columns = [rng.choice(["#N/A", "1", "2"], size=30) for _ in range(30)]
+    columns += [rng.choice(["a", "b", ""], size=30) for _ in range(30)]
+    notes = document(write(csv_of([*names, "y"], [*columns, range(30)])))["notes"]
+    assert len(notes) == 5
+    assert find(notes, "c0: ").endswith(" cells '#N/A', and 25 more taken as gaps")
+    assert find(notes, "text one-hot").endswith("c30 (3), c31 (3), c32 (3), c33 (3), c34 (3), and 25 more")
+
+
+# --- above and beside the table ---
+
+ABOVE = {
+    "separator": ("sep=;\n", ";", "1 line above the heading skipped: 'sep=;'"),
+    "title": ("Houses of 2024\n\n", ",", "1 line above the heading skipped: 'Houses of 2024'"),
+    "padded title": ("Houses of 2024,,\n", ",", "1 line above the heading skipped: 'Houses of 2024'"),
+    "comments": ("# sold\n# by, us, in, June\n", ",", "2 lines above the heading skipped: '# sold', '# by us in June'"),
+    "both": ("sep=;\nHouses\n", ";", "2 lines above the heading skipped: 'sep=;', 'Houses'"),
+}
+
+
+@pytest.mark.parametrize("kind", ABOVE)
+def test_lines_above_the_heading_are_skipped_and_said(kind, write, document, fail):
+    above, separator, note = ABOVE[kind]
+    text = above + HOUSES.replace(",", separator)
+    result, plain = document(write(text)), document(write(HOUSES, "plain.csv"))
+    assert result["notes"] == [note, *plain["notes"]]
+    assert result["coefficients"] == plain["coefficients"]
+    assert f"line {text.count(chr(10)) + 1}: price is 'dear'" in fail(write(f"{text}6{separator}7{separator}dear\n"))
+
+
+@pytest.mark.parametrize("text", ["#,name,y\n3,a,2\n1,b,4\n1,a,3\n", "a,b,y\nu,,1\nu,,3\nw,,4\n"])
+def test_a_heading_is_no_title(text, write, document):
+    assert not any("skipped" in note for note in document(write(text))["notes"])
+
+
+def test_a_heading_of_numbers_and_text_is_remarked_upon(write, document):
+    notes = document(write("red,3,5\nblue,4,6\nred,7,8\nblue,1,9\n"))["notes"]
+    assert "the first line, although with numbers, was taken for the names: red, 3, 5" in notes
+
+
+@pytest.mark.parametrize("heading", ["A|B|C|", "A|B|C"])
+def test_lines_that_end_with_a_separator(heading, write, document, fail):
+    result = document(write(f"{heading}\n1|2|3|\n2|2|5|\n3|5|4|\n"))
+    assert result["notes"] == ["the target is C, the last column"]
+    assert list(result["coefficients"]) == ["A", "B"]
+    assert "line 4: 2 fields" in fail(write(f"{heading}\n1|2|3|\n2|2|5|\n3|5\n"))
+    assert document(write(f"{heading}\nu|v|NA|\nu|w|3|\nz|w|4|\nz|v|5|\n"))["data"]["target"] == "C"
+
+
+def test_an_option_names_the_separator(write, document, fail):
+    text = HOUSES.replace(",", "^")
+    assert list(document(write(text), "--sep", "^")["coefficients"]) == ["area", "age"]
+    assert "by what --sep says" in fail(write(text))
+    assert document(write(HOUSES.replace(",", "\t")), "--sep", "tab")["data"]["columns"] == 2
+    assert fail(write(HOUSES), "--sep", "ab").startswith("argument --sep: must be one character")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_an_option_names_the_encoding(encoding, write, document, fail):
+    path = write("größe,preis\n1,2\n2,4\n3,7\n".encode(encoding))
+    assert list(document(path, "--encoding", encoding)["coefficients"]) == ["größe"]
+    assert fail(path).endswith(f"such as --encoding {'utf-16' if encoding == 'utf-16' else 'cp1252'}.")
+    assert fail(path, "--encoding", "base64").startswith("argument --encoding: must be the name of an encoding")
+
+
+def test_a_cell_and_a_heading_may_be_long(write, document, succeed):
+    assert document(write("a,note,y\n1,x,2\n2,x,3\n4," + "x" * 200_000 + ",3\n"))["data"]["features"] == 3
+    path = write("a,note,y\n1,x,2\n2,x,3\n4," + "x" * 200_000 + ",3\n")
+    assert max(map(len, succeed(path).splitlines())) < 200
+    names = [f"a_column_of_a_long_name_{'x' * 300}_{i}" for i in range(500)]
+    wide = csv_of([*names, "y"], np.random.default_rng(0).normal(size=(501, 3)).round(3))
+    assert document(write(wide))["data"]["features"] == 500
+
+
+# --- what a column is ---
+
+
+@pytest.mark.parametrize(
+    ("texts", "written", "days"),
+    [
+        (["2020-01-31", "2020-01-01"], "year-month-day", [30, 0]),
+        (["2020-01-01T12:00:00+02:00", "2020-01-02T10:00:00Z"], "year-month-day", [0, 1]),
+        (["2020-01-01 00:00", "2020-01-01 06:00"], "year-month-day", [0, 0.25]),
+        (["31.12.2019", "01.01.2020"], "day.month.year", [0, 1]),
+        (["01/02/2020", "01/01/2020"], "month/day/year", [1, 0]),
+        (["13/02/2020", "01/02/2020"], "day/month/year", [12, 0]),
+        (["1 Mar 2020", "29 Feb 2020"], "day month year", [1, 0]),
+        (["Mar 2020", "Feb 2020"], "month year", [29, 0]),
+    ],
+)
+def test_dates_are_days_since_the_first(texts, written, days):
+    dates = as_dates(texts)
+    assert dates.written == written
+    np.testing.assert_allclose(dates.values(texts), days)
+
+
+@pytest.mark.parametrize("texts", [["2020-01-01", "soon"], ["12:30"], ["a-1"], ["v1.2.3"], ["2020-13-01"], []])
+def test_what_is_no_date(texts):
+    assert as_dates(texts) is None
+
+
+def test_repeated_dates_are_one_feature(write, document):
+    days = [f"2020-03-{1 + i // 3:02}" for i in range(30)]
+    result = document(write(csv_of(["day", "y"], [days, np.arange(30) // 3 * 2 + 5])))
+    assert "dates made days since the first: day (year-month-day, since 2020-03-01)" in result["notes"]
+    assert result["coefficients"] == pytest.approx({"day": 2.0})
+    assert result["intercept"] == pytest.approx(5.0)
+    assert result["preparation"]["days_since"] == {"day": "2020-03-01T00:00:00"}
+
+
+def test_what_only_names_the_rows_is_left_out(write, document):
+    rng = random.Random(0)
+    names = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(4)]
+    x = np.arange(20) ** 2 % 7
+    columns = [range(20), [names[i % 4] for i in range(20)], rng.sample(range(99), 20), x, np.arange(20) // 5, x % 3]
+    result = document(write(csv_of(["", "session", "customer_id", "x", "floor_id", "y"], columns)))
+    assert list(result["coefficients"]) == ["x", "floor_id"]
+    assert result["preparation"]["left_out"] == ["column 1", "session", "customer_id"]
+    assert "session left out: uuids, which name things" in result["notes"]
+    assert "column 1 left out: whole numbers that never repeat, which name the rows; customer_id left out" in str(
+        result
+    )
+
+
+def test_what_may_count_the_rows_is_named(write, document):
+    y = np.sqrt(np.arange(12))
+    result = document(write(csv_of(["month", "y"], [range(1, 13), y])))
+    assert list(result["coefficients"]) == ["month"]
+    assert "month counts up by one from row to row: if it only numbers the rows, use --drop" in result["notes"]
+
+
+def test_columns_are_dropped_as_asked(write, document, fail):
+    path = write('"a, b",c,d,y\n1,2,3,4\n2,3,5,6\n3,5,4,7\n5,4,4,4\n')
+    result = document(path, "--drop", "a, b", "--drop", "y")
+    assert (result["data"]["target"], list(result["coefficients"])) == ("d", ["c"])
+    assert "dropped: a, b, y" in result["notes"]
+    assert "as all are dropped" in fail(path, "--drop", "a, b", "--drop", "y,c")
+    assert "is left without 'd', its target" in fail(path, "--drop", "d", "--target", "d")
+    assert "did you mean 'y'" in fail(path, "--drop", "Y")
+
+
+def test_the_nearest_names_of_a_wide_table(write, fail):
+    names = [f"column_{i}" for i in range(20_000)]
+    sentence = fail(write(csv_of(names, [[1]] * 20_000)), "--target", "column_12345x")
+    assert re.fullmatch(r"data.csv has no column 'column_12345x': did you mean '\w+', '\w+' or '\w+'\?", sentence)
+    assert "'column_12345'" in sentence
+    assert fail(write(csv_of(names, [[1]] * 20_000)), "--target", "?").endswith("column_4, and 19995 more.")
+
+
+def test_escape_sequences_are_shown_escaped(write, succeed, fail):
+    path = write("\x1b[31mred\x1b[0m,\u202ey\n1,2\n2,4\n3,7\n")
+    out = succeed(path)
+    assert r"\u202ey = 2.5 * \x1b[31mred\x1b[0m - 0.666667" in out
+    assert "\x1b" not in out
+    assert "\x1b" not in fail(path, "--target", "\x1b[31m")
+
+
+# --- in time ---
+
+
+def test_many_rows_are_compared_where_it_is_asked_for(write, succeed, monkeypatch):
+    monkeypatch.setattr("gdregress.__main__.COMPARED_ROWS", 4)
+    out = succeed(write(HOUSES))
+    assert "- not compared with SGDRegressor and the closed form, which takes long on so many rows" in out
+    y = [3, 5, 8, 9, 12]
+    fitted = GradientDescentRegressor().fit([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]], y)
+    mse = mean_squared_error(y, fitted.predict([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]]))
+    assert f"\ntrain MSE {mse:.6g}, train mean absolute error " in out
+    assert "SGDRegressor  " not in out
+    assert "SGDRegressor  " in succeed(write(HOUSES), "--compare")
+
+
+def test_many_features_are_sparse_and_the_closed_form_is_left_out(write, succeed, document, monkeypatch):
+    rng = np.random.default_rng(0)
+    columns = [rng.choice(list("abcd"), size=40) for _ in range(5)]
+    path = write(csv_of([*"uvwxz", "y"], [*columns, rng.normal(size=40)]))
+    dense = document(path)
+    monkeypatch.setattr("gdregress.command_line.preparation.DENSE_LIMIT", 10)
+    monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 10)
+    assert "without the closed form and the distances from it: 40 x 20 would take it minutes" in succeed(path)
+    sparse = document(path)
+    assert sparse["coefficients"] == pytest.approx(dense["coefficients"], abs=1e-5)
+
+
+# --- the model ---
+
+
+def test_options_of_the_model(write, document):
+    path = write(HOUSES)
+    given = {"loss": "huber", "epsilon": 2.0, "quantile": 0.3, "penalty": "l1", "alpha": 0.5}
+    result = document(path, *(part for name, value in given.items() for part in (f"--{name}", str(value))))
+    assert {name: result["parameters"][name] for name in given} == given
+    assert result["comparison"] == []
+    assert "not compared: SGDRegressor and the closed form are, for squared error without L1" in result["notes"]
+
+
+def test_without_pandas_a_file_is_refused_and_the_houses_are_not(write, succeed, fail, monkeypatch):
+    import_module = builtins.__import__
+
+    def without_pandas(name, *args, **kwargs):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+        return import_module(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_pandas)
+    assert 'python -m pip install "gdregress[cli]"' in fail(write(HOUSES))
+    assert "price = 84.7368 * bedrooms - 46.3158" in succeed()
+
+
+# --- saved, and used ---
+
+SOLD = csv_of(
+    ["area", "kind", "sold", "fee", "price"],
+    [
+        [50, 70, "", 120, 90, 60, 80, 100],
+        ["flat", "house", "flat", "house", "flat", "house", "flat", "house"],
+        [
+            "2024-01-05",
+            "2024-02-01",
+            "2024-01-05",
+            "2024-03-10",
+            "2024-03-10",
+            "2024-02-01",
+            "2024-01-05",
+            "2024-02-01",
+        ],
+        quoted(["$1,000", "$2,000", "$1,500", "$900", "$1,100", "$2,500", "$800", "$1,900"]),
+        [100, 150, 170, 230, 160, 140, 150, 210],
+    ],
+)
+
+
+@pytest.fixture
+def model(write, succeed, tmp_path):
+    """A model that was saved, with the path of its file."""
+    path = str(tmp_path / "model.joblib")
+    assert f"- the pipeline saved in {path}, fitted to 8 rows" in succeed(write(SOLD, "sold.csv"), "--save", path)
+    return path
+
+
+def test_the_saved_pipeline_predicts_the_same_from_python(model, write, capsys):
+    path = write(SOLD, "sold.csv")
+    assert main(["predict", model, path]) == 0
+    out, err = capsys.readouterr()
+    heading, *lines = out.splitlines()
+    pipeline = joblib.load(model)
+    assert isinstance(pipeline, Pipeline)
+    assert heading == "price"
+    np.testing.assert_allclose(list(map(float, lines)), pipeline.predict(pd.read_csv(path)), rtol=1e-12)
+    np.testing.assert_allclose(list(map(float, lines)), pipeline.predict(pd.read_csv(path, dtype=str)), rtol=1e-12)
+    assert err == "gdregress: note: gaps filled with the medians of the training rows: area (1)\n"
+    assert len(lines) == 8
+
+
+def test_what_is_new_in_the_rows_to_predict_is_said(model, write, capsys):
+    rows = "fee;kind;sold;colour;area\n900;tent;2024-04-01;red;12 m2\n800;flat;2024-04-02;red;70\n"
+    assert main(["predict", model, write(rows)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.removeprefix("gdregress: note: ") for line in err.splitlines()] == [
+        "the columns are in another order than the model's: they were taken by name",
+        "not used, as the model has not learnt from them: colour",
+        "cells that are neither numbers nor dates taken as gaps: area (1, such as '12 m2')",
+        "1 row with a kind of no training row given none of its features",
+    ]
+    frame = pd.DataFrame({"area": [None, 70], "kind": ["tent", "flat"], "fee": [900, 800]})
+    frame["sold"] = pd.to_datetime(["2024-04-01", "2024-04-02"])
+    np.testing.assert_allclose([float(line) for line in out.splitlines()[1:]], joblib.load(model).predict(frame))
+
+
+def test_rows_without_a_column_of_the_model_are_refused(model, write, fail):
+    sentence = fail("predict", model, write("area,kind\n1,flat\n"))
+    assert sentence == (
+        "data.csv cannot be predicted: 2 columns lacking that the model has learnt from: 'sold', 'fee'."
+    )
+    with pytest.raises(ValueError, match="3 columns lacking"):
+        joblib.load(model).predict(pd.DataFrame({"area": [1]}))
+    with pytest.raises(ValueError, match="pass a DataFrame with 'area'"):
+        joblib.load(model).predict(np.ones((1, 4)))
+
+
+def test_what_is_no_model_is_refused(write, tmp_path, fail):
+    data = write(HOUSES)
+    assert "cannot be read (No such file" in fail("predict", str(tmp_path / "none.joblib"), data)
+    assert fail("predict", data, data).endswith("give what --save wrote.")
+    joblib.dump({"a": 1}, tmp_path / "other.joblib")
+    assert "holds no pipeline" in fail("predict", str(tmp_path / "other.joblib"), data)
+    assert "cannot be written" in fail(data, "--save", str(tmp_path))
+
+
+def test_json_has_fills_and_categories(write, document):
+    preparation = document(write(SOLD))["preparation"]
+    assert preparation["fills"]["area"] == 80
+    assert preparation["categories"] == {"kind": ["flat", "house"]}
+
+
+# --- whatever is wrong is a sentence ---
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
+def test_output_that_cannot_be_written(redirection):
+    command = f'"{sys.executable}" -m gdregress {redirection}'
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=buffered)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"gdregress: error: (standard output is closed|the output cannot be written \().+\n", done.stderr
+    )
+
+
+def test_without_a_standard_error_nothing_is_said(write, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main([write("")]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no /dev/zero")
+def test_an_endless_file_is_refused_at_once(fail):
+    assert "it holds a zero byte" in fail("/dev/zero")
+    assert "it holds a zero byte" in fail("/dev/zero", "--encoding", "utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("sep=,\n", "has no heading"),
+        ('"', "has no heading"),
+        ("A|B|C||\n4|1|6|\n5|1|7|\n2|x|6|\n", "has no value of column 4 in any row"),
+    ],
+)
+def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
+    assert sentence in fail(write(content))
+
+
+def test_a_fault_of_ours_is_a_sentence(write, fail, monkeypatch):
+    monkeypatch.setattr("gdregress.__main__.prepare", lambda *args: [][0])
+    assert fail(write(HOUSES)).startswith(f"{UNFORESEEN} (IndexError: list index out of range)")
+
+
+def test_paths_that_are_none(fail, tmp_path):
+    assert "null byte" in fail("a\0b.csv")
+    assert "cannot be read (" in fail(str(tmp_path))
+    assert "null byte" in fail("predict", "a\0b", "c")
+
+
+BASES = [
+    HOUSES.encode(), SOLD.encode(), SOLD.replace(",", ";").encode("cp1252"), HOUSES.encode("utf-16"),
+    b'a,b,y\n"1","x, ""y""",2\n"3","z\nw",4\n5,,6\n', b"sep=;\nt;y\n3,00;45\n4,5;1.000\n", b"A|B|C|\n1|2|3|\n4|1|6|\n",
+    b"x\n1\n2\n", b"",
+]  # fmt: skip
+PIECES = [b",", b";", b"|", b"\t", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"#N/A", b"-", b"inf", b"1,050",
+    b"\n\n", b"2020-01-01", b"a,a,a\n", b"1e999", b"sep=,\n", b"# x\n", b"%", b"$", b"'", b"x" * 300, b" ", b"\xc3\xa4",
+]  # fmt: skip
+
+
+def test_no_file_makes_a_traceback(write, capsys):
+    rng = random.Random(0)
+    statuses = set()
+    for _ in range(150):
+        content = bytearray(rng.choice(BASES))
+        for _ in range(rng.randrange(5)):
+            place = rng.randrange(len(content) + 1)
+            if rng.random() < 0.6:
+                content[place:place] = rng.choice(PIECES)
+            else:
+                del content[place : place + rng.randrange(1, 9)]
+        options = rng.choice([[], [], ["--json"], ["--decimal", ","], ["--encoding", "cp1252"], ["--test-size", "0.4"]])
+        status = main([write(bytes(content)), "--epochs", "3", *options])
+        out, err = capsys.readouterr()
+        assert status in (0, 1, 2), content
+        assert UNFORESEEN not in err, content
+        if status == 2:
+            assert re.fullmatch(r"gdregress: error: [^\n]+\n", err), content
+            assert out == ""
+        elif status == 0 and options == ["--json"]:
+            json.loads(out)
+        statuses.add(status)
+    assert {0, 2} <= statuses
