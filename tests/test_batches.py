@@ -149,6 +149,25 @@ def test_average_is_the_mean_of_the_points_after_some_rows(average, skip):
     np.testing.assert_allclose(model.coef_, np.mean([w for w, _ in points[skip:]], axis=0), rtol=1e-9)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("rate", ["lipschitz", "diagonal", "curvature"])
+def test_the_chosen_rate_is_a_tenth_of_the_largest_stable_one(rate, fit_intercept):
+    """1 / (L + 2 E|x|^4 / E|x|^2 / k), with x in the coordinates of the descent (Ma, Bassily and Belkin, 2018)."""
+    center = X.mean(axis=0) if fit_intercept and rate != "lipschitz" else np.zeros(3)
+    rows = X - center
+    if rate == "diagonal":
+        rows = rows / np.sqrt((rows**2).mean(axis=0))
+    if rate == "curvature":
+        rows = np.linalg.solve(np.linalg.cholesky(rows.T @ rows / 30), rows.T).T
+    if fit_intercept:
+        rows = np.column_stack([rows, np.ones(30)])
+    squares, largest = (rows**2).sum(axis=1), np.linalg.eigvalsh(2 * rows.T @ rows / 30)[-1]
+    bound = 1 / (largest + 2 * (squares**2).mean() / squares.mean() / 7)
+    expected = 0.1 * bound * (2 if rate == "curvature" else 1)  # in the inverse Hessian, 1 is a whole step
+    params = {"learning_rate": rate, "optimizer": "gd", "batch_size": 7, "epochs": 1, "fit_intercept": fit_intercept}
+    np.testing.assert_allclose(fit(**params).history_["learning_rate"][1], expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("rate", ["lipschitz", "diagonal"])
 def test_the_chosen_rate_allows_for_momentum(rate):
     """Every gradient moves w by eta / (1 - beta) in all."""

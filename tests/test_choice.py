@@ -272,6 +272,15 @@ class TestLargestCurvature:
             predicted = model.fit(X, np.full(n, 2.0)).predict(X)
             np.testing.assert_allclose(predicted, 2.0 if n == 1 else 0.0, rtol=1e-5)
 
+    def test_with_l2_it_is_that_of_the_sum(self):
+        X, y = tall()
+        X = X / X.std(axis=0)
+        ones = np.column_stack([X, np.ones(len(X))])
+        hessian = 2 * ones.T @ ones / len(X) + 2 * np.diag([7.0] * 5 + [0.0])
+        model = GradientDescentRegressor("lipschitz", 1, tol=None, penalty="l2", alpha=7.0).fit(X, y)
+        expected = 1 / np.linalg.eigvalsh(hessian)[-1]
+        np.testing.assert_allclose(model.history_["learning_rate"][1], expected, rtol=1e-9)
+
     def test_infinite_where_it_overflows(self):
         X, y = tall()
         moments = gather(RowBlocks(X * 1e200, y))

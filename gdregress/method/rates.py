@@ -141,7 +141,7 @@ def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float
     problem : Problem
         The problem.
     size : int
-        Rows in a batch, k.
+        Rows in a batch, k; at most those of positive weight.
     mean_weight : float
         Weight that counts as 1.
     curvature : float
@@ -158,7 +158,7 @@ def batch_rate(problem: Problem, size: int, mean_weight: float, curvature: float
         return np.column_stack([Z, np.ones(len(X))]) if coordinates.fit_intercept else Z
 
     heavy, uneven = weight_moments(rows, mean_weight)
-    added = uneven * fourth_moment(rows, standardised, RATE_ROWS) / min(size, rows.n_weighted)
+    added = uneven * fourth_moment(rows, standardised, RATE_ROWS) / size
     if matrix is not None:
         return CAUTION / (heavy + added)
     return CAUTION * inverse_curvature(heavy * curvature + 2.0 * added)
