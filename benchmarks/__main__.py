@@ -8,8 +8,8 @@ from benchmarks import pieces, run
 from benchmarks.solvers import SOLVERS
 
 
-def main() -> int:
-    """Read the command line and run what it names."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make what reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under a minute: to see that all works")
     parser.add_argument(
@@ -18,11 +18,17 @@ def main() -> int:
     parser.add_argument(
         "--solvers", nargs="+", metavar="NAME", choices=SOLVERS, help=f"of {', '.join(SOLVERS)}; default: all"
     )
-    parser.add_argument("--repeats", type=_positive, help="fits of a solver, of which the fastest counts")
+    parser.add_argument("--repeats", type=positive, help="fits of a solver, of which the fastest counts")
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=Path("build/benchmarks"), help="for the files")
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("pieces", help="a file larger than memory, and worker processes")
-    options = parser.parse_args()
+    parts = commands.add_parser("pieces", help="a file larger than memory, and worker processes")
+    parts.add_argument("--quick", action="store_true", help="small sizes")
+    return parser
+
+
+def main() -> int:
+    """Read the command line and run what it names."""
+    options = make_parser().parse_args()
     if options.command == "pieces":
         return pieces.run(quick=options.quick)
     return run.run(
@@ -30,7 +36,8 @@ def main() -> int:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a positive number."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a positive number")

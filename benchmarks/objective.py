@@ -25,8 +25,8 @@ class Objective:
         Penalty on the coefficients.
     alpha : float, default=0.0
         Its strength.
-    epsilon : float, default=0.0
-        Where Huber's loss becomes straight, or half the width of the tube.
+    epsilon : float, default=None
+        Where Huber's loss becomes straight, or half the width of the tube; None for a loss without.
     quantile : float, default=0.5
         Quantile of the pinball loss.
     """
@@ -34,7 +34,7 @@ class Objective:
     loss: Literal["squared_error", "huber", "quantile", "epsilon_insensitive"] = "squared_error"
     penalty: Literal["l1", "l2"] | None = None
     alpha: float = 0.0
-    epsilon: float = 0.0
+    epsilon: float | None = None
     quantile: float = 0.5
 
     @property
@@ -63,7 +63,7 @@ class Objective:
         return float((2 if self.loss in ("squared_error", "huber") else 1) * self.alpha * size)
 
     def __str__(self) -> str:
-        epsilon = f", epsilon {self.epsilon:g}" if self.epsilon else ""
+        epsilon = "" if self.epsilon is None else f", epsilon {self.epsilon:g}"
         quantile = f", quantile {self.quantile:g}" if self.loss == "quantile" else ""
         penalty = f", {self.penalty} {self.alpha:g}" if self.penalty else ""
         return f"{self.loss}{epsilon}{quantile}{penalty}"

@@ -126,7 +126,7 @@ with_normal, with_students, with_outliers = (
 at_unit_scale = partial(data.at_unit_scale, draw=with_outliers)
 
 # fmt: off
-PLAIN = Problem("plain-descent", data.neighbours, (100_000, 100), (2000, 20), (OURS, "NumPy loop", SCALED_SGD),
+PLAIN = Problem("plain-descent", data.neighbours, (100_000, 100), (2000, 20), (OURS, "NumPy loop"),
                 descent=Descent(epochs=1000, learning_rate=0.1))
 PROBLEMS: tuple[Problem, ...] = (
     Problem("tall", data.badly_scaled, (1_000_000, 100), (5000, 20), TALL),

@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "converged": ("converged", lambda converged: "yes" if converged else "no"),
     "zeros": ("zeros", "{:.0f}".format),
 }
-"""Head and form of each figure; one of which nobody has something to say is left out."""
+"""Head and form of each figure; a column without any value is left out."""
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Those that Okabe and Ito chose for all kinds of colour vision; the first is ours."""

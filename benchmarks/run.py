@@ -16,6 +16,12 @@ from benchmarks.solvers import CLOSE, SOLVERS, missing
 SLOW_SECONDS = 5.0
 """Seconds of a fit at which a curve ends."""
 
+FIGURES = (
+    *("seconds", "runs", "complaints", "peak_bytes", "busy_cores", "epochs", "converged"),
+    *("objective", "zeros", "coef. error", "pred. error"),
+)
+"""What is told of each solver, where it is known."""
+
 NAMES = (*(problem.name for problem in PROBLEMS), *(curve.name for curve in CURVES))
 """All that can be asked for: problems, and what grows."""
 
@@ -60,7 +66,7 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
                 publish(report.section(frame), frame)
     for curve in CURVES:
         if names is None or curve.name in names:
-            frame = grow(curve, solvers, quick=quick, repeats=repeats)
+            frame = grow(curve, solvers, quick=quick, repeats=1 if quick and repeats is None else repeats)
             if len(frame):
                 publish(report.curve_section(curve, frame), frame)
                 report.draw(curve, frame, output / f"{curve.name}.svg")
@@ -81,6 +87,8 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
         Fits of which the fastest counts; None leaves it to the problem.
     """
     names = [name for name in problem.solvers if chosen is None or name in chosen]
+    if all(missing(name) for name in names):
+        return pd.DataFrame()
     data = problem.data()
     measured = {}
     with TemporaryDirectory() as folder:
@@ -91,7 +99,7 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
                 measured[name] = measure(SOLVERS[name](problem), file, repeats or problem.repeats)
     n, p = problem.shape
     has_reference = problem.objective.is_least_squares and n > p and data.unseen is None
-    reference = least_squares(data) if has_reference and measured else None
+    reference = least_squares(data) if has_reference else None
     rows = []
     for name in names:
         row = {"problem": str(problem), "n": n, "p": p, "solver": name, "missing": missing(name)}
@@ -105,9 +113,7 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
                     row["coef. error"] = reference.coefficient_error(coef)
                     row["pred. error"] = reference.prediction_error(coef, intercept)
         rows.append(row)
-    frame = pd.DataFrame(rows)
-    if frame.empty or "objective" not in frame:
-        return frame.assign(is_wrong=False)
+    frame = pd.DataFrame(rows).reindex(columns=["problem", "n", "p", "solver", "missing", *FIGURES])
     of_constant, best = best_constant_value(problem.objective, data), frame["objective"].min()
     frame["excess"] = [excess(value, best, of_constant) for value in frame["objective"]]
     seconds = frame.set_index("solver")["seconds"]
@@ -115,8 +121,9 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
         if unit in seconds:
             frame[f"time / {name}"] = frame["seconds"] / seconds[unit]
     is_ours = frame["solver"].str.startswith(OURS)
+    error = frame["excess"] if reference is None else frame["pred. error"]
     arrived = frame["converged"].eq(True) & (data.unseen is None)
-    frame["is_wrong"] = is_ours & (frame["seconds"].isna() | (arrived & ~(frame["excess"] <= CLOSE)))
+    frame["is_wrong"] = is_ours & (frame["seconds"].isna() | (arrived & ~(error <= CLOSE)))
     return frame
 
 
@@ -143,4 +150,4 @@ def grow(curve: Curve, chosen: list[str] | None, *, quick: bool, repeats: int | 
         if frame.empty:
             break
         running = list(frame["solver"][frame["seconds"] < SLOW_SECONDS])
-    return pd.concat(frames)
+    return pd.concat(frame for frame in frames if len(frame)) if len(frames[0]) else frames[0]

@@ -95,5 +95,5 @@ def best_constant_value(objective: Objective, data: Data) -> float:
 
 
 def excess(value: float, best: float, of_constant: float) -> float:
-    """Give the distance from the best objective found, as a share of it, or of what is not zero by rounding."""
+    """Give the distance from the best objective, as a share of it, or of a thousandth of the constant's if larger."""
     return (value - best) / max(best, SMALL_SHARE * of_constant)

@@ -96,10 +96,13 @@ class TorchLBFGS(RegressorMixin, BaseEstimator):
 def _ours(problem: Problem, **settings) -> GradientDescentRegressor:
     objective, descent = problem.objective, problem.descent
     model = GradientDescentRegressor(loss=objective.loss, penalty=objective.penalty, alpha=objective.alpha)
-    model.set_params(quantile=objective.quantile, epsilon=objective.epsilon or model.epsilon)
+    model.set_params(quantile=objective.quantile)
+    if objective.epsilon is not None:
+        model.set_params(epsilon=objective.epsilon)
     if descent is not None:
         model.set_params(epochs=descent.epochs, batch_size=descent.batch_size, tol=None, random_state=0)
-        model.set_params(learning_rate=descent.learning_rate or model.learning_rate)
+        if descent.learning_rate is not None:
+            model.set_params(learning_rate=descent.learning_rate)
     return model.set_params(**settings)
 
 
@@ -112,9 +115,12 @@ def _sgd(problem: Problem, **settings) -> SGDRegressor:
     """SGDRegressor minimises half of squared error and of Huber's loss, and half the penalty with it."""
     objective, descent = problem.objective, problem.descent
     model = SGDRegressor(loss=objective.loss, penalty=objective.penalty, alpha=objective.alpha, random_state=0)
-    model.set_params(epsilon=objective.epsilon or model.epsilon)
+    if objective.epsilon is not None:
+        model.set_params(epsilon=objective.epsilon)
     if descent is not None:
-        model.set_params(max_iter=descent.epochs, tol=None, eta0=descent.learning_rate or model.eta0)
+        model.set_params(max_iter=descent.epochs, tol=None)
+        if descent.learning_rate is not None:
+            model.set_params(eta0=2 * descent.learning_rate)
     return model.set_params(**settings)
 
 
@@ -186,7 +192,7 @@ SOLVERS: dict[str, Callable[[Problem], BaseEstimator]] = {
     "Lasso(tol=1e-6) (celer)": partial(_celer, tol=CLOSE),
     TORCH: partial(_scaled, make=lambda problem: TorchLBFGS(problem.objective.loss, problem.objective.epsilon)),
 }
-"""Every solver by its name; a problem names those that minimise its objective."""
+"""Every solver by its name; a problem names those that compete."""
 
 NEEDED = {
     "(intelex)": ("sklearnex", "scikit-learn-intelex"),

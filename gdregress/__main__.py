@@ -165,7 +165,7 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
         )
         return None
     if model.loss != "squared_error" or model.penalty not in (None, "l2"):
-        data.notes.append("not compared: SGDRegressor and the closed form are, for squared error without L1")
+        data.notes.append("not compared: SGDRegressor and the closed form are there for squared error without L1 only")
         return None
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
     return compare(data.X, data.y, model, **test)
@@ -182,7 +182,7 @@ def _load(options: argparse.Namespace) -> Dataset:
         return prepare(table, Task(options.target, options.drop or [], options.test_size, convention))
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
-        raise CommandLineError(f"{' and '.join(given)} are for a CSV file: name it before them.")
+        raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")
     houses = load_house_prices()
     X, y = houses.data, houses.target
     return Dataset(

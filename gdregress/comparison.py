@@ -25,7 +25,7 @@ DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
 
 COST_LIMIT = 10**10
-"""Largest cost of the closed form, rows times columns times the smaller of both: some ten seconds."""
+"""Largest cost of the closed form, rows times columns times the smaller of both: it takes some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Comparison:
         ValueError
             If the closed form was left out.
         """
-        if self.note:
+        if all(np.isnan(row.prediction_error) for row in self.rows):
             raise ValueError(f"There is nothing to draw: {self.note}.")
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
@@ -211,7 +211,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients.) The other
     parameters of SGDRegressor are its defaults. Errors are distances from `closed_form`, not from
     scikit-learn's LinearRegression, which drops directions that are small in the units of the
-    largest column. On many rows with many columns the closed form would take minutes: it is left
+    largest column. On many rows with many columns the closed form would take long: it is left
     out, the errors are NaN, and the comparison says so.
 
     Parameters
@@ -307,7 +307,7 @@ def _without_closed_form(X) -> str:
     if sparse.issparse(X) and n_rows * n_columns > DENSE_LIMIT:
         return f"without the closed form and the distances from it: {n_rows} x {n_columns} entries are too many for it"
     if n_rows * n_columns * min(n_rows, n_columns) > COST_LIMIT:
-        return f"without the closed form and the distances from it: {n_rows} x {n_columns} would take it minutes"
+        return f"without the closed form and the distances from it: {n_rows} x {n_columns} would take it long"
     return ""
 
 

@@ -32,6 +32,7 @@ def covering(items, strength):
     combined = {}
     for item in items:
         values = [(name, repr(value)) for name, value in item.callspec.params.items()]
+        assert 1 <= strength <= len(values), f"{item.nodeid} has {len(values)} parameters"
         combined[item] = set(combinations(values, strength))
     unseen, chosen = set().union(*combined.values()), set()
     while unseen:

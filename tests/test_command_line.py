@@ -294,7 +294,7 @@ def test_text_is_one_hot_encoded(write, document):
     y = [1.0, 5.0, 2.0, 9.0, 6.0, 3.0, 11.0, 7.0]
     result = document(write(csv_of(["colour", "y"], [colours, y])))
     assert result["notes"][1:] == [
-        "text one-hot encoded, a feature a value: colour (3)",
+        "text one-hot encoded (number of features): colour (3)",
         "2 gaps in colour made a category, missing",
     ]
     levels = {name: coef + result["intercept"] for name, coef in result["coefficients"].items()}
@@ -316,7 +316,7 @@ def test_rare_values_share_a_feature(write, document):
     result = document(write(csv_of(["code", "y"], [codes, np.arange(len(codes)) ** 0.5])))
     assert len(result["coefficients"]) == MAX_CATEGORIES
     assert "code=other" in result["coefficients"]
-    assert f"text one-hot encoded, a feature a value: code ({MAX_CATEGORIES})" in result["notes"]
+    assert f"text one-hot encoded (number of features): code ({MAX_CATEGORIES})" in result["notes"]
     assert "the 31 rarest values of code share a feature, code=other" in result["notes"]
 
 
@@ -326,7 +326,7 @@ def test_values_that_only_the_test_rows_have(write, document):
     kind[test[0]] = "new"
     y = np.where(kind == "a", 1.0, 3.0)
     result = document(write(csv_of(["kind", "y"], [kind, y])), "--test-size", "0.2")
-    assert "1 test row with a kind of no training row given none of its features" in result["notes"]
+    assert "1 test row has a kind that no training row has: its features are all 0" in result["notes"]
     assert sorted(result["coefficients"]) == ["kind=a", "kind=b"]
     squares = (y[test] - np.where(kind[test] == "new", result["intercept"], y[test])) ** 2
     assert result["comparison"][0]["test_mse"] == pytest.approx(squares.mean())
@@ -337,7 +337,7 @@ def test_unknown_values_are_counted_as_other_where_there_is_one(write, document)
     codes = np.array([f"c{i % 40}" for i in range(200)], dtype=object)
     codes[test[:2]] = "new"
     result = document(write(csv_of(["code", "y"], [codes, range(200)])), "--test-size", "0.1")
-    assert "2 test rows with a code of no training row counted as other" in result["notes"]
+    assert "2 test rows have a code that no training row has: they count as other" in result["notes"]
 
 
 def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
@@ -346,15 +346,15 @@ def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
     kind[test[0]] = ""
     result = document(write(csv_of(["kind", "y"], [kind, range(20)])), "--test-size", "0.2")
     assert result["notes"][2:] == [
-        "text one-hot encoded, a feature a value: kind (2)",
-        "1 test row with a kind of no training row given none of its features",
+        "text one-hot encoded (number of features): kind (2)",
+        "1 test row has a kind that no training row has: its features are all 0",
     ]
 
 
 def test_gaps_of_test_rows_are_known_where_training_rows_have_some(write, document):
     kind = np.array(["a", "b", ""] * 10, dtype=object)
     result = document(write(csv_of(["kind", "y"], [kind, range(30)])), "--test-size", "0.5")
-    assert not any("of no training row" in note for note in result["notes"])
+    assert not any("that no training row has" in note for note in result["notes"])
 
 
 def test_one_text_beside_gaps_is_a_category(write, document):
@@ -417,7 +417,7 @@ REFUSED = {
     "empty": ("", "is empty"),
     "only blanks": ("\n \n", "is empty"),
     "no rows": ("a,b\n", "has no rows below its heading"),
-    "one column": ("price\n1\n2\n", "has but one column, price"),
+    "one column": ("price\n1\n2\n", "has only one column, price"),
     "no UTF-8": ("a,b\n1,2\nö,3\n".encode("latin-1"), "is not UTF-8 text (byte 0xf6 on line 3)"),
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text (byte 0xff on line 1)"),
     "zero byte": ("a,b\n1,\0\n", "is not text"),
@@ -477,7 +477,7 @@ def test_a_test_size_that_leaves_no_row(write, fail):
 
 @pytest.mark.parametrize("option", [("--target", "price"), ("--test-size", "0.2")])
 def test_an_option_of_files_without_a_file(option, fail):
-    assert "are for a CSV file" in fail(*option)
+    assert "a CSV file is needed for" in fail(*option)
 
 
 def test_what_the_model_refuses_is_a_sentence(write, fail):

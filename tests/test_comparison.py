@@ -218,7 +218,7 @@ class TestCompare:
         with pytest.raises(ValueError, match=f"{given} is provided, but"):
             compare(X, y, **{given: X})
 
-    @pytest.mark.parametrize(("limit", "words"), [("COST_LIMIT", "would take it minutes"), ("DENSE_LIMIT", "too many")])
+    @pytest.mark.parametrize(("limit", "words"), [("COST_LIMIT", "would take it long"), ("DENSE_LIMIT", "too many")])
     def test_the_closed_form_is_left_out_where_it_costs_too_much(self, limit, words, monkeypatch):
         X, y = sparse.csr_array(load_house_prices().data), load_house_prices().target
         monkeypatch.setattr(f"gdregress.comparison.{limit}", 6)

@@ -95,10 +95,13 @@ class Numbers:
         What stands before the fraction: ``.`` or ``,``.
     thousands : str
         Each character that may group the digits before it.
+    percent : bool, default=False
+        Whether each has a percent sign, which is ignored: 10% is 10, and is no number beside 0.1.
     """
 
     decimal: str = "."
     thousands: str = "," + APOSTROPHES + SPACES
+    percent: bool = False
     kind = "number"
 
     def values(self, texts: Sequence[str]) -> NDArray:
@@ -112,8 +115,10 @@ class Numbers:
     def value(self, text: str) -> float:
         """Return the number that a text writes, or NaN."""
         found = WRITTEN.fullmatch(text)
-        digits = self._digits(found["body"]) if found else None
-        if found is None or digits is None or (found["sign"] and found["inner"]):
+        if found is None or (found["sign"] and found["inner"]) or self.percent != bool(found["percent"]):
+            return math.nan
+        digits = self._digits(found["body"])
+        if digits is None:
             return math.nan
         sign = "-" if (found["sign"] or found["inner"] or "+") in ("-", MINUS) else ""
         number = float(f"{sign}{digits}{(found['exponent'] or '').replace(MINUS, '-')}")

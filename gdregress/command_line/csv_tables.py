@@ -8,7 +8,6 @@ import math
 import os
 import re
 import stat
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -203,8 +202,7 @@ def read_table(path: str, dialect: Dialect | None = None, *, decimal: str = ".",
     Raises
     ------
     TableError
-        If there is no such file, it is not text, it has no rows or but one column, or a row has too many
-        or too few fields.
+        If there is no such file, it is not text, it has no rows, or a row has too many or too few fields.
     """
     import_pandas()
     dialect = dialect or Dialect()
@@ -224,11 +222,6 @@ def read_table(path: str, dialect: Dialect | None = None, *, decimal: str = ".",
     if not heading[-1] and frame[names[-1]].isna().all():  # each line ends with a separator
         frame = frame.iloc[:, :-1]
         heading.pop()
-    if frame.shape[1] == 1:
-        raise TableError(
-            f"{path} has but one column, {shorten(names[0])}: it takes another to learn from, "
-            "separated by a comma, semicolon, tab or |, or by what --sep says."
-        )
     return Table(Path(path).name, frame, source, notes + _describe_names(heading, names))
 
 
@@ -298,7 +291,7 @@ class _Lines:
 
 def _records(path: str, lines: _Lines, separator: str, before: int = 0, *, strict: bool = False) -> Iterator[Record]:
     """Yield the records that are not blank, of lines that stand below others."""
-    csv.field_size_limit(sys.maxsize)  # a cell may be as long as it likes
+    csv.field_size_limit(2**31 - 1)  # the largest that every system takes
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ", strict=strict)
     line = before + 1
     try:

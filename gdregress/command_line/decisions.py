@@ -1,7 +1,7 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,9 +108,10 @@ def decide(table: Table, convention: Convention) -> Decisions:
     dates = {name: found for name in written if not fitting[name] and (found := as_dates(written[name].present))}
     for name in frame.columns:
         if name not in written:
-            readings[name] = Numbers(ways[0].decimal)
+            readings[name] = default if kinds[name].kind in "iu" else ways[0]
         elif fitting[name]:
-            readings[name] = default if default in fitting[name] else fitting[name][0]
+            fits = fitting[name]
+            readings[name] = next((way for way in fits if way.decimal == default.decimal), fits[0])
         else:
             readings[name] = dates.get(name) or Categories()
     for name in [name for name in written if not is_text(kinds[name])]:
@@ -152,8 +153,9 @@ def _with_text(table: Table) -> Any:
 def _fitting(column: Written, ways: list[Numbers]) -> list[Numbers]:
     """Return the ways to write numbers in which every cell is one, with the same sign of currency or none."""
     texts = column.present
-    if len({text.endswith("%") for text in texts}) > 1 or len({_currency(text) for text in texts} - {""}) > 1:
+    if len({_currency(text) for text in texts} - {""}) > 1:
         return []
+    ways = [replace(way, percent=bool(texts) and texts[0].endswith("%")) for way in ways]
     return [
         way for way in ways if not any(np.isnan(way.values(part)).any() for part in (texts[:20], texts[20:]) if part)
     ]
@@ -225,11 +227,12 @@ def _describe_strays(
     for name, column in written.items():
         texts = column.present
         if readings[name].kind == "text" and any(map(str.isdecimal, "".join(texts))):
-            values = max((way.values(texts) for way in ways), key=lambda values: int(np.isfinite(values).sum()))
+            either = [replace(way, percent=percent) for way in ways for percent in (False, True)]
+            values = max((way.values(texts) for way in either), key=lambda values: int(np.isfinite(values).sum()))
             is_stray = np.isnan(values)
             counts = column.counts[~column.is_gap]
-            if not is_stray.any():  # such as percentages beside plain numbers
-                is_stray = np.array([text[-1:] != texts[0][-1:] for text in texts])
+            if not is_stray.any():  # such as dollars beside euros
+                is_stray = np.array([_currency(text) != _currency(texts[0]) for text in texts])
             if counts[~is_stray].sum() > MOSTLY * counts.sum():
                 strays.append((name, column.row_of(text for text, stray in zip(texts, is_stray, strict=True) if stray)))
     items = [

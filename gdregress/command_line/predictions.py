@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 
 from gdregress.command_line.cells import Reading
 from gdregress.command_line.columns import Written
-from gdregress.command_line.csv_tables import Dialect, TableError, count, few, quote, read_table, shorten
-from gdregress.command_line.preparation import Preparation, categories, count_unknown
+from gdregress.command_line.csv_tables import Dialect, TableError, few, quote, read_table, shorten
+from gdregress.command_line.preparation import Preparation, categories, describe_unknown
 from gdregress.regressor import GradientDescentRegressor
 
 
@@ -122,8 +122,5 @@ def _describe_unknown(values: Any, readings: dict[str, Reading], encoder: Any) -
     for name, known, rare in categories(
         [name for name, reading in readings.items() if reading.kind == "text"], encoder
     ):
-        n_unknown = count_unknown(values[name].to_numpy(), known)
-        if n_unknown:
-            treatment = "counted as other" if rare else "given none of its features"
-            items.append(f"{count(n_unknown, 'row')} with a {shorten(name)} of no training row {treatment}")
-    return [few(items, "; ")] if items else []
+        items.append(describe_unknown(values[name].to_numpy(), "row", shorten(name), known, rare))
+    return [few(filter(None, items), "; ")] if any(items) else []

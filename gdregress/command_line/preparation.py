@@ -26,7 +26,7 @@ IDENTIFIER_SHARE = 0.9
 """Distinct values per value above which a text column is an identifier or free text, of no use to a linear model."""
 
 IDENTIFIER_NAME = re.compile(
-    r"(.*[\s_.-])?(id|ids|uuid|guid|index|idx|key|serial|row ?(id|names?|num|number|no|nr)?)|#|n|no|nr|obs"
+    r"(.*[\s_.-])?(id|ids|uuid|guid|index|idx|row ?(id|names?|num|number|no|nr)?)|#"
     r"|column \d+|unnamed: \d+|.*[a-z](Id|ID)",
     re.IGNORECASE,
 )
@@ -149,6 +149,11 @@ def prepare(table: Table, task: Task) -> Dataset:
     TableError
         If there is no such column, it does not hold numbers, or nothing is left to learn from.
     """
+    if len(table.columns) == 1:
+        raise TableError(
+            f"{table.name} has only one column, {shorten(table.columns[0])}: learning needs at least two, "
+            "separated by a comma, semicolon, tab or |, or by what --sep says."
+        )
     dropped = _find_dropped(table, task.dropped)
     kept = [name for name in table.columns if name not in dropped]
     target = table.find(task.target) if task.target is not None else kept[-1] if kept else table.columns[-1]
@@ -265,7 +270,7 @@ def _judge(values: Any, readings: dict[str, Reading], train: NDArray) -> tuple[d
             reasons[name] = reason
         elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
             counting.append(shorten(name))
-    suspects = f"{few(counting)} counts up by one from row to row: if it only numbers the rows, use --drop"
+    suspects = f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop"
     return reasons, [suspects] if counting else []
 
 
@@ -380,15 +385,18 @@ def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTra
             missing.append(f"{count(n_gaps, 'gap')} in {called} made a category, missing")
         if rare:
             shared.append(f"the {len(rare)} rarest values of {called} share a feature, {called}=other")
-        n_unknown = count_unknown(column[test], known)
-        if n_unknown:
-            treatment = "counted as other" if rare else "given none of its features"
-            unknown.append(f"{count(n_unknown, 'test row')} with a {called} of no training row {treatment}")
-    notes = [few(missing, "; "), few(shared, "; "), few(unknown, "; ")]
-    return [f"text one-hot encoded, a feature a value: {few(sizes)}", *filter(None, notes)] if sizes else []
+        unknown.append(describe_unknown(column[test], "test row", called, known, rare))
+    notes = [few(missing, "; "), few(shared, "; "), few(filter(None, unknown), "; ")]
+    return [f"text one-hot encoded (number of features): {few(sizes)}", *filter(None, notes)] if sizes else []
 
 
-def count_unknown(column: NDArray, known: list[str]) -> int:
-    """Return how many values are none of some; a gap is the value missing."""
+def describe_unknown(column: NDArray, noun: str, name: str, known: list[str], rare: list[str]) -> str:
+    """Say how many values of a column are none of the known ones, or nothing; a gap is the value missing."""
     names = set(known)
-    return sum((value or "missing") not in names for value in column)
+    n_unknown = sum((value or "missing") not in names for value in column)
+    if not n_unknown:
+        return ""
+    one, several = ("has", "it counts as other", "its"), ("have", "they count as other", "their")
+    verb, counts, whose = one if n_unknown == 1 else several
+    treatment = counts if rare else f"{whose} features are all 0"
+    return f"{count(n_unknown, noun)} {verb} a {name} that no training row has: {treatment}"
