@@ -137,7 +137,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("batches", with_normal, (1_000_000, 100), (5000, 20), (OURS, *SGD),
             descent=Descent(epochs=3, batch_size=256)),
     Problem("schedules", data.neighbours, (100_000, 100), (2000, 20), SCHEDULES,
-            descent=Descent(epochs=10, learning_rate=0.01, batch_size=256)),
+            descent=Descent(epochs=10, learning_rate=0.002, batch_size=256)),
     Problem("early-stopping", with_unseen, (2000, 1500), (200, 150), STOPPING),
     Problem("wide", data.few_of_many, (100, 100_000), (50, 2000), (OURS, LINEAR, SVD, CHOLESKY, LSQR)),
     Problem("wide-l2", data.few_of_many, (1000, 20_000), (100, 3000),

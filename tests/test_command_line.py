@@ -252,7 +252,7 @@ def test_names_that_are_empty_or_taken(write, document):
     result = document(write(",a,a,a,y\n1,2,3,1,4\n1,3,5,4,6\n3,5,4,9,7\n4,4,4,2,4\n"))
     assert list(result["coefficients"]) == ["column 1", "a", "a (2)", "a (3)"]
     assert "a column without a name is called column 1" in result["notes"]
-    assert "a second a is called a (2)" in result["notes"]
+    assert "another a is called a (2); another a is called a (3)" in result["notes"]
 
 
 def test_a_heading_of_numbers_is_remarked_upon(write, document):

@@ -55,7 +55,8 @@ WRITTEN = {
 @pytest.mark.parametrize("text", WRITTEN)
 def test_a_number_with_a_decimal_point_and_with_a_decimal_comma(text):
     expected = [np.nan if value is None else value for value in WRITTEN[text]]
-    read = [Numbers(".", ",'\u2019 \u00a0").value(text), Numbers(",", ".'\u2019 \u00a0").value(text)]
+    ways = [Numbers(*way, percent="%" in text) for way in ((".", ",'\u2019 \u00a0"), (",", ".'\u2019 \u00a0"))]
+    read = [way.value(text) for way in ways]
     assert read == pytest.approx(expected, nan_ok=True)
 
 

@@ -396,7 +396,7 @@ def _describe_names(heading: list[str], names: list[str]) -> list[str]:
     """Say where a name is not the heading's, or is hardly one."""
     given = [" ".join(name.split()) for name in heading]
     pairs = [(old, new) for old, new in zip(given, names, strict=False) if old != new]
-    twice = [f"a second {shorten(old)} is called {shorten(new)}" for old, new in pairs if old]
+    twice = [f"another {shorten(old)} is called {shorten(new)}" for old, new in pairs if old]
     without = [f"a column without a name is called {new}" for old, new in pairs if not old]
     notes = [few(twice, "; "), few(without, "; ")]
     if any(map(is_number, given)):
