@@ -128,19 +128,7 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
 
 
 def grow(curve: Curve, chosen: list[str] | None, *, quick: bool, repeats: int | None) -> pd.DataFrame:
-    """Measure the problems of a curve; a solver whose fits become slow drops out.
-
-    Parameters
-    ----------
-    curve : Curve
-        What grows.
-    chosen : list of str or None
-        Solvers of interest; None for all.
-    quick : bool
-        Whether the sizes are the small ones.
-    repeats : int or None
-        Fits of which the fastest counts; None leaves it to the problem.
-    """
+    """Measure the problems of a curve as `contest` does; a solver whose fits become slow drops out."""
     frames = []
     running = chosen
     for size in curve.sizes[: 3 if quick else None]:
