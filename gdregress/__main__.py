@@ -117,7 +117,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
 def _predictions(options: argparse.Namespace) -> str:
     """Return the predictions for a file."""
-    predictions, notes = predict(load(options.model), options.data, Dialect(options.sep, options.encoding))
+    dialect = Dialect(options.sep, options.encoding)
+    predictions, notes = predict(load(options.model), options.data, dialect, _convention(options))
     for note in notes:
         _say(f"note: {note}")
     return predictions.rstrip("\n")
@@ -136,7 +137,8 @@ def _report(options: argparse.Namespace) -> str:
     if not (model.converged_ or losses[-1] <= losses[0]):
         raise DivergenceError(model.stop_reason_)
     if options.early_stopping:
-        data.notes.append("a tenth of the rows held out by the model for early stopping; the other solvers saw them")
+        others = "" if comparison is None else "; the other solvers saw them"
+        data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
     if options.save is not None:
         save(options.save, data.preparation, model)
         data.notes.append(f"the pipeline saved in {options.save}, fitted to {len(data.y)} rows")
@@ -144,17 +146,33 @@ def _report(options: argparse.Namespace) -> str:
 
 
 def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
+    """Return the model of the options, each of which must count for something."""
+    counts = {
+        "quantile": (options.loss == "quantile", "--loss quantile"),
+        "epsilon": (options.loss == "huber" or "insensitive" in options.loss, "--loss huber or an insensitive one"),
+        "alpha": (options.penalty is not None, "--penalty"),
+    }
+    given = {name: getattr(options, name) for name in counts if getattr(options, name) is not None}
+    for name in given:
+        does, partner = counts[name]
+        if not does:
+            raise CommandLineError(f"--{name} counts only with {partner}: give that too, or leave --{name} out.")
     return GradientDescentRegressor(
         options.learning_rate,
         options.epochs,
         loss=options.loss,
-        quantile=options.quantile,
-        epsilon=options.epsilon,
         penalty=options.penalty,
-        alpha=options.alpha,
         early_stopping=options.early_stopping,
         random_state=0,
+        **given,
     )
+
+
+def _convention(options: argparse.Namespace) -> Convention:
+    """Return how the user says that numbers are written."""
+    if options.decimal is not None and options.decimal == options.thousands:
+        raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
+    return Convention(options.decimal, options.thousands)
 
 
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:
@@ -174,9 +192,7 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
 def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
-        if options.decimal is not None and options.decimal == options.thousands:
-            raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
-        convention = Convention(options.decimal, options.thousands)
+        convention = _convention(options)
         decimal = convention.candidates[0].decimal
         table = read_table(options.data, Dialect(options.sep, options.encoding), decimal=decimal)
         return prepare(table, Task(options.target, options.drop or [], options.test_size, convention))

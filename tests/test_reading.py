@@ -327,7 +327,7 @@ def test_many_features_are_sparse_and_the_closed_form_is_left_out(write, succeed
 
 def test_options_of_the_model(write, document):
     path = write(HOUSES)
-    given = {"loss": "huber", "epsilon": 2.0, "quantile": 0.3, "penalty": "l1", "alpha": 0.5}
+    given = {"loss": "huber", "epsilon": 2.0, "penalty": "l1", "alpha": 0.5}
     result = document(path, *(part for name, value in given.items() for part in (f"--{name}", str(value))))
     assert {name: result["parameters"][name] for name in given} == given
     assert result["comparison"] == []
@@ -401,7 +401,7 @@ def test_what_is_new_in_the_rows_to_predict_is_said(model, write, capsys):
     assert [line.removeprefix("gdregress: note: ") for line in err.splitlines()] == [
         "the columns are in another order than the model's: they were taken by name",
         "not used, as the model has not learnt from them: colour",
-        "cells that are neither numbers nor dates taken as gaps: area (1, such as '12 m2')",
+        "cells that are neither numbers nor dates filled with the medians: area (1, such as '12 m2')",
         "1 row has a kind that no training row has: its features are all 0",
     ]
     frame = pd.DataFrame({"area": [None, 70], "kind": ["tent", "flat"], "fee": [900, 800]})
@@ -420,7 +420,7 @@ def test_a_model_of_one_feature_predicts_rows_that_have_no_target(write, capsys,
 @pytest.mark.parametrize(
     ("learnt", "new", "said"),
     [
-        ("x;y\n0.1;1\n0.2;2\n0.3;3\n", "x\n10%\n", "such as '10%'"),
+        ("x;y\n0.1;1\n0.2;2\n0.3;3\n", "x\n10%\n0.2\n", "such as '10%'"),
         ("x;z;y\n1;0,5;1\n2;0,7;2\n3;0,1;3\n", "x;z\n1,5;0,5\n", ""),
     ],
     ids=["percent beside shares", "fractions where there were none"],
@@ -434,6 +434,38 @@ def test_new_cells_are_read_as_the_file_was_that_was_learnt_from(learnt, new, sa
     assert said in err
     assert bool(said) == bool(err)
     assert said or float(out.splitlines()[1]) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("new", "arguments", "value"),
+    [
+        ("x;z\n0,525;3\n1,250;3\n", (), 1.25),
+        ("x;z\n1,250;3\n1,250;3\n", ("--decimal", ","), 1.25),
+        ("x;z\n1,250;3\n1,250;3\n", ("--decimal", "."), 1250),
+        ("x,z\n0.525,3\n1.250,3\n", (), 1.25),
+    ],
+)
+def test_new_numbers_may_have_another_decimal_sign(new, arguments, value, write, capsys, tmp_path):
+    model = str(tmp_path / "model.joblib")
+    assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
+    capsys.readouterr()
+    assert main(["predict", model, write(new), *arguments]) == 0
+    assert float(capsys.readouterr().out.splitlines()[2]) == pytest.approx(value)
+
+
+def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_path):
+    model = str(tmp_path / "model.joblib")
+    assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
+    capsys.readouterr()
+    assert fail("predict", model, write("x;z\n1,250;3\n")).endswith(
+        "may be decimal or of thousands: say which by --decimal."
+    )
+    assert "has no number in x but 'many': correct it" in fail("predict", model, write("x,z\nmany,3\n"))
+
+
+@pytest.mark.parametrize("option", ["--alpha", "--quantile", "--epsilon"])
+def test_an_option_that_counts_for_nothing_is_refused(option, write, fail):
+    assert f"{option} counts only with --" in fail(write(HOUSES), option, "0.5")
 
 
 def test_rows_without_a_column_of_the_model_are_refused(model, write, fail):

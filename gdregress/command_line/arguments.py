@@ -91,15 +91,6 @@ def _make_parser() -> _Parser:
     parser.add_argument("--json", action="store_true", help="write one JSON document")
     parser.add_argument("--version", action="version", version=f"gdregress {__version__}")
     _add_file_options(parser)
-    parser.add_argument(
-        "--decimal", metavar="CHAR", type=_one_of(".,"), help="what stands before fractions; default: found out"
-    )
-    parser.add_argument(
-        "--thousands",
-        metavar="CHAR",
-        type=_one_of(",.' "),
-        help="what groups digits; default: found out",
-    )
     model = parser.add_argument_group("the model")
     model.add_argument(
         "--learning-rate",
@@ -117,15 +108,14 @@ def _make_parser() -> _Parser:
     model.add_argument(
         "--loss", metavar="NAME", choices=LOSSES, default="squared_error", help=f"one of {', '.join(LOSSES)}"
     )
-    _add_number(model, "--quantile", 0.5, "the quantile of --loss quantile")
+    _add_number(model, "--quantile", "the quantile of --loss quantile; default: 0.5")
     _add_number(
         model,
         "--epsilon",
-        0.1,
-        "where huber turns straight, or half the width of a tube; in units of the target",
+        "where huber turns straight, or half the width of a tube; in units of the target; default: 0.1",
     )
     model.add_argument("--penalty", metavar="NAME", choices=("l2", "l1", "elasticnet"), help="l2, l1 or elasticnet")
-    _add_number(model, "--alpha", 1e-4, "strength of the penalty, on coefficients in the units of the columns")
+    _add_number(model, "--alpha", "strength of the penalty, on coefficients in units of the columns; default: 0.0001")
     return parser
 
 
@@ -136,11 +126,20 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding", metavar="NAME", type=_parse_encoding, default="utf-8", help="such as cp1252; default: utf-8"
     )
+    parser.add_argument(
+        "--decimal", metavar="CHAR", type=_one_of(".,"), help="what stands before fractions; default: found out"
+    )
+    parser.add_argument(
+        "--thousands",
+        metavar="CHAR",
+        type=_one_of(",.' "),
+        help="what groups digits; default: found out",
+    )
 
 
-def _add_number(group: Any, option: str, default: float, words: str) -> None:
+def _add_number(group: Any, option: str, words: str) -> None:
     kind = _number(float, CONSTRAINTS[option.lstrip("-")])
-    group.add_argument(option, metavar="NUMBER", type=kind, default=default, help=f"{words}; default: {default:g}")
+    group.add_argument(option, metavar="NUMBER", type=kind, help=words)
 
 
 def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
