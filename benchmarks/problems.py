@@ -167,14 +167,14 @@ CURVES: tuple[Curve, ...] = (
         "n",
         "rows of X",
         "Time of a fit, {p} columns",
-        lambda n: Problem("n", data.badly_scaled, (n, 100), (n, 20), DIRECT, repeats=3),
+        lambda n: Problem("n", data.badly_scaled, (n, 100), (n, 20), DIRECT, repeats=20),
         (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
     ),
     Curve(
         "p",
         "columns of X",
         "Time of a fit, {n:,} rows",
-        lambda p: Problem("p", data.badly_scaled, (100_000, p), (2000, p), DIRECT, repeats=3),
+        lambda p: Problem("p", data.badly_scaled, (100_000, p), (2000, p), DIRECT, repeats=20),
         (10, 30, 100, 300, 1000, 2000),
     ),
     Curve(

@@ -115,7 +115,7 @@ def draw(curve: Curve, frame: pd.DataFrame, file: Path) -> None:
             line = ran[ran["solver"] == solver]
             width = 2.4 if solver == OURS else 1.4
             axes.plot(line["size"], line["seconds"], "o-", color=colors[solver], linewidth=width, label=solver, ms=5)
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+        figure.legend(loc="outside right center", frameon=False, fontsize=8.5)
         # Without a date the same numbers give the same bytes.
         figure.savefig(file, dpi=100, metadata={"Date": None})
 
