@@ -47,6 +47,8 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
     status : int
         1 if ours failed, or says that it arrived where it did not, else 0.
     """
+    if quick and repeats is None:
+        repeats = 1
     output.mkdir(parents=True, exist_ok=True)
     sections, frames = [report.machine()], []
     print(*sections, flush=True)
@@ -61,12 +63,12 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
 
     for problem in PROBLEMS:
         if names is None or problem.name in names:
-            frame = contest(problem.quick() if quick else problem, solvers, 1 if quick and repeats is None else repeats)
+            frame = contest(problem.quick() if quick else problem, solvers, repeats)
             if len(frame):
                 publish(report.section(frame), frame)
     for curve in CURVES:
         if names is None or curve.name in names:
-            frame = grow(curve, solvers, quick=quick, repeats=1 if quick and repeats is None else repeats)
+            frame = grow(curve, solvers, quick=quick, repeats=repeats)
             if len(frame):
                 publish(report.curve_section(curve, frame), frame)
                 report.draw(curve, frame, output / f"{curve.name}.svg")
