@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lstsq
-from sklearn.utils import check_array, check_consistent_length
 
-from gdregress.rows.checks import check_weights
+from gdregress.rows.checks import check_finite
+from gdregress.rows.inputs import read_rows
 from gdregress.rows.ranges import power_of_two
 
 
@@ -49,10 +49,9 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     >>> print(f"{coef[0]:.8f} {intercept:.8f}")
     84.73684211 -46.31578947
     """
-    X = check_array(X, accept_sparse="csr", dtype=np.float64)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_consistent_length(X, y)
-    weight = check_weights("sample_weight", sample_weight, X.shape[0])
+    X, y, weight = read_rows(X, y, sample_weight)
+    check_finite("X", X)
+    X = X.astype(np.float64, copy=False)
     weight = np.ones(X.shape[0]) if weight is None else weight
     X = X.toarray() if sparse.issparse(X) else X
     targets = y.reshape(len(y), -1)

@@ -3,7 +3,9 @@
 import html
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +15,25 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.closed_form import closed_form
 from gdregress.displays import ComparisonDisplay
 from gdregress.method.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
-from gdregress.rows.checks import check_weights
+from gdregress.rows.checks import check_finite
+from gdregress.rows.inputs import read_rows
 
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
 
 COST_LIMIT = 10**10
 """Largest cost of the closed form, rows times columns times the smaller of both: it takes some ten seconds."""
+
+AT_MINIMUM = 0.01
+"""Largest distance of the predictions from the minimum's, in standard deviations of y, that is told as convergence."""
+
+LEGEND = "errors: distances from the closed form, in standard deviations"
+"""What is said below a table with such errors."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,9 @@ class Row:
     seconds : float
         Time of the fastest of up to three fits, in seconds.
     converged : bool
-        Whether the solver reports convergence. SGDRegressor does so when its loss stops falling.
+        Whether the solver reports convergence. SGDRegressor does so when its loss stops falling,
+        wherever that is: the table says "not to the minimum" where its predictions are more than a
+        hundredth of a standard deviation away from it.
     """
 
     solver: str
@@ -73,14 +83,18 @@ class Comparison:
     ----------
     rows : list of Row
         The results of each solver.
-    note : str, default=""
+    model : GradientDescentRegressor
+        The fitted model.
+    notes : list of str, default=()
         What is to be said below the table.
 
     Attributes
     ----------
     rows : list of Row
         The results of each solver.
-    note : str
+    model : GradientDescentRegressor
+        The fitted model.
+    notes : list of str
         What is said below the table.
 
     Examples
@@ -91,9 +105,10 @@ class Comparison:
     1.0
     """
 
-    def __init__(self, rows: list[Row], note: str = ""):
+    def __init__(self, rows: list[Row], model: GradientDescentRegressor, notes: Sequence[str] = ()):
         self.rows = rows
-        self.note = note
+        self.model = model
+        self.notes = list(notes)
 
     def _table(self) -> list[list[str]]:
         names = {
@@ -111,17 +126,25 @@ class Comparison:
                 del names[name]
         forms = {"train_mse": ".6g", "test_mse": ".6g", "epochs": ".0f", "seconds": ".2g"}
 
-        def cell(name: str, value) -> str:
-            if isinstance(value, str):
+        def cell(row: Row, name: str) -> str:
+            value = getattr(row, name)
+            if name == "solver":
                 return value
-            if isinstance(value, bool):
-                return "yes" if value else "no"
+            if name == "converged":
+                return "no" if not value else "yes" if not row.prediction_error > AT_MINIMUM else "not to the minimum"
             return "-" if np.isnan(value) else format(value, forms.get(name, ".1e"))
 
-        return [list(names.values()), *([cell(name, getattr(row, name)) for name in names] for row in self.rows)]
+        return [list(names.values()), *([cell(row, name) for name in names] for row in self.rows)]
+
+    @property
+    def _has_errors(self) -> bool:
+        return not all(np.isnan(row.prediction_error) for row in self.rows)
+
+    def _words(self) -> list[str]:
+        return [*([LEGEND] if self._has_errors else []), *self.notes]
 
     def __str__(self) -> str:
-        return "\n".join([aligned(self._table()), *filter(None, [self.note])])
+        return "\n".join([aligned(self._table()), *self._words()])
 
     __repr__ = __str__
 
@@ -130,8 +153,8 @@ class Comparison:
             "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
             for tag, cells in zip(["th"] + ["td"] * len(self.rows), self._table(), strict=True)
         )
-        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
-        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>{note}"
+        words = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self._words())
+        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>{words}"
 
     def to_dicts(self) -> list[dict]:
         """Return the results of each solver as a dict of plain values.
@@ -173,8 +196,8 @@ class Comparison:
         ValueError
             If the closed form was left out.
         """
-        if all(np.isnan(row.prediction_error) for row in self.rows):
-            raise ValueError(f"There is nothing to draw: {self.note}.")
+        if not self._has_errors:
+            raise ValueError(f"There is nothing to draw: {self.notes[0]}.")
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
             errors=np.array([row.prediction_error for row in self.rows]),
@@ -208,8 +231,9 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     """Fit a model, SGDRegressor on raw and on standardised columns, and the closed form to the same data.
 
     All solvers minimise the objective of the model: each gets its `fit_intercept`, `penalty` and
-    `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients.) The other
-    parameters of SGDRegressor are its defaults. Errors are distances from `closed_form`, not from
+    `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients, which is
+    another problem; the comparison says so.) The other parameters of SGDRegressor are its defaults.
+    If the model does not converge, the comparison says why. Errors are distances from `closed_form`, not from
     scikit-learn's LinearRegression, which drops directions that are small in the units of the
     largest column. On many rows with many columns the closed form would take long: it is left
     out, the errors are NaN, and the comparison says so.
@@ -239,8 +263,9 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     TypeError
         If the model is not a GradientDescentRegressor.
     ValueError
-        If a parameter of the model is invalid; if its objective has no closed form, because of the
-        loss, the penalty or `positive`; or if only one of X_test and y_test is given.
+        If X, y or the weights are invalid, as in `GradientDescentRegressor.fit`; if a parameter of the
+        model is invalid; if its objective has no closed form, because of the loss, the penalty or
+        `positive`; or if only one of X_test and y_test is given.
 
     Examples
     --------
@@ -254,15 +279,6 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     if (X_test is None) != (y_test is None):
         given, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
         raise ValueError(f"{given} is provided, but {missing} was not provided.")
-    X = X if hasattr(X, "iloc") else check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_consistent_length(X, y)
-    if X_test is not None:
-        X_test = X_test if hasattr(X_test, "iloc") else check_array(X_test, accept_sparse="csr", input_name="X_test")
-        y_test = check_array(y_test, ensure_2d=False, dtype=np.float64, input_name="y_test")
-        check_consistent_length(X_test, y_test)
-        if X_test.shape[1] != X.shape[1]:
-            raise ValueError(f"X_test has {X_test.shape[1]} columns, but X has {X.shape[1]}: pass the same for both.")
     if not isinstance(model, GradientDescentRegressor | None):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise TypeError(
@@ -276,12 +292,12 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
             f"model has loss={model.loss!r}, penalty={model.penalty!r}, positive={model.positive!r}: compare another."
         )
     alpha = model.alpha if model.penalty == "l2" else 0.0
-    data = _Data(X, y, sample_weight, X_test, y_test)
-    note = _without_closed_form(X)
+    data = _Data.read(model, X, y, sample_weight, X_test, y_test)
+    notes = _without_closed_form(data.X)
     exact, seconds = None, np.nan
-    if not note:
+    if not notes:
         (coef, intercept), seconds = _timed(
-            lambda: closed_form(X, y, sample_weight, alpha=alpha, fit_intercept=model.fit_intercept)
+            lambda: closed_form(data.X, data.y, data.weight, alpha=alpha, fit_intercept=model.fit_intercept)
         )
         exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
     sgd = SGDRegressor(
@@ -289,44 +305,63 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     )
     if data.y.ndim == 2:
         sgd = MultiOutputRegressor(sgd)
-    scaler = StandardScaler(with_mean=model.fit_intercept and not sparse.issparse(X))
+    scaler = StandardScaler(with_mean=model.fit_intercept and not sparse.issparse(data.X))
     scaled = make_pipeline(scaler, clone(sgd))
-    rows = [
-        data.fitted(type(model).__name__, model, exact),
-        data.fitted("SGDRegressor", sgd, exact),
-        data.fitted("StandardScaler + SGDRegressor", scaled, exact),
-    ]
+    own_row, fitted = data.fitted(type(model).__name__, model, exact)
+    rows = [own_row]
+    for name, estimator in (("SGDRegressor", sgd), ("StandardScaler + SGDRegressor", scaled)):
+        try:
+            rows.append(data.fitted(name, estimator, exact)[0])
+        except ValueError:
+            rows.append(Row(name, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, converged=False))
     if exact is not None:
         rows.append(data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True))
-    return Comparison(rows, note)
+    if alpha:
+        notes.append("StandardScaler + SGDRegressor solves another problem: it penalises standardised coefficients")
+    if not fitted.converged_:
+        notes.append(f"{type(model).__name__}: {fitted.stop_reason_}")
+    return Comparison(rows, fitted, notes)
 
 
-def _without_closed_form(X) -> str:
+def _without_closed_form(X) -> list[str]:
     """Return why the closed form is left out, or nothing."""
     n_rows, n_columns = X.shape
     if sparse.issparse(X) and n_rows * n_columns > DENSE_LIMIT:
-        return f"without the closed form and the distances from it: {n_rows} x {n_columns} entries are too many for it"
-    if n_rows * n_columns * min(n_rows, n_columns) > COST_LIMIT:
-        return f"without the closed form and the distances from it: {n_rows} x {n_columns} would take it long"
-    return ""
+        why = "entries are too many for it"
+    elif n_rows * n_columns * min(n_rows, n_columns) > COST_LIMIT:
+        why = "would take it long"
+    else:
+        return []
+    return [f"without the closed form and the distances from it: {n_rows} x {n_columns} {why}"]
 
 
 class _Data:
     """The data of a comparison, and the measurement of a solver on them."""
 
-    def __init__(self, X, y, sample_weight, X_test, y_test):
+    def __init__(self, X, y: NDArray, weight: NDArray | None, test: tuple[Any, NDArray] | None):
         self.X = X
         self.y = y
-        self.weight = check_weights("sample_weight", sample_weight, X.shape[0])
-        self.test = None if X_test is None else (X_test, y_test)
-        weight = np.ones(X.shape[0]) if self.weight is None else self.weight
-        mean = weight @ y.reshape(len(y), -1) / weight.sum()
-        spread = np.sqrt(weight @ (y.reshape(len(y), -1) - mean) ** 2 / weight.sum())
+        self.weight = weight
+        self.test = test
+        counts = np.ones(X.shape[0]) if weight is None else weight
+        mean = counts @ y.reshape(len(y), -1) / counts.sum()
+        spread = np.sqrt(counts @ (y.reshape(len(y), -1) - mean) ** 2 / counts.sum())
         self.target_scale = np.where(spread > 0, spread, 1.0)
-        self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=self.weight).scale_
+        self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=weight).scale_
 
-    def fitted(self, name: str, estimator, exact) -> Row:
-        """Fit an estimator and return its results: a row of NaN if it fails, but errors of the model are raised."""
+    @classmethod
+    def read(cls, model: GradientDescentRegressor, X, y, sample_weight, X_test, y_test) -> "_Data":
+        """Read what the user passed, as `fit` does."""
+        X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
+        check_finite("X", X)
+        if X_test is None:
+            return cls(X, y, weight, None)
+        X_test, y_test, _ = read_rows(X_test, y_test, None, estimator=model, suffix="_test")
+        check_finite("X_test", X_test)
+        return cls(X, y, weight, (X_test, y_test))
+
+    def fitted(self, name: str, estimator, exact) -> tuple[Row, Any]:
+        """Fit an estimator, and return its results and itself."""
         last = estimator.steps[-1] if hasattr(estimator, "steps") else None
         key = f"{last[0]}__sample_weight" if last else "sample_weight"
         weights = {} if self.weight is None else {key: self.weight}
@@ -334,31 +369,27 @@ class _Data:
             weights["standardscaler__sample_weight"] = self.weight
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            try:
-                fitted, seconds = _timed(lambda: clone(estimator).fit(self.X, self.y, **weights))
-            except ValueError:
-                if isinstance(estimator, GradientDescentRegressor):
-                    raise
-                return Row(name, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, converged=False)
+            fitted, seconds = _timed(lambda: clone(estimator).fit(self.X, self.y, **weights))
         coef, intercept, epochs, converged = _outcome(fitted.steps[-1][1] if last else fitted)
         if last:
             scaler = fitted.steps[0][1]
             coef = coef / scaler.scale_
             if scaler.with_mean:
                 intercept = intercept - coef @ scaler.mean_
-        return self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
+        row = self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
+        return row, fitted
 
     def row(self, name, coef, intercept, exact, *, epochs, seconds, converged) -> Row:
         """Return the results of coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
-        coefficient_error = prediction_error = np.nan
-        if exact is not None:
-            coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
-            distance = self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)
-            prediction_error = np.sqrt(np.mean((distance / self.target_scale) ** 2))
-        train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
-        test_mse = np.nan
-        if self.test is not None:
-            test_mse = self._mse(self.test[0], self.test[1], coef, intercept, None)
+        coefficient_error = prediction_error = test_mse = np.nan
+        with np.errstate(all="ignore"):  # coefficients that have diverged overflow
+            if exact is not None:
+                coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
+                distance = self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)
+                prediction_error = np.sqrt(np.mean((distance / self.target_scale) ** 2))
+            train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
+            if self.test is not None:
+                test_mse = self._mse(*self.test, coef, intercept, None)
         return Row(
             name,
             float(coefficient_error),
@@ -375,9 +406,8 @@ class _Data:
         return np.asarray(X @ coef.T) + intercept
 
     def _mse(self, X, y, coef, intercept, weight) -> float:
-        with np.errstate(over="ignore"):
-            squares = (self._predict(X, coef, intercept) - y.reshape(len(y), -1)) ** 2
-            return float(np.average(squares, axis=0, weights=weight).mean())
+        squares = (self._predict(X, coef, intercept) - y.reshape(len(y), -1)) ** 2
+        return float(np.average(squares, axis=0, weights=weight).mean())
 
 
 def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
@@ -28,15 +29,13 @@ from gdregress.rows.dask import (
     score_blocks,
 )
 from gdregress.rows.inputs import (
-    X_FORMAT,
-    check_numeric,
     check_outputs,
     check_same,
     is_dask,
     read_chunk,
+    read_features,
     read_rows,
     read_validation_rows,
-    with_names,
 )
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
@@ -503,7 +502,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return _finished(self, result)
 
     @available_where(check_takes_batches)
-    def fit_batches(self, batches):
+    def fit_batches(self, batches, *others):
         """Fit to chunks of rows, each read once, so that the data need not fit in memory.
 
         The result is that of a new estimator that takes each chunk by `partial_fit`, but there is only
@@ -513,6 +512,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ----------
         batches : iterable of tuple
             ``(X, y)`` or ``(X, y, sample_weight)``, as `partial_fit` takes them.
+        *others : tuple
+            Nothing: it is here for the error message of a call with X and y.
 
         Returns
         -------
@@ -524,6 +525,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         AttributeError
             If the parameters need the rows themselves at every epoch. The estimator then has no such
             method, and `hasattr` returns False.
+        TypeError
+            If `batches` is no iterable of chunks, or is not the only argument.
         ValueError
             If there is no chunk; else as in `partial_fit`. The estimator stays as it was.
 
@@ -539,6 +542,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
         100000 [1. 2. 3.] 4.0
         """
+        if others:
+            raise TypeError("fit_batches takes one iterable of pairs (X, y): pass [(X, y)], or call fit(X, y).")
         with _fitting(self):
             result = self._stream(batches, {})
         return _finished(self, result)
@@ -611,10 +616,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
-        check_numeric("X", X)
-        X = validate_data(self, with_names(X), reset=False, **X_FORMAT)
+        X = read_features(X, estimator=self)
         check_finite("X", X)
-        return X @ self.coef_.T + self.intercept_
+        return self._predict(X)
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination R^2 of the predictions.
@@ -634,12 +638,17 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             R^2 = 1 - (squared error of the predictions) / (squared error of the mean of y),
             averaged over targets.
         """
+        check_is_fitted(self)
         if is_dask(X):
-            check_is_fitted(self)
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
-        y, sample_weight = in_memory(y, sample_weight)
-        return super().score(X, y, sample_weight)
+        X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
+        check_finite("X", X)
+        return r2_score(y, self._predict(X), sample_weight=weight)
+
+    def _predict(self, X):
+        """Predict the targets of rows that have been read."""
+        return X @ self.coef_.T + self.intercept_
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Result:
@@ -660,7 +669,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if hasattr(X, "__next__"):
             raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
         if not is_dask(X):
-            X, y, weight = read_rows(self, X, y, sample_weight)
+            X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
             return RowBlocks(X, y.reshape(len(y), -1), weight), OutputFormat(X.dtype, y.ndim == 1)
         check_takes_blocks(self)
         self._see_columns(X, reset=True)

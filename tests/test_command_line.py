@@ -43,7 +43,7 @@ def csv_of(names, columns):
 
 def test_without_arguments_the_house_prices_are_compared(succeed):
     out = succeed()
-    heading, _, table_heading, *rows, _, equation, reason = out.splitlines()
+    heading, _, table_heading, *rows, _, _, equation, reason = out.splitlines()
     model = GradientDescentRegressor().fit(*load_house_prices(return_X_y=True))
     assert heading == "house prices: 7 rows, 1 column -> 1 feature, target price"
     assert table_heading.split()[0] == "solver"
@@ -85,7 +85,7 @@ def test_help_describes_every_option_and_gives_an_example(succeed):
 
 
 def test_the_report_on_a_file(write, succeed):
-    heading, note, _, _, *rows, _, equation, reason = succeed(write(HOUSES)).splitlines()
+    heading, note, _, _, *rows, _, _, equation, reason = succeed(write(HOUSES)).splitlines()
     X = np.array([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]])
     model = GradientDescentRegressor().fit(X, [3, 5, 8, 9, 12])
     assert heading == "data.csv: 5 rows, 2 columns -> 2 features, target price"

@@ -1,5 +1,6 @@
 """The comparison, and the closed form it measures against."""
 
+import html
 from itertools import chain
 from types import SimpleNamespace
 
@@ -202,9 +203,9 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
-            ({"y": y[:100]}, "inconsistent numbers of samples"),
-            ({"X_test": X[:, :3], "y_test": y}, "X_test has 3 columns, but X has 10"),
-            ({"X_test": X[:9], "y_test": y}, "inconsistent numbers of samples"),
+            ({"y": y[:100]}, "X has 442 rows, but y has 100"),
+            ({"X_test": X[:, :3], "y_test": y}, "X_test: X has 3 features, but .* is expecting 10 features"),
+            ({"X_test": X[:9], "y_test": y}, "X_test has 9 rows, but y_test has 442"),
             ({"X_test": np.where(X.mean() < X, np.nan, X), "y_test": y}, "Input X_test contains NaN"),
         ],
     )
@@ -238,11 +239,39 @@ class TestCompare:
 class TestTable:
     def test_text(self):
         comparison = compare(*load_house_prices(return_X_y=True))
-        head, *lines = str(comparison).splitlines()
+        head, *lines, legend = str(comparison).splitlines()
         assert head.split("  ")[0] == "solver"
         assert [line[: len(name)] for line, name in zip(lines, SOLVERS, strict=True)] == SOLVERS
         assert len({len(line) for line in (head, *lines)}) == 1
+        assert legend == "errors: distances from the closed form, in standard deviations"
         assert repr(comparison) == str(comparison)
+
+    def test_a_flag_of_convergence_far_from_the_minimum_is_not_repeated(self):
+        """On raw columns SGDRegressor says that it has converged, at a distance of 1e11."""
+        comparison = compare(X, y)
+        ours, raw, scaled, _ = comparison.rows
+        assert raw.converged
+        assert raw.prediction_error > 1e6
+        assert [line.split("  ")[-1].strip() for line in str(comparison).splitlines()[1:5]] == [
+            "yes",
+            "not to the minimum",
+            "yes" if scaled.prediction_error <= 0.01 else "not to the minimum",
+            "yes",
+        ]
+        assert ours.converged
+
+    def test_a_model_that_does_not_converge_says_why(self):
+        comparison = compare(X, y, GradientDescentRegressor(0.1))
+        *_, why = str(comparison).splitlines()
+        assert why.startswith("GradientDescentRegressor: learning_rate=0.1 is above the stability ceiling")
+        assert f"<p>{html.escape(why)}</p>" in comparison._repr_html_()
+        assert comparison.model.stop_reason_ in why
+        assert compare(X, y).model.converged_
+
+    def test_a_penalty_on_standardised_coefficients_is_another_problem(self):
+        sentence = "it penalises standardised coefficients"
+        assert sentence in str(compare(X, y, GradientDescentRegressor(penalty="l2", alpha=0.1)))
+        assert sentence not in str(compare(X, y))
 
     def test_html_and_frame(self):
         comparison = compare(*load_house_prices(return_X_y=True))

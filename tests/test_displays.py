@@ -647,8 +647,9 @@ class TestComparison:
         assert display.texts_[0].get_text() == f"0,  {said}"
 
     def test_a_solver_that_failed_is_shown(self):
-        ran, *_ = compare(*HOUSES).rows
-        comparison = Comparison([ran, replace(ran, solver="other", prediction_error=np.nan, seconds=np.nan)])
+        made = compare(*HOUSES)
+        other = replace(made.rows[0], solver="other", prediction_error=np.nan, seconds=np.nan)
+        comparison = Comparison([made.rows[0], other], made.model)
         failed = [False, True]
         display = comparison.plot()
         assert [text.get_text() == "failed" for text in display.texts_] == failed

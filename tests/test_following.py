@@ -299,7 +299,7 @@ def test_wrong_parameters_and_data_are_found_before_callbacks_are_set_up():
     recorder = Recorder()
     with pytest.raises(ValueError, match="epochs"):
         fitted({"epochs": 0}, recorder)
-    with pytest.raises(ValueError, match="inconsistent"):
+    with pytest.raises(ValueError, match="X has 442 rows, but y has 3"):
         fitted({}, recorder, y=y[:3])
     assert recorder.told == []
 

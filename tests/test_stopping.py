@@ -406,13 +406,6 @@ class TestEarlyStopping:
         with pytest.raises(ValueError, match=r"validation_fraction=0\.9 of n_samples=5 leaves no row to train on"):
             GradientDescentRegressor(early_stopping=True, validation_fraction=0.9).fit(Z[:5], y[:5])
 
-    def test_only_weightless_rows_to_train_on(self):
-        weight = np.zeros(len(y))
-        _, val = train_test_split(np.arange(len(y)), test_size=0.1, random_state=np.random.RandomState(0))
-        weight[val] = 1.0
-        with pytest.raises(ValueError, match=r"validation_fraction=0\.1 leaves only rows of weight zero for training"):
-            GradientDescentRegressor(early_stopping=True, random_state=0).fit(Z, y, weight)
-
 
 @pytest.mark.parametrize("learning_rate", [0.05, "lipschitz", "diagonal", "auto"])
 @pytest.mark.parametrize("early_stopping", [False, True])

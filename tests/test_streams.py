@@ -168,7 +168,7 @@ def test_a_chunk_without_rows_changes_nothing_but_the_count():
         model.partial_fit(*empty)
         np.testing.assert_array_equal(model.coef_, coef)
     assert (model.n_samples_seen_, model.n_chunks_seen_) == (60, 3)
-    with pytest.raises(ValueError, match="chunk 1: Found array with 0 sample"):
+    with pytest.raises(ValueError, match="X of chunk 1: Found array with 0 sample"):
         GradientDescentRegressor().partial_fit(X[:0], y[:0])
     with pytest.raises(ValueError, match="chunk 4: X has 2 features"):
         model.partial_fit(X[:0, :2], y[:0])
@@ -528,7 +528,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         ("batches", "sentence"),
-        [([], "yielded nothing"), (iter(()), "yielded nothing"), ([np.ones((3, 3))], "chunk 1 is a ndarray")],
+        [([], "yielded nothing"), (iter(()), "yielded nothing"), ([np.ones((3, 3))], "chunk 1 is of type ndarray")],
         ids=["a list", "an iterator", "no tuple"],
     )
     def test_batches_that_are_none(self, batches, sentence):
@@ -560,8 +560,14 @@ class TestBadInput:
         X, y, _ = make(50, 3)
         frame = pd.DataFrame(X, columns=list("abc"))
         for column, sentence in (
-            (pd.array(["north"] * 50, dtype="string"), "X of chunk 1 has text in column 'd': encode it"),
-            (pd.Categorical(["north", "south"] * 25), "X of chunk 1 has text in column 'd': encode it"),
+            (
+                pd.array(["north"] * 50, dtype="string"),
+                "X of chunk 1 has text in column 'd', such as 'north' at row 0: encode it",
+            ),
+            (
+                pd.Categorical(["north", "south"] * 25),
+                "X of chunk 1 has text in column 'd', such as 'north' at row 0: encode it",
+            ),
             (pd.date_range("2026-01-01", periods=50), "X of chunk 1 has dates in column 'd'"),
         ):
             with pytest.raises(ValueError, match=sentence):
@@ -572,7 +578,7 @@ class TestBadInput:
             GradientDescentRegressor().fit(frame, "d")
         with pytest.raises(TypeError, match="X is a generator: pass an iterator"):
             GradientDescentRegressor().fit(((X, y) for _ in range(3)), y)
-        with pytest.raises(ValueError, match="chunk 1: Found input variables with inconsistent"):
+        with pytest.raises(ValueError, match="X of chunk 1 has 50 rows, but y of chunk 1 has 3"):
             GradientDescentRegressor().partial_fit(X, y[:3])
 
     def test_too_many_features_for_a_matrix(self):

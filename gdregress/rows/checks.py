@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
+from gdregress.rows.kinds import WEIGHTS, check_numbers
+
 
 def check_finite(name: str, values) -> None:
     """Raise a ValueError that names the position of the first NaN or infinity.
@@ -67,6 +69,7 @@ def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
     """
     if weight is None:
         return None
+    check_numbers(name, weight, WEIGHTS)
     weight = check_array(
         weight, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name=name, ensure_min_samples=0
     )

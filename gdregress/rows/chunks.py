@@ -1,6 +1,7 @@
 """Rows that arrive in chunks: unpacking, numbering and moments of each chunk."""
 
 from collections.abc import Iterable, Iterator
+from inspect import isgeneratorfunction
 from typing import Any
 
 from gdregress.rows.memory import RowBlocks
@@ -56,7 +57,8 @@ def parts_of(batch: Any, number: int) -> tuple[Any, Any, Any]:
     """
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise ValueError(
-            f"chunk {number} is a {type(batch).__name__} and no pair or triple: yield (X, y) or (X, y, sample_weight)."
+            f"chunk {number} is of type {type(batch).__name__} and no pair or triple: "
+            "yield (X, y) or (X, y, sample_weight)."
         )
     X, y, *weight = batch
     return X, y, weight[0] if weight else None
@@ -67,9 +69,16 @@ def numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
 
     Raises
     ------
+    TypeError
+        If `batches` is no iterable of chunks.
     ValueError
         If `batches` yields nothing.
     """
+    if isgeneratorfunction(batches):
+        name = getattr(batches, "__name__", "batches")
+        raise TypeError(f"batches is the function {name} and not what it yields: pass {name}().")
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"batches is a {type(batches).__name__}: pass an iterable of (X, y), such as a generator.")
     number = first - 1
     for number, batch in enumerate(batches, first):
         yield number, batch

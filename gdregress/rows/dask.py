@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.chunks import moments_of_chunk
-from gdregress.rows.inputs import LARGEST_WEIGHT, X_FORMAT, Y_FORMAT, check_numeric, is_dask
+from gdregress.rows.inputs import LARGEST_WEIGHT, check_same_rows, is_dask, read_features, read_targets
+from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.rows import A, R
@@ -40,7 +40,8 @@ def row_like(X: Any) -> Any:
     ValueError
         If X is not two-dimensional, or is a data frame with columns of dates or text.
     """
-    check_numeric("X", X)
+    if hasattr(X, "dtypes"):
+        check_types("X", X)
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: give X rows and columns.")
     row = np.zeros((1, int(X.shape[1])))
@@ -280,10 +281,10 @@ class DaskRows:
         return _reduce(self.blocks, on_block, combine)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DaskRows, DaskRows]":
-        """Split the rows at random into training rows and held-out rows, block by block."""
+        """Split the rows of positive weight at random into training rows and held-out rows, block by block."""
         import dask
 
-        sizes = dask.compute(*map(dask.delayed(_size, pure=False), self.blocks))
+        sizes = dask.compute(*map(dask.delayed(_n_weighted, pure=False), self.blocks))
         draw = np.random.Generator(np.random.MT19937(random_state.randint(2**31)))
         numbers = draw.multivariate_hypergeometric(sizes, math.ceil(fraction * sum(sizes)), method="marginals")
         sides = dask.delayed(_sides, pure=False, nout=2)
@@ -340,9 +341,9 @@ def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Mom
 
 
 def _predict_block(X: Any, *, coef: NDArray, intercept: Any, block_info: Any = None) -> NDArray:
-    name = f"X of block {block_info[0]['chunk-location'][0] + 1}"
-    X = _floats(name, X)
-    check_finite(name, X)
+    where = f" of block {block_info[0]['chunk-location'][0] + 1}"
+    X = read_features(X, suffix=where, min_rows=0)
+    check_finite("X" + where, X)
     return _predict(X, coef, intercept)
 
 
@@ -388,19 +389,23 @@ def _work_on(block: Block, *, work: Callable[[RowBlocks], R], transforms: tuple,
     return work(RowBlocks(block.X, _transformed(block.y, transforms), weight, name=block.name))
 
 
-def _size(block: Block | None) -> int:
-    return 0 if block is None else len(block.y)
+def _n_weighted(block: Block | None) -> int:
+    if block is None:
+        return 0
+    return len(block.y) if block.weight is None else int(np.count_nonzero(block.weight))
 
 
 def _sides(block: Block | None, number: int, seed: int) -> tuple[Block | None, Block | None]:
     """Return the block with weight zero for the held-out rows, and a copy of the held-out rows."""
     if block is None:
         return None, None
-    is_held = np.random.RandomState(seed).permutation(len(block.y)) < number
     weight = np.ones(len(block.y)) if block.weight is None else block.weight
-    kept, held = np.where(is_held, 0.0, weight), weight[is_held]
-    held_out = Block(block.X[is_held], block.y[is_held], held, block.name)
-    return block._replace(weight=kept) if kept.any() else None, held_out if held.any() else None
+    counted = np.flatnonzero(weight)
+    held = counted[np.random.RandomState(seed).permutation(len(counted)) < number]
+    kept = weight.copy()
+    kept[held] = 0.0
+    held_out = Block(block.X[held], block.y[held], weight[held], block.name) if len(held) else None
+    return block._replace(weight=kept) if kept.any() else None, held_out
 
 
 def _transformed(y: NDArray, transforms: tuple) -> NDArray:
@@ -437,8 +442,7 @@ def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
         values = values.rechunk({1: -1})
     known, wanted = not np.isnan(values.shape[0]), not np.isnan(n_rows)
     if known and wanted:
-        if values.shape[0] != n_rows:
-            raise ValueError(f"{of_X} has {n_rows} rows, but {name} has {values.shape[0]}: give both the same.")
+        check_same_rows(of_X, n_rows, name, values.shape[0])
         values = values.rechunk({0: X.chunks[0]})
     blocks = list(values.to_delayed().ravel())
     if len(blocks) != X.numblocks[0]:
@@ -449,23 +453,15 @@ def _split(values: Any, name: str, X: Any, of_X: str) -> list[Any]:
     return blocks
 
 
-def _floats(name: str, values: Any, **given: Any) -> Any:
-    """Return a block converted as arrays in memory are, with `name` in the message of an error."""
-    try:
-        return check_array(values, ensure_min_samples=0, **(given or X_FORMAT))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
 def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None:
     """Return a validated block; None if none of its rows has a positive weight."""
     where = f" of block {number}"
     of_X, of_y, of_weight = (name + suffix + where for name in ("X", "y", "sample_weight"))
-    X, y = _floats(of_X, X), _floats(of_y, y, **Y_FORMAT)
+    X, y = read_features(X, suffix=suffix + where, min_rows=0), read_targets(y, suffix=suffix + where, min_rows=0)
     n = X.shape[0]
     for name, values in ((of_y, y), (of_weight, weight)):
-        if values is not None and len(values) != n:
-            raise ValueError(f"{of_X} has {n} rows, but {name} has {len(values)}: give both the same.")
+        if values is not None:
+            check_same_rows(of_X, n, name, len(values))
     check_finite(of_y, y)
     if weight is not None and np.any(weight):
         check_weights(of_weight, weight, n)

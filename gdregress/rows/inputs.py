@@ -1,14 +1,21 @@
-"""Validation of X, y and the weights as users pass them, and their conversion to arrays."""
+"""Validation of X, y and the weights as users pass them, and their conversion to arrays.
+
+This is the one place that reads them, for `fit`, `partial_fit`, `fit_batches`, `predict`, `score`, `compare` and the
+blocks of Dask.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
+from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, Remedies, check_numbers
 from gdregress.rows.memory import RowBlocks
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
@@ -19,22 +26,24 @@ LARGEST_WEIGHT = 1e290
 
 
 def read_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, part: str = "", min_rows: int = 1
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    estimator: Any = None,
+    reset: bool = False,
+    suffix: str = "",
+    min_rows: int = 1,
+    remedies: Remedies = FEATURES,
 ) -> tuple[Any, NDArray, Any]:
     """Validate X, y and the weights, but leave NaN and infinity in X to the pass that gathers its moments.
 
     Parameters
     ----------
-    estimator : GradientDescentRegressor
-        Estimator that holds the number and names of the features.
     X, y, sample_weight : array-like
         Data as passed by the user.
-    reset : bool, default=True
-        Whether to set the number and names of the estimator's features from X. If False, X is checked against them.
-    part : str, default=""
-        Name of the part of the data that these rows are, for error messages.
-    min_rows : int, default=1
-        Least number of rows.
+    estimator, reset, suffix, min_rows, remedies
+        As in `read_features`. The suffix is that of y and of the weights too.
 
     Returns
     -------
@@ -47,27 +56,93 @@ def read_rows(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If X, y or the weights are not valid.
     """
-    where = f" of {part}" if part else ""
-    x_format, y_format = ({**each, "ensure_min_samples": min_rows} for each in (X_FORMAT, Y_FORMAT))
     if isinstance(y, str):
-        raise ValueError(f"y{where} is the text {y!r}: pass the targets themselves, such as table[{y!r}].")
+        raise ValueError(f"y{suffix} is the text {y!r}: pass the targets themselves, such as table[{y!r}].")
+    X = read_features(X, estimator=estimator, reset=reset, suffix=suffix, min_rows=min_rows, remedies=remedies)
+    y = read_targets(y, suffix=suffix, min_rows=min_rows)
+    check_same_rows("X" + suffix, X.shape[0], "y" + suffix, len(y))
+    check_finite("y" + suffix, y)
+    return X, y, check_weights("sample_weight" + suffix, sample_weight, X.shape[0])
+
+
+def read_features(
+    X: Any,
+    *,
+    estimator: Any = None,
+    reset: bool = False,
+    suffix: str = "",
+    min_rows: int = 1,
+    remedies: Remedies = FEATURES,
+) -> Any:
+    """Validate X, but leave NaN and infinity in it to the caller.
+
+    Parameters
+    ----------
+    X : array-like
+        Features as passed by the user.
+    estimator : GradientDescentRegressor, default=None
+        Estimator that holds the number and names of the features; None for any features.
+    reset : bool, default=False
+        Whether to set the number and names of the estimator's features from X. If False, X is checked against them.
+    suffix : str, default=""
+        What follows X in its name, such as "_val" or " of chunk 3", for error messages.
+    min_rows : int, default=1
+        Least number of rows.
+    remedies : Remedies, default=FEATURES
+        What the error messages advise.
+
+    Returns
+    -------
+    ndarray or CSR matrix or CSR array of shape (n_samples, n_features)
+        float32 or float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is no table of numbers, or has other columns than the estimator has seen.
+    """
     X = with_names(X)
-    check_numeric("X" + where, X)
+    check_numbers("X" + suffix, X, remedies)
+    with _named("X", suffix, remedies.columns):
+        if estimator is None:
+            return check_array(X, ensure_min_samples=min_rows, input_name="X" + suffix, **X_FORMAT)
+        return validate_data(estimator, X, reset=reset, ensure_min_samples=min_rows, **X_FORMAT)
+
+
+def read_targets(y: Any, *, suffix: str = "", min_rows: int = 1) -> NDArray:
+    """Validate targets, but leave NaN and infinity in them to the caller; the parameters are those of `read_features`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or (n_samples, n_targets)
+        float64.
+    """
+    name = "y" + suffix
+    if y is None:
+        raise ValueError(f"a regressor requires y to be passed, but the target {name} is None.")
+    if not (type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2)):  # skips a costly conversion
+        check_numbers(name, y, TARGETS)
+        with _named("y", suffix):
+            y = check_array(y, ensure_min_samples=min_rows, input_name=name, **Y_FORMAT)
+    if y.ndim > 2 or y.size < min_rows:
+        raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), but has shape {y.shape}.")
+    return y
+
+
+@contextmanager
+def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
+    """Put the name of a part of the data before scikit-learn's error, which says X or y of each."""
     try:
-        if type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2):  # skips a costly conversion
-            X = validate_data(estimator, X, reset=reset, **x_format)
-        else:
-            X, y = validate_data(estimator, X, y, reset=reset, validate_separately=(x_format, y_format))
-        check_consistent_length(X, y)
-    except ValueError as error:
-        if not part:
+        yield
+    except (ValueError, TypeError) as error:
+        if not suffix or name + suffix in str(error):
             raise
-        raise ValueError(f"{part}: {error}") from error
-    _check_targets("y" + where, y, min_rows)
-    return X, y, check_weights("sample_weight" + where, sample_weight, X.shape[0])
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        sentence = str(error).splitlines()[0].rstrip(".:")
+        raise kind(f"{name}{suffix}: {sentence}{advice}.") from error
 
 
 def read_chunk(
@@ -98,13 +173,12 @@ def read_chunk(
     ValueError
         If the chunk is not valid, is a Dask collection, or has a weight above `LARGEST_WEIGHT`.
     """
-    part = f"chunk {number}"
-    where = f" of {part}"
+    where = f" of chunk {number}"
     if any(map(is_dask, (X, y, sample_weight))):
         raise ValueError(f"chunk {number} is of dask, and would be fetched whole: use fit, or compute it before.")
     is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
     given = None if is_weightless else sample_weight
-    X, y, weight = read_rows(estimator, X, y, given, reset=is_first, part=part, min_rows=int(is_first))
+    X, y, weight = read_rows(X, y, given, estimator=estimator, reset=is_first, suffix=where, min_rows=int(is_first))
     if X.shape[0] == 0:
         return X, y, None, 0.0
     if is_weightless:
@@ -119,18 +193,18 @@ def read_chunk(
 
 def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
     """Return validation rows, checked against the features and the number of outputs seen in training."""
-    try:
-        X_val = validate_data(estimator, with_names(X_val), reset=False, **X_FORMAT)
-    except ValueError as error:
-        error.add_note("X is X_val here.")
-        raise
-    y_val = check_array(y_val, input_name="y_val", **Y_FORMAT)
-    check_consistent_length(X_val, y_val)
-    _check_targets("y_val", y_val)
+    X_val, y_val, weight = read_rows(
+        X_val, y_val, sample_weight_val, estimator=estimator, suffix="_val", remedies=VALIDATION_FEATURES
+    )
     y_val = y_val.reshape(len(y_val), -1)
     check_outputs(y_val.shape[1], n_outputs)
-    weight = check_weights("sample_weight_val", sample_weight_val, X_val.shape[0])
     return RowBlocks(X_val, y_val, weight, name="X_val")
+
+
+def check_same_rows(name: str, n: int, other: str, n_other: int) -> None:
+    """Raise a ValueError if two parts of the data differ in their number of rows."""
+    if n != n_other:
+        raise ValueError(f"{name} has {n} rows, but {other} has {n_other}: give both the same.")
 
 
 def check_outputs(n_val: int, n_outputs: int) -> None:
@@ -154,35 +228,3 @@ def with_names(X: Any) -> Any:
     """Return X unchanged, but an Arrow record batch as a table, whose column names scikit-learn can read."""
     arrow = sys.modules.get("pyarrow")
     return arrow.Table.from_batches([X]) if arrow is not None and isinstance(X, arrow.RecordBatch) else X
-
-
-def check_numeric(name: str, X: Any) -> None:
-    """Raise a ValueError for the first column of a pandas or Dask data frame that contains dates or text.
-
-    Parameters
-    ----------
-    name : str
-        Name of X in the error message.
-    X : object
-        Rows. Anything other than such a data frame is left to scikit-learn.
-
-    Raises
-    ------
-    ValueError
-        If a column contains dates or text.
-    """
-    if not (hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
-        return
-    for column, dtype in X.dtypes.items():
-        kind = getattr(dtype, "kind", "O")
-        if kind in "mM":
-            raise ValueError(f"{name} has dates in column {column!r}: turn them into numbers, or drop the column.")
-        categories = () if is_dask(X) else getattr(dtype, "categories", ())  # Dask may not know the categories yet
-        if str(dtype) in ("string", "str") or any(isinstance(category, str) for category in categories):
-            raise ValueError(f"{name} has text in column {column!r}: encode it, or drop the column.")
-
-
-def _check_targets(name: str, y: NDArray, min_rows: int = 1) -> None:
-    if y.ndim > 2 or y.size < min_rows:
-        raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), but has shape {y.shape}.")
-    check_finite(name, y)

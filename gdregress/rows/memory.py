@@ -215,12 +215,13 @@ class RowBlocks:
         return RowBlocks(self.X.take(chosen, axis=0), self.y.take(chosen, axis=0), weight, n_threads=1)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[RowBlocks, RowBlocks]":
-        """Split the rows at random into training rows and held-out rows.
+        """Split the rows of positive weight at random into training rows and held-out rows.
 
         The training part keeps all rows and gives those held out the weight zero, so that only the held-out
         rows of X are copied.
         """
-        _, held_out = train_test_split(np.arange(self.n_samples), test_size=fraction, random_state=random_state)
+        counted = np.arange(self.n_samples) if self.weight is None else np.flatnonzero(self.weight)
+        _, held_out = train_test_split(counted, test_size=fraction, random_state=random_state)
         weight = np.ones(self.n_samples) if self.weight is None else self.weight.copy()
         held_weight = None if self.weight is None else weight[held_out]
         weight[held_out] = 0.0

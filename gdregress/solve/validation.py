@@ -44,7 +44,7 @@ def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight
 
 
 def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
-    """Split rows at random into training and validation rows.
+    """Split the rows of positive weight at random into training and validation rows.
 
     The training rows are all rows, with a weight of zero for those held out. So only the rows held out are copied.
 
@@ -65,21 +65,15 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     Raises
     ------
     ValueError
-        If one of the parts would have no row of positive weight.
+        If no row would be left to train on.
     """
-    if math.ceil(fraction * rows.n_samples) >= rows.n_samples:
+    if math.ceil(fraction * rows.n_weighted) >= rows.n_weighted:
+        counted = " of positive weight" if rows.n_weighted < rows.n_samples else ""
         raise ValueError(
-            f"validation_fraction={fraction:g} of n_samples={rows.n_samples} leaves no row to train on: "
+            f"validation_fraction={fraction:g} of n_samples={rows.n_weighted}{counted} leaves no row to train on: "
             "pass X_val and y_val, or hold out fewer."
         )
-    training, validation = rows.split(fraction, random_state)
-    for side, part in (("training", training), ("validation", validation)):
-        if part.total_weight == 0:
-            raise ValueError(
-                f"validation_fraction={fraction:g} leaves only rows of weight zero for {side}: "
-                "pass X_val and y_val, or weigh more rows."
-            )
-    return training, validation
+    return rows.split(fraction, random_state)
 
 
 def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArray]:
