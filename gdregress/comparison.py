@@ -21,7 +21,7 @@ from gdregress.displays import ComparisonDisplay
 from gdregress.method.parameters import check_parameters
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_finite
-from gdregress.rows.inputs import read_rows
+from gdregress.rows.inputs import names_of, read_rows
 
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
@@ -353,11 +353,11 @@ class _Data:
     def read(cls, model: GradientDescentRegressor, X, y, sample_weight, X_test, y_test) -> "_Data":
         """Read what the user passed, as `fit` does."""
         X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
-        check_finite("X", X)
+        check_finite("X", X, names_of(model))
         if X_test is None:
             return cls(X, y, weight, None)
         X_test, y_test, _ = read_rows(X_test, y_test, None, estimator=model, suffix="_test")
-        check_finite("X_test", X_test)
+        check_finite("X_test", X_test, names_of(model))
         return cls(X, y, weight, (X_test, y_test))
 
     def fitted(self, name: str, estimator, exact) -> tuple[Row, Any]:

@@ -32,6 +32,7 @@ from gdregress.rows.inputs import (
     check_outputs,
     check_same,
     is_dask,
+    names_of,
     read_chunk,
     read_features,
     read_rows,
@@ -617,7 +618,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
         X = read_features(X, estimator=self)
-        check_finite("X", X)
+        check_finite("X", X, names_of(self))
         return self._predict(X)
 
     def score(self, X, y, sample_weight=None):
@@ -643,7 +644,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
         X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
-        check_finite("X", X)
+        check_finite("X", X, names_of(self))
         return r2_score(y, self._predict(X), sample_weight=weight)
 
     def _predict(self, X):
@@ -670,15 +671,16 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
         if not is_dask(X):
             X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
-            return RowBlocks(X, y.reshape(len(y), -1), weight), OutputFormat(X.dtype, y.ndim == 1)
+            rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
+            return rows, OutputFormat(X.dtype, y.ndim == 1)
         check_takes_blocks(self)
         self._see_columns(X, reset=True)
         blocks, is_single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
         if moments_suffice(self) and not spec.limits.early_stopping:
             dtype = np.float32 if as_array(X).dtype == np.float32 else np.float64
             return GoneRows(gather_blocks(blocks)), OutputFormat(dtype, is_single)
-        rows = DaskRows.of(blocks)
-        return rows, OutputFormat(rows.dtype, is_single)
+        on_workers = DaskRows.of(blocks)
+        return on_workers, OutputFormat(on_workers.dtype, is_single)
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
         """Return the given validation rows, validated; those of dask stay on the workers."""
@@ -756,8 +758,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             check_same("n_targets", n_targets, targets.shape[1])
             if unit > 0:
                 dtypes.append(X.dtype)
+                rows = RowBlocks(X, targets, weight, name=f"X of chunk {number}", columns=names_of(self))
                 with _in_any_range():
-                    chunk = moments_of_chunk(RowBlocks(X, targets, weight, name=f"X of chunk {number}"), unit)
+                    chunk = moments_of_chunk(rows, unit)
                     moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
             raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
@@ -775,8 +778,9 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         spec, number = Spec.of(self), past.get("n_chunks_seen_", 0) + 1
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
         form = OutputFormat(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
-        rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=f"X of chunk {number}")
-        check_finite(rows.name, rows.X)
+        name = f"X of chunk {number}"
+        rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=name, columns=names_of(self))
+        check_finite(name, X, rows.columns)
         if past:
             check_same("n_targets", 1 if form.is_single else len(past["coef_"]), rows.n_outputs)
         carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))

@@ -152,6 +152,29 @@ def test_the_same_sentence_wherever_x_is_taken(kind, place):
     assert_refused(call, make(), f"{name} {message}")
 
 
+@pytest.mark.parametrize("place", ["fit", "partial_fit", "an epoch over a chunk", "compare"])
+def test_a_gap_is_told_by_the_name_of_its_column(place):
+    name, call = TAKES_X[place]
+    gap = pd.DataFrame(X, columns=["x", "c"]).mask(X[3, 1] == X)
+    assert_refused(call, gap, f"{name} contains NaN at row 3, column 'c': fill it")
+    assert_refused(call, gap.to_numpy(), f"{name} contains NaN at row 3, column 1: fill it")
+
+
+def test_a_gap_is_told_by_its_name_wherever_names_were_seen():
+    table = pd.DataFrame(X, columns=["x", "c"])
+    gap = table.mask(X[3, 1] == X)
+    model = GradientDescentRegressor(**SLOW).fit(table, y)
+    for call in (
+        model.predict,
+        lambda bad: model.score(bad, y),
+        lambda bad: model.fit(table, y, X_val=bad, y_val=y),
+        lambda bad: compare(table, y, X_test=bad, y_test=y),
+        lambda bad: GradientDescentRegressor().fit_batches([(table, y), (bad, y)]),
+        lambda bad: GradientDescentRegressor().fit(table, y).partial_fit(bad, y),
+    ):
+        assert_refused(call, gap, "X(_val|_test| of chunk [12])? contains NaN at row 3, column 'c': fill it")
+
+
 @pytest.mark.parametrize("kind", BAD_VECTORS)
 @pytest.mark.parametrize("place", TAKES_A_VECTOR)
 def test_targets_and_weights_that_are_no_numbers(kind, place):

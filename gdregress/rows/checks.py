@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from gdregress.rows.kinds import WEIGHTS, check_numbers
 
 
-def check_finite(name: str, values) -> None:
+def check_finite(name: str, values, columns: NDArray | None = None) -> None:
     """Raise a ValueError that names the position of the first NaN or infinity.
 
     Parameters
@@ -17,6 +17,8 @@ def check_finite(name: str, values) -> None:
         Name of the values in the error message.
     values : ndarray or CSR matrix or CSR array
         Values to check. They are read a few rows at a time, without a copy of the whole.
+    columns : ndarray of str, default=None
+        Names of the columns; None to give their numbers.
 
     Raises
     ------
@@ -36,7 +38,9 @@ def check_finite(name: str, values) -> None:
         else:
             place = tuple(np.argwhere(~np.isfinite(block))[0])
             value = block[place]
-        where = f"row {start + place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        where = f"row {start + place[0]}"
+        if len(place) > 1:
+            where += f", column {place[1] if columns is None else repr(columns[place[1]])}"
         what, remedy = ("NaN", "fill it (sklearn.impute.SimpleImputer) or ") if np.isnan(value) else ("infinity", "")
         if values.ndim == 1 or not name.startswith("X"):
             remedy = ""  # targets must not be imputed

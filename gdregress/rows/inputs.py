@@ -183,7 +183,7 @@ def read_chunk(
         return X, y, None, 0.0
     if is_weightless:
         check_weights("sample_weight" + where, np.ones_like(sample_weight, dtype=float), X.shape[0])
-        check_finite("X" + where, X)
+        check_finite("X" + where, X, names_of(estimator))
         return X, y, None, 0.0
     largest = 1.0 if weight is None else float(np.max(sample_weight))
     if largest > LARGEST_WEIGHT:
@@ -198,7 +198,7 @@ def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_v
     )
     y_val = y_val.reshape(len(y_val), -1)
     check_outputs(y_val.shape[1], n_outputs)
-    return RowBlocks(X_val, y_val, weight, name="X_val")
+    return RowBlocks(X_val, y_val, weight, name="X_val", columns=names_of(estimator))
 
 
 def check_same_rows(name: str, n: int, other: str, n_other: int) -> None:
@@ -217,6 +217,11 @@ def check_same(name: str, before: Any, now: Any) -> None:
     """Raise a ValueError if a chunk differs from earlier chunks in the property `name`."""
     if before != now:
         raise ValueError(f"{name} is {now}, but was {before} in the rows before: give all chunks the same columns.")
+
+
+def names_of(estimator: Any) -> NDArray | None:
+    """Return the names of the features that an estimator has seen, or None if these have no names."""
+    return getattr(estimator, "feature_names_in_", None)
 
 
 def is_dask(values: Any) -> bool:

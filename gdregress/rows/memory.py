@@ -45,12 +45,14 @@ class RowBlocks:
         Row of X that belongs to each row of y; None if the rows correspond one to one.
     name : str, default="X"
         Name of X in error messages.
+    columns : ndarray of str, default=None
+        Names of the columns of X in error messages; None for their numbers.
     """
 
     can_be_read = True
     can_be_drawn = True
 
-    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X"):
+    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X", columns=None):
         self.X = X
         self.index = index
         self.y = y
@@ -58,6 +60,7 @@ class RowBlocks:
         self.block_rows = block_rows
         self.n_threads = n_threads
         self.name = name
+        self.columns = columns
         self.n_samples = len(y)
         self.n_features = X.shape[1]
         self.n_outputs = y.shape[1]

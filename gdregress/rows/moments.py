@@ -261,7 +261,7 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     x, y = _provisional_origins(rows, NEAR if precision is np.float64 else 0.0)
     sums = _sum(rows, x, y, cross, precision)
     if not sums.in_range() and (sums.has_underflowed() or not sums.representable()):
-        check_finite(rows.name, rows.X)
+        check_finite(rows.name, rows.X, rows.columns)
         ranges = rows.sum(lambda: Both(Ranges(), Ranges()))
         x, y = replace(x, unit=power_of_two(ranges.x.largest)), replace(y, unit=power_of_two(ranges.y.largest))
         sums = _sum(rows, x, y, cross, precision)
