@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
 from gdregress.method.choice import choose, make_method
+from gdregress.method.effects import without_effect
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
 from gdregress.rows.checks import check_finite
@@ -45,15 +46,16 @@ from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.streams import Stream, descend_chunk
-from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
+from gdregress.solve.validation import FOR_NOTHING, check_validation_arguments, split_off, validation_value
 
 
-class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -410,7 +412,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         with _fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        return _finished(self, result)
+        return _finished(self, result, given=X_val is not None)
 
     @available_where(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
@@ -489,7 +491,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:
                 warnings.warn(warning, ConvergenceWarning, stacklevel=2)
-            return self
+            return _finished(self, in_chunks=True, is_first=not past)
         with _fitting(self):
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
@@ -500,7 +502,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 UserWarning,
                 stacklevel=2,
             )
-        return _finished(self, result)
+        return _finished(self, result, is_first=not past)
 
     @available_where(check_takes_batches)
     def fit_batches(self, batches):
@@ -592,7 +594,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             with _in_any_range():
                 moments = mine.merge(theirs)
             result = self._minimise_streamed(spec, moments, form, n_chunks)
-        return _finished(self, result)
+        return _finished(self, result, is_first=False)
 
     def predict(self, X):
         """Predict the targets.
@@ -702,7 +704,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
             start = starting_point(spec, problem.coordinates, rng, self.__dict__)
-            validate = None if held_out is None else validation_value(held_out, problem)
+            validate = None if held_out is None else validation_value(held_out, problem, self._warn)
             self._forget()
             observers: list[Observer] = []
             if task is not None:
@@ -826,12 +828,34 @@ def _check_moments_suffice(estimator: Any, because: str) -> None:
         raise ValueError(f"{because}: {needs_rows}") from None
 
 
-def _finished(estimator: Any, result: Result) -> Any:
-    """Return the estimator after its warning (placed at the user's call), or raise the interrupt that ended it."""
-    if result.is_warning:
-        warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
-    if result.interrupt is not None:
+def _finished(
+    estimator: Any, result: Result | None = None, *, given: bool = False, in_chunks: bool = False, is_first: bool = True
+) -> Any:
+    """Return the estimator after its warnings (placed at the user's call), or raise the interrupt that ended it.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        The fitted estimator.
+    result : Result or None, default=None
+        How the descent ended; None after an epoch over a chunk.
+    given, in_chunks : bool, default=False
+        Whether validation rows were given, and whether there was an epoch over a chunk.
+    is_first : bool, default=True
+        Whether these are the first rows, so that nothing was said yet of the parameters.
+    """
+    if result is not None and result.is_warning:
+        estimator._warn(result.reason, result.notice, ConvergenceWarning, stacklevel=3)
+    if result is not None and result.interrupt is not None:
         raise result.interrupt
+    varied = vars(estimator).get("_varied", ())
+    notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
+    is_best = result is not None and result.kept.number == result.trace.number
+    if is_best and estimator.early_stopping and estimator.converged_ and not given:
+        notices.append((FOR_NOTHING, FOR_NOTHING))
+    for reason, notice in notices:
+        estimator._warn(reason, notice, UserWarning, stacklevel=3)
+    vars(estimator).pop("_said", None)
     return estimator
 
 

@@ -85,7 +85,7 @@ class Choice:
         asked : frozenset of str
             Features that the specification requires, besides the rung.
         costly : set of str
-            Rungs and optimizers that are chosen only where the user names them.
+            Rungs and optimizers that are chosen only where the user names them, or where no others will do.
 
         Raises
         ------
