@@ -107,13 +107,19 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         - an object with `value`, `derivative` and `curvature`: see `gdregress.Loss`.
     epsilon : float, default=0.1
         Residual at which "huber" turns from a parabola into a straight line, or half the width of
-        the tube of the insensitive losses. In units of y.
+        the tube of the insensitive losses. It is in raw units, those of y: y in cents needs a
+        hundred times the `epsilon` of y in euros. Choose it by the size of the residuals. With
+        residuals of some thousands, the default makes "huber" all but the absolute error.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
-        Penalty on the coefficients.
+        Penalty on the coefficients. It acts on them in raw units, those of y per unit of the column:
+        a column in millimetres has a thousandth of the coefficient of the same column in metres, so
+        that it is penalised less. If the penalty should treat all columns alike, put a
+        `StandardScaler` before the model.
     alpha : float, default=1e-4
-        Strength of the penalty; it has no effect with ``penalty=None``. It means the same as in
+        Strength of the penalty; it has no effect with ``penalty=None``. It is in raw units too: the
+        same strength is another number if the unit of a column changes. It means the same as in
         `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`. The same penalty in `Ridge`
         is ``alpha=n_samples * alpha``.
     l1_ratio : float, default=0.15
@@ -183,7 +189,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         the variance of y: a descent may reach a smaller target unnoticed.
     early_stopping : bool, default=False
         Whether to stop when the loss of the validation rows no longer improves, and to return
-        the coefficients of the best epoch, ``history_["validation_loss"].argmin()``.
+        the coefficients of the best epoch, ``history_["validation_loss"].argmin()``. A descent that
+        converges first gains nothing from it: without `X_val`, the rows held out are then missing from
+        the fit, and a warning says so. Early stopping is for slow descents, such as with "lipschitz"
+        or a small number as `learning_rate`.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=10
@@ -409,6 +418,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         ConvergenceWarning
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
             better; if it diverges; or if no epoch has a better validation loss than the start.
+        UserWarning
+            If a parameter that differs from its default has no effect beside the others; if
+            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X
+            was scaled. In a search each of these is said once.
         """
         with _fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
@@ -471,7 +484,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
             If the descent diverges over the chunk; for squared error with a str as
             `learning_rate`, as in `fit`.
         UserWarning
-            If earlier rows are left out because their moments were not kept.
+            If earlier rows are left out because their moments were not kept; at the first chunk, if a
+            parameter that differs from its default has no effect beside the others.
 
         Examples
         --------
