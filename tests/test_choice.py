@@ -384,6 +384,13 @@ class TestChoice:
         X = sparse.csr_array((40_000, 40_000))
         with pytest.raises(ValueError, match=r"40000 x 40000 numbers: use 'diagonal' or 'auto'"):
             choose(X, np.ones((40_000, 1)), "curvature")
+        for rate in ("auto", "curvature"):
+            with pytest.raises(
+                ValueError, match=r"^optimizer='newton' would hold .* use learning_rate='auto' with opt"
+            ):
+                choose(X, np.ones((40_000, 1)), rate, "newton")
+        spec = Spec.of(GradientDescentRegressor())
+        assert choose_names(spec, RowBlocks(X, np.ones((40_000, 1)))).rung == "diagonal"
 
     @pytest.mark.xfail(reason="the inverse of the diagonal sees little of directions that hardly vary")
     def test_the_optimality_by_the_diagonal_is_the_distance_too(self, monkeypatch):
