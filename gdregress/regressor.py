@@ -864,8 +864,7 @@ def _finished(
         raise result.interrupt
     varied = vars(estimator).get("_varied", ())
     notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
-    is_best = result is not None and result.kept.number == result.trace.number
-    if is_best and estimator.early_stopping and estimator.converged_ and not given:
+    if estimator.early_stopping and estimator.converged_ and not given:
         notices.append((FOR_NOTHING, FOR_NOTHING))
     for reason, notice in notices:
         estimator._warn(reason, notice, UserWarning, stacklevel=3)

@@ -123,6 +123,18 @@ class TestWithoutEffect:
             with pytest.raises(AssertionError):
                 np.testing.assert_equal(fitted_by(model), fitted_by(plain.fit(Z, y)))
 
+    @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("shuffle", "validation_fraction")])
+    def test_it_is_said_beside_each_value_that_gives_it_none_and_no_other(self, name):
+        decider = list(EFFECTS[name].beside)[-1]
+        rate = "auto" if decider == "optimizer" else 0.3
+        for value in CONSTRAINTS[decider].names:
+            params = {"learning_rate": rate, "epochs": 30, "tol": None, decider: value}
+            model = GradientDescentRegressor(**params, **{name: OTHER[name]})
+            found = texts(lambda model=model: model.fit(Z, y))
+            plain = GradientDescentRegressor(**params).fit(Z, y)
+            is_same = all(map(np.array_equal, fitted_by(model)[:2], fitted_by(plain)[:2]))
+            assert bool(found) == is_same, f"{decider}={value!r}: {found}"
+
     def test_the_default_is_not_mentioned(self):
         model = GradientDescentRegressor()
         model.set_params(**{name: model.get_params()[name] for name in OTHER})
@@ -378,6 +390,8 @@ class TestMisspelt:
             ("penalty", "elastic-net", "Here it is penalty='elasticnet'."),
             ("learning_rate", "adam", "For that optimizer pass optimizer='adam'."),
             ("batch_size", "None", "Here it is batch_size=None, without quotes."),
+            ("loss", " MSE ", "Here it is loss='squared_error'."),
+            ("loss", "None", ""),
             ("loss", "zzz", ""),
         ],
     )
@@ -444,4 +458,5 @@ class TestHeldOutForNothing:
 
     def test_not_where_the_descent_has_not_converged(self):
         model = GradientDescentRegressor("lipschitz", 20, tol=None, early_stopping=True, random_state=0)
-        assert texts(lambda: model.fit(Z, y)) == []
+        assert texts(lambda: model.fit(Z, Z.sum(axis=1))) == []
+        assert model.history_["validation_loss"].argmin() == 20

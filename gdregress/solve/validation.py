@@ -14,7 +14,7 @@ FOR_NOTHING = (
     "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
     "set early_stopping=False to fit all rows."
 )
-"""What is said where rows were held out and the last epoch is the best."""
+"""What is said where rows were held out and the descent converged all the same."""
 
 STACKLEVEL = 7
 """`stacklevel` at which a warning points to the user's call of `fit`."""
