@@ -140,6 +140,9 @@ class TestWithoutEffect:
         model.set_params(**{name: model.get_params()[name] for name in OTHER})
         assert texts(lambda: model.fit(X, y)) == []
 
+    def test_no_strength_is_as_good_as_no_penalty(self):
+        assert texts(lambda: GradientDescentRegressor(alpha=0).fit(X, y)) == []
+
     def test_it_is_the_default_of_the_class_itself(self):
         class Upper(GradientDescentRegressor):
             def __init__(self, quantile=0.9, loss="squared_error"):

@@ -21,10 +21,13 @@ class Effect:
         The parameters that decide it, with their values beside which it has an effect. One of them is enough.
     remedy : str
         What to set, so that it has an effect.
+    nothing : float or None, default=None
+        The value that asks for what is so without it, and of which nothing is said.
     """
 
     beside: Mapping[str, Constraint]
     remedy: str
+    nothing: float | None = None
 
     def holds(self, estimator: Any) -> bool:
         """Return whether the parameter has an effect in an estimator, whose parameters are valid."""
@@ -37,7 +40,7 @@ EFFECTS = {
         "set loss='huber', 'epsilon_insensitive' or 'squared_epsilon_insensitive'",
     ),
     "quantile": Effect({"loss": choice("quantile")}, "set loss='quantile'"),
-    "alpha": Effect({"penalty": choice("l2", "l1", "elasticnet")}, "set penalty='l2', 'l1' or 'elasticnet'"),
+    "alpha": Effect({"penalty": choice("l2", "l1", "elasticnet")}, "set penalty='l2', 'l1' or 'elasticnet'", 0.0),
     "l1_ratio": Effect({"penalty": choice("elasticnet")}, "set penalty='elasticnet'"),
     "momentum": Effect({"optimizer": choice("momentum", "adam")}, "set optimizer='momentum' or 'adam'"),
     "power_t": Effect({"schedule": choice("invscaling")}, "set schedule='invscaling'"),
@@ -79,7 +82,8 @@ def without_effect(
         if (effect.holds(estimator) and not is_replaced) or (name == "shuffle" and in_chunks):
             continue
         value = getattr(estimator, name)
-        if value == _defaults(estimator.__class__).get(name, value) or set(effect.beside) & set(varied):
+        silent = (_defaults(estimator.__class__).get(name, value), effect.nothing)
+        if value in silent or set(effect.beside) & set(varied):
             continue
         ending = "X_val: leave one of them out."
         if not is_replaced:
