@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gdregress._version import __version__
 from gdregress.method.choice import choose, make_method
+from gdregress.method.effects import without_effect
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
 from gdregress.rows.checks import check_finite
@@ -45,15 +46,16 @@ from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.streams import Stream, descend_chunk
-from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
+from gdregress.solve.validation import FOR_NOTHING, check_validation_arguments, split_off, validation_value
 
 
-class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -105,13 +107,19 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         - an object with `value`, `derivative` and `curvature`: see `gdregress.Loss`.
     epsilon : float, default=0.1
         Residual at which "huber" turns from a parabola into a straight line, or half the width of
-        the tube of the insensitive losses. In units of y.
+        the tube of the insensitive losses. It is in raw units, those of y: y in cents needs a
+        hundred times the `epsilon` of y in euros. Choose it by the size of the residuals. With
+        residuals of some thousands, the default makes "huber" all but the absolute error.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
-        Penalty on the coefficients.
+        Penalty on the coefficients. It acts on them in raw units, those of y per unit of the column:
+        a column in millimetres has a thousandth of the coefficient of the same column in metres, so
+        that it is penalised less. If the penalty should treat all columns alike, put a
+        `StandardScaler` before the model.
     alpha : float, default=1e-4
-        Strength of the penalty; it has no effect with ``penalty=None``. It means the same as in
+        Strength of the penalty; it has no effect with ``penalty=None``. It is in raw units too: the
+        same strength is another number if the unit of a column changes. It means the same as in
         `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`. The same penalty in `Ridge`
         is ``alpha=n_samples * alpha``.
     l1_ratio : float, default=0.15
@@ -181,7 +189,10 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         the variance of y: a descent may reach a smaller target unnoticed.
     early_stopping : bool, default=False
         Whether to stop when the loss of the validation rows no longer improves, and to return
-        the coefficients of the best epoch, ``history_["validation_loss"].argmin()``.
+        the coefficients of the best epoch, ``history_["validation_loss"].argmin()``. A descent that
+        converges first gains nothing from it: without `X_val`, the rows held out are then missing from
+        the fit, and a warning says so. Early stopping is for slow descents, such as with "lipschitz"
+        or a small number as `learning_rate`.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=10
@@ -407,10 +418,14 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ConvergenceWarning
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
             better; if it diverges; or if no epoch has a better validation loss than the start.
+        UserWarning
+            If a parameter that differs from its default has no effect beside the others; if
+            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X
+            was scaled. In a search each of these is said once.
         """
         with _fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        return _finished(self, result)
+        return _finished(self, result, given=X_val is not None)
 
     @available_where(check_takes_chunks)
     def partial_fit(self, X, y, sample_weight=None):
@@ -469,7 +484,8 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             If the descent diverges over the chunk; for squared error with a str as
             `learning_rate`, as in `fit`.
         UserWarning
-            If earlier rows are left out because their moments were not kept.
+            If earlier rows are left out because their moments were not kept; at the first chunk, if a
+            parameter that differs from its default has no effect beside the others.
 
         Examples
         --------
@@ -489,7 +505,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:
                 warnings.warn(warning, ConvergenceWarning, stacklevel=2)
-            return self
+            return _finished(self, in_chunks=True, is_first=not past)
         with _fitting(self):
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
@@ -500,7 +516,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 UserWarning,
                 stacklevel=2,
             )
-        return _finished(self, result)
+        return _finished(self, result, is_first=not past)
 
     @available_where(check_takes_batches)
     def fit_batches(self, batches, *others):
@@ -598,7 +614,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             with _in_any_range():
                 moments = mine.merge(theirs)
             result = self._minimise_streamed(spec, moments, form, n_chunks)
-        return _finished(self, result)
+        return _finished(self, result, is_first=False)
 
     def predict(self, X):
         """Predict the targets.
@@ -713,7 +729,7 @@ class GradientDescentRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
             start = starting_point(spec, problem.coordinates, rng, self.__dict__)
-            validate = None if held_out is None else validation_value(held_out, problem)
+            validate = None if held_out is None else validation_value(held_out, problem, self._warn)
             self._forget()
             observers: list[Observer] = []
             if task is not None:
@@ -839,12 +855,33 @@ def _check_moments_suffice(estimator: Any, because: str) -> None:
         raise ValueError(f"{because}: {needs_rows}") from None
 
 
-def _finished(estimator: Any, result: Result) -> Any:
-    """Return the estimator after its warning (placed at the user's call), or raise the interrupt that ended it."""
-    if result.is_warning:
-        warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
-    if result.interrupt is not None:
+def _finished(
+    estimator: Any, result: Result | None = None, *, given: bool = False, in_chunks: bool = False, is_first: bool = True
+) -> Any:
+    """Return the estimator after its warnings (placed at the user's call), or raise the interrupt that ended it.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        The fitted estimator.
+    result : Result or None, default=None
+        How the descent ended; None after an epoch over a chunk.
+    given, in_chunks : bool, default=False
+        Whether validation rows were given, and whether there was an epoch over a chunk.
+    is_first : bool, default=True
+        Whether these are the first rows, so that nothing was said yet of the parameters.
+    """
+    if result is not None and result.is_warning:
+        estimator._warn(result.reason, result.notice, ConvergenceWarning, stacklevel=3)
+    if result is not None and result.interrupt is not None:
         raise result.interrupt
+    varied = vars(estimator).get("_varied", ())
+    notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
+    if estimator.early_stopping and estimator.converged_ and not given:
+        notices.append((FOR_NOTHING, FOR_NOTHING))
+    for reason, notice in notices:
+        estimator._warn(reason, notice, UserWarning, stacklevel=3)
+    vars(estimator).pop("_said", None)
     return estimator
 
 

@@ -610,7 +610,12 @@ def test_construction_and_set_params_check_nothing(name):
         {"alpha": np.float64(0.5), "penalty": np.str_("l2")},
         {"momentum": 0, "optimizer": "momentum", "learning_rate": "lipschitz"},
         {"fit_intercept": np.False_, "record_path": np.True_},
-        {"early_stopping": np.True_, "validation_fraction": np.float32(0.25), "n_iter_no_change": np.int8(3)},
+        {
+            "early_stopping": np.True_,
+            "validation_fraction": np.float32(0.25),
+            "n_iter_no_change": np.int8(3),
+            "tol": None,
+        },
         {"random_state": np.random.RandomState(0), "init": "random"},
         {"random_state": np.int64(0), "init": "random"},
         {"random_state": 2**32 - 1, "init": "random"},

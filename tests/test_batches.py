@@ -126,6 +126,7 @@ def test_batches_in_order_are_views_and_the_seed_decides_the_others():
     assert not np.array_equal(one.coef_, fit(batch_size=4, epochs=3, random_state=1).coef_)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize(
     ("schedule", "factor"),
     [
@@ -168,6 +169,7 @@ def test_the_chosen_rate_is_a_tenth_of_the_largest_stable_one(rate, fit_intercep
     np.testing.assert_allclose(fit(**params).history_["learning_rate"][1], expected, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("rate", ["lipschitz", "diagonal"])
 def test_the_chosen_rate_allows_for_momentum(rate):
     """Every gradient moves w by eta / (1 - beta) in all."""
@@ -220,6 +222,7 @@ def scans(n, fit, *args):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
 @pytest.mark.parametrize(
     "given",

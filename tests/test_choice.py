@@ -315,6 +315,17 @@ class TestChoice:
         assert GradientDescentRegressor(**given).fit(X, y).optimizer_ == rule
         assert GradientDescentRegressor(**given).partial_fit(X, y).optimizer_ == rule
 
+    @pytest.mark.parametrize("params", [{"penalty": "l1", "alpha": 0.2}, {"positive": True}])
+    def test_a_cost_refuses_no_matrix_that_was_asked_for(self, params):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(12, 520))
+        y = 3.0 * X[:, 0] + rng.normal(size=12)
+        asked = GradientDescentRegressor("curvature", tol=1e-3, **params).fit(X, y)
+        assert (asked.learning_rate_, asked.optimizer_) == ("curvature", "newton")
+        assert asked.converged_
+        auto = GradientDescentRegressor(tol=1e-3, **params).fit(X, y)
+        assert auto.learning_rate_ == "diagonal"
+
     def test_lipschitz_is_half_the_ceiling(self):
         method = choose(*tall(), "lipschitz")
         assert method.rung == method.rate == pytest.approx(1 / method.largest_curvature)
@@ -373,6 +384,13 @@ class TestChoice:
         X = sparse.csr_array((40_000, 40_000))
         with pytest.raises(ValueError, match=r"40000 x 40000 numbers: use 'diagonal' or 'auto'"):
             choose(X, np.ones((40_000, 1)), "curvature")
+        for rate in ("auto", "curvature"):
+            with pytest.raises(
+                ValueError, match=r"^optimizer='newton' would hold .* use learning_rate='auto' with opt"
+            ):
+                choose(X, np.ones((40_000, 1)), rate, "newton")
+        spec = Spec.of(GradientDescentRegressor())
+        assert choose_names(spec, RowBlocks(X, np.ones((40_000, 1)))).rung == "diagonal"
 
     @pytest.mark.xfail(reason="the inverse of the diagonal sees little of directions that hardly vary")
     def test_the_optimality_by_the_diagonal_is_the_distance_too(self, monkeypatch):

@@ -31,6 +31,7 @@ def elsewhere():
         yield pool
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("alpha", [1e-4, 1.0])
 @pytest.mark.parametrize("penalty", RATIOS)
 @pytest.mark.parametrize("loss", LOSSES)

@@ -406,6 +406,7 @@ def test_outputs_of_very_different_units(units, params):
     np.testing.assert_allclose(model.intercept_ / units, expected.intercept_, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("optimizer", ["gd", "momentum", "nesterov", "conjugate"])
 @pytest.mark.parametrize("rate", ["lipschitz", "diagonal", "curvature"])
 def test_epochs_after_the_minimum_stay_there(rate, optimizer):

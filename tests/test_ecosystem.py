@@ -109,7 +109,7 @@ def test_a_candidate_that_diverges_scores_badly_and_does_not_stop_the_search(in_
     search = GridSearchCV(model, {f"{prefix}learning_rate": rates}, cv=folds, error_score="raise")
     with pytest.warns(ConvergenceWarning, match="is above the stability ceiling") as caught:
         search.fit(X if in_pipeline else Z, y)
-    assert len(caught) == 2 * folds.get_n_splits()
+    assert len(caught) == 1
     score = search.cv_results_["mean_test_score"]
     assert np.isfinite(score).all()
     assert max(score[1:3]) < min(score[0], score[3]) - 0.5
@@ -166,7 +166,7 @@ OTHER = {
     "penalty": "l2",
     "alpha": 0.25,
     "fit_intercept": False,
-    "optimizer": "nesterov",
+    "optimizer": "momentum",
     "momentum": 0.5,
     "random_state": 3,
     "init": "random",
@@ -193,7 +193,7 @@ def test_every_parameter_is_set_read_and_cloned(capsys):
     capsys.readouterr()
     assert copied.get_params() == model.get_params()
     assert {name: model.get_params()[name] for name in OTHER} == OTHER
-    assert set(vars(copied)) == set(model.get_params())
+    assert set(vars(copied)) == {*model.get_params(), "_said"}
     with pytest.raises(NotFittedError):
         copied.predict(X)
 
@@ -221,7 +221,9 @@ def dump_and_load(model, how):
 
 
 @pytest.mark.parametrize("how", [2, pickle.HIGHEST_PROTOCOL, "joblib", "deepcopy"])
-@pytest.mark.parametrize("params", [{}, {"record_path": True, "early_stopping": True, "random_state": 0}], ids=str)
+@pytest.mark.parametrize(
+    "params", [{}, {"record_path": True, "early_stopping": True, "random_state": 0, "tol": None}], ids=str
+)
 def test_a_copy_on_disk_is_the_model(how, params):
     for target in (y, Y):
         model = GradientDescentRegressor(**params).fit(X, target)
@@ -682,7 +684,7 @@ class Counting(GradientDescentRegressor):
         {"loss": "huber"},
         {"learning_rate": 1e-6, "tol": None},
         {"batch_size": 50, "tol": None, "random_state": 0},
-        {"early_stopping": True, "random_state": 0},
+        {"early_stopping": True, "tol": None, "random_state": 0},
     ],
     ids=str,
 )

@@ -93,6 +93,7 @@ def test_linear_svr(loss):
     assert_same(model, other, 1e-4, 1e-3 if squared else 1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"])
 def test_sgd_at_its_limit(loss, penalty):
@@ -106,6 +107,7 @@ def test_sgd_at_its_limit(loss, penalty):
     np.testing.assert_allclose(model.intercept_, sgd.intercept_[0], atol=5e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.grid(1)
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
@@ -123,6 +125,7 @@ def test_every_optimizer_comes_to_the_same_minimum(loss, penalty):
     np.testing.assert_allclose(values[1:], values[0], rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "quantile", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l1"])
 def test_the_units_of_y_and_of_the_columns_drop_out(loss, penalty):
@@ -134,6 +137,7 @@ def test_the_units_of_y_and_of_the_columns_drop_out(loss, penalty):
     np.testing.assert_allclose(other.predict(X * scale) / unit, model.predict(X), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l1", "l2"])
 def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
@@ -145,6 +149,7 @@ def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
         np.testing.assert_allclose(together.predict(X)[:, k], alone.predict(X), atol=1e-3 * Y[:, k].std())
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_outputs_in_units_a_million_apart(loss):
     Y = np.column_stack([y, 1e6 * (y[::-1] + X[:, 0])])
@@ -156,6 +161,7 @@ def test_outputs_in_units_a_million_apart(loss):
         np.testing.assert_allclose(together.predict(X)[:, k], alone.predict(X), atol=1e-3 * Y[:, k].std())
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_kinks_are_as_blunt_as_the_largest_unit_asks_for(loss):
@@ -167,6 +173,7 @@ def test_kinks_are_as_blunt_as_the_largest_unit_asks_for(loss):
     assert np.std(raw.predict(X)[:, 1] - alone.predict(X)) < 0.1 * alone.predict(X).std()
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l1"])
 def test_weights_are_repeated_rows_and_sparse_is_dense(loss, penalty):
@@ -260,6 +267,7 @@ class TestHonesty:
         assert not model.converged_ or self.excess(model, A, z, 0.9) <= 2e-6
         assert model.converged_ or given
 
+    @pytest.mark.filterwarnings("ignore:.* has no effect with")
     @pytest.mark.grid(1)
     @pytest.mark.parametrize("loss", ["squared_error", "huber", "squared_epsilon_insensitive"])
     @pytest.mark.parametrize("given", [{}, {"learning_rate": "lipschitz", "optimizer": "gd"}], ids=str)

@@ -348,6 +348,7 @@ def test_callbacks_go_along_with_clones_and_pickles():
     same(pickle.loads(pickle.dumps(model)), model)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ DERIVATIVES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("kind", ["a column twice", "a sum of columns", "more columns than rows"])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", DERIVATIVES)

@@ -50,6 +50,7 @@ CARRIED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("m", [None, 2])
 @pytest.mark.parametrize("params", CARRIED, ids=str)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -202,6 +203,7 @@ def test_another_optimizer_starts_with_no_memory():
     assert model.optimizer_ == "momentum"
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
 def test_losses_with_kinks_come_near(loss):
     X, y, _ = make(2000)
@@ -358,6 +360,7 @@ def test_a_rule_that_adapts_its_own_rate_keeps_it_for_robust_losses():
     np.testing.assert_array_equal(model.history_["learning_rate"], 0.5)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize("rate", ["auto", 1e-6])
 @pytest.mark.parametrize("params", [{}, {"penalty": "l2", "alpha": 0.1}, {"average": True}], ids=str)
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])

@@ -156,6 +156,7 @@ def fitted(rate, epochs=1000, **params):
         return model.fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.grid(1)
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
 @pytest.mark.parametrize("loss", KINKED)
@@ -235,6 +236,7 @@ def test_a_chunk_at_rate_0_changes_nothing_and_the_next_does(rate, loss):
     assert np.abs(model.partial_fit(X, y).coef_ - before).max() > 1e-6
 
 
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
 @pytest.mark.parametrize(("optimizer", "rate"), [("momentum", 0.02), ("nesterov", 0.02), ("nesterov", "diagonal")])
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
 @pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.05}, {"positive": True}], ids=str)

@@ -62,6 +62,8 @@ MORE_CONFIGURATIONS = [
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
+    pytest.mark.filterwarnings("ignore:early_stopping held out rows without effect"),
+    pytest.mark.filterwarnings("ignore:alpha=0.01 has no effect with penalty=None"),  # which some checks set
 ]
 
 

@@ -145,8 +145,12 @@ class RawObjective:
 
 
 def variant(estimator: Any, **parameters: Any) -> Any:
-    """Return an unfitted estimator with some parameters changed and, unlike a clone, without callbacks."""
-    return type(estimator)(**{**estimator.get_params(deep=False), **parameters})
+    """Return an unfitted estimator with some parameters changed and, unlike a clone, without callbacks.
+
+    All parameters are set together, so that a fit says nothing of those without an effect.
+    """
+    parameters = {**estimator.get_params(deep=False), **parameters}
+    return type(estimator)(**parameters).set_params(**parameters)
 
 
 def settled(estimator: Any, **parameters: Any) -> Any:

@@ -85,7 +85,7 @@ class Choice:
         asked : frozenset of str
             Features that the specification requires, besides the rung.
         costly : set of str
-            Rungs and optimizers that are chosen only where the user names them.
+            Rungs and optimizers that are chosen only where the user names them, or where no others will do.
 
         Raises
         ------
@@ -137,9 +137,10 @@ def choose(spec: Spec, rows: Rows) -> Choice:
         costly |= {"gd", "newton"}  # both need the exact curvature
     choice = Choice.of(spec, asked, costly)
     if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
-        raise ValueError(
-            f"learning_rate='curvature' would hold a matrix of {p} x {p} numbers: use 'diagonal' or 'auto'."
-        )
+        cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
+        if choice.is_newton:
+            cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
+        raise ValueError(f"{cause} would hold a matrix of {p} x {p} numbers: use {remedy}.")
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits

@@ -95,7 +95,7 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
     asked : set of str
         Features that the optimizer must support, besides the rung.
     costly : set of str
-        Rungs and optimizers that "auto" does not choose for these data.
+        Rungs and optimizers that "auto" takes only where all others are costly too or lack a feature.
 
     Returns
     -------
@@ -109,11 +109,14 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
     ValueError
         If no allowed pair supports all features; the message names one that does.
     """
-    for rung, name in _pairs(learning_rate, optimizer, asked):
+    supported = [pair for pair in _pairs(learning_rate, optimizer, asked) if not missing(*pair, asked)]
+    if not supported:
+        raise ValueError(_refusal(learning_rate, optimizer, asked))
+    for rung, name in supported:
         is_costly = (rung in costly and learning_rate == "auto") or (name in costly and optimizer == "auto")
-        if not missing(rung, name, asked) and not is_costly:
+        if not is_costly:
             return rung, name
-    raise ValueError(_refusal(learning_rate, optimizer, asked))
+    return supported[0]
 
 
 def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.hints import meant
 from gdregress.method.schedules import SCHEDULES
 from gdregress.problem.losses import LOSSES, REQUIRED
 
@@ -27,14 +28,21 @@ class Constraint:
         Description of the values, to follow "must be".
     holds : callable
         Function that returns whether a value is valid.
+    names : tuple of str, default=()
+        The valid strings.
     """
 
     words: str
     holds: Callable[[Any], bool]
+    names: tuple[str, ...] = ()
 
     def __or__(self, other: "Constraint") -> "Constraint":
         """Return the union of two constraints."""
-        return Constraint(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
+        return Constraint(
+            f"{self.words} or {other.words}",
+            lambda value: self.holds(value) or other.holds(value),
+            self.names + other.names,
+        )
 
 
 def interval(kind: str, low: float, high: float, closed: str = "neither") -> Constraint:
@@ -69,7 +77,7 @@ def choice(*names: str) -> Constraint:
     """Return the constraint of strings that are one of some names."""
     quoted = ", ".join(repr(name) for name in names)
     words = f"a str among {{{quoted}}}" if len(names) > 1 else quoted
-    return Constraint(words, lambda value: isinstance(value, str) and value in names)
+    return Constraint(words, lambda value: isinstance(value, str) and value in names, names)
 
 
 NONE = Constraint("None", lambda value: value is None)
@@ -143,10 +151,11 @@ def check_parameters(estimator: Any) -> None:
 
 def _hint(name: str, value: Any) -> str:
     """Return a sentence on what the user probably meant, or nothing."""
-    if name == "learning_rate" and isinstance(value, str) and value in (*SCHEDULES, "optimal"):
-        schedule = value if value in SCHEDULES else "invscaling"
-        return f" For SGDRegressor's schedule of that name pass its eta0 as a float, with schedule={schedule!r}."
-    if name == "loss" and not isinstance(value, str):
+    if isinstance(value, str):
+        constraint = CONSTRAINTS[name]
+        sentence = meant(name, value, constraint.names, takes_none=constraint.holds(None))
+        return sentence and f" {sentence}"
+    if name == "loss":
         if isinstance(value, type):
             return " It is a class: pass an instance of it."
         lacking = " and ".join(required for required in REQUIRED if not hasattr(value, required))

@@ -10,6 +10,9 @@ from gdregress.method.choice import Method
 from gdregress.method.spec import Spec
 from gdregress.solve.trace import Epoch, Measured, Trace
 
+FIGURES = "(stop_reason_ has the figures)"
+"""Where the figures are that a notice leaves out."""
+
 FAR_ABOVE = 1e12
 """A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
 
@@ -26,8 +29,8 @@ class Result:
         The epoch whose point is returned.
     reason : str
         Why it ended, and the remedy where there is one.
-    is_warning : bool, default=False
-        Whether to warn the user with the reason.
+    notice : str, default=""
+        The reason and the remedy without figures, if the user is to be warned; else empty.
     interrupt : KeyboardInterrupt or None, default=None
         The interrupt that ended it, to be raised again once all is stored.
     """
@@ -35,8 +38,13 @@ class Result:
     trace: Trace
     kept: Epoch
     reason: str
-    is_warning: bool = False
+    notice: str = ""
     interrupt: KeyboardInterrupt | None = None
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether to warn the user with the reason."""
+        return bool(self.notice)
 
 
 class Rule(Protocol):
@@ -61,11 +69,14 @@ class Diverged:
         Objective of the best constant. An objective that is not far above it has not diverged.
     cause, cure : str
         The beginning and the end of the reason; how far the loss rose stands between them.
+    notice : str, default="the descent diverged"
+        The cause without figures.
     """
 
     baseline: float
     cause: str
     cure: str
+    notice: str = "the descent diverged"
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the objective with its start and the baseline."""
@@ -80,7 +91,8 @@ class Diverged:
         if not np.isfinite(start):
             rise = "the loss is beyond the range of floats from the start on"
         kept = f"epoch {best.number}" if best.number else "the start"
-        return Result(trace, best, f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", is_warning=True)
+        notice = f"{self.notice}: the best epoch is kept. {self.cure} {FIGURES}"
+        return Result(trace, best, f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", notice)
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,7 @@ def _kept_the_best(trace: Trace, cause: str) -> Result:
     if best.number:
         return Result(trace, best, reason)
     remedy = "No epoch was better than the start: was X_val transformed as X was, and is the rate small enough?"
-    return Result(trace, best, f"{reason}. {remedy}", is_warning=True)
+    return Result(trace, best, f"{reason}. {remedy}", f"early stopping: the start is kept. {remedy} {FIGURES}")
 
 
 @dataclass(frozen=True)
@@ -179,12 +191,15 @@ class EpochsUsedUp:
         Gives the reason instead if the descent ended above its start. None if the learning rate cannot diverge.
     advice : str
         What may help a descent that did not reach `tol`.
+    notice : str, default=""
+        The same without figures; empty if the advice has none.
     """
 
     epochs: int
     tol: float
     diverged: Diverged | None
     advice: str
+    notice: str = ""
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the number of epochs with `epochs`."""
@@ -200,7 +215,8 @@ class EpochsUsedUp:
         if last.optimality <= self.tol or kept.optimality <= self.tol:
             return _converged(trace, self.tol)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        return Result(trace, kept, f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", is_warning=True)
+        notice = f"all epochs were used before tol was reached. {self.notice or self.advice} {FIGURES}"
+        return Result(trace, kept, f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", notice)
 
 
 @dataclass(frozen=True)
@@ -234,13 +250,15 @@ class Stopping:
         """
         limits = spec.limits
         is_above = spec.steps.is_number and method.rate >= method.ceiling
-        cause, cure = "the descent diverged", "Use learning_rate='auto' with optimizer='auto'."
+        notice = cause = "the descent diverged"
+        cure = "Use learning_rate='auto' with optimizer='auto'."
         if is_above:
             times = f"{method.stability:.4g}/L"
             cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
             cause += "these data"
             cure = "Use a smaller rate or learning_rate='auto'."
-        diverged = Diverged(method.problem.constant_value, cause, cure)
+            notice = "learning_rate is above the stability ceiling of these data"
+        diverged = Diverged(method.problem.constant_value, cause, cure, notice)
         rules: list[Rule] = [diverged]
         if limits.tol:
             rules.append((OptimalStart if method.solver.goes_below_tol else Converged)(limits.tol))
@@ -250,8 +268,9 @@ class Stopping:
             rules.append(Patience(limits.n_iter_no_change))
         # Below a known ceiling a descent converges: if it ends above its start, it has only overshot.
         may_diverge = spec.steps.is_number and (is_above or method.ceiling == float("inf"))
-        advice = _advice(spec, method)
-        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice)
+        general = _advice(spec, method)
+        advice = _near_the_ceiling(spec, method) or general
+        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)
         return cls((*rules, used_up), used_up, method.solver.limit)
 
     @property
@@ -275,7 +294,8 @@ class Stopping:
         if reached <= tol:
             return _converged(trace, tol)
         unmet = f"optimality {reached:.2g} is above tol={tol:g}, but rounding allows no better"
-        return Result(trace, trace.kept, f"{unmet}: {self.limit}", is_warning=True)
+        notice = f"tol was not reached, but rounding allows no better: {self.limit} {FIGURES}"
+        return Result(trace, trace.kept, f"{unmet}: {self.limit}", notice)
 
 
 def plural(n_epochs: int) -> str:
@@ -283,9 +303,13 @@ def plural(n_epochs: int) -> str:
     return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
 
 
+BY_ITSELF = "Use learning_rate='auto' with optimizer='auto'"
+"""The remedy for a rate or an optimizer that the user has chosen."""
+
+
 def _advice(spec: Spec, method: Method) -> str:
-    """Return what may help a descent that used up its epochs, the surest remedy first."""
-    ceiling, steps = method.ceiling, spec.steps
+    """Return what may help a descent that used up its epochs, the surest remedy first, without figures of the data."""
+    steps = spec.steps
     if steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return (
             "Mini-batches get no nearer than the noise of their rate: use batch_size=None, "
@@ -295,9 +319,16 @@ def _advice(spec: Spec, method: Method) -> str:
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
     if (steps.learning_rate, steps.optimizer) == ("auto", "auto"):
         return "Raise epochs or tol."
-    best = "Use learning_rate='auto' with optimizer='auto'"
+    return f"{BY_ITSELF}, or raise epochs or tol."
+
+
+def _near_the_ceiling(spec: Spec, method: Method) -> str:
+    """Return what may help a descent at a rate that is at its ceiling or far below; empty for other descents."""
+    ceiling, steps = method.ceiling, spec.steps
+    if steps.batch_rows(method.problem.rows.n_weighted) is not None:
+        return ""
     if steps.is_number and method.rate >= ceiling:
-        return f"{best}, or a rate below the stability ceiling {ceiling:.4g}."
+        return f"{BY_ITSELF}, or a rate below the stability ceiling {ceiling:.4g}."
     if method.rate < ceiling / 4 < float("inf"):
-        return f"{best}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
-    return f"{best}, or raise epochs or tol."
+        return f"{BY_ITSELF}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
+    return ""

@@ -1,7 +1,6 @@
 """Validation rows of early stopping: the checks of those given, the random split, and their loss."""
 
 import math
-import warnings
 from collections.abc import Callable
 
 from numpy.typing import NDArray
@@ -10,6 +9,12 @@ from gdregress.problem.objectives import DataObjective, MomentObjective, Objecti
 from gdregress.problem.problem import Problem
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
+
+FOR_NOTHING = (
+    "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
+    "set early_stopping=False to fit all rows."
+)
+"""What is said where rows were held out and the descent converged all the same."""
 
 STACKLEVEL = 7
 """`stacklevel` at which a warning points to the user's call of `fit`."""
@@ -76,7 +81,7 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     return rows.split(fraction, random_state)
 
 
-def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArray]:
+def validation_value(rows: Rows, problem: Problem, warn: Callable[..., None]) -> Callable[[NDArray], NDArray]:
     """Return the function that evaluates the loss of points on the validation rows.
 
     For squared error it uses their moments, if the problem has the products of the columns; else the rows.
@@ -87,6 +92,8 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
         Validation rows.
     problem : Problem
         The problem that is minimised, on the training rows.
+    warn : callable
+        Warns the user: see `NoticesMixin`.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
     coordinates = problem.coordinates
     by_moments = problem.terms.is_squared_error and problem.moments.cross is not None
     moments = rows.moments(products=by_moments)
-    _warn_if_wildly_off(moments, problem)
+    _warn_if_wildly_off(moments, problem, warn)
     nothing = coordinates.penalty(0.0, 0.0)
     objective: Objective
     if by_moments:
@@ -118,15 +125,15 @@ def validation_value(rows: Rows, problem: Problem) -> Callable[[NDArray], NDArra
     return lambda points: objective.values([points])[0]
 
 
-def _warn_if_wildly_off(moments: Moments, problem: Problem) -> None:
+def _warn_if_wildly_off(moments: Moments, problem: Problem, warn: Callable[..., None]) -> None:
     coordinates = problem.standard
     center = (moments.x.mean - coordinates.center) * coordinates.inverse_scale
     spread = moments.x.deviation * coordinates.inverse_scale
     off = center**2 + spread**2 > WILDLY_OFF
     if off.mean() > 0.5:
-        warnings.warn(
-            f"{int(off.sum())} of {len(off)} columns of X_val lie over a hundred standard deviations from X's: "
-            "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val']).",
-            UserWarning,
-            stacklevel=STACKLEVEL,
+        beyond = (
+            "columns of X_val lie over a hundred standard deviations from X's: "
+            "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val'])."
         )
+        reason, notice = f"{int(off.sum())} of {len(off)} {beyond}", f"most {beyond}"
+        warn(reason, notice, UserWarning, stacklevel=STACKLEVEL)

@@ -1,0 +1,63 @@
+"""Warnings to the user: with figures where a model is fitted by itself, once a cause where a search fits many."""
+
+import warnings
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+
+class NoticesMixin(BaseEstimator):
+    """An estimator that says each cause once in a search.
+
+    A candidate is a clone that `set_params` has configured, or a clone of a clone. A search clones the estimator, and
+    clones that clone for each candidate and split, so that the clones of a clone share a list of what was said. Python
+    does not do for it: scikit-learn changes the filters of warnings for a moment wherever it checks an array, and with
+    every change Python forgets what it has shown.
+    """
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, and remember which were set together: a search sets those that it varies.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : estimator
+            This estimator.
+        """
+        super().set_params(**params)
+        if params:
+            self._varied = tuple(params)
+        return self
+
+    def __sklearn_clone__(self) -> Any:
+        """Return a clone. It shares what was said with the other clones of this estimator, if this is a clone too."""
+        clone = super().__sklearn_clone__()
+        if "_said" in vars(self):
+            clone._said, clone._varied = self._said, ()
+        else:
+            clone._said = []
+        return clone
+
+    def _warn(self, reason: str, notice: str, category: type[Warning], *, stacklevel: int) -> None:
+        """Warn with the reason; with the notice, and once, if this is a candidate of a search.
+
+        Parameters
+        ----------
+        reason : str
+            What is said of a single fit.
+        notice : str
+            The same without figures of the data and without values that the search varies.
+        category : type
+            Class of the warning.
+        stacklevel : int
+            As in `warnings.warn`, counted from the caller.
+        """
+        said = vars(self).get("_said", [])
+        text = notice if {"_said", "_varied"} <= vars(self).keys() else reason
+        if text not in said:
+            warnings.warn(text, category, stacklevel=stacklevel + 1)
+            said.append(text)

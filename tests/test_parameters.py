@@ -1,0 +1,465 @@
+"""What is said of parameters: those without an effect, those misspelt, and those of the candidates of a search."""
+
+import pickle
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_validate, validation_curve
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gdregress import GradientDescentRegressor, Loss
+from gdregress.method.effects import EFFECTS
+from gdregress.method.hints import HABITS
+from gdregress.method.parameters import CONSTRAINTS
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3)) * [1.0, 30.0, 0.1]
+y = X @ [1.0, 0.2, 3.0] + rng.normal(size=60)
+Z = StandardScaler().fit_transform(X)
+
+OTHER = {
+    "epsilon": 0.3,
+    "quantile": 0.9,
+    "alpha": 0.5,
+    "l1_ratio": 0.7,
+    "momentum": 0.5,
+    "power_t": 0.7,
+    "shuffle": False,
+    "validation_fraction": 0.3,
+    "n_iter_no_change": 1,
+}
+"""A value for each parameter that may have no effect, other than its default."""
+
+SENTENCES = {
+    "epsilon": "epsilon=0.3 has no effect with loss='squared_error': "
+    "set loss='huber', 'epsilon_insensitive' or 'squared_epsilon_insensitive', or leave it out.",
+    "quantile": "quantile=0.9 has no effect with loss='squared_error': set loss='quantile', or leave it out.",
+    "alpha": "alpha=0.5 has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out.",
+    "l1_ratio": "l1_ratio=0.7 has no effect with penalty=None: set penalty='elasticnet', or leave it out.",
+    "momentum": "momentum=0.5 has no effect with optimizer='auto': "
+    "set optimizer='momentum' or 'adam', or leave it out.",
+    "power_t": "power_t=0.7 has no effect with schedule='constant': set schedule='invscaling', or leave it out.",
+    "shuffle": "shuffle=False has no effect with batch_size=None: set batch_size, or leave it out.",
+    "validation_fraction": "validation_fraction=0.3 has no effect with early_stopping=False: "
+    "set early_stopping=True, or leave it out.",
+    "n_iter_no_change": "n_iter_no_change=1 has no effect with early_stopping=False and schedule='constant': "
+    "set early_stopping=True or schedule='adaptive', or leave it out.",
+}
+SLOW = {"learning_rate": 0.3, "epochs": 100, "tol": None, "random_state": 0}
+
+
+class LogCosh(Loss):
+    """log cosh r."""
+
+    curvature = 1.0
+
+    def value(self, residual):
+        return np.logaddexp(residual, -residual) - np.log(2.0)
+
+    def derivative(self, residual):
+        return np.tanh(residual)
+
+
+def said(act):
+    """Give the warnings of an action."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        act()
+    return caught
+
+
+def texts(act):
+    return [str(warning.message) for warning in said(act)]
+
+
+def fitted_by(model):
+    return model.coef_, model.intercept_, model.n_iter_, model.history_["learning_rate"]
+
+
+def remedies(sentence):
+    """Give each setting that a sentence advises, as keyword arguments."""
+    advised = re.search(r": set (.*), or leave it out\.$", sentence).group(1)
+    if advised == "batch_size":
+        return [{"batch_size": 7}]
+    names = re.findall(r"(?:(\w+)=)?(?:'(\w+)'|(True))", advised)
+    found, last = [], ""
+    for name, text, true in names:
+        last = name or last
+        found.append({last: text or bool(true)})
+    return found
+
+
+class TestWithoutEffect:
+    def test_each_has_a_sentence(self):
+        assert set(OTHER) == set(SENTENCES) == set(EFFECTS)
+
+    @pytest.mark.parametrize("name", OTHER)
+    def test_it_is_said_at_the_call_and_it_has_none(self, name):
+        model = GradientDescentRegressor(**SLOW, **{name: OTHER[name]})
+        [warning] = said(lambda: model.fit(Z, y))
+        assert str(warning.message) == SENTENCES[name]
+        assert warning.category is UserWarning
+        assert warning.filename == __file__
+        np.testing.assert_equal(fitted_by(model), fitted_by(GradientDescentRegressor(**SLOW).fit(Z, y)))
+
+    @pytest.mark.parametrize("name", OTHER)
+    def test_what_it_advises_gives_it_an_effect(self, name):
+        advised = remedies(SENTENCES[name])
+        assert advised
+        for remedy in advised:
+            params = {**SLOW, **remedy}
+            model = GradientDescentRegressor(**params, **{name: OTHER[name]})
+            plain = GradientDescentRegressor(**params)
+            if remedy == {"optimizer": "adam"} or "loss" in remedy:
+                params["learning_rate"] = 0.05
+            assert texts(lambda model=model: model.fit(Z, y)) == []
+            with pytest.raises(AssertionError):
+                np.testing.assert_equal(fitted_by(model), fitted_by(plain.fit(Z, y)))
+
+    @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("shuffle", "validation_fraction")])
+    def test_it_is_said_beside_each_value_that_gives_it_none_and_no_other(self, name):
+        decider = list(EFFECTS[name].beside)[-1]
+        rate = "auto" if decider == "optimizer" else 0.3
+        for value in CONSTRAINTS[decider].names:
+            params = {"learning_rate": rate, "epochs": 30, "tol": None, decider: value}
+            model = GradientDescentRegressor(**params, **{name: OTHER[name]})
+            found = texts(lambda model=model: model.fit(Z, y))
+            plain = GradientDescentRegressor(**params).fit(Z, y)
+            is_same = all(map(np.array_equal, fitted_by(model)[:2], fitted_by(plain)[:2]))
+            assert bool(found) == is_same, f"{decider}={value!r}: {found}"
+
+    def test_the_default_is_not_mentioned(self):
+        model = GradientDescentRegressor()
+        model.set_params(**{name: model.get_params()[name] for name in OTHER})
+        assert texts(lambda: model.fit(X, y)) == []
+
+    def test_no_strength_is_as_good_as_no_penalty(self):
+        assert texts(lambda: GradientDescentRegressor(alpha=0).fit(X, y)) == []
+
+    def test_it_is_the_default_of_the_class_itself(self):
+        class Upper(GradientDescentRegressor):
+            def __init__(self, quantile=0.9, loss="squared_error"):
+                super().__init__(quantile=quantile, loss=loss)
+
+        assert texts(lambda: Upper().fit(X, y)) == []
+        assert texts(lambda: Upper(quantile=0.5).fit(X, y)) == [SENTENCES["quantile"].replace("0.9", "0.5")]
+
+    def test_beside_a_loss_or_a_schedule_of_one_s_own(self):
+        model = GradientDescentRegressor(loss=LogCosh(), epsilon=0.3)
+        assert texts(lambda: model.fit(X, y))[0].startswith("epsilon=0.3 has no effect with a loss of your own: set ")
+        model = GradientDescentRegressor(0.3, 9, tol=None, schedule=lambda k: 1.0, n_iter_no_change=3)
+        [text] = texts(lambda: model.fit(Z, y))
+        assert "with early_stopping=False and a schedule of your own: set early_stopping=True" in text
+
+    def test_the_fraction_beside_given_rows(self):
+        model = GradientDescentRegressor(**SLOW, early_stopping=True, validation_fraction=0.3)
+        expected = ["validation_fraction=0.3 has no effect with X_val: leave one of them out."]
+        assert texts(lambda: model.fit(Z, y, X_val=Z, y_val=y)) == expected
+
+    def test_the_fit_is_done_where_the_warning_is_an_error(self):
+        model = GradientDescentRegressor(quantile=0.9)
+        with pytest.raises(UserWarning, match=re.escape(SENTENCES["quantile"])):
+            model.fit(X, y)
+        np.testing.assert_equal(fitted_by(model), fitted_by(GradientDescentRegressor().fit(X, y)))
+
+    @pytest.mark.parametrize("params", [{}, {"learning_rate": 0.01}])
+    def test_a_stream_says_it_at_its_first_chunk(self, params):
+        model = GradientDescentRegressor(quantile=0.9, **params)
+        [warning] = said(lambda: model.partial_fit(Z[:30], y[:30]))
+        assert str(warning.message) == SENTENCES["quantile"]
+        assert warning.filename == __file__
+        assert texts(lambda: model.partial_fit(Z[30:], y[30:])) == []
+
+    def test_batches_say_it_and_a_merge_does_not_repeat_it(self):
+        model = GradientDescentRegressor(quantile=0.9)
+        [warning] = said(lambda: model.fit_batches([(X[:30], y[:30]), (X[30:], y[30:])]))
+        assert (str(warning.message), warning.filename) == (SENTENCES["quantile"], __file__)
+        assert texts(lambda: model.merge(clone(model).set_params(quantile=0.5).partial_fit(X, y))) == []
+
+    def test_an_epoch_over_a_chunk_shuffles_though_there_is_no_batch_size(self):
+        model = GradientDescentRegressor(loss="huber", epsilon=1.0, shuffle=False, random_state=0)
+        assert texts(lambda: model.partial_fit(X, y)) == []
+        other = GradientDescentRegressor(loss="huber", epsilon=1.0, random_state=0).partial_fit(X, y)
+        assert not np.array_equal(model.coef_, other.coef_)
+
+
+class TestSetTogether:
+    @pytest.mark.parametrize(
+        ("base", "grid"),
+        [
+            ({}, {"loss": ["squared_error", "quantile"], "quantile": [0.3, 0.9]}),
+            ({}, {"penalty": [None, "l2"], "alpha": [1e-3, 1.0]}),
+            ({"quantile": 0.9}, {"loss": ["squared_error", "quantile"]}),
+        ],
+    )
+    def test_nothing_is_said_beside_the_parameter_that_decides(self, base, grid):
+        search = GridSearchCV(GradientDescentRegressor(**base), grid, cv=2, error_score="raise")
+        assert texts(lambda: search.fit(X, y)) == []
+
+    def test_a_search_over_candidates_that_are_all_alike_says_it_once(self):
+        search = GridSearchCV(GradientDescentRegressor(), {"alpha": [1e-3, 1e-2, 1.0]}, cv=3, error_score="raise")
+        expected = "alpha has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out."
+        assert texts(lambda: search.fit(X, y)) == [expected]
+        pipe = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor())])
+        search = GridSearchCV(pipe, {"model__alpha": [1e-3, 1.0]}, cv=2, error_score="raise")
+        assert texts(lambda: search.fit(X, y)) == [expected]
+
+    def test_a_search_over_another_parameter_says_it_once_too(self):
+        model = GradientDescentRegressor(quantile=0.9, penalty="l2")
+        search = GridSearchCV(model, {"alpha": [1e-3, 1.0]}, cv=3, error_score="raise")
+        assert texts(lambda: search.fit(X, y)) == [SENTENCES["quantile"]]
+
+    def test_only_the_latest_names_count(self):
+        model = GradientDescentRegressor().set_params(loss="squared_error", quantile=0.9)
+        assert texts(lambda: model.fit(X, y)) == []
+        assert texts(lambda: model.set_params().fit(X, y)) == []
+        assert texts(lambda: model.set_params(epochs=7).fit(X, y)) == [SENTENCES["quantile"]]
+        assert texts(lambda: clone(model.set_params(loss="squared_error")).fit(X, y)) == [SENTENCES["quantile"]]
+
+    def test_what_is_remembered_is_no_parameter(self):
+        model = GradientDescentRegressor().set_params(epochs=7)
+        assert repr(model) == "GradientDescentRegressor(epochs=7)"
+        assert set(model.get_params()) == set(GradientDescentRegressor().get_params())
+        loaded = pickle.loads(pickle.dumps(model.fit(X, y)))
+        assert vars(loaded).keys() == vars(model).keys()
+        with pytest.raises(ValueError, match="Invalid parameter 'lr'"):
+            model.set_params(lr=3)
+
+
+SEARCHES = """
+import numpy as np
+from sklearn.model_selection import GridSearchCV
+from gdregress import GradientDescentRegressor
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3)) * [1.0, 30.0, 0.1]
+y = X @ [1.0, 0.2, 3.0] + rng.normal(size=60)
+for grid in (
+    {"learning_rate": np.logspace(-7, 4, 10)},
+    {"alpha": np.logspace(-3, 3, 10)},
+    {"validation_fraction": np.linspace(0.1, 0.5, 10)},
+):
+    base = {"early_stopping": True, "random_state": 0} if "validation_fraction" in grid else {}
+    GridSearchCV(GradientDescentRegressor(**base), grid, cv=5).fit(X, y)
+"""
+
+
+class TestSearch:
+    def test_with_python_s_own_filters_each_cause_is_one_line(self):
+        """Ten candidates on five folds each, and then the best."""
+        done = subprocess.run([sys.executable, "-c", SEARCHES], capture_output=True, text=True, check=True)
+        lines = [line.partition("Warning: ")[2] for line in done.stderr.splitlines() if "Warning: " in line]
+        assert [re.split("[.:]", line)[0] for line in lines] == [
+            "all epochs were used before tol was reached",
+            "learning_rate is above the stability ceiling of these data",
+            "alpha has no effect with penalty=None",
+            "early_stopping held out rows without effect, since the descent converged before the validation loss rose",
+        ]
+
+    def search(self, **params):
+        model = GradientDescentRegressor("lipschitz", **params)
+        return GridSearchCV(model, {"epochs": [1, 2, 3]}, cv=3, error_score="raise")
+
+    def test_the_figures_are_in_the_reason(self):
+        search = self.search()
+        [warning] = said(lambda: search.fit(X, y))
+        assert warning.category is ConvergenceWarning
+        assert str(warning.message) == (
+            "all epochs were used before tol was reached. Use learning_rate='auto' with optimizer='auto', or raise "
+            "epochs or tol. (stop_reason_ has the figures)"
+        )
+        reason = rf"all {search.best_params_['epochs']} epochs were used and optimality \d\S* is above tol=1e-06\. Use "
+        assert re.match(reason, search.best_estimator_.stop_reason_)
+
+    def test_every_search_says_it_anew(self):
+        search = self.search()
+        assert [len(texts(lambda: search.fit(X, y))) for _ in range(2)] == [1, 1]
+
+    def test_once_fitted_the_best_is_no_candidate(self):
+        search = self.search()
+        texts(lambda: search.fit(X, y))
+        for model in (search.best_estimator_, clone(search.best_estimator_)):
+            assert texts(lambda model=model: model.fit(X, y)) == [search.best_estimator_.stop_reason_]
+
+    def test_two_causes_are_two_warnings(self):
+        search = GridSearchCV(GradientDescentRegressor(), {"learning_rate": [1e-6, 1e3, 1e-5, 1e4]}, cv=3)
+        assert sorted(text.split()[0] for text in texts(lambda: search.fit(X, y))) == ["all", "learning_rate"]
+
+    def test_where_the_warning_is_an_error_every_candidate_raises_it(self):
+        search = self.search().set_params(error_score=np.nan, refit=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", category=ConvergenceWarning)
+            with pytest.raises(ValueError, match="All the 9 fits failed"):
+                search.fit(X, y)
+
+    def test_a_search_over_the_steps_before(self):
+        pipe = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor(0.01, 3))])
+        search = GridSearchCV(pipe, {"scale__with_mean": [True, False]}, cv=3, error_score="raise")
+        [text] = texts(lambda: search.fit(X, y))
+        assert text.endswith("(stop_reason_ has the figures)")
+
+    def test_a_curve_has_the_sentence_without_figures(self):
+        curve = {"param_name": "epochs", "param_range": [1, 2, 3], "cv": 3}
+        found = texts(lambda: validation_curve(GradientDescentRegressor("lipschitz"), X, y, **curve))
+        assert len(set(found)) == 1
+
+    def test_a_fit_by_itself_has_the_figures(self):
+        for model in (
+            GradientDescentRegressor("lipschitz", 3),
+            GradientDescentRegressor("lipschitz").set_params(epochs=3),
+        ):
+            assert texts(lambda model=model: model.fit(X, y)) == [model.stop_reason_]
+
+    def test_a_fold_has_the_figures(self):
+        folds = []
+
+        def validate():
+            model = GradientDescentRegressor("lipschitz", 3)
+            folds.extend(cross_validate(model, X, y, cv=3, return_estimator=True)["estimator"])
+
+        assert texts(validate) == [model.stop_reason_ for model in folds]
+        assert len(set(texts(validate))) == 3
+
+    @pytest.mark.parametrize(
+        ("params", "cause"),
+        [
+            ({"learning_rate": 1e-5}, "all epochs were used"),
+            ({"learning_rate": 0.5}, "all epochs were used"),
+            ({"learning_rate": "diagonal", "optimizer": "conjugate", "epochs": 1}, "all epochs were used"),
+            ({"loss": "huber", "epsilon": 1.0, "epochs": 1}, "all epochs were used"),
+            ({"learning_rate": 0.01, "batch_size": 7}, "all epochs were used"),
+            ({"learning_rate": 1e5}, "learning_rate is above the stability ceiling"),
+            ({"learning_rate": 1e4, "loss": "absolute_error"}, "the descent diverged"),
+            ({"tol": 1e-300, "penalty": "l1", "epochs": 1000}, "tol was not reached, but rounding allows no better"),
+        ],
+    )
+    @pytest.mark.parametrize("times", [1.0, 3.0])
+    def test_no_notice_has_a_figure_of_the_data(self, params, cause, times):
+        model = clone(GradientDescentRegressor(random_state=0)).set_params(**{"epochs": 5, **params})
+        [text] = texts(lambda: model.fit(Z, times * y))
+        assert text.startswith(cause)
+        assert text.endswith(" (stop_reason_ has the figures)")
+        assert not re.search(r"\d", re.sub("tol well above 1e-6|penalty='l2'", "", text))
+        assert re.search(r"\d", model.stop_reason_)
+
+    def test_validation_rows_that_are_far_off_are_said_once(self):
+        """Whatever the number of columns that are off."""
+        found = []
+        base = clone(GradientDescentRegressor(0.01, 3, tol=None, early_stopping=True))
+        for off in ([1, 1, 0], [1, 1, 1]):
+            model = clone(base).set_params(epochs=4)
+            found += texts(lambda model=model, off=off: model.fit(Z, y, X_val=Z + 1e6 * np.array(off), y_val=y))
+        expected = (
+            "most columns of X_val lie over a hundred standard deviations from X's: was X_val transformed as X was? "
+            "In a pipeline, use Pipeline(..., transform_input=['X_val'])."
+        )
+        assert found == [expected]
+
+
+class TestMisspelt:
+    @pytest.mark.parametrize(
+        ("name", "value", "sentence"),
+        [
+            ("penalty", "L2", "Did you mean penalty='l2'?"),
+            ("loss", "hubr", "Did you mean loss='huber'?"),
+            ("loss", "Squared-Error", "Did you mean loss='squared_error'?"),
+            ("optimizer", "adm", "Did you mean optimizer='adam'?"),
+            ("learning_rate", "AUTO", "Did you mean learning_rate='auto'?"),
+            ("loss", "mse", "Here it is loss='squared_error'."),
+            ("loss", "MSE", "Here it is loss='squared_error'."),
+            ("loss", "mean_squared_error", "Here it is loss='squared_error'."),
+            ("loss", "squared_loss", "Here it is loss='squared_error'."),
+            ("loss", "ls", "Here it is loss='squared_error'."),
+            ("loss", "L2", "Here it is loss='squared_error'."),
+            ("loss", "mae", "Here it is loss='absolute_error'."),
+            ("loss", "l1", "Here it is loss='absolute_error'."),
+            ("loss", "lad", "Here it is loss='absolute_error'."),
+            ("loss", "pinball", "Here it is loss='quantile'."),
+            ("optimizer", "sgd", "Here it is batch_size, with optimizer='gd'."),
+            ("optimizer", "cg", "Here it is optimizer='conjugate'."),
+            ("optimizer", "nag", "Here it is optimizer='nesterov'."),
+            ("optimizer", "L-BFGS", "There is none here: optimizer='auto' takes the fastest."),
+            ("penalty", "none", "Here it is penalty=None, without quotes."),
+            ("penalty", "Ridge", "Here it is penalty='l2'."),
+            ("penalty", "lasso", "Here it is penalty='l1'."),
+            ("penalty", "elastic-net", "Here it is penalty='elasticnet'."),
+            ("learning_rate", "adam", "For that optimizer pass optimizer='adam'."),
+            ("batch_size", "None", "Here it is batch_size=None, without quotes."),
+            ("loss", " MSE ", "Here it is loss='squared_error'."),
+            ("loss", "None", ""),
+            ("loss", "zzz", ""),
+        ],
+    )
+    def test_the_sentence_follows_scikit_learn_s(self, name, value, sentence):
+        with pytest.raises(ValueError, match="parameter") as caught:
+            GradientDescentRegressor(**{name: value}).fit(X, y)
+        start = f"The {name!r} parameter of GradientDescentRegressor must be {CONSTRAINTS[name].words}. Got {value!r}"
+        assert str(caught.value) == f"{start} instead. {sentence}".rstrip()
+
+    @pytest.mark.parametrize("name", [name for name in CONSTRAINTS if CONSTRAINTS[name].names])
+    def test_a_valid_name_that_is_written_a_little_otherwise_is_recognised(self, name):
+        for valid in CONSTRAINTS[name].names:
+            variants = [valid.upper(), f" {valid} ", valid.title()]
+            variants += [valid[:1] + valid[2:]] * (len(valid) > 6)
+            for variant in set(variants) - {valid}:
+                with pytest.raises(ValueError, match=re.escape(f"Did you mean {name}={valid!r}?") + "$"):
+                    GradientDescentRegressor(**{name: variant}).fit(X, y)
+
+    @pytest.mark.parametrize("name", HABITS)
+    def test_what_a_habit_is_told_to_pass_is_valid(self, name):
+        habits = [habit for names in HABITS[name].values() for habit in names.split()]
+        assert len(habits) == len(set(habits))
+        assert not any(CONSTRAINTS[name].holds(habit) for habit in habits)
+        for sentence, names in HABITS[name].items():
+            advised = re.findall(r"(\w+)=(?:'(\w+)'|None)", sentence.format(names.split()[0]))
+            for parameter, value in advised:
+                assert CONSTRAINTS[parameter].holds(value or None)
+
+    @pytest.mark.parametrize("name", ["lr", "eta0", "max_iter", "n_iter_no_changes", "learning_rate_init", "l1", "C"])
+    def test_an_unknown_name_is_python_s_own_error(self, name):
+        with pytest.raises(TypeError, match=f"got an unexpected keyword argument '{name}'"):
+            GradientDescentRegressor(**{name: 1})
+
+
+class TestHeldOutForNothing:
+    SENTENCE = (
+        "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
+        "set early_stopping=False to fit all rows."
+    )
+
+    @pytest.mark.parametrize("params", [{}, {"learning_rate": "diagonal"}, {"loss": "absolute_error"}])
+    def test_it_is_said_where_the_descent_converges_at_its_best(self, params):
+        model = GradientDescentRegressor(early_stopping=True, random_state=0, n_iter_no_change=1000, **params)
+        [warning] = said(lambda: model.fit(X, X @ [1.0, 0.2, 3.0]))
+        assert (str(warning.message), warning.category, warning.filename) == (self.SENTENCE, UserWarning, __file__)
+        assert model.converged_
+        assert model.history_["validation_loss"].argmin() == model.n_iter_
+
+    def test_what_it_advises_fits_all_rows(self):
+        model = GradientDescentRegressor().set_params(early_stopping=False).fit(X, y)
+        residual = y - model.predict(X)
+        np.testing.assert_allclose(Z.T @ residual, 0.0, atol=1e-6 * np.linalg.norm(y))
+
+    def test_not_of_rows_that_were_given(self):
+        model = GradientDescentRegressor(early_stopping=True)
+        assert texts(lambda: model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])) == []
+
+    def test_not_where_an_epoch_before_the_last_is_the_best(self):
+        noise = np.random.default_rng(3).normal(size=(60, 25))
+        model = GradientDescentRegressor("lipschitz", early_stopping=True, random_state=0, n_iter_no_change=10_000)
+        model.set_params(epochs=10_000)
+        assert texts(lambda: model.fit(noise, y)) == []
+        assert model.history_["validation_loss"].argmin() < model.n_iter_ < 10_000
+
+    def test_not_where_the_descent_has_not_converged(self):
+        model = GradientDescentRegressor("lipschitz", 20, tol=None, early_stopping=True, random_state=0)
+        assert texts(lambda: model.fit(Z, Z.sum(axis=1))) == []
+        assert model.history_["validation_loss"].argmin() == 20
