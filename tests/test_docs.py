@@ -3,6 +3,8 @@
 import inspect
 import re
 import runpy
+import shlex
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 import gdregress
 import gdregress.problem.losses
+from gdregress.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(gdregress.__file__).parent
@@ -144,3 +147,17 @@ def test_the_figure_of_the_readme_is_made_by_the_code_beside_it():
     labels = " ".join(text.get_text() for text in ax.get_legend().get_texts())
     assert all(f"learning_rate={rate}" in labels for rate in ("0.08", "0.085", "'auto'"))
     plt.close(figure)
+
+
+def test_the_commands_of_the_real_table_read_it_save_and_predict(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    shutil.copy(ROOT / "docs/data/penguins.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fitting, predicting = re.findall(r"^gdregress (.*)$", (ROOT / "docs/real_table.md").read_text(), re.MULTILINE)
+    assert main(shlex.split(fitting)) == 0
+    assert "target body_mass_g" in capsys.readouterr().out
+    assert main(shlex.split(predicting.partition(" > ")[0])) == 0
+    name, *masses = capsys.readouterr().out.split()
+    assert name == "body_mass_g"
+    assert len(masses) == 344
+    assert all(2500 < float(mass) < 6500 for mass in masses)
