@@ -75,6 +75,14 @@ def test_the_api_page_lists_nothing_else():
     assert set(re.findall(r"^   ([\w.]+)$", page, flags=re.MULTILINE)) == set(PUBLIC)
 
 
+def test_the_api_page_has_each_parameter_in_one_of_four_groups():
+    _, *groups = re.split(r"^\*\*.*\*\*$", (ROOT / "docs/api/index.rst").read_text(), flags=re.MULTILINE)
+    grouped = [re.findall(r"^- :parameter:`(\w+)`: ", group, re.MULTILINE) for group in groups]
+    assert [bool(group) for group in grouped] == [True] * 4
+    parameters = inspect.signature(gdregress.GradientDescentRegressor).parameters
+    assert sorted(name for group in grouped for name in group) == sorted(parameters)
+
+
 @pytest.mark.parametrize("public", CALLABLES + METHODS)
 def test_parameters_are_described_in_their_order(public):
     expected = [name for name in inspect.signature(public).parameters if name not in ("self", "cls")]
