@@ -169,3 +169,38 @@ def test_the_commands_of_the_real_table_read_it_save_and_predict(tmp_path, monke
     assert name == "body_mass_g"
     assert len(masses) == 344
     assert all(2500 < float(mass) < 6500 for mass in masses)
+
+
+def tables_of(text):
+    """Give the rows of the Markdown tables of a text."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in rows if not set(row[0]) <= {"-", " "}]
+
+
+def contests(tables):
+    """Give the summary of each problem that has times beside ours: we win, or not, and its row."""
+    for section in re.split(r"^### ", tables, flags=re.MULTILINE)[1:]:
+        problem, _, data = section.splitlines()[0].partition(": ")
+        heads, *rows = tables_of(section)
+        results = [dict(zip(heads, row, strict=True)) for row in rows]
+        if "time / ours" in heads:
+            ours = next(each for each in results if each["solver"] == "GradientDescentRegressor")
+            near = [each for each in results if each["excess"] != "-" and float(each["excess"]) <= 1e-3]
+            others = [each for each in near if not each["solver"].startswith("GradientDescentRegressor")]
+            best = min(others, key=lambda each: float(each["time / ours"]), default=None)
+            of_best = ("none", "-", "-") if best is None else (best["solver"], best["time / ours"], best["excess"])
+            wins = ours in near and (best is None or float(best["time / ours"]) > 1)
+            seconds = ours["seconds (runs)"].partition(" (")[0]
+            yield wins, [problem, data, seconds, ours["excess"], *of_best]
+
+
+def test_the_summary_of_the_benchmarks_is_that_of_their_tables():
+    page, tables = ((ROOT / "docs" / name).read_text() for name in ("benchmarks.md", "benchmarks/tables.md"))
+    found = list(contests(tables))
+    assert len(found) > 15
+    for heading, wins in (("Where we win", True), ("Where we lose, and to whom", False)):
+        section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        _, *shown = tables_of(section)
+        assert sorted(shown) == sorted(row for each, row in found if each == wins)
+        figures = re.findall(r"\d\.\de[+-]\d\d", section)
+        assert [figure for figure in figures if figure not in tables] == []
