@@ -204,3 +204,14 @@ def test_the_summary_of_the_benchmarks_is_that_of_their_tables():
         assert sorted(shown) == sorted(row for each, row in found if each == wins)
         figures = re.findall(r"\d\.\de[+-]\d\d", section)
         assert [figure for figure in figures if figure not in tables] == []
+
+
+def test_the_table_of_arguments_has_all_of_sgdregressor_and_only_ours():
+    from sklearn.linear_model import SGDRegressor
+
+    page = (ROOT / "docs/coming_from.md").read_text()
+    _, *rows = tables_of(page.partition("### Its arguments, and those of others\n")[2].partition("\n## ")[0])
+    theirs, ours = ({name for row in rows for name in re.findall(r"(?:`|, )(\w+)[`=]", row[of])} for of in (0, 1))
+    assert set(SGDRegressor().get_params()) <= theirs
+    assert ours <= set(inspect.signature(gdregress.GradientDescentRegressor).parameters)
+    assert len(ours) > 10
