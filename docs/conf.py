@@ -14,6 +14,7 @@ release = gdregress.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
     "myst_parser",
     "numpydoc",
     "rendering",
@@ -27,6 +28,8 @@ smartquotes_action = "De"  # no curly quotes: the HTML view links to a parameter
 autodoc_typehints = "none"
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
+
+extlinks = {"parameter": ("generated/gdregress.GradientDescentRegressor.html#%s", "%s")}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "gdregress"

@@ -1,10 +1,11 @@
-"""How the site shows figures, animations and formulas: without a script or a file of anybody else's."""
+"""How the site shows figures, animations, formulas and parameters: without a script or a file of anybody else's."""
 
-from docutils.nodes import SkipNode, doctest_block, literal_block, math_block
+from docutils.nodes import SkipNode, doctest_block, field_list, literal_block, math_block, strong, term
 from docutils.utils.math.latex2mathml import tex2mathml
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
 from matplotlib.rcsetup import cycler
+from sphinx.addnodes import desc_content
 from sphinx_gallery.scrapers import figure_rst
 
 from gdregress.displays.drawing import CYCLE
@@ -52,8 +53,18 @@ def colour_doctests(app, doctree):
             block["language"] = "pycon"
 
 
+def name_parameters(app, doctree):
+    """Give each parameter and fitted attribute of a class its name as an id, for links to lead to."""
+    for content in doctree.findall(desc_content):
+        if content.parent["objtype"] == "class":
+            for fields in (node for node in content if isinstance(node, field_list)):
+                for entry in fields.findall(term):
+                    entry["ids"] += [name.astext() for name in entry.findall(strong)]
+
+
 def setup(app):
     """Tell Sphinx of these."""
     app.add_html_math_renderer("mathml", (show_formula, None), (show_formula, None))
     app.connect("doctree-read", colour_doctests)
+    app.connect("doctree-read", name_parameters)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,8 @@
 import inspect
 import re
 import runpy
+import shlex
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 import gdregress
 import gdregress.problem.losses
+from gdregress.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(gdregress.__file__).parent
@@ -70,6 +73,14 @@ def test_every_public_name_is_on_the_api_page(name):
 def test_the_api_page_lists_nothing_else():
     page = (ROOT / "docs/api/index.rst").read_text()
     assert set(re.findall(r"^   ([\w.]+)$", page, flags=re.MULTILINE)) == set(PUBLIC)
+
+
+def test_the_api_page_has_each_parameter_in_one_of_four_groups():
+    _, *groups = re.split(r"^\*\*.*\*\*$", (ROOT / "docs/api/index.rst").read_text(), flags=re.MULTILINE)
+    grouped = [re.findall(r"^- :parameter:`(\w+)`: ", group, re.MULTILINE) for group in groups]
+    assert [bool(group) for group in grouped] == [True] * 4
+    parameters = inspect.signature(gdregress.GradientDescentRegressor).parameters
+    assert sorted(name for group in grouped for name in group) == sorted(parameters)
 
 
 @pytest.mark.parametrize("public", CALLABLES + METHODS)
@@ -144,3 +155,63 @@ def test_the_figure_of_the_readme_is_made_by_the_code_beside_it():
     labels = " ".join(text.get_text() for text in ax.get_legend().get_texts())
     assert all(f"learning_rate={rate}" in labels for rate in ("0.08", "0.085", "'auto'"))
     plt.close(figure)
+
+
+def test_the_commands_of_the_real_table_read_it_save_and_predict(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    shutil.copy(ROOT / "docs/data/penguins.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fitting, predicting = re.findall(r"^gdregress (.*)$", (ROOT / "docs/real_table.md").read_text(), re.MULTILINE)
+    assert main(shlex.split(fitting)) == 0
+    assert "target body_mass_g" in capsys.readouterr().out
+    assert main(shlex.split(predicting.partition(" > ")[0])) == 0
+    name, *masses = capsys.readouterr().out.split()
+    assert name == "body_mass_g"
+    assert len(masses) == 344
+    assert all(2500 < float(mass) < 6500 for mass in masses)
+
+
+def tables_of(text):
+    """Give the rows of the Markdown tables of a text."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in rows if not set(row[0]) <= {"-", " "}]
+
+
+def contests(tables):
+    """Give the summary of each problem that has times beside ours: we win, or not, and its row."""
+    for section in re.split(r"^### ", tables, flags=re.MULTILINE)[1:]:
+        problem, _, data = section.splitlines()[0].partition(": ")
+        heads, *rows = tables_of(section)
+        results = [dict(zip(heads, row, strict=True)) for row in rows]
+        if "time / ours" in heads:
+            ours = next(each for each in results if each["solver"] == "GradientDescentRegressor")
+            near = [each for each in results if each["excess"] != "-" and float(each["excess"]) <= 1e-3]
+            others = [each for each in near if not each["solver"].startswith("GradientDescentRegressor")]
+            best = min(others, key=lambda each: float(each["time / ours"]), default=None)
+            of_best = ("none", "-", "-") if best is None else (best["solver"], best["time / ours"], best["excess"])
+            wins = ours in near and (best is None or float(best["time / ours"]) > 1)
+            seconds = ours["seconds (runs)"].partition(" (")[0]
+            yield wins, [problem, data, seconds, ours["excess"], *of_best]
+
+
+def test_the_summary_of_the_benchmarks_is_that_of_their_tables():
+    page, tables = ((ROOT / "docs" / name).read_text() for name in ("benchmarks.md", "benchmarks/tables.md"))
+    found = list(contests(tables))
+    assert len(found) > 15
+    for heading, wins in (("Where we win", True), ("Where we lose, and to whom", False)):
+        section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        _, *shown = tables_of(section)
+        assert sorted(shown) == sorted(row for each, row in found if each == wins)
+        figures = re.findall(r"\d\.\de[+-]\d\d", section)
+        assert [figure for figure in figures if figure not in tables] == []
+
+
+def test_the_table_of_arguments_has_all_of_sgdregressor_and_only_ours():
+    from sklearn.linear_model import SGDRegressor
+
+    page = (ROOT / "docs/coming_from.md").read_text()
+    _, *rows = tables_of(page.partition("### Its arguments, and those of others\n")[2].partition("\n## ")[0])
+    theirs, ours = ({name for row in rows for name in re.findall(r"(?:`|, )(\w+)[`=]", row[of])} for of in (0, 1))
+    assert set(SGDRegressor().get_params()) <= theirs
+    assert ours <= set(inspect.signature(gdregress.GradientDescentRegressor).parameters)
+    assert len(ours) > 10

@@ -2,15 +2,15 @@
 Early stopping on validation rows of your own
 =============================================
 
-A random tenth of the rows is the wrong validation set where rows depend on each other: visits of one patient, days in
-a row. Then you choose the rows, and ``fit(X, y, X_val=..., y_val=...)`` takes them. In a pipeline they have to go
-through the same steps as ``X``, and scikit-learn does this if it is told to.
+A random tenth of the rows is the wrong validation set if rows depend on each other, such as visits of one patient, or
+days in a row. Then choose the rows yourself, and give them to ``fit(X, y, X_val=..., y_val=...)``. In a pipeline they
+have to go through the same steps as ``X``. scikit-learn does this if it is told to.
 """
 
 # %%
-# Made-up data with a known answer: patients who come six times each, with 30 measurements in 30 units and a score
-# that depends on them, on the patient (variance 1), and on the day (variance 1/4). The model is for new patients, so
-# patients are what is split: 40 train, 15 validate, 200 are for the end.
+# These are made-up data with a known answer. Patients come six times each. They have 30 measurements in 30 units, and a
+# score that depends on them, on the patient (variance 1), and on the day (variance 1/4). The model is for new patients.
+# So the patients are split, not the visits: 40 train, 15 validate, and 200 are kept for the end.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn import config_context
@@ -28,7 +28,7 @@ y = score[patient] + 0.5 * rng.normal(size=len(patient))
 train, validate, test = patient < 40, (patient >= 40) & (patient < 55), patient >= 55
 
 # %%
-# ``transform_input`` sends ``X_val`` through the scaler, and the model asks for it by ``set_fit_request``; both need
+# ``transform_input`` sends ``X_val`` through the scaler, and the model asks for it by ``set_fit_request``. Both need
 # metadata routing. Without ``transform_input`` the model would get raw validation rows, and would say so.
 early = {"epochs": 1000, "early_stopping": True, "n_iter_no_change": 200, "tol": None, "random_state": 0}
 model = GradientDescentRegressor("lipschitz", **early)
@@ -41,7 +41,7 @@ with config_context(enable_metadata_routing=True):
 print(by_patient[-1].stop_reason_)
 
 # %%
-# Beside it the same descent with a random tenth of the visits, of the same 40 patients, held out.
+# For comparison, the same descent holds out a random tenth of the visits of the same 40 patients.
 at_random = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor("lipschitz", **early))])
 at_random.fit(X[train], y[train])
 

@@ -2,13 +2,13 @@
 What is worth tuning: the penalty
 =================================
 
-The rate need not be searched for. What no algorithm knows is how much to trust the columns: the strength ``alpha`` of
-the penalty, and whether it is L1 or L2. ``GridSearchCV`` finds out on rows left out.
+The rate need not be searched for. But no algorithm knows how much to trust the columns. That is what the penalty says:
+its strength ``alpha``, and whether it is L1 or L2. ``GridSearchCV`` finds both on rows that the fit has not seen.
 """
 
 # %%
-# The ten columns of the diabetes data, their squares and products: 65 columns for 442 rows. A penalty compares
-# coefficients, so here the columns are scaled, for the penalty and not for the descent.
+# The ten columns of the diabetes data, with their squares and products, make 65 columns for 442 rows. A penalty
+# compares coefficients with each other. So here the columns are scaled: for the penalty, not for the descent.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -31,7 +31,7 @@ search = GridSearchCV(model, grid, cv=KFold(5, shuffle=True, random_state=0)).fi
 print(f"best: {search.best_params_[step + 'penalty']} at alpha = {search.best_params_[step + 'alpha']:.2g}")
 
 # %%
-# Each point is a mean over five folds, the band a standard error of it.
+# Each point is a mean over five folds, and the band is its standard error.
 results = search.cv_results_
 fig, ax = plt.subplots()
 for penalty, line in (("l2", "-"), ("l1", "--")):
@@ -46,7 +46,7 @@ ax.legend()
 plt.show()
 
 # %%
-# At their best the two are within a standard error of each other. Then the shorter model is a reason to take L1, which
-# leaves out columns while it shrinks the others.
+# The best L1 and the best L2 are within a standard error of each other. L1 leaves out columns, which is a reason to
+# prefer it here: its model is shorter.
 kept = (search.best_estimator_[-1].coef_ != 0).sum()
 print(f"{kept} of {len(search.best_estimator_[-1].coef_)} coefficients are not zero")

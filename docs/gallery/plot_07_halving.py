@@ -2,9 +2,9 @@
 Successive halving, with epochs as the resource
 ===============================================
 
-If you teach descent, or need plain descent, you search for a rate after all. ``HalvingGridSearchCV`` gives all
-candidates few epochs, keeps the better third, and gives these three times as many: rates that crawl and rates that
-explode fall out early.
+If you teach descent, or need plain descent, you do search for a rate. ``HalvingGridSearchCV`` gives all candidates few
+epochs. It keeps the better third, and gives these three times as many. So rates that are too small or too large are
+given up early.
 """
 
 # %%
@@ -40,7 +40,8 @@ ceiling = GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learn
 print(f"chosen {search.best_params_['learning_rate']:.3g}, the ceiling is {ceiling:.3g}")
 
 # %%
-# Above the ceiling a descent keeps its best epoch, at worst its start: the two points on the right.
+# The two points on the right are above the ceiling 2/L, where a descent diverges. It then keeps its best epoch, which
+# may be its start.
 results = search.cv_results_
 fig, ax = plt.subplots()
 for k, marker in zip(range(search.n_iterations_), "osD^", strict=False):

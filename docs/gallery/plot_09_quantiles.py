@@ -2,8 +2,8 @@
 Quantiles: how far off, and on which side
 =========================================
 
-A mean says nothing of its spread. With ``loss="quantile"`` each fit is a line that a given share of the rows lies
-below, so that two of them hold a range, which may widen from left to right.
+A mean does not say how far the rows lie from it. With ``loss="quantile"`` each fit is a line, and a given share of the
+rows lies below it. Two such lines enclose a range, which may widen from left to right.
 """
 
 # %%
@@ -31,7 +31,8 @@ ax.legend()
 plt.show()
 
 # %%
-# Do the lines hold what they say on rows that they have not seen? Each row is predicted by a fit to the other folds.
+# Does the right share of rows lie below, on rows that the fit has not seen? Each row is predicted by a fit to the other
+# folds.
 for quantile, model in zip(quantiles, models, strict=True):
     below = y <= cross_val_predict(model, X, y, cv=10)
     print(f"quantile {quantile}: {below.mean():.2f} of the rows left out lie below")

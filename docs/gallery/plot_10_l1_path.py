@@ -2,13 +2,13 @@
 The L1 path: which columns go first
 ===================================
 
-With ``penalty="l1"`` a coefficient is exactly zero until its column is worth its price, ``alpha``. From a price at
-which nothing is bought to one at which everything is, the order in which columns enter says what they are worth.
+With ``penalty="l1"`` a coefficient is exactly zero until its column is worth its price, ``alpha``. At the highest price
+no column enters, and at the lowest all do. The order in which they enter says what they are worth.
 """
 
 # %%
-# ``warm_start=True`` starts each fit from the last one's coefficients, on columns that are scaled: a price is a price
-# for a unit, and units have to be comparable.
+# ``warm_start=True`` starts each fit from the coefficients of the last one. The columns are scaled, because a price is
+# for one unit of a column, and the units have to be comparable.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -24,8 +24,8 @@ model = GradientDescentRegressor(penalty="l1", warm_start=True)
 path = np.array([model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas])
 
 # %%
-# The largest price is the largest slope of the loss at zero: ``max |X'(y - mean)| / n``. At that price, to the last
-# digit, no column is bought.
+# The highest price is the largest slope of the loss at zero: ``max |X'(y - mean)| / n``. Exactly from that price on,
+# all coefficients are zero.
 fig, ax = plt.subplots()
 names = {
     "bmi": "body mass index",
