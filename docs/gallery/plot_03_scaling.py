@@ -32,7 +32,7 @@ descents = {
 coef, intercept = closed_form(X, y)
 least = np.mean((y - X @ coef - intercept) ** 2)
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 looks = [("-", 2), ("-", 5), ("--", 2), ("o-", 2)]
 for (name, (model, data)), (line, width) in zip(descents.items(), looks, strict=True):
     loss = model.fit(data, y).history_["loss"]

@@ -28,7 +28,7 @@ comparisons["diabetes"]
 # %%
 # The error is the root-mean-square distance of the predictions from those of the closed form, in standard deviations
 # of y: at 1 and beyond, a model is as far off as if it had not looked at the columns at all.
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 places = np.arange(len(tables))
 for solver, marker in zip(list(comparisons["wines"].to_frame().index)[:3], "o^s", strict=True):
     errors = [comparison.to_frame().loc[solver, "prediction_error"] for comparison in comparisons.values()]

@@ -31,9 +31,9 @@ search = GridSearchCV(model, grid, cv=KFold(5, shuffle=True, random_state=0)).fi
 print(f"best: {search.best_params_[step + 'penalty']} at alpha = {search.best_params_[step + 'alpha']:.2g}")
 
 # %%
-# Each point is a mean over five folds, the band a standard error of it.
+# Each point is a mean over five folds. The band around it is one standard error wide on either side.
 results = search.cv_results_
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 for penalty, line in (("l2", "-"), ("l1", "--")):
     chosen = results[f"param_{step}penalty"] == penalty
     mean, error = results["mean_test_score"][chosen], results["std_test_score"][chosen] / np.sqrt(5)

@@ -2,8 +2,8 @@
 Quantiles: how far off, and on which side
 =========================================
 
-A mean says nothing of its spread. With ``loss="quantile"`` each fit is a line that a given share of the rows lies
-below, so that two of them hold a range, which may widen from left to right.
+A fit of the mean does not tell how far the rows scatter around it. With ``loss="quantile"`` each fit is a line, and a
+given share of the rows lies below it. Two such lines enclose a range, which may widen from left to right.
 """
 
 # %%
@@ -20,7 +20,7 @@ X, y = data.data[["bmi"]].to_numpy(), data.target.to_numpy()
 quantiles = (0.1, 0.5, 0.9)
 models = [GradientDescentRegressor(loss="quantile", quantile=quantile).fit(X, y) for quantile in quantiles]
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 ax.plot(X, y, ".", color="0.75", label="patients")
 ends = np.array([[X.min()], [X.max()]])
 for quantile, model, line in zip(quantiles, models, ("--", "-", "-."), strict=True):
