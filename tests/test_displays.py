@@ -26,6 +26,7 @@ from gdregress import (
     compare,
     load_house_prices,
 )
+from gdregress.displays.drawing import has_diverged
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -137,6 +138,11 @@ class TestLossCurve:
         loss = model.history_["loss"]
         assert loss.max() > 2 * loss[0]
         assert "stopped after 100 epochs" in labels(LossCurveDisplay.from_estimator(model).ax_)[1]
+
+    def test_a_descent_that_comes_by_its_start_up_to_rounding_has_not_diverged(self):
+        assert not has_diverged(np.array([592.2, 384.2, np.nextafter(592.2, 600.0)]))
+        assert has_diverged(np.array([592.2, 384.2, 592.3]))
+        assert has_diverged(np.array([592.2, 384.2, np.nan]))
 
     def test_the_legend_leaves_the_curve_free(self):
         """In the corner that a rising curve does not reach."""
@@ -335,17 +341,17 @@ class TestLossSurface:
         assert labels(display.ax_)[3] == minimum
 
     @pytest.mark.parametrize(
-        "params",
+        ("rate", "params"),
         [
-            {},
-            {"penalty": "l1", "alpha": 1.0},
-            {"loss": "huber", "epsilon": 30.0},
+            ("diagonal", {}),
+            ("auto", {"penalty": "l1", "alpha": 1.0}),  # where it ends, interpolation is too high
+            ("diagonal", {"loss": "huber", "epsilon": 30.0}),
         ],
         ids=str,
     )
-    def test_the_path_lies_on_or_above_the_surface(self, params):
+    def test_the_path_lies_on_or_above_the_surface(self, rate, params):
         """Its own objective, with all coefficients as they were: the others are best only at the minimum."""
-        model = descended("diagonal", 8, (THREE, y), **params)
+        model = descended(rate, 8, (THREE, y), **params)
         display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3, kind="surface")
         history = model.history_
         objective = [
@@ -361,6 +367,7 @@ class TestLossSurface:
         assert shown.any()
         np.testing.assert_array_equal(np.array(heights)[shown], display.path_objective[shown])
         top = display.ax_.get_zlim()[1]
+        assert (display.path_objective[shown] <= top).all()
         assert (display.path_objective[~shown] > top).all()
         assert top >= display.values.max()
         assert ("start: above the picture" in labels(display.ax_)) == (not shown[0])
@@ -695,7 +702,7 @@ class TestLearningRates:
         assert low < second.losses.min() < first.losses.min() < first.start_loss < high
 
     def test_a_line_has_a_gap_where_a_rate_between_diverges(self):
-        losses = np.array([1.0, 5.0, 2.0])
+        losses = np.array([1.0, 2.5, 2.0])
         display = LearningRateDisplay(
             learning_rates=np.array([0.1, 0.2, 0.3]),
             losses=losses,
@@ -705,7 +712,7 @@ class TestLearningRates:
             auto_loss=0.5,
             auto_epochs=1,
         ).plot()
-        np.testing.assert_array_equal(display.line_.get_ydata(), [1.0, np.nan, 2.0])
+        np.testing.assert_array_equal(display.line_.get_ydata(), [1.0, np.nan, 2.0])  # though it ends below its start
         assert display.diverged_.get_xdata().tolist() == [0.2]
 
     def test_default_rates_are_about_the_ceiling(self):
@@ -848,6 +855,7 @@ class TestComparison:
         figure, ax = plt.subplots(figsize=size, layout="constrained")
         display = compare(X, y).plot(ax)
         assert_inside(figure)
+        assert ax.bbox.width > 0.25 * figure.bbox.width
         ticks = [label.get_window_extent() for label in ax.get_xticklabels()]
         assert not any(left.x1 > right.x0 for left, right in pairwise(ticks))
         points = ax.transData.transform(display.points_.get_offsets())
