@@ -855,7 +855,7 @@ class TestComparison:
         figure, ax = plt.subplots(figsize=size, layout="constrained")
         display = compare(X, y).plot(ax)
         assert_inside(figure)
-        assert ax.bbox.width > 0.25 * figure.bbox.width
+        assert ax.bbox.width > 0.35 * figure.bbox.width
         ticks = [label.get_window_extent() for label in ax.get_xticklabels()]
         assert not any(left.x1 > right.x0 for left, right in pairwise(ticks))
         points = ax.transData.transform(display.points_.get_offsets())
