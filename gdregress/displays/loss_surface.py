@@ -61,9 +61,12 @@ class LossSurfaceDisplay:
     Use `from_estimator` to make one. The objective is that of the estimator: loss, weights and penalty.
 
     With more than two coefficients, the surface shows the lowest objective that the others allow. Along the path the
-    others are not yet there, so the objective of its points is higher than the surface, and only at the minimum the two
-    meet. Contours show this by the fill of each point, which has the colour of its own height. A surface in three
-    dimensions shows each point at its own height, and its shadow on the surface.
+    others are not yet at their best, so the path lies above the surface, and meets it only at the minimum. The path may
+    therefore cross contours uphill while its own objective falls. With ``others="fixed"`` the surface takes the others
+    as fitted, and the path may lie on either side of it.
+
+    Contours fill each point of the path with the colour of its own height. In three dimensions each point is at its own
+    height, with a line on the surface that shows its place there. Points that are far above the surface are left out.
 
     Parameters
     ----------
