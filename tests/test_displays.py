@@ -427,13 +427,15 @@ class TestLossSurface:
         """Not of the surface below them: the others are not yet optimal, and who diverges has left it."""
         model = descended("diagonal", 5, (THREE, y))
         display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3)
-        np.testing.assert_allclose(display.losses, model.history_["loss"], rtol=1e-10)
-        assert (display.path_values[:-1] < display.losses[:-1]).all()
+        np.testing.assert_allclose(display.path_objective, model.history_["loss"], rtol=1e-10)
+        assert (display.path_values[:-1] < display.path_objective[:-1]).all()
         display = LossSurfaceDisplay.from_estimator(diverged, *HOUSES)
-        np.testing.assert_allclose(display.losses, diverged.history_["loss"], rtol=1e-10)
+        np.testing.assert_allclose(display.path_objective, diverged.history_["loss"], rtol=1e-10)
         animation = display.animate()
         animation._draw_frame(100)
-        assert animation._fig.subfigs[0].get_suptitle() == "epoch 100, loss 2.34071e+12"  # as the warning says
+        assert (
+            animation._fig.subfigs[0].get_suptitle() == "epoch 100, mean squared error 2.34071e+12"
+        )  # as the warning says
         animation._draw_was_started = True
 
     @pytest.mark.parametrize("target", [0.0, 5.0])
@@ -623,7 +625,8 @@ class TestAnimation:
         animation = display.animate()
         animation._draw_frame(4)
         surface, fitted, *slopes = [axes for axes in animation._fig.axes if axes.get_label() != "<colorbar>"]
-        assert animation._fig.subfigs[0].get_suptitle() == f"epoch 4, loss {model.history_['loss'][4]:.6g}"
+        title = f"epoch 4, mean squared error {model.history_['loss'][4]:.6g}"
+        assert animation._fig.subfigs[0].get_suptitle() == title
         np.testing.assert_array_equal(display.path_.get_xydata(), display.path[:5])
         np.testing.assert_array_equal(surface.lines[-1].get_xydata(), display.path[4:5])
         drawn = fitted.lines[-1] if len(display.data) == 4 else fitted.lines[0]
@@ -632,6 +635,19 @@ class TestAnimation:
         np.testing.assert_allclose(drawn.get_ydata(), rows @ coef + intercept, rtol=1e-9)
         for axes, expected in zip(slopes, display.derivatives.T, strict=True):
             np.testing.assert_array_equal(axes.lines[-1].get_ydata(), expected[:5])
+        animation._draw_was_started = True
+
+    def test_its_title_is_the_height_of_the_point(self):
+        """Of one target, with the penalty, as the surface is."""
+        targets = np.column_stack([y, -2 * y])
+        model = descended("diagonal", 5, (THREE, targets), penalty="l1", alpha=1.0)
+        display = LossSurfaceDisplay.from_estimator(model, THREE, targets, target=1, resolution=3)
+        animation = display.animate()
+        animation._draw_frame(2)
+        coef, intercept = model.history_["coef"][2, 1], model.history_["intercept"][2, 1]
+        height = mse(coef, intercept, (THREE, targets[:, 1])) + 2 * np.abs(coef).sum()
+        title = f"epoch 2, mean squared error and penalty {height:.6g}"
+        assert animation._fig.subfigs[0].get_suptitle() == title
         animation._draw_was_started = True
 
     def test_a_frame_shows_heights_of_its_own(self):

@@ -82,8 +82,6 @@ class LossSurfaceDisplay:
         Objective at these epochs, with all coefficients as they were.
     epochs : ndarray of shape (n_points,)
         Numbers of the epochs shown.
-    losses : ndarray of shape (n_points,)
-        Loss at these epochs, with all coefficients as they were, averaged over targets, without the penalty.
     derivatives : ndarray of shape (n_points, 2)
         Derivatives of the objective with respect to the two coefficients at these epochs, with all
         coefficients as they were.
@@ -140,7 +138,6 @@ class LossSurfaceDisplay:
         path_values: NDArray,
         path_objective: NDArray,
         epochs: NDArray,
-        losses: NDArray,
         derivatives: NDArray,
         minimum: NDArray,
         minimum_value: float,
@@ -156,7 +153,6 @@ class LossSurfaceDisplay:
         self.path_values = path_values
         self.path_objective = path_objective
         self.epochs = epochs
-        self.losses = losses
         self.derivatives = derivatives
         self.minimum = minimum
         self.minimum_value = minimum_value
@@ -267,7 +263,6 @@ class LossSurfaceDisplay:
             path_values=np.fmin(below, own) if others == "optimal" else below,  # where interpolation is too high
             path_objective=own,
             epochs=shown,
-            losses=history["loss"][shown],
             derivatives=derivatives,
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
@@ -462,7 +457,7 @@ class LossSurfaceDisplay:
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
                 slope.axes.set_xlim(0, max(1, self.epochs[frame]))
-            title.set_text(f"epoch {self.epochs[frame]}, loss {self.losses[frame]:.6g}")
+            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_objective[frame]:.6g}")
             return [self.path_, here, *slopes, title]
 
         frames = _evenly(len(self.path), max_frames)
