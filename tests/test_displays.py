@@ -3,6 +3,7 @@
 import builtins
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from gdregress import (
     compare,
     load_house_prices,
 )
+from gdregress.displays.drawing import has_diverged
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -56,6 +58,20 @@ def labels(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def shown_ticks(axis):
+    """The labels within the limits of an axis."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    return [tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+
+
+def assert_inside(figure):
+    """Nothing that is drawn reaches over the edge of the figure."""
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0
+
+
 class TestLossCurve:
     def test_the_line_is_the_history(self):
         model = descended()
@@ -84,7 +100,7 @@ class TestLossCurve:
         assert display.best_.get_xydata().tolist() == [[best, losses[best]]]
         assert display.stop_.get_xydata().tolist() == [[model.n_iter_, losses[-1]]]
         last = model.history_["loss"][-1]
-        stop = f"stopped after {model.n_iter_} epochs at {last:.4g}, validation {losses[-1]:.4g}"
+        stop = f"stopped after {model.n_iter_} epochs at {last:.4g},\nvalidation {losses[-1]:.4g}"
         expected = ["training", "validation", stop, f"epoch {best} is kept"]
         assert labels(display.ax_) == expected
 
@@ -110,6 +126,30 @@ class TestLossCurve:
     def test_alone_a_descent_that_diverges_is_shown_to_its_end(self, diverged):
         display = LossCurveDisplay.from_estimator(diverged)
         assert display.ax_.get_ylim()[1] > diverged.history_["loss"][-1]
+
+    def test_a_descent_that_swings_above_its_start_has_diverged(self):
+        """Huber's slope is bounded: at twice the stable rate every second epoch is the start again."""
+        rose = GradientDescentRegressor(1.0, 20, loss="huber", epsilon=40.0, tol=None).fit(*HOUSES)
+        assert rose.history_["loss"][-1] <= rose.history_["loss"][0] < rose.history_["loss"][-2]
+        assert "diverged after 20 epochs" in labels(LossCurveDisplay.from_estimator(rose).ax_)[1]
+
+    def test_one_that_rises_only_at_first_has_not_diverged(self):
+        model = descended(0.1, 100, optimizer="momentum")
+        loss = model.history_["loss"]
+        assert loss.max() > 2 * loss[0]
+        assert "stopped after 100 epochs" in labels(LossCurveDisplay.from_estimator(model).ax_)[1]
+
+    def test_a_descent_that_comes_by_its_start_up_to_rounding_has_not_diverged(self):
+        assert not has_diverged(np.array([592.2, 384.2, np.nextafter(592.2, 600.0)]))
+        assert has_diverged(np.array([592.2, 384.2, 592.3]))
+        assert has_diverged(np.array([592.2, 384.2, np.nan]))
+
+    def test_the_legend_leaves_the_curve_free(self):
+        """In the corner that a rising curve does not reach."""
+        display = LossCurveDisplay(loss=np.geomspace(1.0, 1e6, 50)).plot()
+        display.figure_.canvas.draw()
+        box = display.ax_.get_legend().get_window_extent()
+        assert not box.contains(*display.ax_.transData.transform([49, 1e6]))
 
     def test_of_equal_epochs_the_last_is_kept(self):
         model = GradientDescentRegressor(0.01, epochs=5, tol=None).fit(HOUSES[0], np.zeros(7))
@@ -180,7 +220,8 @@ class TestLossSurface:
         np.testing.assert_array_equal(display.minimum_.get_xydata(), [display.minimum])
         low, high = ax.get_xlim()
         assert low < 0 < display.minimum[0] < high
-        assert display.figure_.axes[-1].get_ylabel() == "mean squared error above its minimum"
+        assert display.figure_.axes[-1].get_ylabel() == "mean squared error\nabove its minimum"
+        assert labels(ax) == ["epochs", "start", "minimum"]
         bottom, *levels = display.surface_.levels
         assert bottom == 0
         np.testing.assert_allclose(np.diff(np.log10(levels)), 0.25)
@@ -285,24 +326,116 @@ class TestLossSurface:
         assert min(errors) > -1e-3
         assert np.median(errors) < 0.05
 
-    def test_the_others_are_named(self):
+    @pytest.mark.parametrize(
+        ("others", "said", "minimum"),
+        [("optimal", "at their best", "minimum"), ("fixed", "as fitted", "overall minimum")],
+    )
+    def test_it_says_where_the_others_are(self, others, said, minimum):
         model = descended("diagonal", 5, (THREE, y))
-        for others in ("optimal", "fixed"):
-            display = LossSurfaceDisplay.from_estimator(model, THREE, y, others=others, resolution=3)
-            assert display.figure_.axes[-1].get_ylabel().endswith(f"above its minimum\n(others {others})")
-            assert display.plot(kind="surface").ax_.get_zlabel() == f"mean squared error\n(others {others})"
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, others=others, resolution=3)
+        assert display.ax_.get_legend().get_title().get_text() == f"contours: other coefficients {said}"
+        assert labels(display.ax_) == ["epochs (fill: own height)", "start", minimum]
+        display.plot(kind="surface")
+        assert display.ax_.get_legend().get_title().get_text() == f"surface: other coefficients {said}"
+        assert labels(display.ax_)[:2] == ["epochs, at their own heights", "their places on the surface"]
+        assert labels(display.ax_)[3] == minimum
+
+    @pytest.mark.parametrize(
+        ("rate", "params"),
+        [
+            ("diagonal", {}),
+            ("auto", {"penalty": "l1", "alpha": 1.0}),  # where it ends, interpolation is too high
+            ("diagonal", {"loss": "huber", "epsilon": 30.0}),
+        ],
+        ids=str,
+    )
+    def test_the_path_lies_on_or_above_the_surface(self, rate, params):
+        """Its own objective, with all coefficients as they were: the others are best only at the minimum."""
+        model = descended(rate, 8, (THREE, y), **params)
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3, kind="surface")
+        history = model.history_
+        objective = [
+            self.objective(w, b, None, **params) for w, b in zip(history["coef"], history["intercept"], strict=True)
+        ]
+        np.testing.assert_allclose(display.path_objective, objective, rtol=1e-9)
+        assert (display.path_values <= display.path_objective).all()
+        assert display.path_values[0] < 0.9 * display.path_objective[0]
+        _, _, heights = display.path_.get_data_3d()
+        _, _, below = display.shadow_.get_data_3d()
+        np.testing.assert_array_equal(below, display.path_values)
+        shown = np.isfinite(heights)
+        assert shown.any()
+        np.testing.assert_array_equal(np.array(heights)[shown], display.path_objective[shown])
+        top = display.ax_.get_zlim()[1]
+        assert (display.path_objective[shown] <= top).all()
+        assert (display.path_objective[~shown] > top).all()
+        assert top >= display.values.max()
+        assert ("start: above the picture" in labels(display.ax_)) == (not shown[0])
+
+    def test_a_path_far_above_the_surface_is_in_the_picture(self):
+        model = descended("lipschitz", 200, (X, y))
+        display = LossSurfaceDisplay.from_estimator(model, X, y, resolution=5, kind="surface")
+        assert display.path_objective.min() > display.values.max()
+        assert np.isfinite(display.path_.get_data_3d()[2][-1])
+
+    def test_stems_join_the_path_and_the_surface(self):
+        model = descended("diagonal", 30, (THREE, y))
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3, kind="surface")
+        ends = np.array(display.stems_.get_data_3d()).reshape(3, -1, 3)
+        assert 5 < ends.shape[1] <= 12
+        first, last = ends[:, 0, :2].T, ends[:, -1, :2].T
+        assert np.isnan(first[0, 2])
+        np.testing.assert_array_equal(first[1], [*display.path[0], display.path_values[0]])
+        np.testing.assert_array_equal(last[0], [*display.path[-1], display.path_objective[-1]])
+        np.testing.assert_array_equal(last[1], [*display.path[-1], display.path_values[-1]])
+
+    def test_fills_are_the_colours_of_the_path_s_own_heights(self):
+        model = descended("diagonal", 30, (THREE, y), optimizer="gd")
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=9)
+        levels, colors = display.surface_.levels, display.surface_.get_facecolors()
+        own = display.path_objective - display.minimum_value
+        fills = display.fills_.get_facecolors()
+        assert own[0] > levels[-1]
+        assert not (colors == fills[0]).all(axis=1).any()
+        inside = np.flatnonzero((own > levels[1]) & (own < levels[-1]))
+        assert len(inside) > 3
+        for epoch in inside:
+            band = np.searchsorted(levels, own[epoch]) - 1
+            np.testing.assert_array_equal(fills[epoch], colors[band])
+
+    def test_a_model_without_others_has_neither_fills_nor_shadow(self):
+        display = LossSurfaceDisplay.from_estimator(descended(), *HOUSES)
+        assert display.ax_.get_legend().get_title().get_text() == ""
+        assert display.fills_ is None
+        display.plot(kind="surface")
+        assert display.shadow_ is display.stems_ is None
+        assert labels(display.ax_) == ["epochs", "start", "minimum"]
+
+    @pytest.mark.parametrize("kind", ["contour", "surface"])
+    @pytest.mark.parametrize("size", [(6.4, 4.8), (4.0, 3.0)])
+    def test_what_is_written_is_inside_the_figure(self, kind, size):
+        model = descended("diagonal", 5, (THREE, y), penalty="l1", alpha=1.0)
+        settings = {"projection": "3d"} if kind == "surface" else None
+        figure, ax = plt.subplots(figsize=size, layout="constrained", subplot_kw=settings)
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=5, ax=ax, kind=kind)
+        assert_inside(figure)
+        if kind == "contour":
+            assert display.ax_.get_legend().get_window_extent().y0 >= display.ax_.bbox.y1
+        assert max(len(shown_ticks(axis)) for axis in (ax.xaxis, ax.yaxis)) <= 6
 
     def test_losses_are_those_of_the_points_themselves(self, diverged):
         """Not of the surface below them: the others are not yet optimal, and who diverges has left it."""
         model = descended("diagonal", 5, (THREE, y))
         display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=3)
-        np.testing.assert_allclose(display.losses, model.history_["loss"], rtol=1e-10)
-        assert (display.path_values[:-1] < display.losses[:-1]).all()
+        np.testing.assert_allclose(display.path_objective, model.history_["loss"], rtol=1e-10)
+        assert (display.path_values[:-1] < display.path_objective[:-1]).all()
         display = LossSurfaceDisplay.from_estimator(diverged, *HOUSES)
-        np.testing.assert_allclose(display.losses, diverged.history_["loss"], rtol=1e-10)
+        np.testing.assert_allclose(display.path_objective, diverged.history_["loss"], rtol=1e-10)
         animation = display.animate()
         animation._draw_frame(100)
-        assert animation._fig.axes[0].get_title() == "epoch 100, loss 2.34071e+12"  # as the warning says
+        assert (
+            animation._fig.subfigs[0].get_suptitle() == "epoch 100, mean squared error 2.34071e+12"
+        )  # as the warning says
         animation._draw_was_started = True
 
     @pytest.mark.parametrize("target", [0.0, 5.0])
@@ -432,6 +565,7 @@ class TestLossSurface:
         _, _, heights = display.path_.get_data_3d()
         np.testing.assert_allclose(heights, display.path_values)
         assert display.ax_.get_zlabel() == "mean squared error"
+        np.testing.assert_allclose(display.path_objective, display.path_values, rtol=1e-12)
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
@@ -491,7 +625,8 @@ class TestAnimation:
         animation = display.animate()
         animation._draw_frame(4)
         surface, fitted, *slopes = [axes for axes in animation._fig.axes if axes.get_label() != "<colorbar>"]
-        assert surface.get_title() == f"epoch 4, loss {model.history_['loss'][4]:.6g}"
+        title = f"epoch 4, mean squared error {model.history_['loss'][4]:.6g}"
+        assert animation._fig.subfigs[0].get_suptitle() == title
         np.testing.assert_array_equal(display.path_.get_xydata(), display.path[:5])
         np.testing.assert_array_equal(surface.lines[-1].get_xydata(), display.path[4:5])
         drawn = fitted.lines[-1] if len(display.data) == 4 else fitted.lines[0]
@@ -500,6 +635,36 @@ class TestAnimation:
         np.testing.assert_allclose(drawn.get_ydata(), rows @ coef + intercept, rtol=1e-9)
         for axes, expected in zip(slopes, display.derivatives.T, strict=True):
             np.testing.assert_array_equal(axes.lines[-1].get_ydata(), expected[:5])
+        animation._draw_was_started = True
+
+    def test_its_title_is_the_height_of_the_point(self):
+        """Of one target, with the penalty, as the surface is."""
+        targets = np.column_stack([y, -2 * y])
+        model = descended("diagonal", 5, (THREE, targets), penalty="l1", alpha=1.0)
+        display = LossSurfaceDisplay.from_estimator(model, THREE, targets, target=1, resolution=3)
+        animation = display.animate()
+        animation._draw_frame(2)
+        coef, intercept = model.history_["coef"][2, 1], model.history_["intercept"][2, 1]
+        height = mse(coef, intercept, (THREE, targets[:, 1])) + 2 * np.abs(coef).sum()
+        title = f"epoch 2, mean squared error and penalty {height:.6g}"
+        assert animation._fig.subfigs[0].get_suptitle() == title
+        animation._draw_was_started = True
+
+    def test_a_frame_shows_heights_of_its_own(self):
+        model = descended("diagonal", 60, (THREE, y))
+        display = LossSurfaceDisplay.from_estimator(model, THREE, y, resolution=5)
+        animation = display.animate()
+        animation._draw_frame(25)
+        np.testing.assert_array_equal(display.fills_.get_offsets()[-1], display.path[25])
+        assert len(display.fills_.get_offsets()) < 26
+        animation._draw_was_started = True
+        animation = display.animate(kind="surface")
+        animation._draw_frame(25)
+        here = animation._fig.axes[0].lines[-1]
+        np.testing.assert_array_equal(np.ravel(here.get_data_3d()), [*display.path[25], display.path_objective[25]])
+        np.testing.assert_array_equal(display.shadow_.get_data_3d()[2], display.path_values[:26])
+        ends = [display.path_objective[25], display.path_values[25]]
+        np.testing.assert_array_equal(display.stems_.get_data_3d()[2], ends)
         animation._draw_was_started = True
 
     def test_of_many_epochs_the_early_ones_are_shown_one_by_one(self):
@@ -511,7 +676,7 @@ class TestAnimation:
 
 class TestLearningRates:
     def test_losses_and_lines(self):
-        rates = [0.001, 0.01, 0.075, 0.0812, 0.0814, 0.5]
+        rates = [0.07, 0.071, 0.075, 0.0812, 0.0814, 0.09]
         display = LearningRateDisplay.from_estimator(
             GradientDescentRegressor(epochs=200), *HOUSES, learning_rates=rates
         )
@@ -527,13 +692,14 @@ class TestLearningRates:
         assert display.ceiling_.get_xdata()[0] == display.ceiling
         assert display.start_.get_ydata()[0] == pytest.approx(65228.571428)
         assert display.auto_.get_ydata()[0] == pytest.approx(5691.729323)
+        assert display.best_rate_.get_xdata()[0] == display.best_rate
         assert labels(display.ax_) == [
             "start",
-            'learning_rate="auto", 1 epoch',
-            "best constant rate 2/(L+mu) = 0.08046",
-            "ceiling 2/L = 0.08128",
+            'rate "auto", 1 epoch',
+            "best rate 0.08046",
+            "stable up to 0.08128",
             "after 200 epochs",
-            "diverged",
+            "diverged: above its start",
         ]
         assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("learning rate", "mean squared error")
 
@@ -545,29 +711,75 @@ class TestLearningRates:
         second = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=rates, ax=first.ax_, name="many")
         assert first.line_.get_color() != second.line_.get_color()
         shown = labels(first.ax_)
-        assert len(shown) == len(set(shown)) == 7
-        assert {"few: after 10 epochs", "many: after 1000 epochs", "diverged"} < set(shown)
+        assert len(shown) == len(set(shown)) == 6
+        assert {"few: after 10 epochs", "many: after 1000 epochs", "diverged: above its start"} < set(shown)
         assert first.diverged_.get_ydata()[0] > second.diverged_.get_ydata()[0]
         low, high = first.ax_.get_ylim()
         assert low < second.losses.min() < first.losses.min() < first.start_loss < high
 
     def test_a_line_has_a_gap_where_a_rate_between_diverges(self):
-        losses = np.array([1.0, 5.0, 2.0])
+        losses = np.array([1.0, 2.5, 2.0])
         display = LearningRateDisplay(
             learning_rates=np.array([0.1, 0.2, 0.3]),
             losses=losses,
+            diverged=np.array([False, True, False]),
             start_loss=3.0,
             epochs=1,
             auto_loss=0.5,
             auto_epochs=1,
         ).plot()
-        np.testing.assert_array_equal(display.line_.get_ydata(), [1.0, np.nan, 2.0])
+        np.testing.assert_array_equal(display.line_.get_ydata(), [1.0, np.nan, 2.0])  # though it ends below its start
         assert display.diverged_.get_xdata().tolist() == [0.2]
 
     def test_default_rates_are_about_the_ceiling(self):
         display = LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=5), *HOUSES)
         assert display.learning_rates[0] == pytest.approx(1e-4 * display.ceiling)
         assert display.learning_rates[-1] == pytest.approx(10 * display.ceiling)
+
+    def test_rates_that_one_line_stands_for_are_named_together(self):
+        """Seen on five decades, the best rate and the largest stable one are the same line."""
+        display = LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=5), *HOUSES)
+        assert display.best_rate_ is None
+        assert display.ceiling_.get_label() == "stable up to 0.08128,\nbest rate 0.08046"
+        near = LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=5), X, y)
+        assert near.ceiling_.get_label() == "stable up to 1.359e-05,\nbest rate just below"
+
+    @pytest.mark.parametrize("epochs", [20, 21])
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"loss": "huber", "epsilon": 40.0},
+            {"loss": "huber", "epsilon": 1.35, "penalty": "l1", "alpha": 0.5},
+            {"loss": "absolute_error"},
+        ],
+        ids=str,
+    )
+    def test_above_a_rate_that_diverges_all_do(self, params, epochs):
+        """Where the slope is bounded, a descent swings, and comes by its start at every second epoch."""
+        model = GradientDescentRegressor(epochs=epochs, **params)
+        rates = np.geomspace(1e-3, 1e3, 25)
+        display = LearningRateDisplay.from_estimator(model, *HOUSES, learning_rates=rates)
+        assert display.diverged[-1]
+        assert not display.diverged[:10].any()
+        np.testing.assert_array_equal(display.diverged, np.sort(display.diverged))
+        np.testing.assert_array_equal(display.diverged_.get_xdata(), display.learning_rates[display.diverged])
+
+    @pytest.mark.parametrize("size", [(6.4, 4.8), (4.0, 3.0)])
+    def test_what_is_written_is_inside_the_figure(self, size):
+        figure, ax = plt.subplots(figsize=size, layout="constrained")
+        LearningRateDisplay.from_estimator(GradientDescentRegressor(epochs=5), *HOUSES, ax=ax)
+        assert_inside(figure)
+        assert ax.bbox.width > 0.7 * figure.bbox.width
+        assert ax.get_legend().get_window_extent().y0 >= ax.bbox.y1
+
+    @pytest.mark.parametrize(("start", "least", "most"), [(1e3, 3, 5), (2.5e3, 3, 6), (1e5, 2, 5)])
+    def test_few_losses_are_labelled_and_in_plain_numbers(self, start, least, most):
+        display = LossCurveDisplay(loss=np.array([start, 900.0])).plot()
+        display.figure_.canvas.draw()
+        shown = shown_ticks(display.ax_.yaxis)
+        assert least <= len(shown) <= most
+        if start < 1e5:
+            assert [float(text) for text in shown] == pytest.approx(sorted(float(text) for text in shown))
 
     def test_a_loss_without_a_ceiling(self):
         model = GradientDescentRegressor(loss="absolute_error", epochs=20)
@@ -633,7 +845,8 @@ class TestComparison:
         display = comparison.plot()
         errors = [row.prediction_error for row in comparison.rows]
         np.testing.assert_allclose(display.points_.get_offsets()[:, 0], np.maximum(errors, 1e-16))
-        assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == [row.solver for row in comparison.rows]
+        names = [tick.get_text().replace("\n", " ") for tick in display.ax_.get_yticklabels()]
+        assert names == [row.solver for row in comparison.rows]
         assert display.texts_[1].get_text().startswith(f"{errors[1]:.1e},  ")
         assert "standard deviations of y" in display.ax_.get_xlabel()
         assert display.ax_.get_xscale() == "log"
@@ -653,6 +866,17 @@ class TestComparison:
         failed = [False, True]
         display = comparison.plot()
         assert [text.get_text() == "failed" for text in display.texts_] == failed
+
+    @pytest.mark.parametrize("size", [(7.0, 3.0), (4.0, 3.0)])
+    def test_what_is_written_is_inside_the_figure(self, size):
+        figure, ax = plt.subplots(figsize=size, layout="constrained")
+        display = compare(X, y).plot(ax)
+        assert_inside(figure)
+        assert ax.bbox.width > 0.35 * figure.bbox.width
+        ticks = [label.get_window_extent() for label in ax.get_xticklabels()]
+        assert not any(left.x1 > right.x0 for left, right in pairwise(ticks))
+        points = ax.transData.transform(display.points_.get_offsets())
+        assert max(points[:, 0]) + 4 < min(text.get_window_extent().x0 for text in display.texts_)
 
     def test_on_axes_that_are_given(self):
         _, ax = plt.subplots()

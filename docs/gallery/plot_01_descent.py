@@ -25,9 +25,9 @@ for epoch in (0, 1, 2, 200):
 print(f"least squares has {GradientDescentRegressor().fit(X, y).history_['loss'][-1]:.3f}")
 
 # %%
-# ``record_path=True`` keeps the coefficients of every epoch. At first they swing from side to side of the valley, for
-# the rate is near the ceiling, and every step overshoots. Once at the bottom of the valley they only have to follow it,
-# which takes the rest of the 200 epochs: that is the flat direction.
+# ``record_path=True`` keeps the coefficients of every epoch. At first they swing from side to side of the valley. The
+# rate is near the largest stable one, 0.0813, so every step overshoots the bottom of the valley. Once they are at the
+# bottom, they only have to follow it, which takes the rest of the 200 epochs: there the slope is small.
 display = LossSurfaceDisplay.from_estimator(model, X, y)
 plt.show()
 

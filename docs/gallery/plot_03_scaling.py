@@ -2,9 +2,9 @@
 Why columns are scaled, and why not here
 ========================================
 
-Plain descent has one rate for all columns. On raw columns the one with the largest numbers limits that rate, and the
-coefficients of the others hardly move. So recipes put a ``StandardScaler`` before a model that is fitted by descent. It
-is the step that needs it, not the data.
+Plain descent has one rate for all columns. On raw columns it is set by the one with the largest numbers, and the others
+hardly move: that is why recipes put a ``StandardScaler`` before a model that is fitted by descent. The need is not a
+property of the data, but of the step.
 """
 
 # %%
@@ -21,8 +21,8 @@ X_scaled = StandardScaler().fit_transform(X)
 print("standard deviations of the columns:", X.std(axis=0).round(1))
 
 # %%
-# Three descents run for 3000 epochs, each at the rate that is computed from its data. The default needs one epoch.
-# ``learning_rate="diagonal"`` gives each column a rate of its own, from the curvature of the loss along it.
+# Three descents of 3000 epochs, and the default, which needs one epoch. ``"lipschitz"`` is half the largest rate at
+# which plain descent is stable. ``"diagonal"`` gives each column a rate of its own.
 descents = {
     "one rate, raw columns": (GradientDescentRegressor("lipschitz", 3000, tol=None), X),
     "one rate, after StandardScaler": (GradientDescentRegressor("lipschitz", 3000, tol=None), X_scaled),
@@ -32,7 +32,7 @@ descents = {
 coef, intercept = closed_form(X, y)
 least = np.mean((y - X @ coef - intercept) ** 2)
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 looks = [("-", 2), ("-", 5), ("--", 2), ("o-", 2)]
 for (name, (model, data)), (line, width) in zip(descents.items(), looks, strict=True):
     loss = model.fit(data, y).history_["loss"]
@@ -44,6 +44,6 @@ ax.legend(loc="lower center")
 plt.show()
 
 # %%
-# The two in the middle are one curve: a rate for each column does exactly what the scaler does, and the coefficients
-# stay in the units of the columns. The epochs that are left are due to correlations between the columns. No scaler
-# removes these, but the matrix of the default does.
+# The two in the middle are one curve: a rate for each column *is* the scaler, done inside, and the coefficients come
+# out in the units of the columns. What is left to do is due to correlations between columns, which no scaler removes,
+# but the matrix of the default does.

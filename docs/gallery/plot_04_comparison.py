@@ -3,12 +3,12 @@ Beside SGDRegressor and the closed form, on raw tables
 ======================================================
 
 ``compare`` fits a model, SGDRegressor and the closed form to the same rows, and measures all of them against the closed
-form. Here it does so with the tables that come with scikit-learn, their columns as they were measured.
+form. Here with the tables that come with scikit-learn, columns as they were measured.
 """
 
 # %%
-# There are four targets: the score of the diabetes data; the radius of tumours, from everything else that was measured
-# of them; the weight of twenty men, from their exercises; and the alcohol of wines, from their other contents.
+# The targets are the score of the diabetes data, the radius of tumours, from everything else that was measured of
+# them, the weight of twenty men, from their exercises, and the alcohol of wines, from their other contents.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_linnerud, load_wine
@@ -27,8 +27,8 @@ comparisons["diabetes"]
 
 # %%
 # The error is the root-mean-square distance of the predictions from those of the closed form, in standard deviations
-# of y. At 1 and beyond a model is as far off as if it had not looked at the columns at all.
-fig, ax = plt.subplots()
+# of y: at 1 and beyond, a model is as far off as if it had not looked at the columns at all.
+fig, ax = plt.subplots(layout="constrained")
 places = np.arange(len(tables))
 for solver, marker in zip(list(comparisons["wines"].to_frame().index)[:3], "o^s", strict=True):
     errors = [comparison.to_frame().loc[solver, "prediction_error"] for comparison in comparisons.values()]
@@ -42,5 +42,4 @@ fig.legend(loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
-# A scaler brings SGDRegressor near. The rest of its error is the noise of its steps, and on the tumours also columns
-# that are nearly collinear.
+# A scaler brings SGDRegressor near; what is left is its noise, and on the tumours columns that are nearly collinear.

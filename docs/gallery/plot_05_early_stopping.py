@@ -45,7 +45,7 @@ print(by_patient[-1].stop_reason_)
 at_random = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor("lipschitz", **early))])
 at_random.fit(X[train], y[train])
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 for name, pipeline, line in (("15 other patients", by_patient, "-"), ("visits of the same patients", at_random, "--")):
     loss = pipeline[-1].history_["validation_loss"]
     best = loss.argmin()

@@ -2,13 +2,13 @@
 What is worth tuning: the penalty
 =================================
 
-The rate need not be searched for. But no algorithm knows how much to trust the columns. That is what the penalty says:
-its strength ``alpha``, and whether it is L1 or L2. ``GridSearchCV`` finds both on rows that the fit has not seen.
+The rate need not be searched for. What no algorithm knows is how much to trust the columns: the strength ``alpha`` of
+the penalty, and whether it is L1 or L2. ``GridSearchCV`` finds out on rows left out.
 """
 
 # %%
-# The ten columns of the diabetes data, with their squares and products, make 65 columns for 442 rows. A penalty
-# compares coefficients with each other. So here the columns are scaled: for the penalty, not for the descent.
+# The ten columns of the diabetes data, their squares and products: 65 columns for 442 rows. A penalty compares
+# coefficients, so here the columns are scaled, for the penalty and not for the descent.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -31,9 +31,9 @@ search = GridSearchCV(model, grid, cv=KFold(5, shuffle=True, random_state=0)).fi
 print(f"best: {search.best_params_[step + 'penalty']} at alpha = {search.best_params_[step + 'alpha']:.2g}")
 
 # %%
-# Each point is a mean over five folds, and the band is its standard error.
+# Each point is a mean over five folds. The band around it is one standard error wide on either side.
 results = search.cv_results_
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 for penalty, line in (("l2", "-"), ("l1", "--")):
     chosen = results[f"param_{step}penalty"] == penalty
     mean, error = results["mean_test_score"][chosen], results["std_test_score"][chosen] / np.sqrt(5)
@@ -46,7 +46,7 @@ ax.legend()
 plt.show()
 
 # %%
-# The best L1 and the best L2 are within a standard error of each other. L1 leaves out columns, which is a reason to
-# prefer it here: its model is shorter.
+# At their best the two are within a standard error of each other. Then the shorter model is a reason to take L1, which
+# leaves out columns while it shrinks the others.
 kept = (search.best_estimator_[-1].coef_ != 0).sum()
 print(f"{kept} of {len(search.best_estimator_[-1].coef_)} coefficients are not zero")

@@ -2,9 +2,9 @@
 Successive halving, with epochs as the resource
 ===============================================
 
-If you teach descent, or need plain descent, you do search for a rate. ``HalvingGridSearchCV`` gives all candidates few
-epochs. It keeps the better third, and gives these three times as many. So rates that are too small or too large are
-given up early.
+If you teach descent, or need plain descent, you search for a rate after all. ``HalvingGridSearchCV`` gives all
+candidates few epochs, keeps the better third, and gives these three times as many: rates that crawl and rates that
+explode fall out early.
 """
 
 # %%
@@ -34,23 +34,23 @@ search = HalvingGridSearchCV(
     random_state=0,
 )
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", ConvergenceWarning)  # rates above the ceiling diverge, and say so
+    warnings.simplefilter("ignore", ConvergenceWarning)  # rates that are too large diverge, and say so
     search.fit(X, y)
-ceiling = GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learning_rate_
-print(f"chosen {search.best_params_['learning_rate']:.3g}, the ceiling is {ceiling:.3g}")
+largest_stable = GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learning_rate_
+print(f"chosen {search.best_params_['learning_rate']:.3g}, the largest stable rate is {largest_stable:.3g}")
 
 # %%
-# The two points on the right are above the ceiling 2/L, where a descent diverges. It then keeps its best epoch, which
-# may be its start.
+# At a rate above the largest stable one, a descent keeps its best epoch. At the two rates on the right that is its
+# start.
 results = search.cv_results_
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 for k, marker in zip(range(search.n_iterations_), "osD^", strict=False):
     chosen = results["iter"] == k
     rate, error = results["param_learning_rate"][chosen].astype(float), -results["mean_test_score"][chosen]
     order = np.argsort(rate)
-    label = f"{results['n_resources'][chosen][0]} epochs, {chosen.sum()} candidates"
+    label = f"{results['n_resources'][chosen][0]} epochs, candidates: {chosen.sum()}"
     ax.loglog(rate[order], error[order], marker=marker, label=label)
-ax.axvline(ceiling, color="black", linestyle=":", label="ceiling 2/L")
+ax.axvline(largest_stable, color="black", linestyle=":", label="largest stable rate")
 ax.set_xlabel("learning rate")
 ax.set_ylabel("mean squared error on rows left out")
 ax.legend()

@@ -23,8 +23,8 @@ y = np.where(in_kpa, 0.133 * truth, truth)
 print(f"{in_kpa.mean():.0%} of the rows are in kPa")
 
 # %%
-# Half of the residuals of a median fit are smaller than their median size, whatever the outliers do: 1.35 * 1.48 times
-# that is the usual ``epsilon``.
+# The outliers hardly move a fit of the median, nor the median size of its residuals. 1.48 times that size estimates the
+# standard deviation of the other rows, and 1.35 standard deviations are the usual ``epsilon``.
 median = GradientDescentRegressor(loss="absolute_error").fit(X, y)
 epsilon = 1.35 * 1.48 * np.median(np.abs(y - median.predict(X)))
 models = {
@@ -33,7 +33,7 @@ models = {
     "squared error, had all been in mm Hg": GradientDescentRegressor().fit(X, truth),
 }
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 ax.plot(X[~in_kpa], y[~in_kpa], ".", color="0.75", label="rows in mm Hg")
 ax.plot(X[in_kpa], y[in_kpa], "x", color="0.4", label="rows in kPa")
 ends = np.array([[X.min()], [X.max()]])

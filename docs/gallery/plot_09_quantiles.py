@@ -2,8 +2,8 @@
 Quantiles: how far off, and on which side
 =========================================
 
-A mean does not say how far the rows lie from it. With ``loss="quantile"`` each fit is a line, and a given share of the
-rows lies below it. Two such lines enclose a range, which may widen from left to right.
+A fit of the mean does not tell how far the rows scatter around it. With ``loss="quantile"`` each fit is a line, and a
+given share of the rows lies below it. Two such lines enclose a range, which may widen from left to right.
 """
 
 # %%
@@ -20,7 +20,7 @@ X, y = data.data[["bmi"]].to_numpy(), data.target.to_numpy()
 quantiles = (0.1, 0.5, 0.9)
 models = [GradientDescentRegressor(loss="quantile", quantile=quantile).fit(X, y) for quantile in quantiles]
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 ax.plot(X, y, ".", color="0.75", label="patients")
 ends = np.array([[X.min()], [X.max()]])
 for quantile, model, line in zip(quantiles, models, ("--", "-", "-."), strict=True):
@@ -31,8 +31,7 @@ ax.legend()
 plt.show()
 
 # %%
-# Does the right share of rows lie below, on rows that the fit has not seen? Each row is predicted by a fit to the other
-# folds.
+# Do the lines hold what they say on rows that they have not seen? Each row is predicted by a fit to the other folds.
 for quantile, model in zip(quantiles, models, strict=True):
     below = y <= cross_val_predict(model, X, y, cv=10)
     print(f"quantile {quantile}: {below.mean():.2f} of the rows left out lie below")

@@ -2,13 +2,14 @@
 The L1 path: which columns go first
 ===================================
 
-With ``penalty="l1"`` a coefficient is exactly zero until its column is worth its price, ``alpha``. At the highest price
-no column enters, and at the lowest all do. The order in which they enter says what they are worth.
+With ``penalty="l1"`` a coefficient is exactly zero as long as its column lowers the loss by less than the penalty
+costs. ``alpha`` is the price. As it falls, one column after the other gets a coefficient, and the order says how much
+each column is worth.
 """
 
 # %%
-# ``warm_start=True`` starts each fit from the coefficients of the last one. The columns are scaled, because a price is
-# for one unit of a column, and the units have to be comparable.
+# ``warm_start=True`` starts each fit from the coefficients of the last one. The columns are scaled, because the penalty
+# is a price for each unit of a coefficient, and units have to be comparable.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -18,15 +19,14 @@ from gdregress import GradientDescentRegressor
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X = StandardScaler().set_output(transform="pandas").fit_transform(X)
-dearest = np.abs(X.T @ (y - y.mean())).max() / len(y)
-alphas = np.geomspace(dearest, dearest / 1000, 60)
+largest = np.abs(X.T @ (y - y.mean())).max() / len(y)
+alphas = np.geomspace(largest, largest / 1000, 60)
 model = GradientDescentRegressor(penalty="l1", warm_start=True)
 path = np.array([model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas])
 
 # %%
-# The highest price is the largest slope of the loss at zero: ``max |X'(y - mean)| / n``. Exactly from that price on,
-# all coefficients are zero.
-fig, ax = plt.subplots()
+# The path starts at ``max |X'(y - mean)| / n``, the least ``alpha`` at which all coefficients are zero.
+fig, ax = plt.subplots(layout="constrained")
 names = {
     "bmi": "body mass index",
     "s5": "log triglycerides",

@@ -26,6 +26,16 @@ LOSSES = {
 }
 """Name of the mean of each loss on an axis."""
 
+NARROW = 4.0
+"""Width of axes in inches below which legends and titles are set in smaller type."""
+
+FEW, FEWER = 100.0, 10.0
+"""Ratio of the ends of a logarithmic axis below which powers of ten, and even 1, 2 and 5, are too few ticks."""
+
+
+ROUNDING = 1e-9
+"""Relative rise above the start that counts as none: a descent that swings comes by its start up to rounding."""
+
 
 def pyplot() -> Any:
     """Return the module pyplot of matplotlib.
@@ -53,6 +63,24 @@ def axes_or_new(ax: Any, **settings: Any) -> Any:
     """Return the axes to draw on: those given, or those of a new figure."""
     plt = pyplot()
     return plt.subplots(layout="constrained", **settings)[1] if ax is None else ax
+
+
+def type_size(ax: Any) -> str:
+    """Return the size of type that fits the width of axes, before a colour bar takes some of it."""
+    return "small" if ax.bbox.width >= NARROW * ax.figure.dpi else "x-small"
+
+
+def label_few(axis: Any) -> None:
+    """Label few round numbers along a logarithmic axis, whose limits are set."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    if high < FEW * low:
+        axis.set_major_locator(
+            LogLocator(subs=(1, 2, 5)) if high > FEWER * low else MaxNLocator(5, steps=(1, 2, 5, 10))
+        )
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def name_of_loss(loss: Any) -> str:
@@ -105,6 +133,15 @@ def kept_epoch(estimator: Any) -> int:
     if not len(candidates):
         return estimator.n_iter_
     return int(candidates[-1] if validation is None else candidates[np.argmin(validation[candidates])])
+
+
+def has_diverged(loss: NDArray) -> bool:
+    """Return whether a descent is above its start anywhere in the second half of its epochs.
+
+    The last epoch alone does not tell. Where the loss grows only linearly its slope is bounded, so a rate that is too
+    large makes the descent swing to and fro, and every second epoch may be as good as the start.
+    """
+    return not loss[len(loss) // 2 :].max() <= loss[0] * (1.0 + ROUNDING)
 
 
 def positive(values: NDArray, start: float) -> NDArray:

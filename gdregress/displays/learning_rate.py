@@ -18,9 +18,12 @@ from gdregress.displays.drawing import (
     SKY,
     axes_or_new,
     check_estimator,
+    has_diverged,
+    label_few,
     n_drawn,
     name_of_loss,
     positive,
+    type_size,
 )
 from gdregress.displays.objective import RawObjective, settled, variant
 from gdregress.method.choice import MOMENTS_LIMIT
@@ -28,6 +31,9 @@ from gdregress.solve.stopping import plural
 
 RATES = np.sort([*np.logspace(-4.0, 1.0, 41), 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05])
 """Default learning rates of the display, as shares of the stability ceiling."""
+
+APART = 0.02
+"""Distance of two vertical lines, as a share of the width of the axis, below which one stands for both."""
 
 LOSSES, LEVEL = "losses", "level"
 """Values of gid that mark the drawn lines, so that a later model on the same axes finds them."""
@@ -44,6 +50,9 @@ class LearningRateDisplay:
         Learning rates.
     losses : ndarray of shape (n_rates,)
         Loss of the last epoch at each rate.
+    diverged : ndarray of shape (n_rates,)
+        Whether the descent has diverged at each rate: any loss of the second half of its epochs is
+        above that of the start.
     start_loss : float
         Loss at the start.
     epochs : int
@@ -53,7 +62,8 @@ class LearningRateDisplay:
     auto_epochs : int
         Number of epochs with ``learning_rate="auto"``.
     ceiling : float, default=None
-        The stability ceiling 2/L, with L the largest curvature; None if the loss is not squared error.
+        The stability ceiling 2/L, with L the largest curvature: the descent is stable up to this rate,
+        and above it overshoots by more at every step. None if the loss is not squared error.
     best_rate : float, default=None
         The constant rate 2/(L + mu) at which the slowest direction converges fastest, with mu the least
         curvature that is not zero up to rounding; None if the loss is not squared error, or X has
@@ -70,11 +80,12 @@ class LearningRateDisplay:
     figure_ : matplotlib Figure
         The figure of these axes.
     line_ : matplotlib Line2D
-        The losses; NaN at the rates at which the descent ends above its start.
+        The losses; NaN at the rates at which the descent has diverged.
     diverged_ : matplotlib Line2D
         Marks of those rates, along the upper edge.
     ceiling_, best_rate_ : matplotlib Line2D or None
-        Vertical lines at `ceiling` and `best_rate`.
+        Vertical lines at `ceiling` and `best_rate`. `best_rate_` is None as well if the two rates are
+        too near each other to be told apart: then the label of `ceiling_` names both.
     start_, auto_ : matplotlib Line2D
         Horizontal lines at `start_loss` and `auto_loss`.
 
@@ -91,6 +102,7 @@ class LearningRateDisplay:
         *,
         learning_rates: NDArray,
         losses: NDArray,
+        diverged: NDArray,
         start_loss: float,
         epochs: int,
         auto_loss: float,
@@ -102,6 +114,7 @@ class LearningRateDisplay:
     ):
         self.learning_rates = learning_rates
         self.losses = losses
+        self.diverged = diverged
         self.start_loss = start_loss
         self.epochs = epochs
         self.auto_loss = auto_loss
@@ -179,6 +192,7 @@ class LearningRateDisplay:
         display = cls(
             learning_rates=rates,
             losses=np.array([model.history_["loss"][-1] for model in fitted]),
+            diverged=np.array([has_diverged(model.history_["loss"]) for model in fitted]),
             start_loss=float(fitted[0].history_["loss"][0]),
             epochs=estimator.epochs,
             auto_loss=float(auto.history_["loss"][-1]),
@@ -210,21 +224,14 @@ class LearningRateDisplay:
         prefix = "" if name is None else f"{name}: "
         n_before, cycle = n_drawn(ax, LOSSES), (BLUE, PURPLE, SKY, BLACK)
         color = cycle[n_before % len(cycle)]
-        fell = self.losses <= self.start_loss
         *losses, auto, start = positive(np.append(self.losses, [self.auto_loss, self.start_loss]), self.start_loss)
         self.start_ = ax.axhline(start, color=GREY, linestyle=":", label="start", gid=LEVEL)
-        label = f'learning_rate="auto", {plural(self.auto_epochs)}'
+        label = f'rate "auto", {plural(self.auto_epochs)}'
         self.auto_ = ax.axhline(auto, color=GREEN, linestyle="--", label=label, gid=LEVEL)
-        self.ceiling_ = self.best_rate_ = None
-        if self.best_rate is not None:
-            label = f"best constant rate 2/(L+mu) = {self.best_rate:.4g}"
-            self.best_rate_ = ax.axvline(self.best_rate, color=ORANGE, label=label)
-        if self.ceiling is not None:
-            label = f"ceiling 2/L = {self.ceiling:.4g}"
-            self.ceiling_ = ax.axvline(self.ceiling, color=RED, linestyle="-.", label=label)
+        self._draw_rates(ax)
         (self.line_,) = ax.plot(
             self.learning_rates,
-            np.where(fell, losses, np.nan),
+            np.where(self.diverged, np.nan, losses),
             "o-",
             color=color,
             markersize=3,
@@ -233,13 +240,13 @@ class LearningRateDisplay:
             gid=LOSSES,
         )
         (self.diverged_,) = ax.plot(
-            self.learning_rates[~fell],
-            np.full(np.count_nonzero(~fell), 0.97 - 0.03 * n_before),
+            self.learning_rates[self.diverged],
+            np.full(np.count_nonzero(self.diverged), 0.97 - 0.03 * n_before),
             "^",
             color=color,
             markersize=5,
             transform=ax.get_xaxis_transform(),
-            label=None if fell.all() else "diverged",
+            label="diverged: above its start" if self.diverged.any() else None,
         )
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -249,17 +256,35 @@ class LearningRateDisplay:
         ax.set_ylim(low / room**0.5, high * room)
         ax.set_xlabel("learning rate")
         ax.set_ylabel(self.loss_name)
+        for axis in (ax.xaxis, ax.yaxis):
+            label_few(axis)
         ax.grid(alpha=0.3)
         handles, labels = ax.get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))  # models on the same data share a ceiling: one entry
         ax.legend(
             once.values(),
             once.keys(),
-            fontsize="small",
+            fontsize=type_size(ax),
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             ncols=2,
+            columnspacing=1.0,
             frameon=False,
         )
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _draw_rates(self, ax: Any) -> None:
+        """Draw the vertical lines: one for both rates where two could not be told apart."""
+        self.ceiling_ = self.best_rate_ = None
+        aside = ""
+        if self.best_rate is not None:
+            best = f"{self.best_rate:.4g}"
+            width = np.log(self.learning_rates[-1] / self.learning_rates[0])
+            if self.ceiling is None or np.log(self.ceiling / self.best_rate) >= APART * width:
+                self.best_rate_ = ax.axvline(self.best_rate, color=ORANGE, label=f"best rate {best}")
+            else:
+                aside = ",\nbest rate " + (best if best != f"{self.ceiling:.4g}" else "just below")
+        if self.ceiling is not None:
+            label = f"stable up to {self.ceiling:.4g}{aside}"
+            self.ceiling_ = ax.axvline(self.ceiling, color=RED, linestyle="-.", label=label)

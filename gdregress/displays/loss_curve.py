@@ -5,7 +5,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.displays.drawing import CYCLE, axes_or_new, check_estimator, kept_epoch, n_drawn, name_of_loss, positive
+from gdregress.displays.drawing import (
+    CYCLE,
+    axes_or_new,
+    check_estimator,
+    has_diverged,
+    kept_epoch,
+    label_few,
+    n_drawn,
+    name_of_loss,
+    positive,
+    type_size,
+)
 from gdregress.solve.stopping import plural
 
 HEADROOM, SKY_HIGH = 1e2, 1e50
@@ -29,7 +40,8 @@ class LossCurveDisplay:
     best_epoch : int, default=None
         Epoch whose coefficients were kept; None for the last.
     ending : str, default="stopped"
-        How the descent ended, for the legend: "converged", "stopped" or "diverged".
+        How the descent ended, for the legend: "converged", "stopped" or "diverged". It has diverged if
+        any loss of the second half of its epochs is above that of the start.
     loss_name : str, default="mean loss"
         Label of the axis of losses.
     name : str, default=None
@@ -96,7 +108,7 @@ class LossCurveDisplay:
         check_estimator(estimator)
         history = estimator.history_
         loss = history["loss"]
-        ending = "converged" if estimator.converged_ else "stopped" if loss[-1] <= loss[0] else "diverged"
+        ending = "converged" if estimator.converged_ else "diverged" if has_diverged(loss) else "stopped"
         display = cls(
             loss=loss,
             validation_loss=history.get("validation_loss"),
@@ -131,7 +143,7 @@ class LossCurveDisplay:
         best = last if self.best_epoch is None else self.best_epoch
         how = f"{self.ending} after {plural(last)} at {self.loss[last]:.4g}"
         if self.validation_loss is not None:
-            how += f", validation {self.validation_loss[last]:.4g}"
+            how += f",\nvalidation {self.validation_loss[last]:.4g}"
         (self.line_,) = ax.plot(training, color=color, label=f"{prefix}{how}" if name else "training", gid=TRAINING)
         self.validation_line_ = self.best_ = None
         if self.validation_loss is not None:
@@ -151,7 +163,8 @@ class LossCurveDisplay:
         ax.set_xlabel("epoch")
         ax.set_ylabel(self.loss_name if ax.get_ylabel() in ("", self.loss_name) else "mean loss")
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="upper right")
+        label_few(ax.yaxis)
+        ax.legend(fontsize=type_size(ax), loc="best")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -19,6 +19,7 @@ from gdregress.displays.drawing import (
     check_estimator,
     name_of_loss,
     pyplot,
+    type_size,
 )
 from gdregress.displays.objective import RawObjective
 from gdregress.rows.moments import Moments
@@ -38,6 +39,12 @@ MARGIN = 0.15
 LEVELS, LEVELS_PER_DECADE = 15, 4
 """Number of contours, and contours per decade of the height above the minimum: valley and slopes are both visible."""
 
+FILLS, STEMS = 40, 12
+"""Numbers of epochs whose own heights are shown: by fills on contours, by lines down to a surface."""
+
+CUT = 2.0
+"""Most height of the axis, as a multiple of the surface or of the path's lowest point: a path may start far above."""
+
 FAINT = 1e-6
 """Range of a coefficient that counts as zero, as a share of (deviation of y) / (deviation of its column)."""
 
@@ -53,6 +60,14 @@ class LossSurfaceDisplay:
 
     Use `from_estimator` to make one. The objective is that of the estimator: loss, weights and penalty.
 
+    With more than two coefficients, the surface shows the lowest objective that the others allow. Along the path the
+    others are not yet at their best, so the path lies above the surface, and meets it only at the minimum. The path may
+    therefore cross contours uphill while its own objective falls. With ``others="fixed"`` the surface takes the others
+    as fitted, and the path may lie on either side of it.
+
+    Contours fill each point of the path with the colour of its own height. In three dimensions each point is at its own
+    height, with a line on the surface that shows its place there. Points that are far above the surface are left out.
+
     Parameters
     ----------
     first, second : ndarray of shape (resolution,)
@@ -63,10 +78,10 @@ class LossSurfaceDisplay:
         The two coefficients at the epochs shown, the start first.
     path_values : ndarray of shape (n_points,)
         Height of the surface at these points; for a point beyond the surface, that of its edge.
+    path_objective : ndarray of shape (n_points,)
+        Objective at these epochs, with all coefficients as they were.
     epochs : ndarray of shape (n_points,)
         Numbers of the epochs shown.
-    losses : ndarray of shape (n_points,)
-        Loss at these epochs, with all coefficients as they were, averaged over targets, without the penalty.
     derivatives : ndarray of shape (n_points, 2)
         Derivatives of the objective with respect to the two coefficients at these epochs, with all
         coefficients as they were.
@@ -95,6 +110,12 @@ class LossSurfaceDisplay:
         The contours, or the surface.
     path_ : matplotlib Line2D
         The path, a point for each epoch.
+    fills_ : matplotlib PathCollection or None
+        The points of the path in the colours of their own heights; None if there are no other
+        coefficients, or in three dimensions.
+    shadow_, stems_ : matplotlib Line3D or None
+        The path as it lies on the surface, and lines from some of its points down to there; None if
+        there are no other coefficients, or in two dimensions.
     start_, minimum_ : matplotlib Line2D
         The marks of the start and of the minimum.
 
@@ -115,8 +136,8 @@ class LossSurfaceDisplay:
         values: NDArray,
         path: NDArray,
         path_values: NDArray,
+        path_objective: NDArray,
         epochs: NDArray,
-        losses: NDArray,
         derivatives: NDArray,
         minimum: NDArray,
         minimum_value: float,
@@ -130,8 +151,8 @@ class LossSurfaceDisplay:
         self.values = values
         self.path = path
         self.path_values = path_values
+        self.path_objective = path_objective
         self.epochs = epochs
-        self.losses = losses
         self.derivatives = derivatives
         self.minimum = minimum
         self.minimum_value = minimum_value
@@ -233,14 +254,15 @@ class LossSurfaceDisplay:
         values = np.array([objective.values(complete(row)) for row in grid])
         if np.ptp(values) <= FLAT * values.max():
             raise ValueError("The objective is the same whatever these two coefficients are: name others.")
+        below, own = objective.values(complete(inside)), objective.values(points[shown])
         display = cls(
             first=first,
             second=second,
             values=values,
             path=points[shown][:, chosen],
-            path_values=objective.values(complete(inside)),
+            path_values=np.fmin(below, own) if others == "optimal" else below,  # where interpolation is too high
+            path_objective=own,
             epochs=shown,
-            losses=history["loss"][shown],
             derivatives=derivatives,
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
@@ -280,50 +302,96 @@ class LossSurfaceDisplay:
                 f"The axes have {3 if is_flat else 2} dimensions, unlike kind={kind!r}: make them {remedy}."
             )
         ax = axes_or_new(ax, subplot_kw=None if is_flat else {"projection": "3d"})
+        size, has_others = type_size(ax), self.others is not None
+        self.fills_: Any = None
+        self.shadow_: Any = None
+        self.stems_: Any = None
         if is_flat:
-            self._draw_contours(ax)
+            self._draw_contours(ax, size)
         else:
-            self._draw_surface(ax)
-        heights = [] if is_flat else [self.path_values]
-        bottom = [] if is_flat else [[self.minimum_value]]
-        start = [] if is_flat else [self.path_values[:1]]
-        (self.path_,) = ax.plot(
-            *self._seen().T, *heights, "o-", color=RED, markersize=3, linewidth=0.6, label="epochs", zorder=5
-        )
+            self._draw_surface(ax, size)
+        seen = self._seen().T if is_flat else [*self._seen().T, self._heights(ax)]
+        label = "epochs, at their own heights" if has_others else "epochs"
+        line, label = ("-", None) if self.fills_ else ("o-", label)
+        (self.path_,) = ax.plot(*seen, line, color=RED, markersize=3, linewidth=0.6, label=label, zorder=5)
+        if has_others and not is_flat:
+            self._draw_shadow(ax)
         mark = {"linestyle": "none", "zorder": 6}
-        (self.start_,) = ax.plot(*self.path[:1].T, *start, marker="s", color=RED, label="start", **mark)
+        label = "start" if np.isfinite(seen[-1][0]) else "start: above the picture"
+        (self.start_,) = ax.plot(*(each[:1] for each in seen), marker="s", color=RED, label=label, **mark)
+        bottom = [] if is_flat else [[self.minimum_value]]
         star = {"marker": "*", "markersize": 12, "color": "black", "markeredgecolor": "white"}
-        (self.minimum_,) = ax.plot(*self.minimum[:, np.newaxis], *bottom, label="minimum", **star, **mark)
-        ax.set_xlabel(self.names[0])
-        ax.set_ylabel(self.names[1])
-        ax.legend(fontsize="small", loc="best" if is_flat else "upper left")
+        label = "overall minimum" if self.others == "fixed" else "minimum"
+        (self.minimum_,) = ax.plot(*self.minimum[:, np.newaxis], *bottom, label=label, **star, **mark)
+        looks: dict[str, Any] = {} if is_flat else {"labelpad": 9, "fontsize": size}
+        ax.set_xlabel(self.names[0], **looks)
+        ax.set_ylabel(self.names[1], **looks)
+        ax.locator_params(nbins=5 if is_flat else 4)
+        place: dict[str, Any] = {"loc": "upper center"}
+        if is_flat:  # inside, it would hide a part of the path
+            place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.0, "handletextpad": 0.4}
+        ncols = 2 if has_others and not is_flat else 3
+        ax.legend(title=self._aside(kind), fontsize=size, title_fontsize=size, ncols=ncols, frameon=False, **place)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_contours(self, ax: Any) -> None:
+    def _draw_contours(self, ax: Any, size: str) -> None:
         above = np.maximum(self.values - self.minimum_value, 0.0)
         top = np.ceil(LEVELS_PER_DECADE * np.log10(above.max()))
         exponents = np.arange(top - LEVELS + 1, top + 1) / LEVELS_PER_DECADE
         levels, decades = 10.0**exponents, exponents[exponents % 1 == 0]
-        colors = pyplot().get_cmap("Blues")(np.linspace(0.1, 0.75, len(levels)))
-        self.surface_ = ax.contourf(self.first, self.second, above, [0.0, *levels], colors=["white", *colors[:-1]])
+        colors = ["white", *pyplot().get_cmap("Blues")(np.linspace(0.1, 0.75, len(levels)))]
+        self.surface_ = ax.contourf(self.first, self.second, above, [0.0, *levels], colors=colors[:-1])
         ax.contour(self.first, self.second, above, levels, colors=GREY, linewidths=0.4)
         ax.set_xlim(self.first[0], self.first[-1])
         ax.set_ylim(self.second[0], self.second[-1])
         bar = ax.figure.colorbar(self.surface_, ax=ax)
         bar.set_ticks(10.0**decades, labels=[f"$10^{{{decade:.0f}}}$" for decade in decades])
-        bar.set_label(f"{self.loss_name} above its minimum" + self._aside())
+        bar.set_label(f"{self.loss_name}\nabove its minimum", fontsize=size)
+        if self.others is not None:
+            shown = _evenly(len(self.path), FILLS)
+            above = np.searchsorted(levels, self.path_objective[shown] - self.minimum_value)
+            self.fills_ = ax.scatter(
+                *self._seen()[shown].T,
+                s=16,
+                facecolors=[colors[level] for level in above],
+                edgecolors=RED,
+                linewidths=0.6,
+                zorder=5.5,
+                label="epochs (fill: own height)",
+            )
 
-    def _draw_surface(self, ax: Any) -> None:
+    def _draw_surface(self, ax: Any, size: str) -> None:
         first, second = np.meshgrid(self.first, self.second)
         self.surface_ = ax.plot_surface(
             first, second, self.values, cmap="Blues", alpha=0.6, linewidth=0, rcount=40, ccount=40
         )
-        ax.set_zlabel(self.loss_name + self._aside(), labelpad=12)
-        ax.locator_params(nbins=5)
+        ax.set_zlabel(self.loss_name.replace(" and ", "\nand "), labelpad=14, fontsize=size)
+        ax.tick_params(axis="z", pad=7)
+        ax.set_box_aspect(None, zoom=0.8)  # leaves room for the labels, which the layout does not see
+        own = self.path_objective[np.isfinite(self._seen()[:, 0])]
+        low = min(self.values.min(), self.minimum_value, own.min())
+        tall = CUT * max(self.values.max() - low, own.min() - low)
+        ax.set_zlim(low, max(self.values.max(), min(own.max(), low + tall)))
 
-    def _aside(self) -> str:
-        return "" if self.others is None else f"\n(others {self.others})"
+    def _draw_shadow(self, ax: Any) -> None:
+        shown = _evenly(len(self.path), STEMS)
+        seen, below = self._seen(), self.path_values
+        ends = np.column_stack([self._heights(ax), below, np.full(len(below), np.nan)])[shown]
+        (self.shadow_,) = ax.plot(*seen.T, below, color=GREY, linewidth=1.2, label="their places on the surface")
+        (self.stems_,) = ax.plot(*np.repeat(seen[shown], 3, axis=0).T, ends.ravel(), color=GREY, linewidth=0.6)
+
+    def _heights(self, ax: Any) -> NDArray:
+        """Return the objective of the path's points, with NaN above the axes of a surface."""
+        top = ax.get_zlim()[1]
+        return np.where(self.path_objective <= top, self.path_objective, np.nan)
+
+    def _aside(self, kind: str) -> str | None:
+        """Return the sentence that tells where the other coefficients are; None if there are none."""
+        if self.others is None:
+            return None
+        what = "contours" if kind == "contour" else "surface"
+        return f"{what}: other coefficients {'at their best' if self.others == 'optimal' else 'as fitted'}"
 
     def _seen(self) -> NDArray:
         """Return the path, with NaN where it leaves the surface."""
@@ -358,35 +426,38 @@ class LossSurfaceDisplay:
         self.plot(surface, kind=kind)
         if kind == "surface":
             surface.set_zlabel("")  # the title already shows the loss
-        self.path_.set_data([], [])
         (here,) = surface.plot(
             *np.empty((2 + (kind == "surface"), 0)), "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7
         )
-        line = self._draw_data(upper)
+        move = self._draw_data(upper)
         slopes = []
         for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
             axes.axhline(0.0, color=GREY, linewidth=0.6)
             bound = 1.1 * np.abs(slope[~np.isnan(self._seen()[:, 0]) & np.isfinite(slope)]).max(initial=0.0) or 1.0
             axes.set_ylim(-bound, bound)
-            axes.set_title(f"derivative by {name}", fontsize="small", loc="left")
+            axes.set_title(f"derivative along {name}", fontsize="small", loc="left")
             slopes.append(axes.plot([], [], color=GREEN)[0])
         lower[0].tick_params(labelbottom=False)
         lower[-1].set_xlabel("epoch")
-        title = surface.set_title("", fontsize="medium")
-        seen = self._seen()
+        title = left.suptitle("", fontsize="medium")
+        filled = _evenly(len(self.path), FILLS)
+        seen = np.column_stack([self._seen(), self._heights(surface)]) if kind == "surface" else self._seen()
 
         def draw(frame: int) -> list:
-            upto = slice(0, frame + 1)
-            self.path_.set_data(*seen[upto].T)
-            here.set_data(*seen[frame : frame + 1].T)
-            if kind == "surface":
-                self.path_.set_3d_properties(self.path_values[upto])
-                here.set_3d_properties(self.path_values[frame : frame + 1])
-            line(frame)
+            upto, last = slice(0, frame + 1), slice(frame, frame + 1)
+            for line, points in ((self.path_, seen[upto]), (here, seen[last])):
+                line.set_data_3d(*points.T) if kind == "surface" else line.set_data(*points.T)
+            if self.fills_:
+                self.fills_.set_offsets(seen[filled[filled <= frame]])
+            if self.shadow_:
+                below = np.column_stack([self._seen(), self.path_values])
+                self.shadow_.set_data_3d(*below[upto].T)
+                self.stems_.set_data_3d(*np.concatenate([seen[last], below[last]]).T)
+            move(frame)
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
                 slope.axes.set_xlim(0, max(1, self.epochs[frame]))
-            title.set_text(f"epoch {self.epochs[frame]}, loss {self.losses[frame]:.6g}")
+            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_objective[frame]:.6g}")
             return [self.path_, here, *slopes, title]
 
         frames = _evenly(len(self.path), max_frames)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.displays.drawing import BLUE, GREY, RED, axes_or_new
+from gdregress.displays.drawing import BLUE, GREY, RED, axes_or_new, type_size
 
 LEAST = 1e-16
 """Least error that is shown, also for an error of zero."""
@@ -62,6 +62,7 @@ class ComparisonDisplay:
             This display.
         """
         ax = axes_or_new(ax, figsize=(7.0, 1.2 + 0.45 * len(self.solvers)))
+        size = type_size(ax)
         places = np.arange(len(self.solvers))
         ran = np.isfinite(self.errors)
         shown = np.maximum(self.errors[ran], LEAST)
@@ -71,16 +72,19 @@ class ComparisonDisplay:
         self.texts_ = []
         for place, error, seconds in zip(places, self.errors, self.seconds, strict=True):
             said = f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}" if np.isfinite(error) else "failed"
-            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center")
+            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center", fontsize=size)
             if not np.isfinite(error):
                 text.set_color(RED)
             self.texts_.append(text)
-        ax.set_yticks(places, self.solvers)
+        ax.set_yticks(places, [solver.replace(" + ", "\n+ ") for solver in self.solvers])
         ax.set_ylim(len(places) - 0.5, -0.5)
         ax.set_xscale("log")
-        ax.set_xlim(LEAST / 2, 4 * max([1e-15, *shown]))
-        ax.set_xlabel("distance from the closed form (standard deviations of y)")
-        ax.text(1.02, 1.02, "error,  time", transform=ax.transAxes, va="bottom", color=GREY)
+        most = max([1e-15, *shown])
+        ax.set_xlim(LEAST / 2, most * (most / LEAST) ** 0.05)
+        ax.locator_params(axis="x", numticks=int(ax.bbox.width / ax.figure.dpi))
+        ax.set_xlabel("distance from the closed form\n(standard deviations of y)")
+        ax.text(1.02, 1.02, "error,  time", transform=ax.transAxes, va="bottom", color=GREY, fontsize=size)
+        ax.tick_params(labelsize=size)
         ax.grid(axis="x", alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
