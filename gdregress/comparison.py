@@ -288,7 +288,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     check_parameters(model)
     if model.loss != "squared_error" or model.positive or model.penalty not in (None, "l2"):
         raise ValueError(
-            "compare measures against the closed form, which is of squared error with an L2 penalty or none, but "
+            "compare needs a closed form, which exists for squared error with an L2 penalty or none, but "
             f"model has loss={model.loss!r}, penalty={model.penalty!r}, positive={model.positive!r}: compare another."
         )
     alpha = model.alpha if model.penalty == "l2" else 0.0
@@ -329,7 +329,7 @@ def _without_closed_form(X) -> list[str]:
     if sparse.issparse(X) and n_rows * n_columns > DENSE_LIMIT:
         why = "entries are too many for it"
     elif n_rows * n_columns * min(n_rows, n_columns) > COST_LIMIT:
-        why = "would take it long"
+        why = "would take too long"
     else:
         return []
     return [f"without the closed form and the distances from it: {n_rows} x {n_columns} {why}"]

@@ -70,8 +70,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
     other losses. These two losses are twice SGDRegressor's, so that the reported loss is the mean
     squared error; with k the same `alpha` gives the same minimiser as SGDRegressor's.
 
-    Every epoch steps ``w <- prox(w - eta * P * gradient)``. The learning rate is a ladder: it goes
-    from one number eta to a matrix P. By default P is the inverse of the curvature (the second
+    Every epoch steps ``w <- prox(w - eta * P * gradient)``. The preconditioner P is 1, one
+    number for each feature, or a matrix. By default P is the inverse of the curvature (the second
     derivatives of F), so that raw, unscaled columns need no preparation. If columns are collinear,
     least squares has many solutions; the model returns the one of least norm in standardised
     coordinates.
@@ -227,10 +227,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         is ``sqrt(2 gap / F0)``. For the losses with kinks, "absolute_error", "quantile" and
         "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, a relative error of the objective. The
         gap estimates F minus its minimum, from the curvature at the returned point and from the error
-        that smoothing the loss still causes. It is no bound, and can be infinite where no row shows any
-        curvature. Where ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the
-        diagonal of the curvature. It underrates errors along nearly collinear columns, so that the true
-        distance can be larger. `optimality_` is measured before the coefficients are rounded to the
+        that smoothing the loss still causes. It is an estimate and no bound. It is infinite if the loss is
+        straight at every residual. Where ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the
+        diagonal of the curvature. If columns are nearly collinear, the true distance can
+        be larger than `optimality_`. `optimality_` is measured before the coefficients are rounded to the
         dtype of X.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
@@ -510,9 +510,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
             warnings.warn(
-                "rows were fitted before whose sums were not kept, by fit or with a number as learning_rate: "
-                f"these are the coefficients of the other {self.n_samples_seen_}. Take in all rows by "
-                "partial_fit or fit_batches, or begin a stream with a clone.",
+                "fit, or a number as learning_rate, has used rows without keeping their sums: these are the "
+                f"coefficients of the other {self.n_samples_seen_} rows. Give all rows to partial_fit or "
+                "fit_batches, or start again with a clone.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -601,7 +601,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         for side in (self, other):
             if not hasattr(side, "moments_"):
                 which = "this model" if side is self else f"the {type(other).__name__} to merge"
-                raise ValueError(f"{which} has no moments: fit it by partial_fit or fit_batches to squared error.")
+                raise ValueError(
+                    f"{which} has no sums of its rows: fit it with squared error by partial_fit or fit_batches."
+                )
         mine, theirs = Moments.from_plain(self.moments_), Moments.from_plain(other.moments_)
         check_has_products(mine, theirs)
         check_same("n_features", len(mine.x.mean), len(theirs.x.mean))
@@ -779,7 +781,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
                     chunk = moments_of_chunk(rows, unit)
                     moments = chunk if moments is None else moments.merge(chunk)
         if moments is None:
-            raise ValueError(f"no row of chunk {number} counts: begin a stream with rows of positive weight.")
+            raise ValueError(
+                f"every row of chunk {number} has weight zero: give the first chunk a row of positive weight."
+            )
         return self._minimise_streamed(spec, moments, OutputFormat(np.result_type(*dtypes), is_single), number)
 
     def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:

@@ -435,7 +435,7 @@ def test_the_rows_held_out_are_drawn_among_those_that_count():
     for places in ([3, 17], range(5, 10), range(0, n, 3)):
         weight = np.zeros(n)
         weight[list(places)] = 1.0
-        settings = {"early_stopping": True, "random_state": 0, "validation_fraction": 0.25}
+        settings = {"epochs": 9, "tol": None, "early_stopping": True, "random_state": 0, "validation_fraction": 0.25}
         model = GradientDescentRegressor("diagonal", optimizer="gd", **settings).fit(X, y, weight)
         alone = GradientDescentRegressor("diagonal", optimizer="gd", **settings).fit(X[weight > 0], y[weight > 0])
         np.testing.assert_allclose(model.coef_, alone.coef_, rtol=1e-9)

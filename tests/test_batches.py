@@ -292,27 +292,27 @@ class TestErrors:
             ),
             (
                 {"optimizer": "conjugate", "penalty": "l1"},
-                "optimizer='conjugate' does not take an L1 penalty or positive=True",
+                "optimizer='conjugate' cannot be combined with an L1 penalty or positive=True",
             ),
             (
                 {"optimizer": "adam", "learning_rate": "curvature"},
-                "optimizer='adam' does not take learning_rate='curvature': use optimizer='gd'",
+                "optimizer='adam' cannot be combined with learning_rate='curvature': use optimizer='gd'",
             ),
             (
                 {"optimizer": "gd", "learning_rate": "curvature", "penalty": "l1"},
-                f"optimizer='gd' does not take {PROX} with learning_rate='curvature': use optimizer='newton' with",
+                f"optimizer='gd' cannot be combined with {PROX} with learning_rate='curvature': use optimizer='newton'",
             ),
             (
                 {"optimizer": "nesterov", "batch_size": 5},
-                "take mini-batches (batch_size, partial_fit): use optimizer='gd' or 'momentum' or 'adagrad'",
+                "with mini-batches (batch_size, partial_fit): use optimizer='gd' or 'momentum' or 'adagrad'",
             ),
             (
                 {"optimizer": "newton", "batch_size": 5, "schedule": "cosine"},
-                "optimizer='newton' does not take a schedule other than 'constant' or mini-batches",
+                "optimizer='newton' cannot be combined with a schedule other than 'constant' or mini-batches",
             ),
             (
                 {"learning_rate": "curvature", "loss": "huber", "penalty": "l1", "average": True},
-                "learning_rate='curvature', which comes with optimizer='newton' here, does not take average: use",
+                "learning_rate='curvature' (here with optimizer='newton') cannot be combined with average: use",
             ),
         ],
     )
@@ -344,7 +344,7 @@ class TestErrors:
                 GradientDescentRegressor(loss=loss).fit(X, y)
 
     def test_huber_without_a_parabola(self):
-        with pytest.raises(ValueError, match=r"^epsilon=0 leaves nothing of loss='huber': use a positive one, or"):
+        with pytest.raises(ValueError, match=r"^epsilon=0 makes loss='huber' zero everywhere: use a positive epsilon, or"):
             GradientDescentRegressor(loss="huber", epsilon=0).fit(X, y)
 
 

@@ -23,7 +23,7 @@ RATES = ("auto", "float", "lipschitz", "diagonal", "curvature")
 FLOATS = {"momentum": 0.005, "nesterov": 0.005, "adagrad": 0.5, "rmsprop": 0.01, "adam": 0.01}
 """Numbers that suit these rules, in place of 0.05: what they make of a gradient is of another size."""
 
-REFUSAL = r"(learning_rate='curvature', which comes with )?optimizer='\w+'( here,)? does not take [^.]*: use .*\."
+REFUSAL = r"(learning_rate='curvature' \(here with )?optimizer='\w+'\)? cannot be combined with [^.]*: use .*\."
 BATCHES = (None, 4, 1)
 TOL = 0.3
 

@@ -449,7 +449,7 @@ class TestBadInput:
         [
             (lambda X, y, w: (X + 1j, y, w), "X of block 1: Complex data not supported"),
             (lambda X, y, w: (X, np.ones((6000, 2, 2)), w), "y of block 1: Found array with dim 3"),
-            (lambda X, y, w: (X, y, 1e300 * w), "sample_weight of block 1 is up to"),
+            (lambda X, y, w: (X, y, 1e300 * w), "sample_weight of block 1 has values up to"),
             (lambda X, y, w: (X, y, -2.0), "Negative values in sample_weight"),
             (lambda X, y, w: (X, None, w), "y is None: pass the target of each row"),
             (lambda X, y, w: (X, "price", w), "y is 'price': pass the target of each row"),
@@ -488,7 +488,7 @@ class TestBadInput:
 
     def test_mini_batches_of_all_blocks(self):
         X, y, _ = make()
-        with pytest.raises(ValueError, match="batch_size=32 draws rows from everywhere"):
+        with pytest.raises(ValueError, match="batch_size=32 draws rows from all blocks"):
             GradientDescentRegressor(batch_size=32).fit(da.from_array(X, chunks=(700, 6)), y)
 
     def test_the_fit_before_is_kept(self):

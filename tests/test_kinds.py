@@ -103,7 +103,7 @@ BAD_VECTORS = {
     "NA": (lambda: objects([pd.NA] * n), "contains NA at row 0: drop the row"),
     "masked": (lambda: np.ma.masked_array(ones, x == x[3]), "has masked entries, the first at row 3: fill them"),
 }
-SLOW = {"learning_rate": "diagonal", "optimizer": "gd", "early_stopping": True}
+SLOW = {"learning_rate": "diagonal", "optimizer": "gd", "epochs": 50, "tol": None, "early_stopping": True}
 
 FITTED = GradientDescentRegressor().fit(X, y)
 TAKES_X = {

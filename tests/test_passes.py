@@ -309,7 +309,7 @@ def test_every_second_chunk_is_printed(capsys):
     X, y, _ = make()
     model = passes(GradientDescentRegressor(0.01, verbose=2), 5, X, y)
     loss = model.history_["loss"]
-    lines = [f"chunk {k}: loss {loss[k - 1]:.8g} before it was learned from, rate 0.01" for k in (2, 4)]
+    lines = [f"chunk {k}: loss {loss[k - 1]:.8g} before learning from it, rate 0.01" for k in (2, 4)]
     assert capsys.readouterr().out.splitlines() == lines
 
 
@@ -402,7 +402,7 @@ def test_with_one_rate_for_all_columns_their_common_unit_drops_out():
 def test_a_rate_that_is_too_large_is_said():
     X, y = raw_columns(1000)
     model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="diverged over chunk 1 at learning_rate=0.001: 0 for every row"):
+    with pytest.warns(ConvergenceWarning, match="diverged over chunk 1 at learning_rate=0.001: predicting 0 for every row"):
         model.partial_fit(X[:20], y[:20])
     with pytest.warns(ConvergenceWarning, match="diverged over chunk 2"):
         model.partial_fit(X[20:40], y[20:40])
@@ -487,9 +487,9 @@ def test_collinear_columns_of_a_chunk():
 def test_moments_without_products_are_no_stream_of_squared_error():
     X, y = np.random.default_rng(0).normal(size=(900, 600)), np.arange(900.0)
     robust = GradientDescentRegressor(loss="huber").partial_fit(X, y)
-    with pytest.raises(ValueError, match="the moments so far lack the products of 600 columns"):
+    with pytest.raises(ValueError, match="the sums so far lack the products of 600 columns"):
         robust.set_params(loss="squared_error").partial_fit(X, y)
-    with pytest.raises(ValueError, match="the moments so far lack the products of 600 columns"):
+    with pytest.raises(ValueError, match="the sums so far lack the products of 600 columns"):
         GradientDescentRegressor().partial_fit(X, y).merge(robust)
 
 

@@ -317,7 +317,7 @@ def test_many_features_are_sparse_and_the_closed_form_is_left_out(write, succeed
     dense = document(path)
     monkeypatch.setattr("gdregress.command_line.preparation.DENSE_LIMIT", 10)
     monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 10)
-    assert "without the closed form and the distances from it: 40 x 20 would take it long" in succeed(path)
+    assert "without the closed form and the distances from it: 40 x 20 would take too long" in succeed(path)
     sparse = document(path)
     assert sparse["coefficients"] == pytest.approx(dense["coefficients"], abs=1e-5)
 

@@ -230,7 +230,7 @@ class TestConverged:
         model = GradientDescentRegressor(epochs=7, tol=tol).fit(X, y)
         assert model.n_iter_ == 7
         assert all(len(values) == 8 for values in model.history_.values())
-        assert model.stop_reason_ == "7 epochs run, as asked: tol is off"
+        assert model.stop_reason_ == "7 epochs run, as asked: there is no tol"
 
     def test_the_target_is_one_of_the_loss_without_the_penalty(self):
         params = {"learning_rate": "diagonal", "optimizer": "gd", "penalty": "l2", "alpha": 1e-3}
@@ -467,7 +467,7 @@ class TestAdvice:
         model.coef_, model.intercept_ = np.array([2.001]), 0.0
         loss = model.fit(column, 2.0 * column[:, 0]).history_["loss"]
         assert loss[1] > loss[0]
-        assert model.stop_reason_ == "1 epoch run, as asked: tol is off"
+        assert model.stop_reason_ == "1 epoch run, as asked: there is no tol"
 
     @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
     def test_a_loss_with_kinks_that_ends_above_its_start_has_diverged(self, loss):
@@ -482,7 +482,7 @@ class TestAdvice:
     def test_momentum_that_overshoots_below_its_ceiling_has_not_diverged(self):
         houses = load_house_prices(return_X_y=True)
         model = GradientDescentRegressor(0.15, 1, tol=None, optimizer="momentum").fit(*houses)
-        assert model.stop_reason_ == "1 epoch run, as asked: tol is off"
+        assert model.stop_reason_ == "1 epoch run, as asked: there is no tol"
         assert model.set_params(epochs=1000, tol=1e-6).fit(*houses).converged_
 
 
@@ -756,7 +756,7 @@ class TestVerbose:
         assert head.split() == ["epoch", "loss", "optimality", "rate"]
         assert [int(row.split()[0]) for row in rows] == [0, 4, 8, 10]
         assert len({len(row) for row in (head, *rows)}) == 1
-        assert reason == "10 epochs run, as asked: tol is off"
+        assert reason == "10 epochs run, as asked: there is no tol"
 
     @pytest.mark.parametrize("optimizer", ["gd", "nesterov"])  # in stretches, and in a loop
     @pytest.mark.parametrize("epochs", [1, 6, 7, 40])

@@ -71,7 +71,7 @@ def test_a_matrix_of_curvatures_is_refused_where_it_would_not_fit():
     with pytest.raises(ValueError, match=f"{MANY + 1} x {MANY + 1} numbers"):
         chosen(MANY + 1, MANY + 1, "CSR", learning_rate="curvature")
     assert LIMIT == MANY  # before 8 GB are asked for
-    with pytest.raises(ValueError, match=f"{MANY + 1} features, but chunks are merged up to {MANY}"):
+    with pytest.raises(ValueError, match=f"{MANY + 1} features, but chunks can have at most {MANY}"):
         moments_of_chunk(rows(3, MANY + 1), 1.0)
 
 
@@ -152,7 +152,7 @@ def test_from_what_size_on_openblas_starts_threads(shape, threads):
 def test_from_what_size_on_the_closed_form_is_left_out_of_a_comparison(shape, note):
     """From 10**8 entries of a sparse X on, and from 10**10 multiplications."""
     said = _without_closed_form(sparse.csr_array(shape))
-    assert note in said
+    assert [note in sentence for sentence in said] == [True] * bool(note)
     assert bool(said) == bool(note)
 
 
@@ -163,7 +163,7 @@ def test_the_largest_weight_of_a_row_of_a_chunk(weight, fits):
     if fits:
         assert model.partial_fit(X, y, np.full(5, weight)).coef_ == pytest.approx([1.0])
     else:
-        with pytest.raises(ValueError, match="whose sum may overflow"):
+        with pytest.raises(ValueError, match="their sum may overflow"):
             model.partial_fit(X, y, np.full(5, weight))
 
 

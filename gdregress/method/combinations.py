@@ -165,11 +165,11 @@ def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str
         remedy = f"use learning_rate='auto' with optimizer={name!r}"
     else:
         pair = next(pair for pair in GENERAL if not missing(*pair, asked))
-        remedy = f"use learning_rate='auto' with optimizer='auto', which come to {pair[0]!r} and {pair[1]!r}"
+        remedy = f"use learning_rate='auto' with optimizer='auto', which choose {pair[0]!r} and {pair[1]!r}"
     subject = f"optimizer={name!r}"
     if optimizer == "auto":
-        subject = f"learning_rate={learning_rate!r}, which comes with {subject} here,"
-    return f"{subject} does not take {refused}: {remedy}."
+        subject = f"learning_rate={learning_rate!r} (here with {subject})"
+    return f"{subject} cannot be combined with {refused}: {remedy}."
 
 
 def table() -> list[list[str]]:

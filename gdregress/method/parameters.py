@@ -146,7 +146,9 @@ def check_parameters(estimator: Any) -> None:
                 f"{_hint(name, value)}"
             )
     if estimator.loss == "huber" and estimator.epsilon == 0:
-        raise ValueError("epsilon=0 leaves nothing of loss='huber': use a positive one, or loss='absolute_error'.")
+        raise ValueError(
+            "epsilon=0 makes loss='huber' zero everywhere: use a positive epsilon, or loss='absolute_error'."
+        )
 
 
 def _hint(name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The minimum of a quadratic plus L1 and signs, exactly: the prox of a penalty in the metric of a matrix."""
+"""The minimum of a quadratic plus L1 and `positive`, exactly: the prox of a penalty in the metric of a matrix."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -32,7 +32,7 @@ class Refinement:
 
     descent: Descent
     goes_below_tol = True
-    limit = "some columns are all but collinear. Drop them, or use penalty='l2'."
+    limit = "some columns are nearly collinear. Drop them, or use penalty='l2'."
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one; end with the last that is better than the one before."""

@@ -21,7 +21,7 @@ CHEAP = 2**15
 
 NO_STEP_LOWERS = (
     "no step lowers the objective. "
-    "Drop columns that are all but collinear, use penalty='l2', or raise tol; "
+    "Drop columns that are nearly collinear, use penalty='l2', or raise tol; "
     "of a loss of your own, check the derivative and the curvature."
 )
 """Reason and remedy where a solver has ended because it found no better point."""

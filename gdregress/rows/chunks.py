@@ -29,7 +29,7 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
         If X contains NaN or infinity; if `cross` is true and X has more than `LIMIT` features.
     """
     if cross and rows.n_features > LIMIT:
-        raise ValueError(f"X has {rows.n_features} features, but chunks are merged up to {LIMIT}: use fit.")
+        raise ValueError(f"X has {rows.n_features} features, but chunks can have at most {LIMIT}: use fit.")
     moments = gather(rows, cross=cross)
     return moments.with_weight(unit * moments.weight)
 
@@ -42,7 +42,7 @@ def check_has_products(*several: Moments) -> None:
     for moments in several:
         if moments.cross is None:
             raise ValueError(
-                f"the moments so far lack the products of {len(moments.x.mean)} columns, which squared error needs: "
+                f"the sums so far lack the products of {len(moments.x.mean)} columns, which squared error needs: "
                 "begin a new stream, with a clone."
             )
 

@@ -76,8 +76,8 @@ def check_takes_blocks(estimator: Any) -> None:
     """
     if estimator.batch_size is not None:
         raise ValueError(
-            f"batch_size={estimator.batch_size} draws rows from everywhere, but those of a dask collection stay where "
-            "they lie: use batch_size=None, or partial_fit block by block."
+            f"batch_size={estimator.batch_size} draws rows from all blocks, but the rows of a dask collection stay on "
+            "their workers: use batch_size=None, or partial_fit block by block."
         )
 
 
@@ -467,7 +467,9 @@ def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None
         check_weights(of_weight, weight, n)
         weight = np.asarray(weight, dtype=np.float64)
         if weight.max() > LARGEST_WEIGHT:
-            raise ValueError(f"{of_weight} is up to {weight.max():g}, whose sum may overflow: divide all by a number.")
+            raise ValueError(
+                f"{of_weight} has values up to {weight.max():g}, and their sum may overflow: divide all by one number."
+            )
     elif n == 0 or weight is not None:
         check_finite(of_X, X)
         return None

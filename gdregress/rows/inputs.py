@@ -187,7 +187,9 @@ def read_chunk(
         return X, y, None, 0.0
     largest = 1.0 if weight is None else float(np.max(sample_weight))
     if largest > LARGEST_WEIGHT:
-        raise ValueError(f"sample_weight{where} is up to {largest:g}, whose sum may overflow: divide all by a number.")
+        raise ValueError(
+            f"sample_weight{where} has values up to {largest:g}, and their sum may overflow: divide all by one number."
+        )
     return X, y, weight, 1.0 if weight is None else largest / float(weight.max())
 
 

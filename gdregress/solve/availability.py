@@ -37,13 +37,13 @@ def check_takes_chunks(estimator: Any) -> None:
     """Raise an AttributeError if the parameters allow neither the moments of chunks nor an epoch over each."""
     if estimator.early_stopping:
         raise AttributeError(
-            "early_stopping=True needs rows that are held out of all, but chunks are seen one at a time: "
+            "early_stopping=True needs validation rows from the whole data, but partial_fit sees one chunk at a time: "
             "set early_stopping=False, or use fit."
         )
     if not moments_suffice(estimator) and estimator.optimizer in set(OPTIMIZERS) - set(LEARN_FROM_BATCHES):
         raise AttributeError(
-            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch: of chunks that are seen but once, "
-            f"{' or '.join(map(repr, LEARN_FROM_BATCHES))} can learn."
+            f"optimizer={estimator.optimizer!r} needs the same rows at every epoch, but a chunk is seen only once: "
+            f"use {' or '.join(map(repr, LEARN_FROM_BATCHES))}."
         )
 
 

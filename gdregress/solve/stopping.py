@@ -89,7 +89,7 @@ class Diverged:
         reached = f"{end:.6g}" if np.isfinite(end) else "beyond the range of floats"
         rise = f"the loss rose from {start:.6g} to {reached} in {plural(trace.number)}"
         if not np.isfinite(start):
-            rise = "the loss is beyond the range of floats from the start on"
+            rise = "the loss is too large for a float from the start"
         kept = f"epoch {best.number}" if best.number else "the start"
         notice = f"{self.notice}: the best epoch is kept. {self.cure} {FIGURES}"
         return Result(trace, best, f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", notice)
@@ -211,7 +211,7 @@ class EpochsUsedUp:
         if self.diverged and last.value > max(self.diverged.baseline, trace.start.value):
             return self.diverged.result(trace)
         if not self.tol:
-            return Result(trace, kept, f"{plural(self.epochs)} run, as asked: tol is off")
+            return Result(trace, kept, f"{plural(self.epochs)} run, as asked: there is no tol")
         if last.optimality <= self.tol or kept.optimality <= self.tol:
             return _converged(trace, self.tol)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
@@ -312,7 +312,7 @@ def _advice(spec: Spec, method: Method) -> str:
     steps = spec.steps
     if steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return (
-            "Mini-batches get no nearer than the noise of their rate: use batch_size=None, "
+            "Mini-batches cannot get nearer to the minimum than the noise of their rate: use batch_size=None, "
             "or a schedule that falls, average=True or more epochs with a tol well above 1e-6."
         )
     if (method.rung, method.optimizer) == ("diagonal", "conjugate"):

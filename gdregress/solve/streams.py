@@ -371,12 +371,12 @@ def descend_chunk(
     attributes["learning_rate_"], attributes["optimizer_"] = chunk.rung, chunk.optimizer
     attributes["history_"] = {name: np.append(history.get(name, []), value) for name, value in latest.items()}
     if spec.verbose and number % spec.verbose == 0:
-        print(f"chunk {number}: loss {done.loss:.8g} before it was learned from, rate {done.rate:.4g}")
+        print(f"chunk {number}: loss {done.loss:.8g} before learning from it, rate {done.rate:.4g}")
     warning = None
     if done.has_diverged:
         warning = (
-            f"the descent diverged over chunk {number} at learning_rate={done.rate:g}: 0 for every row would be far "
-            "nearer. Use a smaller rate, or learning_rate='auto'."
+            f"the descent diverged over chunk {number} at learning_rate={done.rate:g}: predicting 0 for every "
+            "row would be far better. Use a smaller rate, or learning_rate='auto'."
         )
     return done.stream, attributes, warning
 
