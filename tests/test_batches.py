@@ -344,7 +344,7 @@ class TestErrors:
                 GradientDescentRegressor(loss=loss).fit(X, y)
 
     def test_huber_without_a_parabola(self):
-        with pytest.raises(ValueError, match=r"^epsilon=0 makes loss='huber' zero everywhere: use a positive epsilon, or"):
+        with pytest.raises(ValueError, match=r"^epsilon=0 makes loss='huber' zero everywhere: use a positive eps"):
             GradientDescentRegressor(loss="huber", epsilon=0).fit(X, y)
 
 

@@ -402,7 +402,7 @@ def test_with_one_rate_for_all_columns_their_common_unit_drops_out():
 def test_a_rate_that_is_too_large_is_said():
     X, y = raw_columns(1000)
     model = GradientDescentRegressor(1e-3, batch_size=10, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="diverged over chunk 1 at learning_rate=0.001: predicting 0 for every row"):
+    with pytest.warns(ConvergenceWarning, match="diverged over chunk 1 at learning_rate=0.001: predicting 0 for every"):
         model.partial_fit(X[:20], y[:20])
     with pytest.warns(ConvergenceWarning, match="diverged over chunk 2"):
         model.partial_fit(X[20:40], y[20:40])
