@@ -19,7 +19,7 @@ from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.regressor import GradientDescentRegressor
 
-FOR_FILES = ("target", "drop", "test_size", "save", "sep", "decimal", "thousands")
+FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands")
 """Options that say something of a file."""
 
 COMPARED_ROWS = 50_000
@@ -117,8 +117,9 @@ def _warnings_as_lines() -> Iterator[None]:
 
 def _predictions(options: argparse.Namespace) -> str:
     """Return the predictions for a file."""
-    dialect = Dialect(options.sep, options.encoding)
-    predictions, notes = predict(load(options.model), options.data, dialect, _convention(options))
+    convention = _convention(options)
+    dialect = Dialect(options.sep, options.encoding, convention.sign)
+    predictions, notes = predict(load(options.model), options.data, dialect, convention, options.keep or [])
     for note in notes:
         _say(f"note: {note}")
     return predictions.rstrip("\n")
@@ -193,9 +194,8 @@ def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
         convention = _convention(options)
-        decimal = convention.candidates[0].decimal
-        table = read_table(options.data, Dialect(options.sep, options.encoding), decimal=decimal)
-        return prepare(table, Task(options.target, options.drop or [], options.test_size, convention))
+        table = read_table(options.data, Dialect(options.sep, options.encoding, convention.sign))
+        return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size, convention))
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
         raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")

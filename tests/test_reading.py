@@ -56,7 +56,7 @@ WRITTEN = {
 def test_a_number_with_a_decimal_point_and_with_a_decimal_comma(text):
     expected = [np.nan if value is None else value for value in WRITTEN[text]]
     ways = [Numbers(*way, percent="%" in text) for way in ((".", ",'\u2019 \u00a0"), (",", ".'\u2019 \u00a0"))]
-    read = [way.value(text) for way in ways]
+    read = [way.values([text])[0] for way in ways]
     assert read == pytest.approx(expected, nan_ok=True)
 
 

@@ -63,6 +63,9 @@ def _make_prediction_parser() -> _Parser:
     parser = _Parser(prog="gdregress predict", description=PREDICTING)
     parser.add_argument("model", metavar="model.joblib", help="what gdregress --save wrote")
     parser.add_argument("data", metavar="new.csv", help="a CSV file with the columns that the model has learnt from")
+    parser.add_argument(
+        "--keep", metavar="COLUMNS", action="append", help="columns to print before the predictions, such as an id"
+    )
     _add_file_options(parser)
     return parser
 
@@ -79,6 +82,9 @@ def _make_parser() -> _Parser:
     parser.add_argument("--target", metavar="NAME", help="the column to learn; default: the last")
     parser.add_argument(
         "--drop", metavar="COLUMNS", action="append", help="columns not to learn from, separated by commas"
+    )
+    parser.add_argument(
+        "--keep", metavar="COLUMNS", action="append", help="columns to learn from though they seem to name the rows"
     )
     parser.add_argument(
         "--test-size",
