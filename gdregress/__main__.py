@@ -29,7 +29,7 @@ UNFORESEEN = "an error that was not foreseen"
 """How the sentence on a fault of this program begins: its user is shown no traceback."""
 
 
-class DivergenceError(ValueError):
+class DivergenceError(Exception):
     """A descent that has diverged. The message is the model's reason."""
 
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 0
-    except OSError as error:
+    except OSError as error:  # of printing: whatever is read or saved is told apart
         _discard_output()
         return _refuse(f"the output cannot be written ({error.strerror}): write it elsewhere.")
     return status
@@ -81,8 +81,9 @@ def _run(arguments: list[str]) -> int:
         return _refuse(error, 1)
     except MemoryError:
         return _refuse("there is not memory enough for the file and its fit: take fewer rows or columns.")
-    except OSError:  # of the output, which main knows
-        raise
+    except OSError as error:
+        what = repr(error.filename) if error.filename else "a file"
+        return _refuse(f"{what} cannot be read or written ({error.strerror or error}): check its path and the disk.")
     except Exception as error:
         return _refuse(f"{UNFORESEEN} ({type(error).__name__}: {error}): please report it, with the file if you can.")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -130,13 +131,13 @@ def _report(options: argparse.Namespace) -> str:
     data = _load(options)
     model = _make_model(options)
     try:
-        comparison = _compare(data, model, is_asked=options.compare)
         model.fit(data.X, data.y)
+        losses = model.history_["loss"]
+        if not (model.converged_ or losses[-1] <= losses[0]):
+            raise DivergenceError(model.stop_reason_)
+        comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
-    losses = model.history_["loss"]
-    if not (model.converged_ or losses[-1] <= losses[0]):
-        raise DivergenceError(model.stop_reason_)
     if options.early_stopping:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
@@ -186,6 +187,11 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
     if model.loss != "squared_error" or model.penalty not in (None, "l2"):
         data.notes.append("not compared: SGDRegressor and the closed form are there for squared error without L1 only")
         return None
+    if model.penalty is not None:
+        data.notes.append(
+            "StandardScaler + SGDRegressor minimises something else than the others: its penalty acts on the "
+            "coefficients of standardised columns"
+        )
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
     return compare(data.X, data.y, model, **test)
 
@@ -195,7 +201,9 @@ def _load(options: argparse.Namespace) -> Dataset:
     if options.data is not None:
         convention = _convention(options)
         table = read_table(options.data, Dialect(options.sep, options.encoding, convention.sign))
-        return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size, convention))
+        return prepare(
+            table, Task(options.target, options.drop or [], options.keep or [], options.test_size, convention)
+        )
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
         raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")

@@ -107,7 +107,7 @@ class Written:
     @classmethod
     def of(cls, column: Any) -> "Written":
         """Return the cells of a column of text."""
-        codes, texts = column.astype(object).factorize()
+        codes, texts = column.factorize()
         return cls(codes, [str(text).strip() for text in texts])
 
     def without(self, odd: Iterable[str]) -> "Written":

@@ -25,7 +25,7 @@ SNIFFED_RECORDS = 50
 SHOWN = 5
 """Items of a list that are shown at most."""
 
-PIECE = 2**22
+PIECE = 2**26
 """Bytes that are read at a time."""
 
 OTHER_FILES = {
@@ -141,6 +141,11 @@ class Table:
         """Yield the records that are not blank; `strict` refuses quotes that do not close."""
         return _records(self.path, self.content, self.separator, self.start, strict=strict)
 
+    def first_cells(self) -> dict[str, list[str]]:
+        """Return the first cells of each column of the file as they are written."""
+        records = [record.fields for record in islice(self.records(), SNIFFED_RECORDS)]
+        return {name: [fields[i].strip() for fields in records if i < len(fields)] for i, name in enumerate(self.names)}
+
     def line_of(self, row: int) -> int:
         """Return the line of the file on which a row begins, counted from 0."""
         return next(islice(self.records(), row, None)).line
@@ -240,14 +245,16 @@ def _read(path: str, encoding: str) -> bytes:
         with open(path, "rb") as file:
             if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
                 raise IsADirectoryError("it is a directory")
-            while not pieces or pieces[-1]:
+            while True:
                 piece = file.read(PIECE)
                 if not pieces:
                     _refuse_other_files(path, piece)
                 text = decoder.decode(piece, final=not piece)
                 if "\0" in text:
                     raise TableError(f"{path} is not text (it holds a zero byte): {remedy}")
-                pieces.append(piece if encoding == "utf-8" or not piece else text.encode(errors="surrogatepass"))
+                if not piece:
+                    break
+                pieces.append(piece if encoding == "utf-8" else text.encode(errors="surrogatepass"))
     except UnicodeError as error:
         line = 1 + sum(part.count(b"\n") for part in pieces)
         raise TableError(_wrong_encoding(path, encoding, error, line)) from error

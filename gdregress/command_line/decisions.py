@@ -1,7 +1,7 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
 from dataclasses import dataclass, replace
-from itertools import compress, islice
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from gdregress.command_line.cells import (
     Numbers,
     Reading,
     as_dates,
+    is_gap,
     is_mark,
 )
 from gdregress.command_line.columns import Written, is_text
-from gdregress.command_line.csv_tables import SHOWN, SNIFFED_RECORDS, Table, TableError, count, few, quote, shorten
+from gdregress.command_line.csv_tables import SHOWN, Table, TableError, count, few, quote, shorten
 
 MOSTLY = 0.5
 """Share of numbers among the cells of a column above which it is said why it is text all the same."""
@@ -114,8 +115,15 @@ class Signs:
         has_commas = any("," in written[name].characters for name in written if fitting[name])
         if len(ways) > 1 and (table.separator == ";" or table.decimal == "," or has_commas):
             # What pandas took for decimals may be thousands: 1.050 is either.
+            other = next(way for way in ways if way.decimal != table.decimal)
             floats = [name for name, kind in kinds.items() if kind.kind == "f" and frame[name].notna().any()]
-            either = [name for name in floats if _may_be_thousands(frame[name].to_numpy())]
+            first = table.first_cells() if floats else {}
+            either = [
+                name
+                for name in floats
+                if not np.isnan(other.values([text for text in first[name] if not is_gap(text)])).any()
+                and _may_be_thousands(frame[name].to_numpy())
+            ]
             sure |= {table.decimal for name in floats if name not in either}
             texts = table.texts(either) if either else {}
             frame = frame.assign(**texts)
@@ -283,10 +291,8 @@ def _examples(table: Table, signs: Signs) -> dict[str, Written]:
 
     columns = {name: column for name, column in signs.written.items() if signs.fitting[name]}
     if table.decimal == ",":
-        records = [record.fields for record in islice(table.records(), SNIFFED_RECORDS)]
-        for i, name in enumerate(table.names):
+        for name, cells in table.first_cells().items():
             if name in signs.frame and name not in signs.written:
-                cells = [fields[i].strip() for fields in records if i < len(fields)]
                 columns[name] = Written.of(pd.Series(cells, dtype=object))
     return columns
 

@@ -103,8 +103,8 @@ def predict(
         others = [name for name in table.columns if name not in known]
         hints = [(quote(name), nearest(name, others, 1)) for name in lacking]
         raise TableError(
-            f"{table.name} cannot be predicted: {count(len(lacking), 'column')} lacking that the model has learnt from: "
-            f"{few(f'{name} (it has {near})' if near else name for name, near in hints)}."
+            f"{table.name} cannot be predicted: {count(len(lacking), 'column')} lacking that the model has learnt "
+            f"from: {few(f'{name} (it has {near})' if near else name for name, near in hints)}."
         )
     notes = list(table.notes)
     others = [name for name in table.columns if name not in known and name not in (columns.target, *kept)]
@@ -162,7 +162,9 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Rea
             if is_stray.any():
                 text = written.texts[written.codes[is_stray.argmax()]]
                 if is_empty.all():
-                    raise TableError(f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it.")
+                    raise TableError(
+                        f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it."
+                    )
                 strays.append(f"{shorten(name)} ({int(is_stray.sum())}, such as {quote(text)})")
                 n_gaps -= int(is_stray.sum())
         if n_gaps:

@@ -177,7 +177,7 @@ def prepare(table: Table, task: Task) -> Dataset:
     columns.readings = {name: reading for name, reading in columns.readings.items() if name not in reasons}
     remarks = _describe_reasons(reasons)
     if not columns.readings:
-        why = "; ".join(remarks) or "all are dropped"
+        why = "; ".join([*decisions.notes, *remarks]) or "all are dropped"
         raise TableError(
             f"{table.name} has no column to learn {shorten(target)} from, as {why}: "
             "add a column of numbers or of categories."
@@ -306,7 +306,9 @@ def _identity(name: str, reading: Reading, column: NDArray, present: NDArray) ->
 
 
 def _gaps(values: NDArray) -> NDArray:
-    return np.array([value is None for value in values]) if values.dtype == object else np.isnan(values)
+    import pandas as pd
+
+    return pd.isna(values)
 
 
 def _names_by_kind(readings: dict[str, Reading]) -> tuple[list[str], list[str]]:
@@ -326,7 +328,7 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
     numbers, texts = _names_by_kind(readings)
     cells = {name: _few_cells(values[name].to_numpy()) for name in texts}
     n_rows = max(map(len, cells.values()), default=1)
-    medians = dict(zip(numbers, _medians(values[numbers].to_numpy()), strict=True))
+    medians = values[numbers].median()
     few_rows = pd.DataFrame(
         {
             name: np.full(n_rows, medians[name])
@@ -353,11 +355,6 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
     ).fit(few_rows)
 
 
-def _medians(matrix: NDArray) -> list[float]:
-    """Return the medians of the numbers of each column, of which none is empty."""
-    return [float(np.median(column if is_full else column[~np.isnan(column)])) for column, is_full in zip(matrix.T, ~np.isnan(matrix).any(axis=0), strict=True)]
-
-
 def _few_cells(column: NDArray) -> NDArray:
     """Return cells that have the categories of a column, in the same order of frequency, the first the most often."""
     import pandas as pd
@@ -382,8 +379,12 @@ def categories(texts: list[str], encoder: ColumnTransformer) -> list[tuple[str, 
     if not texts:
         return []
     one_hot = encoder.named_transformers_["text"]
+
+    def named(values: Any) -> list[str]:
+        return [] if values is None else ["missing" if value is None else value for value in values]
+
     return [
-        (name, *(["missing" if value is None else value for value in part] for part in (known, () if rare is None else rare)))
+        (name, named(known), named(rare))
         for name, known, rare in zip(texts, one_hot.categories_, one_hot.infrequent_categories_, strict=True)
     ]
 
