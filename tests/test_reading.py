@@ -724,19 +724,25 @@ PIECES = [b",", b";", b"|", b"\t", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xb
 ]  # fmt: skip
 
 
+def mutated(rng):
+    """A file with a few faults."""
+    content = bytearray(rng.choice(BASES))
+    for _ in range(rng.randrange(5)):
+        place = rng.randrange(len(content) + 1)
+        if rng.random() < 0.6:
+            content[place:place] = rng.choice(PIECES)
+        else:
+            del content[place : place + rng.randrange(1, 9)]
+    return bytes(content)
+
+
 def test_no_file_makes_a_traceback(write, capsys):
     rng = random.Random(0)
     statuses = set()
     for _ in range(150):
-        content = bytearray(rng.choice(BASES))
-        for _ in range(rng.randrange(5)):
-            place = rng.randrange(len(content) + 1)
-            if rng.random() < 0.6:
-                content[place:place] = rng.choice(PIECES)
-            else:
-                del content[place : place + rng.randrange(1, 9)]
+        content = mutated(rng)
         options = rng.choice([[], [], ["--json"], ["--decimal", ","], ["--encoding", "cp1252"], ["--test-size", "0.4"]])
-        status = main([write(bytes(content)), "--epochs", "3", *options])
+        status = main([write(content), "--epochs", "3", *options])
         out, err = capsys.readouterr()
         assert status in (0, 1, 2), content
         assert UNFORESEEN not in err, content
@@ -747,3 +753,21 @@ def test_no_file_makes_a_traceback(write, capsys):
             json.loads(out)
         statuses.add(status)
     assert {0, 2} <= statuses
+
+
+def test_no_file_to_predict_makes_a_traceback(model, write, capsys):
+    rng = random.Random(0)
+    statuses = set()
+    for _ in range(60):
+        content = mutated(rng)
+        status = main(["predict", model, write(content), *rng.choice([[], ["--keep", "price"], ["--decimal", "."]])])
+        out, err = capsys.readouterr()
+        assert UNFORESEEN not in err, content
+        if status == 2:
+            assert re.fullmatch(r"gdregress: error: [^\n]+\n", err), content
+            assert out == ""
+        else:
+            assert status == 0, content
+            assert len(out.splitlines()) > 1
+        statuses.add(status)
+    assert statuses == {0, 2}

@@ -102,7 +102,7 @@ class Numbers:
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return a float for each text, NaN where it is not written like that."""
-        pattern = _number_pattern(self.decimal, self.thousands, self.percent)
+        pattern = _number_pattern(self.decimal, self.thousands, percent=self.percent)
         is_number = np.fromiter(map(bool, map(pattern.fullmatch, texts)), dtype=bool, count=len(texts))
         values = np.full(len(texts), np.nan)
         if is_number.any():
@@ -120,7 +120,7 @@ class Numbers:
 
 
 @cache
-def _number_pattern(decimal: str, thousands: str, percent: bool) -> re.Pattern[str]:
+def _number_pattern(decimal: str, thousands: str, *, percent: bool) -> re.Pattern[str]:
     """Return what a number looks like, with all that may stand around its digits."""
     sign, currency, fraction = f"[-+{MINUS}]", f"[{CURRENCIES}]", re.escape(decimal)
     whole = rf"(?:[1-9]\d{{0,2}}([{re.escape(thousands)}])\d{{3}}(?:\1\d{{3}})*|\d+)"
@@ -133,7 +133,8 @@ def _number_pattern(decimal: str, thousands: str, percent: bool) -> re.Pattern[s
 
 def is_number(text: str) -> bool:
     """Say whether a text is a number, whichever way numbers are written."""
-    return any(np.isfinite(Numbers(*way).values([text.strip()])[0]) for way in ((".", ","), (",", ".")))
+    ways = (".", ","), (",", ".")
+    return any(_number_pattern(*way, percent=False).fullmatch(text.strip()) for way in ways)
 
 
 @dataclass(frozen=True)

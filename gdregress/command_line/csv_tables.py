@@ -134,7 +134,7 @@ class Table:
 
     def texts(self, columns: Sequence[str]) -> Any:
         """Return columns of the frame as they are written."""
-        texts = self.read(usecols=list(columns), dtype=str)[list(columns)]
+        texts = self.read(dtype=dict.fromkeys(columns, str))[list(columns)]
         return texts.iloc[: len(self.frame)].set_index(self.frame.index)
 
     def records(self, *, strict: bool = False) -> Iterator[Record]:
