@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder
 from gdregress import GradientDescentRegressor
 from gdregress.__main__ import UNFORESEEN, main
 from gdregress.command_line.cells import Numbers, as_dates
+from gdregress.command_line.csv_tables import read_table
 from gdregress.command_line.preparation import MAX_CATEGORIES
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
@@ -145,6 +146,19 @@ def test_dots_of_which_only_semicolons_speak_are_asked_about(write, document, fa
     assert points == pytest.approx(1000 * commas)
     assert points == document(write(DOTS.format(3, 5, 4, 2).replace(";", ",")))["coefficients"]["price"]
     assert document(path, "--thousands", ".")["coefficients"]["price"] == commas
+
+
+def test_dots_are_decimal_where_a_later_row_shows_it(write, document):
+    cells = ["1.050", "2.300", "4.100"] * 20
+    result = document(write(csv_of(["x", "y"], [[*cells, "3.5"], range(61)], ";")))
+    points = document(write(csv_of(["x", "y"], [[*cells, "3.5"], range(61)])))
+    assert result["coefficients"] == points["coefficients"]
+
+
+def test_pandas_reads_decimal_commas(write):
+    frame = read_table(write("a;b;c\n1,5;x;1\n2,25;y;2\n;y;3\n")).frame
+    assert frame["a"].tolist()[:2] == [1.5, 2.25]
+    assert read_table(write("a;b\n1,5;1.5\n2,25;1.5\n")).frame["b"].tolist() == [1.5, 1.5]
 
 
 def test_currencies_that_differ_are_said(write, document):
@@ -341,7 +355,7 @@ def test_it_is_said_where_day_and_month_may_be_the_other_way_round(write, docume
 def test_the_encoder_is_what_it_would_be_of_all_rows(write, tmp_path, succeed):
     rng = np.random.default_rng(0)
     columns = {"a": rng.choice(list("uvw"), 300), "b": [f"b{i}" for i in (50 * rng.random(300) ** 2).astype(int)]}
-    columns["c"] = [f"c{i % 40}" for i in range(300)]
+    columns["c"] = [f"c{99 - i % 40}" for i in range(300)]
     path = str(tmp_path / "model.joblib")
     succeed(write(csv_of([*columns, "y"], [*columns.values(), range(300)])), "--save", path, "--epochs", "1000")
     fitted = joblib.load(path).named_steps["features"].named_transformers_["text"]
@@ -683,6 +697,7 @@ def test_an_endless_file_is_refused_at_once(fail):
     [
         ("sep=,\n", "has no heading"),
         ('"', "has no heading"),
+        ("sep;=;\nt;y\n3,00%;45\n4,5;1.000\n", "line 2: = is 'y', not a number"),
         ("A|B|C||\n4|1|6|\n5|1|7|\n2|x|6|\n", "has no value of column 4 in any row"),
     ],
 )

@@ -122,7 +122,6 @@ class Signs:
                 name
                 for name in floats
                 if not np.isnan(other.values([text for text in first[name] if not is_gap(text)])).any()
-                and _may_be_thousands(frame[name].to_numpy())
             ]
             sure |= {table.decimal for name in floats if name not in either}
             texts = table.texts(either) if either else {}
@@ -252,12 +251,6 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     fewest = min((is_odd.sum() for is_odd in odd.values()), default=0)
     fits = [way for way, is_odd in odd.items() if is_odd.sum() == fewest]
     return (column.without(compress(texts, odd[fits[0]])) if fewest else column), fits
-
-
-def _may_be_thousands(values: NDArray) -> bool:
-    """Say whether each number may have three digits behind its sign and up to three before."""
-    thousandfold = values[np.isfinite(values)] * 1000
-    return bool((np.abs(thousandfold) < 1e6).all() and (np.abs(thousandfold - np.round(thousandfold)) < 1e-6).all())
 
 
 def _default(signs: Signs, ways: list[Numbers], table: Table) -> Numbers:
