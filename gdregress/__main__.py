@@ -11,7 +11,6 @@ from typing import Any
 
 from gdregress.command_line.arguments import CommandLineError, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
-from gdregress.command_line.decisions import Convention
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
 from gdregress.command_line.reports import printable, to_json, to_text
@@ -118,9 +117,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 def _predictions(options: argparse.Namespace) -> str:
     """Return the predictions for a file."""
-    convention = _convention(options)
-    dialect = Dialect(options.sep, options.encoding, convention.sign)
-    predictions, notes = predict(load(options.model), options.data, dialect, convention, options.keep or [])
+    predictions, notes = predict(load(options.model), options.data, _dialect(options), options.keep or [])
     for note in notes:
         _say(f"note: {note}")
     return predictions.rstrip("\n")
@@ -170,11 +167,11 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
     )
 
 
-def _convention(options: argparse.Namespace) -> Convention:
-    """Return how the user says that numbers are written."""
+def _dialect(options: argparse.Namespace) -> Dialect:
+    """Return how the user says that the file is written."""
     if options.decimal is not None and options.decimal == options.thousands:
         raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
-    return Convention(options.decimal, options.thousands)
+    return Dialect(options.sep, options.encoding, options.decimal, options.thousands)
 
 
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:
@@ -199,11 +196,8 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
 def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
-        convention = _convention(options)
-        table = read_table(options.data, Dialect(options.sep, options.encoding, convention.sign))
-        return prepare(
-            table, Task(options.target, options.drop or [], options.keep or [], options.test_size, convention)
-        )
+        table = read_table(options.data, _dialect(options))
+        return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size))
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
         raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")

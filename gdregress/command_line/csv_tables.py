@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gdregress.command_line.cells import is_number
+from gdregress.command_line.cells import APOSTROPHES, SPACES, Numbers, is_number
 
 DELIMITERS = ";\t|,"
 """What may separate the fields. Of two that split as many records the first is taken: numbers have commas."""
@@ -63,13 +63,24 @@ class Dialect:
         What separates the fields; None to find it out.
     encoding : str, default="utf-8"
         The encoding.
-    decimal : str or None, default=None
-        What stands before the fraction of numbers; None to find it out.
+    decimal, thousands : str or None, default=None
+        What stands before the fraction of numbers, and what groups the digits before it; None to find it out.
     """
 
     separator: str | None = None
     encoding: str = "utf-8"
     decimal: str | None = None
+    thousands: str | None = None
+
+    @property
+    def ways(self) -> list[Numbers]:
+        """The ways in which numbers may be written."""
+        said = self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
+        groups = next((kind for kind in (SPACES, APOSTROPHES) if self.thousands and self.thousands in kind), None)
+        return [
+            Numbers(sign, groups or self.thousands or {".": ",", ",": "."}[sign] + APOSTROPHES + SPACES)
+            for sign in said or ".,"
+        ]
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,8 @@ class Table:
         What separates the fields, and what stands before the fraction of numbers, as far as is known.
     names : list of str
         Names of the columns of the file, each different.
+    ways : list of Numbers
+        The ways in which its numbers may be written.
     frame : DataFrame, default=None
         At least one row. Columns are numbers where pandas takes each cell for one, else text.
     notes : list of str
@@ -100,6 +113,7 @@ class Table:
     separator: str
     decimal: str
     names: list[str]
+    ways: list[Numbers]
     frame: Any = None
     notes: list[str] = field(default_factory=list)
 
@@ -225,8 +239,9 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
     if len(rows[0].fields) == len(heading) + 1 and not rows[0].fields[-1]:
         heading = [*heading, ""]
     names = distinct(" ".join(name.split()) or f"column {i}" for i, name in enumerate(heading, start=1))
-    decimal = dialect.decimal or _decimal_sign(rows, separator)
-    table = Table(path, content, records[n_above].next, separator, decimal, names)
+    ways = dialect.ways
+    decimal = ways[0].decimal if len(ways) == 1 else _decimal_sign(rows, separator)
+    table = Table(path, content, records[n_above].next, separator, decimal, names, ways)
     if len(rows[0].fields) > len(names):
         raise _ragged(table, rows[0])
     frame = _frame(table, is_open=not heading[-1], dtype=dict.fromkeys(set(texts) & set(names), str))

@@ -48,40 +48,6 @@ option that decides otherwise."""
 
 
 @dataclass(frozen=True)
-class Convention:
-    """How the user says that numbers are written.
-
-    Attributes
-    ----------
-    decimal, thousands : str or None, default=None
-        What stands before the fraction, and what groups the digits before it; None to find it out.
-    """
-
-    decimal: str | None = None
-    thousands: str | None = None
-
-    @property
-    def candidates(self) -> list[Numbers]:
-        """The ways in which numbers may be written."""
-        if self.decimal is None and self.thousands in (",", "."):
-            return [self._numbers("," if self.thousands == "." else ".")]
-        return [self._numbers(decimal) for decimal in ([self.decimal] if self.decimal else [".", ","])]
-
-    @property
-    def sign(self) -> str | None:
-        """The decimal sign, if it is said."""
-        ways = self.candidates
-        return ways[0].decimal if len(ways) == 1 else None
-
-    def _numbers(self, decimal: str) -> Numbers:
-        if self.thousands is None:
-            return Numbers(decimal, ("," if decimal == "." else ".") + APOSTROPHES + SPACES)
-        return Numbers(
-            decimal, next((kind for kind in (SPACES, APOSTROPHES) if self.thousands in kind), self.thousands)
-        )
-
-
-@dataclass(frozen=True)
 class Signs:
     """How the numbers of a table are written.
 
@@ -106,9 +72,9 @@ class Signs:
     doubtful: list[str]
 
     @classmethod
-    def of(cls, table: Table, ways: list[Numbers], strict: str | None = None) -> "Signs":
+    def of(cls, table: Table, strict: str | None = None) -> "Signs":
         """Look at the columns of a table. In the strict one each cell must be a number."""
-        frame, written, fitting, sure = table.frame, {}, {}, set()
+        ways, frame, written, fitting, sure = table.ways, table.frame, {}, {}, set()
         kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
         for name in [name for name, kind in kinds.items() if is_text(kind)]:
             written[name], fitting[name] = _fit(Written.of(frame[name]), ways, is_strict=name == strict)
@@ -138,26 +104,7 @@ class Signs:
         return TableError(f"has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal.")
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """What each column is.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        The rows; columns that pandas misread are text.
-    readings : dict of str to Reading
-        What becomes of the cells of each column.
-    notes : list of str
-        A line for each kind of decision.
-    """
-
-    frame: Any
-    readings: dict[str, Reading]
-    notes: list[str]
-
-
-def decide(table: Table, convention: Convention, target: str) -> Decisions:
+def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str]]:
     """Decide how the cells of each column are read.
 
     A number has a decimal point or a decimal comma as all columns say whose cells allow but one of them. Where
@@ -167,14 +114,17 @@ def decide(table: Table, convention: Convention, target: str) -> Decisions:
     ----------
     table : Table
         The file.
-    convention : Convention
-        What is known of it.
     target : str
         The column to learn, of which each cell must be a number.
 
     Returns
     -------
-    Decisions
+    DataFrame
+        The rows; columns that pandas misread are text.
+    dict of str to Reading
+        What becomes of the cells of each column.
+    list of str
+        A line for each kind of decision.
 
     Raises
     ------
@@ -182,9 +132,9 @@ def decide(table: Table, convention: Convention, target: str) -> Decisions:
         If only a semicolon speaks for dots that group thousands.
     """
     table = replace(table, frame=with_text(table))
-    ways = convention.candidates
-    signs = Signs.of(table, ways, target)
-    default = _default(signs, ways, table)
+    ways = table.ways
+    signs = Signs.of(table, target)
+    default = _default(signs, table)
     readings: dict[str, Reading] = {}
     for name, kind in zip(signs.frame.columns, signs.frame.dtypes, strict=True):
         if name not in signs.written:
@@ -194,16 +144,13 @@ def decide(table: Table, convention: Convention, target: str) -> Decisions:
             readings[name] = next((way for way in fits if way.decimal == default.decimal), fits[0])
         else:
             readings[name] = as_dates(signs.written[name].present) or Categories()
-    return Decisions(
-        signs.frame,
-        readings,
-        [
-            *_describe_gaps(signs.written),
-            *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
-            *_describe_dates(readings),
-            *_describe_strays(table, signs.written, readings, ways),
-        ],
-    )
+    notes = [
+        *_describe_gaps(signs.written),
+        *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
+        *_describe_dates(readings),
+        *_describe_strays(table, signs.written, readings),
+    ]
+    return signs.frame, readings, notes
 
 
 def without_total(table: Table) -> Table:
@@ -253,7 +200,7 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     return (column.without(compress(texts, odd[fits[0]])) if fewest else column), fits
 
 
-def _default(signs: Signs, ways: list[Numbers], table: Table) -> Numbers:
+def _default(signs: Signs, table: Table) -> Numbers:
     """Return how numbers are written where a column leaves it open."""
     decimal = "," if table.separator == ";" else "."
     if len(signs.sure) == 1:
@@ -262,7 +209,7 @@ def _default(signs: Signs, ways: list[Numbers], table: Table) -> Numbers:
         for name in signs.doubtful:
             if "." in signs.written[name].characters:
                 raise TableError(f"{table.name} {signs.ask(name)}")
-    return next((way for way in ways if way.decimal == decimal), ways[0])
+    return next((way for way in table.ways if way.decimal == decimal), table.ways[0])
 
 
 def _describe_gaps(written: dict[str, Written]) -> list[str]:
@@ -313,15 +260,13 @@ def _describe_dates(readings: dict[str, Reading]) -> list[str]:
     return [f"dates made days since the first: {few(items)}"] if items else []
 
 
-def _describe_strays(
-    table: Table, written: dict[str, Written], readings: dict[str, Reading], ways: list[Numbers]
-) -> list[str]:
+def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
     """Say why columns are text of which most cells are numbers."""
     strays, currencies = [], []
     for name, column in written.items():
         texts = column.present
         if readings[name].kind == "text" and any(map(str.isdecimal, column.characters)):
-            either = [replace(way, percent=percent) for way in ways for percent in (False, True)]
+            either = [replace(way, percent=percent) for way in table.ways for percent in (False, True)]
             is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
             counts = column.counts[~column.is_gap]
             if not is_stray.any():

@@ -22,7 +22,7 @@ from gdregress.command_line.csv_tables import (
     read_table,
     shorten,
 )
-from gdregress.command_line.decisions import Convention, Signs, with_text
+from gdregress.command_line.decisions import Signs, with_text
 from gdregress.command_line.preparation import Preparation, categories, describe_unknown
 from gdregress.regressor import GradientDescentRegressor
 
@@ -69,9 +69,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
-def predict(
-    pipeline: Pipeline, path: str, dialect: Dialect, convention: Convention, kept: list[str]
-) -> tuple[str, list[str]]:
+def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) -> tuple[str, list[str]]:
     """Predict the rows of a file, whose numbers may be written in another way than those of the learnt one.
 
     Parameters
@@ -82,8 +80,6 @@ def predict(
         The file.
     dialect : Dialect
         What is known of it.
-    convention : Convention
-        How its numbers are written, as far as that is known.
     kept : list of str
         Columns of the file to print before the predictions; several may stand in one, separated by commas.
 
@@ -113,7 +109,7 @@ def predict(
     if others:
         notes.append(f"not used, as the model has not learnt from them: {few(map(shorten, others))}")
     table = replace(table, frame=table.frame[list(known)])
-    frame, readings = _as_the_file_writes(known, table, convention)
+    frame, readings = _as_the_file_writes(known, table)
     values = Columns(readings, columns.target).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
     notes += _describe_unknown(values, readings, encoder)
@@ -128,18 +124,16 @@ def predict(
     return file.getvalue(), notes
 
 
-def _as_the_file_writes(
-    known: dict[str, Reading], table: Table, convention: Convention
-) -> tuple[Any, dict[str, Reading]]:
+def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading]]:
     """Return the rows, and the readings with the decimal sign of the file.
 
     Cells that are numbers with one sign only decide. Where there are none, but cells that are numbers with either, the
     sign is the model's, unless what separates the fields speaks for the other: then it has to be said.
     """
-    ways = {way.decimal: way for way in convention.candidates}
+    ways = {way.decimal: way for way in table.ways}
     numbers: dict[str, Any] = {name: reading for name, reading in known.items() if reading.kind == "number"}
     table = replace(table, frame=with_text(table))
-    signs = Signs.of(replace(table, frame=table.frame[list(numbers)]), list(ways.values()))
+    signs = Signs.of(replace(table, frame=table.frame[list(numbers)]))
     likely = "," if table.separator == ";" else "."
     learnt = next((reading.decimal for reading in numbers.values()), likely)
     if signs.doubtful and not signs.sure and likely != learnt:

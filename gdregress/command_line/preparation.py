@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder
 from gdregress.command_line.cells import UUID, Numbers, Reading, all_are
 from gdregress.command_line.columns import Columns, Written, read
 from gdregress.command_line.csv_tables import Table, TableError, count, distinct, few, quote, shorten
-from gdregress.command_line.decisions import Convention, decide, without_total
+from gdregress.command_line.decisions import decide, without_total
 
 MAX_CATEGORIES = 30
 """Features that a text column becomes at most; the rarest values share the last."""
@@ -122,15 +122,12 @@ class Task:
         Columns to learn from although they seem to name the rows; likewise.
     test_size : float or None, default=None
         Share of the rows to hold out at random, in (0, 1); None for none.
-    convention : Convention
-        How the numbers are written.
     """
 
     target: str | None = None
     dropped: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     test_size: float | None = None
-    convention: Convention = field(default_factory=Convention)
 
 
 def prepare(table: Table, task: Task) -> Dataset:
@@ -165,11 +162,11 @@ def prepare(table: Table, task: Task) -> Dataset:
         raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
     table = without_total(table)
     table = replace(table, frame=table.frame[used]) if dropped else table
-    decisions = decide(table, task.convention, target)
-    y = _read_target(table, target, decisions.frame[target], decisions.readings[target])
+    frame, readings, decisions = decide(table, target)
+    y = _read_target(table, target, frame[target], readings[target])
     has_target = ~np.isnan(y)
-    columns = Columns({name: reading for name, reading in decisions.readings.items() if name != target}, target)
-    values = columns.transform(decisions.frame)
+    columns = Columns({name: reading for name, reading in readings.items() if name != target}, target)
+    values = columns.transform(frame)
     if not has_target.all():
         values, y = values[has_target], y[has_target]
     train, test = _split(len(y), task.test_size)
@@ -177,7 +174,7 @@ def prepare(table: Table, task: Task) -> Dataset:
     columns.readings = {name: reading for name, reading in columns.readings.items() if name not in reasons}
     remarks = _describe_reasons(reasons)
     if not columns.readings:
-        why = "; ".join([*decisions.notes, *remarks]) or "all are dropped"
+        why = "; ".join([*decisions, *remarks]) or "all are dropped"
         raise TableError(
             f"{table.name} has no column to learn {shorten(target)} from, as {why}: "
             "add a column of numbers or of categories."
@@ -205,7 +202,7 @@ def prepare(table: Table, task: Task) -> Dataset:
             *([f"the target is {shorten(target)}, the last column"] if task.target is None else []),
             *([f"dropped: {few(map(shorten, dropped))}"] if dropped else []),
             *_describe_rows(target, int((~has_target).sum()), len(y), len(test)),
-            *decisions.notes,
+            *decisions,
             *remarks,
             *suspects,
             *_describe_fills(values, columns.readings, encoder),
