@@ -373,7 +373,10 @@ def test_what_is_kept_is_learnt_from_although_it_names_the_rows(write, document,
     path = write(
         csv_of(["id", "name", "void", "y"], [rng.sample(range(99), 12), list("abcdefghijkl"), [""] * 12, range(12)])
     )
-    assert list(document(path, "--keep", "id")["coefficients"]) == ["id"]
+    assert "left out: whole numbers" in fail(path)
+    result = document(path, "--keep", "id")
+    assert list(result["coefficients"]) == ["id"]
+    assert "what seems to name the rows is learnt from with --keep: name" in result["notes"]
     result = document(path, "--keep", "id", "--keep", "name,void")
     assert list(result["coefficients"]) == ["id", *(f"name={letter}" for letter in "abcdefghijkl")]
     assert result["preparation"]["left_out"] == ["void"]

@@ -260,7 +260,7 @@ def _judge(
     values: Any, readings: dict[str, Reading], train: NDArray, asked: list[str]
 ) -> tuple[dict[str, str], list[str]]:
     """Return why columns are of no use, unless they are asked for, and what is to be said of suspect ones."""
-    reasons, counting, constant = {}, [], []
+    reasons, naming, counting, constant = {}, [], [], []
     for name, series in values.items():
         reading, column = readings[name], series.to_numpy()
         present = column[train] if len(train) < len(column) else column
@@ -270,13 +270,17 @@ def _judge(
             reasons[name] = "no value in any row to learn from"
         elif name not in asked and (reason := _identity(name, reading, column, present)):
             reasons[name] = reason
+            naming.append(shorten(name))
         elif len(present) == n_rows > 1 and (present == present[0]).all():
             constant.append(shorten(name))
         elif reading.kind == "number" and len(column) >= MANY_ROWS and column[1] - column[0] == 1:
             counting += [shorten(name)] if (np.diff(column) == 1).all() else []
-    notes = [f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop"]
-    same = f"the same in every row that is learnt from, and so without effect: {few(constant)}"
-    return reasons, notes * bool(counting) + [same] * bool(constant)
+    remarks = {
+        f"what seems to name the rows is learnt from with --keep: {few(naming)}": naming,
+        f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop": counting,
+        f"the same in every row that is learnt from, and so without effect: {few(constant)}": constant,
+    }
+    return reasons, [remark for remark, names in remarks.items() if names]
 
 
 def _describe_reasons(reasons: dict[str, str]) -> list[str]:
