@@ -98,10 +98,10 @@ class Signs:
         sure |= {fitting[name][0].decimal for name in signed if len(fitting[name]) == 1}
         return cls(frame, written, fitting, sure, [name for name in signed if len(fitting[name]) > 1])
 
-    def ask(self, name: str) -> TableError:
-        """Return the question how the cells of a doubtful column are written."""
+    def question(self, name: str) -> str:
+        """Return the sentence, without its subject, that asks how the cells of a doubtful column are written."""
         text = next(text for text in self.written[name].present if set(".,") & set(text))
-        return TableError(f"has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal.")
+        return f"has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal."
 
 
 def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str]]:
@@ -208,7 +208,7 @@ def _default(signs: Signs, table: Table) -> Numbers:
     elif decimal == ",":
         for name in signs.doubtful:
             if "." in signs.written[name].characters:
-                raise TableError(f"{table.name} {signs.ask(name)}")
+                raise TableError(f"{table.name} {signs.question(name)}")
     return next((way for way in table.ways if way.decimal == decimal), table.ways[0])
 
 

@@ -137,7 +137,7 @@ def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, d
     likely = "," if table.separator == ";" else "."
     learnt = next((reading.decimal for reading in numbers.values()), likely)
     if signs.doubtful and not signs.sure and likely != learnt:
-        raise TableError(f"{table.name} {signs.ask(signs.doubtful[0])}")
+        raise TableError(f"{table.name} {signs.question(signs.doubtful[0])}")
     sign = next(iter(signs.sure)) if len(signs.sure) == 1 else learnt
     way = ways.get(sign, next(iter(ways.values())))
     readings = known | {name: replace(way, percent=reading.percent) for name, reading in numbers.items()}
