@@ -11,7 +11,6 @@ from typing import Any
 
 from gdregress.command_line.arguments import CommandLineError, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
-from gdregress.command_line.decisions import Convention
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
 from gdregress.command_line.reports import printable, to_json, to_text
@@ -19,7 +18,7 @@ from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.regressor import GradientDescentRegressor
 
-FOR_FILES = ("target", "drop", "test_size", "save", "sep", "decimal", "thousands")
+FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands")
 """Options that say something of a file."""
 
 COMPARED_ROWS = 50_000
@@ -29,7 +28,7 @@ UNFORESEEN = "an error that was not foreseen"
 """How the sentence on a fault of this program begins: its user is shown no traceback."""
 
 
-class DivergenceError(ValueError):
+class DivergenceError(Exception):
     """A descent that has diverged. The message is the model's reason."""
 
 
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 0
-    except OSError as error:
+    except OSError as error:  # of printing: whatever is read or saved is told apart
         _discard_output()
         return _refuse(f"the output cannot be written ({error.strerror}): write it elsewhere.")
     return status
@@ -81,8 +80,9 @@ def _run(arguments: list[str]) -> int:
         return _refuse(error, 1)
     except MemoryError:
         return _refuse("there is not memory enough for the file and its fit: take fewer rows or columns.")
-    except OSError:  # of the output, which main knows
-        raise
+    except OSError as error:
+        what = repr(error.filename) if error.filename else "a file"
+        return _refuse(f"{what} cannot be read or written ({error.strerror or error}): check its path and the disk.")
     except Exception as error:
         return _refuse(f"{UNFORESEEN} ({type(error).__name__}: {error}): please report it, with the file if you can.")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -117,8 +117,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 def _predictions(options: argparse.Namespace) -> str:
     """Return the predictions for a file."""
-    dialect = Dialect(options.sep, options.encoding)
-    predictions, notes = predict(load(options.model), options.data, dialect, _convention(options))
+    predictions, notes = predict(load(options.model), options.data, _dialect(options), options.keep or [])
     for note in notes:
         _say(f"note: {note}")
     return predictions.rstrip("\n")
@@ -129,13 +128,13 @@ def _report(options: argparse.Namespace) -> str:
     data = _load(options)
     model = _make_model(options)
     try:
-        comparison = _compare(data, model, is_asked=options.compare)
         model.fit(data.X, data.y)
+        losses = model.history_["loss"]
+        if not (model.converged_ or losses[-1] <= losses[0]):
+            raise DivergenceError(model.stop_reason_)
+        comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
-    losses = model.history_["loss"]
-    if not (model.converged_ or losses[-1] <= losses[0]):
-        raise DivergenceError(model.stop_reason_)
     if options.early_stopping:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
@@ -168,11 +167,11 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
     )
 
 
-def _convention(options: argparse.Namespace) -> Convention:
-    """Return how the user says that numbers are written."""
+def _dialect(options: argparse.Namespace) -> Dialect:
+    """Return how the user says that the file is written."""
     if options.decimal is not None and options.decimal == options.thousands:
         raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
-    return Convention(options.decimal, options.thousands)
+    return Dialect(options.sep, options.encoding, options.decimal, options.thousands)
 
 
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:
@@ -183,7 +182,7 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
         )
         return None
     if model.loss != "squared_error" or model.penalty not in (None, "l2"):
-        data.notes.append("not compared: SGDRegressor and the closed form are there for squared error without L1 only")
+        data.notes.append("not compared: SGDRegressor and the closed form exist only for squared error without L1")
         return None
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
     return compare(data.X, data.y, model, **test)
@@ -192,10 +191,8 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
 def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
-        convention = _convention(options)
-        decimal = convention.candidates[0].decimal
-        table = read_table(options.data, Dialect(options.sep, options.encoding), decimal=decimal)
-        return prepare(table, Task(options.target, options.drop or [], options.test_size, convention))
+        table = read_table(options.data, _dialect(options))
+        return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size))
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
         raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")

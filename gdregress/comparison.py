@@ -32,7 +32,7 @@ COST_LIMIT = 10**10
 AT_MINIMUM = 0.01
 """Largest distance of the predictions from the minimum's, in standard deviations of y, that is told as convergence."""
 
-LEGEND = "errors: distances from the closed form, in standard deviations"
+LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 """What is said below a table with such errors."""
 
 

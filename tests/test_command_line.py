@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import mean_squared_error
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 
 import gdregress
@@ -21,9 +21,21 @@ from gdregress.__main__ import main
 from gdregress.command_line.preparation import MAX_CATEGORIES
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
-OPTIONS = ["--target", "--drop", "--test-size", "--save", "--compare", "--json", "--version", "--sep", "--encoding"]
+OPTIONS = [
+    "--target",
+    "--drop",
+    "--keep",
+    "--test-size",
+    "--save",
+    "--compare",
+    "--json",
+    "--version",
+    "--sep",
+    "--encoding",
+]
 OPTIONS += ["--decimal", "--thousands", "--learning-rate", "--epochs", "--early-stopping", "--loss", "--quantile"]
 OPTIONS += ["--epsilon", "--penalty", "--alpha"]
+LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
 
 
@@ -38,16 +50,27 @@ def csv_of(names, columns):
     return "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)])
 
 
+def scores_of(part, y, predicted):
+    """The line on how well rows are fitted."""
+    mse, error = mean_squared_error(y, predicted), mean_absolute_error(y, predicted)
+    return (
+        f"{part} MSE {mse:.6g}, {part} mean absolute error {error:.6g}, "
+        f"{part} RMSE {mse**0.5:.6g}, {part} R2 {r2_score(y, predicted):.6g}"
+    )
+
+
 # --- on the house prices ---
 
 
 def test_without_arguments_the_house_prices_are_compared(succeed):
     out = succeed()
-    heading, _, table_heading, *rows, _, _, equation, reason = out.splitlines()
-    model = GradientDescentRegressor().fit(*load_house_prices(return_X_y=True))
+    heading, _, table_heading, *rows, legend, _, scores, _, equation, reason = out.splitlines()
+    X, y = load_house_prices(return_X_y=True)
+    model = GradientDescentRegressor().fit(X, y)
     assert heading == "house prices: 7 rows, 1 column -> 1 feature, target price"
     assert table_heading.split()[0] == "solver"
     assert [row.split("  ")[0] for row in rows] == SOLVERS
+    assert (legend, scores) == (LEGEND, scores_of("train", y, model.predict(X)))
     assert equation == "price = 84.7368 * bedrooms - 46.3158"
     assert reason == model.stop_reason_
 
@@ -85,12 +108,13 @@ def test_help_describes_every_option_and_gives_an_example(succeed):
 
 
 def test_the_report_on_a_file(write, succeed):
-    heading, note, _, _, *rows, _, _, equation, reason = succeed(write(HOUSES)).splitlines()
-    X = np.array([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]])
-    model = GradientDescentRegressor().fit(X, [3, 5, 8, 9, 12])
+    heading, note, _, _, *rows, legend, _, scores, _, equation, reason = succeed(write(HOUSES)).splitlines()
+    X, y = np.array([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]]), [3, 5, 8, 9, 12]
+    model = GradientDescentRegressor().fit(X, y)
     assert heading == "data.csv: 5 rows, 2 columns -> 2 features, target price"
     assert note == "- the target is price, the last column"
     assert [row.split("  ")[0] for row in rows] == SOLVERS
+    assert (legend, scores) == (LEGEND, scores_of("train", y, model.predict(X)))
     area, age = model.coef_
     assert equation == f"price = {area:.6g} * area - {-age:.6g} * age + {model.intercept_:.6g}"
     assert reason == model.stop_reason_
@@ -141,8 +165,56 @@ def test_the_test_rows_are_those_of_train_test_split(write, document, succeed):
     assert row["test_mse"] == pytest.approx(mean_squared_error(y_test, model.predict(X_test)))
     assert (result["data"]["train_rows"], result["data"]["test_rows"]) == (331, 111)
     assert "111 of 442 rows held out at random for the test MSE" in result["notes"]
-    assert "test MSE" in succeed(path, "--test-size", "0.25")
+    lines = succeed(path, "--test-size", "0.25").splitlines()
+    for part, features, target in (("train", X_train, y_train), ("test", X_test, y_test)):
+        predicted = model.predict(features)
+        assert scores_of(part, target, predicted) in lines
+        assert result["scores"][part] == pytest.approx(
+            {
+                "mse": mean_squared_error(target, predicted),
+                "mean_absolute_error": mean_absolute_error(target, predicted),
+                "rmse": mean_squared_error(target, predicted) ** 0.5,
+                "r2": r2_score(target, predicted),
+            }
+        )
     assert "test MSE" not in succeed(path)
+
+
+def test_the_mean_loss_is_printed_by_its_name(write, document, succeed):
+    arguments = (write(HOUSES), "--loss", "quantile", "--quantile", "0.9")
+    X, y = np.array([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]]), [3, 5, 8, 9, 12]
+    model = GradientDescentRegressor(loss="quantile", quantile=0.9).fit(X, y)
+    loss = mean_pinball_loss(y, model.predict(X), alpha=0.9)
+    assert document(*arguments)["scores"]["train"]["mean_quantile_loss"] == pytest.approx(loss)
+    assert f", train mean quantile loss {loss:.6g}\n" in succeed(*arguments)
+
+
+def test_of_rows_with_the_same_target_there_is_no_r2(write, document, succeed):
+    path = write("x,y\n1,2\n2,2\n3,2\n")
+    assert document(path)["scores"]["train"]["r2"] is None
+    assert ", train R2 -\n" in succeed(path)
+
+
+def test_without_the_closed_form_there_is_no_legend(write, succeed, monkeypatch):
+    monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 1)
+    out = succeed(write(HOUSES))
+    assert "closed form" in out
+    assert LEGEND not in out
+
+
+def test_with_l2_it_is_said_that_one_solver_has_another_problem(write, document):
+    path = write(HOUSES)
+    start = "StandardScaler + SGDRegressor solves another problem"
+    assert [note.startswith(start) for note in document(path, "--penalty", "l2")["notes"]].count(True) == 1
+    assert not any(note.startswith(start) for note in document(path)["notes"])
+
+
+def test_the_model_is_fitted_once_for_the_report_and_not_compared_when_it_diverges(write, capsys, monkeypatch):
+    fits, fit = [], GradientDescentRegressor.fit
+    monkeypatch.setattr(GradientDescentRegressor, "fit", lambda self, *args: fits.append(1) or fit(self, *args))
+    assert main([write(HOUSES), "--loss", "huber"]) == 0
+    assert main([write(HOUSES), "--learning-rate", "10"]) == 1
+    assert len(fits) == 2
 
 
 def test_of_many_features_the_largest_are_shown(write, succeed):
@@ -199,7 +271,7 @@ def test_a_model_that_warns_does_so_in_a_line(write, capsys):
     out, err = capsys.readouterr()
     assert caught == []
     assert re.fullmatch(r"gdregress: warning: all 2 epochs were used and .+\n", err)
-    assert err.removeprefix("gdregress: warning: ") == out.splitlines(keepends=True)[-1]
+    assert out.count(err.removeprefix("gdregress: warning: ")) == 1
 
 
 def test_a_rate_that_diverges_has_a_status_of_its_own_and_no_coefficients(write, tmp_path, capsys):
@@ -378,6 +450,11 @@ def test_columns_of_no_use_are_left_out(write, document):
     assert "void left out: no value in any row to learn from" in result["notes"]
 
 
+def test_columns_that_are_constant_are_said_in_one_note(write, document):
+    result = document(write("c,k,x,gap,y\n1,a,1,,2\n1,a,2,3,3\n1,a,4,3,6\n"))
+    assert "the same in every row that is learnt from, and so without effect: c, k" in result["notes"]
+
+
 @pytest.mark.parametrize(
     ("n_distinct", "n_gaps", "is_used"), [(18, 0, True), (19, 0, False), (9, 10, True), (10, 10, False)]
 )
@@ -425,6 +502,8 @@ REFUSED = {
     "long row": ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the heading has 2"),
     "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "line 3: unexpected end of data"),
     "text target": ("a,b\n1,2\n2,cheap\n3,dear\n", "line 3: b is 'cheap', not a number"),
+    "dear target": ('a,b\n1,"$139,750"\n2,"$1 or so"\n', "line 3: b is '$1 or so', not a number, but it is the target"),
+    "two currencies": ("a,b\n1,$3\n2,\u20ac4\n3,5\n", "b, the target, is in more than one currency ($, \u20ac)"),
     "infinite target": ("a,b\n1,2\n2,inf\n", "line 3: b is 'inf', not a number"),
     "long text target": ("a,b\n1,2\n2," + "x" * 99, "b is '" + "x" * 40 + "...', not a number"),
     "no target": ("a,b\n1,\n2,NA\n", "has no value of b in any row"),

@@ -243,7 +243,9 @@ class TestTable:
         assert head.split("  ")[0] == "solver"
         assert [line[: len(name)] for line, name in zip(lines, SOLVERS, strict=True)] == SOLVERS
         assert len({len(line) for line in (head, *lines)}) == 1
-        assert legend == "errors: distances from the closed form, in standard deviations"
+        assert (
+            legend == "errors: distances from the closed form, in standard deviations of the target (and of the column)"
+        )
         assert repr(comparison) == str(comparison)
 
     def test_a_flag_of_convergence_far_from_the_minimum_is_not_repeated(self):

@@ -1,6 +1,7 @@
 """The command line on files as people have them: how cells, headings and files are written, and what is said of it."""
 
 import builtins
+import gzip
 import json
 import os
 import random
@@ -15,10 +16,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mean_squared_error
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from gdregress import GradientDescentRegressor
 from gdregress.__main__ import UNFORESEEN, main
 from gdregress.command_line.cells import Numbers, as_dates
+from gdregress.command_line.csv_tables import read_table
+from gdregress.command_line.preparation import MAX_CATEGORIES
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
 
@@ -56,7 +60,7 @@ WRITTEN = {
 def test_a_number_with_a_decimal_point_and_with_a_decimal_comma(text):
     expected = [np.nan if value is None else value for value in WRITTEN[text]]
     ways = [Numbers(*way, percent="%" in text) for way in ((".", ",'\u2019 \u00a0"), (",", ".'\u2019 \u00a0"))]
-    read = [way.value(text) for way in ways]
+    read = [way.values([text])[0] for way in ways]
     assert read == pytest.approx(expected, nan_ok=True)
 
 
@@ -125,6 +129,52 @@ def test_percentages_beside_plain_numbers_are_text(write, document):
     assert "x=10%" in result["coefficients"]
 
 
+DOTS = "price;area\n139.750;{}\n250.500;{}\n180.000;{}\n99.900;{}\n"
+
+
+def test_dots_that_may_be_of_thousands_are_decided_by_another_column(write, document):
+    (points,) = document(write(DOTS.format("30.5", "55.25", "40", "22.5")))["coefficients"].values()
+    result = document(write(DOTS.format("30,5", "55,25", "40", "22,5")))
+    assert result["coefficients"] == {"price": pytest.approx(points / 1000)}
+    assert "dots taken as thousands: price ('139.750'); --decimal . decides otherwise" in result["notes"]
+
+
+def test_dots_of_which_only_semicolons_speak_are_asked_about(write, document, fail):
+    path = write(DOTS.format(3, 5, 4, 2))
+    assert fail(path) == "data.csv has '139.750', whose sign may be decimal or of thousands: say which by --decimal."
+    points, commas = (document(path, "--decimal", sign)["coefficients"]["price"] for sign in ".,")
+    assert points == pytest.approx(1000 * commas)
+    assert points == document(write(DOTS.format(3, 5, 4, 2).replace(";", ",")))["coefficients"]["price"]
+    assert document(path, "--thousands", ".")["coefficients"]["price"] == commas
+
+
+def test_dots_are_decimal_where_a_later_row_shows_it(write, document):
+    cells = ["1.050", "2.300", "4.100"] * 20
+    result = document(write(csv_of(["x", "y"], [[*cells, "3.5"], range(61)], ";")))
+    points = document(write(csv_of(["x", "y"], [[*cells, "3.5"], range(61)])))
+    assert result["coefficients"] == points["coefficients"]
+
+
+def test_pandas_reads_decimal_commas(write):
+    frame = read_table(write("a;b;c\n1,5;x;1\n2,25;y;2\n;y;3\n")).frame
+    assert frame["a"].tolist()[:2] == [1.5, 2.25]
+    assert read_table(write("a;b\n1,5;1.5\n2,25;1.5\n")).frame["b"].tolist() == [1.5, 1.5]
+
+
+def test_currencies_that_differ_are_said(write, document):
+    result = document(write(csv_of(["fee", "x", "y"], [["$3", "\u20ac4"] * 5, [1, 5, 2, 7, 4] * 2, range(10)])))
+    assert "text, not numbers, as the currencies differ: fee ($, \u20ac)" in result["notes"]
+
+
+def test_a_file_of_numbers_is_read_once(write, document, monkeypatch):
+    reads, read_csv = [], pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **options: reads.append(1) or read_csv(*args, **options))
+    document(write("a,b,y\n1.5,x,2\n2.25,x,3\n,y,7\n"))
+    document(write("a;b;y\n1,5;x;2\n2,25;x;3\n;y;7\n"))
+    document(write("a;b;y\n1.5;x;2\n2.25;x;3\n;y;7\n"))
+    assert len(reads) == 3
+
+
 # --- gaps ---
 
 
@@ -134,6 +184,34 @@ def test_what_stands_for_a_gap_is_one_and_said(mark, write, document):
     assert f"age: 2 cells {mark!r} taken as gaps" in result["notes"]
     assert "2 gaps in age filled with the median, 34.5" in result["notes"]
     assert list(result["coefficients"]) == ["age"]
+
+
+def test_one_cell_is_a_gap(write, document):
+    notes = document(write(csv_of(["age", "y"], [[30, ".", 38, 60], range(4)])))["notes"]
+    assert "age: 1 cell '.' taken as a gap" in notes
+
+
+@pytest.mark.parametrize("odd", [["n.a."], ["unknown"], ["inf"], ["12 m2", "12 m2"], ["a", "b", "c"]])
+def test_few_odd_texts_among_numbers_are_gaps(odd, write, document):
+    n_rows = 20 * len(odd)
+    sizes = [*odd, *(1.5 * i for i in range(n_rows - len(odd)))]
+    result = document(write(csv_of(["size", "y"], [sizes, range(n_rows)])))
+    first = f"size: {odd.count(odd[0])} cell{'s'[: odd.count(odd[0]) != 1]} {odd[0]!r}"
+    assert find(result["notes"], first).endswith("taken as a gap" if len(odd) == 1 else "taken as gaps")
+    assert list(result["coefficients"]) == ["size"]
+    assert not any("because of" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize("odd", [["n.a."] * 3, ["a", "b", "c", "d"]])
+def test_more_odd_texts_are_not(odd, write, document):
+    sizes = [*odd, *(i % 3 for i in range((80 if len(odd) > 3 else 59) - len(odd)))]
+    result = document(write(csv_of(["size", "y"], [sizes, range(len(sizes))])))
+    assert f"size={odd[0]}" in result["coefficients"]
+
+
+def test_in_the_target_an_odd_text_is_none(write, fail):
+    path = write(csv_of(["x", "y"], [range(40), ["unknown", *range(39)]]))
+    assert "line 2: y is 'unknown', not a number, but it is the target" in fail(path)
 
 
 def test_notes_of_a_kind_are_one_line(write, document):
@@ -176,6 +254,24 @@ def test_a_heading_is_no_title(text, write, document):
 def test_a_heading_of_numbers_and_text_is_remarked_upon(write, document):
     notes = document(write("red,3,5\nblue,4,6\nred,7,8\nblue,1,9\n"))["notes"]
     assert "the first line, although with numbers, was taken for the names: red, 3, 5" in notes
+
+
+@pytest.mark.parametrize("last", ["Total,15,12", "Summe:,15,12", '"Grand total",,12'])
+def test_a_last_line_that_is_a_total_is_left_out(last, write, document):
+    text = "age,area,price\n1,1,3\n2,5,5\n3,2,8\n4,3,9\n5,4,12\n"
+    result, plain = document(write(text + last)), document(write(text, "plain.csv"))
+    name = last.split(",")[0].strip('"')
+    assert result["notes"] == [f"the last row left out, as it is a total: age is {name!r}", *plain["notes"]]
+    assert result["coefficients"] == plain["coefficients"]
+    assert result["data"]["rows"] == 5
+
+
+@pytest.mark.parametrize("last", ["Total", "Totally"])
+def test_what_is_no_total_is_kept(last, write, document):
+    kinds = ["a", "Total" if last == "Total" else "b", "a", "b", last]
+    result = document(write(csv_of(["kind", "x", "y"], [kinds, range(5), [1, 3, 2, 5, 9]])))
+    assert result["data"]["rows"] == 5
+    assert f"kind={last}" in result["coefficients"]
 
 
 @pytest.mark.parametrize("heading", ["A|B|C|", "A|B|C"])
@@ -246,6 +342,45 @@ def test_repeated_dates_are_one_feature(write, document):
     assert result["coefficients"] == pytest.approx({"day": 2.0})
     assert result["intercept"] == pytest.approx(5.0)
     assert result["preparation"]["days_since"] == {"day": "2020-03-01T00:00:00"}
+
+
+def test_it_is_said_where_day_and_month_may_be_the_other_way_round(write, document):
+    days = ["01/02/2020", "03/04/2020", "05/01/2020", "01/02/2020"]
+    notes = document(write(csv_of(["day", "y"], [days, [1, 2, 5, 3]])))["notes"]
+    assert find(notes, "dates made").endswith("(month/day/year, since 2020-01-02; day/month/year would fit as well)")
+    notes = document(write(csv_of(["day", "y"], [["13/02/2020", *days[1:]], [1, 2, 5, 3]])))["notes"]
+    assert find(notes, "dates made").endswith("(day/month/year, since 2020-01-05)")
+
+
+def test_the_encoder_is_what_it_would_be_of_all_rows(write, tmp_path, succeed):
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.choice(list("uvw"), 300), "b": [f"b{i}" for i in (50 * rng.random(300) ** 2).astype(int)]}
+    columns["c"] = [f"c{99 - i % 40}" for i in range(300)]
+    path = str(tmp_path / "model.joblib")
+    succeed(write(csv_of([*columns, "y"], [*columns.values(), range(300)])), "--save", path, "--epochs", "1000")
+    fitted = joblib.load(path).named_steps["features"].named_transformers_["text"]
+    expected = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
+    expected.fit(np.column_stack(list(columns.values())).astype(object))
+    for ours, theirs in zip(fitted.categories_, expected.categories_, strict=True):
+        assert list(ours) == list(theirs)
+    for ours, theirs in zip(fitted.infrequent_categories_, expected.infrequent_categories_, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or list(ours) == list(theirs)
+
+
+def test_what_is_kept_is_learnt_from_although_it_names_the_rows(write, document, fail):
+    rng = random.Random(0)
+    path = write(
+        csv_of(["id", "name", "void", "y"], [rng.sample(range(99), 12), list("abcdefghijkl"), [""] * 12, range(12)])
+    )
+    assert "left out: whole numbers" in fail(path)
+    result = document(path, "--keep", "id")
+    assert list(result["coefficients"]) == ["id"]
+    assert "what seems to name the rows is learnt from with --keep: name" in result["notes"]
+    result = document(path, "--keep", "id", "--keep", "name,void")
+    assert list(result["coefficients"]) == ["id", *(f"name={letter}" for letter in "abcdefghijkl")]
+    assert result["preparation"]["left_out"] == ["void"]
+    assert "did you mean 'name'" in fail(path, "--keep", "nam")
 
 
 def test_what_only_names_the_rows_is_left_out(write, document):
@@ -331,9 +466,7 @@ def test_options_of_the_model(write, document):
     result = document(path, *(part for name, value in given.items() for part in (f"--{name}", str(value))))
     assert {name: result["parameters"][name] for name in given} == given
     assert result["comparison"] == []
-    assert (
-        "not compared: SGDRegressor and the closed form are there for squared error without L1 only" in result["notes"]
-    )
+    assert "not compared: SGDRegressor and the closed form exist only for squared error without L1" in result["notes"]
 
 
 def test_without_pandas_a_file_is_refused_and_the_houses_are_not(write, succeed, fail, monkeypatch):
@@ -479,6 +612,45 @@ def test_rows_without_a_column_of_the_model_are_refused(model, write, fail):
         joblib.load(model).predict(np.ones((1, 4)))
 
 
+def test_the_nearest_names_are_named_where_a_column_lacks(model, write, fail):
+    sentence = fail("predict", model, write("Area,kind,sold_on,fees,fee2\n1,flat,2024-01-05,1,1\n"))
+    assert sentence.endswith("from: 'area' (it has 'Area'), 'sold' (it has 'sold_on'), 'fee' (it has 'fees').")
+
+
+def test_columns_are_printed_before_the_predictions(model, write, capsys, fail):
+    path = write(SOLD.replace("area,", "id,area,").replace("\n", '\n"0,1",').replace('\n"0,1",70', "\n,70"))
+    assert main(["predict", model, path, "--keep", "id", "--keep", "price,kind"]) == 0
+    out, err = capsys.readouterr()
+    heading, first, second, *_ = out.splitlines()
+    assert heading == "id,price,kind,predicted price"
+    assert first.startswith('"0,1",100,flat,')
+    assert second.startswith(",150,house,")
+    assert "not used" not in err
+    assert main(["predict", model, path]) == 0
+    assert [line.rpartition(",")[2] for line in out.splitlines()[1:]] == capsys.readouterr().out.splitlines()[1:]
+    assert "did you mean 'kind'" in fail("predict", model, path, "--keep", "kinds")
+
+
+def test_a_file_without_rows_to_predict_is_refused(model, write, fail):
+    assert fail("predict", model, write("area,kind,sold,fee\n")).endswith("has no rows below its heading: add some.")
+
+
+def test_paths_are_not_cut(write, fail, tmp_path):
+    folder = str(tmp_path / ("a" * 60) / "model.joblib")
+    assert f"{folder!r} cannot be written" in fail(write(HOUSES), "--save", folder)
+    assert f"{folder!r} cannot be read" in fail("predict", folder, write(HOUSES))
+
+
+def test_a_system_that_refuses_is_not_told_as_output_that_cannot_be_written(write, fail, monkeypatch):
+    def refuse(*args):
+        raise OSError(28, "No space left on device", "/scratch/x")
+
+    monkeypatch.setattr("gdregress.__main__.prepare", refuse)
+    assert fail(write(HOUSES)) == (
+        "'/scratch/x' cannot be read or written (No space left on device): check its path and the disk."
+    )
+
+
 def test_what_is_no_model_is_refused(write, tmp_path, fail):
     data = write(HOUSES)
     assert "cannot be read (No such file" in fail("predict", str(tmp_path / "none.joblib"), data)
@@ -526,11 +698,25 @@ def test_an_endless_file_is_refused_at_once(fail):
     [
         ("sep=,\n", "has no heading"),
         ('"', "has no heading"),
+        ("sep;=;\nt;y\n3,00%;45\n4,5;1.000\n", "line 2: = is 'y', not a number"),
         ("A|B|C||\n4|1|6|\n5|1|7|\n2|x|6|\n", "has no value of column 4 in any row"),
     ],
 )
 def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
     assert sentence in fail(write(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (gzip.compress(b"a,b\n1,2\n"), "is compressed by gzip, and not text: unpack it first."),
+        (b"PK\3\4\x14\0", "is a ZIP archive or a workbook (.xlsx, .ods), and not text: "),
+        (b"PAR1\x15\x04", "is a Parquet file, and not text: "),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content, sentence, write, fail):
+    assert sentence in fail(write(content))
+    assert sentence in fail(write(content), "--encoding", "latin-1")
 
 
 def test_a_fault_of_ours_is_a_sentence(write, fail, monkeypatch):
@@ -554,19 +740,25 @@ PIECES = [b",", b";", b"|", b"\t", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xb
 ]  # fmt: skip
 
 
+def mutated(rng):
+    """A file with a few faults."""
+    content = bytearray(rng.choice(BASES))
+    for _ in range(rng.randrange(5)):
+        place = rng.randrange(len(content) + 1)
+        if rng.random() < 0.6:
+            content[place:place] = rng.choice(PIECES)
+        else:
+            del content[place : place + rng.randrange(1, 9)]
+    return bytes(content)
+
+
 def test_no_file_makes_a_traceback(write, capsys):
     rng = random.Random(0)
     statuses = set()
     for _ in range(150):
-        content = bytearray(rng.choice(BASES))
-        for _ in range(rng.randrange(5)):
-            place = rng.randrange(len(content) + 1)
-            if rng.random() < 0.6:
-                content[place:place] = rng.choice(PIECES)
-            else:
-                del content[place : place + rng.randrange(1, 9)]
+        content = mutated(rng)
         options = rng.choice([[], [], ["--json"], ["--decimal", ","], ["--encoding", "cp1252"], ["--test-size", "0.4"]])
-        status = main([write(bytes(content)), "--epochs", "3", *options])
+        status = main([write(content), "--epochs", "3", *options])
         out, err = capsys.readouterr()
         assert status in (0, 1, 2), content
         assert UNFORESEEN not in err, content
@@ -577,3 +769,21 @@ def test_no_file_makes_a_traceback(write, capsys):
             json.loads(out)
         statuses.add(status)
     assert {0, 2} <= statuses
+
+
+def test_no_file_to_predict_makes_a_traceback(model, write, capsys):
+    rng = random.Random(0)
+    statuses = set()
+    for _ in range(60):
+        content = mutated(rng)
+        status = main(["predict", model, write(content), *rng.choice([[], ["--keep", "price"], ["--decimal", "."]])])
+        out, err = capsys.readouterr()
+        assert UNFORESEEN not in err, content
+        if status == 2:
+            assert re.fullmatch(r"gdregress: error: [^\n]+\n", err), content
+            assert out == ""
+        else:
+            assert status == 0, content
+            assert len(out.splitlines()) > 1
+        statuses.add(status)
+    assert statuses == {0, 2}

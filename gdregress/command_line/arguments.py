@@ -19,7 +19,7 @@ examples:
   gdregress --learning-rate 0.001 --epochs 25
   gdregress houses.csv --target price --test-size 0.2
   gdregress houses.csv --target price --save model.joblib
-  gdregress predict model.joblib new.csv > predictions.csv
+  gdregress predict model.joblib new.csv --keep id > predictions.csv
 """
 
 PREDICTING = """\
@@ -63,6 +63,12 @@ def _make_prediction_parser() -> _Parser:
     parser = _Parser(prog="gdregress predict", description=PREDICTING)
     parser.add_argument("model", metavar="model.joblib", help="what gdregress --save wrote")
     parser.add_argument("data", metavar="new.csv", help="a CSV file with the columns that the model has learnt from")
+    parser.add_argument(
+        "--keep",
+        metavar="COLUMNS",
+        action="append",
+        help="columns of the file to print before the predictions, such as an id",
+    )
     _add_file_options(parser)
     return parser
 
@@ -79,6 +85,9 @@ def _make_parser() -> _Parser:
     parser.add_argument("--target", metavar="NAME", help="the column to learn; default: the last")
     parser.add_argument(
         "--drop", metavar="COLUMNS", action="append", help="columns not to learn from, separated by commas"
+    )
+    parser.add_argument(
+        "--keep", metavar="COLUMNS", action="append", help="columns to learn from although they seem to name the rows"
     )
     parser.add_argument(
         "--test-size",

@@ -1,10 +1,11 @@
 """How cells are written: gaps, numbers and dates, each decided by all the cells of a column and never by one."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,17 +30,12 @@ MINUS = "\N{MINUS SIGN}"
 
 CURRENCIES = "$\N{POUND SIGN}\N{YEN SIGN}\N{EURO SIGN}\N{INDIAN RUPEE SIGN}"
 
-WRITTEN = re.compile(
-    rf"""
-    (?P<sign>[-+{MINUS}])? \s* (?P<before>[{CURRENCIES}])? \s* (?P<inner>[-+{MINUS}])?
-    (?P<body>[\d.,{APOSTROPHES}{SPACES}]*[\d.,]) (?P<exponent>[eE][-+{MINUS}]?\d+)?
-    \s* (?P<after>[{CURRENCIES}])? (?P<percent>%)?
-    """,
-    re.VERBOSE | re.ASCII,
-)
-"""A number with all that may stand around its digits."""
-
 UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)
+
+TOTAL = re.compile(
+    r"(grand |sub)?totals?|sums?|gesamt(summe)?|summe|insgesamt|totale|somme|suma|soma|totaal", re.IGNORECASE
+)
+"""What a cell says whose row is no row of the table, but the sum of the others."""
 
 DAYS = {
     "year-month-day": ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"],
@@ -106,37 +102,39 @@ class Numbers:
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return a float for each text, NaN where it is not written like that."""
-        return np.array([self.value(text) for text in texts], dtype=np.float64)
+        pattern = _number_pattern(self.decimal, self.thousands, percent=self.percent)
+        is_number = np.fromiter(map(bool, map(pattern.fullmatch, texts)), dtype=bool, count=len(texts))
+        values = np.full(len(texts), np.nan)
+        if is_number.any():
+            ignored = dict.fromkeys(f"{self.thousands}{CURRENCIES}% \t\n\r\f\v")
+            numbers = "\0".join(compress(texts, is_number)).translate(
+                str.maketrans(ignored | {MINUS: "-", self.decimal: "."})
+            )
+            values[is_number] = np.array(numbers.split("\0"), dtype=np.float64)
+            values[np.isinf(values)] = np.nan
+        return values
 
     def of(self, column: Any) -> NDArray:
         """Return numbers as they are."""
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
-    def value(self, text: str) -> float:
-        """Return the number that a text writes, or NaN."""
-        found = WRITTEN.fullmatch(text)
-        if found is None or (found["sign"] and found["inner"]) or self.percent != bool(found["percent"]):
-            return math.nan
-        digits = self._digits(found["body"])
-        if digits is None:
-            return math.nan
-        sign = "-" if (found["sign"] or found["inner"] or "+") in ("-", MINUS) else ""
-        number = float(f"{sign}{digits}{(found['exponent'] or '').replace(MINUS, '-')}")
-        return number if math.isfinite(number) else math.nan
 
-    def _digits(self, body: str) -> str | None:
-        """Return the digits with a point before the fraction, or None."""
-        whole, sign, fraction = body.partition(self.decimal)
-        if not (whole + fraction).strip(self.thousands) or (fraction and not fraction.isdecimal()):
-            return None
-        if whole and not whole.isdecimal():
-            first, *groups = re.split(rf"[{re.escape(self.thousands)}]", whole) if self.thousands else [whole]
-            marks = set(whole) - set("0123456789")
-            is_grouped = groups and len(marks) == 1 and 1 <= len(first) <= 3 and not first.startswith("0")
-            if not is_grouped or any(len(group) != 3 for group in groups) or not (first + "".join(groups)).isdecimal():
-                return None
-            whole = first + "".join(groups)
-        return f"{whole or '0'}{'.' if sign else ''}{fraction}"
+@cache
+def _number_pattern(decimal: str, thousands: str, *, percent: bool) -> re.Pattern[str]:
+    """Return what a number looks like, with all that may stand around its digits."""
+    sign, currency, fraction = f"[-+{MINUS}]", f"[{CURRENCIES}]", re.escape(decimal)
+    whole = rf"(?:[1-9]\d{{0,2}}([{re.escape(thousands)}])\d{{3}}(?:\1\d{{3}})*|\d+)"
+    return re.compile(
+        rf"(?:{sign}?\s*{currency}?\s*|{currency}?\s*{sign})(?:{whole}(?:{fraction}\d*)?|{fraction}\d+)"
+        rf"(?:[eE]{sign}?\d+)?\s*{currency}?{'%' if percent else ''}",
+        re.ASCII,
+    )
+
+
+def is_number(text: str) -> bool:
+    """Say whether a text is a number, whichever way numbers are written."""
+    ways = (".", ","), (",", ".")
+    return any(_number_pattern(*way, percent=False).fullmatch(text.strip()) for way in ways)
 
 
 @dataclass(frozen=True)
@@ -151,23 +149,24 @@ class Dates:
         The same for `datetime.strptime`.
     first : str
         The first of the column, in ISO 8601.
+    otherwise : str, default=""
+        What another way is called, with days and months in the other order, in which all could be read too.
     """
 
     written: str
     format: str
     first: str
+    otherwise: str = ""
     kind = "date"
 
     def describe(self, name: str) -> str:
         """Say how a column of that name is written, and from when its days count."""
-        return f"{name} ({self.written}, since {self.first.removesuffix('T00:00:00')})"
+        doubt = f"; {self.otherwise} would fit as well" if self.otherwise else ""
+        return f"{name} ({self.written}, since {self.first.removesuffix('T00:00:00')}{doubt})"
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return the days since the first for each text, NaN where it is no such date."""
-        import pandas as pd
-
-        column = pd.Series(list(texts), dtype=object)
-        return self.of(pd.to_datetime(column, format=self.format, errors="coerce", utc=True))
+        return self.of(_as_days(texts, self.format))
 
     def of(self, column: Any) -> NDArray:
         """Return the days since the first of a column of dates; times without a zone are UTC."""
@@ -206,17 +205,25 @@ def as_dates(texts: Sequence[str]) -> Dates | None:
     texts : sequence of str
         The different cells of a column without its gaps.
     """
-    import pandas as pd
-
     if not texts or not DAY_LIKE.fullmatch(texts[0]) or len(texts[0]) > 40:
         return None
     for written, days in DAYS.items():
         for form in (day + time + zone for day in days for time in TIMES for zone in (ZONES if time else ZONES[:1])):
             if _is_date(texts[0], form):
-                dates = pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
+                dates = _as_days(texts, form)
                 if dates.notna().all():
-                    return Dates(written, form, dates.min().tz_localize(None).isoformat())
+                    swapped = form.translate(str.maketrans("md", "dm"))
+                    is_open = written == "month/day/year" and _as_days(texts, swapped).notna().all()
+                    first = dates.min().tz_localize(None).isoformat()
+                    return Dates(written, form, first, "day/month/year" if is_open else "")
     return None
+
+
+def _as_days(texts: Sequence[str], form: str) -> Any:
+    """Return a column of dates, with gaps where a text is none."""
+    import pandas as pd
+
+    return pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
 
 
 def _is_date(text: str, form: str) -> bool:

@@ -1,7 +1,7 @@
 """Columns made numbers and categories, as all their cells say they are written."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from gdregress.command_line.cells import Reading, is_gap
+from gdregress.command_line.cells import CURRENCIES, Reading, is_gap
 from gdregress.command_line.csv_tables import count, few, quote
 
 
@@ -96,16 +96,23 @@ class Written:
         Which of the texts is in each row; -1 for none.
     texts : list of str
         The different texts, in the order in which they appear.
+    odd : frozenset of str, default=frozenset()
+        Texts that stand for a missing value, beside what stands for one in any column.
     """
 
     codes: NDArray
     texts: list[str]
+    odd: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, column: Any) -> "Written":
         """Return the cells of a column of text."""
-        codes, texts = column.astype(object).factorize()
+        codes, texts = column.factorize()
         return cls(codes, [str(text).strip() for text in texts])
+
+    def without(self, odd: Iterable[str]) -> "Written":
+        """Return the same cells with some texts made gaps."""
+        return replace(self, odd=frozenset(odd))
 
     @cached_property
     def counts(self) -> NDArray:
@@ -115,12 +122,22 @@ class Written:
     @cached_property
     def is_gap(self) -> NDArray:
         """Which of the texts stand for a missing value."""
-        return np.array([is_gap(text) for text in self.texts], dtype=bool)
+        return np.array([is_gap(text) or text in self.odd for text in self.texts], dtype=bool)
 
     @cached_property
     def present(self) -> list[str]:
         """The texts that are no gaps."""
         return [text for text, gap in zip(self.texts, self.is_gap, strict=True) if not gap]
+
+    @cached_property
+    def characters(self) -> set[str]:
+        """The characters of the texts that are no gaps."""
+        return set("".join(self.present))
+
+    @property
+    def currencies(self) -> list[str]:
+        """The signs of currency in the texts that are no gaps."""
+        return [sign for sign in CURRENCIES if sign in self.characters]
 
     def values(self, reading: Reading) -> NDArray:
         """Return the value of each row."""

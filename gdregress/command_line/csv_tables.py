@@ -4,7 +4,6 @@ import codecs
 import csv
 import difflib
 import io
-import math
 import os
 import re
 import stat
@@ -15,19 +14,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gdregress.command_line.cells import Numbers
+from gdregress.command_line.cells import APOSTROPHES, SPACES, Numbers, is_number
 
 DELIMITERS = ";\t|,"
 """What may separate the fields. Of two that split as many records the first is taken: numbers have commas."""
 
 SNIFFED_RECORDS = 50
-"""Records by which the delimiter and the heading are found."""
+"""Records by which the delimiter, the heading and the decimal sign are found."""
 
 SHOWN = 5
 """Items of a list that are shown at most."""
 
-PIECE = 2**22
+PIECE = 2**26
 """Bytes that are read at a time."""
+
+OTHER_FILES = {
+    b"\x1f\x8b": "is compressed by gzip, and not text: unpack it first.",
+    b"BZh": "is compressed by bzip2, and not text: unpack it first.",
+    b"\xfd7zXZ": "is compressed by xz, and not text: unpack it first.",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd, and not text: unpack it first.",
+    b"PK\3\4": "is a ZIP archive or a workbook (.xlsx, .ods), and not text: unpack it, or save its sheet as CSV.",
+    b"\xd0\xcf\x11\xe0": "is a workbook (.xls), and not text: save its sheet as CSV.",
+    b"PAR1": "is a Parquet file, and not text: write it as CSV.",
+    b"%PDF": "is a PDF document, and not a table: give the path of a CSV file.",
+}
+"""What a file is by its first bytes, and what is to be done with it."""
 
 
 class TableError(ValueError):
@@ -35,18 +46,11 @@ class TableError(ValueError):
 
 
 class Record(NamedTuple):
-    """A row of a file.
-
-    Attributes
-    ----------
-    line : int
-        The line of the file on which it begins, from 1.
-    fields : list of str
-        A field for each column.
-    """
+    """A row of a file: the line on which it begins, from 1, its fields, and where the next begins (byte and line)."""
 
     line: int
     fields: list[str]
+    next: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,69 +63,24 @@ class Dialect:
         What separates the fields; None to find it out.
     encoding : str, default="utf-8"
         The encoding.
+    decimal, thousands : str or None, default=None
+        What stands before the fraction of numbers, and what groups the digits before it; None to find it out.
     """
 
     separator: str | None = None
     encoding: str = "utf-8"
+    decimal: str | None = None
+    thousands: str | None = None
 
-
-@dataclass(frozen=True)
-class Source:
-    """The rows of a file below its heading.
-
-    Attributes
-    ----------
-    path : str
-        The file.
-    content : bytes
-        All of it, in UTF-8.
-    separator : str
-        What separates the fields.
-    start, line : int
-        Where the rows begin: the place in `content`, and the line of the file.
-    columns : list of str
-        Names of the columns, each different.
-    """
-
-    path: str
-    content: bytes
-    separator: str
-    start: int
-    line: int
-    columns: list[str]
-
-    def read(self, **options: Any) -> Any:
-        """Read the rows with pandas, with nothing but empty cells taken for gaps."""
-        pandas = import_pandas()
-        stream = io.BytesIO(self.content)
-        stream.seek(self.start)
-        if int(pandas.__version__.partition(".")[0]) < 3:  # later versions read every digit without being told to
-            options.setdefault("float_precision", "round_trip")
-        return pandas.read_csv(
-            stream,
-            sep=self.separator,
-            header=None,
-            names=self.columns,
-            keep_default_na=False,
-            na_values=[""],
-            skipinitialspace=self.separator != " ",
-            low_memory=False,
-            **options,
-        )
-
-    def texts(self, columns: Sequence[str]) -> Any:
-        """Return columns as they are written."""
-        return self.read(dtype=dict.fromkeys(columns, str))[list(columns)]
-
-    def records(self, *, strict: bool = False) -> Iterator[Record]:
-        """Yield the records that are not blank; `strict` refuses quotes that do not close."""
-        stream = io.BytesIO(self.content)
-        stream.seek(self.start)
-        return _records(self.path, _Lines(stream), self.separator, self.line - 1, strict=strict)
-
-    def line_of(self, row: int) -> int:
-        """Return the line of the file on which a row begins, counted from 0."""
-        return next(islice(self.records(), row, None)).line
+    @property
+    def ways(self) -> list[Numbers]:
+        """The ways in which numbers may be written."""
+        said = self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
+        groups = next((kind for kind in (SPACES, APOSTROPHES) if self.thousands and self.thousands in kind), None)
+        return [
+            Numbers(sign, groups or self.thousands or {".": ",", ",": "."}[sign] + APOSTROPHES + SPACES)
+            for sign in said or ".,"
+        ]
 
 
 @dataclass(frozen=True)
@@ -130,41 +89,102 @@ class Table:
 
     Attributes
     ----------
-    name : str
-        Name of the file.
-    frame : DataFrame
-        At least one row. Columns are numbers where pandas takes each cell for one, else text.
-    source : Source
+    path : str
         The file.
+    content : bytes
+        All of it, in UTF-8.
+    start : (int, int)
+        Where the rows begin: the place in `content`, and the line of the file.
+    separator, decimal : str
+        What separates the fields, and what stands before the fraction of numbers, as far as is known.
+    names : list of str
+        Names of the columns of the file, each different.
+    ways : list of Numbers
+        The ways in which its numbers may be written.
+    frame : DataFrame, default=None
+        At least one row. Columns are numbers where pandas takes each cell for one, else text.
     notes : list of str
         What was found out about it.
     """
 
-    name: str
-    frame: Any
-    source: Source
+    path: str
+    content: bytes
+    start: tuple[int, int]
+    separator: str
+    decimal: str
+    names: list[str]
+    ways: list[Numbers]
+    frame: Any = None
     notes: list[str] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """Name of the file."""
+        return Path(self.path).name
+
+    @property
     def columns(self) -> list[str]:
-        """Names of the columns, each different."""
+        """Names of the columns of the frame."""
         return list(self.frame.columns)
 
-    def of(self, columns: list[str]) -> "Table":
-        """Return the table with some of its columns."""
-        return replace(self, frame=self.frame[columns])
+    def read(self, **options: Any) -> Any:
+        """Read the rows with pandas, with nothing but empty cells taken for gaps."""
+        pandas = import_pandas()
+        stream = io.BytesIO(self.content)
+        stream.seek(self.start[0])
+        if int(pandas.__version__.partition(".")[0]) < 3:  # later versions read every digit without being told to
+            options.setdefault("float_precision", "round_trip")
+        return pandas.read_csv(
+            stream,
+            sep=self.separator,
+            decimal=self.decimal,
+            header=None,
+            names=self.names,
+            keep_default_na=False,
+            na_values=[""],
+            skipinitialspace=self.separator != " ",
+            **options,
+        )
+
+    def texts(self, columns: Sequence[str]) -> Any:
+        """Return columns of the frame as they are written."""
+        texts = self.read(dtype=dict.fromkeys(columns, str))[list(columns)]
+        return texts.iloc[: len(self.frame)].set_index(self.frame.index)
+
+    def records(self, *, strict: bool = False) -> Iterator[Record]:
+        """Yield the records that are not blank; `strict` refuses quotes that do not close."""
+        return _records(self.path, self.content, self.separator, self.start, strict=strict)
+
+    def first_cells(self) -> dict[str, list[str]]:
+        """Return the first cells of each column of the file as they are written."""
+        records = [record.fields for record in islice(self.records(), SNIFFED_RECORDS)]
+        return {name: [fields[i].strip() for fields in records if i < len(fields)] for i, name in enumerate(self.names)}
+
+    def line_of(self, row: int) -> int:
+        """Return the line of the file on which a row begins, counted from 0."""
+        return next(islice(self.records(), row, None)).line
 
     def find(self, name: str) -> str:
         """Return the name of a column, or refuse with the nearest ones."""
         if name in self.frame.columns:
             return name
-        folded = {column.casefold(): column for column in reversed(self.columns)}
-        close = [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=3)]
-        remedy = f"its columns are {few(map(shorten, self.columns))}."
-        if close:
-            *others, last = map(quote, close)
-            remedy = f"did you mean {' or '.join(filter(None, [', '.join(others), last]))}?"
+        close = nearest(name, self.columns)
+        remedy = f"did you mean {close}?" if close else f"its columns are {few(map(shorten, self.columns))}."
         raise TableError(f"{self.name} has no column {quote(name)}: {remedy}")
+
+    def find_all(self, asked: Iterable[str]) -> list[str]:
+        """Return the names of columns, of which several may stand in one text, separated by commas."""
+        names = []
+        for text in asked:
+            names += [text] if text in self.frame.columns else [name.strip() for name in text.split(",")]
+        return list(dict.fromkeys(map(self.find, names)))
+
+
+def nearest(name: str, names: Sequence[str], n: int = 3) -> str:
+    """Return the names that are most like one: 'a', 'b' or 'c', or nothing."""
+    folded = {other.casefold(): other for other in reversed(names)}
+    quoted = [quote(folded[near]) for near in difflib.get_close_matches(name.casefold(), folded, n=n)]
+    return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
 
 
 def import_pandas() -> Any:
@@ -178,7 +198,7 @@ def import_pandas() -> Any:
     return pandas
 
 
-def read_table(path: str, dialect: Dialect | None = None, *, decimal: str = ".", as_text: bool = False) -> Table:
+def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str] = ()) -> Table:
     """Read a CSV file whose first line names the columns.
 
     Separated by comma, semicolon, tab or ``|``, whichever splits the first records most evenly, unless
@@ -190,10 +210,8 @@ def read_table(path: str, dialect: Dialect | None = None, *, decimal: str = ".",
         The file.
     dialect : Dialect, default=None
         What is known of it.
-    decimal : str, default="."
-        What stands before the fraction of numbers.
-    as_text : bool, default=False
-        Whether all columns are to be text.
+    texts : iterable of str
+        Names of columns that are text, as far as the file has them.
 
     Returns
     -------
@@ -208,59 +226,70 @@ def read_table(path: str, dialect: Dialect | None = None, *, decimal: str = ".",
     dialect = dialect or Dialect()
     content = _read(path, dialect.encoding)
     separator, is_said = _separator(path, content, dialect.separator)
-    heading, start, line, above = _heading(path, content, separator, int(is_said))
+    records = list(islice(_records(path, content, separator), SNIFFED_RECORDS))
+    if len(records) <= is_said:
+        raise TableError(f"{path} has no heading: add a line with the names of the columns, and rows below it.")
+    n_above = _count_lines_above([record.fields for record in records], int(is_said))
+    above = [f"sep={separator}"] * is_said
+    above += [" ".join(filter(None, record.fields)) for record in records[is_said:n_above]]
     notes = [f"{count(len(above), 'line')} above the heading skipped: {few(map(quote, above))}"] if above else []
-    source = Source(path, content, separator, start, line, [])
-    first = next(source.records(), None)
-    if first is None:
-        raise TableError(f"{path} has no rows below its heading: add some to learn from.")
-    if len(first.fields) == len(heading) + 1 and not first.fields[-1]:
+    heading, rows = records[n_above].fields, records[n_above + 1 :]
+    if not rows:
+        raise TableError(f"{path} has no rows below its heading: add some.")
+    if len(rows[0].fields) == len(heading) + 1 and not rows[0].fields[-1]:
         heading = [*heading, ""]
-    names = _names(heading)
-    source.columns.extend(names)
-    frame = _frame(source, first, is_open=not heading[-1], **({"dtype": str} if as_text else {"decimal": decimal}))
+    names = distinct(" ".join(name.split()) or f"column {i}" for i, name in enumerate(heading, start=1))
+    ways = dialect.ways
+    decimal = ways[0].decimal if len(ways) == 1 else _decimal_sign(rows, separator)
+    table = Table(path, content, records[n_above].next, separator, decimal, names, ways)
+    if len(rows[0].fields) > len(names):
+        raise _ragged(table, rows[0])
+    frame = _frame(table, is_open=not heading[-1], dtype=dict.fromkeys(set(texts) & set(names), str))
     if not heading[-1] and frame[names[-1]].isna().all():  # each line ends with a separator
         frame = frame.iloc[:, :-1]
-        heading.pop()
-    return Table(Path(path).name, frame, source, notes + _describe_names(heading, names))
+        heading = heading[:-1]
+    return replace(table, frame=frame, notes=notes + _describe_names(heading, names))
 
 
 def _read(path: str, encoding: str) -> bytes:
-    """Return the content of a file in UTF-8, without a byte order mark."""
+    """Return the content of a file in UTF-8, without a byte order mark; refuse what is no text as soon as it shows."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    pieces: list[bytes] = []
     remedy = "give the path of a CSV file."
     try:
-        content = b"".join(_pieces(path, encoding))
+        with open(path, "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError("it is a directory")
+            while True:
+                piece = file.read(PIECE)
+                if not pieces:
+                    _refuse_other_files(path, piece)
+                text = decoder.decode(piece, final=not piece)
+                if "\0" in text:
+                    raise TableError(f"{path} is not text (it holds a zero byte): {remedy}")
+                if not piece:
+                    break
+                pieces.append(piece if encoding == "utf-8" else text.encode(errors="surrogatepass"))
+    except UnicodeError as error:
+        line = 1 + sum(part.count(b"\n") for part in pieces)
+        raise TableError(_wrong_encoding(path, encoding, error, line)) from error
     except OSError as error:
         raise TableError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
     except ValueError as error:  # a null byte in the path
-        if isinstance(error, UnicodeError | TableError):
+        if isinstance(error, TableError):
             raise
-        raise TableError(f"{quote(path)} is no path ({error}): {remedy}") from error
-    content = content.removeprefix(codecs.BOM_UTF8)
+        raise TableError(f"{path!r} is no path ({error}): {remedy}") from error
+    content = b"".join(pieces).removeprefix(codecs.BOM_UTF8)
     if not content or content.isspace():
         raise TableError(f"{path} is empty: {remedy}")
     return content
 
 
-def _pieces(path: str, encoding: str) -> Iterator[bytes]:
-    """Yield the content of a file in UTF-8; refuse what is no text as soon as it shows."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    with open(path, "rb") as file:
-        if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-            raise IsADirectoryError("it is a directory")
-        line = 1
-        while True:
-            piece = file.read(PIECE)
-            try:
-                text = decoder.decode(piece, final=not piece)
-            except UnicodeError as error:
-                raise TableError(_wrong_encoding(path, encoding, error, line)) from error
-            if "\0" in text:
-                raise TableError(f"{path} is not text (it holds a zero byte): give the path of a CSV file.")
-            line += text.count("\n")
-            yield text.encode(errors="surrogatepass")
-            if not piece:
-                return
+def _refuse_other_files(path: str, start: bytes) -> None:
+    """Say what a file is that is no text."""
+    for mark, words in OTHER_FILES.items():
+        if start.startswith(mark):
+            raise TableError(f"{path} {words}")
 
 
 def _wrong_encoding(path: str, encoding: str, error: UnicodeError, line: int) -> str:
@@ -274,31 +303,28 @@ def _wrong_encoding(path: str, encoding: str, error: UnicodeError, line: int) ->
     return f"{path} is not {name} text (byte 0x{byte:02x} on line {line}): name its encoding, {likely}."
 
 
-class _Lines:
-    """The lines of a stream, with how many there were so far, and how many bytes they took."""
+def _records(
+    path: str, content: bytes, separator: str, start: tuple[int, int] = (0, 1), *, strict: bool = False
+) -> Iterator[Record]:
+    """Yield the records that are not blank, from a place and its line on."""
+    place, line = start
+    stream = io.BytesIO(content)
+    stream.seek(place)
 
-    def __init__(self, stream: io.BytesIO):
-        self.stream = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-        self.n_lines = 0
-        self.n_bytes = 0
+    def lines() -> Iterator[str]:
+        nonlocal place
+        for text in io.TextIOWrapper(stream, encoding="utf-8", newline=""):
+            place += len(text.encode())
+            yield text
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self.stream:
-            self.n_lines += 1
-            self.n_bytes += len(line.encode())
-            yield line
-
-
-def _records(path: str, lines: _Lines, separator: str, before: int = 0, *, strict: bool = False) -> Iterator[Record]:
-    """Yield the records that are not blank, of lines that stand below others."""
     csv.field_size_limit(2**31 - 1)  # the largest that every system takes
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ", strict=strict)
-    line = before + 1
+    reader = csv.reader(lines(), delimiter=separator, skipinitialspace=separator != " ", strict=strict)
     try:
         for fields in reader:
+            after = start[1] + reader.line_num
             if len(fields) > 1 or "".join(fields).strip():
-                yield Record(line, fields)
-            line = before + reader.line_num + 1
+                yield Record(line, fields, (place, after))
+            line = after
     except csv.Error as error:
         raise TableError(f"{path}, line {line}: {error}; check the quotes from there on.") from error
 
@@ -306,31 +332,27 @@ def _records(path: str, lines: _Lines, separator: str, before: int = 0, *, stric
 def _separator(path: str, content: bytes, given: str | None) -> tuple[str, bool]:
     """Return what separates the fields, and whether the first line is there but to say so."""
     said = re.match(rb'"?sep=([\t !#-/:-@|^_~])"?[ ;,\t]*\r?\n', content)
-    if given is not None:
-        return given, said is not None
-    if said is not None:
-        return said[1].decode(), True
+    if given is not None or said is not None:
+        return given or (said[1].decode() if said else ","), said is not None
 
     def evenness(delimiter: str) -> int:
-        records = islice(_records(path, _Lines(io.BytesIO(content)), delimiter), SNIFFED_RECORDS)
-        counts = Counter(n_fields for _, fields in records if (n_fields := len(fields)) > 1)
+        records = islice(_records(path, content, delimiter), SNIFFED_RECORDS)
+        counts = Counter(n_fields for record in records if (n_fields := len(record.fields)) > 1)
         return max(counts.values(), default=0)
 
     return max(DELIMITERS, key=evenness), False
 
 
-def _heading(path: str, content: bytes, separator: str, n_known: int) -> tuple[list[str], int, int, list[str]]:
-    """Return the names, where the rows below them begin (place and line), and what the lines above them say."""
-    lines = _Lines(io.BytesIO(content))
-    records, ends = [], []
-    for record in islice(_records(path, lines, separator), SNIFFED_RECORDS):
-        records.append(record.fields)
-        ends.append((lines.n_bytes, lines.n_lines + 1))
-    if len(records) <= n_known:
-        raise TableError(f"{path} has no heading: add a line with the names of the columns, and rows below it.")
-    n_above = _count_lines_above(records, n_known)
-    above = [f"sep={separator}"] * n_known + [" ".join(filter(None, fields)) for fields in records[n_known:n_above]]
-    return records[n_above], *ends[n_above], above
+def _decimal_sign(records: list[Record], separator: str) -> str:
+    """Return the decimal sign of the first rows: a comma where cells show it, and none shows a point."""
+    if separator == ",":
+        return "."
+    cells = [cell.strip() for record in records for cell in record.fields]
+    comma, point = (
+        any(re.fullmatch(rf"[-+]?(\d+[{sign}](\d{{1,2}}|\d{{4,}})|0[{sign}]\d+)", cell, re.ASCII) for cell in cells)
+        for sign in ",."
+    )
+    return "," if comma and not point else "."
 
 
 def _count_lines_above(records: list[list[str]], n_known: int) -> int:
@@ -354,42 +376,31 @@ def _is_title(fields: list[str], after: list[str], usual: int) -> bool:
     return is_comment or len(fields) < usual or (usual > 2 and sum(map(bool, fields)) <= 1)
 
 
-def _frame(source: Source, first: Record, *, is_open: bool, **options: Any) -> Any:
+def _frame(table: Table, *, is_open: bool, **options: Any) -> Any:
     """Read the rows, or say which has too many or too few fields; the last may be lacking where rows are open."""
-    n_columns = len(source.columns)
-    if len(first.fields) > n_columns:
-        raise _ragged(source, first)
+    n_columns = len(table.names)
     try:
-        frame = source.read(**options)
+        frame = table.read(**options)
     except ValueError as error:  # such as pandas' ParserError
-        for record in source.records(strict=True):
+        for record in table.records(strict=True):
             if len(record.fields) > n_columns:
-                raise _ragged(source, record) from error
-        raise TableError(f"{source.path} cannot be read as a table: {error}") from error
+                raise _ragged(table, record) from error
+        raise TableError(f"{table.path} cannot be read as a table: {error}") from error
     # pandas fills up rows that are short: their last cell is empty.
-    if frame.iloc[:, -1].isna().any() and not _is_even(source, len(frame)):
-        for record in source.records():
-            if len(record.fields) < n_columns - is_open:
-                raise _ragged(source, record)
+    if frame.iloc[:, -1].isna().any():
+        unquoted = re.sub(rb'"[^"]*"', b"", table.content[table.start[0] :])
+        if unquoted.count(table.separator.encode()) != (n_columns - 1) * len(frame):
+            for record in table.records():
+                if len(record.fields) < n_columns - is_open:
+                    raise _ragged(table, record)
     return frame
 
 
-def _is_even(source: Source, n_rows: int) -> bool:
-    """Say whether the number of separators alone shows that no row is short."""
-    n_separators = source.content.count(source.separator.encode(), source.start)
-    return source.content.find(b'"', source.start) < 0 and n_separators == (len(source.columns) - 1) * n_rows
-
-
-def _ragged(source: Source, record: Record) -> TableError:
+def _ragged(table: Table, record: Record) -> TableError:
     return TableError(
-        f"{source.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
-        f"{len(source.columns)}: add or remove a separator, or quote the field that holds one."
+        f"{table.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
+        f"{len(table.names)}: add or remove a separator, or quote the field that holds one."
     )
-
-
-def _names(heading: list[str]) -> list[str]:
-    """Give every column a name of its own."""
-    return distinct(" ".join(name.split()) or f"column {i}" for i, name in enumerate(heading, start=1))
 
 
 def _describe_names(heading: list[str], names: list[str]) -> list[str]:
@@ -403,11 +414,6 @@ def _describe_names(heading: list[str], names: list[str]) -> list[str]:
         of = "of" if all(map(is_number, given)) else "with"
         notes.append(f"the first line, although {of} numbers, was taken for the names: {few(map(shorten, given))}")
     return list(filter(None, notes))
-
-
-def is_number(text: str) -> bool:
-    """Say whether a text is a number, whichever way numbers are written."""
-    return any(not math.isnan(Numbers(decimal, thousands).value(text.strip())) for decimal, thousands in (".,", ",."))
 
 
 def distinct(names: Iterable[str]) -> list[str]:

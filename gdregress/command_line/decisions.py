@@ -1,78 +1,110 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdregress.command_line.cells import (
     APOSTROPHES,
     CURRENCIES,
     MINUS,
     SPACES,
+    TOTAL,
     Categories,
     Dates,
     Numbers,
     Reading,
     as_dates,
+    is_gap,
     is_mark,
 )
 from gdregress.command_line.columns import Written, is_text
-from gdregress.command_line.csv_tables import SHOWN, Table, count, few, quote, shorten
+from gdregress.command_line.csv_tables import SHOWN, Table, TableError, count, few, quote, shorten
 
 MOSTLY = 0.5
 """Share of numbers among the cells of a column above which it is said why it is text all the same."""
 
+ODD_TEXTS, ODD_SHARE = 3, 0.05
+"""Different texts among the numbers of a column, and their share of its cells, up to which they are gaps."""
 
-@dataclass(frozen=True)
-class Convention:
-    """How the user says that numbers are written.
+FIRST = 20
+"""Texts of a column that are tried first."""
 
-    Attributes
-    ----------
-    decimal, thousands : str or None, default=None
-        What stands before the fraction, and what groups the digits before it; None to find it out.
-    """
-
-    decimal: str | None = None
-    thousands: str | None = None
-
-    @property
-    def candidates(self) -> list[Numbers]:
-        """The ways in which numbers may be written."""
-        if self.decimal is None and self.thousands in (",", "."):
-            return [self._numbers("," if self.thousands == "." else ".")]
-        return [self._numbers(decimal) for decimal in ([self.decimal] if self.decimal else [".", ","])]
-
-    def _numbers(self, decimal: str) -> Numbers:
-        if self.thousands is None:
-            return Numbers(decimal, ("," if decimal == "." else ".") + APOSTROPHES + SPACES)
-        return Numbers(
-            decimal, next((kind for kind in (SPACES, APOSTROPHES) if self.thousands in kind), self.thousands)
-        )
+PARTS = [
+    ("decimal commas read", ",", ",", "--thousands ,"),
+    ("commas taken as thousands", ",", ".", "--decimal ,"),
+    ("dots taken as thousands", ".", ",", "--decimal ."),
+    ("spaces taken as thousands", SPACES, ".,", ""),
+    ("apostrophes taken as thousands", APOSTROPHES, ".,", ""),
+    ("U+2212 taken as minus", MINUS, ".,", ""),
+    ("currency signs ignored", CURRENCIES, ".,", ""),
+    ("percent signs ignored", "%", ".,", ""),
+]
+"""Parts of a number that Python would not read: what is said of them, the signs, with which decimal signs, and the
+option that decides otherwise."""
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """What each column is.
+class Signs:
+    """How the numbers of a table are written.
 
     Attributes
     ----------
     frame : DataFrame
-        The rows; columns that pandas misread are text.
-    readings : dict of str to Reading
-        What becomes of the cells of each column.
-    notes : list of str
-        A line for each kind of decision.
+        The rows; columns that may be other numbers than pandas has read are text.
+    written : dict of str to Written
+        The cells of each column of text.
+    fitting : dict of str to list of Numbers
+        The ways in which all their cells are numbers.
+    sure : set of str
+        Decimal signs that cells show.
+    doubtful : list of str
+        Columns whose cells have a sign that may be decimal or of thousands.
     """
 
     frame: Any
-    readings: dict[str, Reading]
-    notes: list[str]
+    written: dict[str, Written]
+    fitting: dict[str, list[Numbers]]
+    sure: set[str]
+    doubtful: list[str]
+
+    @classmethod
+    def of(cls, table: Table, strict: str | None = None) -> "Signs":
+        """Look at the columns of a table. In the strict one each cell must be a number."""
+        ways, frame, written, fitting, sure = table.ways, table.frame, {}, {}, set()
+        kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
+        for name in [name for name, kind in kinds.items() if is_text(kind)]:
+            written[name], fitting[name] = _fit(Written.of(frame[name]), ways, is_strict=name == strict)
+        has_commas = any("," in written[name].characters for name in written if fitting[name])
+        if len(ways) > 1 and (table.separator == ";" or table.decimal == "," or has_commas):
+            # What pandas took for decimals may be thousands: 1.050 is either.
+            other = next(way for way in ways if way.decimal != table.decimal)
+            floats = [name for name, kind in kinds.items() if kind.kind == "f" and frame[name].notna().any()]
+            first = table.first_cells() if floats else {}
+            either = [
+                name
+                for name in floats
+                if not np.isnan(other.values([text for text in first[name] if not is_gap(text)])).any()
+            ]
+            sure |= {table.decimal for name in floats if name not in either}
+            texts = table.texts(either) if either else {}
+            frame = frame.assign(**texts)
+            for name in either:
+                written[name], fitting[name] = _fit(Written.of(texts[name]), ways, is_strict=name == strict)
+        signed = [name for name in written if fitting[name] and set(".,") & written[name].characters]
+        sure |= {fitting[name][0].decimal for name in signed if len(fitting[name]) == 1}
+        return cls(frame, written, fitting, sure, [name for name in signed if len(fitting[name]) > 1])
+
+    def question(self, name: str) -> str:
+        """Return the sentence, without its subject, that asks how the cells of a doubtful column are written."""
+        text = next(text for text in self.written[name].present if set(".,") & set(text))
+        return f"has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal."
 
 
-def decide(table: Table, convention: Convention) -> Decisions:
+def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str]]:
     """Decide how the cells of each column are read.
 
     A number has a decimal point or a decimal comma as all columns say whose cells allow but one of them. Where
@@ -82,57 +114,56 @@ def decide(table: Table, convention: Convention) -> Decisions:
     ----------
     table : Table
         The file.
-    convention : Convention
-        What is known of it.
+    target : str
+        The column to learn, of which each cell must be a number.
 
     Returns
     -------
-    Decisions
+    DataFrame
+        The rows; columns that pandas misread are text.
+    dict of str to Reading
+        What becomes of the cells of each column.
+    list of str
+        A line for each kind of decision.
+
+    Raises
+    ------
+    TableError
+        If only a semicolon speaks for dots that group thousands.
     """
-    frame = _with_text(table)
-    ways = convention.candidates
-    kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-    written = {name: Written.of(frame[name]) for name, kind in kinds.items() if is_text(kind)}
-    fitting = {name: _fitting(column, ways) for name, column in written.items()}
-    if len(ways) > 1 and any("," in text for name in written if fitting[name] for text in written[name].present):
-        # Where commas are in numbers, what pandas took for decimal points may be thousands.
-        floats = [name for name, kind in kinds.items() if kind.kind == "f" and frame[name].notna().any()]
-        texts = table.source.texts(floats) if floats else {}
-        written |= {name: Written.of(texts[name]) for name in floats}
-        fitting |= {name: _fitting(written[name], ways) for name in floats}
-    signed = {
-        name for name in written if fitting[name] and any(set(".,") & set(text) for text in written[name].present)
-    }
-    default = _default(ways, [fitting[name] for name in signed], table.source.separator)
+    table = replace(table, frame=with_text(table))
+    ways = table.ways
+    signs = Signs.of(table, target)
+    default = _default(signs, table)
     readings: dict[str, Reading] = {}
-    dates = {name: found for name in written if not fitting[name] and (found := as_dates(written[name].present))}
-    for name in frame.columns:
-        if name not in written:
-            readings[name] = default if kinds[name].kind in "iu" else ways[0]
-        elif fitting[name]:
-            fits = fitting[name]
+    for name, kind in zip(signs.frame.columns, signs.frame.dtypes, strict=True):
+        if name not in signs.written:
+            decimal = table.decimal if kind.kind == "f" else default.decimal
+            readings[name] = next((way for way in ways if way.decimal == decimal), default)
+        elif fits := signs.fitting[name]:
             readings[name] = next((way for way in fits if way.decimal == default.decimal), fits[0])
         else:
-            readings[name] = dates.get(name) or Categories()
-    for name in [name for name in written if not is_text(kinds[name])]:
-        if readings[name] == ways[0]:  # pandas has read it well
-            del written[name]
-        else:
-            frame[name] = texts[name]
-    doubtful = {name for name in signed if len(fitting[name]) > 1}
-    return Decisions(
-        frame,
-        {name: readings[name] for name in frame.columns},
-        [
-            *_describe_gaps(written),
-            *_describe_numbers({name: written[name] for name in written if fitting[name]}, readings, doubtful),
-            *_describe_dates(dates),
-            *_describe_strays(table, {name: written[name] for name in written if not fitting[name]}, readings, ways),
-        ],
-    )
+            readings[name] = as_dates(signs.written[name].present) or Categories()
+    notes = [
+        *_describe_gaps(signs.written),
+        *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
+        *_describe_dates(readings),
+        *_describe_strays(table, signs.written, readings),
+    ]
+    return signs.frame, readings, notes
 
 
-def _with_text(table: Table) -> Any:
+def without_total(table: Table) -> Table:
+    """Return a table without the last row, where that is the sum of the others."""
+    if len(table.frame) > 2:
+        for name, cell in table.frame.iloc[-1].items():
+            if isinstance(cell, str) and TOTAL.fullmatch(cell.strip(" :")) and (table.frame[name] == cell).sum() == 1:
+                note = f"the last row left out, as it is a total: {shorten(name)} is {quote(cell)}"
+                return replace(table, frame=table.frame.iloc[:-1], notes=[*table.notes, note])
+    return table
+
+
+def with_text(table: Table) -> Any:
     """Return the rows with text where pandas sees truth values or infinity, or numbers beside other things."""
     import pandas as pd
 
@@ -147,97 +178,105 @@ def _with_text(table: Table) -> Any:
         for name, kind in kinds.items()
         if str(kind) == "object" and pd.api.types.infer_dtype(frame[name], skipna=True) not in ("string", "empty")
     ]
-    return frame.assign(**table.source.texts(misread)) if misread else frame.copy(deep=False)
+    return frame.assign(**table.texts(misread)) if misread else frame
 
 
-def _fitting(column: Written, ways: list[Numbers]) -> list[Numbers]:
-    """Return the ways to write numbers in which every cell is one, with the same sign of currency or none."""
-    texts = column.present
-    if len({_currency(text) for text in texts} - {""}) > 1:
-        return []
-    ways = [replace(way, percent=bool(texts) and texts[0].endswith("%")) for way in ways]
-    return [
-        way for way in ways if not any(np.isnan(way.values(part)).any() for part in (texts[:20], texts[20:]) if part)
-    ]
+def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Written, list[Numbers]]:
+    """Return the ways to write numbers in which every cell is one, with a few odd texts made gaps unless it is strict.
+
+    All cells have the same sign of currency or none, and either all have a percent sign or none.
+    """
+    texts, counts = column.present, column.counts[~column.is_gap]
+    has_percent = sum(text.endswith("%") for text in texts[:FIRST]) * 2 > len(texts[:FIRST])
+    odd: dict[Numbers, NDArray] = {}
+    for way in (replace(way, percent=has_percent) for way in ways) if len(column.currencies) < 2 else ():
+        if np.isnan(way.values(texts[:FIRST])).sum() <= ODD_TEXTS:
+            is_odd = np.isnan(way.values(texts))
+            is_rare = is_odd.sum() <= ODD_TEXTS and counts[is_odd].sum() <= ODD_SHARE * counts.sum()
+            if not is_odd.any() or (is_rare and not is_strict):
+                odd[way] = is_odd
+    fewest = min((is_odd.sum() for is_odd in odd.values()), default=0)
+    fits = [way for way, is_odd in odd.items() if is_odd.sum() == fewest]
+    return (column.without(compress(texts, odd[fits[0]])) if fewest else column), fits
 
 
-def _currency(text: str) -> str:
-    return "".join(sign for sign in text if sign in CURRENCIES)
-
-
-def _default(ways: list[Numbers], fitting: list[list[Numbers]], separator: str) -> Numbers:
+def _default(signs: Signs, table: Table) -> Numbers:
     """Return how numbers are written where a column leaves it open."""
-    sure = {fits[0].decimal for fits in fitting if len(fits) == 1}
-    decimal = sure.pop() if len(sure) == 1 else "," if separator == ";" else "."
-    return next((way for way in ways if way.decimal == decimal), ways[0])
+    decimal = "," if table.separator == ";" else "."
+    if len(signs.sure) == 1:
+        [decimal] = signs.sure
+    elif decimal == ",":
+        for name in signs.doubtful:
+            if "." in signs.written[name].characters:
+                raise TableError(f"{table.name} {signs.question(name)}")
+    return next((way for way in table.ways if way.decimal == decimal), table.ways[0])
 
 
 def _describe_gaps(written: dict[str, Written]) -> list[str]:
     """Say what was taken for a missing value though it is not empty."""
-    items = [
-        f"{name}: {count(int(column.counts[i]), 'cell')} {quote(text)}"
+    cells = [
+        (name, int(column.counts[i]), text)
         for name, column in written.items()
         for i, text in enumerate(column.texts)
-        if is_mark(text)
+        if text in column.odd or is_mark(text)
     ]
-    return [f"{few(items)} taken as gaps"] if items else []
+    items = [f"{name}: {count(n_cells, 'cell')} {quote(text)}" for name, n_cells, text in cells]
+    taken = "taken as a gap" if [n_cells for _, n_cells, _ in cells] == [1] else "taken as gaps"
+    return [f"{few(items)} {taken}"] if items else []
 
 
-def _describe_numbers(written: dict[str, Written], readings: dict[str, Reading], doubtful: set[str]) -> list[str]:
+def _examples(table: Table, signs: Signs) -> dict[str, Written]:
+    """Return the cells of the columns of numbers that are text, and first cells of those with decimal commas."""
+    import pandas as pd
+
+    columns = {name: column for name, column in signs.written.items() if signs.fitting[name]}
+    if table.decimal == ",":
+        for name, cells in table.first_cells().items():
+            if name in signs.frame and name not in signs.written:
+                columns[name] = Written.of(pd.Series(cells, dtype=object))
+    return columns
+
+
+def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading], doubtful: list[str]) -> list[str]:
     """Say what was taken for a part of a number that Python would not take for one."""
-    kinds: dict[str, tuple[Callable[[str, str], bool], str]] = {
-        "decimal commas read": (lambda text, decimal: decimal == "," in text, "--thousands ,"),
-        "commas taken as thousands": (lambda text, decimal: decimal == "." and "," in text, "--decimal ,"),
-        "dots taken as thousands": (lambda text, decimal: decimal == "," and "." in text, "--decimal ."),
-        "spaces taken as thousands": (lambda text, decimal: _splits_digits(text, SPACES), ""),
-        "apostrophes taken as thousands": (lambda text, decimal: _splits_digits(text, APOSTROPHES), ""),
-        "U+2212 taken as minus": (lambda text, decimal: MINUS in text, ""),
-        "currency signs ignored": (lambda text, decimal: bool(_currency(text)), ""),
-        "percent signs ignored": (lambda text, decimal: "%" in text, ""),
-    }
     notes = []
-    for kind, (is_in, otherwise) in kinds.items():
-        examples = {
-            name: next((text for text in column.present if is_in(text, getattr(readings[name], "decimal", ""))), "")
-            for name, column in written.items()
-        }
-        items = [f"{shorten(name)} ({quote(text)})" for name, text in examples.items() if text]
+    for words, signs, decimals, otherwise in PARTS:
+        ends = "%" + CURRENCIES + SPACES if signs in (SPACES, APOSTROPHES) else ""
+        items, is_doubtful = [], False
+        for name, column in columns.items():
+            if getattr(readings[name], "decimal", " ") in decimals and column.characters & set(signs):
+                text = next((text for text in column.present if set(text.strip(ends or None)) & set(signs)), None)
+                if text is not None:
+                    items.append(f"{shorten(name)} ({quote(text)})")
+                    is_doubtful |= bool(otherwise) and name in doubtful
         if items:
-            is_doubtful = otherwise and any(examples[name] for name in doubtful & set(examples))
-            option = f"; {otherwise} decides otherwise" if is_doubtful else ""
-            notes.append(f"{kind}: {few(items)}{option}")
+            notes.append(f"{words}: {few(items)}{f'; {otherwise} decides otherwise' if is_doubtful else ''}")
     return notes
 
 
-def _splits_digits(text: str, marks: str) -> bool:
-    return any(mark in text.strip("%" + CURRENCIES + marks) for mark in marks)
-
-
-def _describe_dates(dates: dict[str, Dates]) -> list[str]:
+def _describe_dates(readings: dict[str, Reading]) -> list[str]:
     """Say how dates are written, and from when their days count."""
-    items = [reading.describe(shorten(name)) for name, reading in dates.items()]
+    items = [reading.describe(shorten(name)) for name, reading in readings.items() if isinstance(reading, Dates)]
     return [f"dates made days since the first: {few(items)}"] if items else []
 
 
-def _describe_strays(
-    table: Table, written: dict[str, Written], readings: dict[str, Reading], ways: list[Numbers]
-) -> list[str]:
+def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
     """Say why columns are text of which most cells are numbers."""
-    strays = []
+    strays, currencies = [], []
     for name, column in written.items():
         texts = column.present
-        if readings[name].kind == "text" and any(map(str.isdecimal, "".join(texts))):
-            either = [replace(way, percent=percent) for way in ways for percent in (False, True)]
-            values = max((way.values(texts) for way in either), key=lambda values: int(np.isfinite(values).sum()))
-            is_stray = np.isnan(values)
+        if readings[name].kind == "text" and any(map(str.isdecimal, column.characters)):
+            either = [replace(way, percent=percent) for way in table.ways for percent in (False, True)]
+            is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
             counts = column.counts[~column.is_gap]
-            if not is_stray.any():  # such as dollars beside euros
-                is_stray = np.array([_currency(text) != _currency(texts[0]) for text in texts])
-            if counts[~is_stray].sum() > MOSTLY * counts.sum():
-                strays.append((name, column.row_of(text for text, stray in zip(texts, is_stray, strict=True) if stray)))
+            if not is_stray.any():
+                currencies.append(f"{shorten(name)} ({', '.join(column.currencies)})")
+            elif counts[~is_stray].sum() > MOSTLY * counts.sum():
+                strays.append((name, column.row_of(compress(texts, is_stray))))
     items = [
         f"{shorten(name)} is text, not numbers, because of {quote(written[name].texts[written[name].codes[row]])} "
-        f"on line {table.source.line_of(row)}"
+        f"on line {table.line_of(row)}"
         for name, row in strays[:SHOWN]
     ]
-    return [few(items, "; ", len(strays))] if strays else []
+    notes = [f"text, not numbers, as the currencies differ: {few(currencies)}"] if currencies else []
+    return notes + ([few(items, "; ", len(strays))] if strays else [])

@@ -9,10 +9,20 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from gdregress.command_line.cells import Numbers, Reading
-from gdregress.command_line.columns import Columns, Written
-from gdregress.command_line.csv_tables import Dialect, Table, TableError, few, quote, read_table, shorten
-from gdregress.command_line.decisions import Convention
+from gdregress.command_line.cells import Reading
+from gdregress.command_line.columns import Columns, Written, is_text
+from gdregress.command_line.csv_tables import (
+    Dialect,
+    Table,
+    TableError,
+    count,
+    few,
+    nearest,
+    quote,
+    read_table,
+    shorten,
+)
+from gdregress.command_line.decisions import Signs, with_text
 from gdregress.command_line.preparation import Preparation, categories, describe_unknown
 from gdregress.regressor import GradientDescentRegressor
 
@@ -32,7 +42,7 @@ def save(path: str, preparation: Preparation, model: GradientDescentRegressor) -
     try:
         joblib.dump(Pipeline([*preparation.steps, ("model", model)]), path)
     except (OSError, ValueError) as error:
-        raise TableError(f"{quote(path)} cannot be written ({_reason(error)}): give --save another path.") from error
+        raise TableError(f"{path!r} cannot be written ({_reason(error)}): give --save another path.") from error
 
 
 def load(path: str) -> Pipeline:
@@ -46,12 +56,12 @@ def load(path: str) -> Pipeline:
     try:
         pipeline = joblib.load(path)
     except (OSError, ValueError) as error:
-        raise TableError(f"{quote(path)} cannot be read ({_reason(error)}): give what --save wrote.") from error
+        raise TableError(f"{path!r} cannot be read ({_reason(error)}): give what --save wrote.") from error
     except Exception as error:  # a file that is no pickle raises nearly anything
-        raise TableError(f"{quote(path)} is no model ({type(error).__name__}): give what --save wrote.") from error
+        raise TableError(f"{path!r} is no model ({type(error).__name__}): give what --save wrote.") from error
     steps = getattr(pipeline, "named_steps", {})
     if list(steps) != ["columns", "features", "model"] or not hasattr(steps["columns"], "readings"):
-        raise TableError(f"{quote(path)} holds no pipeline of gdregress --save: give what it wrote.")
+        raise TableError(f"{path!r} holds no pipeline of gdregress --save: give what it wrote.")
     return pipeline
 
 
@@ -59,7 +69,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
-def predict(pipeline: Pipeline, path: str, dialect: Dialect, convention: Convention) -> tuple[str, list[str]]:
+def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) -> tuple[str, list[str]]:
     """Predict the rows of a file, whose numbers may be written in another way than those of the learnt one.
 
     Parameters
@@ -70,8 +80,8 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, convention: Convent
         The file.
     dialect : Dialect
         What is known of it.
-    convention : Convention
-        How its numbers are written, as far as that is known.
+    kept : list of str
+        Columns of the file to print before the predictions; several may stand in one, separated by commas.
 
     Returns
     -------
@@ -81,80 +91,78 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, convention: Convent
         What is to be said of the rows.
     """
     columns, encoder, model = pipeline.named_steps.values()
-    table = read_table(path, dialect, as_text=True)
-    try:
-        columns.transform(table.frame.iloc[:0])
-    except ValueError as error:
-        raise TableError(f"{table.name} cannot be predicted: {error}") from error
+    known = columns.readings
+    table = read_table(path, dialect, texts=[name for name, reading in known.items() if reading.kind != "number"])
+    kept = table.find_all(kept)
+    lacking = [name for name in known if name not in table.columns]
+    if lacking:
+        others = [name for name in table.columns if name not in known]
+        hints = [(quote(name), nearest(name, others, 1)) for name in lacking]
+        raise TableError(
+            f"{table.name} cannot be predicted: {count(len(lacking), 'column')} lacking that the model has learnt "
+            f"from: {few(f'{name} (it has {near})' if near else name for name, near in hints)}."
+        )
     notes = list(table.notes)
-    known = list(columns.readings)
-    columns = Columns(_as_the_file_writes(columns.readings, table, convention), columns.target)
-    values = columns.transform(table.frame)
-    others = [name for name in table.columns if name not in columns.readings and name != columns.target]
-    if [name for name in table.columns if name in columns.readings] != known:
+    others = [name for name in table.columns if name not in known and name not in (columns.target, *kept)]
+    if [name for name in table.columns if name in known] != list(known):
         notes.append("the columns are in another order than the model's: they were taken by name")
     if others:
         notes.append(f"not used, as the model has not learnt from them: {few(map(shorten, others))}")
-    notes += _describe_gaps(table, values, columns.readings)
-    notes += _describe_unknown(values, columns.readings, encoder)
-    predicted = model.predict(encoder.transform(values))
+    table = replace(table, frame=table.frame[list(known)])
+    frame, readings = _as_the_file_writes(known, table)
+    values = Columns(readings, columns.target).transform(frame)
+    notes += _describe_gaps(table.name, frame, values, readings)
+    notes += _describe_unknown(values, readings, encoder)
+    keys = table.texts(kept).fillna("") if kept else None
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([columns.target])
-    writer.writerows([repr(float(value))] for value in predicted)
+    writer.writerow([*kept, f"predicted {columns.target}" if columns.target in kept else columns.target])
+    predicted = ([repr(float(value))] for value in model.predict(encoder.transform(values)))
+    writer.writerows(
+        predicted if keys is None else ([*key, *value] for key, value in zip(keys.to_numpy(), predicted, strict=True))
+    )
     return file.getvalue(), notes
 
 
-def _as_the_file_writes(readings: dict[str, Reading], table: Table, convention: Convention) -> dict[str, Reading]:
-    """Return the readings with the decimal sign of the file."""
-    ways = {way.decimal: way for way in convention.candidates}
-    numbers: dict[str, Any] = {name: reading for name, reading in readings.items() if reading.kind == "number"}
-    sign = next(iter(ways)) if len(ways) == 1 else _decimal_sign(numbers, table, ways)
-    return readings | {name: replace(ways[sign], percent=reading.percent) for name, reading in numbers.items()}
-
-
-def _decimal_sign(numbers: dict[str, Any], table: Table, ways: dict[str, Numbers]) -> str:
-    """Return the decimal sign of a file.
+def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading]]:
+    """Return the rows, and the readings with the decimal sign of the file.
 
     Cells that are numbers with one sign only decide. Where there are none, but cells that are numbers with either, the
     sign is the model's, unless what separates the fields speaks for the other: then it has to be said.
     """
-    sure: set[str] = set()
-    doubtful = []
-    for name, reading in numbers.items():
-        for text in Written.of(table.frame[name]).present:
-            if set(".,") & set(text):
-                fits = [sign for sign in ways if np.isfinite(replace(ways[sign], percent=reading.percent).value(text))]
-                if len(fits) == 1:
-                    sure.update(fits)
-                elif fits:
-                    doubtful.append(text)
-    likely = "," if table.source.separator == ";" else "."
+    ways = {way.decimal: way for way in table.ways}
+    numbers: dict[str, Any] = {name: reading for name, reading in known.items() if reading.kind == "number"}
+    table = replace(table, frame=with_text(table))
+    signs = Signs.of(replace(table, frame=table.frame[list(numbers)]))
+    likely = "," if table.separator == ";" else "."
     learnt = next((reading.decimal for reading in numbers.values()), likely)
-    if doubtful and not sure and likely != learnt:
-        raise TableError(
-            f"{table.name} has {quote(doubtful[0])}, whose sign may be decimal or of thousands: say which by --decimal."
-        )
-    return sure.pop() if len(sure) == 1 else learnt
+    if signs.doubtful and not signs.sure and likely != learnt:
+        raise TableError(f"{table.name} {signs.question(signs.doubtful[0])}")
+    sign = next(iter(signs.sure)) if len(signs.sure) == 1 else learnt
+    way = ways.get(sign, next(iter(ways.values())))
+    readings = known | {name: replace(way, percent=reading.percent) for name, reading in numbers.items()}
+    return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings
 
 
-def _describe_gaps(table: Table, values: Any, readings: dict[str, Reading]) -> list[str]:
+def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Reading]) -> list[str]:
     """Say which gaps were filled, and which cells could not be read; refuse a column of which none could be."""
     gaps, strays = [], []
     for name, reading in readings.items():
-        if reading.kind != "text":
-            written = Written.of(table.frame[name])
-            is_stray = np.append(~written.is_gap, False)[written.codes] & np.isnan(values[name].to_numpy())
-            n_gaps = int(values[name].isna().sum() - is_stray.sum())
-            if n_gaps:
-                gaps.append(f"{shorten(name)} ({n_gaps})")
+        is_empty = np.isnan(values[name].to_numpy()) if reading.kind != "text" else np.array([])
+        n_gaps = int(is_empty.sum())
+        if n_gaps and is_text(frame[name].dtype):
+            written = Written.of(frame[name])
+            is_stray = is_empty & np.append(~written.is_gap, False)[written.codes]
             if is_stray.any():
                 text = written.texts[written.codes[is_stray.argmax()]]
-                if values[name].isna().all():
+                if is_empty.all():
                     raise TableError(
-                        f"{table.name} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it."
+                        f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it."
                     )
                 strays.append(f"{shorten(name)} ({int(is_stray.sum())}, such as {quote(text)})")
+                n_gaps -= int(is_stray.sum())
+        if n_gaps:
+            gaps.append(f"{shorten(name)} ({n_gaps})")
     notes = [f"gaps filled with the medians of the training rows: {few(gaps)}"] if gaps else []
     if strays:
         notes.append(f"cells that are neither numbers nor dates filled with the medians: {few(strays)}")
@@ -163,9 +171,9 @@ def _describe_gaps(table: Table, values: Any, readings: dict[str, Reading]) -> l
 
 def _describe_unknown(values: Any, readings: dict[str, Reading], encoder: Any) -> list[str]:
     """Say which categories no training row had."""
-    items = []
-    for name, known, rare in categories(
-        [name for name, reading in readings.items() if reading.kind == "text"], encoder
-    ):
-        items.append(describe_unknown(values[name].to_numpy(), "row", shorten(name), known, rare))
+    texts = [name for name, reading in readings.items() if reading.kind == "text"]
+    items = [
+        describe_unknown(values[name].to_numpy(), "row", shorten(name), known, rare)
+        for name, known, rare in categories(texts, encoder)
+    ]
     return [few(filter(None, items), "; ")] if any(items) else []

@@ -2,22 +2,21 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
-from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from gdregress.command_line.cells import UUID, Numbers, Reading, all_are, is_gap
-from gdregress.command_line.columns import Columns
+from gdregress.command_line.cells import UUID, Numbers, Reading, all_are
+from gdregress.command_line.columns import Columns, Written, read
 from gdregress.command_line.csv_tables import Table, TableError, count, distinct, few, quote, shorten
-from gdregress.command_line.decisions import Convention, decide
+from gdregress.command_line.decisions import decide, without_total
 
 MAX_CATEGORIES = 30
 """Features that a text column becomes at most; the rarest values share the last."""
@@ -64,12 +63,13 @@ class Preparation:
         columns, encoder = (step for _, step in self.steps)
         numbers, texts = _names_by_kind(columns.readings)
         medians = encoder.named_transformers_["numbers"].statistics_ if numbers else []
+        text = categories(texts, encoder)
         dates = {name: columns.readings[name].first for name in numbers if columns.readings[name].kind == "date"}
         return {
             "fills": {name: float(median) for name, median in zip(numbers, medians, strict=True)},
             "days_since": dates,
-            "categories": {name: known for name, known, _ in categories(texts, encoder)},
-            "other": {name: rare for name, _, rare in categories(texts, encoder) if rare},
+            "categories": {name: known for name, known, _ in text},
+            "other": {name: rare for name, _, rare in text if rare},
             "left_out": self.left_out,
         }
 
@@ -118,16 +118,16 @@ class Task:
         Name of the column to learn; None stands for the last.
     dropped : list of str
         Columns not to learn from; several may stand in one, separated by commas.
+    kept : list of str
+        Columns to learn from although they seem to name the rows; likewise.
     test_size : float or None, default=None
         Share of the rows to hold out at random, in (0, 1); None for none.
-    convention : Convention
-        How the numbers are written.
     """
 
     target: str | None = None
     dropped: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     test_size: float | None = None
-    convention: Convention = field(default_factory=Convention)
 
 
 def prepare(table: Table, task: Task) -> Dataset:
@@ -154,38 +154,39 @@ def prepare(table: Table, task: Task) -> Dataset:
             f"{table.name} has only one column, {shorten(table.columns[0])}: learning needs at least two, "
             "separated by a comma, semicolon, tab or |, or by what --sep says."
         )
-    dropped = _find_dropped(table, task.dropped)
-    kept = [name for name in table.columns if name not in dropped]
-    target = table.find(task.target) if task.target is not None else kept[-1] if kept else table.columns[-1]
+    n_columns = len(table.columns)
+    dropped, asked = table.find_all(task.dropped), table.find_all(task.kept)
+    used = [name for name in table.columns if name not in dropped]
+    target = table.find(task.target) if task.target is not None else used[-1] if used else table.columns[-1]
     if target in dropped:
         raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
-    decisions = decide(table.of(kept) if dropped else table, task.convention)
-    y = _read_target(table, target, decisions.frame, decisions.readings[target])
+    table = without_total(table)
+    table = replace(table, frame=table.frame[used]) if dropped else table
+    frame, readings, decisions = decide(table, target)
+    y = _read_target(table, target, frame[target], readings[target])
     has_target = ~np.isnan(y)
-    names = [name for name in kept if name != target]
-    columns = Columns({name: decisions.readings[name] for name in names}, target)
-    values = columns.transform(decisions.frame)
+    columns = Columns({name: reading for name, reading in readings.items() if name != target}, target)
+    values = columns.transform(frame)
     if not has_target.all():
         values, y = values[has_target], y[has_target]
     train, test = _split(len(y), task.test_size)
-    reasons, suspects = _judge(values, columns.readings, train)
+    reasons, suspects = _judge(values, columns.readings, train, asked)
     columns.readings = {name: reading for name, reading in columns.readings.items() if name not in reasons}
     remarks = _describe_reasons(reasons)
     if not columns.readings:
-        why = "; ".join(remarks) or "all are dropped"
+        why = "; ".join([*decisions, *remarks]) or "all are dropped"
         raise TableError(
             f"{table.name} has no column to learn {shorten(target)} from, as {why}: "
             "add a column of numbers or of categories."
         )
-    if reasons:
-        values = values[list(columns.readings)]
-    training = values if len(train) == len(values) else values.iloc[train]
-    encoder = _make_encoder(training, columns.readings)
-    X = encoder.fit_transform(training)
+    values = values[list(columns.readings)] if reasons else values
+    training = values.iloc[train] if len(test) else values
+    encoder = _fit_encoder(training, columns.readings)
+    X = encoder.transform(training)
     return Dataset(
         name=table.name,
         n_rows=len(table.frame),
-        n_columns=len(table.columns) - 1,
+        n_columns=n_columns - 1,
         target=target,
         X=X,
         y=y[train],
@@ -201,7 +202,7 @@ def prepare(table: Table, task: Task) -> Dataset:
             *([f"the target is {shorten(target)}, the last column"] if task.target is None else []),
             *([f"dropped: {few(map(shorten, dropped))}"] if dropped else []),
             *_describe_rows(target, int((~has_target).sum()), len(y), len(test)),
-            *decisions.notes,
+            *decisions,
             *remarks,
             *suspects,
             *_describe_fills(values, columns.readings, encoder),
@@ -210,30 +211,27 @@ def prepare(table: Table, task: Task) -> Dataset:
     )
 
 
-def _find_dropped(table: Table, asked: list[str]) -> list[str]:
-    """Return the names of the columns to drop."""
-    names = []
-    for text in asked:
-        names += [text] if text in table.columns else [name.strip() for name in text.split(",")]
-    return list(dict.fromkeys(table.find(name) for name in names))
-
-
-def _read_target(table: Table, target: str, frame: Any, reading: Reading) -> NDArray:
+def _read_target(table: Table, target: str, column: Any, reading: Reading) -> NDArray:
     """Return the numbers of the target, NaN where it has a gap."""
-    y = np.full(len(frame), np.nan)
     if reading.kind == "number":
-        y = Columns({target: reading}, target).transform(frame)[target].to_numpy()
+        y = read(column, reading)
         if np.isnan(y).all():
             raise TableError(
                 f"{table.name} has no value of {shorten(target)} in any row: choose another column with --target."
             )
         return y
-    texts = [text.strip() for text in table.source.texts([target])[target].fillna("").tolist()]
-    others = [i for i, text in enumerate(texts) if not is_gap(text)]
-    row = next((i for i in others if math.isnan(Numbers().value(texts[i]))), others[0])
+    remedy = "correct it, or choose another column with --target."
+    cells = Written.of(table.texts([target])[target])
+    is_other = np.isnan(Numbers().values(cells.present))
+    if not is_other.any() and len(cells.currencies) > 1:
+        raise TableError(
+            f"{table.name}: {shorten(target)}, the target, is in more than one currency "
+            f"({', '.join(cells.currencies)}): {remedy}"
+        )
+    row = cells.row_of(compress(cells.present, is_other if is_other.any() else ~is_other))
     raise TableError(
-        f"{table.name}, line {table.source.line_of(row)}: {shorten(target)} is {quote(texts[row])}, not a number: "
-        "correct it, or choose another column with --target."
+        f"{table.name}, line {table.line_of(row)}: {shorten(target)} is {quote(cells.texts[cells.codes[row]])}, "
+        f"not a number, but it is the target: {remedy}"
     )
 
 
@@ -258,20 +256,31 @@ def _describe_rows(target: str, n_dropped: int, n_kept: int, n_test: int) -> lis
     return notes
 
 
-def _judge(values: Any, readings: dict[str, Reading], train: NDArray) -> tuple[dict[str, str], list[str]]:
-    """Return why columns are of no use, and what is to be said of suspect ones."""
-    reasons, counting = {}, []
+def _judge(
+    values: Any, readings: dict[str, Reading], train: NDArray, asked: list[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return why columns are of no use, unless they are asked for, and what is to be said of suspect ones."""
+    reasons, naming, counting, constant = {}, [], [], []
     for name, series in values.items():
         reading, column = readings[name], series.to_numpy()
-        present = column[train]
+        present = column[train] if len(train) < len(column) else column
+        n_rows = len(present)
         present = present[~_gaps(present)]
-        reason = _uselessness(name, reading, column, present)
-        if reason:
+        if not present.size:
+            reasons[name] = "no value in any row to learn from"
+        elif name not in asked and (reason := _identity(name, reading, column, present)):
             reasons[name] = reason
-        elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
-            counting.append(shorten(name))
-    suspects = f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop"
-    return reasons, [suspects] if counting else []
+            naming.append(shorten(name))
+        elif len(present) == n_rows > 1 and (present == present[0]).all():
+            constant.append(shorten(name))
+        elif reading.kind == "number" and len(column) >= MANY_ROWS and column[1] - column[0] == 1:
+            counting += [shorten(name)] if (np.diff(column) == 1).all() else []
+    remarks = {
+        f"what seems to name the rows is learnt from with --keep: {few(naming)}": naming,
+        f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop": counting,
+        f"the same in every row that is learnt from, and so without effect: {few(constant)}": constant,
+    }
+    return reasons, [remark for remark, names in remarks.items() if names]
 
 
 def _describe_reasons(reasons: dict[str, str]) -> list[str]:
@@ -282,10 +291,8 @@ def _describe_reasons(reasons: dict[str, str]) -> list[str]:
     return [few(items, "; ") for items in kinds.values()]
 
 
-def _uselessness(name: str, reading: Reading, column: NDArray, present: NDArray) -> str | None:
-    """Return why a column is of no use, if it is not."""
-    if not present.size:
-        return "no value in any row to learn from"
+def _identity(name: str, reading: Reading, column: NDArray, present: NDArray) -> str | None:
+    """Return why a column only names the rows, if it does."""
     if reading.kind == "text":
         if all_are(UUID, present[:20]) and all_are(UUID, present[20:]):
             return "uuids, which name things"
@@ -300,7 +307,9 @@ def _uselessness(name: str, reading: Reading, column: NDArray, present: NDArray)
 
 
 def _gaps(values: NDArray) -> NDArray:
-    return np.array([value is None for value in values]) if values.dtype == object else np.isnan(values)
+    import pandas as pd
+
+    return pd.isna(values)
 
 
 def _names_by_kind(readings: dict[str, Reading]) -> tuple[list[str], list[str]]:
@@ -309,53 +318,76 @@ def _names_by_kind(readings: dict[str, Reading]) -> tuple[list[str], list[str]]:
     return [name for name, reading in readings.items() if reading.kind != "text"], texts
 
 
-def _make_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer:
-    """Build what fills the gaps of numbers with their median and makes a feature of every category."""
+def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer:
+    """Fit what fills the gaps of numbers with their median and makes a feature of every category.
+
+    scikit-learn would sort all rows for the medians, and count categories one by one. So it is fitted to rows that
+    have the same medians, and the same categories in the same order of frequency, but are few.
+    """
+    import pandas as pd
+
     numbers, texts = _names_by_kind(readings)
-    n_features = len(numbers) + sum(min(MAX_CATEGORIES, values[name].nunique() + 1) for name in texts)
+    cells = {name: _few_cells(values[name].to_numpy()) for name in texts}
+    n_rows = max(map(len, cells.values()), default=1)
+    medians = values[numbers].median()
+    few_rows = pd.DataFrame(
+        {
+            name: np.full(n_rows, medians[name])
+            if name in medians
+            else pd.Series(np.append(cells[name], [cells[name][0]] * (n_rows - len(cells[name]))), dtype=object)
+            for name in readings
+        }
+    )
+    n_features = len(numbers) + sum(min(MAX_CATEGORIES, few_rows[name].nunique(dropna=False)) for name in texts)
     is_sparse = bool(texts) and len(values) * n_features > DENSE_LIMIT
-    to_features = make_pipeline(
-        SimpleImputer(missing_values=None, strategy="constant", fill_value="missing"),
-        OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            max_categories=MAX_CATEGORIES,
-            sparse_output=is_sparse,
-            feature_name_combiner=name_feature,
-        ),
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        sparse_output=is_sparse,
+        feature_name_combiner=name_feature,
     )
     place = {name: i for i, name in enumerate(readings)}
-    imputer = _make_imputer(values[numbers] if texts else values) if numbers else "drop"
     return ColumnTransformer(
         [
-            ("numbers", imputer, [place[name] for name in numbers]),
-            ("text", to_features, [place[name] for name in texts]),
+            ("numbers", SimpleImputer(strategy="median"), [place[name] for name in numbers]),
+            ("text", encoder, [place[name] for name in texts]),
         ],
         sparse_threshold=float(is_sparse),
-    )
+    ).fit(few_rows)
 
 
-def _make_imputer(values: Any) -> FrozenEstimator:
-    """Return what fills gaps with medians, which scikit-learn would sort all the rows for."""
-    matrix = values.to_numpy()
-    has_gaps = np.isnan(matrix).any(axis=0)
-    medians = np.empty((1, matrix.shape[1]))
-    medians[0, has_gaps] = np.nanmedian(matrix[:, has_gaps], axis=0)
-    medians[0, ~has_gaps] = np.median(matrix[:, ~has_gaps], axis=0)
-    return FrozenEstimator(SimpleImputer(strategy="median").fit(type(values)(medians, columns=values.columns)))
+def _few_cells(column: NDArray) -> NDArray:
+    """Return cells that have the categories of a column, in the same order of frequency, the first the most often."""
+    import pandas as pd
+
+    codes, known = pd.factorize(column)
+    counts = np.bincount(codes + 1, minlength=len(known) + 1)
+    known, counts = (known, counts[1:]) if not counts[0] else (np.append(np.array([None]), known), counts)
+    order = np.argsort(-counts, kind="stable")
+    known, counts = known[order], counts[order]
+    # Of those that share a feature the order does not matter.
+    ranks = np.unique(np.maximum(counts, counts[:MAX_CATEGORIES][-1] - 1), return_inverse=True)[1]
+    return np.repeat(known, ranks + 1)
 
 
-def name_feature(column: str, value: str) -> str:
-    """Return the name of the feature of a category."""
-    return f"{column}={'other' if value == 'infrequent_sklearn' else value}"
+def name_feature(column: str, value: str | None) -> str:
+    """Return the name of the feature of a category; None is that of the gaps."""
+    return f"{column}={'missing' if value is None else 'other' if value == 'infrequent_sklearn' else value}"
 
 
 def categories(texts: list[str], encoder: ColumnTransformer) -> list[tuple[str, list[str], list[str]]]:
     """Return, for each column of text, its name, the values of the training rows, and those that share a feature."""
     if not texts:
         return []
-    one_hot = encoder.named_transformers_["text"][-1]
-    triples = zip(texts, one_hot.categories_, one_hot.infrequent_categories_, strict=True)
-    return [(name, known.tolist(), [] if rare is None else rare.tolist()) for name, known, rare in triples]
+    one_hot = encoder.named_transformers_["text"]
+
+    def named(values: Any) -> list[str]:
+        return [] if values is None else ["missing" if value is None else value for value in values]
+
+    return [
+        (name, named(known), named(rare))
+        for name, known, rare in zip(texts, one_hot.categories_, one_hot.infrequent_categories_, strict=True)
+    ]
 
 
 def _describe_fills(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer) -> list[str]:

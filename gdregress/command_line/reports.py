@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.metrics import mean_absolute_error, mean_squared_error
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from gdregress.command_line.csv_tables import shorten
 from gdregress.command_line.preparation import Dataset
 from gdregress.comparison import Comparison
+from gdregress.problem.losses import LOSSES
 from gdregress.regressor import GradientDescentRegressor
 
 FEW_FEATURES = 10
@@ -39,8 +39,9 @@ def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescent
     )
     notes = [f"- {note}" for note in data.notes]
     result = _equation(data, model) if n_features <= FEW_FEATURES else _largest_coefficients(data, model)
-    table = _errors(data, model) if comparison is None else str(comparison)
-    parts = [heading, *notes, "", table, "", result, model.stop_reason_]
+    table = [] if comparison is None else [str(comparison), ""]
+    ending = [model.stop_reason_] if comparison is None or model.converged_ else []  # the comparison has said it
+    parts = [heading, *notes, "", *table, *_describe_scores(data, model), "", result, *ending]
     return "\n".join(printable(line) for part in parts for line in part.split("\n"))
 
 
@@ -49,16 +50,40 @@ def printable(line: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
-def _errors(data: Dataset, model: GradientDescentRegressor) -> str:
-    """Say how well the model fits, where nothing is compared."""
-    parts = {"train": (data.X, data.y), "test": (data.X_test, data.y_test)}
-    return "\n".join(
-        f"{name} MSE {mean_squared_error(y, predicted):.6g}, "
-        f"{name} mean absolute error {mean_absolute_error(y, predicted):.6g}"
-        for name, (X, y) in parts.items()
-        if len(y)
-        for predicted in [model.predict(X)]
-    )
+def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str, float]]:
+    """Return how well a model fits the training rows, and the test rows if there are any, by the names of the measures.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    model : GradientDescentRegressor
+        The fitted model.
+    """
+    loss = LOSSES[model.loss](model.epsilon, model.quantile)
+    found = {}
+    for name, X, y in (("train", data.X, data.y), ("test", data.X_test, data.y_test)):
+        if len(y):
+            residual = y - model.predict(X)
+            with np.errstate(all="ignore"):
+                mse, variance = float(np.mean(residual**2)), float(np.var(y))
+                found[name] = {
+                    "MSE": mse,
+                    "mean absolute error": float(np.mean(np.abs(residual))),
+                    "RMSE": math.sqrt(mse),
+                    "R2": 1 - mse / variance if variance > 0 else math.nan,
+                }
+                if model.loss not in ("squared_error", "absolute_error"):
+                    found[name][f"mean {model.loss.replace('_', ' ')} loss"] = float(np.mean(loss.value(residual)))
+    return found
+
+
+def _describe_scores(data: Dataset, model: GradientDescentRegressor) -> list[str]:
+    """Say how well the model fits, in a line for the training rows and one for the test rows."""
+    return [
+        ", ".join(f"{name} {kind} {'-' if math.isnan(value) else format(value, '.6g')}" for kind, value in part.items())
+        for name, part in scores(data, model).items()
+    ]
 
 
 def _equation(data: Dataset, model: GradientDescentRegressor) -> str:
@@ -112,9 +137,13 @@ def to_json(data: Dataset, comparison: Comparison | None, model: GradientDescent
             "train_rows": len(data.y),
             "test_rows": len(data.y_test),
         },
-        "notes": data.notes,
+        "notes": data.notes + ([] if comparison is None else comparison.notes),
         "preparation": data.preparation.to_dict(),
         "parameters": model.get_params(),
+        "scores": {
+            name: {kind.lower().replace(" ", "_"): value for kind, value in part.items()}
+            for name, part in scores(data, model).items()
+        },
         "comparison": [] if comparison is None else comparison.to_dicts(),
         "coefficients": dict(zip(data.preparation.features, model.coef_.tolist(), strict=True)),
         "intercept": float(model.intercept_),
