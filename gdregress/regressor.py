@@ -90,9 +90,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
           is computed from products in single precision or from a sample of the rows, if that
           reaches `tol` in less time;
         - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
-          up to 2000 features (500 with L1 or `positive`). For squared error without L1 and
-          `positive`, it is also affordable for a dense X of up to 2000 samples and 2**24 entries,
-          and for a dense X of up to 4096 features with at least four samples for each.
+          up to 2000 features (500 with L1 or `positive`, if the loss has no kinks). For squared error
+          without L1 and `positive`, it is also affordable for a dense X of up to 2000 samples and
+          2**24 entries, and for a dense X of up to 4096 features with at least four samples for each.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -136,7 +136,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         - "nesterov": Nesterov's acceleration with adaptive restart;
         - "conjugate": conjugate gradient, which computes the best rate and momentum at every epoch.
           Only for squared error without L1 and `positive`;
-        - "newton": damped Newton steps, with the curvature at the current point. Meant for losses
+        - "newton": Newton steps, with the curvature at the current point: damped ones or, for losses
+          with kinks and rows in memory, those of an interior point method. Meant for losses
           other than squared error, and for L1;
         - "adagrad", "rmsprop", "adam": a step size for each coordinate, from the gradients seen so
           far. Where `learning_rate` is not a float, their rates are 0.5, 0.01 and 0.05 standardised
@@ -179,8 +180,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         coordinates of the descent. These are the raw coordinates for a float and "lipschitz", else
         the standardised ones.
     warm_start : bool, default=False
-        Whether to start from the coefficients of the last fit. A loss with kinks is smoothed at
-        first all the same, so that it may rise before it falls.
+        Whether to start from the coefficients of the last fit. With a loss with kinks that is epoch 0
+        only: the interior point and the smoothed losses begin anew, so that the loss may rise before it
+        falls.
     tol : float or None, default=1e-6
         The descent has converged when `optimality_` is at most `tol`. With None or 0 it runs
         exactly `epochs` epochs and gives no warning that it has not converged.
@@ -224,14 +226,17 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         L1 and `positive` this is sqrt(2) times the root-mean-square distance of the predictions from
         the optimal ones, in standard deviations of y. (With L2 the mean square includes the penalty of
         the difference of the coefficients.) For the other losses in units of y^2, such as "huber", it
-        is ``sqrt(2 gap / F0)``. For the losses with kinks, "absolute_error", "quantile" and
-        "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, a relative error of the objective. The
-        gap estimates F minus its minimum, from the curvature at the returned point and from the error
-        that smoothing the loss still causes. It is an estimate and no bound. It is infinite if the loss is
-        straight at every residual. Where ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the
-        diagonal of the curvature. If columns are nearly collinear, the true distance can
-        be larger than `optimality_`. `optimality_` is measured before the coefficients are rounded to the
-        dtype of X.
+        is ``sqrt(2 gap / F0)``, where the gap estimates F minus its minimum. For the losses with kinks,
+        "absolute_error", "quantile" and "epsilon_insensitive", with ``optimizer="auto"`` or "newton"
+        and rows in memory, it is the duality gap as a share of the mean loss. This is a bound up to
+        rounding: the objective is no further above its minimum. In that mean each row counts for at
+        most ten times the median loss, so that wild rows do not own it. With the other optimizers, and
+        for dask, it is ``gap / max(F, F0 / 1000)`` for these losses, and the gap is an estimate. An
+        estimate comes from the curvature at the returned point and from the error that smoothing the
+        loss still causes. It is infinite if the loss is straight at every residual. Where
+        ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the diagonal of the
+        curvature. If columns are nearly collinear, the true distance can be larger than such an
+        estimate. `optimality_` is measured before the coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean
 from gdregress.method.geometric import Geometric
+from gdregress.method.interior_point import InteriorPoint
 from gdregress.method.newton import Newton
 from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
@@ -21,7 +23,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches, accelerated_is_cheaper
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
-from gdregress.problem.problem import Problem
+from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.rows import Rows
 
 MOMENTS_LIMIT = 2000
@@ -129,10 +131,11 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
     if not rows.can_be_read:
         return Choice.of(spec, asked, _costly(p, spec))
+    has_boxes = _has_boxes(terms, rows)
     share = _share(spec, rows, asked)
     is_plain = not (asked or rows.is_sparse)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
-    costly = _costly(p, spec) | (set() if has_matrix else {"curvature"})
+    costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # both need the exact curvature
     choice = Choice.of(spec, asked, costly)
@@ -144,9 +147,9 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits
-    if choice.is_newton and not terms.is_mostly_parabola:
+    if choice.is_newton and not (terms.is_mostly_parabola or has_boxes):
         products = False  # every epoch weighs the rows anew, and needs products of its own
-    factors_rows = (choice.rung == "curvature" or has_matrix) and not choice.is_newton
+    factors_rows = (choice.rung == "curvature" or has_matrix) and (has_boxes or not choice.is_newton)
     return replace(
         choice,
         share=share,
@@ -181,9 +184,15 @@ def needs_products(learning_rate: str, n_features: int) -> bool:
     return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
 
 
-def _costly(n_features: int, spec: Spec) -> set[str]:
+def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]:
     """Return the optimizers that "auto" does not choose for so many features."""
-    return {"newton"} if n_features > (NEWTON_LIMIT if spec.terms.has_prox else MOMENTS_LIMIT) else set()
+    solves_programs = spec.terms.has_prox and not has_boxes
+    return {"newton"} if n_features > (NEWTON_LIMIT if solves_programs else MOMENTS_LIMIT) else set()
+
+
+def _has_boxes(terms: Terms, rows: Rows) -> bool:
+    """Return whether Newton's method is an interior point method: the loss has kinks, and single rows are at hand."""
+    return terms.loss.is_kinked and rows.can_be_drawn
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str]) -> float | None:
@@ -254,6 +263,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.share is not None:
         return _with_sketches(choice, spec, problem, rng)
     known = know(choice, problem)
+    if choice.is_newton and _has_boxes(problem.terms, problem.rows):
+        return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:
         from_moments = problem.terms.is_squared_error and known.moments_suffice
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
@@ -290,6 +301,13 @@ class Known:
 
     inverse: InverseCurvature | None
     moments_suffice: bool
+
+    @property
+    def basis(self) -> NDArray | None:
+        """The basis in which columns are orthonormal, where they are too nearly collinear as they are, else None."""
+        if self.inverse is None or (self.moments_suffice and not self.inverse.is_singular):
+            return None
+        return self.inverse.basis
 
 
 def know(choice: Choice, problem: Problem) -> Known:

@@ -239,6 +239,7 @@ class WideInverseHessian:
     singular: NDArray
     reach: NDArray
     is_singular = False
+    basis = None
 
     @classmethod
     def from_rows(cls, rows: Rows, coordinates: Coordinates, alpha: float) -> "WideInverseHessian":

@@ -280,7 +280,7 @@ class DataObjective:
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point, in one pass over X."""
         stacked = _side_by_side(points)
-        residuals = _Residuals(self._coordinates, stacked)
+        residuals = Residuals(self._coordinates, stacked)
         is_parabola = self._smoothed is None and self._loss.is_parabola
         make = _SquaredErrorSlopes if is_parabola else _Slopes
         sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product))
@@ -302,7 +302,7 @@ class DataObjective:
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
         """Return the value of the objective that is descended at every point, in one pass over X."""
         stacked = _side_by_side(points)
-        residuals = _Residuals(self._coordinates, stacked)
+        residuals = Residuals(self._coordinates, stacked)
         sums = self._rows.sum(partial(_Losses, residuals, self._descended))
         value = sums.losses / self._total_weight + self.penalty.value(stacked)
         return [part for [part] in _split(len(points), value)]
@@ -312,7 +312,7 @@ class DataObjective:
 
         The work is n_features**2 for each row or, with `gram`, for each row whose residual is not on the parabola.
         """
-        residuals, parabola = _Residuals(self._coordinates, point), 0.0
+        residuals, parabola = Residuals(self._coordinates, point), 0.0
         if self._gram is not None:
             parabola = self._descended.curvature
         sums = self._rows.sum(
@@ -333,7 +333,7 @@ class DataObjective:
 Objective = MomentObjective | DataObjective
 
 
-class _Residuals:
+class Residuals:
     """Function from a block of rows to its residuals at several points, in units of the target scale."""
 
     def __init__(self, coordinates: Coordinates, point: NDArray):
@@ -371,7 +371,7 @@ class _Residuals:
 class _Losses(Sums):
     """Accumulator of the sums of a loss."""
 
-    def __init__(self, residuals: _Residuals, loss: Any):
+    def __init__(self, residuals: Residuals, loss: Any):
         self._residuals = residuals
         self._loss = loss
         self.losses = residuals.zeros()
@@ -387,7 +387,7 @@ class _Losses(Sums):
 class _Slopes(Sums):
     """Accumulator of the sums of a loss, of slopes u and of x u; u is the slope of the smoothed loss, if given."""
 
-    def __init__(self, residuals: _Residuals, loss: Any, smoothed: Any, product: Callable):
+    def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable):
         self._residuals = residuals
         self._loss = loss
         self._smoothed = smoothed
@@ -455,7 +455,7 @@ class _Curvatures(_Slopes):
     parabola. Rows on the parabola are then skipped.
     """
 
-    def __init__(self, residuals: _Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
+    def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
         super().__init__(residuals, loss, smoothed, product)
         q, n_outputs = residuals.point.shape
         self._parabola = parabola

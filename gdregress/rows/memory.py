@@ -106,6 +106,18 @@ class RowBlocks:
         """Return y and the weights."""
         return self.y, self.weight
 
+    def counted(self) -> "RowBlocks":
+        """Return the rows of positive weight; X is not copied here."""
+        if self.n_weighted == self.n_samples or self.weight is None:
+            return self
+        rows = np.flatnonzero(self.weight)
+        index = rows if self.index is None else self.index[rows]
+        return RowBlocks(self.X, self.y[rows], self.weight[rows], n_threads=self.n_threads, index=index)
+
+    def features_of(self, rows: NDArray) -> Any:
+        """Return some rows of X."""
+        return self.X[rows if self.index is None else self.index[rows]]
+
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight; X is dense."""
         rows: NDArray = np.arange(self.n_samples)

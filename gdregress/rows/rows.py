@@ -117,6 +117,14 @@ class Rows(Protocol):
         """
         ...
 
+    def counted(self) -> "Rows":
+        """Return the rows of positive weight."""
+        ...
+
+    def features_of(self, rows: NDArray) -> Any:
+        """Return some rows of X."""
+        ...
+
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight."""
         ...
@@ -192,4 +200,4 @@ class GoneRows:
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("these rows were read once and are gone: their moments are all that is left.")
 
-    sum = map_blocks = with_targets = sample = subsample = batches = split = _refuse
+    sum = map_blocks = with_targets = counted = features_of = sample = subsample = batches = split = _refuse

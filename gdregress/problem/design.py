@@ -1,0 +1,202 @@
+"""The matrix of a problem whose loss has kinks, as an interior point sees it: products with it, block by block.
+
+A loss with kinks is the largest of two straight lines, that of slope `low` and that of slope `high`. L1 and the sign
+constraint are such losses too, of a row that holds one coordinate and has the target 0. A tube is the sum of two such
+losses, with targets above and below. So the whole objective is, with A the stacked rows and L the strength of L2::
+
+    F(w) = sum_i s_i max(low_i r_i, high_i r_i) + w' L w / 2,        r = y - A w
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
+from gdregress.problem.problem import Problem
+from gdregress.rows.rows import Rows, Sums
+
+CACHED_ENTRIES = 2**18
+"""Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The matrix A, as a map of vectors.
+
+    Its rows are those of X, once or (for a tube) twice, then one for each coefficient if L1 or signs are there.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rows of X that have a positive weight.
+    coordinates : Coordinates
+        The coordinates of points.
+    copies : int
+        How often the rows of X stand in A.
+    n_penalised : int
+        Number of coefficients that have a row.
+    basis : ndarray of shape (n_coordinates, rank) or None
+        Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
+    """
+
+    rows: Rows
+    coordinates: Coordinates
+    copies: int
+    n_penalised: int
+    basis: NDArray | None
+
+    @classmethod
+    def of(cls, problem: Problem, basis: NDArray | None) -> "Design":
+        """Make the matrix of a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem, in its unit-curvature coordinates.
+        basis : ndarray of shape (n_features, rank) or None
+            Columns that make the rows of X orthonormal; None if they need not be.
+        """
+        view = replace(problem.view, rows=problem.rows.counted()).standardised
+        if basis is not None and basis.shape[1] < len(basis) and (problem.terms.has_prox or problem.terms.l2 > 0):
+            # The minimum is not among the combinations of rows: a penalty decides along the other directions too.
+            basis = np.hstack([basis, np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]])
+        if basis is not None and problem.terms.fit_intercept:
+            basis = np.block([[basis, np.zeros((len(basis), 1))], [np.zeros((1, basis.shape[1])), np.ones((1, 1))]])
+        loss: Any = problem.terms.loss
+        n_penalised = problem.n_coordinates - problem.terms.fit_intercept if problem.terms.has_prox else 0
+        return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis)
+
+    def targets(self) -> tuple[NDArray, NDArray | None]:
+        """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
+        known = self.rows.targets()
+        assert known is not None, "the rows are in memory"
+        return known
+
+    def point(self, inner: NDArray) -> NDArray:
+        """Return the point whose coordinates in the basis are given."""
+        return inner if self.basis is None else self.basis @ inner
+
+    def within(self, gradient: NDArray) -> NDArray:
+        """Return a gradient with respect to the coordinates in the basis."""
+        return gradient if self.basis is None else self.basis.T @ gradient
+
+    def dot(self, point: NDArray) -> NDArray:
+        """Return A z of a point z."""
+        products = self.rows.sum(partial(_Products, Residuals(self.coordinates, point[:, np.newaxis]))).joined()
+        return np.concatenate([*[products] * self.copies, point[: self.n_penalised]])
+
+    def transposed(self, vectors: NDArray) -> NDArray:
+        """Return A' v of vectors v, the columns of an array."""
+        n = self.rows.n_samples
+        of_rows = vectors[: n * self.copies].reshape(self.copies, n, -1).sum(axis=0)
+        sums = self.rows.with_targets(lambda _: of_rows).sum(partial(_Transposed, len(self.coordinates.center)))
+        coordinates = self.coordinates
+        center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
+        turned = (sums.products - center * sums.totals) * inverse_scale
+        if coordinates.fit_intercept:
+            turned = np.vstack([turned, sums.totals])
+        turned[: self.n_penalised] += vectors[n * self.copies :]
+        return turned
+
+    def gram(self, weight: NDArray) -> NDArray:
+        """Return A' diag(weight) A in the basis."""
+        n = self.rows.n_samples
+        of_rows = weight[: n * self.copies].reshape(self.copies, n).sum(axis=0)
+        rows = self.rows.with_targets(lambda _: of_rows[:, np.newaxis])
+        gram = rows.sum(
+            partial(_Gram, self.coordinates, self.basis), min_rows=CURVATURE_ENTRIES // self._n_coordinates
+        ).scaled()
+        if self.n_penalised:
+            along, penalised = weight[n * self.copies :], np.arange(self.n_penalised)
+            if self.basis is None:
+                gram[penalised, penalised] += along
+            else:
+                gram += (self.basis[penalised].T * along) @ self.basis[penalised]
+        return gram
+
+    def chosen(self, indices: NDArray) -> NDArray:
+        """Return some rows of A, in the basis."""
+        n = self.rows.n_samples
+        of_rows = indices[indices < n * self.copies] % n
+        dense = np.zeros((len(indices), self._n_coordinates))
+        residuals = Residuals(self.coordinates, np.zeros((self._n_coordinates, 1)))
+        dense[indices < n * self.copies] = residuals.standardised(self.rows.features_of(of_rows))
+        penalised = np.flatnonzero(indices >= n * self.copies)
+        dense[penalised, indices[penalised] - n * self.copies] = 1.0
+        return dense if self.basis is None else dense @ self.basis
+
+    @property
+    def _n_coordinates(self) -> int:
+        return len(self.coordinates.center) + self.coordinates.fit_intercept
+
+
+class _Products(Sums):
+    """Accumulator of the products of rows with a point, in the order of the rows."""
+
+    def __init__(self, residuals: Residuals):
+        self._residuals = residuals
+        self.parts: list[NDArray] = []
+
+    def add(self, X, y, weight):
+        self.parts.append((X @ self._residuals.slope + self._residuals.level)[:, 0])
+
+    def merge(self, other):
+        self.parts += other.parts
+
+    def joined(self) -> NDArray:
+        return np.concatenate(self.parts)
+
+
+class _Transposed(Sums):
+    """Accumulator of X' v, with v in place of the targets, and of the sums of v."""
+
+    def __init__(self, n_features: int):
+        self._n_features = n_features
+        self.products: Any = 0.0
+        self.totals: Any = 0.0
+
+    def add(self, X, y, weight):
+        self.products = self.products + X.T @ y
+        self.totals = self.totals + y.sum(axis=0)
+
+    def merge(self, other):
+        self.products = self.products + other.products
+        self.totals = self.totals + other.totals
+
+
+class _Gram(Sums):
+    """Accumulator of X' diag(v) X in a basis, with v in place of the targets.
+
+    The columns are centred in blocks that stay in the cache, and scaled at the end, where there are fewer numbers.
+    """
+
+    def __init__(self, coordinates: Coordinates, basis: NDArray | None):
+        self._center = coordinates.center
+        self._scale = np.append(coordinates.inverse_scale, np.ones(int(coordinates.fit_intercept)))
+        self._basis = None if basis is None else self._scale[:, np.newaxis] * basis
+        self._buffer = np.empty((max(1, CACHED_ENTRIES // max(1, len(self._scale))), len(self._scale)))
+        self.gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2)
+
+    def add(self, X, y, weight):
+        p = len(self._center)
+        for start in range(0, X.shape[0], len(self._buffer)):
+            part = X[start : start + len(self._buffer)]
+            block = self._buffer[: part.shape[0]]
+            np.subtract(part.toarray() if sparse.issparse(part) else part, self._center, out=block[:, :p])
+            block[:, p:] = 1.0
+            block *= np.sqrt(y[start : start + len(block)])
+            if self._basis is not None:
+                block = block @ self._basis
+            self.gram += block.T @ block
+
+    def merge(self, other):
+        self.gram += other.gram
+
+    def scaled(self) -> NDArray:
+        """Return the products in the coordinates, or in the basis."""
+        return self.gram if self._basis is not None else self.gram * self._scale * self._scale[:, np.newaxis]

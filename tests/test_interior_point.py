@@ -1,0 +1,385 @@
+"""Losses with kinks by an interior point: published digits, linear programs beside it, and a gap that is a bound."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import linprog
+from sklearn.exceptions import ConvergenceWarning
+
+from gdregress import GradientDescentRegressor
+from gdregress.problem import losses
+from gdregress.problem.boxes import BoxProblem
+from gdregress.problem.design import Design
+from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
+
+ENGEL = np.loadtxt(Path(__file__).parent / "data" / "engel.csv", delimiter=",", skiprows=1)
+STACK_LOSS = np.array(
+    [
+        [80, 27, 89, 42],
+        [80, 27, 88, 37],
+        [75, 25, 90, 37],
+        [62, 24, 87, 28],
+        [62, 22, 87, 18],
+        [62, 23, 87, 18],
+        [62, 24, 93, 19],
+        [62, 24, 93, 20],
+        [58, 23, 87, 15],
+        [58, 18, 80, 14],
+        [58, 18, 89, 14],
+        [58, 17, 88, 13],
+        [58, 18, 82, 11],
+        [58, 19, 93, 12],
+        [50, 18, 89, 8],
+        [50, 18, 86, 7],
+        [50, 19, 72, 8],
+        [50, 19, 79, 8],
+        [50, 20, 80, 9],
+        [56, 20, 82, 15],
+        [70, 20, 91, 15],
+    ]
+)
+"""Brownlee's plant: air flow, water temperature, acid concentration and ten times the percentage of acid lost."""
+
+KINKED = ["absolute_error", "quantile", "epsilon_insensitive"]
+
+
+@pytest.mark.parametrize(
+    ("quantile", "intercept", "slope"),
+    [
+        (0.05, 124.88004, 0.34336),
+        (0.25, 95.48354, 0.47410),
+        (0.5, 81.48225, 0.56018),
+        (0.75, 62.39659, 0.64401),
+        (0.95, 64.10396, 0.70907),
+    ],
+)
+def test_engel(quantile, intercept, slope):
+    """Food expenditure of 235 households: the digits that R's quantreg prints."""
+    model = GradientDescentRegressor(loss="quantile", quantile=quantile).fit(ENGEL[:, :1], ENGEL[:, 1])
+    assert model.converged_
+    assert model.intercept_ == pytest.approx(intercept, abs=6e-6)
+    assert model.coef_[0] == pytest.approx(slope, abs=6e-6)
+    assert (np.abs(model.predict(ENGEL[:, :1]) - ENGEL[:, 1]) < 1e-9).sum() == 2  # two rows lie on the line
+
+
+def test_stack_loss():
+    """The median plane, with the digits that R's quantreg prints; four rows lie on it."""
+    X, y = STACK_LOSS[:, :3].astype(float), STACK_LOSS[:, 3].astype(float)
+    model = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    np.testing.assert_allclose(model.coef_, [0.83188, 0.57391, -0.06087], atol=6e-6)
+    assert model.intercept_ == pytest.approx(-39.68986, abs=6e-6)
+    assert (np.abs(model.predict(X) - y) < 1e-9).sum() >= 4
+
+
+# Linear programs
+
+
+def draw(seed):
+    """A problem of any kind: scales, offsets, ties, duplicates, few rows, wild rows, weights over six decades."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 120))
+    p = int(rng.integers(1, min(40, 2 * n)))
+    X, half = rng.standard_normal((n, p)), p // 2
+    match rng.integers(0, 8):
+        case 1:
+            X *= 10 ** rng.uniform(-4, 4, p)
+        case 2:
+            X += 1e6
+        case 3:
+            X[:, half:] = X[:, : p - half]
+        case 4:
+            X[:, half:] = X[:, : p - half] + 10 ** rng.uniform(-6, -3) * X[:, half:]
+        case 5:
+            X = np.round(X)
+        case 6:
+            X *= rng.random((n, p)) < 0.2
+        case 7:
+            X = (X > 1).astype(float)
+    deviation = np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+    y = (X - X.mean(axis=0)) / deviation @ rng.standard_normal(p) * rng.integers(0, 2) + rng.standard_t(2, n)
+    match rng.integers(0, 5):
+        case 1:
+            y = np.round(y)
+        case 2:
+            y *= rng.random(n) < 0.4
+        case 3:
+            y[: max(1, n // 20)] = 1e9
+        case 4:
+            y = 1e4 * y + 1e6
+    weight = None if rng.random() < 0.6 else 10 ** rng.uniform(-3, 3, n)
+    penalised = rng.random() < 0.5
+    params = {
+        "loss": str(rng.choice(KINKED)),
+        "quantile": float(rng.choice([0.01, 0.1, 0.5, 0.9, 0.99])),
+        "epsilon": float(10 ** rng.uniform(-3, 1) * (np.median(np.abs(y - np.median(y))) or 1.0)),
+        "penalty": "l1" if penalised else None,
+        "alpha": float(10 ** rng.uniform(-5, 0) / np.median(deviation)),
+        "positive": bool(rng.random() < 0.4),
+        "fit_intercept": bool(rng.random() < 0.8),
+    }
+    return X, y, weight, params
+
+
+def linear_program(X, y, weight, params):
+    """Solve the same problem with standardised columns by HiGHS: the slacks above and below, and split coefficients."""
+    n, p = X.shape
+    share = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
+    center = share @ X if params["fit_intercept"] else np.zeros(p)
+    scale = np.sqrt(share @ (X - center) ** 2)
+    scale = np.where(scale > 0, scale, 1.0)
+    level = np.median(y) if params["fit_intercept"] else 0.0
+    unit = np.median(np.abs(y - level)) or 1.0
+    Z, t = (X - center) / scale, (y - level) / unit
+    tube = params["epsilon"] / unit if params["loss"] == "epsilon_insensitive" else 0.0
+    low, high = (1 - params["quantile"], params["quantile"]) if params["loss"] == "quantile" else (1.0, 1.0)
+    price = params["alpha"] / scale if params["penalty"] else np.zeros(p)
+    eye, one = sparse.identity(n), np.ones((n, 1))
+    above = sparse.hstack([Z, -Z, one, -one, eye, 0 * eye])
+    below = sparse.hstack([-Z, Z, -one, one, 0 * eye, eye])
+    bounds = [(0, None)] * p + [(0, 0 if params["positive"] else None)] * p
+    bounds += [(0, None if params["fit_intercept"] else 0)] * 2 + [(0, None)] * (2 * n)
+    solved = linprog(
+        np.concatenate([price, price, [0, 0], high * share, low * share]),
+        A_ub=-sparse.vstack([above, below]).tocsr(),
+        b_ub=np.concatenate([tube - t, tube + t]),
+        bounds=bounds,
+        method="highs",
+    )
+    return solved.fun * unit if solved.success else None
+
+
+def objective(model, X, y, weight):
+    """The objective in extended precision, and the size of a row's deviation."""
+    residual = y - X.astype(np.longdouble) @ model.coef_.astype(np.longdouble) - np.longdouble(model.intercept_)
+    of_rows = {
+        "absolute_error": np.abs(residual),
+        "quantile": np.maximum(model.quantile * residual, (model.quantile - 1) * residual),
+        "epsilon_insensitive": np.maximum(np.abs(residual) - model.epsilon, 0),
+    }[model.loss]
+    price = model.alpha * np.abs(model.coef_).sum() if model.penalty else 0.0
+    return float(np.average(of_rows, weights=weight) + price)
+
+
+def check(seeds):
+    """Fit each problem; return how many fits are neither converged nor at the minimum, and how many programs fail."""
+    unfinished = unsolved = 0
+    for seed in seeds:
+        X, y, weight, params = draw(seed)
+        least = linear_program(X, y, weight, params)
+        if least is None:
+            unsolved += 1
+            continue
+        with warnings.catch_warnings(action="ignore"):
+            model = GradientDescentRegressor(**params).fit(X, y, weight)
+        assert not params["positive"] or (model.coef_ >= 0).all()
+        # What the rounding of y alone does to predictions is no error; HiGHS itself is right to 1e-7.
+        size = max(least, 1e-3 * float(np.median(np.abs(y - np.median(y)))), 1e-10 * float(np.abs(y).max()))
+        excess = (objective(model, X, y, weight) - least) / size
+        assert excess <= 1e-5 or not model.converged_, f"seed {seed}: {excess:.1e}, {model.stop_reason_}"
+        unfinished += not model.converged_ and excess > 1e-7
+    return unfinished, unsolved
+
+
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
+def test_no_minimum_is_claimed_that_a_linear_program_is_below():
+    assert check(range(40)) == (0, 0)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
+def test_a_thousand_problems():
+    unfinished, unsolved = check(range(1000))
+    assert unfinished <= 10
+    assert unsolved <= 10
+
+
+# The certificate
+
+
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.05}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", KINKED)
+def test_optimality_bounds_the_distance_from_the_minimum_at_every_epoch(loss, params):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((80, 6))
+    y = X @ rng.standard_normal(6) + rng.standard_t(2, 80)
+    given = {"loss": loss, "quantile": 0.8, "epsilon": 0.3, "penalty": None, "alpha": 0.0, "positive": False, **params}
+    least = linear_program(X, y, None, {**given, "fit_intercept": True})
+    with warnings.catch_warnings(action="ignore"):
+        for epochs in range(1, 9):
+            model = GradientDescentRegressor(**given, epochs=epochs, tol=None).fit(X, y)
+            value = objective(model, X, y, None)
+            scale = max(value, 1e-3 * np.abs(y).mean())  # no row is wild: the typical loss is at most the mean
+            assert value - least <= model.optimality_ * scale + 1e-9
+
+
+@pytest.mark.parametrize("given", [{}, {"penalty": "l1", "alpha": 0.05}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", [losses.absolute_error(), losses.quantile_loss(0.8), losses.epsilon_insensitive(0.5)])
+def test_the_gap_is_a_bound_whatever_the_slopes(loss, given):
+    """Feasible or not, inside their boxes or not: they are projected and drawn together, and what they lack is paid."""
+    rng = np.random.default_rng(9)
+    X = rng.standard_normal((30, 4))
+    y = X @ [1.0, -1.0, 0.5, 0.0] + rng.standard_t(2, 30)
+    rows = RowBlocks(X, y[:, np.newaxis])
+    terms = Terms(loss, given.get("alpha", 0.0), 0.0, given.get("positive", False), True)
+    problem = Problem.of(terms, gather(rows), rows)
+    box = BoxProblem.of(problem, Design.of(problem, None), 0)
+    name = {1.0: "absolute_error", 0.8: "quantile"}[loss.high] if not loss.has_tube else "epsilon_insensitive"
+    params = {"loss": name, "quantile": 0.8, "epsilon": 0.5, "penalty": None, "positive": False, **given}
+    least = linear_program(X, y, None, {**params, "fit_intercept": True})
+    for size in (0.1, 1.0, 3.0):
+        for _ in range(20):
+            point = box.allowed(rng.standard_normal(5))
+            slope = size * rng.standard_normal(len(box.target))
+            found = box.measured(point, box.residual(point), slope, box.pull(slope))
+            unit = box.unit * problem.coordinates.target_scale[0]
+            assert found.gap * unit >= found.value * unit - least - 1e-9
+
+
+def test_wild_rows_do_not_own_the_scale():
+    """A tenth of wild rows make the objective a thousand million times that of the others."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 2))
+    y = X @ [3.0, -1.0] + rng.standard_normal(1000)
+    y[:100] = -2147483648.0
+    params = {"loss": "absolute_error", "penalty": None, "positive": False, "fit_intercept": True}
+    model = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    assert model.converged_
+    assert objective(model, X, y, None) <= linear_program(X, y, None, params) * (1 + 1e-14)
+    np.testing.assert_allclose(model.coef_, [3.0, -1.0], atol=0.2)
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-5, 1e-7])
+@pytest.mark.parametrize("loss", KINKED)
+def test_columns_that_are_all_but_one(loss, apart):
+    rng = np.random.default_rng(0)
+    x, e, z = rng.standard_normal((3, 200))
+    y = x + z + e + rng.standard_normal(200)
+    near = GradientDescentRegressor(loss=loss).fit(np.column_stack([x, x + apart * e, z]), y)
+    far = GradientDescentRegressor(loss=loss).fit(np.column_stack([x, e, z]), y)
+    assert near.converged_
+    assert near.history_["loss"][-1] == pytest.approx(far.history_["loss"][-1], rel=1e-6)
+
+
+# Kinds of data
+
+
+@pytest.mark.filterwarnings("ignore:.* has no effect with")
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.02}, {"penalty": "l2", "alpha": 0.02}], ids=str)
+@pytest.mark.parametrize("loss", KINKED)
+def test_a_weight_is_a_row_given_so_often(loss, params):
+    rng = np.random.default_rng(1)
+    X, y, weight = rng.standard_normal((60, 4)), rng.standard_t(2, 60), rng.integers(0, 4, 60)
+    model = GradientDescentRegressor(loss=loss, **params).fit(X, y, weight)
+    repeated = GradientDescentRegressor(loss=loss, **params).fit(X.repeat(weight, axis=0), y.repeat(weight))
+    np.testing.assert_allclose(model.predict(X), repeated.predict(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, np.asfortranarray, lambda X: X.astype(np.float32)])
+@pytest.mark.parametrize("loss", KINKED)
+def test_other_containers(loss, make):
+    rng = np.random.default_rng(3)
+    X = np.round(rng.standard_normal((300, 8)) * (rng.random((300, 8)) < 0.4), 2).astype(np.float32).astype(float)
+    y = X @ rng.standard_normal(8) + rng.standard_t(2, 300)
+    expected = GradientDescentRegressor(loss=loss).fit(X, y)
+    model = GradientDescentRegressor(loss=loss).fit(make(X), y)
+    assert model.history_["loss"][-1] == pytest.approx(expected.history_["loss"][-1], rel=1e-6)
+
+
+def test_blocks_of_a_large_x_give_what_a_small_one_gives(monkeypatch):
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((3000, 5)) * [1, 10, 0.1, 1, 1] + [5, 0, 0, 0, 0], rng.standard_t(2, 3000)
+    params = {"loss": "quantile", "quantile": 0.7, "penalty": "l1", "alpha": 0.01}
+    expected = GradientDescentRegressor(**params).fit(X, y)
+    monkeypatch.setattr("gdregress.problem.view.COPY_LIMIT", 0)
+    monkeypatch.setattr("gdregress.problem.design.CACHED_ENTRIES", 700)
+    model = GradientDescentRegressor(**params).fit(X, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    assert model.n_iter_ == expected.n_iter_
+
+
+def test_elastic_net_has_exact_zeros():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 30))
+    y = X[:, :3] @ [3.0, -2.0, 1.0] + rng.standard_t(2, 200)
+    params = {"loss": "absolute_error", "penalty": "elasticnet", "alpha": 0.2, "l1_ratio": 0.7}
+    model = GradientDescentRegressor(**params).fit(X, y)
+    assert model.converged_
+    assert (model.coef_ == 0).sum() >= 20
+    assert (np.abs(model.coef_[model.coef_ != 0]) > 1e-3).all()
+
+
+def test_zeros_are_exact_among_nearly_collinear_columns():
+    rng = np.random.default_rng(10)
+    X = rng.standard_normal((80, 6))
+    X = np.hstack([X, X + 1e-7 * rng.standard_normal(X.shape)])
+    y = X[:, 0] - X[:, 1] + rng.standard_t(2, 80)
+    model = GradientDescentRegressor(loss="absolute_error", penalty="l1", alpha=0.1).fit(X, y)
+    assert model.converged_
+    assert (model.coef_ == 0).sum() >= 6
+
+
+def test_no_epoch_has_a_coefficient_of_the_wrong_sign():
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((100, 8))
+    y = X @ np.linspace(-2, 2, 8) + rng.standard_t(2, 100)
+    model = GradientDescentRegressor(loss="quantile", positive=True, record_path=True).fit(X, y)
+    assert model.n_iter_ > 3
+    assert (model.history_["coef"] >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(200, 3), (1000, 20), (300, 60)])
+@pytest.mark.parametrize("loss", KINKED)
+def test_a_dozen_epochs(loss, shape):
+    """Without the corrector, or with a mu that shrinks slowly, it would be twenty."""
+    rng = np.random.default_rng(12)
+    X = rng.standard_normal(shape)
+    model = GradientDescentRegressor(loss=loss, quantile=0.9 if loss == "quantile" else 0.5)
+    assert model.fit(X, X @ rng.standard_normal(shape[1]) + rng.standard_t(2, shape[0])).n_iter_ <= 13
+
+
+def test_where_it_ends_by_itself_the_best_epoch_is_the_last():
+    rng = np.random.default_rng(13)
+    X = np.vander(rng.uniform(0, 1, 60), 12)
+    y = rng.standard_t(2, 60)
+    with pytest.warns(ConvergenceWarning, match="rounding allows no better"):
+        model = GradientDescentRegressor(loss="absolute_error", penalty="l2", alpha=1e-12, tol=1e-30).fit(X, y)
+    assert model.optimality_ == model.history_["optimality"].min()
+
+
+def test_more_than_five_hundred_columns_with_l1():
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((100, 600))
+    y = X[:, :3] @ [3.0, -2.0, 1.0] + rng.standard_t(2, 100)
+    params = {"loss": "absolute_error", "penalty": "l1", "alpha": 0.1}
+    model = GradientDescentRegressor(**params).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ <= 30
+    least = linear_program(X, y, None, {**params, "positive": False, "fit_intercept": True})
+    assert objective(model, X, y, None) <= least * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("loss", KINKED)
+def test_a_constant_y_and_a_y_that_columns_explain(loss):
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((50, 3))
+    for y in (np.full(50, 3.0), np.full(50, 1e15), X @ [1.0, 2.0, 3.0] + 4.0):
+        model = GradientDescentRegressor(loss=loss).fit(X, y)
+        assert model.converged_
+        np.testing.assert_allclose(model.predict(X), y, atol=0.11, rtol=1e-12)
+
+
+def test_it_ends_by_itself_where_no_float_is_nearer():
+    rng = np.random.default_rng(8)
+    X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    model = GradientDescentRegressor(loss="absolute_error", epochs=60, tol=None).fit(X, y)
+    assert model.n_iter_ == 60
+    assert np.isfinite(model.history_["loss"]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        assert GradientDescentRegressor(loss="absolute_error", tol=1e-12).fit(X, y).converged_
