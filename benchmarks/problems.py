@@ -104,6 +104,8 @@ INTEL = "LinearRegression (intelex)"
 SCALED_SGD = "StandardScaler + SGDRegressor"
 SGD = ("SGDRegressor", SCALED_SGD)
 TORCH = "StandardScaler + L-BFGS (torch)"
+QUANTREG = "QuantReg (statsmodels)"
+QUANTILES = (OURS, "QuantileRegressor", QUANTREG)
 RIDGES = tuple(f"Ridge({solver})" for solver in ("svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga"))
 SVD, CHOLESKY, LSQR, SPARSE_CG, SAG, _ = RIDGES
 LASSOS = ("Lasso", "Lasso(tol=1e-6)", "Lasso (celer)", "Lasso(tol=1e-6) (celer)")
@@ -152,8 +154,10 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("huber-1000", with_outliers, (100_000, 1000), (5000, 50),
             (OURS, f"{OURS}(newton)", f"{OURS}(diagonal)", SCALED_SGD, TORCH), HUBER, repeats=3),
     Problem("huber-scale", at_unit_scale, (20_000, 20), (2000, 20), (OURS, "StandardScaler + HuberRegressor"), HUBER),
-    Problem("quantile", with_students, (5000, 20), (1000, 10), (OURS, "QuantileRegressor"),
-            Objective("quantile", quantile=0.7)),
+    Problem("quantile", with_students, (5000, 20), (1000, 10), QUANTILES, Objective("quantile", quantile=0.7)),
+    Problem("quantile-tall", with_students, (20_000, 20), (2000, 10), QUANTILES, Objective("quantile", quantile=0.95)),
+    Problem("quantile-wide", with_students, (1000, 300), (200, 60), QUANTILES, Objective("quantile", quantile=0.95)),
+    Problem("median", with_students, (20_000, 500), (2000, 50), (GRAM, OURS), Objective("quantile"), repeats=3),
     Problem("svr", data.same_units, (20_000, 20), (2000, 10), (OURS, "LinearSVR"),
             Objective("epsilon_insensitive", "l2", alpha=1e-4, epsilon=0.1)),
     Problem("lasso", data.factors, (100_000, 200), (2000, 50), (OURS, *LASSOS, "Lasso(tol=1e-6, precompute)"), L1),

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVR
 
-from benchmarks.problems import GRAM, INTEL, OURS, TORCH, Problem
+from benchmarks.problems import GRAM, INTEL, OURS, QUANTREG, TORCH, Problem
 from gdregress import GradientDescentRegressor
 
 CLOSE = 1e-6
@@ -90,6 +90,22 @@ class TorchLBFGS(RegressorMixin, BaseEstimator):
         optimizer.step(closure)
         self.coef_, self.intercept_ = w.detach().numpy(), float(b.detach())
         self.n_iter_ = optimizer.state[w]["n_iter"]
+        return self
+
+
+class StatsmodelsQuantReg(RegressorMixin, BaseEstimator):
+    """The quantile regression of statsmodels, by reweighted least squares; its tolerances are its defaults."""
+
+    def __init__(self, quantile=0.5):
+        self.quantile = quantile
+
+    def fit(self, X, y):
+        """Fit with a column of ones in front."""
+        from statsmodels.regression.quantile_regression import QuantReg
+
+        found = QuantReg(y, np.column_stack([np.ones(len(X)), X])).fit(q=self.quantile)
+        self.intercept_, self.coef_ = float(found.params[0]), found.params[1:]
+        self.n_iter_ = found.iterations
         return self
 
 
@@ -184,6 +200,7 @@ SOLVERS: dict[str, Callable[[Problem], BaseEstimator]] = {
     # It finds a scale for its epsilon of 1.35.
     "StandardScaler + HuberRegressor": partial(_scaled, make=lambda _: HuberRegressor(alpha=0.0, max_iter=1000)),
     "QuantileRegressor": _quantile,
+    QUANTREG: lambda problem: StatsmodelsQuantReg(problem.objective.quantile),
     "LinearSVR": _svr,
     "Lasso": _lasso,
     "Lasso(tol=1e-6)": partial(_lasso, tol=CLOSE),
@@ -198,6 +215,7 @@ NEEDED = {
     "(intelex)": ("sklearnex", "scikit-learn-intelex"),
     "(celer)": ("celer", "celer"),
     "(torch)": ("torch", "torch"),
+    "(statsmodels)": ("statsmodels", "statsmodels"),
 }
 """Module and package that a solver needs, by the end of its name."""
 
