@@ -264,7 +264,9 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         return _with_sketches(choice, spec, problem, rng)
     known = know(choice, problem)
     if choice.is_newton and _has_boxes(problem.terms, problem.rows):
-        return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
+        return Method(
+            problem, InteriorPoint(known.basis, goes_below_tol=spec.terms.l2 > 0), choice.rung, choice.optimizer, 1.0
+        )
     if choice.is_newton:
         from_moments = problem.terms.is_squared_error and known.moments_suffice
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)

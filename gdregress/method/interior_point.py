@@ -40,8 +40,11 @@ NOISE = 1e-12
 INSIDE = 1e-6
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
 
-IDLE = 10
-"""Number of consecutive epochs without a smaller gap after which the solver ends."""
+IDLE, IDLE_AT_THE_END = 10, 2
+"""Numbers of consecutive epochs without a smaller gap after which the solver ends: early on, and where it is small."""
+
+AT_THE_END = 1e-8
+"""Gap, as a share of the scale, that counts as small."""
 
 
 class State(NamedTuple):
@@ -113,11 +116,14 @@ class InteriorPoint:
     ----------
     basis : ndarray of shape (n_features, rank) or None
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
+    goes_below_tol : bool, default=False
+        Whether it goes on below `tol`, as far as floats do. With L2 there is no vertex that would have all digits, and
+        a gap of 1e-6 leaves three of them in the coefficients.
     """
 
     basis: NDArray | None = None
+    goes_below_tol: bool = False
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
-    goes_below_tol = False
     limit = (
         "the slopes of the loss and its residuals come no nearer to each other. "
         "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
@@ -158,7 +164,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     if best.gap <= EXACT * best.scale:
         return
     state, idle, least, near = State.first(box), 0, np.inf, NEAR
-    while idle < IDLE:
+    while idle < (IDLE if best.gap > AT_THE_END * best.scale else IDLE_AT_THE_END):
         here, place = _measure(box, state)
         distance = state.complementarity(box)
         if not (np.isfinite(here.gap) and distance > 0):
