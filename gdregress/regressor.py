@@ -890,7 +890,7 @@ def _finished(
         notices.append((FOR_NOTHING, FOR_NOTHING))
     for reason, notice in notices:
         estimator._warn(reason, notice, UserWarning, stacklevel=3)
-    vars(estimator).pop("_said", None)
+    vars(estimator).pop("_search", None)
     return estimator
 
 

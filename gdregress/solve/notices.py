@@ -1,18 +1,26 @@
 """Warnings to the user: with figures where a model is fitted by itself, once a cause where a search fits many."""
 
 import warnings
+from functools import lru_cache
 from typing import Any
+from uuid import uuid4
 
 from sklearn.base import BaseEstimator
+
+
+@lru_cache(maxsize=16)
+def said_in(search: str) -> set[str]:
+    """Return what this process has said in one of the last searches; other processes remember their own."""
+    return set()
 
 
 class NoticesMixin(BaseEstimator):
     """An estimator that says each cause once in a search.
 
     A candidate is a clone that `set_params` has configured, or a clone of a clone. A search clones the estimator, and
-    clones that clone for each candidate and split, so that the clones of a clone share a list of what was said. Python
-    does not do for it: scikit-learn changes the filters of warnings for a moment wherever it checks an array, and with
-    every change Python forgets what it has shown.
+    clones that clone for each candidate and split, so that the clones of a clone share the name of a search. Python's
+    own memory does not do for it: scikit-learn changes the filters of warnings for a moment wherever it checks arrays,
+    and with every change Python forgets what it has shown.
     """
 
     def set_params(self, **params: Any) -> Any:
@@ -34,12 +42,12 @@ class NoticesMixin(BaseEstimator):
         return self
 
     def __sklearn_clone__(self) -> Any:
-        """Return a clone. It shares what was said with the other clones of this estimator, if this is a clone too."""
+        """Return a clone. It is of the same search as the other clones of this estimator, if this is a clone too."""
         clone = super().__sklearn_clone__()
-        if "_said" in vars(self):
-            clone._said, clone._varied = self._said, ()
+        if "_search" in vars(self):
+            clone._search, clone._varied = self._search, ()
         else:
-            clone._said = []
+            clone._search = uuid4().hex
         return clone
 
     def _warn(self, reason: str, notice: str, category: type[Warning], *, stacklevel: int) -> None:
@@ -56,8 +64,9 @@ class NoticesMixin(BaseEstimator):
         stacklevel : int
             As in `warnings.warn`, counted from the caller.
         """
-        said = vars(self).get("_said", [])
-        text = notice if {"_said", "_varied"} <= vars(self).keys() else reason
-        if text not in said:
-            warnings.warn(text, category, stacklevel=stacklevel + 1)
-            said.append(text)
+        is_candidate = {"_search", "_varied"} <= vars(self).keys()
+        if not is_candidate:
+            warnings.warn(reason, category, stacklevel=stacklevel + 1)
+        elif notice not in said_in(self._search):
+            warnings.warn(notice, category, stacklevel=stacklevel + 1)
+            said_in(self._search).add(notice)
