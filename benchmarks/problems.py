@@ -157,7 +157,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("quantile", with_students, (5000, 20), (1000, 10), QUANTILES, Objective("quantile", quantile=0.7)),
     Problem("quantile-tall", with_students, (20_000, 20), (2000, 10), QUANTILES, Objective("quantile", quantile=0.95)),
     Problem("quantile-wide", with_students, (1000, 300), (200, 60), QUANTILES, Objective("quantile", quantile=0.95)),
-    Problem("median", with_students, (20_000, 500), (2000, 50), (GRAM, OURS), Objective("quantile"), repeats=3),
+    Problem("median", with_students, (20_000, 500), (2000, 50), (GRAM, *QUANTILES), Objective("quantile"), repeats=3),
     Problem("svr", data.same_units, (20_000, 20), (2000, 10), (OURS, "LinearSVR"),
             Objective("epsilon_insensitive", "l2", alpha=1e-4, epsilon=0.1)),
     Problem("lasso", data.factors, (100_000, 200), (2000, 50), (OURS, *LASSOS, "Lasso(tol=1e-6, precompute)"), L1),
