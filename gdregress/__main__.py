@@ -135,6 +135,11 @@ def _report(options: argparse.Namespace) -> str:
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
+    if model.penalty is None and len(model.coef_) >= len(data.y):
+        data.notes.append(
+            f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
+            "whatever they say: try --penalty l2, and see by --test-size"
+        )
     if options.early_stopping:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")

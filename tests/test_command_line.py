@@ -389,7 +389,26 @@ def test_rare_values_share_a_feature(write, document):
     assert len(result["coefficients"]) == MAX_CATEGORIES
     assert "code=other" in result["coefficients"]
     assert f"text one-hot encoded (number of features): code ({MAX_CATEGORIES})" in result["notes"]
-    assert "the 31 rarest values of code share a feature, code=other" in result["notes"]
+    assert "the 31 rarest values of code share a feature, code=other: too few rows each" in result["notes"]
+
+
+def test_of_many_rows_each_value_has_a_feature(write, document):
+    """A category needs ten rows, and two hundred of them have eleven."""
+    codes = np.repeat([f"c{i}" for i in range(200)], 11)
+    y = np.random.default_rng(0).normal(size=200).repeat(11)
+    result = document(write(csv_of(["code", "y"], [codes, y])))
+    assert len(result["coefficients"]) == 200
+    assert result["scores"]["train"]["r2"] > 0.999
+    assert not any("share a feature" in note for note in result["notes"])
+
+
+def test_no_fewer_features_than_rows_are_said(write, document):
+    rng = np.random.default_rng(0)
+    names = [f"x{i}" for i in range(12)]
+    path = write(csv_of([*names, "y"], [*rng.normal(size=(12, 12)).round(3), rng.normal(size=12).round(3)]))
+    said = "no fewer features than rows (12 and 12)"
+    assert any(note.startswith(said) for note in document(path)["notes"])
+    assert not any(note.startswith(said) for note in document(path, "--penalty", "l2")["notes"])
 
 
 def test_values_that_only_the_test_rows_have(write, document):
@@ -479,7 +498,8 @@ def test_a_column_without_a_training_value_is_left_out(write, document):
 def test_a_column_with_a_word_among_its_numbers_is_text(value, write, document):
     table = csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])
     result = document(write(table.replace("\n", "\n\n", 1)))
-    assert f"size is text, not numbers, because of {value!r} on line 5" in result["notes"]
+    why = f"size is text, not numbers, because of {value!r} on line 5; empty such cells if they are gaps"
+    assert why in result["notes"]
     assert sorted(result["coefficients"]) == sorted(["size=1", "size=3", f"size={value}"])
 
 

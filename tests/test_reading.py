@@ -220,9 +220,73 @@ def test_notes_of_a_kind_are_one_line(write, document):
     columns = [rng.choice(["#N/A", "1", "2"], size=30) for _ in range(30)]
     columns += [rng.choice(["a", "b", ""], size=30) for _ in range(30)]
     notes = document(write(csv_of([*names, "y"], [*columns, range(30)])))["notes"]
-    assert len(notes) == 5
+    assert len(notes) == 6  # of them one on more features than rows
     assert find(notes, "c0: ").endswith(" cells '#N/A', and 25 more taken as gaps")
     assert find(notes, "text one-hot").endswith("c30 (3), c31 (3), c32 (3), c33 (3), c34 (3), and 25 more")
+
+
+def test_rows_that_sum_up_others_are_named(write, document):
+    rows = [("north", 1), ("north", 2), ("Subtotal north", 3), ("south", 4), ("south", 5), ("Subtotal south", 9)] * 2
+    notes = document(write(csv_of(["region", "y"], zip(*rows, strict=True))))["notes"]
+    assert find(notes, "rows that may sum up").startswith(
+        "rows that may sum up others are learnt from: region ('Subtotal north', 'Subtotal south')"
+    )
+    totals = [("totally", 1), ("mean", 2), ("meaning", 3), ("totally", 4)] * 3
+    notes = document(write(csv_of(["word", "y"], zip(*totals, strict=True))))["notes"]
+    assert "word ('mean');" in find(notes, "rows that may sum up")
+
+
+def test_parentheses_are_negative(write, document):
+    result = document(
+        write(csv_of(["change", "y"], [["(123.45)", '"1,234.50"', "$5", "($7)", "3"], [-123.45, 1234.5, 5, -7, 3]]))
+    )
+    assert result["scores"]["train"]["r2"] == pytest.approx(1)
+    assert find(result["notes"], "parentheses taken as minus").endswith("change ('(123.45)')")
+
+
+SPELLINGS = {
+    "2019-01-01T00:00:00Z": ["2019-01-05", "2019-01-05 00:00:00", "2019-01-05T00:00:00.000", "2019/01/05"],
+    "2019-01-01": ["2019-01-05T00:00:00Z", "2019-01-05 00:00", "5 Jan 2019", "January 5, 2019"],
+    "01.01.2019": ["5.1.19", "05.01.2019 00:00", "2019-01-05"],
+    "13/01/2019": ["05/01/19", "5-1-2019", "2019-01-05"],
+    "01/13/2019": ["01/05/19", "1-5-2019", "2019-01-05"],
+}
+
+
+@pytest.mark.parametrize("first", SPELLINGS)
+def test_a_date_is_read_in_another_spelling(first, write, succeed, tmp_path):
+    """The model knows days since the first; in which order day and month stand it has learnt."""
+    import pandas as pd
+
+    days = pd.date_range("2019-01-01", periods=40)
+    form = {"T": "%Y-%m-%dT00:00:00Z", ".": "%d.%m.%Y", "3": "%d/%m/%Y", "/": "%m/%d/%Y"}
+    key = (
+        "T" if "T" in first else "." if "." in first else "3" if first.startswith("13") else "/" if "/" in first else ""
+    )
+    path, model = (
+        write(csv_of(["when", "y"], [days.strftime(form.get(key, "%Y-%m-%d")), range(40)])),
+        tmp_path / "m.joblib",
+    )
+    succeed(path, "--save", str(model))
+    for text in SPELLINGS[first]:
+        rows = pd.DataFrame({"when": [text], "y": ["0"]})
+        assert joblib.load(model).predict(rows)[0] == pytest.approx(4)
+
+
+def test_what_cannot_be_read_in_python_is_warned_of(write, succeed, tmp_path):
+    import pandas as pd
+
+    model = tmp_path / "m.joblib"
+    succeed(
+        write(csv_of(["when", "size", "y"], [pd.date_range("2019-01-01", periods=9), range(9), range(9)])),
+        "--save",
+        str(model),
+    )
+    pipeline = joblib.load(model)
+    rows = pd.DataFrame({"when": ["soon", "2019-01-05"], "size": ["big", "4"]})
+    with pytest.warns(UserWarning, match=r"count as gaps: 'when' \(1, such as 'soon'\), 'size' \(1, such as 'big'\)"):
+        pipeline.predict(rows)
+    assert list(pipeline[:-1].get_feature_names_out()) == ["numbers__when", "numbers__size"]
 
 
 # --- above and beside the table ---

@@ -28,6 +28,9 @@ APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 
 MINUS = "\N{MINUS SIGN}"
 
+PARENTHESES = "()"
+"""What bookkeepers write around a negative number."""
+
 CURRENCIES = "$\N{POUND SIGN}\N{YEN SIGN}\N{EURO SIGN}\N{INDIAN RUPEE SIGN}"
 
 UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)
@@ -36,6 +39,9 @@ TOTAL = re.compile(
     r"(grand |sub)?totals?|sums?|gesamt(summe)?|summe|insgesamt|totale|somme|suma|soma|totaal", re.IGNORECASE
 )
 """What a cell says whose row is no row of the table, but the sum of the others."""
+
+SUMMARY = re.compile(rf"({TOTAL.pattern}|averages?|means?)\b.*", re.IGNORECASE)
+"""What a cell may say whose row sums up some of the others."""
 
 DAYS = {
     "year-month-day": ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"],
@@ -48,6 +54,9 @@ DAYS = {
     "month year": ["%b %Y", "%B %Y", "%b-%Y"],
 }
 """Ways to write a day by what they are called. Of two that fit all the cells of a column the first is taken."""
+
+SWAPPABLE = {"month/day/year", "day/month/year"}
+"""Those that can be taken for each other."""
 
 DAY_LIKE = re.compile(r"\d{1,4}[-/. ]\w+.*|[^\W\d]{3,9}[- ]\d.*", re.DOTALL)
 """What a text must look like for its day to be looked for."""
@@ -106,9 +115,9 @@ class Numbers:
         is_number = np.fromiter(map(bool, map(pattern.fullmatch, texts)), dtype=bool, count=len(texts))
         values = np.full(len(texts), np.nan)
         if is_number.any():
-            ignored = dict.fromkeys(f"{self.thousands}{CURRENCIES}% \t\n\r\f\v")
+            ignored = dict.fromkeys(f"{self.thousands}{CURRENCIES}%) \t\n\r\f\v")
             numbers = "\0".join(compress(texts, is_number)).translate(
-                str.maketrans(ignored | {MINUS: "-", self.decimal: "."})
+                str.maketrans(ignored | {MINUS: "-", "(": "-", self.decimal: "."})
             )
             values[is_number] = np.array(numbers.split("\0"), dtype=np.float64)
             values[np.isinf(values)] = np.nan
@@ -124,9 +133,11 @@ def _number_pattern(decimal: str, thousands: str, *, percent: bool) -> re.Patter
     """Return what a number looks like, with all that may stand around its digits."""
     sign, currency, fraction = f"[-+{MINUS}]", f"[{CURRENCIES}]", re.escape(decimal)
     whole = rf"(?:[1-9]\d{{0,2}}([{re.escape(thousands)}])\d{{3}}(?:\1\d{{3}})*|\d+)"
+    end = "%" if percent else ""
+    negative = rf"\({currency}?\d[\d{re.escape(thousands)}]*(?:{fraction}\d*)?{end}\)"
     return re.compile(
         rf"(?:{sign}?\s*{currency}?\s*|{currency}?\s*{sign})(?:{whole}(?:{fraction}\d*)?|{fraction}\d+)"
-        rf"(?:[eE]{sign}?\d+)?\s*{currency}?{'%' if percent else ''}",
+        rf"(?:[eE]{sign}?\d+)?\s*{currency}?{end}|{negative}",
         re.ASCII,
     )
 
@@ -165,8 +176,15 @@ class Dates:
         return f"{name} ({self.written}, since {self.first.removesuffix('T00:00:00')}{doubt})"
 
     def values(self, texts: Sequence[str]) -> NDArray:
-        """Return the days since the first for each text, NaN where it is no such date."""
-        return self.of(_as_days(texts, self.format))
+        """Return the days since the first for each text, NaN where it is no date.
+
+        Other spellings are read too, but none with day and month in the other order.
+        """
+        dates = _as_days(texts, self.format)
+        if dates.isna().any():
+            for form in _forms(self.written, *(written for written in DAYS if written not in SWAPPABLE)):
+                dates = dates.fillna(_as_days(texts, form))
+        return self.of(dates)
 
     def of(self, column: Any) -> NDArray:
         """Return the days since the first of a column of dates; times without a zone are UTC."""
@@ -207,8 +225,8 @@ def as_dates(texts: Sequence[str]) -> Dates | None:
     """
     if not texts or not DAY_LIKE.fullmatch(texts[0]) or len(texts[0]) > 40:
         return None
-    for written, days in DAYS.items():
-        for form in (day + time + zone for day in days for time in TIMES for zone in (ZONES if time else ZONES[:1])):
+    for written in DAYS:
+        for form in _forms(written):
             if _is_date(texts[0], form):
                 dates = _as_days(texts, form)
                 if dates.notna().all():
@@ -217,6 +235,12 @@ def as_dates(texts: Sequence[str]) -> Dates | None:
                     first = dates.min().tz_localize(None).isoformat()
                     return Dates(written, form, first, "day/month/year" if is_open else "")
     return None
+
+
+def _forms(*several: str) -> list[str]:
+    """Return the formats of the given ways to write dates, with and without times and zones."""
+    days = [day for written in several for day in DAYS[written]]
+    return [day + time + zone for day in days for time in TIMES for zone in (ZONES if time else ZONES[:1])]
 
 
 def _as_days(texts: Sequence[str], form: str) -> Any:

@@ -1,5 +1,6 @@
 """Columns made numbers and categories, as all their cells say they are written."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -49,6 +50,20 @@ class Columns(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        return np.array(list(self.readings), dtype=object)
+
     def transform(self, X):
         """Return the columns, with NaN or None in the gaps.
 
@@ -65,6 +80,11 @@ class Columns(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X is no data frame or lacks columns.
+
+        Warns
+        -----
+        UserWarning
+            If cells of a column of numbers or dates are neither, nor gaps.
         """
         import pandas as pd
 
@@ -81,6 +101,14 @@ class Columns(TransformerMixin, BaseEstimator):
         if len(known) == len(self.readings):
             return numbers[plain] if list(numbers.columns) != plain else numbers
         values = {name: read(X[name], self.readings[name]) for name in self.readings if name not in known}
+        strays = {name: unread(X[name], part) for name, part in values.items() if part.dtype != object}
+        items = [
+            f"{quote(name)} ({n_cells}, such as {quote(text)})" for name, (n_cells, text) in strays.items() if n_cells
+        ]
+        if items:
+            warnings.warn(
+                f"cells that are neither numbers nor dates count as gaps: {few(items)}.", UserWarning, stacklevel=2
+            )
         # Of objects pandas would make text of its own, in which None is NaN.
         series = {name: pd.Series(part, index=X.index, dtype=part.dtype, copy=False) for name, part in values.items()}
         return pd.concat([numbers, pd.DataFrame(series, copy=False)], axis=1)[list(self.readings)]
@@ -155,6 +183,15 @@ class Written:
 def read(column: Any, reading: Reading) -> NDArray:
     """Return the values of a column of a data frame: floats with NaN, or objects with None in the gaps."""
     return Written.of(column).values(reading) if is_text(column.dtype) else reading.of(column)
+
+
+def unread(column: Any, values: NDArray) -> tuple[int, str]:
+    """Return how many cells of a column are no gaps and yet have no value, and the first of them."""
+    if not is_text(column.dtype):
+        return 0, ""
+    written = Written.of(column)
+    is_stray = np.isnan(values) & np.append(~written.is_gap, False)[written.codes]
+    return int(is_stray.sum()), written.texts[written.codes[is_stray.argmax()]] if is_stray.any() else ""
 
 
 def is_text(dtype: Any) -> bool:

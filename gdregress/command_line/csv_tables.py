@@ -399,7 +399,7 @@ def _frame(table: Table, *, is_open: bool, **options: Any) -> Any:
 def _ragged(table: Table, record: Record) -> TableError:
     return TableError(
         f"{table.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
-        f"{len(table.names)}: add or remove a separator, or quote the field that holds one."
+        f"{len(table.names)}: add or remove a separator, quote the field that holds one, or delete the line."
     )
 
 

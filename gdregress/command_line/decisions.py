@@ -11,7 +11,9 @@ from gdregress.command_line.cells import (
     APOSTROPHES,
     CURRENCIES,
     MINUS,
+    PARENTHESES,
     SPACES,
+    SUMMARY,
     TOTAL,
     Categories,
     Dates,
@@ -40,6 +42,7 @@ PARTS = [
     ("spaces taken as thousands", SPACES, ".,", ""),
     ("apostrophes taken as thousands", APOSTROPHES, ".,", ""),
     ("U+2212 taken as minus", MINUS, ".,", ""),
+    ("parentheses taken as minus", PARENTHESES, ".,", ""),
     ("currency signs ignored", CURRENCIES, ".,", ""),
     ("percent signs ignored", "%", ".,", ""),
 ]
@@ -149,6 +152,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
         *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
         *_describe_dates(readings),
         *_describe_strays(table, signs.written, readings),
+        *_describe_summaries(signs.written, readings),
     ]
     return signs.frame, readings, notes
 
@@ -260,6 +264,16 @@ def _describe_dates(readings: dict[str, Reading]) -> list[str]:
     return [f"dates made days since the first: {few(items)}"] if items else []
 
 
+def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
+    """Say which categories may be those of rows that sum up others."""
+    items = [
+        f"{shorten(name)} ({few(map(quote, texts))})"
+        for name, column in written.items()
+        if readings[name].kind == "text" and (texts := [text for text in column.present if SUMMARY.fullmatch(text)])
+    ]
+    return [f"rows that may sum up others are learnt from: {few(items)}; delete them if they do"] if items else []
+
+
 def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
     """Say why columns are text of which most cells are numbers."""
     strays, currencies = [], []
@@ -279,4 +293,5 @@ def _describe_strays(table: Table, written: dict[str, Written], readings: dict[s
         for name, row in strays[:SHOWN]
     ]
     notes = [f"text, not numbers, as the currencies differ: {few(currencies)}"] if currencies else []
-    return notes + ([few(items, "; ", len(strays))] if strays else [])
+    remedy = "; empty such cells if they are gaps"
+    return notes + ([few(items, "; ", len(strays)) + remedy] if strays else [])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from gdregress.command_line.cells import Reading
-from gdregress.command_line.columns import Columns, Written, is_text
+from gdregress.command_line.columns import Columns, unread
 from gdregress.command_line.csv_tables import (
     Dialect,
     Table,
@@ -110,7 +111,8 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
         notes.append(f"not used, as the model has not learnt from them: {few(map(shorten, others))}")
     table = replace(table, frame=table.frame[list(known)])
     frame, readings = _as_the_file_writes(known, table)
-    values = Columns(readings, columns.target).transform(frame)
+    with warnings.catch_warnings(action="ignore"):  # the notes say what it would warn of
+        values = Columns(readings, columns.target).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
     notes += _describe_unknown(values, readings, encoder)
     keys = table.texts(kept).fillna("") if kept else None
@@ -148,20 +150,15 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Rea
     """Say which gaps were filled, and which cells could not be read; refuse a column of which none could be."""
     gaps, strays = [], []
     for name, reading in readings.items():
-        is_empty = np.isnan(values[name].to_numpy()) if reading.kind != "text" else np.array([])
-        n_gaps = int(is_empty.sum())
-        if n_gaps and is_text(frame[name].dtype):
-            written = Written.of(frame[name])
-            is_stray = is_empty & np.append(~written.is_gap, False)[written.codes]
-            if is_stray.any():
-                text = written.texts[written.codes[is_stray.argmax()]]
-                if is_empty.all():
-                    raise TableError(
-                        f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it."
-                    )
-                strays.append(f"{shorten(name)} ({int(is_stray.sum())}, such as {quote(text)})")
-                n_gaps -= int(is_stray.sum())
-        if n_gaps:
+        column = values[name].to_numpy()
+        if reading.kind == "text" or not np.isnan(column).any():
+            continue
+        n_strays, text = unread(frame[name], column)
+        if n_strays and np.isnan(column).all():
+            raise TableError(f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it.")
+        if n_strays:
+            strays.append(f"{shorten(name)} ({n_strays}, such as {quote(text)})")
+        if n_gaps := int(np.isnan(column).sum()) - n_strays:
             gaps.append(f"{shorten(name)} ({n_gaps})")
     notes = [f"gaps filled with the medians of the training rows: {few(gaps)}"] if gaps else []
     if strays:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
@@ -19,7 +20,10 @@ from gdregress.command_line.csv_tables import Table, TableError, count, distinct
 from gdregress.command_line.decisions import decide, without_total
 
 MAX_CATEGORIES = 30
-"""Features that a text column becomes at most; the rarest values share the last."""
+"""Features that a text column may become whatever the number of rows; the rarest values share the last."""
+
+ROWS_A_CATEGORY = 10
+"""Rows for each further one, of all text columns together."""
 
 IDENTIFIER_SHARE = 0.9
 """Distinct values per value above which a text column is an identifier or free text, of no use to a linear model."""
@@ -166,7 +170,8 @@ def prepare(table: Table, task: Task) -> Dataset:
     y = _read_target(table, target, frame[target], readings[target])
     has_target = ~np.isnan(y)
     columns = Columns({name: reading for name, reading in readings.items() if name != target}, target)
-    values = columns.transform(frame)
+    with warnings.catch_warnings(action="ignore"):  # the decisions say what it would warn of
+        values = columns.transform(frame)
     if not has_target.all():
         values, y = values[has_target], y[has_target]
     train, test = _split(len(y), task.test_size)
@@ -327,7 +332,8 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
     import pandas as pd
 
     numbers, texts = _names_by_kind(readings)
-    cells = {name: _few_cells(values[name].to_numpy()) for name in texts}
+    limit = max(MAX_CATEGORIES, len(values) // (ROWS_A_CATEGORY * max(1, len(texts))))
+    cells = {name: _few_cells(values[name].to_numpy(), limit) for name in texts}
     n_rows = max(map(len, cells.values()), default=1)
     medians = values[numbers].median()
     few_rows = pd.DataFrame(
@@ -338,11 +344,11 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
             for name in readings
         }
     )
-    n_features = len(numbers) + sum(min(MAX_CATEGORIES, few_rows[name].nunique(dropna=False)) for name in texts)
+    n_features = len(numbers) + sum(min(limit, few_rows[name].nunique(dropna=False)) for name in texts)
     is_sparse = bool(texts) and len(values) * n_features > DENSE_LIMIT
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
-        max_categories=MAX_CATEGORIES,
+        max_categories=limit,
         sparse_output=is_sparse,
         feature_name_combiner=name_feature,
     )
@@ -356,7 +362,7 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
     ).fit(few_rows)
 
 
-def _few_cells(column: NDArray) -> NDArray:
+def _few_cells(column: NDArray, limit: int) -> NDArray:
     """Return cells that have the categories of a column, in the same order of frequency, the first the most often."""
     import pandas as pd
 
@@ -366,7 +372,7 @@ def _few_cells(column: NDArray) -> NDArray:
     order = np.argsort(-counts, kind="stable")
     known, counts = known[order], counts[order]
     # Of those that share a feature the order does not matter.
-    ranks = np.unique(np.maximum(counts, counts[:MAX_CATEGORIES][-1] - 1), return_inverse=True)[1]
+    ranks = np.unique(np.maximum(counts, counts[:limit][-1] - 1), return_inverse=True)[1]
     return np.repeat(known, ranks + 1)
 
 
@@ -416,7 +422,9 @@ def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTra
         if n_gaps and "missing" in known:
             missing.append(f"{count(n_gaps, 'gap')} in {called} made a category, missing")
         if rare:
-            shared.append(f"the {len(rare)} rarest values of {called} share a feature, {called}=other")
+            shared.append(
+                f"the {len(rare)} rarest values of {called} share a feature, {called}=other: too few rows each"
+            )
         unknown.append(describe_unknown(column[test], "test row", called, known, rare))
     notes = [few(missing, "; "), few(shared, "; "), few(filter(None, unknown), "; ")]
     return [f"text one-hot encoded (number of features): {few(sizes)}", *filter(None, notes)] if sizes else []

@@ -141,7 +141,7 @@ def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
         if not suffix or name + suffix in str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        sentence = str(error).splitlines()[0].rstrip(".:")
+        sentence = str(error).splitlines()[0].rstrip(".:").replace(". ", ": ")
         raise kind(f"{name}{suffix}: {sentence}{advice}.") from error
 
 

@@ -164,11 +164,12 @@ def _doubtful_columns(name: str, values: Any) -> Iterator[tuple[Any, Any]]:
         yield from zip(values.column_names, values.itercolumns(), strict=True)
     elif hasattr(values, "iloc") and hasattr(values, "columns"):  # pandas and what is like it
         _check_different(name, values.columns)
-        kinds = [getattr(dtype, "kind", "O") for dtype in values.dtypes]
-        yield from ((values.columns[k], values.iloc[:, k]) for k, kind in enumerate(kinds) if kind not in NUMERIC)
+        places = [place for place, dtype in enumerate(values.dtypes) if not _is_numeric(dtype)]
+        yield from ((values.columns[place], values.iloc[:, place]) for place in places)
     elif hasattr(values, "columns"):  # Polars
-        yield from ((label, values[label]) for label in values.columns)
-    elif not sparse.issparse(values) and getattr(getattr(values, "dtype", None), "kind", "O") not in NUMERIC:
+        labels = [label for label, dtype in zip(values.columns, values.dtypes, strict=True) if not _is_numeric(dtype)]
+        yield from ((label, _as_array(values[label])) for label in labels)
+    elif not (sparse.issparse(values) or _is_numeric(getattr(values, "dtype", None))):
         array = _as_array(values)
         if array.ndim == 2:
             yield from enumerate(array.T)
@@ -176,8 +177,15 @@ def _doubtful_columns(name: str, values: Any) -> Iterator[tuple[Any, Any]]:
             yield None, array
 
 
+def _is_numeric(dtype: Any) -> bool:
+    """Return whether a type of NumPy, pandas or Polars is one of numbers."""
+    return getattr(dtype, "kind", "O") in NUMERIC or (hasattr(dtype, "is_numeric") and dtype.is_numeric())
+
+
 def _as_array(values: Any) -> NDArray:
     """Return values as an array; an empty one if they are none, which scikit-learn will say."""
+    if hasattr(getattr(values, "dtype", None), "is_numeric"):  # of Polars, some versions of which crash in to_numpy
+        return np.array(values.to_list(), dtype=object)
     try:
         array = np.asarray(values)
     except (ValueError, TypeError):
