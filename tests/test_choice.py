@@ -1,6 +1,7 @@
 """The ladder: scalar, coordinates, matrix; and what chooses among them."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -133,7 +134,8 @@ class TestWideCurvature:
     def test_is_the_inverse_of_the_hessian(self, alpha, container, weighted, fit_intercept):
         metric, hessian, moves = self.make(alpha, container, weighted, fit_intercept)
         found = metric(np.eye(len(moves)))
-        np.testing.assert_allclose(found[np.ix_(moves, moves)] @ hessian, np.eye(len(hessian)), atol=1e-9)
+        rounding = max(1e-9, 4 * np.finfo(np.float64).eps * np.linalg.cond(hessian))
+        np.testing.assert_allclose(found[np.ix_(moves, moves)] @ hessian, np.eye(len(hessian)), atol=rounding)
         assert not found[~moves].any()
 
     def test_its_root_and_its_trace(self, alpha, container, weighted, fit_intercept):
@@ -143,6 +145,44 @@ class TestWideCurvature:
         k = int(moves[:12].sum())
         features = hessian[:k, :k]
         assert metric.inflation == pytest.approx(np.trace(np.linalg.inv(features / 2)), rel=1e-9)
+
+
+def least_with_l2(X, y, alpha):
+    """The minimum of mean squared error + alpha |w|^2, alpha y'(K + alpha)^-1 y / n, in rational numbers."""
+    rows = [[Fraction(value) for value in row] for row in X.tolist()]
+    targets = [Fraction(value) for value in y.tolist()]
+    n = len(targets)
+    rows = [
+        [value - sum(column) / n for value, column in zip(row, zip(*rows, strict=True), strict=True)] for row in rows
+    ]
+    centred = [value - sum(targets) / n for value in targets]
+    matrix = [
+        [
+            sum(a * b for a, b in zip(one, other, strict=True)) / n + (Fraction(alpha) if i == k else 0)
+            for k, other in enumerate(rows)
+        ]
+        + [centred[i]]
+        for i, one in enumerate(rows)
+    ]
+    for i in range(n):  # Gauss and Jordan; the matrix is positive definite
+        matrix[i] = [value / matrix[i][i] for value in matrix[i]]
+        for k in range(n):
+            if k != i:
+                matrix[k] = [a - matrix[k][i] * b for a, b in zip(matrix[k], matrix[i], strict=True)]
+    return float(Fraction(alpha) * sum(a * row[n] for a, row in zip(centred, matrix, strict=True)) / n)
+
+
+@pytest.mark.parametrize("init", ["zeros", "random"])
+@pytest.mark.parametrize(("shape", "scales", "alpha"), [((7, 35), 4, 1e-4), ((8, 8), 6, 1e-4), ((6, 20), 3, 1e-8)])
+def test_l2_of_few_rows_in_mixed_units_reaches_the_minimum(shape, scales, alpha, init):
+    """A column of large scale is hardly penalised, and one of small scale is all but left out."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal(shape) * 10 ** rng.uniform(-scales, scales, shape[1])
+    y = rng.standard_normal(shape[0]) + 5
+    model = GradientDescentRegressor(penalty="l2", alpha=alpha, init=init, random_state=0).fit(X, y)
+    residual = y - X.astype(np.longdouble) @ model.coef_.astype(np.longdouble) - np.longdouble(model.intercept_)
+    assert model.converged_
+    assert np.mean(residual**2) + alpha * np.sum(model.coef_**2) == pytest.approx(least_with_l2(X, y, alpha), rel=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [1e-30, 1e-12, 1e-3])

@@ -32,8 +32,9 @@ CLEAR = 1e-7
 LARGE = 256
 """Number of columns from which eigenvectors of a Gram matrix are tried before a singular value decomposition."""
 
-FAINT = 1e-12
-"""Curvature added by L2 to a coordinate that may be smaller than the rounding of the data."""
+
+ROUNDING = 2e-15
+"""Share of a gradient up to which its part outside of the row space is rounding."""
 
 
 class Preconditioner(Protocol):
@@ -201,7 +202,7 @@ class InverseHessian:
         """
         n, p = rows.n_samples, rows.n_features
         moving = coordinates.inverse_scale[coordinates.inverse_scale > 0]
-        if n <= p and (alpha * moving**2 > FAINT).all() and moving.size:
+        if n <= p and alpha > 0 and moving.size:
             return WideInverseHessian.from_rows(rows, coordinates, alpha)
         triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=4 * p)
         factor = triangle.factor
@@ -220,24 +221,29 @@ class InverseHessian:
 class WideInverseHessian:
     """The inverse Hessian of squared error and L2 for few rows, without a matrix of n_features^2 numbers.
 
-    It follows from the identity of Sherman, Morrison and Woodbury. With A the diagonal that L2 adds to R, and
-    U diag(s) V' the singular value decomposition of the standardised rows times A^-1/2::
+    It follows from the identity of Sherman, Morrison and Woodbury. L2 adds the diagonal a D^-2 to R. With U diag(s) V'
+    the singular value decomposition of the standardised rows times D::
 
-        2 P  =  A^-1/2 (I - V V' + V diag(1 / (1 + s^2)) V') A^-1/2
+        2 P  =  D ((I - V V') / a + V diag(1 / (a + s^2)) V') D
+
+    D is the scale of the columns, relative to the largest. So a may be as small as floats allow.
 
     Attributes
     ----------
-    directions : ndarray of shape (n_features, n_samples)
+    directions : ndarray of shape (n_features, rank)
         V.
-    singular : ndarray of shape (n_samples,)
+    singular : ndarray of shape (rank,)
         s.
     reach : ndarray of shape (n_features,)
-        Diagonal of A^-1/2; 0 for a column that does not vary.
+        D; 0 for a column that does not vary.
+    ridge : float
+        a.
     """
 
     directions: NDArray
     singular: NDArray
     reach: NDArray
+    ridge: float
     is_singular = False
     basis = None
 
@@ -245,41 +251,50 @@ class WideInverseHessian:
     def from_rows(cls, rows: Rows, coordinates: Coordinates, alpha: float) -> "WideInverseHessian":
         """Make P from the rows, which are made dense, for a positive `alpha`."""
         moves = coordinates.inverse_scale > 0
-        reach = np.divide(1.0, np.sqrt(alpha) * coordinates.inverse_scale, out=np.zeros(len(moves)), where=moves)
+        largest = 1.0 / coordinates.inverse_scale[moves].min()
+        reach = np.divide(1.0 / largest, coordinates.inverse_scale, out=np.zeros(len(moves)), where=moves)
         triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=rows.n_samples)
         singular, directions = _directions(triangle.factor * reach)
-        return cls(directions, singular, reach)
+        kept = singular > 8 * np.finfo(np.float64).eps * singular.max(initial=0.0)  # the others are rounding
+        return cls(
+            directions[:, kept], singular[kept], reach, max((np.sqrt(alpha) / largest) ** 2, np.finfo(np.float64).tiny)
+        )
 
     @property
     def inflation(self) -> float:
         """Trace of the inverse of R + A."""
-        shrunk = self.singular**2 / (1.0 + self.singular**2)
         along = np.square(self.directions * self.reach[:, np.newaxis]).sum(axis=0)
-        return float(np.square(self.reach).sum() - shrunk @ along)
+        outside = max(float(np.square(self.reach).sum() - along.sum()), 0.0)
+        return outside / self.ridge + float((along / (self.ridge + self.singular**2)).sum())
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Return P g."""
         p, step = len(self.reach), 0.5 * gradient
-        along = self._shrink(step[:p], 1.0 / (1.0 + self.singular**2))
+        inside, outside = self._parts(step[:p])
+        along = outside / self.ridge + self.directions @ (inside.T / (self.ridge + self.singular**2)).T
         step[:p] = along * self.reach[:, np.newaxis]
         return step
 
     def root(self, gradient: NDArray) -> NDArray:
         """Return C g, where C' C = P."""
         p, step = len(self.reach), np.sqrt(0.5) * gradient
-        step[:p] = self._shrink(step[:p], 1.0 / np.sqrt(1.0 + self.singular**2))
+        inside, outside = self._parts(step[:p])
+        share = np.sqrt(self.ridge + self.singular**2)
+        step[:p] = outside / np.sqrt(self.ridge) + self.directions @ (inside.T / share).T
         return step
 
-    def _shrink(self, gradient: NDArray, share: NDArray) -> NDArray:
-        """Multiply by A^-1/2, then the part along V by `share`.
+    def _parts(self, gradient: NDArray) -> tuple[NDArray, NDArray]:
+        """Return V' D g, and the part of D g that is not along V.
 
-        The part along V is subtracted from the rest twice, since rounding leaves some of it the first time.
+        The part along V is subtracted from the rest twice, since rounding leaves some of it the first time. What it
+        leaves then is no rest: divided by a small a it would be a large step.
         """
         along = gradient.astype(np.float64, copy=False) * self.reach[:, np.newaxis]
         inside = self.directions.T @ along
         outside = along - self.directions @ inside
         outside -= self.directions @ (self.directions.T @ outside)
-        return outside + self.directions @ (share[:, np.newaxis] * inside)
+        is_rounding = np.linalg.norm(outside, axis=0) <= ROUNDING * np.linalg.norm(along, axis=0)
+        return inside, np.where(is_rounding, 0.0, outside)
 
 
 InverseCurvature = InverseHessian | WideInverseHessian
