@@ -156,6 +156,8 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("huber-scale", at_unit_scale, (20_000, 20), (2000, 20), (OURS, "StandardScaler + HuberRegressor"), HUBER),
     Problem("quantile", with_students, (5000, 20), (1000, 10), QUANTILES, Objective("quantile", quantile=0.7)),
     Problem("quantile-tall", with_students, (20_000, 20), (2000, 10), QUANTILES, Objective("quantile", quantile=0.95)),
+    Problem("quantile-million", with_students, (1_000_000, 20), (30_000, 3), QUANTILES,
+            Objective("quantile", quantile=0.9), repeats=3),
     Problem("quantile-wide", with_students, (1000, 300), (200, 60), QUANTILES, Objective("quantile", quantile=0.95)),
     Problem("median", with_students, (20_000, 500), (2000, 50), (GRAM, *QUANTILES), Objective("quantile"), repeats=3),
     Problem("svr", data.same_units, (20_000, 20), (2000, 10), (OURS, "LinearSVR"),

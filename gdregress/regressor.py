@@ -90,7 +90,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
           is computed from products in single precision or from a sample of the rows, if that
           reaches `tol` in less time;
         - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
-          up to 2000 features (500 with L1 or `positive`, if the loss has no kinks). For squared error
+          up to 2000 features (500 with L1 or `positive`, for squared error). For squared error
           without L1 and `positive`, it is also affordable for a dense X of up to 2000 samples and
           2**24 entries, and for a dense X of up to 4096 features with at least four samples for each.
     epochs : int, default=1000
@@ -136,9 +136,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         - "nesterov": Nesterov's acceleration with adaptive restart;
         - "conjugate": conjugate gradient, which computes the best rate and momentum at every epoch.
           Only for squared error without L1 and `positive`;
-        - "newton": Newton steps, with the curvature at the current point: damped ones or, for losses
-          with kinks and rows in memory, those of an interior point method. Meant for losses
-          other than squared error, and for L1;
+        - "newton": Newton steps, with the curvature at the current point. For the losses by name other
+          than squared error, and rows in memory, they end at the exact minimum. For others they are
+          damped. Meant for losses other than squared error, and for L1;
         - "adagrad", "rmsprop", "adam": a step size for each coordinate, from the gradients seen so
           far. Where `learning_rate` is not a float, their rates are 0.5, 0.01 and 0.05 standardised
           units;
@@ -226,14 +226,14 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         L1 and `positive` this is sqrt(2) times the root-mean-square distance of the predictions from
         the optimal ones, in standard deviations of y. (With L2 the mean square includes the penalty of
         the difference of the coefficients.) For the other losses in units of y^2, such as "huber", it
-        is ``sqrt(2 gap / F0)``, where the gap estimates F minus its minimum. For the losses with kinks,
-        "absolute_error", "quantile" and "epsilon_insensitive", with ``optimizer="auto"`` or "newton"
-        and rows in memory, it is the duality gap as a share of the mean loss. This is a bound up to
-        rounding: the objective is no further above its minimum. In that mean each row counts for at
-        most ten times the median loss, so that wild rows do not own it. With the other optimizers, and
-        for dask, it is ``gap / max(F, F0 / 1000)`` for these losses, and the gap is an estimate. An
-        estimate comes from the curvature at the returned point and from the error that smoothing the
-        loss still causes. It is infinite if the loss is straight at every residual. Where
+        is ``sqrt(2 gap / F0)``, and for those with kinks, "absolute_error", "quantile" and
+        "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, where the gap is F minus its minimum.
+        With ``optimizer="auto"`` or "newton", up to 2000 features and rows in memory, the gap of a loss
+        by name is a duality gap. This is a bound up to rounding: the objective is no further above its
+        minimum. There F and F0 are means in which a row of a loss with straight ends counts for at most
+        ten times the loss that a fifth of the rows exceed, so that wild rows do not own them. Otherwise
+        the gap is an estimate: from the curvature at the returned point, and from the error that
+        smoothing the loss still causes. It is infinite if the loss is straight at every residual. Where
         ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the diagonal of the
         curvature. If columns are nearly collinear, the true distance can be larger than such an
         estimate. `optimality_` is measured before the coefficients are rounded to the dtype of X.
@@ -277,7 +277,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
     O(1/k^2). Hestenes and Stiefel (1952), Methods of conjugate gradients for solving linear
     systems. Bjorck (1996), Numerical Methods for Least Squares Problems. Lee, Sun and Saunders
     (2014), Proximal Newton-type methods for minimizing composite functions. Nesterov (2005),
-    Smooth minimization of non-smooth functions.
+    Smooth minimization of non-smooth functions. Mehrotra (1992), On the implementation of a
+    primal-dual interior point method. Madsen and Nielsen (1990), Finite algorithms for robust linear
+    regression. Portnoy and Koenker (1997), The Gaussian hare and the Laplacian tortoise.
 
     Examples
     --------

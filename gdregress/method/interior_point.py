@@ -1,44 +1,38 @@
 """A primal-dual interior point method for losses with kinks, L1 and signs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack, qr
 
+from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, Points
-from gdregress.problem.boxes import BoxProblem, Factor, Iterate, typical
+from gdregress.problem.boxes import LITTLE, BoxProblem, Factor, Iterate, typical
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Gap, Problem
 
 NEARLY = 0.9995
 """Share of the way to the nearest end of a box that a step takes."""
 
+SHORT = 0.1
+"""Length of a step below which one towards the middle of the boxes is tried instead."""
+
+CENTRED = 0.5
+"""What this step aims at, as a share of mu."""
+
 STEEPEST = 1e14
 """Largest curvature t of the barrier along a row."""
 
 NEAR = 1e-2
-"""Largest gap, as a share of the scale, at which a vertex is looked for."""
+"""Largest optimality at which the face of the minimum is looked for."""
 
 NEARER = 0.1
-"""Share of the last such gap at which it is looked for again."""
+"""Share of the complementarity of the last such look at which it is looked for again."""
 
-EXACT = 1e-13
+EXACT = 1e-12
 """Gap, as a share of the scale, below which there is nothing to gain."""
-
-CANDIDATES = 3
-"""Rows among which those of a vertex are looked for, as a multiple of their number."""
-
-LITTLE = 1e-10
-"""Least multiplier of the first state, in the unit of the boxes."""
-
-NOISE = 1e-12
-"""Residuals below this share of the target and of the prediction are zero but for rounding."""
-
-INSIDE = 1e-6
-"""Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
 
 IDLE, IDLE_AT_THE_END = 10, 2
 """Numbers of consecutive epochs without a smaller gap after which the solver ends: early on, and where it is small."""
@@ -54,14 +48,16 @@ class State(NamedTuple):
     ----------
     inner : ndarray of shape (rank,)
         The coefficients w, in the basis.
-    slope : ndarray of shape (n_rows,)
-        The slopes u, strictly inside their boxes.
+    room, depth : ndarray of shape (n_rows,)
+        Distances of the slopes u from the upper and from the lower end, 1 from an end that is not there. A slope next
+        to an end would have lost the digits of that distance, which a wild row multiplies by its residual.
     above, below : ndarray of shape (n_rows,)
         Multipliers p and q of the upper and of the lower ends.
     """
 
     inner: NDArray
-    slope: NDArray
+    room: NDArray
+    depth: NDArray
     above: NDArray
     below: NDArray
 
@@ -72,25 +68,44 @@ class State(NamedTuple):
         residual = box.residual(box.design.point(inner))
         data = np.s_[: box.n_data]
         little = max(0.1 * typical(np.abs(residual[data]), box.weight[data]), LITTLE)
-        middle = np.where(box.capped, 0.5 * (box.low + box.cap), np.maximum(box.low + 0.1 / box.weight, 0.0))
-        slope = np.where((box.low < 0) & (box.high > 0) & box.capped, 0.0, middle)
-        room, depth = box.distances(slope)
+        slope = np.where(box.capped, 0.5 * (box.low + box.cap), np.maximum(box.low + 0.1 / box.weight, 0.0))
+        slope = np.where((box.low < 0) & (box.high > 0) & box.capped, 0.0, slope)
+        if box.is_curved:
+            half = 0.5 * box.reach[data]
+            slope[data] = np.clip(
+                box.slopes(residual)[data],
+                box.low[data] + half,
+                np.where(box.capped[data], box.high[data] - half, np.inf),
+            )
+            residual = residual - box.flatness * slope
+        room, depth = np.where(box.capped, box.high - slope, 1.0), slope - box.low
         inside = np.minimum(np.where(box.capped, room, np.inf), depth)
         # The products that are to become zero are of one size: the boxes of the penalty may be far smaller or larger.
         inside[: box.n_data] = inside[: box.n_data].mean()
-        little = little * np.clip(inside[0] / inside, 1e-3, 1e3)
+        little = little * np.clip(inside[0] / inside * box.lightness, 1e-3, 1e3)
         above = box.capped * (np.maximum(residual, 0.0) + little)
-        return cls(inner, slope, above, np.maximum(-residual, 0.0) + little)
+        return cls(inner, room, depth, above, np.maximum(-residual, 0.0) + little)
+
+    def slope(self, box: BoxProblem) -> NDArray:
+        """Return u."""
+        return np.where(box.capped & (self.room < self.depth), box.cap - self.room, box.low + self.depth)
 
     def curvature(self, box: BoxProblem) -> NDArray:
         """Return t, the curvature of the barrier along each row."""
-        room, depth = box.distances(self.slope)
-        return np.minimum(1.0 / (self.above / room + self.below / depth), STEEPEST)
+        return np.minimum(1.0 / (box.flatness + self.above / self.room + self.below / self.depth), STEEPEST)
 
     def complementarity(self, box: BoxProblem) -> float:
         """Return mu, the mean of the products that are to become zero."""
-        room, depth = box.distances(self.slope)
-        return float(box.weight @ (room * self.above + depth * self.below)) / box.n_ends
+        return float(box.weight @ (self.room * self.above + self.depth * self.below)) / box.n_ends
+
+    def moved(self, step: tuple[NDArray, ...], primal: float, dual: float) -> Self:
+        """Return the state after a step, of which w, p and q go as far as `primal`, and u as far as `dual`."""
+        lengths = (primal, dual, dual, primal, primal)
+        return type(self)(*(part + far * change for part, far, change in zip(self, lengths, step, strict=True)))
+
+    def inside(self, box: BoxProblem) -> NDArray:
+        """Return how far the slopes are from the nearest end."""
+        return np.minimum(np.where(box.capped, self.room, np.inf), self.depth)
 
 
 @dataclass(frozen=True)
@@ -109,20 +124,18 @@ class InteriorPoint:
         w, p, q <- as far along as p and q stay positive;  u <- as far along as u stays inside
 
     It is taken twice with the same factor: the predictor aims at mu = 0, and the corrector at the cube of what the
-    predictor reached, with its products dp du and dq du. Once the gap is small, the rows with the largest t are those
-    on which the minimum lies: without L2 it is a vertex, the solution of as many equations as there are coefficients.
+    predictor reached, with its products dp du and dq du. If this gets hardly anywhere, a third one aims at mu / 2. Once
+    the gap is small, the rows with the largest t are those on which the minimum lies: without L2 it is a vertex, the
+    solution of as many equations as there are coefficients, and else a face.
 
     Attributes
     ----------
     basis : ndarray of shape (n_features, rank) or None
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
-    goes_below_tol : bool, default=False
-        Whether it goes on below `tol`, as far as floats do. With L2 there is no vertex that would have all digits, and
-        a gap of 1e-6 leaves three of them in the coefficients.
     """
 
     basis: NDArray | None = None
-    goes_below_tol: bool = False
+    goes_below_tol = True
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
     limit = (
         "the slopes of the loss and its residuals come no nearer to each other. "
@@ -131,54 +144,84 @@ class InteriorPoint:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where no step narrows the gap."""
-        design = Design.of(problem, self.basis)
-        boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
-        descents = [_descend(box, column / box.unit) for box, column in zip(boxes, start.T, strict=True)]
-        units = np.array([box.unit for box in boxes])
-        latest, rate = [next(descent) for descent in descents], np.nan
-        while True:
-            yield _block(latest, rate, units)
-            further = [next(descent, None) for descent in descents]
-            if not any(further):
-                return
-            latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
+        return in_lockstep(problem, start, self.basis, interior_points)
 
 
-def _block(latest: list[Iterate], rate: float, units: NDArray) -> Block:
-    points, value, gap, scale = (np.array(part) for part in zip(*latest, strict=True))
-    optimality = np.array([(gap / scale).max()])
-    is_finite = np.array([np.isfinite(points).all() and np.isfinite(value).all()])
-    values, gaps = (value * units)[np.newaxis], (gap * units)[np.newaxis]
-    point = (points.T * units).reshape(points.T.shape)
+def in_lockstep(
+    problem: Problem,
+    start: NDArray,
+    basis: NDArray | None,
+    descend: Callable[[BoxProblem, NDArray], Iterator[Iterate]],
+) -> Iterator[Block]:
+    """Descend for each output by itself, and yield the states of all of them, in blocks of one.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    start : ndarray of shape (n_coordinates, n_outputs)
+        The point to start from.
+    basis : ndarray of shape (n_features, rank) or None
+        Columns that make the rows of X orthonormal; None if they need not be.
+    descend : callable
+        Function from the problem of one output and its start to iterates, the start first.
+
+    Yields
+    ------
+    Block
+        The next state. An output that has ended stays where it is.
+    """
+    design, degree = Design.of(problem, basis), problem.terms.loss.degree
+    boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
+    columns = start.T.astype(np.float64)
+    descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
+    latest, rate = [next(descent) for descent in descents], np.nan
+    while True:
+        yield _block(latest, rate, boxes, degree)
+        further = [next(descent, None) for descent in descents]
+        if not any(further):
+            return
+        latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
+
+
+def _block(latest: list[Iterate], rate: float, boxes: list[BoxProblem], degree: int) -> Block:
+    _, value, gap, scale = (np.array(part) for part in zip(*latest, strict=True))
+    units = np.array([box.unit for box in boxes])
+    share = float((gap / scale).max())
+    optimality = np.array([share if degree == 1 else np.sqrt(2.0 * share)])
+    point = np.array([box.to_point(each.point) for box, each in zip(boxes, latest, strict=True)]).T
+    is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
+    values, gaps = (part[np.newaxis] * units**degree for part in (value, gap))
     return Block(
         np.array([rate]), values, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
     )
 
 
-def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
+def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     """Yield the start, then a point for each epoch, until the gap is closed or no longer narrows."""
     residual = box.residual(start)
-    slope = np.where(residual > 0, box.cap, np.where(residual < 0, box.low, 0.0))
+    slope = box.slopes(residual)
     best = box.measured(start, residual, slope, box.pull(slope))
     yield best
-    if best.gap <= EXACT * best.scale:
+    if best.gap <= EXACT**box.degree * best.scale:
         return
-    state, idle, least, near = State.first(box), 0, np.inf, NEAR
-    while idle < (IDLE if best.gap > AT_THE_END * best.scale else IDLE_AT_THE_END):
+    state, idle, least, tried = State.first(box), 0, np.inf, np.inf
+    while idle < (IDLE if min(best.gap, least) > AT_THE_END**box.degree * best.scale else IDLE_AT_THE_END):
         here, place = _measure(box, state)
+        ends = EXACT
         distance = state.complementarity(box)
         if not (np.isfinite(here.gap) and distance > 0):
             break  # no float is nearer
-        if here.gap <= near * here.scale and not box.l2.any():
-            near = NEARER * here.gap / here.scale
-            vertex = _vertex(box, state)
-            if vertex is not None and vertex.value <= here.value:
-                here = vertex
-        idle = 0 if here.gap < best.gap or distance < least else idle + 1
+        if here.gap <= NEAR**box.degree * here.scale and distance <= NEARER**box.degree * tried:
+            tried = distance
+            settled = _settled(box, state, place)
+            if settled is not None and settled.gap < here.gap:
+                here, ends = settled, AT_THE_END  # its gap is only rounding
+        idle = 0 if here.gap < best.gap or EXACT**box.degree * here.scale < distance < least else idle + 1
         least = min(least, distance)
         best = min(best, here, key=lambda each: each.gap)
         yield here
-        if here.gap <= EXACT * here.scale:
+        if here.gap <= ends**box.degree * here.scale:
             return
         try:
             state = _advance(box, state, place)
@@ -188,7 +231,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
 
 
 class Place(NamedTuple):
-    """Where a state is: what each needs a pass over X.
+    """Where a state is, for which X is read.
 
     Attributes
     ----------
@@ -196,25 +239,37 @@ class Place(NamedTuple):
         The coefficients w.
     residual : ndarray of shape (n_rows,)
         r = y - A w.
+    slope : ndarray of shape (n_rows,)
+        The slopes u.
     pull : ndarray of shape (n_coordinates,)
         A'S u.
     """
 
     point: NDArray
     residual: NDArray
+    slope: NDArray
     pull: NDArray
 
 
 def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
     """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
-    point = box.design.point(state.inner)
-    place = Place(point, box.residual(point), box.pull(state.slope))
+    point, slope = box.design.point(state.inner), state.slope(box)
+    place = Place(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
     if not zeros.size:
-        return box.measured(point, place.residual, state.slope, place.pull), place
+        return box.measured(point, place.residual, slope, place.pull), place
     exact = point.copy()
     exact[zeros] = 0.0
-    return box.measured(exact, box.residual(exact), state.slope, place.pull), place
+    return box.measured(exact, box.residual(exact), slope, place.pull), place
+
+
+def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
+    """Return the minimum, if the state shows on which rows it lies."""
+    if not (box.is_curved or box.l2.any()):
+        return vertex(box, state.curvature(box), place.slope)
+    data = np.s_[: box.n_data]
+    is_inside = (state.inside(box) / box.reach)[data] > np.maximum(state.above, state.below)[data]
+    return face(box, place.point, place.residual, is_inside, _zeros(box, state, place.point))
 
 
 def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
@@ -224,10 +279,9 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
     the slopes in that of their boxes, and the residuals in that of y.
     """
     rows = np.s_[box.n_data :]
-    room, depth = box.distances(state.slope)
-    steepest = float(np.maximum(-box.low, box.cap)[: box.n_data].max())
+    steepest = float(box.reach[: box.n_data].max())
     of_slope = np.minimum(np.where(box.capped, box.high, np.inf)[rows], steepest / box.weight[rows])
-    inside = np.minimum(np.where(box.capped, room, np.inf), depth)[rows] / of_slope
+    inside = state.inside(box)[rows] / of_slope
     away = np.maximum(state.above, state.below)[rows]
     is_wrong = ~box.capped[rows] & (point[: box.design.n_penalised] < 0)
     return np.flatnonzero((inside > away) | is_wrong)
@@ -235,37 +289,36 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
 
 def _advance(box: BoxProblem, state: State, place: Place) -> State:
     """Take an epoch: a predictor and a corrector with one factor."""
-    inner, slope, above, below = state
+    _, room, depth, above, below = state
     design, weight, capped = box.design, box.weight, box.capped
-    room, depth = box.distances(slope)
-    off = place.residual - above + below
+    off = place.residual - box.flatness * place.slope - above + below
     curvature = state.curvature(box)
-    lack = design.within(place.pull - box.l2 * place.point)
+    lack = design.within(box.lack(place.point, place.pull))
     factor = Factor.of(design.gram(weight * curvature) + box.ridge)
 
-    def direction(at_top: NDArray, at_bottom: NDArray) -> tuple[NDArray, ...]:
-        """Return the changes of w, u, p and q that make p (high - u) and q (u - low) change as given."""
+    def step(at_top: NDArray, at_bottom: NDArray) -> tuple[NDArray, ...]:
+        """Return the changes of the state that make p (high - u) and q (u - low) change as given."""
         rest = off - at_top / room + at_bottom / depth
         along = factor.solve(box.pulled(curvature * rest) + lack)
         turn = curvature * (rest - design.dot(design.point(along)))
-        return along, turn, (at_top + above * turn) / room, (at_bottom - below * turn) / depth
+        return along, capped * -turn, turn, (at_top + above * turn) / room, (at_bottom - below * turn) / depth
 
-    def lengths(turn: NDArray, of_above: NDArray, of_below: NDArray) -> tuple[float, float]:
+    def lengths(_along: NDArray, *changes: NDArray) -> tuple[float, float]:
         """Return how far w, p and q may go, and how far u may."""
-        primal = min(_longest(above, of_above), _longest(below, of_below))
-        return primal, min(_longest(depth, turn), _longest(room, -turn * capped))
+        of_room, of_depth, of_above, of_below = map(_longest, state[1:], changes)
+        return min(of_above, of_below), min(of_room, of_depth)
 
-    _, turn, of_above, of_below = direction(-room * above, -depth * below)
-    primal, dual = lengths(turn, of_above, of_below)
-    mu = state.complementarity(box)
-    top = (room - capped * dual * turn) * (above + primal * of_above)
-    reached = float(weight @ (top + (depth + dual * turn) * (below + primal * of_below))) / box.n_ends
-    aim = mu * min(max(reached / mu, 0.0), 1.0) ** 3
-    along, turn, of_above, of_below = direction(
-        capped * (aim - room * above + of_above * turn), aim - depth * below - of_below * turn
-    )
-    primal, dual = lengths(turn, of_above, of_below)
-    return State(inner + primal * along, slope + dual * turn, above + primal * of_above, below + primal * of_below)
+    mu, predictor = state.complementarity(box), step(-room * above, -depth * below)
+    reached = state.moved(predictor, *lengths(*predictor)).complementarity(box)
+    aims = mu * min(max(reached / mu, 0.0), 1.0) ** 3 * box.lightness
+    _, _, turn, of_above, of_below = predictor
+    found = step(capped * (aims - room * above + of_above * turn), aims - depth * below - of_below * turn)
+    far = lengths(*found)
+    if min(far) < SHORT:
+        aims = CENTRED * mu * box.lightness
+        centred = step(capped * (aims - room * above), aims - depth * below)
+        found, far = max((found, far), (centred, lengths(*centred)), key=lambda each: min(each[1]))
+    return state.moved(found, *far)
 
 
 def _longest(distance: NDArray, change: NDArray) -> float:
@@ -274,39 +327,3 @@ def _longest(distance: NDArray, change: NDArray) -> float:
     if not nearer.any():
         return 1.0
     return min(1.0, NEARLY * float((-distance[nearer] / change[nearer]).min()))
-
-
-def _vertex(box: BoxProblem, state: State) -> Iterate | None:
-    """Return the vertex near a state, the solution of as many rows of A as there are coefficients, if there is one.
-
-    The rows are those of the largest t that are independent. Its slopes solve A'S u = 0, with those of the other rows
-    at the end that their residual names. If they are inside their boxes, the vertex is the minimum, and the only one.
-    """
-    design, rank = box.design, len(state.inner)
-    curvature = state.curvature(box)
-    likely = np.argsort(-curvature, kind="stable")[: CANDIDATES * rank]
-    rows = design.chosen(likely)
-    *_, order = qr((rows * np.sqrt(curvature[likely])[:, np.newaxis]).T, mode="economic", pivoting=True)
-    chosen, rows = likely[order[:rank]], rows[order[:rank]]
-    if len(chosen) < rank:
-        return None
-    lu, pivots, info = lapack.dgetrf(rows)
-    if info != 0:
-        return None
-    inner = lapack.dgetrs(lu, pivots, box.target[chosen])[0]
-    inner += lapack.dgetrs(lu, pivots, box.target[chosen] - rows @ inner)[0]
-    point = design.point(inner)
-    point[chosen[chosen >= box.n_data] - box.n_data] = 0.0
-    if not np.isfinite(point).all():
-        return None
-    point = box.allowed(point)
-    residual = box.residual(point)
-    noise = NOISE * (np.abs(box.target) + np.abs(box.target - residual) + LITTLE)
-    residual = np.where(np.abs(residual) > noise, residual, 0.0)
-    slope = np.where(residual > 0, box.cap, np.where(residual < 0, box.low, state.slope))
-    slope[chosen] = 0.0
-    slope[chosen] = lapack.dgetrs(lu, pivots, -box.pulled(slope), trans=1)[0] / box.weight[chosen]
-    room, depth = (distance[chosen] for distance in box.distances(slope))
-    if min(room.min(), depth.min()) <= INSIDE * np.minimum(box.high, -box.low)[chosen].max():
-        return None
-    return box.measured(point, residual, slope, box.pull(slope))

@@ -1,6 +1,6 @@
-"""A loss with kinks as boxes of slopes: its dual, and a gap that bounds how far a point is from the minimum."""
+"""A loss as boxes of slopes: its dual, and a gap that bounds how far a point is from the minimum."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from gdregress.problem.design import Design
+from gdregress.problem.design import Design, Means
 from gdregress.problem.problem import SMALL_SHARE, Problem
 
 WINSORISED = 10.0
-"""Multiple of the median loss at which a row's loss is cut off in the scale of the gap."""
+"""Multiple of an ordinary loss at which a row's loss is cut off in the scale of the gap."""
+
+ORDINARY = 0.8
+"""Share of the rows whose losses are at most an ordinary one."""
 
 FEASIBLE = 1e-9
 """Cost of slopes that are not feasible, in typical losses, up to which they are not projected."""
 
 RAISED = (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7)
 """Shares of its diagonal by which a matrix is raised in turn until it has a Cholesky factor."""
+
+
+ROUNDED = {1: 1e-9, 2: 1e-3}
+"""Share of slope times prediction that, times the default `tol`, is what rounding does to F; for each degree."""
+
+LITTLE = 1e-10
+"""A residual or a multiplier that counts as little, in the unit of the boxes."""
 
 
 class Iterate(NamedTuple):
@@ -46,9 +56,10 @@ class Iterate(NamedTuple):
 class BoxProblem:
     """The problem of one output, with a box of slopes for each row of A.
 
-    The dual of F at slopes u inside their boxes is, where A'S u = L w for some w::
+    A row's loss is the largest of ``u r - k u^2 / 2`` over the slopes u of its box, with 1/k the curvature of its
+    parabola, and k = 0 for a kink. The dual of F at slopes u inside their boxes is, where A'S u = L w for some w::
 
-        D(u) = sum_i s_i u_i y_i - w' L w / 2            F(w) - D(u) >= F(w) - min F >= 0
+        D(u) = sum_i s_i (u_i y_i - k_i u_i^2 / 2) - w' L w / 2            F(w) - D(u) >= F(w) - min F >= 0
 
     Attributes
     ----------
@@ -57,7 +68,9 @@ class BoxProblem:
     target : ndarray of shape (n_rows,)
         y.
     low, high : ndarray of shape (n_rows,)
-        Ends of the boxes; `high` is infinite for a sign constraint.
+        Ends of the boxes; `high` is infinite where there is none.
+    flatness : ndarray of shape (n_rows,)
+        k.
     weight : ndarray of shape (n_rows,)
         s.
     l2 : ndarray of shape (n_coordinates,)
@@ -65,17 +78,21 @@ class BoxProblem:
     n_data : int
         Number of rows of A that are rows of X; the others are those of the penalty.
     unit : float
-        Unit of y, in that of the problem: the typical loss of the best constant.
+        Unit of y, in that of the problem. The typical loss of the best constant is 1 in units of ``unit**degree``.
+    level : float
+        What is taken off y, the best constant: wild rows move the mean of y so far that the others lose their digits.
     """
 
     design: Design
     target: NDArray
     low: NDArray
     high: NDArray
+    flatness: NDArray
     weight: NDArray
     l2: NDArray
     n_data: int
     unit: float
+    level: float
 
     @classmethod
     def of(cls, problem: Problem, design: Design, output: int) -> Self:
@@ -86,24 +103,96 @@ class BoxProblem:
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
         constant = loss.best_constant(target, weight) if problem.terms.fit_intercept else 0.0
-        unit = typical(loss.value(target - constant), weight) or 1.0
-        target = target / unit
-        low, high = (np.broadcast_to(float(end), n) for end in (loss.low, loss.high))
+        losses = loss.value(target - constant)
+        is_robust = loss.is_straight
+        unit = (typical(losses, weight) if is_robust else float(weight @ losses)) ** (1 / loss.degree) or 1.0
+        slope_unit = unit ** (loss.degree - 1)
+        target = (target - constant) / unit
+        low, high = (np.broadcast_to(float(end) / slope_unit, n) for end in (loss.low, loss.high))
         if loss.has_tube:
             tube = loss.tube / unit
-            target, weight = np.concatenate([target - tube, target + tube]), np.tile(weight, 2)
-            zeros = np.zeros(n)
-            low, high = np.concatenate([zeros, low]), np.concatenate([high, zeros])
+            target, weight = np.concatenate([target - tube, -target - tube]), np.tile(weight, 2)
+            low, high = np.zeros(2 * n), np.concatenate([high, -low])
+        flatness = np.full(len(target), 1.0 / loss.curvature)
         # A row of the penalty weighs as much as one of the data, so that one barrier suits both. A coefficient without
         # a penalty belongs to a column that does not vary: any will do.
-        ends = n * np.where(penalty.l1[:p, output] > 0, penalty.l1[:p, output], 0.0 if penalty.positive else 1.0)
+        l1 = penalty.l1[:p, output] / slope_unit
+        ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else 1.0)
         l2 = np.zeros(problem.n_coordinates)
-        l2[: len(penalty.l2)] = unit * penalty.l2[:, output]
+        l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
         n_data = len(target)
         if p:
             target, weight = np.append(target, np.zeros(p)), np.append(weight, np.full(p, 1.0 / n))
             low, high = np.append(low, -ends), np.append(high, np.full(p, np.inf) if penalty.positive else ends)
-        return cls(design, target, low, high, weight, l2, n_data, unit)
+            flatness = np.append(flatness, np.zeros(p))
+        return cls(design, target, low, high, flatness, weight, l2, n_data, unit, float(constant))
+
+    def of_point(self, point: NDArray) -> NDArray:
+        """Return a point of the problem in the units of the boxes."""
+        return self._shifted(point, -self.level) / self.unit
+
+    def to_point(self, point: NDArray) -> NDArray:
+        """Return a point in the units of the problem."""
+        return self._shifted(point * self.unit, self.level)
+
+    def _shifted(self, point: NDArray, by: float) -> NDArray:
+        if not by:
+            return point
+        shifted = point.copy()
+        shifted[-1] += by
+        return shifted
+
+    def sampled(self, rows: NDArray) -> Self:
+        """Return the problem over a sample of the rows of X, with the weight of all."""
+        sample = self._of_rows(rows, self.design.no_means)
+        weight, data = sample.weight.copy(), np.s_[: sample.n_data]
+        weight[data] *= self.weight[: self.n_data].sum() / weight[data].sum()
+        return replace(sample, weight=weight)
+
+    def restricted(self, rows: NDArray, residual: NDArray) -> Self:
+        """Return the problem in which means represent the rows of X that are left out.
+
+        There is one mean of each block of X for each of the lines on which its residuals lie. The loss of a mean row is
+        at most the mean loss (Jensen), and equal to it as long as its rows are on one line. So the minimum is no higher
+        than that of this problem, and slopes that are feasible there are feasible here, with the same D(u).
+        """
+        n = self.n_data // self.design.copies
+        weight = self.weight[:n].copy()
+        weight[rows] = 0.0
+        targets = self.target[: self.n_data].reshape(-1, n).T
+        return self._of_rows(rows, self.design.means(self.line(residual), weight, targets))
+
+    def line(self, residual: NDArray) -> NDArray:
+        """Return for each row of X on which line its residual lies: 1 above the kinks, -1 below, 0 in between."""
+        slope, n = self.slopes(residual), self.n_data // self.design.copies
+        return np.sign(slope[:n] if self.design.copies == 1 else slope[:n] - slope[n : 2 * n])
+
+    def distance_from_kink(self, residual: NDArray) -> NDArray:
+        """Return for each row of X how far its residual is from the nearest kink."""
+        return np.abs(residual[: self.n_data]).reshape(self.design.copies, -1).min(axis=0)
+
+    def _of_rows(self, rows: NDArray, means: Means) -> Self:
+        """Return the boxes of some rows of X and of means, with those of the penalty."""
+        n, copies, penalty = self.n_data // self.design.copies, self.design.copies, np.s_[self.n_data :]
+        first = n * np.arange(copies)[:, np.newaxis]
+        size = len(rows) + len(means.weight)
+
+        def of_each(of_boxes: NDArray) -> NDArray:
+            """Return a quantity that is the same for all rows of X."""
+            return np.concatenate([np.repeat(of_boxes[first[:, 0]], size), of_boxes[penalty]])
+
+        target = np.hstack([self.target[first + rows], means.targets.T]).ravel()
+        weight = np.hstack([self.weight[first + rows], np.tile(means.weight, (copies, 1))]).ravel()
+        return replace(
+            self,
+            design=self.design.of_rows(rows, means),
+            target=np.concatenate([target, self.target[penalty]]),
+            low=of_each(self.low),
+            high=of_each(self.high),
+            flatness=of_each(self.flatness),
+            weight=np.concatenate([weight, self.weight[penalty]]),
+            n_data=size * copies,
+        )
 
     @cached_property
     def capped(self) -> NDArray:
@@ -112,8 +201,35 @@ class BoxProblem:
 
     @cached_property
     def cap(self) -> NDArray:
-        """The upper ends; 0 where there is none, which only counts for signs that are violated."""
+        """The upper ends; 0 where there is none."""
         return self.high if self.capped.all() else np.where(self.capped, self.high, 0.0)
+
+    @cached_property
+    def is_curved(self) -> bool:
+        """Whether the loss has a parabola, so that it is of degree 2."""
+        return bool(self.flatness[0] > 0)
+
+    @property
+    def degree(self) -> int:
+        """Power of the unit of y in which the loss is expressed."""
+        return 1 + self.is_curved
+
+    @cached_property
+    def is_smooth(self) -> bool:
+        """Whether no row has a kink."""
+        return self.is_curved and self.n_data == len(self.target)
+
+    @cached_property
+    def curvature(self) -> NDArray:
+        """Curvature c = 1 / k of the rows of a smooth loss."""
+        return 1.0 / self.flatness
+
+    @cached_property
+    def reach(self) -> NDArray:
+        """Size of the slopes of each box: that of its ends, but no more than a parabola has where the loss is 1."""
+        ends = np.where(self.capped, np.maximum(-self.low, self.cap), np.inf)
+        with np.errstate(divide="ignore"):
+            return np.minimum(ends, np.sqrt(2.0 / self.flatness))
 
     @cached_property
     def ridge(self) -> NDArray:
@@ -129,13 +245,18 @@ class BoxProblem:
     @cached_property
     def freedom(self) -> NDArray:
         """D, how far a projection may move slopes: those of a penalty less than others if their boxes are small."""
-        steepest = float(np.maximum(-self.low, self.cap)[: self.n_data].max())
-        return np.where(self.capped, np.minimum(1.0, (np.maximum(-self.low, self.cap) / steepest) ** 2), 1.0)
+        steepest = float(self.reach[: self.n_data].max())
+        return np.minimum(1.0, (self.reach / steepest) ** 2)
 
     @property
     def n_ends(self) -> float:
-        """Number of ends of the boxes, by the weight of their rows."""
-        return float(self.weight.sum() + self.weight @ self.capped)
+        """Number of ends of the boxes, each with the mean weight of a row."""
+        return float(self.weight.mean() * (len(self.weight) + np.count_nonzero(self.capped)))
+
+    @cached_property
+    def lightness(self) -> NDArray:
+        """Mean weight of a row, in that of each row; 1 for rows without a weight."""
+        return np.divide(self.weight.mean(), self.weight, out=np.ones_like(self.weight), where=self.weight > 0)
 
     def distances(self, slope: NDArray) -> tuple[NDArray, NDArray]:
         """Return the distances of slopes from the upper and from the lower end; 1 from an end that is not there."""
@@ -149,6 +270,16 @@ class BoxProblem:
         """Return r = y - A w."""
         return self.target - self.design.dot(point)
 
+    def slopes(self, residual: NDArray) -> NDArray:
+        """Return the slopes of the loss at residuals, 0 at a kink."""
+        if self.is_smooth:
+            return np.clip(self.curvature * residual, self.low, self.high)
+        slope = np.where(residual > 0, self.cap, np.where(residual < 0, self.low, 0.0))
+        if self.is_curved:
+            data = np.s_[: self.n_data]
+            slope[data] = np.clip(residual[data] / self.flatness[data], self.low[data], self.high[data])
+        return slope
+
     def pull(self, vector: NDArray) -> NDArray:
         """Return A'S v."""
         return self.design.transposed((self.weight * vector)[:, np.newaxis])[:, 0]
@@ -157,12 +288,17 @@ class BoxProblem:
         """Return A'S v, in the basis."""
         return self.design.within(self.pull(vector))
 
+    def lack(self, point: NDArray, pull: NDArray) -> NDArray:
+        """Return A'S u - L w for slopes u, given A'S u: it is 0 where they are feasible."""
+        return pull - self.l2 * point
+
     def allowed(self, point: NDArray) -> NDArray:
         """Return the nearest point whose signs are allowed."""
-        if self.capped.all():
+        n_signs = self.design.n_penalised
+        if not n_signs or self.capped[-1]:
             return point
-        allowed, p = point.copy(), self.design.n_penalised
-        allowed[:p] = np.maximum(point[:p], 0.0)
+        allowed = point.copy()
+        allowed[:n_signs] = np.maximum(point[:n_signs], 0.0)
         return allowed
 
     def measured(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
@@ -172,40 +308,49 @@ class BoxProblem:
         together until they are in their boxes. What they lack then costs at most its product with the coefficients of
         the minimum, which are taken to be no larger than 1 + max |w|: a standard deviation of y for one of the column.
         """
-        lack = pull - self.l2 * point
-        if self._cost(point, lack) > FEASIBLE:
+        lack = self.lack(point, pull)
+        if self.cost(point, lack) > FEASIBLE:
             step = self.metric.solve(self.design.within(lack))
             slope = self._drawn_together(slope - self.freedom * self.design.dot(self.design.point(step)))
-            lack = self.pull(slope) - self.l2 * point
-        losses = np.maximum(self.low * residual, self.cap * residual)
-        room, depth = self.distances(slope)
-        gap = self.weight @ (room * self.capped * np.maximum(residual, 0.0) + depth * np.maximum(-residual, 0.0))
-        gap += self._cost(point, lack)
-        of_data, value = losses[: self.n_data], self.weight @ losses + 0.5 * self.l2 @ (point * point)
-        weight = self.weight[: self.n_data]
+            lack = self.lack(point, self.pull(slope))
+        here = self.slopes(residual)
+        gap = self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))
+        return self.iterate(point, residual, here, max(float(gap), 0.0) + self.cost(point, lack))
+
+    def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
+        """Return a point with its objective, from the slopes at its residuals, and with its gap."""
+        losses = slope * (residual - 0.5 * self.flatness * slope)
+        loss = self.weight @ losses
+        value = loss + 0.5 * self.l2 @ (point * point)
+        data = np.s_[: self.n_data]
+        of_data, weight, predicted = losses[data], self.weight[data], (self.target - residual)[data]
+        steep = np.abs(slope[data]) if self.is_curved else self.reach[data]
+        rounding = ROUNDED[self.degree] * float(weight @ (steep * np.abs(predicted)))
+        if self.is_curved:
+            return Iterate(point, float(value), gap, max(1.0, rounding))
         scale = typical(of_data, weight) + value - weight @ of_data
-        return Iterate(point, float(value), float(gap), max(scale, SMALL_SHARE))
+        return Iterate(point, float(value), gap, max(scale, SMALL_SHARE, rounding))
 
     def _drawn_together(self, slope: NDArray) -> NDArray:
         """Return slopes times the largest number, at most 1, that puts them into their boxes.
 
         A box without an upper end is entered along its own coordinate instead, since 0 may be its lower end.
-        The two slopes of a row with a tube count as one: only their sum matters, and it is shared between them anew.
+        The two slopes of a row with a tube count as one: only their difference matters, and it is shared anew.
         """
         low, high = self.low, self.high
         n = self.n_data // self.design.copies
         if self.design.copies == 2:
-            slope = np.concatenate([slope[:n] + slope[n : 2 * n], slope[2 * n :]])
-            low, high = np.delete(low, np.s_[:n]), np.delete(high, np.s_[n : 2 * n])
+            slope = np.concatenate([slope[:n] - slope[n : 2 * n], slope[2 * n :]])
+            low, high = np.concatenate([-high[n : 2 * n], low[2 * n :]]), np.delete(high, np.s_[n : 2 * n])
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = np.where(slope > 0, high / slope, np.where(slope < 0, low / slope, np.inf))
-        slope = min(1.0, float(ends[high < np.inf].min())) * slope
+        slope = min(1.0, float(ends[high < np.inf].min(initial=np.inf))) * slope
         slope = np.where(high < np.inf, slope, np.maximum(slope, low))
         if self.design.copies == 2:
-            return np.concatenate([np.maximum(slope[:n], 0.0), np.minimum(slope[:n], 0.0), slope[n:]])
+            return np.concatenate([np.maximum(slope[:n], 0.0), np.maximum(-slope[:n], 0.0), slope[n:]])
         return slope
 
-    def _cost(self, point: NDArray, lack: NDArray) -> float:
+    def cost(self, point: NDArray, lack: NDArray) -> float:
         """Return by how much D(u) is too large where slopes are not feasible."""
         curved = self.l2 > 0
         straight = np.abs(lack[~curved]).sum() * (1.0 + np.abs(point).max(initial=0.0))
@@ -213,14 +358,16 @@ class BoxProblem:
 
 
 def typical(losses: NDArray, weight: NDArray) -> float:
-    """Return the weighted mean of losses, each cut off at ten times the median of those that are not zero.
+    """Return the weighted mean of losses, each cut off at ten times that which a fifth of the rows exceed.
 
-    A tenth of wild rows can own the objective, but they cannot move this.
+    A tenth of wild rows can own the objective, but they cannot move this. If four fifths of the rows have no loss, the
+    median of the others takes its place.
     """
-    positive = losses[losses > 0]
-    if not len(positive):
-        return 0.0
-    return float(weight @ np.minimum(losses, WINSORISED * np.median(positive)))
+    cut = np.quantile(losses, ORDINARY)
+    if not cut > 0:
+        positive = losses[losses > 0]
+        cut = np.median(positive) if len(positive) else 0.0
+    return float(weight @ np.minimum(losses, WINSORISED * cut))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
-"""The matrix of a problem whose loss has kinks, as an interior point sees it: products with it, block by block.
+"""The matrix of a problem as slopes in boxes see it: products with it, block by block.
 
 A loss with kinks is the largest of two straight lines, that of slope `low` and that of slope `high`. L1 and the sign
-constraint are such losses too, of a row that holds one coordinate and has the target 0. A tube is the sum of two such
-losses, with targets above and below. So the whole objective is, with A the stacked rows and L the strength of L2::
+constraint are such losses too, of a row that holds one coordinate and has the target 0. A tube of half-width d is the
+sum of two losses with one side each, of r - d and of -r - d. So the whole objective is, with A the stacked rows and L
+the strength of L2::
 
     F(w) = sum_i s_i max(low_i r_i, high_i r_i) + w' L w / 2,        r = y - A w
 """
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +19,36 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
 from gdregress.problem.problem import Problem
+from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows, Sums
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
 
 
+class Means(NamedTuple):
+    """Weighted means of groups of rows.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_groups, n_features)
+        Means of the rows of X.
+    targets : ndarray of shape (n_groups, copies)
+        Means of their targets.
+    weight : ndarray of shape (n_groups,)
+        Sums of their weights.
+    """
+
+    X: NDArray
+    targets: NDArray
+    weight: NDArray
+
+
 @dataclass(frozen=True)
 class Design:
     """The matrix A, as a map of vectors.
 
-    Its rows are those of X, once or (for a tube) twice, then one for each coefficient if L1 or signs are there.
+    Its rows are those of X, for a tube those of -X too, then one for each coefficient if L1 or signs are there.
 
     Attributes
     ----------
@@ -71,6 +91,40 @@ class Design:
         n_penalised = problem.n_coordinates - problem.terms.fit_intercept if problem.terms.has_prox else 0
         return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis)
 
+    @property
+    def rank(self) -> int:
+        """Number of coordinates in the basis."""
+        return self._n_coordinates if self.basis is None else self.basis.shape[1]
+
+    def without_basis(self) -> "Design":
+        """Return the same matrix, in its coordinates."""
+        return replace(self, basis=None)
+
+    def of_rows(self, rows: NDArray, means: Means) -> "Design":
+        """Return the matrix of some rows of X, which are copied, and of means."""
+        X: Any = self.rows.features_of(rows)
+        X = sparse.vstack([X, means.X], format="csr") if sparse.issparse(X) else np.vstack([X, means.X])
+        return replace(self, rows=RowBlocks(X, np.zeros((X.shape[0], 1))))
+
+    @property
+    def no_means(self) -> Means:
+        """No means at all."""
+        return Means(np.empty((0, self.rows.n_features)), np.empty((0, self.copies)), np.empty(0))
+
+    def means(self, group: NDArray, weight: NDArray, targets: NDArray) -> Means:
+        """Return the means of the rows of each group, block by block.
+
+        Parameters
+        ----------
+        group, weight : ndarray of shape (n_rows,)
+            Group of each row of X: -1, 0 or 1. Rows of weight 0 are left out.
+        targets : ndarray of shape (n_rows, copies)
+            Targets of each row.
+        """
+        columns = np.column_stack([group, weight, targets])
+        parts = self.rows.with_targets(lambda _: columns).sum(_Means).parts
+        return Means(*map(np.array, zip(*parts, strict=True))) if parts else self.no_means
+
     def targets(self) -> tuple[NDArray, NDArray | None]:
         """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
         known = self.rows.targets()
@@ -88,12 +142,12 @@ class Design:
     def dot(self, point: NDArray) -> NDArray:
         """Return A z of a point z."""
         products = self.rows.sum(partial(_Products, Residuals(self.coordinates, point[:, np.newaxis]))).joined()
-        return np.concatenate([*[products] * self.copies, point[: self.n_penalised]])
+        return np.concatenate([products, -products[: len(products) * (self.copies - 1)], point[: self.n_penalised]])
 
     def transposed(self, vectors: NDArray) -> NDArray:
         """Return A' v of vectors v, the columns of an array."""
         n = self.rows.n_samples
-        of_rows = vectors[: n * self.copies].reshape(self.copies, n, -1).sum(axis=0)
+        of_rows = vectors[:n] if self.copies == 1 else vectors[:n] - vectors[n : 2 * n]
         sums = self.rows.with_targets(lambda _: of_rows).sum(partial(_Transposed, len(self.coordinates.center)))
         coordinates = self.coordinates
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
@@ -122,10 +176,11 @@ class Design:
     def chosen(self, indices: NDArray) -> NDArray:
         """Return some rows of A, in the basis."""
         n = self.rows.n_samples
-        of_rows = indices[indices < n * self.copies] % n
+        of_rows = indices[indices < n * self.copies]
+        sign = np.where(of_rows < n, 1.0, -1.0)[:, np.newaxis]
         dense = np.zeros((len(indices), self._n_coordinates))
         residuals = Residuals(self.coordinates, np.zeros((self._n_coordinates, 1)))
-        dense[indices < n * self.copies] = residuals.standardised(self.rows.features_of(of_rows))
+        dense[indices < n * self.copies] = sign * residuals.standardised(self.rows.features_of(of_rows % n))
         penalised = np.flatnonzero(indices >= n * self.copies)
         dense[penalised, indices[penalised] - n * self.copies] = 1.0
         return dense if self.basis is None else dense @ self.basis
@@ -152,6 +207,23 @@ class _Products(Sums):
         return np.concatenate(self.parts)
 
 
+class _Means(Sums):
+    """Accumulator of the means of the groups of each block; group, weight and targets are in place of the targets."""
+
+    def __init__(self):
+        self.parts: list[tuple[NDArray, NDArray, float]] = []
+
+    def add(self, X, y, weight):
+        for group in (-1.0, 0.0, 1.0):
+            share = np.where(y[:, 0] == group, y[:, 1], 0.0)
+            total = float(share.sum())
+            if total > 0:
+                self.parts.append((X.T @ share / total, share @ y[:, 2:] / total, total))
+
+    def merge(self, other):
+        self.parts += other.parts
+
+
 class _Transposed(Sums):
     """Accumulator of X' v, with v in place of the targets, and of the sums of v."""
 
@@ -172,31 +244,49 @@ class _Transposed(Sums):
 class _Gram(Sums):
     """Accumulator of X' diag(v) X in a basis, with v in place of the targets.
 
-    The columns are centred in blocks that stay in the cache, and scaled at the end, where there are fewer numbers.
+    Rows with a v of zero are left out. The others are centred in a buffer, which stays in the cache but holds at least
+    as many rows as there are columns, since a product costs as much as adding it up if it has fewer. They are scaled at
+    the end, where there are fewer numbers.
     """
 
     def __init__(self, coordinates: Coordinates, basis: NDArray | None):
         self._center = coordinates.center
         self._scale = np.append(coordinates.inverse_scale, np.ones(int(coordinates.fit_intercept)))
         self._basis = None if basis is None else self._scale[:, np.newaxis] * basis
-        self._buffer = np.empty((max(1, CACHED_ENTRIES // max(1, len(self._scale))), len(self._scale)))
-        self.gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2)
+        width = max(1, len(self._scale))
+        self._buffer = np.empty((max(CACHED_ENTRIES // width, width), width))
+        self._filled = 0
+        self._gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2)
 
     def add(self, X, y, weight):
-        p = len(self._center)
-        for start in range(0, X.shape[0], len(self._buffer)):
-            part = X[start : start + len(self._buffer)]
-            block = self._buffer[: part.shape[0]]
+        share, p = y[:, 0], len(self._center)
+        counted = np.flatnonzero(share)
+        if 2 * len(counted) < len(share):
+            X, share = X[counted], share[counted]
+        start = 0
+        while start < len(share):
+            size = min(len(self._buffer) - self._filled, len(share) - start)
+            part, block = X[start : start + size], self._buffer[self._filled : self._filled + size]
             np.subtract(part.toarray() if sparse.issparse(part) else part, self._center, out=block[:, :p])
             block[:, p:] = 1.0
-            block *= np.sqrt(y[start : start + len(block)])
-            if self._basis is not None:
-                block = block @ self._basis
-            self.gram += block.T @ block
+            block *= np.sqrt(share[start : start + size])[:, np.newaxis]
+            self._filled, start = self._filled + size, start + size
+            if self._filled == len(self._buffer):
+                self._flush()
 
     def merge(self, other):
-        self.gram += other.gram
+        self._flush()
+        other._flush()
+        self._gram += other._gram
 
     def scaled(self) -> NDArray:
         """Return the products in the coordinates, or in the basis."""
-        return self.gram if self._basis is not None else self.gram * self._scale * self._scale[:, np.newaxis]
+        self._flush()
+        return self._gram if self._basis is not None else self._gram * self._scale * self._scale[:, np.newaxis]
+
+    def _flush(self):
+        block = self._buffer[: self._filled]
+        if self._basis is not None:
+            block = block @ self._basis
+        self._gram += block.T @ block
+        self._filled = 0

@@ -357,8 +357,10 @@ class PiecewiseLoss(Loss):
         if self.is_kinked and not self.has_tube:
             return _quantile(y, weight, self.high / (self.high - self.low))
 
+        share = np.full(len(y), 1.0 / len(y)) if weight is None else weight / weight.sum()
+
         def mean_slope(constant: float) -> float:
-            return float(np.average(self.derivative(y - constant), weights=weight))
+            return float(share @ self.derivative(y - constant))
 
         counted = y if weight is None else y[weight > 0]
         low, high = float(np.min(counted)), float(np.max(counted))

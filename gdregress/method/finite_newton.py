@@ -1,0 +1,131 @@
+"""Newton's method for losses of parabolas and straight lines, which ends at the minimum after finitely many steps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.interior_point import AT_THE_END, EXACT, in_lockstep, interior_points
+from gdregress.method.newton import is_definite
+from gdregress.method.states import Block
+from gdregress.problem.boxes import BoxProblem, Factor, Iterate
+from gdregress.problem.problem import Problem
+
+DAMPED = 1e-3
+"""Share of the curvature of all rows that is added where that of the rows on the parabola is singular."""
+
+FLAT = 0.1
+"""Share of the first slope at which the search along a step ends."""
+
+SEARCHES = 30
+"""Largest number of points along a step."""
+
+LONGER = 10.0
+"""Multiple of a length along which F still falls that is tried next, at most."""
+
+PATIENCE = 12
+"""Number of epochs after which an interior point method takes over, unless the minimum is near."""
+
+OUTSIDE = 1e-13
+"""Share of its box by which rounding may put a slope outside."""
+
+
+@dataclass(frozen=True)
+class FiniteNewton:
+    """Newton's method with a line search, for Huber's loss and the squared insensitive one (Madsen and Nielsen, 1990).
+
+    With u the slopes at w, and c = 1 / k the curvature of the parabola::
+
+        H   = A'S diag(c on) A + L           on_i = 1 where u_i is inside its box, else 0
+        dw  = H^-1 (A'S u - L w)
+        w  <- w + t dw                       t: where F is least along dw
+
+    Once no row changes between parabola and line, a step ends at the minimum. The first step has the curvature of all
+    rows, that of least squares. Only the rows of one kind, the fewer, are multiplied: those on their parabola, or the
+    others. The slopes ``u - c on A dw`` are feasible for w + dw. If they are inside their boxes, the duality gap is
+    g'H^-1 g / 2, with g = A'S u - L w. Where it takes many steps, as for a parabola that is all but a kink, an interior
+    point method takes over.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (n_features, rank) or None
+        Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
+    """
+
+    basis: NDArray | None = None
+    goes_below_tol = True
+    limit = (
+        "the slopes of the loss and its residuals come no nearer to each other. "
+        "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
+    )
+
+    def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
+        """Yield the states in blocks of one, the start first; end where no step narrows the gap."""
+        gram = problem.view.gram if self.basis is None else None
+        return in_lockstep(problem, start, self.basis, partial(_descend, gram=gram))
+
+
+def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[Iterate]:
+    """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over.
+
+    ``gram`` is A'S A, where it is known.
+    """
+    design, slack = box.design, OUTSIDE * box.reach
+    whole = design.gram(box.weight * box.curvature) if gram is None else box.curvature[0] * gram
+    point, residual, last = start, box.residual(start), np.inf
+    for number in range(PATIENCE):
+        slope = box.slopes(residual)
+        on = (slope > box.low) & (slope < box.high)
+        lack = box.lack(point, box.pull(slope))
+        second = box.ridge + (whole if number == 0 else _of_parabolas(box, whole, on))
+        is_known = is_definite(second)
+        factor = Factor.of(second if is_known else second + DAMPED * whole)
+        gradient = design.within(lack)
+        along = factor.solve(gradient)
+        step = design.point(along)
+        change = design.dot(step)
+        turned = slope - box.curvature * on * change
+        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack)).all())
+        decrement = float(gradient @ along)
+        is_newton = is_known and (number > 0 or bool(on.all()))
+        gap = 0.5 * decrement if is_newton and is_inside else box.cost(point, lack)
+        here = box.iterate(point, residual, slope, gap)
+        yield here
+        if gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= gap >= last:
+            return
+        last = gap
+        length = _length(box, point, step, residual, change, decrement)
+        point, residual = point + length * step, residual - length * change
+    yield from interior_points(box, point)
+
+
+def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
+    """Return A'S diag(c on) A, from the products of the rows on their parabola or from those of the others."""
+    weight = box.weight * box.curvature
+    if 2 * np.count_nonzero(on) <= len(on):
+        return box.design.gram(weight * on)
+    return whole - box.design.gram(weight * ~on)
+
+
+def _length(
+    box: BoxProblem, point: NDArray, step: NDArray, residual: NDArray, change: NDArray, decrement: float
+) -> float:
+    """Return how far along a step F is least, up to a tenth of its first slope: by Newton's method, or by halving."""
+    level, bend = float((box.l2 * point) @ step), float(box.l2 @ (step * step))
+    shortest, longest, length = 0.0, np.inf, 1.0
+    for _ in range(SEARCHES):
+        slope = box.slopes(residual - length * change)
+        downhill = float((box.weight * slope) @ change) - level - length * bend
+        if abs(downhill) <= FLAT * decrement:
+            break
+        shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
+        on = (slope > box.low) & (slope < box.high)
+        curved = float((box.weight * box.curvature * on) @ (change * change)) + bend
+        length = length + downhill / curved if curved > 0 else np.inf
+        if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
+            length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
+    else:
+        return shortest  # F is lower there than at the point, since it falls all the way
+    return length

@@ -1,0 +1,113 @@
+"""Huber's loss and the squared insensitive one: a few steps, the last of which ends at the minimum."""
+
+import numpy as np
+import pytest
+from hard_problems import CURVED
+from scipy import sparse
+
+from gdregress import GradientDescentRegressor
+from gdregress.method import finite_newton
+from gdregress.problem import losses
+from gdregress.problem.boxes import BoxProblem
+from gdregress.problem.design import Design
+from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
+
+DERIVATIVES = {
+    "huber": lambda r, epsilon: 2 * np.clip(r, -epsilon, epsilon),
+    "squared_epsilon_insensitive": lambda r, epsilon: 2 * np.sign(r) * np.maximum(np.abs(r) - epsilon, 0.0),
+}
+
+
+def data(n=400, p=6):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, p)) * 10.0 ** np.arange(-p // 2, p - p // 2) + 3.0
+    return X, (X / X.std(axis=0)) @ rng.standard_normal(p) + rng.standard_t(1.5, n)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("given", ["", "weights", "CSR", "no intercept", "several outputs"])
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l2", "alpha": 0.1}], ids=str)
+@pytest.mark.parametrize("loss", CURVED)
+def test_the_gradient_is_zero(loss, penalty, given, epsilon):
+    X, y = data()
+    y = np.column_stack([y, 10.0 - y**2]) if given == "several outputs" else y[:, np.newaxis]
+    weight = np.random.default_rng(1).uniform(0, 2, len(y)) if given == "weights" else np.ones(len(y))
+    model = GradientDescentRegressor(loss=loss, epsilon=epsilon, fit_intercept=given != "no intercept", **penalty)
+    model.fit(sparse.csr_array(X) if given == "CSR" else X, y.squeeze(), weight if given == "weights" else None)
+    assert model.converged_
+    assert model.optimizer_ == "newton"
+    residual = y - model.predict(X).reshape(y.shape)
+    slope = weight[:, np.newaxis] * DERIVATIVES[loss](residual, epsilon) / weight.sum()
+    strength = (0.2 if loss == "huber" else 0.1) if penalty else 0.0
+    # A slope on a parabola has the rounding of its target, and nothing else is hidden.
+    allowed = 1e-10 * np.abs(slope).sum(axis=0) + 1e-15 * np.abs(y).max(axis=0)
+    if given != "no intercept":
+        assert (np.abs(slope.sum(axis=0)) <= allowed).all()
+        X = X - np.average(X, axis=0, weights=weight)
+    gradient = X.T @ slope - strength * model.coef_.reshape(y.shape[1], -1).T
+    assert (np.abs(gradient) <= np.sqrt((X**2).mean(axis=0))[:, np.newaxis] * allowed).all()
+
+
+@pytest.mark.parametrize("loss", CURVED)
+def test_a_few_steps(loss):
+    """Where no row changes between parabola and line, the next step is the last one."""
+    X, y = data(5000)
+    model = GradientDescentRegressor(loss=loss, epsilon=1.0).fit(X, y)
+    assert model.n_iter_ <= 8
+    assert model.optimality_ < 1e-12
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.35])
+@pytest.mark.parametrize("apart", [1e-5, 1e-7])
+@pytest.mark.parametrize("loss", CURVED)
+def test_columns_that_are_all_but_one(loss, apart, epsilon):
+    rng = np.random.default_rng(0)
+    x, e, z = rng.standard_normal((3, 200))
+    y = x + z + e + rng.standard_normal(200)
+    near = GradientDescentRegressor(loss=loss, epsilon=epsilon).fit(np.column_stack([x, x + apart * e, z]), y)
+    far = GradientDescentRegressor(loss=loss, epsilon=epsilon).fit(np.column_stack([x, e, z]), y)
+    assert near.converged_
+    assert near.history_["loss"][-1] == pytest.approx(far.history_["loss"][-1], rel=1e-6)
+
+
+def test_a_parabola_that_is_all_but_a_kink_is_left_to_an_interior_point():
+    X, y = data()
+    huber = GradientDescentRegressor(loss="huber", epsilon=1e-7).fit(X, y)
+    assert huber.converged_
+    assert 12 < huber.n_iter_ <= 30
+    absolute = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    np.testing.assert_allclose(huber.predict(X), absolute.predict(X), atol=1e-4)
+
+
+def test_rows_that_columns_explain():
+    """More columns than rows: F is all but flat along a step, and no length of it is out of reach."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((13, 17)), rng.standard_normal(13) * (rng.random(13) < 0.4)
+    for loss in CURVED:
+        model = GradientDescentRegressor(loss=loss, epsilon=1e-3, fit_intercept=False).fit(X, y)
+        assert model.converged_
+        assert np.abs(model.predict(X) - y).max() < 1.01e-3
+
+
+@pytest.mark.parametrize("loss", [losses.huber(0.5), losses.squared_epsilon_insensitive(0.5)])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_length_of_a_step_is_where_the_objective_is_least(loss, size):
+    X, y = data(300, 4)
+    rows = RowBlocks(X, y[:, np.newaxis])
+    problem = Problem.of(Terms(loss, 0.0, 0.1, False, True), gather(rows), rows)
+    box = BoxProblem.of(problem, Design.of(problem, None), 0)
+    point = 0.1 * np.random.default_rng(4).standard_normal(5)
+    residual = box.residual(point)
+    gradient = box.lack(point, box.pull(box.slopes(residual)))
+    step = size * gradient
+
+    def value(length):
+        at = box.residual(point + length * step)
+        return box.iterate(point + length * step, at, box.slopes(at), 0.0).value
+
+    length = finite_newton._length(box, point, step, residual, box.design.dot(step), float(gradient @ step))
+    lengths = length * np.linspace(0.0, 3.0, 601)
+    values = np.array([value(each) for each in lengths])
+    assert value(length) <= values.min() + 0.1 * (values[0] - values.min())
