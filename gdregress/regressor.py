@@ -236,7 +236,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         smoothing the loss still causes. It is infinite if the loss is straight at every residual. Where
         ``learning_rate="auto"`` cannot afford the matrix, P is the inverse of the diagonal of the
         curvature. If columns are nearly collinear, the true distance can be larger than such an
-        estimate. `optimality_` is measured before the coefficients are rounded to the dtype of X.
+        estimate. After `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the
+        sums may hide, which is much where columns are nearly collinear. `optimality_` is measured
+        before the coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str
@@ -703,7 +705,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         blocks, is_single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
         if moments_suffice(self) and not spec.limits.early_stopping:
             dtype = np.float32 if as_array(X).dtype == np.float32 else np.float64
-            return GoneRows(gather_blocks(blocks)), OutputFormat(dtype, is_single)
+            return GoneRows(gather_blocks(blocks), np.dtype(dtype)), OutputFormat(dtype, is_single)
         on_workers = DaskRows.of(blocks)
         return on_workers, OutputFormat(on_workers.dtype, is_single)
 
@@ -795,7 +797,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
 
     def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
         """Minimise over rows that are known by their moments only, and store the moments."""
-        result = self._minimise(spec, GoneRows(moments), form, spec.rng())
+        result = self._minimise(spec, GoneRows(moments, np.dtype(form.dtype)), form, spec.rng())
         self.moments_ = moments.plain()
         self.n_samples_seen_, self.n_chunks_seen_ = moments.n_samples, n_chunks
         return result

@@ -58,6 +58,9 @@ class Quadratic:
     def gap_of_decrement(self, decrement, evaluation):
         return Gap(decrement, np.zeros_like(decrement), decrement)
 
+    def with_hidden(self, gap, points, evaluation):
+        return gap
+
     def optimality(self, value, gap):
         return gap.max(axis=-1)
 

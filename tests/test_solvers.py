@@ -143,7 +143,7 @@ def test_refinement_ends_with_its_best_state():
 
 
 def test_rows_that_are_gone_cannot_be_read():
-    gone = GoneRows(RowBlocks(X, y[:, np.newaxis]).moments())
+    gone = GoneRows(RowBlocks(X, y[:, np.newaxis]).moments(), X.dtype)
     assert (gone.n_features, gone.n_outputs, gone.n_weighted) == (10, 1, 442)
     assert not gone.can_be_read
     for read in (gone.sum, gone.map_blocks, gone.batches, gone.sample):

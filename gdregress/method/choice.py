@@ -26,6 +26,7 @@ from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
 from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.rows import Rows
 
 MOMENTS_LIMIT = 2000
@@ -266,6 +267,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.share is not None:
         return _with_sketches(choice, spec, problem, rng)
     known = know(choice, problem)
+    if known.spectrum is not None:
+        problem = replace(problem, spectrum=known.spectrum)
     if choice.is_newton and _has_boxes(problem.terms, problem.rows):
         if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
             return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
@@ -303,11 +306,14 @@ class Known:
     inverse : InverseCurvature or None
         The inverse Hessian of squared error; None where only its diagonal is known.
     moments_suffice : bool
-        Whether a fit from the moments is as precise as one from the rows.
+        Whether a fit from the moments is as precise as one from the rows, or all there is.
+    spectrum : Spectrum or None
+        The spectrum of the moments, where they are all there is and have too few digits; None elsewhere.
     """
 
     inverse: InverseCurvature | None
     moments_suffice: bool
+    spectrum: Spectrum | None = None
 
     @property
     def basis(self) -> NDArray | None:
@@ -342,7 +348,8 @@ def know(choice: Choice, problem: Problem) -> Known:
     if choice.factored == "spectrum":
         if not choice.products:
             return Known(inverse, suffice)
-        return Known(InverseHessian.from_spectrum(problem.quadratic, standard, moments.error(1.0)), True)
+        spectrum = Spectrum.of(problem.quadratic, moments, standard, problem.rows.dtype)
+        return Known(InverseHessian.from_spectrum(spectrum), True, spectrum)
     inverse = InverseHessian.from_rows(problem.rows, moments, standard, alpha)
     # Where columns are collinear, the moments suffice once the preconditioner leaves out the directions of rounding.
     return Known(inverse, choice.rung == "curvature" and is_known_to(DIGITS))
@@ -431,6 +438,7 @@ def make_descent(
         batches=batches,
         mean=empty_mean(steps.average, n_rows),
         epochs=spec.limits.epochs,
+        tol=spec.limits.tol,
     )
     return descent, steepest
 

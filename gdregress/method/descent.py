@@ -16,7 +16,7 @@ from gdregress.method.preconditioners import Preconditioner
 from gdregress.method.rates import Rate
 from gdregress.method.schedules import EpochSchedule, Plateau
 from gdregress.method.states import CHEAP, LONGEST, Block, in_blocks
-from gdregress.problem.objectives import Objective
+from gdregress.problem.objectives import Evaluation, Objective
 from gdregress.problem.problem import Problem
 
 
@@ -127,6 +127,8 @@ class Descent:
         An empty mean, if the points are to be averaged; None for no averaging.
     epochs : float, default=inf
         The last epoch: a schedule is not called for epochs from there on.
+    tol : float, default=0.0
+        Optimality at which a descent may end: no predicted evaluation is enough for that.
     """
 
     optimizer: Optimizer
@@ -138,6 +140,7 @@ class Descent:
     batches: Batches | None = None
     mean: Mean | None = None
     epochs: float = float("inf")
+    tol: float = 0.0
     goes_below_tol = False
     limit = ""
 
@@ -175,8 +178,15 @@ class Descent:
             step, point = position.step, position.point
             is_evaluated = self.batches is None and (position.mean is None or position.mean.n_points <= 1)
             here = step.evaluation if is_evaluated else objective.evaluate([point])[0]
+            if self.tol and step.is_predicted and self._is_optimal(problem, point, here):
+                [here] = objective.evaluate([point])
             yield step._replace(point=point, evaluation=here)
             position = position._replace(schedule=position.schedule.after(float(here.value.sum())))
+
+    def _is_optimal(self, problem: Problem, point: NDArray, evaluation: Evaluation) -> bool:
+        """Return whether a point counts as optimal, by an evaluation that was predicted."""
+        gap = problem.gap(point, evaluation, self.measure)
+        return bool(problem.optimality(evaluation.value, gap.total) <= self.tol)
 
     def seen(self, problem: Problem) -> tuple[Iterator[Any], int]:
         """Return the objectives that the updates see, one after the other, and the number of updates in an epoch."""

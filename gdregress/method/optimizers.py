@@ -61,6 +61,8 @@ class Step(NamedTuple):
         State of the rule for the next update.
     is_stuck : bool, default=False
         Whether the rule found no step that lowers the objective.
+    is_predicted : bool, default=False
+        Whether the evaluation is predicted, with a rounding error larger than that of an evaluation.
     """
 
     point: NDArray
@@ -68,6 +70,7 @@ class Step(NamedTuple):
     rate: float = float("nan")
     memory: Any = None
     is_stuck: bool = False
+    is_predicted: bool = False
 
 
 class Optimizer(Protocol):
@@ -266,8 +269,9 @@ class Conjugate:
         *here, there = objective.evaluate([trial] if is_known else [last.point, trial])
         gradient = predicted
         if here:
-            gradient, carried = here[0].gradient, np.ones_like(carried)
-            rounding = np.maximum(np.abs(gradient - predicted), 0.5 * rounding)
+            gradient = here[0].gradient
+            rounding = np.maximum(np.abs(gradient - predicted) / carried, 0.5 * rounding)
+            carried = np.ones_like(carried)
         change = there.gradient - gradient
         curvature = (direction * change).sum(axis=0)
         slope = (gradient * direction).sum(axis=0)
@@ -281,7 +285,8 @@ class Conjugate:
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried
         memory = (direction, gradient, step, rounding, np.where(s > 0, s * factor, factor), carried)
-        return Step(point, lowest, float((s * length).mean()), memory, is_stuck=not s.any())
+        is_predicted = bool((carried > self.CARRIED).any())
+        return Step(point, lowest, float((s * length).mean()), memory, not s.any(), is_predicted)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from scipy.linalg import lapack
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
+from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows, Sums
 
@@ -160,24 +161,19 @@ class InverseHessian:
         return cls(inverse.T * moves[:, np.newaxis], float(np.vdot(inverse, inverse)))
 
     @classmethod
-    def from_spectrum(cls, quadratic: MomentObjective, coordinates: Coordinates, rounding: float) -> "InverseHessian":
+    def from_spectrum(cls, spectrum: Spectrum) -> "InverseHessian":
         """Make P from the eigenvectors of H / 2, which may be singular.
 
         Eigenvectors whose eigenvalue may be rounding alone are dropped; P is 0 along them.
 
         Parameters
         ----------
-        quadratic : MomentObjective
-            Squared error and L2, in the unit-curvature coordinates.
-        coordinates : Coordinates
-            The unit-curvature coordinates.
-        rounding : float
-            Relative error of the moments.
+        spectrum : Spectrum
+            Eigenvectors of H / 2 in the unit-curvature coordinates.
         """
-        p = len(coordinates.center)
-        squared, directions = np.linalg.eigh(quadratic.products())
-        kept = squared > p * rounding * max(1.0, squared[-1]) if p else squared > 0
-        return cls(directions[:, kept] / np.sqrt(squared[kept]), float((1 / squared[kept]).sum()))
+        kept = spectrum.is_kept
+        squared = spectrum.values[kept]
+        return cls(spectrum.vectors[:, kept] / np.sqrt(squared), float((1 / squared).sum()))
 
     @classmethod
     def from_rows(

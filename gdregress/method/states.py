@@ -96,7 +96,7 @@ class Block:
             return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
         points, evaluations, rates, *_ = zip(*states, strict=True)
         side_by_side, beside = np.concatenate(points, axis=1), Evaluation.side_by_side(evaluations)
-        gap = problem.gap(side_by_side, beside, preconditioner)
+        gap = problem.with_hidden(problem.gap(side_by_side, beside, preconditioner), side_by_side, beside)
         shape = (len(states), -1)
         gap = Gap(*(part.reshape(shape) for part in gap))
         value = beside.value.reshape(shape)
@@ -109,6 +109,7 @@ class Block:
         """Make the block of a single state, whose gap is known."""
         value = state.evaluation.value[np.newaxis]
         is_finite = np.array([np.isfinite(value).all() and np.isfinite(state.point).all()])
+        gap = problem.with_hidden(gap, state.point, state.evaluation)
         gap = Gap(*(part[np.newaxis] for part in gap))
         optimality = problem.optimality(value, gap.total)
         return cls(np.array([state.rate]), value, gap, optimality, is_finite, Points.of([state.point]))

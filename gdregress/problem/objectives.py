@@ -96,6 +96,8 @@ class MomentObjective:
 
     Attributes
     ----------
+    joint : ndarray of shape (n_features, n_outputs)
+        rho.
     noise : ndarray of shape (n_outputs,)
         Absolute rounding error of a value, beyond eps times the value: F is a small difference from v.
     work : int
@@ -111,18 +113,18 @@ class MomentObjective:
         self._coordinates = coordinates
         self.penalty = penalty
         self._second = None if moments.cross is None else moments.cross * unit * unit.T
-        self._joint = moments.target_cross * unit * target_unit
+        self.joint = moments.target_cross * unit * target_unit
         self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
         self.noise = NOISE * self._target_second
         self._mean = ((moments.x.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
         self._target_mean = (moments.y.mean - coordinates.target_center) / coordinates.target_scale
         self._is_off_center = self._mean.any()
-        self.work = len(self._joint) * self._joint.size
+        self.work = len(self.joint) * self.joint.size
 
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
-        p, stacked = len(self._joint), _side_by_side(points)
-        z, joint, target_second, target_mean = stacked[:p], self._joint, self._target_second, self._target_mean
+        p, stacked = len(self.joint), _side_by_side(points)
+        z, joint, target_second, target_mean = stacked[:p], self.joint, self._target_second, self._target_mean
         if stacked.shape[1] > joint.shape[1]:
             times = stacked.shape[1] // joint.shape[1]  # a point may consist of several side by side
             joint, target_second = np.tile(joint, times), np.tile(target_second, times)
@@ -156,7 +158,7 @@ class MomentObjective:
 
     def hessian(self, output: int = 0) -> NDArray:
         """Return the second derivatives of the smooth part of one output."""
-        p = len(self._joint)
+        p = len(self.joint)
         hessian = np.empty((p + self._coordinates.fit_intercept,) * 2)
         hessian[:p, :p] = self.products(output)
         if self._coordinates.fit_intercept:

@@ -16,6 +16,7 @@ from gdregress.problem.coordinates import Coordinates, target_scale
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
 from gdregress.problem.penalties import Penalty
+from gdregress.problem.spectrum import Spectrum
 from gdregress.problem.view import View
 from gdregress.rows import extended
 from gdregress.rows.moments import Moments
@@ -86,7 +87,8 @@ class Gap(NamedTuple):
     smoothing : ndarray of shape (..., n_outputs)
         Mean Fenchel gap, the part that is due to smoothing.
     total : ndarray of shape (..., n_outputs)
-        Estimated suboptimality for the loss itself: the sum of the two, or more for losses of degree 1.
+        Estimated suboptimality for the loss itself: the sum of the two, or more for losses of degree 1, and where the
+        rounding of moments may hide more.
     """
 
     decrement: NDArray
@@ -112,6 +114,8 @@ class Problem:
         F0, the mean loss of the best constant, in units of `standard`.
     mu : float
         Smoothing parameter, in standard deviations of y; 0 for the loss itself.
+    spectrum : Spectrum or None
+        Spectrum of the moments, where the rows are gone and the moments have too few digits; None elsewhere.
     """
 
     terms: Terms
@@ -120,6 +124,7 @@ class Problem:
     alpha: float
     constant_loss: NDArray
     mu: float = 0.0
+    spectrum: Spectrum | None = None
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments, rows: Rows) -> "Problem":
@@ -336,6 +341,33 @@ class Problem:
         decrement = decrement * self._gradient_to_standard**2
         return Gap(decrement, np.zeros_like(decrement), decrement)
 
+    def with_hidden(self, gap: Gap, points: NDArray, evaluation: Evaluation) -> Gap:
+        """Return the gap of points side by side, raised by what the rounding of the moments may hide.
+
+        The total is raised to the bound of `Spectrum.hidden`.
+
+        Parameters
+        ----------
+        gap : Gap
+            The gap as the moments tell it.
+        points : ndarray of shape (n_coordinates, n_points * n_outputs)
+            The points.
+        evaluation : Evaluation
+            Their evaluation.
+        """
+        if self.spectrum is None:
+            return gap
+        p, times = len(self.standard.center), points.shape[1] // len(self.constant_loss)
+        z = points[:p]
+        if self.is_raw:
+            to_standard = self.coordinates.target_scale / self.standard.target_scale
+            z = z * self.standard.scale[:, np.newaxis] * _tiled(to_standard, times)
+        value = evaluation.value / _tiled(self._to_coordinates, times)
+        slope = self._standard_gradient(evaluation.gradient)
+        shortest = self._standard_penalty.residual(points, slope)
+        hidden = self.spectrum.hidden(z, slope[:p], shortest[:p], value)
+        return gap._replace(total=np.maximum(gap.total, hidden))
+
     def subgradient(self, points: NDArray, gradient: NDArray) -> NDArray:
         """Return the shortest subgradient in `standard`, at points side by side.
 
@@ -346,10 +378,14 @@ class Problem:
         gradient : ndarray of shape (n_coordinates, n_points * n_outputs)
             Gradient of the smooth part, in `coordinates`.
         """
-        if self.is_raw:
-            times = points.shape[1] // len(self.constant_loss)
-            gradient = self.standard.turned(gradient) * _tiled(self._gradient_to_standard, times)
-        return self._standard_penalty.residual(points, gradient)
+        return self._standard_penalty.residual(points, self._standard_gradient(gradient))
+
+    def _standard_gradient(self, gradient: NDArray) -> NDArray:
+        """Return gradients in `coordinates` as gradients in `standard`."""
+        if not self.is_raw:
+            return gradient
+        times = gradient.shape[1] // len(self.constant_loss)
+        return self.standard.turned(gradient) * _tiled(self._gradient_to_standard, times)
 
     def root(self, preconditioner: Any) -> NDArray:
         """Return a matrix C with |C g|^2 = g' P g for gradients g in `coordinates`, without the target scale."""

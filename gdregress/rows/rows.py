@@ -150,13 +150,15 @@ class GoneRows:
     ----------
     summed : Moments
         Moments of all rows, with the covariances of X.
+    dtype : dtype
+        Floating type that the numbers in X had.
     """
 
     summed: Moments
+    dtype: np.dtype
     can_be_read = False
     can_be_drawn = False
     is_sparse = False
-    dtype = np.dtype(np.float64)
 
     @property
     def n_samples(self) -> int:

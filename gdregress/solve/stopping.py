@@ -8,10 +8,17 @@ from numpy.typing import NDArray
 
 from gdregress.method.choice import Method
 from gdregress.method.spec import Spec
+from gdregress.problem.problem import Problem
 from gdregress.solve.trace import Epoch, Measured, Trace
 
 FIGURES = "(stop_reason_ has the figures)"
 """Where the figures are that a notice leaves out."""
+
+LOST_DIGITS = (
+    "some columns are nearly collinear, and the sums of rows that are gone have too few digits to tell them apart. "
+    "Fit on all rows in memory, which are read again, drop such columns, or use penalty='l2'."
+)
+"""Reason and remedy where only moments are left, and these have lost the digits that count."""
 
 FAR_ABOVE = 1e12
 """A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
@@ -108,6 +115,32 @@ class Converged:
     def result(self, trace: Trace) -> Result:
         """Return the result of a descent that has converged."""
         return _converged(trace, self.tol)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Stop at the first epoch whose optimality would be at most `tol`, but for what rounding of the moments may hide.
+
+    No later epoch is better: what is hidden depends on the moments.
+
+    Parameters
+    ----------
+    tol : float
+        Optimality to reach.
+    problem : Problem
+        The problem that is minimised.
+    """
+
+    tol: float
+    problem: Problem
+
+    def fires(self, trace: Trace, latest: Measured) -> NDArray:
+        """Compare the optimality of the moments as they are with `tol`."""
+        return self.problem.optimality(latest.block.value, latest.block.gap.decrement) <= self.tol
+
+    def result(self, trace: Trace) -> Result:
+        """Return the epoch, with a warning."""
+        return _ended(trace, self.tol, LOST_DIGITS)
 
 
 @dataclass(frozen=True)
@@ -262,6 +295,8 @@ class Stopping:
         rules: list[Rule] = [diverged]
         if limits.tol:
             rules.append((OptimalStart if method.solver.goes_below_tol else Converged)(limits.tol))
+        if limits.tol and method.problem.spectrum is not None and not method.solver.goes_below_tol:
+            rules.append(Hidden(limits.tol, method.problem))
         if limits.target_loss is not None:
             rules.append(TargetLoss(limits.target_loss))
         if limits.early_stopping:
@@ -271,7 +306,8 @@ class Stopping:
         general = _advice(spec, method)
         advice = _near_the_ceiling(spec, method) or general
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)
-        return cls((*rules, used_up), used_up, method.solver.limit)
+        limit = method.solver.limit if method.problem.spectrum is None else LOST_DIGITS
+        return cls((*rules, used_up), used_up, limit)
 
     @property
     def stands_still(self) -> bool:
@@ -290,12 +326,17 @@ class Stopping:
 
     def ended(self, trace: Trace) -> Result:
         """Return the result of a solver that ended by itself, with a `tol`."""
-        tol, reached = self.used_up.tol, trace.last.optimality
-        if reached <= tol:
+        tol = self.used_up.tol
+        if trace.last.optimality <= tol:
             return _converged(trace, tol)
-        unmet = f"optimality {reached:.2g} is above tol={tol:g}, but rounding allows no better"
-        notice = f"tol was not reached, but rounding allows no better: {self.limit} {FIGURES}"
-        return Result(trace, trace.kept, f"{unmet}: {self.limit}", notice)
+        return _ended(trace, tol, self.limit)
+
+
+def _ended(trace: Trace, tol: float, limit: str) -> Result:
+    """Return the result of a descent that can get no nearer to `tol`, with a warning."""
+    unmet = f"optimality {trace.last.optimality:.2g} is above tol={tol:g}, but rounding allows no better"
+    notice = f"tol was not reached, but rounding allows no better: {limit} {FIGURES}"
+    return Result(trace, trace.kept, f"{unmet}: {limit}", notice)
 
 
 def plural(n_epochs: int) -> str:
