@@ -4,7 +4,7 @@ import html
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from gdregress.rows.inputs import names_of, read_rows
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
 
-COST_LIMIT = 10**10
+COST_LIMIT = 3 * 10**9
 """Largest cost of the closed form, rows times columns times the smaller of both: it takes some ten seconds."""
 
 AT_MINIMUM = 0.01
@@ -62,8 +62,12 @@ class Row:
         Time of the fastest of up to three fits, in seconds.
     converged : bool
         Whether the solver reports convergence. SGDRegressor does so when its loss stops falling,
-        wherever that is: the table says "not to the minimum" where its predictions are more than a
-        hundredth of a standard deviation away from it.
+        wherever that is.
+    arrived : str
+        What the table says of that: "yes" or "no"; "not to the minimum" where its predictions are more
+        than a hundredth of a standard deviation away from it; "of another problem" where the solver
+        minimises another objective. Without the closed form, the least of the errors on the training
+        rows takes its place, if there is no penalty.
     """
 
     solver: str
@@ -74,6 +78,7 @@ class Row:
     epochs: float
     seconds: float
     converged: bool
+    arrived: str
 
 
 class Comparison:
@@ -119,7 +124,7 @@ class Comparison:
             "test_mse": "test MSE",
             "epochs": "epochs",
             "seconds": "seconds",
-            "converged": "converged",
+            "arrived": "converged",
         }
         for name in ("coefficient_error", "prediction_error", "test_mse"):
             if all(np.isnan(getattr(row, name)) for row in self.rows):
@@ -128,10 +133,8 @@ class Comparison:
 
         def cell(row: Row, name: str) -> str:
             value = getattr(row, name)
-            if name == "solver":
+            if isinstance(value, str):
                 return value
-            if name == "converged":
-                return "no" if not value else "yes" if not row.prediction_error > AT_MINIMUM else "not to the minimum"
             return "-" if np.isnan(value) else format(value, forms.get(name, ".1e"))
 
         return [list(names.values()), *([cell(row, name) for name in names] for row in self.rows)]
@@ -197,7 +200,7 @@ class Comparison:
             If the closed form was left out.
         """
         if not self._has_errors:
-            raise ValueError(f"There is nothing to draw: {self.notes[0]}.")
+            raise ValueError("There is nothing to draw without the closed form: compare fewer rows or columns.")
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
             errors=np.array([row.prediction_error for row in self.rows]),
@@ -311,13 +314,17 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     rows = [own_row]
     for name, estimator in (("SGDRegressor", sgd), ("StandardScaler + SGDRegressor", scaled)):
         try:
-            rows.append(data.fitted(name, estimator, exact)[0])
+            row = data.fitted(name, estimator, exact)[0]
+            is_other = alpha and row.converged and estimator is scaled
+            rows.append(replace(row, arrived="of another problem") if is_other else row)
         except ValueError:
-            rows.append(Row(name, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, converged=False))
+            rows.append(Row(name, *[np.nan] * 6, converged=False, arrived="no"))
     if exact is not None:
         rows.append(data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True))
     if alpha:
         notes.append("StandardScaler + SGDRegressor solves another problem: it penalises standardised coefficients")
+    if exact is None and not alpha:
+        rows = data.judged(rows)
     if not fitted.converged_:
         notes.append(f"{type(model).__name__}: {fitted.stop_reason_}")
     return Comparison(rows, fitted, notes)
@@ -338,7 +345,10 @@ def _without_closed_form(X) -> list[str]:
 class _Data:
     """The data of a comparison, and the measurement of a solver on them."""
 
-    def __init__(self, X, y: NDArray, weight: NDArray | None, test: tuple[Any, NDArray] | None):
+    def __init__(
+        self, X, y: NDArray, weight: NDArray | None, test: tuple[Any, NDArray] | None, names: NDArray | None = None
+    ):
+        self.names = names
         self.X = X
         self.y = y
         self.weight = weight
@@ -355,10 +365,10 @@ class _Data:
         X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
         check_finite("X", X, names_of(model))
         if X_test is None:
-            return cls(X, y, weight, None)
+            return cls(X, y, weight, None, names_of(model))
         X_test, y_test, _ = read_rows(X_test, y_test, None, estimator=model, suffix="_test")
         check_finite("X_test", X_test, names_of(model))
-        return cls(X, y, weight, (X_test, y_test))
+        return cls(X, y, weight, (X_test, y_test), names_of(model))
 
     def fitted(self, name: str, estimator, exact) -> tuple[Row, Any]:
         """Fit an estimator, and return its results and itself."""
@@ -376,6 +386,8 @@ class _Data:
             coef = coef / scaler.scale_
             if scaler.with_mean:
                 intercept = intercept - coef @ scaler.mean_
+        if hasattr(fitted, "converged_") and self.names is not None:
+            fitted.feature_names_in_ = self.names
         row = self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
         return row, fitted
 
@@ -390,6 +402,7 @@ class _Data:
             train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
             if self.test is not None:
                 test_mse = self._mse(*self.test, coef, intercept, None)
+        is_far = prediction_error > AT_MINIMUM
         return Row(
             name,
             float(coefficient_error),
@@ -399,7 +412,17 @@ class _Data:
             float(epochs),
             seconds,
             bool(converged),
+            "no" if not converged else "not to the minimum" if is_far else "yes",
         )
+
+    def judged(self, rows: list[Row]) -> list[Row]:
+        """Return the results, with those marked that are far from the least squares of the best."""
+        least, variance = np.nanmin([row.train_mse for row in rows]), float(np.mean(self.target_scale**2))
+
+        def is_far(row: Row) -> bool:
+            return not np.sqrt(max(0.0, row.train_mse - least) / variance) <= AT_MINIMUM
+
+        return [replace(row, arrived="not to the minimum") if row.converged and is_far(row) else row for row in rows]
 
     @staticmethod
     def _predict(X, coef: NDArray, intercept: NDArray) -> NDArray:

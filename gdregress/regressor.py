@@ -884,17 +884,17 @@ def _finished(
     is_first : bool, default=True
         Whether these are the first rows, so that nothing was said yet of the parameters.
     """
-    if result is not None and result.is_warning:
+    if result is not None and result.notice is not None:
         estimator._warn(result.reason, result.notice, ConvergenceWarning, stacklevel=3)
     if result is not None and result.interrupt is not None:
         raise result.interrupt
-    varied = vars(estimator).get("_varied", ())
+    varied = estimator._varied if estimator._is_candidate else ()
     notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
     if estimator.early_stopping and estimator.converged_ and not given:
         notices.append((FOR_NOTHING, FOR_NOTHING))
     for reason, notice in notices:
         estimator._warn(reason, notice, UserWarning, stacklevel=3)
-    vars(estimator).pop("_search", None)
+    estimator._forget_search()
     return estimator
 
 

@@ -5,6 +5,7 @@ from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_linnerud
@@ -13,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gdregress import GradientDescentRegressor, closed_form, compare, load_house_prices
+from gdregress.comparison import _without_closed_form
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -204,7 +206,7 @@ class TestCompare:
         ("given", "sentence"),
         [
             ({"y": y[:100]}, "X has 442 rows, but y has 100"),
-            ({"X_test": X[:, :3], "y_test": y}, "X_test: X has 3 features, but .* is expecting 10 features"),
+            ({"X_test": X[:, :3], "y_test": y}, "X_test has 3 features, but .* is expecting 10 features"),
             ({"X_test": X[:9], "y_test": y}, "X_test has 9 rows, but y_test has 442"),
             ({"X_test": np.where(X.mean() < X, np.nan, X), "y_test": y}, "Input X_test contains NaN"),
         ],
@@ -234,6 +236,30 @@ class TestCompare:
         assert f"<p>{note}</p>" in comparison._repr_html_()
         with pytest.raises(ValueError, match="without the closed form"):
             comparison.plot()
+
+    def test_without_the_closed_form_least_squares_are_judged_by_the_least_of_the_errors(self, monkeypatch):
+        monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 1)
+        ours, raw, _ = compare(X, y).rows
+        assert raw.converged
+        assert (ours.arrived, raw.arrived) == ("yes", "not to the minimum")
+
+    @pytest.mark.parametrize(("n", "p", "is_left_out"), [(50, 10**4, False), (500, 12_000, False), (600, 10**4, True)])
+    def test_the_cost_of_the_closed_form_is_that_of_the_smaller_side(self, n, p, is_left_out):
+        """A factorisation costs n p min(n, p): rows are dear where columns are many, but no dearer."""
+        assert bool(_without_closed_form(sparse.csr_array((n, p)))) == is_left_out
+        assert bool(_without_closed_form(np.empty((p, n)))) == is_left_out
+
+
+def test_the_model_knows_the_names_of_a_data_frame():
+    model = compare(pd.DataFrame(X[:, :2], columns=["a", "b"]), y).model
+    assert list(model.feature_names_in_) == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pd.DataFrame(X[:, :2], columns=["a", "c"]))
+
+
+def test_with_a_penalty_the_scaled_solver_is_of_another_problem():
+    table = str(compare(X, y, GradientDescentRegressor(penalty="l2", alpha=0.1)))
+    assert table.splitlines()[3].endswith("of another problem")
 
 
 class TestTable:

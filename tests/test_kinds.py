@@ -1,6 +1,7 @@
 """What is no number is refused with its name, its place and a remedy, in whatever and wherever it comes."""
 
 import datetime
+import functools
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from gdregress import GradientDescentRegressor, closed_form, compare
+from gdregress.rows.kinds import FEATURES, check_numbers
 
 rng = np.random.default_rng(0)
 n = 12
@@ -92,6 +94,33 @@ BAD_COLUMNS = {
         r"has a value of type dict at row 0, column 1 \(float\(\) argument",
     ),
     "masked": (lambda: np.ma.masked_array(X, X[3, 1] == X), "has masked entries, the first at row 3, column 1: fill"),
+    "text in the first of two, Polars": (lambda: pl.DataFrame({"c": red, "x": x}), f"has text in column 'c', {ENCODE}"),
+    "text in the first of two, Arrow": (
+        lambda: arrow(red).select(["c", "x"]),
+        f"has text in column 'c', {ENCODE}",
+    ),
+    "NaT among numbers": (lambda: frame(objects([1, 2, pd.NaT] * 4)), "contains NaT at row 2, column 'c': fill it"),
+    "NaT among numbers, NumPy": (
+        lambda: frame(objects([1, np.datetime64("NaT"), 2] * 4)),
+        "contains NaT at row 1, column 'c': fill it",
+    ),
+    "a whole number of 400 digits": (
+        lambda: frame(objects([1, 10**400] * 6)),
+        "has a number too large for a float at row 1, column 'c': divide by a power of ten, or drop the column",
+    ),
+    "a complex number among objects": (
+        lambda: frame(objects([1, 1j] * 6)),
+        "has a value of type complex at row 1, column 'c' .*: turn it into a number, or drop the column",
+    ),
+    "fields": (
+        lambda: np.rec.fromarrays([x, x], names="columns,b"),
+        "is a structured array with the fields 'columns', 'b': pass its columns side by side",
+    ),
+    "a query": (lambda: polars(x).lazy(), r"is a LazyFrame, which has not run yet: pass its collect\(\)"),
+    "two names alike, Arrow": (
+        lambda: arrow(x).rename_columns(["a", "a"]),
+        "has two columns named 'a': rename one",
+    ),
     "two names alike": (lambda: pd.DataFrame(X, columns=["a", "a"]), "has two columns named 'a': rename one"),
     "two numbers alike": (lambda: pd.DataFrame(X, columns=[0, 0]), "has two columns named 0: rename one"),
 }
@@ -111,6 +140,7 @@ BAD_VECTORS = {
 }
 SLOW = {"learning_rate": "diagonal", "optimizer": "gd", "epochs": 50, "tol": None, "early_stopping": True}
 
+OTHER = pd.DataFrame({"x": x, "d": x})
 FITTED = GradientDescentRegressor().fit(X, y)
 TAKES_X = {
     "fit": ("X", lambda bad: GradientDescentRegressor().fit(bad, y)),
@@ -202,7 +232,7 @@ def test_validation_rows_are_named_with_the_way_through_a_pipeline():
     assert_refused(
         lambda bad: model.fit(table, y, model__X_val=bad, model__y_val=y),
         X[:, :1],
-        r"X_val: X has 1 features, but .* is expecting 3 features as input \(transform X_val as X is, in a pipeline by",
+        r"X_val has 1 features, but .* is expecting 3 features as input \(transform X_val as X is, in a pipeline by",
     )
 
 
@@ -218,6 +248,11 @@ def test_validation_rows_are_named_with_the_way_through_a_pipeline():
             lambda: GradientDescentRegressor(**SLOW).fit(X, y, X_val=X, y_val=y[1:]),
             "X_val has 12 rows, but y_val has 11: give both the same",
         ),
+        (
+            lambda: GradientDescentRegressor(**SLOW).fit(frame(x), y, X_val=OTHER, y_val=y),
+            "X_val: The feature names should match those that were passed during fit: Feature names unseen at fit "
+            "time: - d Feature names seen at fit time, yet now missing: - c .transform X_val as X is",
+        ),
         (lambda: compare(X, "price"), r"y is the text 'price': pass the targets themselves, such as table\['price'\]"),
         (lambda: compare(np.where(X[2, 1] == X, np.nan, X), y), "Input X contains NaN at row 2, column 1: fill it"),
         (lambda: compare(X, np.where(y == y[2], np.nan, y)), "Input y contains NaN at row 2: drop the row"),
@@ -226,6 +261,14 @@ def test_validation_rows_are_named_with_the_way_through_a_pipeline():
             r"fit_batches takes one iterable of pairs \(X, y\): pa",
         ),
         (lambda: GradientDescentRegressor().fit_batches(chunks), r"batches is the function chunks .* pass chunks\(\)"),
+        (
+            lambda: GradientDescentRegressor().fit_batches(functools.partial(chunks)),
+            "batches is a partial and not what it yields: call it, and pass the result",
+        ),
+        (
+            lambda: GradientDescentRegressor().fit_batches(lambda: chunks()),
+            "batches is a function and not what it yields: call it, and pass the result",
+        ),
         (lambda: GradientDescentRegressor().fit_batches(3), r"batches is a int: pass an iterable of \(X, y\)"),
         (lambda: GradientDescentRegressor().fit_batches(X), "chunk 1 is of type ndarray and no pair or triple: yield"),
     ],
@@ -261,6 +304,25 @@ def test_numbers_are_taken_in_whatever_they_come(table):
     np.testing.assert_allclose(
         model.predict(given), GradientDescentRegressor().fit(plain, y).predict(plain), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("name", ["column_names", "_mask", "mask", "schema", "dtype", "shape", "columns", "is_numeric"])
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_a_column_may_have_the_name_of_an_attribute(make, name):
+    """In pandas a column is an attribute, too."""
+    model = GradientDescentRegressor().fit(make({name: X[:, 0], "b": X[:, 1]}), y)
+    np.testing.assert_allclose(model.coef_, GradientDescentRegressor().fit(X, y).coef_, rtol=1e-12)
+
+
+def wide_objects():
+    return pd.DataFrame(np.ones((5, 5000), dtype=object))
+
+
+@pytest.mark.parametrize("make", [wide_objects, lambda: pl.DataFrame(np.ones((5, 5000)))])
+def test_of_a_wide_table_of_numbers_no_column_is_looked_at_by_itself(make, monkeypatch):
+    """One by one they take ten to twenty times as long as their conversion."""
+    monkeypatch.setattr("gdregress.rows.kinds.Column.check", lambda *_: pytest.fail("looked at a column"))
+    check_numbers("X", make(), FEATURES)
 
 
 def test_a_bag_of_few_rows_stops_early():

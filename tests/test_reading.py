@@ -461,6 +461,17 @@ def test_what_only_names_the_rows_is_left_out(write, document):
     )
 
 
+@pytest.mark.parametrize("name", ["humid", "paid", "BID", "Solid", "grid"])
+def test_a_name_that_only_ends_in_id_is_of_use(name, write, document):
+    assert list(document(write(csv_of([name, "y"], [np.arange(12) ** 2, range(12)])))["coefficients"]) == [name]
+
+
+@pytest.mark.parametrize("name", ["userId", "UserID", "user_id", "USER ID", "id", "ID"])
+def test_the_name_of_an_identifier(name, write, document):
+    result = document(write(csv_of([name, "x", "y"], [np.arange(12) ** 2, np.arange(12) % 5, range(12)])))
+    assert result["preparation"]["left_out"] == [name]
+
+
 def test_what_may_count_the_rows_is_named(write, document):
     y = np.sqrt(np.arange(12))
     result = document(write(csv_of(["month", "y"], [range(1, 13), y])))
@@ -657,7 +668,38 @@ def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_pat
     assert fail("predict", model, write("x;z\n1,250;3\n")).endswith(
         "may be decimal or of thousands: say which by --decimal."
     )
-    assert "has no number in x but 'many': correct it" in fail("predict", model, write("x,z\nmany,3\n"))
+    assert fail("predict", model, write("x,z\nmany,3\n")).endswith(
+        "has no number in x but 'many': write numbers, or leave its cells empty."
+    )
+
+
+def test_what_is_advised_about_new_cells_makes_numbers_of_them(write, fail, capsys, tmp_path):
+    model, new = str(tmp_path / "model.joblib"), write('x,z\n"1,5",0.5\n"2,5",1.5\n', "new.csv")
+    assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
+    capsys.readouterr()
+    assert fail("predict", model, new).endswith(
+        "has no number in x but '1,5': give --decimal and --thousands as the file writes numbers."
+    )
+    assert main(["predict", model, write('x,z\n"1,5",3\n"2,5",3\n'), "--decimal", ","]) == 0
+    assert [float(line) for line in capsys.readouterr().out.splitlines()[1:]] == pytest.approx([1.5, 2.5])
+
+
+def test_what_is_advised_about_new_dates_makes_dates_of_them(write, fail, capsys, tmp_path):
+    model = str(tmp_path / "model.joblib")
+    assert (
+        main([write(csv_of(["when", "y"], [pd.date_range("2019-01-01", periods=9), range(9)])), "--save", model]) == 0
+    )
+    capsys.readouterr()
+    assert fail("predict", model, write("when\n4. Woche\n")).endswith(
+        "has no date in when but '4. Woche': write dates as 2024-12-31."
+    )
+
+
+def test_the_columns_of_a_saved_model_are_those_of_pandas(model, write):
+    import polars as pl
+
+    with pytest.raises(ValueError, match="the columns are read by name: pass a DataFrame with"):
+        joblib.load(model).predict(pl.read_csv(write(SOLD, "sold.csv"), separator=SOLD[3]))
 
 
 @pytest.mark.parametrize("option", ["--alpha", "--quantile", "--epsilon"])

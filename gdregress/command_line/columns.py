@@ -88,7 +88,7 @@ class Columns(TransformerMixin, BaseEstimator):
         """
         import pandas as pd
 
-        if not hasattr(X, "columns"):
+        if not isinstance(X, pd.DataFrame):
             raise ValueError(f"the columns are read by name: pass a DataFrame with {few(map(quote, self.readings))}.")
         lacking = [quote(name) for name in self.readings if name not in X.columns]
         if lacking:

@@ -158,7 +158,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
 
 
 def without_total(table: Table) -> Table:
-    """Return a table without the last row, where that is the sum of the others."""
+    """Return a table without the last row, where a cell of that alone says that it is a total."""
     if len(table.frame) > 2:
         for name, cell in table.frame.iloc[-1].items():
             if isinstance(cell, str) and TOTAL.fullmatch(cell.strip(" :")) and (table.frame[name] == cell).sum() == 1:

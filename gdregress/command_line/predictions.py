@@ -155,7 +155,12 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Rea
             continue
         n_strays, text = unread(frame[name], column)
         if n_strays and np.isnan(column).all():
-            raise TableError(f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: correct it.")
+            remedy = (
+                "write dates as 2024-12-31" if reading.kind == "date" else "write numbers, or leave its cells empty"
+            )
+            if reading.kind == "number" and any(np.isfinite(way.values([text])).any() for way in Dialect().ways):
+                remedy = "give --decimal and --thousands as the file writes numbers"
+            raise TableError(f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: {remedy}.")
         if n_strays:
             strays.append(f"{shorten(name)} ({n_strays}, such as {quote(text)})")
         if n_gaps := int(np.isnan(column).sum()) - n_strays:

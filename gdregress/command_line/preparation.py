@@ -29,9 +29,8 @@ IDENTIFIER_SHARE = 0.9
 """Distinct values per value above which a text column is an identifier or free text, of no use to a linear model."""
 
 IDENTIFIER_NAME = re.compile(
-    r"(.*[\s_.-])?(id|ids|uuid|guid|index|idx|row ?(id|names?|num|number|no|nr)?)|#"
-    r"|column \d+|unnamed: \d+|.*[a-z](Id|ID)",
-    re.IGNORECASE,
+    r"(?i:(.*[\s_.-])?(id|ids|uuid|guid|index|idx|row ?(id|names?|num|number|no|nr)?)|#|column \d+|unnamed: \d+)"
+    r"|.*[a-z](Id|ID)"
 )
 """Names under which whole numbers that never repeat only number the rows."""
 

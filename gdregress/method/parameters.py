@@ -14,6 +14,9 @@ from gdregress.problem.losses import LOSSES, REQUIRED
 
 INFINITY = float("inf")
 
+SHOWN = 200
+"""Characters of a value that a message shows at most."""
+
 BOOLEANS = (bool, np.bool_)
 """Types that Python and NumPy count as numbers, but that no numeric parameter accepts."""
 
@@ -124,6 +127,12 @@ CONSTRAINTS: dict[str, Constraint] = {
 }
 
 
+def _shown(value: Any) -> str:
+    """Return a value as it is written, but no more of it than a message needs."""
+    words = repr(value)
+    return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."
+
+
 def check_parameters(estimator: Any) -> None:
     """Check the parameters of an estimator.
 
@@ -142,7 +151,7 @@ def check_parameters(estimator: Any) -> None:
         if not constraint.holds(value):
             raise ValueError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}. "
-                f"Got {value!r} instead."
+                f"Got {_shown(value)} instead."
                 f"{_hint(name, value)}"
             )
     if estimator.loss == "huber" and estimator.epsilon == 0:

@@ -1,6 +1,7 @@
 """Rows that arrive in chunks: unpacking, numbering and moments of each chunk."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from inspect import isgeneratorfunction
 from typing import Any
 
@@ -74,9 +75,11 @@ def numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
     ValueError
         If `batches` yields nothing.
     """
-    if isgeneratorfunction(batches):
+    if isgeneratorfunction(batches) and not isinstance(batches, partial):
         name = getattr(batches, "__name__", "batches")
         raise TypeError(f"batches is the function {name} and not what it yields: pass {name}().")
+    if callable(batches) and not isinstance(batches, Iterable):
+        raise TypeError(f"batches is a {type(batches).__name__} and not what it yields: call it, and pass the result.")
     if not isinstance(batches, Iterable):
         raise TypeError(f"batches is a {type(batches).__name__}: pass an iterable of (X, y), such as a generator.")
     number = first - 1

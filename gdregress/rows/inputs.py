@@ -141,8 +141,10 @@ def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
         if not suffix or name + suffix in str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        sentence = str(error).splitlines()[0].rstrip(".:").replace(". ", ": ")
-        raise kind(f"{name}{suffix}: {sentence}{advice}.") from error
+        sentence = " ".join(str(error).split()).rstrip(".:").replace(". ", ": ")
+        begins = f"{name} has "
+        where = f"{name}{suffix} has " if sentence.startswith(begins) else f"{name}{suffix}: "
+        raise kind(f"{where}{sentence.removeprefix(begins)}{advice}.") from error
 
 
 def read_chunk(

@@ -4,7 +4,7 @@ Every library of arrays or data frames gives its columns as NumPy arrays. So one
 them, and none has to be imported.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, time, timedelta
 from numbers import Number
 from typing import Any, NamedTuple, NoReturn
@@ -24,7 +24,10 @@ OTHERS: dict[str, tuple[type, ...]] = {
 """What columns of objects are refused for, in the order in which it is looked for."""
 
 PERHAPS_NUMBERS = (Number, np.bool_, type(None))
-"""Types of which NumPy makes floats; it makes NaN of None."""
+"""Types of which NumPy makes floats, unless they are complex or too large; it makes NaN of None."""
+
+COMPLEX = (complex, np.complexfloating)
+"""Types of numbers that are no floats."""
 
 SHOWN = 40
 """Characters of a text that a message shows at most."""
@@ -95,11 +98,11 @@ class Column(NamedTuple):
         """Raise an error if a value is no number."""
         if values.dtype.kind in "mM":
             self.refuse({"M": "dates", "m": "durations"}[values.dtype.kind])
-        if values.dtype.kind not in "OSUT" or all(issubclass(each, PERHAPS_NUMBERS) for each in set(map(type, values))):
+        if values.dtype.kind not in "OSUT" or _are_numbers(values):
             return
         for words, kinds in OTHERS.items():
             for row, value in enumerate(values):
-                if isinstance(value, kinds):
+                if isinstance(value, kinds) and not _is_gap(value):
                     example = f", such as {_shown(value)} at row {row}"
                     self.refuse(words, example, is_number=words == "text" and _is_number(value))
         for row, value in enumerate(values):
@@ -108,10 +111,14 @@ class Column(NamedTuple):
     def _check_object(self, row: int, value: Any) -> None:
         kind = type(value).__name__
         where = f"row {row}" + ("" if self.label is None else f", column {self.label!r}")
-        if kind == "NAType":
-            raise ValueError(f"Input {self.name} contains NA at {where}: {self.remedies.gap}.")
+        if _is_gap(value):
+            gap = "NA" if kind == "NAType" else "NaT"
+            raise ValueError(f"Input {self.name} contains {gap} at {where}: {self.remedies.gap}.")
         try:
             float(value)
+        except OverflowError:
+            remedy = f"divide by a power of ten{self.remedies.otherwise}"
+            raise ValueError(f"{self.name} has a number too large for a float at {where}: {remedy}.") from None
         except (TypeError, ValueError) as error:
             remedy = f"turn it into a number{self.remedies.otherwise}"
             raise TypeError(f"{self.name} has a value of type {kind} at {where} ({error}): {remedy}.") from None
@@ -126,21 +133,22 @@ def check_numbers(name: str, values: Any, remedies: Remedies) -> None:
         Name of the values in the error message.
     values : array-like or sparse matrix
         Features, targets or weights. What is neither a table nor an array is left to the conversion by scikit-learn,
-        and so are complex numbers.
+        and so are arrays of complex numbers.
     remedies : Remedies
         What the error message advises.
 
     Raises
     ------
     ValueError
-        If a column holds text, dates, durations or pandas' NA; if entries are masked; or if two columns of a data
-        frame have one name.
+        If a column holds text, dates, durations, NA, NaT or a number too large for a float; if entries are masked; or
+        if two columns of a data frame have one name.
     TypeError
-        If a column holds objects that are no numbers.
+        If a column holds objects that are no numbers; if the values are a structured array or a query that has not run.
     """
     if type(values) is np.ndarray and values.dtype.kind in NUMERIC:
         return
-    _check_mask(name, values)
+    if isinstance(values, np.ndarray):
+        _check_array(name, values)
     for label, column in _doubtful_columns(name, values):
         Column(name, label, remedies).check(np.asarray(column))
 
@@ -157,24 +165,75 @@ def check_types(name: str, table: Any) -> None:
 def _doubtful_columns(name: str, values: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the columns whose type does not say that they are numbers, each with its name or number.
 
-    The only column of a vector comes with None.
+    The only column of a vector comes with None. The schema is looked at first, because a table can have many columns.
+    Attributes of pandas are looked for before those of others, because its columns may have the names of these.
     """
-    if hasattr(values, "column_names"):  # Arrow
+    is_array = isinstance(values, np.ndarray)
+    if not is_array and hasattr(values, "iloc") and hasattr(values, "dtypes"):  # pandas and what is like it
+        if hasattr(values, "columns"):
+            yield from _doubtful_of_pandas(name, values)
+        else:
+            yield from () if _is_numeric(values.dtype) else [(None, _as_array(values))]
+    elif not is_array and hasattr(values, "column_names"):  # Arrow
         _check_different(name, values.column_names)
-        yield from zip(values.column_names, values.itercolumns(), strict=True)
-    elif hasattr(values, "iloc") and hasattr(values, "columns"):  # pandas and what is like it
-        _check_different(name, values.columns)
-        places = [place for place, dtype in enumerate(values.dtypes) if not _is_numeric(dtype)]
-        yield from ((values.columns[place], values.iloc[:, place]) for place in places)
-    elif hasattr(values, "columns"):  # Polars
-        labels = [label for label, dtype in zip(values.columns, values.dtypes, strict=True) if not _is_numeric(dtype)]
-        yield from ((label, _as_array(values[label])) for label in labels)
+        places = _places(values.schema.types, _is_numeric_in_arrow)
+        yield from ((values.column_names[place], values.column(place)) for place in places)
+    elif not is_array and hasattr(values, "collect_schema") and not hasattr(values, "to_numpy"):  # Polars, not run yet
+        raise TypeError(f"{name} is a {type(values).__name__}, which has not run yet: pass its collect().")
+    elif not is_array and hasattr(values, "columns"):  # Polars
+        labels = values.columns
+        yield from ((labels[place], _as_array(values[labels[place]])) for place in _places(values.dtypes, _is_numeric))
     elif not (sparse.issparse(values) or _is_numeric(getattr(values, "dtype", None))):
         array = _as_array(values)
         if array.ndim == 2:
             yield from enumerate(array.T)
         elif array.ndim == 1:
             yield None, array
+
+
+def _doubtful_of_pandas(name: str, table: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the doubtful columns of a data frame; objects are looked at in one block, which takes one pass."""
+    _check_different(name, table.columns)
+    places = _places(table.dtypes, _is_numeric)
+    if {str(dtype) for dtype in set(table.dtypes.iloc[places])} == {"object"}:
+        block = table.iloc[:, places].to_numpy()
+        if not _are_numbers(block.ravel()):
+            yield from zip(table.columns[places], block.T, strict=True)
+    else:
+        yield from ((table.columns[place], table.iloc[:, place]) for place in places)
+
+
+def _places(dtypes: Iterable[Any], is_numeric: Callable[[Any], bool]) -> list[int]:
+    """Return the places of the columns whose type is not numeric; each type is asked once."""
+    dtypes = list(dtypes)
+    doubtful = {dtype for dtype in set(dtypes) if not is_numeric(dtype)}
+    return [place for place, dtype in enumerate(dtypes) if dtype in doubtful] if doubtful else []
+
+
+def _are_numbers(values: NDArray) -> bool:
+    """Return whether NumPy can make floats of all objects of a vector."""
+    kinds = set(map(type, values))
+    if not all(issubclass(kind, PERHAPS_NUMBERS) and not issubclass(kind, COMPLEX) for kind in kinds):
+        return False
+    if int not in kinds:
+        return True
+    try:
+        values.astype(np.float64)
+    except OverflowError:
+        return False
+    return True
+
+
+def _is_gap(value: Any) -> bool:
+    """Return whether a value is NA or NaT, of pandas or of NumPy."""
+    return type(value).__name__ in ("NAType", "NaTType") or bool(
+        isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value)
+    )
+
+
+def _is_numeric_in_arrow(dtype: Any) -> bool:
+    """Return whether a type of Arrow is one of numbers."""
+    return str(dtype).startswith(("int", "uint", "float", "double", "halffloat", "bool", "decimal"))
 
 
 def _is_numeric(dtype: Any) -> bool:
@@ -202,8 +261,14 @@ def _check_different(name: str, labels: Iterable[Any]) -> None:
         seen.add(label)
 
 
-def _check_mask(name: str, values: Any) -> None:
-    if np.ma.is_masked(values):
+def _check_array(name: str, values: NDArray) -> None:
+    if values.dtype.names:
+        fields = ", ".join(map(repr, values.dtype.names))
+        raise TypeError(
+            f"{name} is a structured array with the fields {_cut(fields)}: pass its columns side by side, "
+            "as numpy.lib.recfunctions.structured_to_unstructured gives them."
+        )
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         row, *column = np.argwhere(np.ma.getmaskarray(values))[0]
         where = f"row {row}" + "".join(f", column {number}" for number in column)
         raise ValueError(f"{name} has masked entries, the first at {where}: fill them, or drop the rows.")
@@ -218,5 +283,8 @@ def _is_number(text: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    words = repr(str(value)) if isinstance(value, str | bytes) else str(value)
+    return _cut(repr(str(value)) if isinstance(value, str | bytes) else str(value))
+
+
+def _cut(words: str) -> str:
     return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."

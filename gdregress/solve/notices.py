@@ -2,6 +2,7 @@
 
 import warnings
 from functools import lru_cache
+from inspect import currentframe
 from typing import Any
 from uuid import uuid4
 
@@ -14,17 +15,28 @@ def said_in(search: str) -> set[str]:
     return set()
 
 
+def is_in_search() -> bool:
+    """Return whether a function of scikit-learn's model selection is running, as in each process of a search."""
+    frame = currentframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("sklearn.model_selection"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class NoticesMixin(BaseEstimator):
     """An estimator that says each cause once in a search.
 
-    A candidate is a clone that `set_params` has configured, or a clone of a clone. A search clones the estimator, and
-    clones that clone for each candidate and split, so that the clones of a clone share the name of a search. Python's
-    own memory does not do for it: scikit-learn changes the filters of warnings for a moment wherever it checks arrays,
-    and with every change Python forgets what it has shown.
+    A candidate is a clone of a clone, or one that `set_params` has configured, both made and fitted while a function of
+    scikit-learn's model selection runs: the same in a loop of the user's is no search, and every fit there warns. A
+    search clones the estimator, and clones that clone for each candidate and split, so that the clones of a clone share
+    the name of a search. Python's own memory does not do for it: scikit-learn changes the filters of warnings for a
+    moment wherever it checks arrays, and with every change Python forgets what it has shown.
     """
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters, and remember which were set together: a search sets those that it varies.
+        """Set parameters. In a search it is remembered which were set together: those that the search varies.
 
         Parameters
         ----------
@@ -37,18 +49,30 @@ class NoticesMixin(BaseEstimator):
             This estimator.
         """
         super().set_params(**params)
-        if params:
+        if params and "_search" in vars(self):
             self._varied = tuple(params)
         return self
 
     def __sklearn_clone__(self) -> Any:
-        """Return a clone. It is of the same search as the other clones of this estimator, if this is a clone too."""
+        """Return a clone. In a search it is of the same search as the other clones of this estimator."""
         clone = super().__sklearn_clone__()
-        if "_search" in vars(self):
-            clone._search, clone._varied = self._search, ()
-        else:
-            clone._search = uuid4().hex
+        if is_in_search():
+            if "_search" in vars(self):
+                clone._search, clone._varied = self._search, ()
+            else:
+                clone._search = uuid4().hex
         return clone
+
+    @property
+    def _is_candidate(self) -> bool:
+        """Whether this is a candidate of a search."""
+        return {"_search", "_varied"} <= vars(self).keys() and is_in_search()
+
+    def _forget_search(self) -> None:
+        """Keep nothing of the search that this was a candidate of."""
+        for name in ("_search", "_varied"):
+            if name in vars(self):
+                delattr(self, name)
 
     def _warn(self, reason: str, notice: str, category: type[Warning], *, stacklevel: int) -> None:
         """Warn with the reason; with the notice, and once, if this is a candidate of a search.
@@ -64,8 +88,7 @@ class NoticesMixin(BaseEstimator):
         stacklevel : int
             As in `warnings.warn`, counted from the caller.
         """
-        is_candidate = {"_search", "_varied"} <= vars(self).keys()
-        if not is_candidate:
+        if not self._is_candidate:
             warnings.warn(reason, category, stacklevel=stacklevel + 1)
         elif notice not in said_in(self._search):
             warnings.warn(notice, category, stacklevel=stacklevel + 1)

@@ -36,8 +36,8 @@ class Result:
         The epoch whose point is returned.
     reason : str
         Why it ended, and the remedy where there is one.
-    notice : str, default=""
-        The reason and the remedy without figures, if the user is to be warned; else empty.
+    notice : str or None, default=None
+        The reason and the remedy without figures; None if there is nothing to warn of.
     interrupt : KeyboardInterrupt or None, default=None
         The interrupt that ended it, to be raised again once all is stored.
     """
@@ -45,13 +45,8 @@ class Result:
     trace: Trace
     kept: Epoch
     reason: str
-    notice: str = ""
+    notice: str | None = None
     interrupt: KeyboardInterrupt | None = None
-
-    @property
-    def is_warning(self) -> bool:
-        """Whether to warn the user with the reason."""
-        return bool(self.notice)
 
 
 class Rule(Protocol):
@@ -224,15 +219,15 @@ class EpochsUsedUp:
         Gives the reason instead if the descent ended above its start. None if the learning rate cannot diverge.
     advice : str
         What may help a descent that did not reach `tol`.
-    notice : str, default=""
-        The same without figures; empty if the advice has none.
+    notice : str or None, default=None
+        The same without figures; None if the advice has none.
     """
 
     epochs: int
     tol: float
     diverged: Diverged | None
     advice: str
-    notice: str = ""
+    notice: str | None = None
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the number of epochs with `epochs`."""
@@ -248,7 +243,8 @@ class EpochsUsedUp:
         if last.optimality <= self.tol or kept.optimality <= self.tol:
             return _converged(trace, self.tol)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        notice = f"all epochs were used before tol was reached. {self.notice or self.advice} {FIGURES}"
+        advice = self.advice if self.notice is None else self.notice
+        notice = f"all epochs were used before tol was reached. {advice} {FIGURES}"
         return Result(trace, kept, f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", notice)
 
 
