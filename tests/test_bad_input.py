@@ -375,7 +375,7 @@ VALIDATION_ERRORS = {
         "X_val is provided, but y_val was not provided",
         True,
     ),
-    "columns": ({"X_val": X[:, :2], "y_val": y}, "X_val: X has 2 features, but .* expecting 3 .*transform_input", True),
+    "columns": ({"X_val": X[:, :2], "y_val": y}, "X_val has 2 features, but .* expecting 3 .*transform_input", True),
     "rows": ({"X_val": X, "y_val": y[1:]}, "X_val has 40 rows, but y_val has 39: give both", True),
     "outputs": ({"X_val": X, "y_val": np.column_stack([y, y])}, "y_val has 2 outputs, but y has 1: pass", True),
     "X_val 1-d": ({"X_val": X[:, 0], "y_val": y}, "2D array", False),

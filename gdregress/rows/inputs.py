@@ -142,9 +142,13 @@ def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         sentence = " ".join(str(error).split()).rstrip(".:").replace(". ", ": ")
-        begins = f"{name} has "
-        where = f"{name}{suffix} has " if sentence.startswith(begins) else f"{name}{suffix}: "
-        raise kind(f"{where}{sentence.removeprefix(begins)}{advice}.") from error
+        if not sentence.startswith(f"{name} has "):
+            sentence = f"{name}{suffix}: {sentence}"
+        elif suffix.startswith("_"):
+            sentence = name + suffix + sentence.removeprefix(name)
+        else:  # scikit-learn's checks of estimators look for its words
+            sentence = f"{suffix.removeprefix(' of ')}: {sentence}"
+        raise kind(f"{sentence}{advice}.") from error
 
 
 def read_chunk(
