@@ -739,7 +739,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
-            start = starting_point(spec, problem.coordinates, rng, self.__dict__)
+            start = starting_point(spec, problem, rng, self.__dict__)
             validate = None if held_out is None else validation_value(held_out, problem, self._warn)
             self._forget()
             observers: list[Observer] = []

@@ -723,3 +723,61 @@ def test_a_warning_of_the_data_raised_as_an_error_leaves_everything_as_it_was():
     with pytest.raises(UserWarning, match="was X_val transformed as X was"):
         model.fit(X, y * 7, X_val=X * 1e6, y_val=y)
     assert same(before, vars(model))
+
+
+@pytest.mark.parametrize("name", ["coef_", "intercept_"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"learning_rate": 0.01}], ids=str)
+def test_a_warm_start_from_no_numbers(params, value, name):
+    model = GradientDescentRegressor(warm_start=True, epochs=5, tol=None, **params).fit(X, y)
+    setattr(model, name, getattr(model, name) * value)
+    before = copy.deepcopy(vars(model))
+    with pytest.raises(ValueError, match=f"would go on from {value} in {name}: set warm_start=False, or") as caught:
+        model.fit(X, y)
+    assert_one_sentence(str(caught.value))
+    assert same(before, vars(model))
+
+
+LOSSES = [
+    "squared_error",
+    "huber",
+    "absolute_error",
+    "quantile",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+]
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
+@pytest.mark.parametrize("rate", ["auto", "diagonal", 0.01])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_penalty_beyond_the_range_of_floats(loss, rate, penalty):
+    model = GradientDescentRegressor(rate, loss=loss, penalty=penalty, alpha=1e308)
+    with pytest.raises(ValueError, match=r"alpha=1e\+308 makes a penalty .* use a smaller alpha") as caught:
+        model.fit(X, y)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("rate", ["auto", "diagonal", "lipschitz", 0.01])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_columns_at_the_end_of_the_range_of_floats(loss, rate):
+    """Their products with slopes are infinite: at the minimum, or told what helps, and helped by it."""
+    huge = np.sign(X) * np.minimum(np.abs(X) + 0.5, 1.0) * 1.6e308
+    model = GradientDescentRegressor(rate, loss=loss).fit(huge, y)
+    smaller = GradientDescentRegressor(loss=loss).fit(huge / 1e308, y)
+    if model.converged_:
+        np.testing.assert_allclose(model.predict(huge), smaller.predict(huge / 1e308), rtol=0, atol=2e-6 * y.std())
+    else:
+        assert "Divide X by a power of ten: " in model.stop_reason_
+    assert smaller.converged_
+    assert loss != "squared_error" or model.converged_ == (rate in ("auto", "diagonal"))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_no_descent_that_warns_has_converged():
+    """Optimality is a share of the loss, and no share of an infinite loss means anything."""
+    for rate in (0.01, "lipschitz", "diagonal", "auto"):
+        for scale in (1e150, 1e300):
+            model = GradientDescentRegressor(rate, 20, loss="huber", penalty="l1", alpha=1e300).fit(X * scale, y)
+            assert model.converged_ == ("converged" in model.stop_reason_)

@@ -532,6 +532,30 @@ def test_a_constant_y(constant, container, params):
     assert model.converged_
 
 
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l2", "alpha": 0.1}, {"penalty": "l1", "alpha": 0.1}], ids=str)
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive", "absolute_error"])
+@pytest.mark.parametrize("constant", [1e15, -3e14, 1 / 3, 7.0, 1e8, 1e300, 1e-300])
+def test_a_constant_y_is_met_exactly(constant, loss, penalty):
+    """Far from zero a small epsilon is less than the rounding of y, and the start must not count as the minimum."""
+    model = fit(X, np.full(n, constant), loss=loss, **penalty)
+    np.testing.assert_array_equal(model.coef_, 0.0)
+    assert model.intercept_ == constant
+    assert model.converged_
+
+
+def test_of_several_outputs_one_may_be_constant():
+    targets = np.column_stack([y, np.full(n, 1e15)])
+    model = fit(X, targets, loss="huber")
+    np.testing.assert_array_equal(model.coef_[1], 0.0)
+    assert model.intercept_[1] == 1e15
+    np.testing.assert_allclose(model.coef_[0], fit(X, y.copy(), loss="huber").coef_, rtol=1e-6)
+
+
+def test_in_raw_coordinates_a_descent_starts_at_zero_though_y_is_constant():
+    model = GradientDescentRegressor(1e-6, 3, tol=None).fit(X, np.full(n, 2.0))
+    assert model.history_["loss"][0] == pytest.approx(4.0)
+
+
 @EVERY
 @pytest.mark.parametrize("container", [np.zeros, np.ones, sparse.csr_array], ids=["zeros", "ones", "empty CSR"])
 def test_an_x_that_does_not_vary(container, params):

@@ -35,7 +35,7 @@ def method(targets=y, X=X, **params):
     choice = choose(spec, rows)
     moments = rows.moments(products=choice.products, precision=choice.precision)
     made = make_method(choice, spec, Problem.of(spec.terms, moments, rows), spec.rng())
-    return spec, made, starting_point(spec, made.problem.coordinates, spec.rng(), {})
+    return spec, made, starting_point(spec, made.problem, spec.rng(), {})
 
 
 def descent(problem, **more):

@@ -154,6 +154,8 @@ def check_parameters(estimator: Any) -> None:
                 f"Got {_shown(value)} instead."
                 f"{_hint(name, value)}"
             )
+    if estimator.penalty is not None and 2.0 * float(estimator.alpha) == INFINITY:
+        raise ValueError(f"alpha={estimator.alpha:g} makes a penalty beyond the range of floats: use a smaller alpha.")
     if estimator.loss == "huber" and estimator.epsilon == 0:
         raise ValueError(
             "epsilon=0 makes loss='huber' zero everywhere: use a positive epsilon, or loss='absolute_error'."

@@ -317,7 +317,7 @@ class Problem:
         to_coordinates = _tiled(self._to_coordinates, len(squared) // len(self.constant_loss))
         smoothing = evaluation.fenchel_gap / to_coordinates * np.ones_like(squared)
         curvature = 0.5 * self.standard_curvature * evaluation.curved
-        decrement = SAFETY_FACTOR * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared > 0)
+        decrement = SAFETY_FACTOR * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared != 0)
         if self.terms.loss.degree == 1:
             return Gap(decrement, smoothing, np.sqrt(2.0 * squared) * evaluation.value / to_coordinates + smoothing)
         return Gap(decrement, smoothing, decrement + smoothing)

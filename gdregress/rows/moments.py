@@ -68,7 +68,9 @@ class Columns:
         """Standard deviations in the units of the data, ``unit * sqrt(variance)``."""
         return self.unit * np.sqrt(self.variance)
 
-    def _magnitude(self) -> NDArray:
+    @property
+    def magnitude(self) -> NDArray:
+        """The larger of the mean's size and the standard deviation, in the units of the data."""
         return np.maximum(np.abs(self.mean), self.deviation)
 
     def _mean_squares(self) -> NDArray:
@@ -190,7 +192,7 @@ class Moments:
         weight = self.weight + other.weight
         share, rest = self.weight / weight, other.weight / weight
         both = (self.x, other.x), (self.y, other.y)
-        units = [_safe_unit(np.maximum(one._magnitude(), two._magnitude())) for one, two in both]
+        units = [_safe_unit(np.maximum(one.magnitude, two.magnitude)) for one, two in both]
         one, two = self._in_units(*units), other._in_units(*units)
         drift, target_drift = two.x._drift_from(one.x), two.y._drift_from(one.y)
         # If a column is constant, the two means are its value and differ only by the rounding of a sum.

@@ -76,7 +76,7 @@ class OutputFormat(NamedTuple):
         problem, tol = method.problem, spec.limits.tol
         attributes = self.solution(problem, result.kept) | {
             "n_iter_": result.trace.number,
-            "converged_": bool(tol and result.kept.optimality <= tol),
+            "converged_": bool(tol and result.notice is None and result.kept.optimality <= tol),
             "stop_reason_": result.reason,
             "learning_rate_": method.rung,
             "optimizer_": method.optimizer,

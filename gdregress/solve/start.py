@@ -7,17 +7,22 @@ from numpy.typing import NDArray
 
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.problem import Problem
 
 
-def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
+def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
     """Return the starting point in long doubles: zero, random, or the coefficients of the last fit.
+
+    Where a target does not vary, its value is the intercept to start with: it is the minimum of every objective, and
+    far from zero the rounding of a large value would decide where a descent ends. In raw coordinates, those of the
+    textbook, the start is zero all the same.
 
     Parameters
     ----------
     spec : Spec
         The specification: `init` and `warm_start`.
-    coordinates : Coordinates
-        Coordinates of the point.
+    problem : Problem
+        The problem, in the coordinates of the point.
     rng : RandomState
         Draws a random start.
     past : dict
@@ -31,8 +36,9 @@ def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomSt
     Raises
     ------
     ValueError
-        If the last fit had another number of features or outputs.
+        If the last fit had another number of features or outputs, or its coefficients are not finite.
     """
+    coordinates = problem.coordinates
     p, m = len(coordinates.center), len(coordinates.target_center)
     if spec.warm_start and "coef_" in past:
         coef = np.atleast_2d(past["coef_"]).T
@@ -41,10 +47,24 @@ def starting_point(spec: Spec, coordinates: Coordinates, rng: np.random.RandomSt
                 f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
                 f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
             )
-        return coordinates.from_raw(coef.astype(np.longdouble), np.ravel(past["intercept_"]).astype(np.longdouble))
+        intercept = np.ravel(past["intercept_"])
+        for name, values in (("coef_", coef), ("intercept_", intercept)):
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"warm_start=True would go on from {values[~np.isfinite(values)][0]} in {name}: "
+                    "set warm_start=False, or fit a clone."
+                )
+        return coordinates.from_raw(coef.astype(np.longdouble), intercept.astype(np.longdouble))
     if spec.init == "random":
-        return rng.standard_normal((p + coordinates.fit_intercept, m)).astype(np.longdouble)
+        return random_point(coordinates, rng)
     start = np.zeros((p + coordinates.fit_intercept, m), np.longdouble)
     if coordinates.fit_intercept:
-        start[p] = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale
+        at_zero = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale
+        start[p] = at_zero if problem.is_raw else np.where(problem.moments.y.deviation > 0, at_zero, 0.0)
     return start
+
+
+def random_point(coordinates: Coordinates, rng: np.random.RandomState) -> NDArray:
+    """Return a standard normal draw in long doubles, of shape (n_coordinates, n_outputs)."""
+    shape = (len(coordinates.center) + coordinates.fit_intercept, len(coordinates.target_center))
+    return rng.standard_normal(shape).astype(np.longdouble)

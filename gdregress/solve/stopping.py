@@ -20,6 +20,9 @@ LOST_DIGITS = (
 )
 """Reason and remedy where only moments are left, and these have lost the digits that count."""
 
+LARGE = 1e300
+"""Size of numbers whose sums of products may be beyond the range of floats."""
+
 FAR_ABOVE = 1e12
 """A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
 
@@ -280,12 +283,13 @@ class Stopping:
         limits = spec.limits
         is_above = spec.steps.is_number and method.rate >= method.ceiling
         notice = cause = "the descent diverged"
-        cure = "Use learning_rate='auto' with optimizer='auto'."
+        of_size = _cure_of_size(method.problem)
+        cure = of_size or "Use learning_rate='auto' with optimizer='auto'."
         if is_above:
             times = f"{method.stability:.4g}/L"
             cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
             cause += "these data"
-            cure = "Use a smaller rate or learning_rate='auto'."
+            cure = of_size or "Use a smaller rate or learning_rate='auto'."
             notice = "learning_rate is above the stability ceiling of these data"
         diverged = Diverged(method.problem.constant_value, cause, cure, notice)
         rules: list[Rule] = [diverged]
@@ -299,8 +303,8 @@ class Stopping:
             rules.append(Patience(limits.n_iter_no_change))
         # Below a known ceiling a descent converges: if it ends above its start, it has only overshot.
         may_diverge = spec.steps.is_number and (is_above or method.ceiling == float("inf"))
-        general = _advice(spec, method)
-        advice = _near_the_ceiling(spec, method) or general
+        general = of_size or _advice(spec, method)
+        advice = of_size or _near_the_ceiling(spec, method) or general
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)
         limit = method.solver.limit if method.problem.spectrum is None else LOST_DIGITS
         return cls((*rules, used_up), used_up, limit)
@@ -342,6 +346,17 @@ def plural(n_epochs: int) -> str:
 
 BY_ITSELF = "Use learning_rate='auto' with optimizer='auto'"
 """The remedy for a rate or an optimizer that the user has chosen."""
+
+
+def _cure_of_size(problem: Problem) -> str:
+    """Return what helps where the numbers are too large to calculate with; empty where they are not."""
+    if not np.all(problem.moments.x.magnitude < LARGE):
+        return "Divide X by a power of ten: sums of its products are beyond the range of floats."
+    if not all(np.all(strength < LARGE) for strength in (problem.penalty.l1, problem.penalty.l2)):
+        return "Use a smaller alpha: the penalty is beyond the range of floats."
+    if not np.all(problem.moments.y.magnitude < LARGE):
+        return "Divide y by a power of ten: sums of its products are beyond the range of floats."
+    return ""
 
 
 def _advice(spec: Spec, method: Method) -> str:

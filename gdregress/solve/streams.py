@@ -24,7 +24,7 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.chunks import moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
-from gdregress.solve.start import starting_point
+from gdregress.solve.start import random_point
 
 LEAST_BATCH, BATCHES = 32, 50
 """Smallest default size of a mini-batch, and default number of mini-batches in a chunk, unless the rate is given."""
@@ -363,7 +363,7 @@ def descend_chunk(
             attributes["moments_"] = moments.plain()
             chunk = ChunkDescent.by_curvature(spec, weighed, moments, before.total_step_size, rng)
         if not past and spec.init == "random":
-            start = starting_point(spec, chunk.coordinates, rng, {})
+            start = random_point(chunk.coordinates, rng)
             counted = replace(counted, last=chunk.to_raw(start.astype(np.float64)))
         done = chunk.epoch(counted)
     history = past.get("history_", {}) if "descent_" in past else {}
