@@ -423,6 +423,11 @@ def test_values_that_only_the_test_rows_have(write, document):
     assert result["comparison"][0]["test_mse"] == pytest.approx(squares.mean())
 
 
+def test_a_target_that_is_constant_is_said(write, document):
+    notes = document(write("x,y\n1,7\n2,7\n4,7\n"))["notes"]
+    assert "the target is 7 in every row that is learnt from" in notes
+
+
 def test_unknown_values_are_counted_as_other_where_there_is_one(write, document):
     _, test = train_test_split(np.arange(200), test_size=0.1, random_state=0)
     codes = np.array([f"c{i % 40}" for i in range(200)], dtype=object)
@@ -547,6 +552,10 @@ def test_a_directory(tmp_path, fail):
 def test_a_missing_target(write, fail):
     path = write(HOUSES)
     assert fail(path, "--target", "PRIZE") == "data.csv has no column 'PRIZE': did you mean 'price'?"
+    assert fail(path, "--target", "rice") == "data.csv has no column 'rice': did you mean 'price'?"
+    assert fail(write("interest_rate,state\n1,2\n", "rates.csv"), "--target", "rate").endswith(
+        "'state' or 'interest_rate'?"
+    )
     assert fail(path, "--target", "xyz") == "data.csv has no column 'xyz': its columns are area, age, price."
 
 

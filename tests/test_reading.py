@@ -166,6 +166,18 @@ def test_currencies_that_differ_are_said(write, document):
     assert "text, not numbers, as the currencies differ: fee ($, \u20ac)" in result["notes"]
 
 
+@pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"], ["3.5kg", "4kg"]])
+def test_units_beside_numbers_are_said(cells, write, document):
+    result = document(write(csv_of(["size", "y"], [quoted(cells * 4), range(4 * len(cells))])))
+    assert f"text, not numbers, as units stand beside them: size ({cells[0]!r}); strip these" in result["notes"]
+
+
+@pytest.mark.parametrize("cells", [["Q1", "Q2"], ["3 rooms", "n.a."], ["flat 1", "flat 2"]])
+def test_of_codes_no_unit_is_said(cells, write, document):
+    result = document(write(csv_of(["size", "y"], [cells * 4, range(8)])))
+    assert not any("units" in note for note in result["notes"])
+
+
 def test_a_file_of_numbers_is_read_once(write, document, monkeypatch):
     reads, read_csv = [], pd.read_csv
     monkeypatch.setattr(pd, "read_csv", lambda *args, **options: reads.append(1) or read_csv(*args, **options))
@@ -211,7 +223,7 @@ def test_more_odd_texts_are_not(odd, write, document):
 
 def test_in_the_target_an_odd_text_is_none(write, fail):
     path = write(csv_of(["x", "y"], [range(40), ["unknown", *range(39)]]))
-    assert "line 2: y is 'unknown', not a number, but it is the target" in fail(path)
+    assert "line 2: y is 'unknown', not a number, but it is the target: make it a number, empty the cell" in fail(path)
 
 
 def test_notes_of_a_kind_are_one_line(write, document):
@@ -328,6 +340,16 @@ def test_a_last_line_that_is_a_total_is_left_out(last, write, document):
     assert result["notes"] == [f"the last row left out, as it is a total: age is {name!r}", *plain["notes"]]
     assert result["coefficients"] == plain["coefficients"]
     assert result["data"]["rows"] == 5
+
+
+def test_several_lines_of_totals_are_left_out(write, document):
+    regions = ["N", "N", "S", "S", "Total", "Average"]
+    result = document(write(csv_of(["region", "x", "y"], [regions, [1, 5, 2, 4, 12, 3], [2, 3, 1, 7, 13, 4]])))
+    assert result["data"]["rows"] == 4
+    assert [note for note in result["notes"] if note.startswith("the last row left out")] == [
+        "the last row left out, as it is a total: region is 'Average'",
+        "the last row left out, as it is a total: region is 'Total'",
+    ]
 
 
 @pytest.mark.parametrize("last", ["Total", "Totally"])
@@ -629,9 +651,10 @@ def test_a_model_of_one_feature_predicts_rows_that_have_no_target(write, capsys,
     ("learnt", "new", "said"),
     [
         ("x;y\n0.1;1\n0.2;2\n0.3;3\n", "x\n10%\n0.2\n", "such as '10%'"),
+        ("x;y\n10%;1\n20%;2\n30%;3\n", "x\n0.1\n0.2\n", "percent signs lack where the model has learnt with them: x"),
         ("x;z;y\n1;0,5;1\n2;0,7;2\n3;0,1;3\n", "x;z\n1,5;0,5\n", ""),
     ],
-    ids=["percent beside shares", "fractions where there were none"],
+    ids=["percent beside shares", "shares after percent", "fractions where there were none"],
 )
 def test_new_cells_are_read_as_the_file_was_that_was_learnt_from(learnt, new, said, write, capsys, tmp_path):
     model = str(tmp_path / "model.joblib")
@@ -658,7 +681,9 @@ def test_new_numbers_may_have_another_decimal_sign(new, arguments, value, write,
     assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
     capsys.readouterr()
     assert main(["predict", model, write(new), *arguments]) == 0
-    assert float(capsys.readouterr().out.splitlines()[2]) == pytest.approx(value)
+    out, err = capsys.readouterr()
+    assert float(out.splitlines()[2]) == pytest.approx(value)
+    assert ("numbers read with ',' as decimal sign" in err) == ("0,525" in new)
 
 
 def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_path):

@@ -35,12 +35,17 @@ CURRENCIES = "$\N{POUND SIGN}\N{YEN SIGN}\N{EURO SIGN}\N{INDIAN RUPEE SIGN}"
 
 UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 
-TOTAL = re.compile(
-    r"(grand |sub)?totals?|sums?|gesamt(summe)?|summe|insgesamt|totale|somme|suma|soma|totaal", re.IGNORECASE
-)
-"""What a cell says whose row is no row of the table, but the sum of the others."""
+MEASURE = re.compile(r"(?P<code>[A-Z]{3} ?)?[\d.,]*\d\s*(?P<unit>[^\W\d]+[23\u00b2\u00b3]?)?")
+"""A number with the code of a currency or a unit, which may be lacking."""
 
-SUMMARY = re.compile(rf"({TOTAL.pattern}|averages?|means?)\b.*", re.IGNORECASE)
+TOTAL = re.compile(
+    r"(grand |sub)?totals?|sums?|averages?|means?|gesamt(summe)?|summe|insgesamt|mittelwert|totale|somme|moyenne"
+    r"|suma|soma|totaal",
+    re.IGNORECASE,
+)
+"""What a cell says whose row is no row of the table, but the sum or the mean of the others."""
+
+SUMMARY = re.compile(rf"({TOTAL.pattern})\b.*", re.IGNORECASE)
 """What a cell may say whose row sums up some of the others."""
 
 DAYS = {

@@ -181,9 +181,11 @@ class Table:
 
 
 def nearest(name: str, names: Sequence[str], n: int = 3) -> str:
-    """Return the names that are most like one: 'a', 'b' or 'c', or nothing."""
+    """Return the names that are most like one, or contain it: 'a', 'b' or 'c', or nothing."""
     folded = {other.casefold(): other for other in reversed(names)}
-    quoted = [quote(folded[near]) for near in difflib.get_close_matches(name.casefold(), folded, n=n)]
+    asked = name.casefold()
+    close = [*difflib.get_close_matches(asked, folded, n=n), *(other for other in folded if asked and asked in other)]
+    quoted = [quote(folded[near]) for near in dict.fromkeys(close)][:n]
     return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gdregress.command_line.cells import (
     APOSTROPHES,
     CURRENCIES,
+    MEASURE,
     MINUS,
     PARENTHESES,
     SPACES,
@@ -19,6 +20,7 @@ from gdregress.command_line.cells import (
     Dates,
     Numbers,
     Reading,
+    all_are,
     as_dates,
     is_gap,
     is_mark,
@@ -157,14 +159,20 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
     return signs.frame, readings, notes
 
 
-def without_total(table: Table) -> Table:
-    """Return a table without the last row, where a cell of that alone says that it is a total."""
-    if len(table.frame) > 2:
-        for name, cell in table.frame.iloc[-1].items():
-            if isinstance(cell, str) and TOTAL.fullmatch(cell.strip(" :")) and (table.frame[name] == cell).sum() == 1:
-                note = f"the last row left out, as it is a total: {shorten(name)} is {quote(cell)}"
-                return replace(table, frame=table.frame.iloc[:-1], notes=[*table.notes, note])
+def without_totals(table: Table) -> Table:
+    """Return a table without its last rows, as long as a cell of the last one alone says that it is a total."""
+    while (note := _of_total(table.frame)) is not None:
+        table = replace(table, frame=table.frame.iloc[:-1], notes=[*table.notes, note])
     return table
+
+
+def _of_total(frame: Any) -> str | None:
+    """Say that the last row is a total, if it is one."""
+    if len(frame) > 2:
+        for name, cell in frame.iloc[-1].items():
+            if isinstance(cell, str) and TOTAL.fullmatch(cell.strip(" :")) and (frame[name] == cell).sum() == 1:
+                return f"the last row left out, as it is a total: {shorten(name)} is {quote(cell)}"
+    return None
 
 
 def with_text(table: Table) -> Any:
@@ -276,7 +284,7 @@ def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading
 
 def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
     """Say why columns are text of which most cells are numbers."""
-    strays, currencies = [], []
+    strays, currencies, measures = [], [], []
     for name, column in written.items():
         texts = column.present
         if readings[name].kind == "text" and any(map(str.isdecimal, column.characters)):
@@ -285,6 +293,8 @@ def _describe_strays(table: Table, written: dict[str, Written], readings: dict[s
             counts = column.counts[~column.is_gap]
             if not is_stray.any():
                 currencies.append(f"{shorten(name)} ({', '.join(column.currencies)})")
+            elif all_are(MEASURE, texts):
+                measures.append(f"{shorten(name)} ({quote(next(compress(texts, is_stray)))})")
             elif counts[~is_stray].sum() > MOSTLY * counts.sum():
                 strays.append((name, column.row_of(compress(texts, is_stray))))
     items = [
@@ -293,5 +303,6 @@ def _describe_strays(table: Table, written: dict[str, Written], readings: dict[s
         for name, row in strays[:SHOWN]
     ]
     notes = [f"text, not numbers, as the currencies differ: {few(currencies)}"] if currencies else []
+    notes += [f"text, not numbers, as units stand beside them: {few(measures)}; strip these"] if measures else []
     remedy = "; empty such cells if they are gaps"
     return notes + ([few(items, "; ", len(strays)) + remedy] if strays else [])

@@ -110,7 +110,8 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
     if others:
         notes.append(f"not used, as the model has not learnt from them: {few(map(shorten, others))}")
     table = replace(table, frame=table.frame[list(known)])
-    frame, readings = _as_the_file_writes(known, table)
+    frame, readings, differing = _as_the_file_writes(known, table)
+    notes += differing
     with warnings.catch_warnings(action="ignore"):  # the notes say what it would warn of
         values = Columns(readings, columns.target).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
@@ -126,8 +127,8 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
     return file.getvalue(), notes
 
 
-def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading]]:
-    """Return the rows, and the readings with the decimal sign of the file.
+def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading], list[str]]:
+    """Return the rows, the readings with the decimal sign of the file, and what differs from the rows learnt from.
 
     Cells that are numbers with one sign only decide. Where there are none, but cells that are numbers with either, the
     sign is the model's, unless what separates the fields speaks for the other: then it has to be said.
@@ -143,7 +144,12 @@ def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, d
     sign = next(iter(signs.sure)) if len(signs.sure) == 1 else learnt
     way = ways.get(sign, next(iter(ways.values())))
     readings = known | {name: replace(way, percent=reading.percent) for name, reading in numbers.items()}
-    return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings
+    with_percent = [name for name, column in signs.written.items() if "%" in column.characters]
+    bare = [name for name, reading in numbers.items() if reading.percent and name not in with_percent]
+    notes = [f"percent signs lack where the model has learnt with them: {few(map(shorten, bare))}"] if bare else []
+    if way.decimal != learnt and len(ways) > 1:
+        notes.append(f"numbers read with {way.decimal!r} as decimal sign, as the file shows, not with {learnt!r}")
+    return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings, notes
 
 
 def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Reading]) -> list[str]:

@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 from gdregress.command_line.cells import UUID, Numbers, Reading, all_are
 from gdregress.command_line.columns import Columns, Written, read
 from gdregress.command_line.csv_tables import Table, TableError, count, distinct, few, quote, shorten
-from gdregress.command_line.decisions import decide, without_total
+from gdregress.command_line.decisions import decide, without_totals
 
 MAX_CATEGORIES = 30
 """Features that a text column may become whatever the number of rows; the rarest values share the last."""
@@ -163,7 +163,7 @@ def prepare(table: Table, task: Task) -> Dataset:
     target = table.find(task.target) if task.target is not None else used[-1] if used else table.columns[-1]
     if target in dropped:
         raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
-    table = without_total(table)
+    table = without_totals(table)
     table = replace(table, frame=table.frame[used]) if dropped else table
     frame, readings, decisions = decide(table, target)
     y = _read_target(table, target, frame[target], readings[target])
@@ -211,6 +211,7 @@ def prepare(table: Table, task: Task) -> Dataset:
             *suspects,
             *_describe_fills(values, columns.readings, encoder),
             *_describe_text(values, columns.readings, encoder, test),
+            *([f"the target is {y[train][0]:g} in every row that is learnt from"] if np.ptp(y[train]) == 0 else []),
         ],
     )
 
@@ -224,7 +225,7 @@ def _read_target(table: Table, target: str, column: Any, reading: Reading) -> ND
                 f"{table.name} has no value of {shorten(target)} in any row: choose another column with --target."
             )
         return y
-    remedy = "correct it, or choose another column with --target."
+    remedy = "make it a number, empty the cell to leave out its row, or choose another column with --target."
     cells = Written.of(table.texts([target])[target])
     is_other = np.isnan(Numbers().values(cells.present))
     if not is_other.any() and len(cells.currencies) > 1:
