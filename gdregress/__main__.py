@@ -16,6 +16,7 @@ from gdregress.command_line.preparation import Dataset, Preparation, Task, prepa
 from gdregress.command_line.reports import printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
+from gdregress.displays.drawing import has_diverged
 from gdregress.regressor import GradientDescentRegressor
 
 FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands")
@@ -129,8 +130,7 @@ def _report(options: argparse.Namespace) -> str:
     model = _make_model(options)
     try:
         model.fit(data.X, data.y)
-        losses = model.history_["loss"]
-        if not (model.converged_ or losses[-1] <= losses[0]):
+        if not model.converged_ and has_diverged(model.history_["loss"]):
             raise DivergenceError(model.stop_reason_)
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:

@@ -1,5 +1,6 @@
 """Mini-batches, schedules and averages in the estimator, and the errors of what is new."""
 
+import math
 import re
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor, Loss
+from gdregress.rows.dask import DaskRows, blocks_of
 from gdregress.rows.memory import RowBlocks
 
 rng = np.random.default_rng(0)
@@ -116,6 +118,34 @@ def test_a_split_shares_out_the_weights_and_leaves_the_rows_as_they_were():
     training, held_out = rows.split(0.3, np.random.RandomState(0))
     np.testing.assert_array_equal(rows.weight, weight)
     np.testing.assert_array_equal(np.sort(held_out.weight), weight[training.weight == 0])
+
+
+def test_a_split_of_dask_draws_no_row_of_weight_zero():
+    """Neither where a whole block has no weight nor where rows beside others have none; and no row twice."""
+    da = pytest.importorskip("dask.array")
+    import dask
+
+    weight = np.where(np.arange(300) % 3, np.arange(300.0), 0.0)
+    weight[:50] = 0.0
+    places = np.arange(300.0)[:, np.newaxis]
+    rows = DaskRows.of(blocks_of(da.from_array(places, chunks=(50, 1)), np.zeros(300), weight))
+    positive = set(np.flatnonzero(weight).tolist())
+    for seed in range(5):
+        training, held_out = rows.split(0.4, np.random.RandomState(seed))
+        sides = [
+            [
+                (int(place), own)
+                for block in dask.compute(*side.blocks)
+                if block is not None
+                for place, own in zip(block.X[:, 0], block.weight, strict=True)
+                if own > 0
+            ]
+            for side in (training, held_out)
+        ]
+        (kept, _), (held, _) = (zip(*side, strict=True) for side in sides)
+        assert len(held) == held_out.n_samples == math.ceil(0.4 * len(positive))
+        assert sorted([*kept, *held]) == sorted(positive)
+        assert all(own == weight[place] for side in sides for place, own in side)
 
 
 def test_batches_in_order_are_views_and_the_seed_decides_the_others():

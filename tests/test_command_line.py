@@ -217,6 +217,14 @@ def test_the_model_is_fitted_once_for_the_report_and_not_compared_when_it_diverg
     assert len(fits) == 2
 
 
+@pytest.mark.parametrize("epochs", [4, 5, 6])
+def test_a_rate_that_is_too_large_is_told_whatever_the_number_of_epochs(epochs, write, capsys):
+    """With a bounded slope the descent swings, and every second epoch may be as good as the start."""
+    arguments = ["--loss", "absolute_error", "--learning-rate", "300", "--epochs", str(epochs)]
+    assert main([write(HOUSES), *arguments]) == 1
+    assert "Use learning_rate='auto'" in capsys.readouterr().err
+
+
 def test_of_many_features_the_largest_are_shown(write, succeed):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 12)) * 10.0 ** np.arange(12)

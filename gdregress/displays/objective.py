@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
+from gdregress.method.effects import EFFECTS
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective, MomentObjective
@@ -147,10 +148,12 @@ class RawObjective:
 def variant(estimator: Any, **parameters: Any) -> Any:
     """Return an unfitted estimator with some parameters changed and, unlike a clone, without callbacks.
 
-    All parameters are set together, so that a fit says nothing of those without an effect.
+    Parameters without an effect have their defaults, so that a fit says nothing of them.
     """
     parameters = {**estimator.get_params(deep=False), **parameters}
-    return type(estimator)(**parameters).set_params(**parameters)
+    asked = type(estimator)(**parameters)
+    idle = {name for name, effect in EFFECTS.items() if not effect.holds(asked)}
+    return type(estimator)(**{name: value for name, value in parameters.items() if name not in idle})
 
 
 def settled(estimator: Any, **parameters: Any) -> Any:
