@@ -26,8 +26,8 @@ from gdregress.rows.inputs import names_of, read_rows
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
 
-COST_LIMIT = 3 * 10**9
-"""Largest cost of the closed form, rows times columns times the smaller of both: it takes some ten seconds."""
+COST_LIMIT = 10**10
+"""Largest cost of the closed form, rows times columns times the smaller of both: it takes up to a minute."""
 
 AT_MINIMUM = 0.01
 """Largest distance of the predictions from the minimum's, in standard deviations of y, that is told as convergence."""

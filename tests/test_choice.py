@@ -22,6 +22,7 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.problem.problem import Problem
+from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 
@@ -262,8 +263,9 @@ class TestCollinear:
         for rounding in (1e-12, 1e-6):
             rounded = replace(moments, cross=moments.cross + rounding * np.outer(alternating, alternating))
             quadratic = from_moments(rounded, coordinates)
-            assert InverseHessian.from_spectrum(quadratic, coordinates, rounding).basis.shape[1] == 2
-            assert InverseHessian.from_spectrum(quadratic, coordinates, 0.1 * rounding).basis.shape[1] == 3
+            known = Spectrum.of(quadratic, rounded, coordinates, np.dtype(np.float64))
+            assert InverseHessian.from_spectrum(replace(known, rounding=rounding)).basis.shape[1] == 2
+            assert InverseHessian.from_spectrum(replace(known, rounding=0.1 * rounding)).basis.shape[1] == 3
 
     @pytest.mark.parametrize("tilt", [1e-3, 1e-5, 1e-7])
     def test_near_collinear_is_not_collinear(self, tilt):

@@ -440,7 +440,7 @@ class TestBadInput:
             )
         with pytest.raises(ValueError, match="X_val has 6000 rows, but y_val has 10"):
             model.fit(da.from_array(X, chunks=700), y, X_val=da.from_array(X), y_val=y[:10])
-        assert vars(model) == before | {"early_stopping": True, "_varied": ("early_stopping",)}
+        assert vars(model) == before | {"early_stopping": True}
 
     def test_nan_in_a_block_is_named(self):
         X, y, _ = make()
