@@ -125,3 +125,17 @@ def test_l2_and_signs_on_more_columns_than_rows_of_mixed_scales(elsewhere):
     assert model.converged_
     assert model.n_iter_ <= 30
     assert objective(params, X, y, None, model.coef_, model.intercept_) <= least * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("alpha", [1e4, 1e12, 1e100])
+@pytest.mark.parametrize("loss", CURVED + KINKED)
+def test_more_l1_than_holds_all_coefficients_at_zero(loss, alpha, positive):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((101, 5)) * [1.0, 10.0, 100.0, 1e-3, 1.0]
+    y = X @ [1.0, 0.2, 0.01, 500.0, 0.0] + rng.standard_t(2, 101)
+    model = GradientDescentRegressor(loss=loss, penalty="l1", alpha=alpha, positive=positive).fit(X, y)
+    assert model.converged_
+    assert (model.coef_ == 0).all()
+    alone = GradientDescentRegressor(loss=loss).fit(np.zeros((101, 1)), y)
+    assert model.history_["loss"][-1] == pytest.approx(alone.history_["loss"][-1], rel=1e-9)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.interior_point import AT_THE_END, EXACT, in_lockstep, interior_points
+from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Factor, Iterate
@@ -56,10 +56,7 @@ class FiniteNewton:
 
     basis: NDArray | None = None
     goes_below_tol = True
-    limit = (
-        "the slopes of the loss and its residuals come no nearer to each other. "
-        "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
-    )
+    limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where no step narrows the gap."""

@@ -1,4 +1,4 @@
-"""A primal-dual interior point method for losses with kinks, L1 and signs."""
+"""A primal-dual interior point method for losses of lines and parabolas, with L1 and signs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +39,12 @@ IDLE, IDLE_AT_THE_END = 10, 2
 
 AT_THE_END = 1e-8
 """Gap, as a share of the scale, that counts as small."""
+
+NO_NEARER = (
+    "the slopes of the loss and its residuals come no nearer to each other. "
+    "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
+)
+"""Reason and remedy where a solver that knows the dual ends above `tol`."""
 
 
 class State(NamedTuple):
@@ -137,10 +143,7 @@ class InteriorPoint:
     basis: NDArray | None = None
     goes_below_tol = True
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
-    limit = (
-        "the slopes of the loss and its residuals come no nearer to each other. "
-        "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
-    )
+    limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where no step narrows the gap."""
@@ -284,7 +287,7 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
     inside = state.inside(box)[rows] / of_slope
     away = np.maximum(state.above, state.below)[rows]
     is_wrong = ~box.capped[rows] & (point[: box.design.n_penalised] < 0)
-    return np.flatnonzero((inside > away) | is_wrong)
+    return np.flatnonzero((inside > away) | is_wrong | box.is_held)
 
 
 def _advance(box: BoxProblem, state: State, place: Place) -> State:

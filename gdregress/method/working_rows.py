@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.interior_point import in_lockstep, interior_points
+from gdregress.method.interior_point import NO_NEARER, in_lockstep, interior_points
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
@@ -49,10 +49,7 @@ class WorkingRows:
 
     basis: NDArray | None = None
     goes_below_tol = True
-    limit = (
-        "the slopes of the loss and its residuals come no nearer to each other. "
-        "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
-    )
+    limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""

@@ -17,6 +17,9 @@ WINSORISED = 10.0
 ORDINARY = 0.8
 """Share of the rows whose losses are at most an ordinary one."""
 
+HOLDS = 2.0
+"""Strength of L1, in slopes at the minimum, that holds a coefficient at zero beyond doubt."""
+
 FEASIBLE = 1e-9
 """Cost of slopes that are not feasible, in typical losses, up to which they are not projected."""
 
@@ -116,7 +119,8 @@ class BoxProblem:
         flatness = np.full(len(target), 1.0 / loss.curvature)
         # A row of the penalty weighs as much as one of the data, so that one barrier suits both. A coefficient without
         # a penalty belongs to a column that does not vary: any will do.
-        l1 = penalty.l1[:p, output] / slope_unit
+        # More L1 than holds a coefficient at zero changes nothing, and would be out of reach of the barrier.
+        l1 = np.minimum(penalty.l1[:p, output] / slope_unit, HOLDS * _steepest(low, high, loss.curvature))
         ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else 1.0)
         l2 = np.zeros(problem.n_coordinates)
         l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
@@ -248,6 +252,13 @@ class BoxProblem:
         steepest = float(self.reach[: self.n_data].max())
         return np.minimum(1.0, (self.reach / steepest) ** 2)
 
+    @cached_property
+    def is_held(self) -> NDArray:
+        """Which coefficients have so much L1 that they are zero."""
+        data, rows = np.s_[: self.n_data], np.s_[self.n_data :]
+        steepest = _steepest(self.low[data], self.high[data], 1.0 / self.flatness[0] if self.is_curved else np.inf)
+        return self.capped[rows] & (self.weight[rows] * self.cap[rows] >= 0.99 * HOLDS * steepest)
+
     @property
     def n_ends(self) -> float:
         """Number of ends of the boxes, each with the mean weight of a row."""
@@ -355,6 +366,15 @@ class BoxProblem:
         curved = self.l2 > 0
         straight = np.abs(lack[~curved]).sum() * (1.0 + np.abs(point).max(initial=0.0))
         return float(straight + 0.5 * (lack[curved] ** 2 / self.l2[curved]).sum())
+
+
+def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:
+    """Return the root mean square of the slopes at the minimum, at most: of a mean loss of 1 if they have no ends.
+
+    The mean square of a column is at most 1. So this is also what a coefficient gains at most from leaving zero.
+    """
+    largest = max(-float(low.min()), float(high.max()))
+    return largest if np.isfinite(largest) else float(np.sqrt(2.0 * curvature))
 
 
 def typical(losses: NDArray, weight: NDArray) -> float:
