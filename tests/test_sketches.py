@@ -150,7 +150,7 @@ def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make,
     least = exact.history_["loss"][-1]
     best_constant = GradientDescentRegressor(**params).fit(np.ones((len(X), 1)), y, sample_weight=weight)
     above = 2 * (model.history_["loss"][-1] - least) / best_constant.history_["loss"][-1]
-    rounding = 4e-14
+    rounding = 2e-13  # of its sums, which cannot tell columns that are as near as 1e-7; the exact steps can
     assert above <= 1.01 * model.optimality_**2 + exact.optimality_**2 + rounding
 
 

@@ -1,8 +1,11 @@
 """Tall data and losses with kinks: rows far from a kink count as a few means, and the minimum is that of all rows."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import choice
@@ -112,7 +115,65 @@ def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_li
     assert value(few, far) < 0.999 * value(box, far)
 
 
-@pytest.mark.parametrize(("n", "p", "faster"), [(2_000_000, 20, True), (20_000, 20, False), (30_000, 3, True)])
-def test_where_it_pays(n, p, faster):
-    assert pays(n, p) == faster
-    assert (sample_size(n, p) <= SHARE * n) == faster
+@pytest.mark.parametrize(("n", "faster"), [(9200, False), (9250, True)])
+def test_where_it_pays_there_are_rounds(monkeypatch, n, faster):
+    """From 64 times the square of the number of coefficients on, a round has at most a quarter of the rows."""
+    assert pays(n, 12) == faster
+    assert (sample_size(n, 12) <= SHARE * n) == faster
+    X, y = np.random.default_rng(4).standard_normal((n, 11)), np.random.default_rng(5).standard_normal(n)
+    restricted, rounds = BoxProblem.restricted, []
+    monkeypatch.setattr(BoxProblem, "restricted", lambda *given: rounds.append(1) or restricted(*given))
+    GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    assert bool(rounds) == faster
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "huber"])
+@pytest.mark.parametrize("apart", [1e-2, 1e-3])
+def test_at_a_loose_tolerance_the_start_is_no_minimum(loss, apart):
+    """The targets are the difference of two columns, of which each alone says nothing: the start is far off."""
+    rng = np.random.default_rng(0)
+    x, e = rng.standard_normal((2, 20_000))
+    y = e + 0.1 * rng.standard_normal(20_000)
+    model = GradientDescentRegressor(loss=loss, epsilon=0.1, tol=2e-2).fit(np.column_stack([x, x + apart * e]), y)
+    least = GradientDescentRegressor(loss=loss, epsilon=0.1).fit(e[:, np.newaxis], y).history_["loss"][-1]
+    assert model.converged_
+    assert model.history_["loss"][-1] <= least * 1.03
+
+
+@pytest.mark.parametrize(("quarter", "apart"), [(8000, 1e-6), (25, 1e-9), (25, 1e-11)])
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "huber"])
+def test_a_balanced_design_whose_start_has_hardly_a_slope(loss, quarter, apart):
+    """All slopes at the start cancel but along the difference of two columns, which is small and counts."""
+    rng = np.random.default_rng(0)
+    x, e, u = (
+        np.outer(signs, v).ravel()
+        for signs, v in zip(
+            ([1, 1, -1, -1], [1, -1, 1, -1], [1, -1, 1, -1]), rng.standard_normal((3, quarter)), strict=True
+        )
+    )
+    y = e + 0.1 * u
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressor(loss=loss).fit(np.column_stack([x, x + apart * e]), y)
+    least = GradientDescentRegressor(loss=loss).fit(e[:, np.newaxis], y).history_["loss"][-1]
+    assert model.history_["loss"][-1] <= least * 1.001 or not model.converged_
+
+
+def test_two_rows_of_wild_columns():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(50_000)
+    y = 3 * x + rng.standard_normal(50_000)
+    x[:2], y[:2] = 1e9, [3.3e9, -3.3e9]
+    model = GradientDescentRegressor(loss="absolute_error", fit_intercept=False).fit(x[:, np.newaxis], y)
+    assert model.converged_
+    assert model.coef_[0] == pytest.approx(3.0, abs=0.01)
+
+
+def test_wild_targets_beyond_the_digits_of_floats_are_no_minimum():
+    """The mean of y takes the digits of the other rows with it."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 2))
+    y = X @ [3.0, -1.0] + rng.standard_normal(1000)
+    y[:10] = np.iinfo(np.int64).min
+    for loss in ("absolute_error", "huber"):
+        with pytest.warns(ConvergenceWarning):
+            assert not GradientDescentRegressor(loss=loss).fit(X, y).converged_

@@ -194,7 +194,7 @@ def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]
 
 
 def _has_boxes(terms: Terms, rows: Rows) -> bool:
-    """Return whether Newton's method is an interior point method: the loss has kinks, and single rows are at hand."""
+    """Return whether the loss is known as boxes of slopes, and single rows are at hand."""
     return terms.loss.is_piecewise and not terms.is_squared_error and rows.can_be_drawn
 
 
@@ -272,7 +272,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.is_newton and _has_boxes(problem.terms, problem.rows):
         if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
             return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
-        if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.rows.n_features):
+        if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.n_coordinates):
             return Method(problem, WorkingRows(known.basis), choice.rung, choice.optimizer, 1.0)
         return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:

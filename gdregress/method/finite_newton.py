@@ -45,8 +45,8 @@ class FiniteNewton:
     Once no row changes between parabola and line, a step ends at the minimum. The first step has the curvature of all
     rows, that of least squares. Only the rows of one kind, the fewer, are multiplied: those on their parabola, or the
     others. The slopes ``u - c on A dw`` are feasible for w + dw. If they are inside their boxes, the duality gap is
-    g'H^-1 g / 2, with g = A'S u - L w. Where it takes many steps, as for a parabola that is all but a kink, an interior
-    point method takes over.
+    g'H^-1 g / 2, with g = A'S u - L w, and else they are drawn together until they are. Where it takes many steps, as
+    for a parabola that is all but a kink, an interior point method takes over.
 
     Attributes
     ----------
@@ -75,24 +75,25 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     for number in range(PATIENCE):
         slope = box.slopes(residual)
         on = (slope > box.low) & (slope < box.high)
-        lack = box.lack(point, box.pull(slope))
-        second = box.ridge + (whole if number == 0 else _of_parabolas(box, whole, on))
-        is_known = is_definite(second)
-        factor = Factor.of(second if is_known else second + DAMPED * whole)
-        gradient = design.within(lack)
-        along = factor.solve(gradient)
+        counted = on.astype(float) if number else np.ones(len(on))
+        second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
+        if not is_definite(second):
+            counted, second = counted + DAMPED, second + DAMPED * whole
+        gradient = design.within(box.lack(point, box.pull(slope)))
+        along = Factor.of(second).solve(gradient)
         step = design.point(along)
         change = design.dot(step)
-        turned = slope - box.curvature * on * change
+        turned = slope - box.curvature * counted * change
         is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack)).all())
         decrement = float(gradient @ along)
-        is_newton = is_known and (number > 0 or bool(on.all()))
-        gap = 0.5 * decrement if is_newton and is_inside else box.cost(point, lack)
-        here = box.iterate(point, residual, slope, gap)
+        if is_inside and (counted == on).all():
+            here = box.iterate(point, residual, slope, 0.5 * decrement)
+        else:
+            here = box.measured(point, residual, turned, box.pull(turned))
         yield here
-        if gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= gap >= last:
+        if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:
             return
-        last = gap
+        last = here.gap
         length = _length(box, point, step, residual, change, decrement)
         point, residual = point + length * step, residual - length * change
     yield from interior_points(box, point)

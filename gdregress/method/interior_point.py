@@ -42,7 +42,7 @@ AT_THE_END = 1e-8
 
 NO_NEARER = (
     "the slopes of the loss and its residuals come no nearer to each other. "
-    "Drop columns that are nearly collinear, use penalty='l2', or raise tol."
+    "Drop columns that are nearly collinear and rows that are far too large, use penalty='l2', or raise tol."
 )
 """Reason and remedy where a solver that knows the dual ends above `tol`."""
 
@@ -120,13 +120,13 @@ class InteriorPoint:
 
     With p, q > 0 the multipliers of the ends of the boxes, whose slopes u are strictly inside, the minimum is where::
 
-        r = p - q,    A'S u = L w,    p (high - u) = 0,    q (u - low) = 0
+        r = k u + p - q,    A'S u = L w,    p (high - u) = 0,    q (u - low) = 0
 
     An epoch is a step of Newton's towards the same with a small mu in place of the last two zeros::
 
-        1/t = p / (high - u) + q / (u - low)
-        dw  = (A'S diag(t) A + L)^-1 (A'S (t k + u) - L w)      k: what the rows lack, for the mu that is aimed at
-        du  = t (k - A dw)
+        1/t = k + p / (high - u) + q / (u - low)
+        dw  = (A'S diag(t) A + L)^-1 (A'S (t e + u) - L w)      e: what the rows lack, for the mu that is aimed at
+        du  = t (e - A dw)
         w, p, q <- as far along as p and q stay positive;  u <- as far along as u stays inside
 
     It is taken twice with the same factor: the predictor aims at mu = 0, and the corrector at the cube of what the

@@ -56,14 +56,14 @@ class WorkingRows:
         return in_lockstep(problem, start, self.basis, _descend)
 
 
-def sample_size(n_samples: int, n_features: int) -> int:
-    """Return m, the number of rows in a sample."""
-    return int((n_samples * (n_features + 1.0)) ** (2 / 3))
+def sample_size(n_samples: int, rank: int) -> int:
+    """Return m, the number of rows in a sample, for so many coefficients with the intercept."""
+    return int((n_samples * rank) ** (2 / 3))
 
 
-def pays(n_samples: int, n_features: int) -> bool:
+def pays(n_samples: int, rank: int) -> bool:
     """Return whether the rows are so many that a sample is much faster."""
-    return sample_size(n_samples, n_features) <= SHARE * n_samples
+    return sample_size(n_samples, rank) <= SHARE * n_samples
 
 
 def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
@@ -72,7 +72,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     size = sample_size(n, box.design.rank)
     residual = box.residual(start)
     slope = box.slopes(residual)
-    yield box.iterate(start, residual, slope, box.cost(start, box.lack(start, box.pull(slope))))
+    yield box.measured(start, residual, slope, box.pull(slope))
     found = _solved(box.sampled(np.arange(0, n, n // size)), start, ROUGH)
     residual, wrong = box.residual(found.point), np.empty(0, np.intp)
     while size <= SHARE * n:

@@ -23,12 +23,17 @@ HOLDS = 2.0
 FEASIBLE = 1e-9
 """Cost of slopes that are not feasible, in typical losses, up to which they are not projected."""
 
+ROUNDING = 1e-14
+"""Entry of A'S u - L w that may be rounding alone."""
+
+FAR = 1e3
+"""How far beyond the largest coefficient one of the minimum is taken to be, where slopes cannot be made feasible."""
+
 RAISED = (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7)
 """Shares of its diagonal by which a matrix is raised in turn until it has a Cholesky factor."""
 
-
 ROUNDED = {1: 1e-9, 2: 1e-3}
-"""Share of slope times prediction that, times the default `tol`, is what rounding does to F; for each degree."""
+"""Share of the mean of slope times prediction below which the gap is not a share of less; for each degree."""
 
 LITTLE = 1e-10
 """A residual or a multiplier that counts as little, in the unit of the boxes."""
@@ -117,11 +122,12 @@ class BoxProblem:
             target, weight = np.concatenate([target - tube, -target - tube]), np.tile(weight, 2)
             low, high = np.zeros(2 * n), np.concatenate([high, -low])
         flatness = np.full(len(target), 1.0 / loss.curvature)
-        # A row of the penalty weighs as much as one of the data, so that one barrier suits both. A coefficient without
-        # a penalty belongs to a column that does not vary: any will do.
+        # A row of the penalty weighs as much as one of the data, so that one barrier suits both. The coefficient of a
+        # column that does not vary has no penalty: any will do. Other penalties may have come to nothing by underflow.
         # More L1 than holds a coefficient at zero changes nothing, and would be out of reach of the barrier.
         l1 = np.minimum(penalty.l1[:p, output] / slope_unit, HOLDS * _steepest(low, high, loss.curvature))
-        ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else 1.0)
+        varies = problem.moments.x.deviation > 0
+        ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else np.where(varies[:p], LITTLE, 1.0))
         l2 = np.zeros(problem.n_coordinates)
         l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
         n_data = len(target)
@@ -253,6 +259,12 @@ class BoxProblem:
         return np.minimum(1.0, (self.reach / steepest) ** 2)
 
     @cached_property
+    def hidden(self) -> float:
+        """What the rounding of y hides of F: wild rows move the mean that was taken off it, and digits went with it."""
+        lost = np.finfo(np.float64).eps * abs(self.level) / self.unit
+        return float(0.5 * self.curvature[0] * lost**2 if self.is_curved else self.reach[0] * lost)
+
+    @cached_property
     def is_held(self) -> NDArray:
         """Which coefficients have so much L1 that they are zero."""
         data, rows = np.s_[: self.n_data], np.s_[self.n_data :]
@@ -316,13 +328,15 @@ class BoxProblem:
         """Return how far a point whose signs are allowed is from the minimum, from slopes that need not be feasible.
 
         Of the slopes u, ``pull`` is A'S u. They are projected, u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn
-        together until they are in their boxes. What they lack then costs at most its product with the coefficients of
-        the minimum, which are taken to be no larger than 1 + max |w|: a standard deviation of y for one of the column.
+        together until they are in their boxes. Only rounding is left of what they lack without L2.
         """
         lack = self.lack(point, pull)
-        if self.cost(point, lack) > FEASIBLE:
+        if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
             step = self.metric.solve(self.design.within(lack))
-            slope = self._drawn_together(slope - self.freedom * self.design.dot(self.design.point(step)))
+            slope = slope - self.freedom * self.design.dot(self.design.point(step))
+            lack = self.lack(point, self.pull(slope))
+        if ((slope < self.low) | (slope > self.high)).any():
+            slope = self._drawn_together(slope)
             lack = self.lack(point, self.pull(slope))
         here = self.slopes(residual)
         gap = self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))
@@ -333,6 +347,7 @@ class BoxProblem:
         losses = slope * (residual - 0.5 * self.flatness * slope)
         loss = self.weight @ losses
         value = loss + 0.5 * self.l2 @ (point * point)
+        gap += self.hidden
         data = np.s_[: self.n_data]
         of_data, weight, predicted = losses[data], self.weight[data], (self.target - residual)[data]
         steep = np.abs(slope[data]) if self.is_curved else self.reach[data]
@@ -362,10 +377,16 @@ class BoxProblem:
         return slope
 
     def cost(self, point: NDArray, lack: NDArray) -> float:
-        """Return by how much D(u) is too large where slopes are not feasible."""
-        curved = self.l2 > 0
-        straight = np.abs(lack[~curved]).sum() * (1.0 + np.abs(point).max(initial=0.0))
-        return float(straight + 0.5 * (lack[curved] ** 2 / self.l2[curved]).sum())
+        """Return by how much D(u) is too large where A'S u - L w is not zero.
+
+        With L2 that is half its square over L. Without, it is its product with the coefficients of the minimum. Those
+        are taken to be no larger than 1 + 2 max |w| for what may be rounding, and `FAR` times that for what is more.
+        """
+        size = np.abs(lack)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            curved = np.where(self.l2 > 0, 0.5 * size * (size / self.l2), np.inf)
+        straight = size * np.where(size <= ROUNDING, 1.0, FAR) * (1.0 + 2.0 * np.abs(point).max(initial=0.0))
+        return float(np.minimum(straight, curved).sum())
 
 
 def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:

@@ -1,11 +1,11 @@
 """The matrix of a problem as slopes in boxes see it: products with it, block by block.
 
-A loss with kinks is the largest of two straight lines, that of slope `low` and that of slope `high`. L1 and the sign
-constraint are such losses too, of a row that holds one coordinate and has the target 0. A tube of half-width d is the
-sum of two losses with one side each, of r - d and of -r - d. So the whole objective is, with A the stacked rows and L
-the strength of L2::
+A loss of lines and parabolas is the largest of the functions u r - k u^2 / 2 over the slopes u of a box: see `boxes`.
+L1 and the sign constraint are such losses too, of a row that holds one coordinate and has the target 0. A tube of
+half-width d is the sum of two losses with one side each, of r - d and of -r - d. So the whole objective is, with A the
+stacked rows and L the strength of L2::
 
-    F(w) = sum_i s_i max(low_i r_i, high_i r_i) + w' L w / 2,        r = y - A w
+    F(w) = sum_i s_i l_i(r_i) + w' L w / 2,        r = y - A w
 """
 
 from dataclasses import dataclass, replace

@@ -284,7 +284,7 @@ class Stopping:
         is_above = spec.steps.is_number and method.rate >= method.ceiling
         notice = cause = "the descent diverged"
         of_size = _cure_of_size(method.problem)
-        cure = of_size or "Use learning_rate='auto' with optimizer='auto'."
+        cure = of_size or (TOO_LARGE if _is_automatic(spec) else f"{BY_ITSELF}.")
         if is_above:
             times = f"{method.stability:.4g}/L"
             cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
@@ -344,8 +344,16 @@ def plural(n_epochs: int) -> str:
     return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
 
 
+TOO_LARGE = "Look for values of X or y that are far too large, and bring both to sizes around 1."
+"""The remedy for a descent that diverges although rate and optimizer are left to the estimator."""
+
 BY_ITSELF = "Use learning_rate='auto' with optimizer='auto'"
 """The remedy for a rate or an optimizer that the user has chosen."""
+
+
+def _is_automatic(spec: Spec) -> bool:
+    """Return whether rate and optimizer are left to the estimator."""
+    return (spec.steps.learning_rate, spec.steps.optimizer) == ("auto", "auto")
 
 
 def _cure_of_size(problem: Problem) -> str:
@@ -369,7 +377,7 @@ def _advice(spec: Spec, method: Method) -> str:
         )
     if (method.rung, method.optimizer) == ("diagonal", "conjugate"):
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
-    if (steps.learning_rate, steps.optimizer) == ("auto", "auto"):
+    if _is_automatic(spec):
         return "Raise epochs or tol."
     return f"{BY_ITSELF}, or raise epochs or tol."
 
