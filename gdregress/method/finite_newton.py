@@ -69,13 +69,13 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
 
     ``gram`` is A'S A, where it is known.
     """
-    design, slack = box.design, OUTSIDE * box.reach
-    whole = design.gram(box.weight * box.curvature) if gram is None else box.curvature[0] * gram
+    design, slack, c = box.design, OUTSIDE * float(box.reach[0]), float(box.curvature[0])
+    whole = design.gram(box.weight * box.curvature) if gram is None else c * gram
     point, residual, last = start, box.residual(start), np.inf
     for number in range(PATIENCE):
         slope = box.slopes(residual)
         on = (slope > box.low) & (slope < box.high)
-        counted = on.astype(float) if number else np.ones(len(on))
+        counted: NDArray | float = on if number else 1.0
         second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
         if not is_definite(second):
             counted, second = counted + DAMPED, second + DAMPED * whole
@@ -83,10 +83,10 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
         along = Factor.of(second).solve(gradient)
         step = design.point(along)
         change = design.dot(step)
-        turned = slope - box.curvature * counted * change
+        turned = slope - c * counted * change
         is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack)).all())
         decrement = float(gradient @ along)
-        if is_inside and (counted == on).all():
+        if is_inside and np.all(counted == on):
             here = box.iterate(point, residual, slope, 0.5 * decrement)
         else:
             here = box.measured(point, residual, turned, box.pull(turned))
