@@ -44,6 +44,9 @@ NEWTON_LIMIT = 500
 DIGITS = 1e-10
 """Largest estimated relative error of a fit from moments with which the moments replace the rows."""
 
+STEPS = 1e-6
+"""Largest such error of a matrix of second derivatives with which Newton's steps need no orthonormal columns."""
+
 KINK = 0.1
 """Smoothing parameter mu of a loss with kinks, as a share of `tol`, where the learning rate is a number."""
 
@@ -341,8 +344,9 @@ def know(choice: Choice, problem: Problem) -> Known:
 
     if choice.products and (moments.n_samples > len(moments.x.mean) or alpha > 0):
         inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
-    # The noise of mini-batches exceeds the rounding of moments by far.
-    suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else DIGITS)
+    # The noise of mini-batches exceeds the rounding of moments by far. Newton's steps take gradients from the rows.
+    digits = STEPS if choice.is_newton and _has_boxes(problem.terms, problem.rows) else DIGITS
+    suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else digits)
     if suffice or choice.factored == "nothing":
         return Known(inverse, suffice)
     if choice.factored == "spectrum":

@@ -71,6 +71,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     """
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), float(box.curvature[0])
     whole = design.gram(box.weight * box.curvature) if gram is None else c * gram
+    metric = Factor.of(whole / c + box.ridge)
     point, residual, last = start, box.residual(start), np.inf
     for number in range(PATIENCE):
         slope = box.slopes(residual)
@@ -89,7 +90,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
         if is_inside and np.all(counted == on):
             here = box.iterate(point, residual, slope, 0.5 * decrement)
         else:
-            here = box.measured(point, residual, turned, box.pull(turned))
+            here = box.measured(point, residual, turned, box.pull(turned), metric)
         yield here
         if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:
             return

@@ -324,15 +324,18 @@ class BoxProblem:
         allowed[:n_signs] = np.maximum(point[:n_signs], 0.0)
         return allowed
 
-    def measured(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
+    def measured(
+        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, metric: "Factor | None" = None
+    ) -> Iterate:
         """Return how far a point whose signs are allowed is from the minimum, from slopes that need not be feasible.
 
-        Of the slopes u, ``pull`` is A'S u. They are projected, u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn
-        together until they are in their boxes. Only rounding is left of what they lack without L2.
+        Of the slopes u, ``pull`` is A'S u, and ``metric`` a factor of A'SDA + L, if it is known. They are projected,
+        u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn together until they are in their boxes. Only rounding is
+        left of what they lack without L2.
         """
         lack = self.lack(point, pull)
         if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
-            step = self.metric.solve(self.design.within(lack))
+            step = (metric or self.metric).solve(self.design.within(lack))
             slope = slope - self.freedom * self.design.dot(self.design.point(step))
             lack = self.lack(point, self.pull(slope))
         if ((slope < self.low) | (slope > self.high)).any():
