@@ -108,6 +108,25 @@ def factors(rng: Generator, n: int, p: int) -> Data:
     return Data(X, X[:, true] @ rng.standard_normal(n_true) + 3 * rng.standard_normal(n))
 
 
+def common_factor(rng: Generator, n: int, p: int) -> Data:
+    """Draw columns that share one factor, of which twenty count; L1 of 1 is the least that leaves none of them."""
+    X = np.asfortranarray(rng.standard_normal((n, p)) + 0.5 * rng.standard_normal((n, 1)))
+    y = X[:, :20] @ rng.standard_normal(20) * 3 + rng.standard_normal(n)
+    return Data(X, y / _largest_l1(X, y))
+
+
+def sparse_columns(rng: Generator, n: int, p: int) -> Data:
+    """Draw CSR with a thousandth of its entries, of which twenty columns count; L1 of 1 leaves none of them."""
+    X = sparse.random_array((n, p), density=1e-3, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    y = X[:, :20] @ rng.standard_normal(20) * 3 + 0.1 * rng.standard_normal(n)
+    return Data(X, y / _largest_l1(X, y))
+
+
+def _largest_l1(X: Any, y: NDArray) -> float:
+    """Return the strength of L1 from which on all coefficients of squared error are zero."""
+    return float(np.abs(X.T @ (y - y.mean())).max()) / len(y)
+
+
 def text(rng: Generator, n: int, p: int) -> Data:
     """Draw the words of texts by Zipf's law, and weigh them as TfidfTransformer does; every word counts."""
     share = np.cumsum(1 / (10 + np.arange(p)))

@@ -119,6 +119,7 @@ SMALL = (OURS, f"{OURS}(diagonal)", LINEAR, *RIDGES, *SGD)
 STOPPING = (OURS, f"{OURS}(early stopping)", "SGDRegressor(early stopping)", "RidgeCV")
 HUBER = Objective("huber", epsilon=1.35)
 L1 = Objective(penalty="l1", alpha=0.1)
+WEAK_L1 = Objective(penalty="l1", alpha=0.01)
 
 weighted = partial(data.weighted, draw=data.badly_scaled)
 with_unseen = partial(data.with_unseen, draw=data.few_of_many)
@@ -164,6 +165,12 @@ PROBLEMS: tuple[Problem, ...] = (
             Objective("epsilon_insensitive", "l2", alpha=1e-4, epsilon=0.1)),
     Problem("lasso", data.factors, (100_000, 200), (2000, 50), (OURS, *LASSOS, "Lasso(tol=1e-6, precompute)"), L1),
     Problem("lasso-wide", data.factors, (300, 5000), (100, 400), (OURS, *LASSOS), L1),
+    Problem("lasso-500", data.common_factor, (500, 5000), (100, 400), (OURS, *LASSOS), L1),
+    Problem("lasso-500-low", data.common_factor, (500, 5000), (100, 400), (OURS, *LASSOS), WEAK_L1),
+    Problem("lasso-widest", data.common_factor, (300, 20_000), (50, 1000), (OURS, *LASSOS), L1),
+    Problem("lasso-square", data.common_factor, (2000, 1000), (200, 100), (OURS, *LASSOS), L1),
+    Problem("lasso-large", data.common_factor, (20_000, 2000), (500, 100), (OURS, *LASSOS), WEAK_L1, repeats=3),
+    Problem("lasso-sparse", data.sparse_columns, (50_000, 20_000), (2000, 1000), (OURS, *LASSOS), WEAK_L1, repeats=3),
 )
 # fmt: on
 """Every problem, in the order in which they are run."""

@@ -148,17 +148,6 @@ def test_what_is_not_a_number_is_no_lowest_value():
     np.testing.assert_array_equal(index, [1, 0])
 
 
-def test_a_model_without_a_known_minimum_is_replaced_by_a_proximal_gradient_step(monkeypatch):
-    """These converge too, if slowly."""
-    monkeypatch.setattr("gdregress.method.newton.model_minimum", lambda *model: None)
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(50, 4))
-    y = A[:, :3] @ [1.0, 2.0, -2.0] + rng.standard_t(2, size=50)
-    model = GradientDescentRegressor(loss="huber", epsilon=0.5, penalty="l1", alpha=0.02, tol=1e-3).fit(A, y)
-    assert model.converged_
-    assert violation(model, A, y, DERIVATIVES["huber"], 0.04) < 1e-2
-
-
 def test_l1_on_more_columns_than_rows_with_kinks_rarely_takes_sixty_epochs():
     """Its models are singular: what they are raised by is neither so little nor so much that steps are lost."""
     unfinished = 0

@@ -25,6 +25,7 @@ class Quadratic:
     noise = 0.0
     is_quadratic = True
     dtype = np.float64
+    terms = SimpleNamespace(is_squared_error=False, has_prox=False)  # no dual is known
 
     def __init__(self, hessian, best):
         self.hessian, self.best, self.trips = hessian, best, 0

@@ -1,12 +1,9 @@
-"""Penalties: against naive minimisation, coordinate by coordinate and over all sign patterns."""
-
-from itertools import product
+"""Penalties: against naive minimisation, coordinate by coordinate."""
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from gdregress.method.pivoting import model_minimum
 from gdregress.problem.penalties import Penalty
 
 P, M = 6, 3
@@ -153,117 +150,3 @@ class TestResidual:
         point, gradient = feasible(cost, points()), points(seed=1)
         moves = ~np.isclose(cost.prox(point - 1e-3 * gradient, 1e-3), point, rtol=0, atol=1e-12)
         np.testing.assert_array_equal(cost.residual(point, gradient) != 0, moves)
-
-
-def problem(kind, p, seed, condition=30.0):
-    """A positive definite H, slopes q, and a penalty, for p coefficients and an intercept."""
-    rng = np.random.default_rng(seed)
-    basis, _ = np.linalg.qr(rng.normal(size=(p + 1, p + 1)))
-    return basis * np.geomspace(1 / condition, 1, p + 1) @ basis.T, rng.normal(size=p + 1), penalty(kind, p, 2, seed)
-
-
-def model(H, q, cost, z, output):
-    return z @ H @ z / 2 - q @ z + cost.l1[:, output] @ np.abs(z[:-1])
-
-
-def by_brute_force(H, q, cost, output):
-    l1, best, lowest = np.append(cost.l1[:, output], 0.0), None, np.inf
-    for pattern in product((0, 1) if cost.positive else (-1, 0, 1), repeat=len(q) - 1):
-        signs = np.array([*pattern, 1])
-        on, z = signs != 0, np.zeros(len(q))
-        z[on] = np.linalg.solve(H[np.ix_(on, on)], (q - l1 * signs * (np.arange(len(q)) < len(q) - 1))[on])
-        if (z[:-1] * signs[:-1] >= 0).all() and model(H, q, cost, z, output) < lowest:
-            best, lowest = z, model(H, q, cost, z, output)
-    return best
-
-
-def violation(H, q, cost, z, output):
-    """How far the optimality conditions are from holding, relative to what their terms amount to."""
-    pull, l1 = q - H @ z, np.append(cost.l1[:, output], 0.0)
-    off = np.abs(pull - l1 * np.sign(z))
-    at_zero = np.maximum((pull if cost.positive else np.abs(pull)) - l1, 0.0)
-    inner = np.where(z == 0, at_zero, off)[:-1].max()
-    return max(inner, abs(pull[-1])) / (np.abs(q).max() + (np.abs(H) @ np.abs(z)).max())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-class TestModelMinimum:
-    @pytest.mark.parametrize("p", [1, 2, 4])
-    def test_is_that_of_all_sign_patterns(self, kind, p):
-        for seed in range(6):
-            H, q, cost = problem(kind, p, seed)
-            for output in (0, 1):
-                found = model_minimum(cost, H, q, np.zeros(p + 1), output)
-                np.testing.assert_allclose(found, by_brute_force(H, q, cost, output), rtol=1e-9, atol=1e-10)
-
-    @pytest.mark.parametrize("seed", range(10))
-    def test_is_optimal(self, kind, seed):
-        H, q, cost = problem(kind, 25, seed)
-        z = model_minimum(cost, H, q, np.zeros(26), 1)
-        assert violation(H, q, cost, z, 1) < 1e-12
-        assert (z[:-1] >= 0).all() or not cost.positive
-        least, rng = model(H, q, cost, z, 1), np.random.default_rng(seed)
-        for size in np.geomspace(1e-4, 10, 100):
-            other = feasible(cost, (z + size * rng.normal(size=26))[:, None])[:, 0]
-            other[:-1] = np.abs(other[:-1]) if cost.positive else other[:-1]
-            assert model(H, q, cost, other, 1) >= least
-
-    def test_zeros_are_exact(self, kind):
-        H, q, cost = problem(kind, 25, 0)
-        zeros = (model_minimum(cost, H, q, np.zeros(26), 0)[:-1] == 0).sum()
-        assert (zeros > 0) == (kind != "smooth")
-
-    @pytest.mark.parametrize("p", [3, 25])
-    def test_does_not_depend_on_the_start(self, kind, p):
-        H, q, cost = problem(kind, p, 5)
-        first, rng = model_minimum(cost, H, q, np.zeros(p + 1), 0), np.random.default_rng(0)
-        for _ in range(30):
-            start = rng.choice([-1.0, 0.0, 1.0], size=p + 1)
-            np.testing.assert_allclose(model_minimum(cost, H, q, start, 0), first, rtol=1e-9, atol=1e-11)
-
-    def test_strong_penalties_leave_the_intercept_alone(self, kind):
-        if "l1" not in kind:
-            pytest.skip("nothing holds the coefficients")
-        H, q, cost = problem(kind, 5, 1)
-        z = model_minimum(Penalty(cost.l1 + 100.0, cost.l2, cost.positive), H, q, np.ones(6), 0)
-        np.testing.assert_allclose(z, [0, 0, 0, 0, 0, q[-1] / H[-1, -1]], rtol=1e-12)
-
-    @pytest.mark.parametrize("p", [3, 5, 10])
-    def test_guesses_that_go_in_circles_get_out_of_them(self, kind, p):
-        for seed in range(30):
-            H, q, cost = problem(kind, p, seed, condition=1e6)
-            assert violation(H, q, cost, model_minimum(cost, H, q, np.zeros(p + 1), 0), 0) < 1e-9
-
-    def test_ties_have_no_wrong_sign(self, kind):
-        """Where a coordinate is 0 and the pull is just the strength, the sign of the solution is rounding."""
-        for seed in range(30):
-            H, _, cost = problem(kind, 6, seed)
-            signs = np.ones(7) if cost.positive else np.array([1, -1, 1, -1, 1, -1, 1])
-            z = signs * np.array([1, 0, 2, 0, 0, 3, 1])
-            found = model_minimum(cost, H, H @ z + np.append(cost.l1[:, 0], 0.0) * signs, signs, 0)
-            np.testing.assert_allclose(found, z, atol=1e-12)
-            held = np.append((cost.l1[:, 0] > 0) | cost.positive, False)
-            assert (found * signs >= 0)[held].all()
-
-    def test_ill_conditioned_models_are_minimised_or_given_up(self, kind):
-        found = 0
-        for seed in range(20):
-            H, q, cost = problem(kind, 15, seed, condition=1e8)
-            z = model_minimum(cost, H, q, np.zeros(16), 0)
-            if z is not None:
-                found += 1
-                assert violation(H, q, cost, z, 0) < 1e-8
-        assert found >= 15
-
-    def test_singular_models_are_given_up(self, kind):
-        cost = penalty(kind, 3, 1)
-        assert model_minimum(cost, np.ones((4, 4)), np.ones(4), np.ones(4), 0) is None
-        assert model_minimum(cost, -np.eye(4), np.ones(4), np.ones(4), 0) is None
-
-    def test_inputs_stay(self, kind):
-        H, q, cost = problem(kind, 8, 2)
-        start = np.linspace(-1.0, 1.0, 9)
-        before = [a.copy() for a in (H, q, start, cost.l1)]
-        model_minimum(cost, H, q, start, 0)
-        for one, other in zip((H, q, start, cost.l1), before, strict=True):
-            np.testing.assert_array_equal(one, other)

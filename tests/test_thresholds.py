@@ -10,11 +10,13 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.comparison import _without_closed_form
-from gdregress.method.choice import choose, choose_for_chunks, needs_products
+from gdregress.method.choice import choose, choose_for_chunks, make_method, needs_products
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
 from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.method.spec import Spec
+from gdregress.method.working_set import WorkingSet
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.problem import Problem
 from gdregress.rows.chunks import LIMIT, moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import needs_limit
@@ -47,9 +49,11 @@ ROBUST = {"loss": "huber"}
         ((5000, 2000), ROBUST, ("curvature", "newton")),
         ((5000, 2001), ROBUST, ("diagonal", "nesterov")),
         ((5000, 500), L1, ("curvature", "newton")),
-        ((5000, 501), L1, ("diagonal", "nesterov")),
+        ((5000, 501), L1, ("curvature", "newton")),
+        ((5000, 501), {**L1, **ROBUST, "schedule": "invscaling"}, ("diagonal", "nesterov")),
+        ((MANY, 10 * MANY, "CSR"), L1, ("curvature", "newton")),
         ((5000, 500), {"positive": True}, ("curvature", "newton")),
-        ((5000, 501), {"positive": True}, ("diagonal", "nesterov")),
+        ((5000, 501), {"positive": True}, ("curvature", "newton")),
         ((2000, 8388), {}, ("curvature", "gd")),  # 2**24 entries and a few less
         ((2000, 8389), {}, ("diagonal", "conjugate")),
         ((1900, 2001), {}, ("curvature", "gd")),
@@ -63,6 +67,17 @@ ROBUST = {"loss": "huber"}
 )
 def test_what_auto_affords(shape, params, expected):
     assert chosen(*shape, **params) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_set"), [((1000, 250), False), ((1000, 251), True), ((100, 50), False), ((100, 51), True)]
+)
+@pytest.mark.parametrize("params", [{"penalty": "l1"}, {"positive": True}, {"penalty": "elasticnet"}], ids=str)
+def test_many_columns_beside_the_rows_have_working_sets(shape, is_set, params):
+    data, spec = rows(*shape, "dense"), Spec.of(GradientDescentRegressor(**params))
+    assert choose(spec, data).products == (not is_set)
+    problem = Problem.of(spec.terms, data.moments(), data)
+    assert isinstance(make_method(choose(spec, data), spec, problem, None).solver, WorkingSet) == is_set
 
 
 def test_a_matrix_of_curvatures_is_refused_where_it_would_not_fit():

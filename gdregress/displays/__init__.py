@@ -3,6 +3,13 @@
 from gdregress.displays.learning_rate import LearningRateDisplay
 from gdregress.displays.loss_curve import LossCurveDisplay
 from gdregress.displays.loss_surface import LossSurfaceDisplay
+from gdregress.displays.paths import RegularizationPathDisplay
 from gdregress.displays.solvers import ComparisonDisplay
 
-__all__ = ["ComparisonDisplay", "LearningRateDisplay", "LossCurveDisplay", "LossSurfaceDisplay"]
+__all__ = [
+    "ComparisonDisplay",
+    "LearningRateDisplay",
+    "LossCurveDisplay",
+    "LossSurfaceDisplay",
+    "RegularizationPathDisplay",
+]

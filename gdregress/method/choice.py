@@ -25,6 +25,7 @@ from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
 from gdregress.method.working_rows import WorkingRows, pays
+from gdregress.method.working_set import WorkingSet
 from gdregress.problem.problem import Problem, Terms
 from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.rows import Rows
@@ -40,6 +41,9 @@ CURVATURE_LIMIT = 2**15
 
 NEWTON_LIMIT = 500
 """Largest number of features for which "auto" solves a quadratic program an epoch, or factors a matrix a chunk."""
+
+SET_LIMIT = 250
+"""Number of features, at most half the rows, up to which products of all columns are cheaper than working sets."""
 
 DIGITS = 1e-10
 """Largest estimated relative error of a fit from moments with which the moments replace the rows."""
@@ -137,15 +141,19 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
     if not rows.can_be_read:
         return Choice.of(spec, asked, _costly(p, spec))
-    has_boxes = _has_boxes(terms, rows)
+    has_boxes, has_set = _has_boxes(terms, rows), _has_set(terms, rows)
     share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or ((is_tall(n, p) or _is_short_and_wide(rows)) and is_plain)
+    is_factored = (is_tall(n, p) or _is_short_and_wide(rows)) and is_plain
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or has_set or is_factored
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # both need the exact curvature
+    if has_set:
+        costly -= {"newton"}
     choice = Choice.of(spec, asked, costly)
-    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT:
+    solves_on_set = choice.is_newton and has_set
+    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not solves_on_set:
         cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
         if choice.is_newton:
             cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
@@ -153,7 +161,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits
-    if choice.is_newton and not (terms.is_mostly_parabola or has_boxes):
+    if solves_on_set or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
         products = False  # every epoch weighs the rows anew, and needs products of its own
     factors_rows = (choice.rung == "curvature" or has_matrix) and (has_boxes or not choice.is_newton)
     return replace(
@@ -199,6 +207,12 @@ def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]
 def _has_boxes(terms: Terms, rows: Rows) -> bool:
     """Return whether the loss is known as boxes of slopes, and single rows are at hand."""
     return terms.loss.is_piecewise and not terms.is_squared_error and rows.can_be_drawn
+
+
+def _has_set(terms: Terms, rows: Rows) -> bool:
+    """Return whether Newton's method goes by working sets: squared error with L1 or signs on many columns in memory."""
+    is_wide = rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
+    return terms.is_squared_error and terms.has_prox and rows.can_be_drawn and is_wide
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
@@ -269,6 +283,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     """
     if choice.share is not None:
         return _with_sketches(choice, spec, problem, rng)
+    if choice.is_newton and _has_set(problem.terms, problem.rows):
+        return Method(problem, WorkingSet(), choice.rung, choice.optimizer, 1.0)
     known = know(choice, problem)
     if known.spectrum is not None:
         problem = replace(problem, spectrum=known.spectrum)

@@ -7,21 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.optimizers import Step
-from gdregress.method.pivoting import model_minimum
 from gdregress.method.states import NO_STEP_LOWERS, Block
+from gdregress.problem.dual import squared_error_gap
 from gdregress.problem.objectives import Curvatures, Objective
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
 
 SINGULAR = 1e-13
 """Ratio of the smallest to the largest pivot, or eigenvalue, below which a matrix counts as singular."""
-
-FLOOR = 1e-6
-"""Least share of its mean diagonal by which a matrix is raised, so that rounding does not cause steps."""
-
-DAMPED = 0.1
-"""This share as a multiple of the damping d, since M is no better than H where columns are collinear."""
 
 TIE = 1e-14
 """Relative difference up to which two values of the objective count as equal."""
@@ -105,11 +100,16 @@ def _block(problem: Problem, point: NDArray, here: Curvatures, rate: float) -> B
 
 
 def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
-    """Estimate the gap by r' H_e^-1 r / 2, with r the shortest subgradient and e = `BLIND`.
+    """Bound the gap of squared error with L1 or signs by duality; else estimate it.
 
+    The estimate is r' H_e^-1 r / 2, with r the shortest subgradient and e = `BLIND`.
     Where columns are collinear, H_e is singular, and r holds only rounding along its null space. So no curvature counts
     as less than the rounding of the largest.
     """
+    if problem.terms.is_squared_error and problem.terms.has_prox:
+        members = np.arange(len(problem.penalty.l1))
+        bound = squared_error_gap(problem.penalty, point, here.evaluation, members, here.second[0])
+        return Gap(bound, np.zeros_like(bound), bound)
     residual = problem.subgradient(point, here.evaluation.gradient)
     decrement = np.zeros(residual.shape[1])
     for output, (r, second, majoriser) in enumerate(zip(residual.T, here.second, here.majoriser, strict=True)):
@@ -126,27 +126,16 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
 
 
 def _trial(point: NDArray, here: Curvatures, penalty: Penalty, damping: NDArray) -> NDArray:
-    """Return the minimum of the quadratic model of each output.
-
-    With L1 or signs a singular model is raised, and so is one whose minimum block pivoting does not find: L2 can make a
-    model definite by so little that the guesses go in circles for thousands of rounds. If the raised model has no known
-    minimum either, the step is one of proximal gradient descent.
-    """
+    """Return the minimum of the quadratic model of each output."""
     gradient, trial = here.evaluation.gradient, np.empty_like(point)
     for output, (second, majoriser) in enumerate(zip(here.second, here.majoriser, strict=True)):
         model = second + damping[output] * (majoriser - second)
         w, g = point[:, output], gradient[:, output]
         if penalty.is_smooth:
             trial[:, output] = w - newton_step(model, g)
-            continue
-        minimum = model_minimum(penalty, model, model @ w - g, w, output) if is_definite(model) else None
-        if minimum is None:
-            model = raised(model, max(FLOOR, DAMPED * damping[output]))
-            minimum = model_minimum(penalty, model, model @ w - g, w, output)
-        if minimum is None:
-            largest = float(np.trace(majoriser))
-            minimum = penalty.prox(point - gradient / largest, 1.0 / largest)[:, output]
-        trial[:, output] = minimum
+        else:
+            kinks = Kinks.of(penalty.l1[:, output], len(w), positive=penalty.positive)
+            trial[:, output] = w + step_to_minimum(model, g, kinks, w)
     return trial
 
 
@@ -174,13 +163,6 @@ def is_definite(curvature: NDArray) -> bool:
     factor, info = lapack.dpotrf(curvature, lower=1)
     pivots = np.diagonal(factor) ** 2
     return info == 0 and bool(pivots.min() > SINGULAR * pivots.max())
-
-
-def raised(curvature: NDArray, floor: float) -> NDArray:
-    """Return a matrix of second derivatives plus `floor` times its mean diagonal in every direction."""
-    higher, mean = curvature.copy(), np.trace(curvature) / len(curvature)
-    higher.flat[:: len(higher) + 1] += floor * mean + np.finfo(np.float64).tiny
-    return higher
 
 
 def _lowest(points: list[NDArray], values: list[NDArray], noise: NDArray | float) -> tuple[NDArray, NDArray, NDArray]:

@@ -23,6 +23,9 @@ CURVATURE_ENTRIES = 2**19
 NOISE = 1e-15
 """Rounding error of an objective computed from moments, relative to the second moment of the targets."""
 
+SUPPORT_SHARE = 4
+"""Ratio of columns to coefficients that are not zero above which a dense block is multiplied with these alone."""
+
 UNCOPIED_COLUMNS = 256
 """Columns of X up to which a matrix-vector product reads a block from memory as fast as a copy would."""
 
@@ -343,6 +346,8 @@ class Residuals:
         self.coordinates = coordinates
         self.point = point
         self.slope = point[:p] * coordinates.inverse_scale[:, np.newaxis]
+        self._support = np.flatnonzero(self.slope.any(axis=1))
+        self._is_few = SUPPORT_SHARE * len(self._support) < p
         self.is_standardised = coordinates.is_identity
         self.level = -(coordinates.center[:, np.newaxis] * self.slope).sum(axis=0)
         if coordinates.fit_intercept:
@@ -350,7 +355,10 @@ class Residuals:
 
     def of(self, X, y) -> NDArray:
         """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
-        predicted = X @ self.slope
+        if self._is_few and not sparse.issparse(X):
+            predicted = X[:, self._support] @ self.slope[self._support]
+        else:
+            predicted = X @ self.slope
         predicted += self.level
         return y[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
 

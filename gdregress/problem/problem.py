@@ -176,6 +176,10 @@ class Problem:
         raw = Coordinates.raw(self.moments, fit_intercept=self.terms.fit_intercept)
         return replace(self, view=replace(self.view, coordinates=raw))
 
+    def with_penalty(self, l1: float, l2: float) -> "Problem":
+        """Return the problem with other strengths of the penalty, in the same coordinates."""
+        return replace(self, terms=replace(self.terms, l1=l1, l2=l2))
+
     def in_extended_precision(self) -> "Problem":
         """Return the same problem with rows in long double precision, if X is dense and small; else this problem."""
         copy = self.rows.dense_copy(np.longdouble, EXTENDED_LIMIT // self.rows.n_outputs)

@@ -22,6 +22,9 @@ from gdregress.rows.threads import needs_limit, on_threads
 BLOCK_BYTES = 2**20
 """Size of a block, such that the second-level cache of a core holds it together with its intermediate results."""
 
+RUN_ROWS = 2**10
+"""Least number of rows in a block where columns are contiguous: shorter pieces of a column are slow to read."""
+
 BYTES_PER_THREAD = 2**21
 """Bytes of X that each thread must have for starting it to pay off."""
 
@@ -76,7 +79,8 @@ class RowBlocks:
         Blocks of CSR are up to 32 times as large, since their rows need not stay in the cache.
         """
         block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
-        return max(1, block_bytes * self.n_samples // max(1, self._bytes()))
+        least = 1 if self.is_sparse or self.X.flags.c_contiguous else RUN_ROWS
+        return max(least, block_bytes * self.n_samples // max(1, self._bytes()))
 
     def dense_copy(self, dtype: type, limit: int) -> "RowBlocks | None":
         """Return a copy in another floating type; None if X is sparse or has more than `limit` entries."""
@@ -173,20 +177,20 @@ class RowBlocks:
         accumulator
             The merged accumulator.
         """
-        rows_per_block = self.block_rows or max(self.cached_rows, min_rows)
-        n_blocks = -(-self.n_samples // rows_per_block)
 
-        def run(first_block: int, last_block: int) -> A:
+        def run(first_block: int, last_block: int, size: int) -> A:
             accumulator = make()
             with np.errstate(all="ignore"):
                 for k in range(first_block, last_block):
-                    accumulator.add(*self._block(k * rows_per_block, (k + 1) * rows_per_block))
+                    accumulator.add(*self._block(k * size, (k + 1) * size))
             return accumulator
 
         with self.on_threads() as (n_threads, map_on_threads):
+            size = self.block_rows or min(max(self.cached_rows, min_rows), -(-self.n_samples // n_threads))
+            n_blocks = -(-self.n_samples // size)
             n_threads = min(n_threads, n_blocks)
             bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-            first, *others = map_on_threads(run, bounds[:-1], bounds[1:])
+            first, *others = map_on_threads(run, bounds[:-1], bounds[1:], [size] * n_threads)
         for other in others:
             with np.errstate(all="ignore"):
                 first.merge(other)

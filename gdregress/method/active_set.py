@@ -1,0 +1,279 @@
+"""The minimum of a quadratic plus L1 and signs, exactly: on the columns of a working set, and in Newton's steps."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+SINGULAR = 1e-12
+"""Squared distance from the span of other columns, as a share of its square, below which a column is in it."""
+
+PIVOT_NOISE = 2e-15
+"""Rounding of such a share, before the smallest share among the columns before it has enlarged it."""
+
+NOISE = 100.0
+"""Multiple of the rounding of a slope below which a violated condition is attributed to rounding."""
+
+ROUNDS = 20
+"""Rounds for each coordinate after which only rounding can still lower F."""
+
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
+
+
+class Kinks(NamedTuple):
+    """The part of a penalty that is not smooth, for each coordinate.
+
+    Attributes
+    ----------
+    l1 : ndarray of shape (n_coordinates,)
+        Strengths of L1.
+    free : ndarray of shape (n_coordinates,) of bool
+        Whether a coordinate has no kink: its strength is 0, and it may have either sign.
+    positive : bool
+        Whether the coordinates that are not free must not be negative.
+    """
+
+    l1: NDArray
+    free: NDArray
+    positive: bool
+
+    @classmethod
+    def of(cls, l1: NDArray, n_coordinates: int, *, positive: bool) -> Self:
+        """Return the kinks of the coordinates that have strengths; those after them are free."""
+        strengths = np.zeros(n_coordinates)
+        strengths[: len(l1)] = l1
+        free = np.ones(n_coordinates, bool)
+        free[: len(l1)] = (l1 == 0) & (not positive)
+        return cls(strengths, free, positive)
+
+    def feasible(self, point: NDArray) -> NDArray:
+        """Return a point with zeros in place of negative coordinates, where these are not allowed."""
+        return np.where(self.free, point, np.maximum(point, 0.0)) if self.positive else point
+
+    def violation(self, pull: NDArray) -> NDArray:
+        """Return by how much the negative gradient exceeds what holds a coordinate at zero."""
+        return (np.where(self.free, np.abs(pull), pull) if self.positive else np.abs(pull)) - self.l1
+
+
+class Place(NamedTuple):
+    """A point, the coordinates that may move, and the signs for which |w_j| is s_j w_j.
+
+    Attributes
+    ----------
+    w : ndarray of shape (n_coordinates,)
+        The point.
+    active : ndarray of shape (n_active,)
+        Indices of the coordinates that are not zero, and of free ones; their columns are independent.
+    sign : ndarray of shape (n_active,)
+        Their signs s.
+    """
+
+    w: NDArray
+    active: NDArray
+    sign: NDArray
+
+    def moved(self, w: NDArray, kinks: Kinks) -> "Place":
+        """Return another point, from whose coordinates those are taken that have become zero."""
+        stays = (w[self.active] != 0) | kinks.free[self.active]
+        active = self.active[stays]
+        return Place(w, active, np.sign(w[active]))
+
+
+def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: NDArray) -> NDArray:
+    """Return the step from a point v to the exact minimiser of F, over w >= 0 if so constrained.
+
+    With g the gradient at v, q = G v - g and w = v + step::
+
+        F(w)  =  g . (w - v) + (w - v)' G (w - v) / 2 + sum_j l1_j |w_j|
+              =  w' G w / 2 - q . w + sum_j l1_j |w_j| + constant
+
+    It is an active-set method (Osborne, Presnell and Turlach, 2000; the feature-sign search of Lee, Battle, Raina and
+    Ng, 2006). A are the coordinates that are not zero, and s their signs::
+
+        w <- v
+        repeat
+            repeat
+                z = argmin F with the signs s:  z_A = G_AA^-1 (q_A - l1_A s_A),  z = 0 elsewhere
+                w <- z, with zeros in place of wrong signs, if that is lower;  else w <- the first zero on the way to z
+                A, s <- the coordinates of w that are not zero, and their signs
+            until z has the signs s
+            J = the coordinates that violate |q - G w|_j <= l1_j, the largest violation first
+            for k = |J|, |J| / 2, |J| / 4, ...
+                z = argmin F with the signs s on A and those of q - G w on the first k of J
+                w <- z, with zeros in place of wrong signs, if that is lower;  end for
+            else
+                w <- the lowest point in the direction in which the first of J moves and A follows
+        until J is empty
+        step = w - v elsewhere than on A, and on A the solution of  (G step)_A = -(g_A + l1_A s_A)
+
+    It ends, since every step goes down, and each repetition of the inner loop leaves fewer coordinates. So w is again
+    and again the minimum for its signs, each time a lower one, and no signs come back. Columns that depend on those of
+    A never join them: in the last step F then falls in a straight line up to the first zero, whose coordinate leaves.
+    The last line makes the error of the step a share of the step, however large w is.
+
+    Parameters
+    ----------
+    curvature : ndarray of shape (n_coordinates, n_coordinates)
+        G, positive semidefinite.
+    gradient : ndarray of shape (n_coordinates,)
+        g.
+    kinks : Kinks
+        l1, and where signs are constrained.
+    point : ndarray of shape (n_coordinates,)
+        v; the nearer it is to the minimiser, the fewer rounds are needed.
+
+    Returns
+    -------
+    ndarray of shape (n_coordinates,)
+        The step, in the precision of the point. Where w is zero, it is exactly -v.
+    """
+    v = point.astype(np.float64)
+    slope = curvature @ v - gradient
+    _, active, sign = _minimum(curvature, slope, kinks, _first(curvature, kinks, v))
+    factor = _factor(curvature, active)
+    active, sign, step = active[: len(factor)], sign[: len(factor)], -point
+    step[active] = 0.0
+    right = -(gradient + curvature @ step.astype(np.float64))[active] - kinks.l1[active] * sign
+    step[active] = _solve(factor, right)
+    is_rounding = (v[active] + step[active]) * sign < 0
+    zero = active[is_rounding & ~kinks.free[active]]
+    step[zero] = -point[zero]
+    return step
+
+
+def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place) -> Place:
+    """Return the minimum of w' G w / 2 - q . w + sum_j l1_j |w_j|."""
+    held, root = np.ones(len(slope), bool), np.sqrt(np.diagonal(curvature))
+    is_minimum = False
+    for _ in range(ROUNDS * (len(slope) + 5)):
+        if not is_minimum:
+            place = _settled(curvature, slope, kinks, place)
+        active = place.active
+        w = place.w[active]
+        gradient = w @ curvature[active] - slope
+        left = np.abs(gradient[active] + kinks.l1[active] * place.sign) / root[active]
+        rounding = np.maximum(root * left.max(initial=0.0), EPS * (np.abs(slope) + root * (root[active] @ np.abs(w))))
+        held[:], held[active] = True, False
+        violation = np.where(held, kinks.violation(-gradient), -np.inf)
+        joining = np.flatnonzero(violation > NOISE * rounding)
+        if not len(joining):
+            break
+        joining = joining[np.argsort(-violation[joining])]
+        joined = _joined(curvature, slope, kinks, place, gradient, joining)
+        if joined is None:
+            break
+        place, is_minimum = joined
+    return place
+
+
+def _first(curvature: NDArray, kinks: Kinks, start: NDArray) -> Place:
+    """Return the start, without coordinates whose columns depend on others."""
+    w = kinks.feasible(start)
+    active = np.flatnonzero((w != 0) | kinks.free)
+    while (n := len(_factor(curvature, active))) < len(active):
+        active = np.delete(active, n)
+    kept = np.zeros_like(w)
+    kept[active] = w[active]
+    return Place(kept, active, np.sign(kept[active]))
+
+
+def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place) -> Place:
+    """Return a place that is no higher, and is the minimum for its signs."""
+    while True:
+        w, active, sign = place
+        z = np.zeros_like(w)
+        factor = _factor(curvature, active)
+        active = active[: len(factor)]
+        z[active] = _solve(factor, slope[active] - kinks.l1[active] * sign[: len(factor)])
+        wrong = (z * np.sign(w) <= 0) & (w != 0) & ~kinks.free
+        if not wrong.any():
+            return Place(z, active, sign[: len(factor)])
+        lower = _lower(curvature, slope, kinks, w, np.where(wrong, 0.0, z))
+        place = place.moved(_to_first_zero(w, z - w, wrong) if lower is None else lower, kinks)
+
+
+def _joined(
+    curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place, gradient: NDArray, joining: NDArray
+) -> tuple[Place, bool] | None:
+    """Return a lower place than the minimum for some signs, with some of the coordinates that violate it, if any.
+
+    With it comes whether it is the minimum for its signs.
+    """
+    w, active, sign = place
+    n, candidates = len(active), np.concatenate([active, joining])
+    signs = np.concatenate([sign, -np.sign(gradient[joining])])
+    factor = _factor(curvature, candidates)
+    size = len(factor)
+    if size < n:  # a factor of another size is rounded otherwise, and a column that was just independent may not be
+        active = active[:size]
+        return Place(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size]), False
+    while size > n + 1:
+        some, z = candidates[:size], np.zeros_like(w)
+        z[some] = _solve(factor[:size, :size], slope[some] - kinks.l1[some] * signs[:size])
+        wrong = z[some] * signs[:size] < 0
+        z[some[wrong & ~kinks.free[some]]] = 0.0
+        if _lower(curvature, slope, kinks, w, z) is not None:
+            stays = (z[some] != 0) | kinks.free[some]
+            return Place(z, some[stays], np.sign(z[some[stays]])), not wrong.any()
+        size = n + (size - n) // 2
+    for first, direction in zip(joining, signs[n:], strict=True):
+        step = np.zeros_like(w)
+        step[first] = direction
+        step[active] = -direction * _solve(factor[:n, :n], curvature[active, first])
+        bend, pull = direction * float(step @ curvature[:, first]), abs(gradient[first]) - kinks.l1[first]
+        length = pull / bend if bend > SINGULAR * curvature[first, first] else np.inf
+        falling = (w * step < 0) & ~kinks.free
+        if (-w[falling] / step[falling]).min(initial=np.inf) <= length:
+            if not falling.any():
+                continue  # F has no end in this direction, which only rounding can cause
+            w = _to_first_zero(w, step, falling)
+        else:
+            w = w + length * step
+        return Place(w, np.append(active, first), np.append(sign, direction)).moved(w, kinks), False
+    return None
+
+
+def _lower(curvature: NDArray, slope: NDArray, kinks: Kinks, w: NDArray, z: NDArray) -> NDArray | None:
+    """Return z if F is lower there than at w, else None.
+
+    The change of F is summed so that the small terms of a point near the minimum do not cancel.
+    """
+    some = np.flatnonzero((w != 0) | (z != 0))
+    part, here, there, l1 = curvature[some[:, np.newaxis], some], w[some], z[some], kinks.l1[some]
+    step = there - here
+    sign = np.where(here == 0, np.sign(step), np.sign(here))
+    slopes = part @ (here + 0.5 * step) - slope[some] + l1 * sign
+    change = slopes @ step + 2.0 * (l1 @ np.maximum(-sign * there, 0.0))
+    return z if change < 0 else None
+
+
+def _to_first_zero(w: NDArray, step: NDArray, falling: NDArray) -> NDArray:
+    """Return the first point on the way at which one of the coordinates that fall towards zero is zero."""
+    where = np.flatnonzero(falling)
+    times = -w[where] / step[where]
+    first = int(times.argmin())
+    reached = w + times[first] * step
+    reached[where[times <= times[first]]] = 0.0
+    return reached
+
+
+def _factor(curvature: NDArray, order: NDArray) -> NDArray:
+    """Return the Cholesky factor of the first columns, up to the first that depends on those before it."""
+    if not len(order):
+        return np.empty((0, 0))
+    matrix = curvature[order[:, np.newaxis], order]
+    factor, info = lapack.dpotrf(matrix, lower=1)
+    n = len(order) if info == 0 else info - 1
+    pivots, sizes = np.diagonal(factor)[:n], np.diagonal(matrix)[:n]
+    share = pivots * pivots / np.maximum(sizes, TINY)
+    if info == 0 and share.min() ** 2 > PIVOT_NOISE:
+        return factor  # no product of two shares is smaller
+    smallest = np.minimum.accumulate(np.append(1.0, share[:-1])) if n else share
+    dependent = np.flatnonzero(~((share > SINGULAR) & (share * smallest > PIVOT_NOISE)))
+    n = int(dependent[0]) if len(dependent) else n
+    return factor[:n, :n]
+
+
+def _solve(factor: NDArray, right: NDArray) -> NDArray:
+    return lapack.dpotrs(factor, right, lower=1)[0] if len(right) else right

@@ -1,0 +1,72 @@
+"""Products of some columns of X, in the coordinates of a problem."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from gdregress.problem.view import View
+from gdregress.rows.rows import Sums
+
+PRODUCT_ENTRIES = 2**18
+"""Entries of a block of chosen columns whose products are formed: 2 MB, so that BLAS works on large enough matrices."""
+
+
+def products_of_columns(view: View, members: NDArray, n_known: int) -> NDArray:
+    """Return the means of products of the columns from number `n_known` on with all of `members`, in one pass.
+
+    Parameters
+    ----------
+    view : View
+        The rows, and the coordinates in which the columns are centred and scaled.
+    members : ndarray of shape (n_members,)
+        Indices of the columns.
+    n_known : int
+        Number of columns at the beginning of `members` whose products with each other are not needed.
+
+    Returns
+    -------
+    ndarray of shape (n_members - n_known, n_members)
+        Means over the rows.
+    """
+    center, inverse_scale = view.coordinates.center[members], view.coordinates.inverse_scale[members]
+    sums = view.rows.sum(partial(_Products, members, n_known, center), min_rows=max(1, PRODUCT_ENTRIES // len(members)))
+    return sums.centred() / view.rows.total_weight * inverse_scale * inverse_scale[n_known:, np.newaxis]
+
+
+class _Products(Sums):
+    """Accumulator of products of columns.
+
+    Those of a dense X are centred block by block. Those of CSR stay as they are, and the products are centred.
+    """
+
+    def __init__(self, members: NDArray, n_known: int, center: NDArray):
+        self._members, self._n_known, self._center = members, n_known, center
+        self.products = np.zeros((len(members) - n_known, len(members)))
+        self.sums, self.weight = np.zeros(len(members)), 0.0
+
+    def add(self, X, y, weight):
+        if sparse.issparse(X):
+            block = X[:, self._members].astype(np.float64, copy=False)
+            weighted = block if weight is None else sparse.diags_array(weight) @ block
+            self.products += (weighted[:, self._n_known :].T @ block).toarray()
+            self.sums += np.asarray(weighted.sum(axis=0)).ravel()
+            self.weight += X.shape[0] if weight is None else float(weight.sum())
+            return
+        block = X[:, self._members] - self._center
+        weighted = block if weight is None else block * weight[:, np.newaxis]
+        self.products += weighted[:, self._n_known :].T @ block
+
+    def merge(self, other):
+        self.products += other.products
+        self.sums += other.sums
+        self.weight += other.weight
+
+    def centred(self) -> NDArray:
+        """Return the sums of products of the centred columns."""
+        if self.weight == 0:
+            return self.products
+        center, new = self._center, np.s_[self._n_known :]
+        mixed = np.outer(center[new], self.sums) + np.outer(self.sums[new], center)
+        return self.products - mixed + self.weight * np.outer(center[new], center)

@@ -1,0 +1,1 @@
+"""Fits for many values of a parameter, with the work that they share."""

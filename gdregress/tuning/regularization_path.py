@@ -1,0 +1,236 @@
+"""The coefficients of L1 and elastic net along a path of strengths."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from gdregress.displays.paths import RegularizationPathDisplay
+from gdregress.method.parameters import INFINITY, interval
+from gdregress.method.path import descend_path, largest_l1, needs_products, problem_of_path
+from gdregress.method.spec import Spec
+from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.inputs import names_of, read_rows
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.threads import given_back
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """Coefficients along a path of strengths of a penalty: the result of `regularization_path`.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Strengths of the penalty, the largest first.
+    coefs : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
+        Coefficients.
+    intercepts : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+        Intercepts.
+    gaps : ndarray of shape (n_alphas,)
+        Duality gaps: bounds on how far the objective of GradientDescentRegressor is above its minimum,
+        averaged over targets, in squared units of y.
+    n_iters : ndarray of shape (n_alphas,)
+        Number of times that the problem was solved on a set of columns.
+    feature_names : list of str or None
+        Names of the columns of X; None if it has none.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from gdregress import regularization_path
+    >>> path = regularization_path(*load_diabetes(return_X_y=True, as_frame=True, scaled=False), alphas=5)
+    >>> display = path.plot()  # doctest: +SKIP
+    """
+
+    alphas: NDArray
+    coefs: NDArray
+    intercepts: NDArray
+    gaps: NDArray
+    n_iters: NDArray
+    feature_names: list[str] | None
+
+    def plot(self, ax: Any = None) -> RegularizationPathDisplay:
+        """Draw the coefficients against alpha, on a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None for a new figure.
+
+        Returns
+        -------
+        RegularizationPathDisplay
+            The display.
+
+        Raises
+        ------
+        ValueError
+            If y had several targets.
+        """
+        if self.coefs.ndim == 3:
+            raise ValueError(
+                f"the coefficients are those of {len(self.coefs)} targets: plot the path of one, with one column of y."
+            )
+        return RegularizationPathDisplay(alphas=self.alphas, coefs=self.coefs, feature_names=self.feature_names).plot(
+            ax
+        )
+
+
+def regularization_path(
+    X,
+    y,
+    *,
+    sample_weight=None,
+    alphas=100,
+    eps=1e-3,
+    penalty: Literal["l1", "elasticnet"] = "elasticnet",
+    l1_ratio=1.0,
+    positive=False,
+    fit_intercept=True,
+    tol=1e-6,
+) -> RegularizationPath:
+    """Minimise squared error with L1 or elastic net for a sequence of strengths, each from the last.
+
+    For each alpha the coefficients are those of
+    ``GradientDescentRegressor(penalty="elasticnet", alpha=alpha, l1_ratio=l1_ratio)``, which are also those of Lasso
+    and ElasticNet. The sequence descends. Each minimum starts from the last one and from the columns that it has
+    needed so far. Their products are gathered once for the whole path.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features, scaled or not.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets. Several share the alphas.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows; None for weights of 1.
+    alphas : int or array-like of shape (n_alphas,), default=100
+        Strengths, in any order; or their number. Then the largest is the least alpha at which all
+        coefficients are zero, the smallest is `eps` times that, and their logarithms are evenly spaced.
+    eps : float, default=1e-3
+        The smallest alpha as a share of the largest, where `alphas` is a number.
+    penalty : {"l1", "elasticnet"}, default="elasticnet"
+        L1 alone, or in a mixture with L2.
+    l1_ratio : float, default=1.0
+        Share of L1 in the elastic net, above 0; "l1" is the elastic net at 1.
+    positive : bool, default=False
+        Whether coefficients must not be negative.
+    fit_intercept : bool, default=True
+        Whether there is an intercept.
+    tol : float, default=1e-6
+        How near to its minimum each fit ends, as in GradientDescentRegressor: sqrt(2 gap / F0), with
+        F0 the mean squared error of the best constant.
+
+    Returns
+    -------
+    RegularizationPath
+        ``alphas``, ``coefs``, ``intercepts``, ``gaps`` and ``n_iters``; it has a method ``plot``.
+
+    Raises
+    ------
+    ValueError
+        If X, y, the weights or a parameter are not valid; if `alphas` is a number, but the coefficients
+        are zero whatever alpha is.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If rounding keeps a fit above `tol`.
+
+    See Also
+    --------
+    GradientDescentRegressor : The estimator, for one alpha and any loss.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from gdregress import regularization_path
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> path = regularization_path(X, y, alphas=4)
+    >>> print(*path.alphas.round(3))
+    564.404 56.44 5.644 0.564
+    >>> print((path.coefs != 0).sum(axis=0))
+    [ 0  6  7 10]
+    """
+    if penalty not in ("l1", "elasticnet"):
+        raise ValueError(f"penalty={penalty!r} has no path: use 'l1' or 'elasticnet'.")
+    if penalty == "l1" and l1_ratio != 1.0:
+        raise ValueError(f"l1_ratio={l1_ratio!r} has no effect with penalty='l1': use penalty='elasticnet'.")
+    model = GradientDescentRegressor(
+        penalty="elasticnet", l1_ratio=l1_ratio, positive=positive, fit_intercept=fit_intercept, tol=tol
+    )
+    spec = Spec.of(model)
+    if l1_ratio == 0:
+        raise ValueError(
+            "l1_ratio=0 has no alpha at which the coefficients become zero: use l1_ratio above 0, or Ridge."
+        )
+    X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
+    rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(model))
+    factor = spec.terms.loss.alpha_factor
+    with given_back(), rows.on_threads(), np.errstate(all="ignore"):
+        moments = rows.moments(products=needs_products(rows))
+        problem = problem_of_path(spec.terms, moments, rows)
+        strengths = _strengths(alphas, eps, largest_l1(problem) / (factor * l1_ratio))
+        pairs = [(factor * alpha * l1_ratio, factor * alpha * (1.0 - l1_ratio)) for alpha in strengths]
+        minima = list(descend_path(problem, pairs, spec.limits.tol))
+    points, gaps, optimality, n_steps = zip(*minima, strict=True)
+    missed = np.count_nonzero(np.array(optimality) > spec.limits.tol)
+    if missed:
+        warnings.warn(
+            f"{missed} of {len(strengths)} fits ended above tol={tol:g}, the worst at {max(optimality):.2g}, and "
+            "rounding allows no better: drop columns that are nearly collinear, or raise tol.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    coefs, intercepts = problem.coordinates.to_raw(np.stack(points, axis=1))  # (n_features, n_alphas, n_targets)
+    coefs, intercepts = np.moveaxis(coefs, -1, 0), np.moveaxis(intercepts, -1, 0).astype(X.dtype)
+    rounded = coefs.astype(X.dtype)
+    intercepts = intercepts + np.einsum("j,mjk->mk", problem.moments.x.mean, coefs - rounded)
+    names = names_of(model)
+    return RegularizationPath(
+        alphas=strengths,
+        coefs=rounded[0] if y.ndim == 1 else rounded,
+        intercepts=intercepts[0] if y.ndim == 1 else intercepts,
+        gaps=problem.mean_loss(np.array(gaps)),
+        n_iters=np.array(n_steps),
+        feature_names=None if names is None else list(names),
+    )
+
+
+def _strengths(alphas: Any, eps: float, largest: float) -> NDArray:
+    """Return the alphas of a path, the largest first.
+
+    Parameters
+    ----------
+    alphas : int or array-like of shape (n_alphas,)
+        Alphas, or their number.
+    eps : float
+        The smallest as a share of the largest, where `alphas` is a number.
+    largest : float
+        The least alpha at which all coefficients are zero.
+
+    Raises
+    ------
+    ValueError
+        If a value is not valid, or if `alphas` is a number and `largest` is zero.
+    """
+    count, share = interval("int", 1, INFINITY, "left"), interval("float", 0, 1)
+    if np.ndim(alphas) == 0:
+        if not count.holds(alphas):
+            raise ValueError(f"alphas={alphas!r} must be {count.words}, or an array of alphas.")
+        if not share.holds(eps):
+            raise ValueError(f"eps={eps!r} must be {share.words}.")
+        if largest == 0:
+            raise ValueError(
+                "every alpha leaves all coefficients at zero, for no column moves with y (upwards, if positive=True): "
+                "pass the alphas themselves to have that path."
+            )
+        return largest * np.geomspace(1.0, eps, alphas)
+    given = np.asarray(alphas, np.float64)
+    if given.ndim != 1 or not len(given) or not (np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"alphas={alphas!r} must be positive numbers, in one dimension.")
+    return np.sort(given)[::-1]
