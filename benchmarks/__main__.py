@@ -1,10 +1,10 @@
-"""Every problem with every solver; or, as a command, rows in pieces."""
+"""Every problem with every solver; or, as a command, rows in pieces or tuning."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import pieces, run
+from benchmarks import pieces, run, tuning
 from benchmarks.solvers import SOLVERS
 
 
@@ -23,6 +23,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     parts = commands.add_parser("pieces", help="a file larger than memory, and worker processes")
     parts.add_argument("--quick", action="store_true", help="small sizes")
+    grids = commands.add_parser("tuning", help="grids of parameters with cross-validation")
+    grids.add_argument("--quick", action="store_true", help="the smallest table only")
     return parser
 
 
@@ -31,6 +33,8 @@ def main() -> int:
     options = make_parser().parse_args()
     if options.command == "pieces":
         return pieces.run(quick=options.quick)
+    if options.command == "tuning":
+        return tuning.run(quick=options.quick)
     return run.run(
         options.problems, options.solvers, quick=options.quick, repeats=options.repeats, output=options.output
     )

@@ -10,24 +10,30 @@ from gdregress.displays import (
     LossCurveDisplay,
     LossSurfaceDisplay,
     RegularizationPathDisplay,
+    TuningDisplay,
 )
 from gdregress.problem.losses import Loss
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 from gdregress.tuning.regularization_path import RegularizationPath, regularization_path
+from gdregress.tuning.selection import one_standard_error
 
 __all__ = [
     "Comparison",
     "ComparisonDisplay",
     "GradientDescentRegressor",
+    "GradientDescentRegressorCV",
     "LearningRateDisplay",
     "Loss",
     "LossCurveDisplay",
     "LossSurfaceDisplay",
     "RegularizationPath",
     "RegularizationPathDisplay",
+    "TuningDisplay",
     "__version__",
     "closed_form",
     "compare",
     "load_house_prices",
+    "one_standard_error",
     "regularization_path",
 ]

@@ -6,12 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 
-from gdregress._version import __version__
 from gdregress.method.choice import choose, make_method
 from gdregress.method.effects import without_effect
 from gdregress.method.spec import Spec
@@ -25,9 +22,6 @@ from gdregress.rows.dask import (
     check_takes_blocks,
     gather_blocks,
     in_memory,
-    predict_blocks,
-    row_like,
-    score_blocks,
 )
 from gdregress.rows.inputs import (
     check_outputs,
@@ -35,7 +29,6 @@ from gdregress.rows.inputs import (
     is_dask,
     names_of,
     read_chunk,
-    read_features,
     read_rows,
     read_validation_rows,
 )
@@ -46,6 +39,7 @@ from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.solve import Observer, solve
@@ -55,7 +49,7 @@ from gdregress.solve.streams import Stream, descend_chunk
 from gdregress.solve.validation import FOR_NOTHING, check_validation_arguments, split_off, validation_value
 
 
-class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredictor):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -432,7 +426,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
             `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X
             was scaled. In a search each of these is said once.
         """
-        with _fitting(self):
+        with fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return _finished(self, result, given=X_val is not None)
 
@@ -510,12 +504,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         """
         past = vars(self).copy() if "coef_" in vars(self) else {}
         if not moments_suffice(self):
-            with _fitting(self):
+            with fitting(self):
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:
                 warnings.warn(warning, ConvergenceWarning, stacklevel=2)
             return _finished(self, in_chunks=True, is_first=not past)
-        with _fitting(self):
+        with fitting(self):
             result = self._stream([(X, y, sample_weight)], past)
         if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
             warnings.warn(
@@ -570,7 +564,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         """
         if others:
             raise TypeError("fit_batches takes one iterable of pairs (X, y): pass [(X, y)], or call fit(X, y).")
-        with _fitting(self):
+        with fitting(self):
             result = self._stream(batches, {})
         return _finished(self, result)
 
@@ -620,63 +614,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
         form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
-        with _fitting(self):
+        with fitting(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             with _in_any_range():
                 moments = mine.merge(theirs)
             result = self._minimise_streamed(spec, moments, form, n_chunks)
         return _finished(self, result, is_first=False)
-
-    def predict(self, X):
-        """Predict the targets.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
-            Predictions ``X @ coef_.T + intercept_``. For dask they are lazy.
-        """
-        check_is_fitted(self)
-        if is_dask(X):
-            self._see_columns(X, reset=False)
-            return predict_blocks(X, self.coef_, self.intercept_)
-        X = read_features(X, estimator=self)
-        check_finite("X", X, names_of(self))
-        return self._predict(X)
-
-    def score(self, X, y, sample_weight=None):
-        """Return the coefficient of determination R^2 of the predictions.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
-            Rows.
-        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
-        sample_weight : array-like or dask array of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            R^2 = 1 - (squared error of the predictions) / (squared error of the mean of y),
-            averaged over targets.
-        """
-        check_is_fitted(self)
-        if is_dask(X):
-            self._see_columns(X, reset=False)
-            return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
-        X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
-        check_finite("X", X, names_of(self))
-        return r2_score(y, self._predict(X), sample_weight=weight)
-
-    def _predict(self, X):
-        """Predict the targets of rows that have been read."""
-        return X @ self.coef_.T + self.intercept_
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Result:
@@ -719,9 +662,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         check_outputs(rows.n_outputs, n_outputs)
         return rows
 
-    def _see_columns(self, X, *, reset: bool) -> None:
-        """Check number and names of the columns of a dask collection, by one row in memory that has the same."""
-        validate_data(self, row_like(X), reset=reset)
+    def _fit_rows(self, rows: Rows, form: OutputFormat):
+        """Minimise over rows that have been read, and warn as `fit` does; nothing is held out."""
+        with fitting(self):
+            spec = Spec.of(self)
+            result = self._minimise(spec, rows, form, spec.rng())
+        return _finished(self, result)
 
     def _minimise(
         self,
@@ -834,32 +780,6 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, RegressorMixi
         for name in FITTED:
             self.__dict__.pop(name, None)
 
-    def __sklearn_tags__(self):
-        """Return the tags: X may be sparse, and y may have several columns."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
-        return tags
-
-    def __getstate__(self):
-        """Return the state to pickle, with the version of the package."""
-        return {**super().__getstate__(), "_gdregress_version": __version__}
-
-    def __setstate__(self, state):
-        """Restore a pickled state; warn if another version wrote it."""
-        state = dict(state)
-        version = state.pop("_gdregress_version", "an unknown version")
-        if version != __version__:
-            warnings.warn(
-                InconsistentVersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=f"gdregress {__version__}",
-                    original_sklearn_version=f"gdregress {version}",
-                ),
-                stacklevel=2,
-            )
-        super().__setstate__(state)
-
 
 def _check_moments_suffice(estimator: Any, because: str) -> None:
     try:
@@ -899,7 +819,7 @@ def _finished(
 
 
 @contextmanager
-def _fitting(estimator: BaseEstimator) -> Iterator[None]:
+def fitting(estimator: BaseEstimator) -> Iterator[None]:
     """Give back the threads that a fit has taken, and the estimator as it was if an error is raised."""
     with given_back(), _unchanged_on_error(estimator):
         yield

@@ -37,7 +37,7 @@ LAW = [
 ]
 """A module or a folder imports from itself and from those above it in this list, and from nowhere else in the house."""
 
-MOST_NAMES, MOST_FIELDS = 15, 10
+MOST_NAMES, MOST_FIELDS = 18, 10
 """Names at the top of the package, and fields of a record, at most."""
 
 

@@ -247,7 +247,7 @@ def test_an_unfitted_model_is_pickled_unfitted():
 def test_a_pickle_of_another_version_says_so(monkeypatch, how):
     model = GradientDescentRegressor().fit(X, y)
     with monkeypatch.context() as patch:
-        patch.setattr("gdregress.regressor.__version__", "0.0.7")
+        patch.setattr("gdregress.solve.linear_predictor.__version__", "0.0.7")
         file = io.BytesIO()
         joblib.dump(model, file) if how == "joblib" else pickle.dump(model, file, protocol=how)
     file.seek(0)

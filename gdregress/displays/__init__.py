@@ -5,6 +5,7 @@ from gdregress.displays.loss_curve import LossCurveDisplay
 from gdregress.displays.loss_surface import LossSurfaceDisplay
 from gdregress.displays.paths import RegularizationPathDisplay
 from gdregress.displays.solvers import ComparisonDisplay
+from gdregress.displays.tuning import TuningDisplay
 
 __all__ = [
     "ComparisonDisplay",
@@ -12,4 +13,5 @@ __all__ = [
     "LossCurveDisplay",
     "LossSurfaceDisplay",
     "RegularizationPathDisplay",
+    "TuningDisplay",
 ]

@@ -64,6 +64,7 @@ class RowBlocks:
         self.n_threads = n_threads
         self.name = name
         self.columns = columns
+        self.known: Moments | None = None
         self.n_samples = len(y)
         self.n_features = X.shape[1]
         self.n_outputs = y.shape[1]
@@ -95,6 +96,7 @@ class RowBlocks:
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "RowBlocks":
         """Return the same rows with transformed targets."""
         other = copy(self)
+        other.known = None
         other.y = transform(self.y)
         other.n_outputs = other.y.shape[1]
         return other
@@ -102,9 +104,39 @@ class RowBlocks:
     def with_weight(self, weight: NDArray) -> "RowBlocks":
         """Return the same rows with other weights."""
         other = copy(self)
+        other.known = None
         other.weight, other.total_weight = weight, float(weight.sum())
         other.n_weighted = int(np.count_nonzero(weight))
         return other
+
+    def with_moments(self, moments: Moments) -> "RowBlocks":
+        """Return the same rows with their moments, products included, so that these need not be gathered."""
+        other = copy(self)
+        other.known = moments
+        return other
+
+    def part(self, chosen: NDArray | slice) -> "RowBlocks":
+        """Return some of the rows; X is not copied here.
+
+        Parameters
+        ----------
+        chosen : ndarray of int or slice
+            Consecutive rows as a slice, which are then never copied, or indices of any rows.
+        """
+        weight = None if self.weight is None else self.weight[chosen]
+        about = {"name": self.name, "columns": self.columns}
+        if isinstance(chosen, slice) and self.index is None:
+            start, stop, _ = chosen.indices(self.n_samples)
+            X = _csr_rows(self.X, start, stop) if self.is_sparse else self.X[start:stop]
+            return RowBlocks(X, self.y[chosen], weight, **about)
+        index = self.index[chosen] if self.index is not None else np.arange(self.n_samples)[chosen]
+        return RowBlocks(self.X, self.y[chosen], weight, index=index, **about)
+
+    def copied(self) -> "RowBlocks":
+        """Return the same rows with an X of their own if they are picked from a larger one, which is slower to read."""
+        if self.index is None:
+            return self
+        return RowBlocks(self.X[self.index], self.y, self.weight, name=self.name, columns=self.columns)
 
     def targets(self) -> tuple[NDArray, NDArray | None]:
         """Return y and the weights."""
@@ -201,7 +233,9 @@ class RowBlocks:
         return work(self)
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
+        """Return the moments of the rows, as `gdregress.rows.moments.gather` does, or those that are known."""
+        if products and self.known is not None:
+            return self.known
         return gather(self, cross=products, precision=precision)
 
     def batches(self, size: int, random_state: np.random.RandomState | None) -> "Iterator[RowBlocks]":
@@ -259,11 +293,15 @@ class RowBlocks:
         whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
         return whole * self.n_samples // max(1, self.X.shape[0])
 
+    @property
+    def worth_threads(self) -> int:
+        """Number of threads that pay off for a pass, if there are as many cores."""
+        return self.n_threads or max(1, self._bytes() // BYTES_PER_THREAD)
+
     def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
         """Return a context of `gdregress.rows.threads.on_threads` with threads in proportion to the size of X."""
-        n_threads = self.n_threads or max(1, self._bytes() // BYTES_PER_THREAD)
         limit = needs_limit(self.n_samples, self.n_features)
-        return on_threads(n_threads, limit=limit, exact=self.n_threads is not None)
+        return on_threads(self.worth_threads, limit=limit, exact=self.n_threads is not None)
 
 
 def _csr_rows(X, start: int, stop: int):

@@ -276,7 +276,11 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
 
 
 def _combined(share: float, rest: float, first: NDArray, second: NDArray, between: NDArray) -> NDArray:
-    return share * first + rest * second + share * rest * between
+    """Return ``share * first + rest * second + share * rest * between``, with few temporary arrays."""
+    combined, part = share * first, rest * second
+    combined += part
+    combined += np.multiply(share * rest, between, out=part)
+    return combined
 
 
 def _safe_unit(magnitude: NDArray) -> NDArray:

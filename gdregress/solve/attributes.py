@@ -49,6 +49,10 @@ class OutputFormat(NamedTuple):
         raw = raw.T.astype(self.dtype if dtype is None else dtype)
         return raw[0] if self.is_single else np.ascontiguousarray(raw)
 
+    def targets(self, y: NDArray) -> NDArray:
+        """Return targets of shape (n_samples, n_outputs) as the user gave them."""
+        return y[:, 0] if self.is_single else y
+
     def solution(self, problem: Problem, epoch: Epoch) -> dict[str, Any]:
         """Return new arrays of the attributes that belong to an epoch: coefficients, intercept and optimality."""
         coef, intercept = problem.coordinates.to_raw(epoch.point)

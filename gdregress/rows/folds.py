@@ -1,0 +1,268 @@
+"""Cross-validation from moments: those of every training set and every test set, for about one pass over X.
+
+Rows are cut into cells. The rows of a cell belong to the same training sets and test sets, so that each of these sets
+is a union of cells. One pass gathers the moments of each cell, and those of a union are merged from its cells::
+
+    prefix_j  =  cell_0 + ... + cell_j
+    suffix_j  =  cell_j + ... + cell_last
+    all rows but those of cell_j  =  prefix_(j-1) + suffix_(j+1)
+
+with + the merge of `Moments.merge`. Nothing is subtracted, so nothing cancels. K folds have K cells, and the splits of
+a time series K + 1. Splits with too many cells in common, such as random ones, are gathered in groups, each in a pass.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.rows.checks import check_finite
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
+
+ROWS_OF_A_MERGE = 32
+"""Number of rows whose products cost as much as the merge of two moments."""
+
+CELL_ENTRIES = 2**22
+"""Largest number of products, over all cells, of a group whose splits have more cells than folds have: 32 MB."""
+
+Split = tuple[NDArray, NDArray]
+"""Indices of the training rows and of the test rows; a row that is there twice counts twice."""
+
+
+class Fold(NamedTuple):
+    """The moments of a split.
+
+    Attributes
+    ----------
+    train : Moments
+        Moments of the training rows.
+    test : Moments
+        Moments of the test rows.
+    """
+
+    train: Moments
+    test: Moments
+
+
+class Folds(NamedTuple):
+    """The moments of all splits.
+
+    Attributes
+    ----------
+    folds : list of Fold
+        Moments of each split, in their order.
+    whole : Moments
+        Moments of all rows.
+    """
+
+    folds: list[Fold]
+    whole: Moments
+
+
+def gather_folds(rows: RowBlocks, splits: Sequence[Split]) -> Folds:
+    """Gather the moments of the training rows and the test rows of each split.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        All rows.
+    splits : sequence of (ndarray of int, ndarray of int)
+        Indices of training rows and of test rows.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    ValueError
+        If X contains NaN or infinity, or if a split has no training rows or no test rows of positive weight.
+    """
+    check_not_empty(rows, splits)
+    folds: list[Fold] = []
+    with rows.on_threads(), np.errstate(all="ignore"):
+        for group in _groups(rows, splits):
+            sums = CellSums.gather(rows, group, whole=not folds)
+            if not folds:
+                whole = sums.whole
+            folds += [Fold(sums.union(train), sums.union(test)) for train, test in group.counts]
+    return Folds(folds, whole)
+
+
+def check_not_empty(rows: RowBlocks, splits: Sequence[Split]) -> None:
+    """Raise a ValueError if a split has no training rows or no test rows of positive weight."""
+    if not splits:
+        raise ValueError("cv yields no split: give a splitter that yields at least one.")
+    for number, split in enumerate(splits):
+        for name, chosen in zip(("training", "test"), split, strict=True):
+            if not len(chosen) or (rows.weight is not None and not rows.weight[chosen].any()):
+                raise ValueError(f"split {number} of cv has no {name} rows of positive weight: take fewer splits.")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a group of splits.
+
+    Attributes
+    ----------
+    order : ndarray of shape (n_samples,)
+        All rows, sorted by cell, and within a cell in their order.
+    ends : ndarray of shape (n_cells,)
+        Place in `order` at which each cell ends.
+    counts : list of (ndarray of shape (n_cells,), ndarray of shape (n_cells,))
+        For each split, how often the rows of each cell are in the training set and in the test set.
+    """
+
+    order: NDArray
+    ends: NDArray
+    counts: list[tuple[NDArray, NDArray]]
+
+    def rows(self) -> Iterator[NDArray | slice]:
+        """Yield the rows of each cell, as a slice where they are consecutive."""
+        for start, end in zip([0, *self.ends[:-1]], self.ends, strict=True):
+            first, last = self.order[start], self.order[end - 1]
+            yield slice(first, last + 1) if last - first == end - start - 1 else self.order[start:end]
+
+
+@dataclass
+class _Labels:
+    """The cell of each row, while splits are added one by one."""
+
+    of_rows: NDArray
+    codes: NDArray
+    bases: list[int]
+
+    @classmethod
+    def none(cls, n_samples: int) -> "_Labels":
+        """Return the labels of no split: all rows are in one cell."""
+        return cls(np.zeros(n_samples, np.intp), np.zeros((1, 0), np.intp), [])
+
+    def with_split(self, split: Split) -> "_Labels":
+        """Return the labels with one split more."""
+        train, test = (np.bincount(chosen, minlength=len(self.of_rows)) for chosen in split)
+        base = int(train.max()) + 1
+        n_codes = base * (int(test.max()) + 1)
+        joint = self.of_rows * n_codes
+        joint += train
+        joint += base * test
+        occurs = np.bincount(joint) > 0
+        present = np.flatnonzero(occurs)
+        codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
+        return _Labels((np.cumsum(occurs) - 1)[joint], codes, [*self.bases, base])
+
+    def cells(self) -> Cells:
+        """Return the cells, in the order of their first rows."""
+        n_cells = len(self.codes)
+        # NumPy sorts small integers by radix, in a time that is linear.
+        order = np.argsort(self.of_rows.astype(np.uint16 if n_cells < 2**16 else np.intp), kind="stable")
+        ends = np.cumsum(np.bincount(self.of_rows, minlength=n_cells))
+        starts = np.concatenate([[0], ends[:-1]])
+        by_row = np.argsort(order[starts], kind="stable")
+        if (by_row != np.arange(n_cells)).any():
+            order = np.concatenate([order[starts[cell] : ends[cell]] for cell in by_row])
+            ends = np.cumsum((ends - starts)[by_row])
+        codes = self.codes[by_row]
+        counts = [(codes[:, k] % base, codes[:, k] // base) for k, base in enumerate(self.bases)]
+        return Cells(order, ends, counts)
+
+
+def _groups(rows: RowBlocks, splits: Iterable[Split]) -> Iterator[Cells]:
+    """Yield the cells of successive groups of splits, each to be gathered in one pass.
+
+    A group of folds has at most one cell more than splits. It may have more where merging costs less than a pass.
+    """
+    labels = _Labels.none(rows.n_samples)
+    for split in splits:
+        more = labels.with_split(split)
+        n_splits, n_cells = len(more.bases), len(more.codes)
+        is_cheap = n_splits * n_cells * ROWS_OF_A_MERGE <= rows.n_samples
+        if n_cells > n_splits + 1 and not (is_cheap and n_cells * rows.n_features**2 <= CELL_ENTRIES) and n_splits > 1:
+            yield labels.cells()
+            more = _Labels.none(rows.n_samples).with_split(split)
+        labels = more
+    yield labels.cells()
+
+
+@dataclass(frozen=True)
+class CellSums:
+    """The moments of the cells of a group, and of their unions.
+
+    Attributes
+    ----------
+    cells : list of Moments
+        Moments of the cells that hold rows of positive weight.
+    places : ndarray of int
+        Number of each of them among all cells.
+    """
+
+    cells: list[Moments]
+    places: NDArray
+
+    @classmethod
+    def gather(cls, rows: RowBlocks, cells: Cells, *, whole: bool) -> "CellSums":
+        """Gather the moments of each cell; those of rows in no split only for the moments of the whole."""
+        is_used = np.any([train + test > 0 for train, test in cells.counts], axis=0)
+        parts = [rows.part(chosen) for chosen in cells.rows()]
+        places = [k for k, part in enumerate(parts) if part.total_weight > 0 and (whole or is_used[k])]
+        try:
+            with rows.on_threads() as (_, map_on_threads):
+                # Threads share the rows of each cell where these are many, else they take a cell each.
+                several = map_on_threads if min(part.worth_threads for part in parts) == 1 else map
+                found = list(several(_moments, [parts[k] for k in places]))
+        except ValueError:
+            check_finite(rows.name, rows.X, rows.columns)  # the row of the part is not that of the whole
+            raise
+        return cls(found, np.array(places))
+
+    @cached_property
+    def prefixes(self) -> list[Moments]:
+        """Moments of the first cell, of the first two, and so on."""
+        return _running(self.cells)
+
+    @cached_property
+    def suffixes(self) -> list[Moments]:
+        """Moments of all cells, of all but the first, and so on."""
+        return _running(self.cells[::-1])[::-1]
+
+    @property
+    def whole(self) -> Moments:
+        """Moments of all cells."""
+        return self.prefixes[-1]
+
+    def union(self, counts: NDArray) -> Moments:
+        """Return the moments of a union of cells, given how often each cell is in it."""
+        return _running(list(self._parts(counts[self.places])))[-1]
+
+    def _parts(self, counts: NDArray) -> Iterator[Moments]:
+        """Yield the moments of runs of cells that are equally often in a union; of long runs they are known."""
+        for count, run in groupby(range(len(counts)), key=lambda place: int(counts[place])):
+            places = list(run)
+            first, last = places[0], places[-1]
+            if count == 0:
+                continue
+            if first == 0:
+                parts = [self.prefixes[last]]
+            elif last == len(counts) - 1:
+                parts = [self.suffixes[first]]
+            else:
+                parts = self.cells[first : last + 1]
+            for part in parts:
+                yield replace(part, weight=count * part.weight, n_samples=count * part.n_samples)
+
+
+def _moments(part: RowBlocks) -> Moments:
+    with np.errstate(all="ignore"):
+        return part.moments()
+
+
+def _running(parts: list[Moments]) -> list[Moments]:
+    """Return the moments of the first part, of the first two, and so on."""
+    merged = parts[:1]
+    for part in parts[1:]:
+        merged.append(merged[-1].merge(part))
+    return merged

@@ -1,0 +1,98 @@
+"""What a fitted linear model does, however it was fitted: it predicts, scores, and is pickled with its version."""
+
+import warnings
+
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gdregress._version import __version__
+from gdregress.rows.checks import check_finite
+from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, row_like, score_blocks
+from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
+
+
+class LinearPredictor(RegressorMixin, BaseEstimator):
+    """An estimator with `coef_` and `intercept_` once it is fitted."""
+
+    def predict(self, X):
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Predictions ``X @ coef_.T + intercept_``. For dask they are lazy.
+        """
+        check_is_fitted(self, "coef_")
+        if is_dask(X):
+            self._see_columns(X, reset=False)
+            return predict_blocks(X, self.coef_, self.intercept_)
+        X = read_features(X, estimator=self)
+        check_finite("X", X, names_of(self))
+        return self._predict(X)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination R^2 of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+            Rows.
+        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like or dask array of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            R^2 = 1 - (squared error of the predictions) / (squared error of the mean of y),
+            averaged over targets.
+        """
+        check_is_fitted(self, "coef_")
+        if is_dask(X):
+            self._see_columns(X, reset=False)
+            return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
+        X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
+        check_finite("X", X, names_of(self))
+        return r2_score(y, self._predict(X), sample_weight=weight)
+
+    def _predict(self, X):
+        """Predict the targets of rows that have been read."""
+        return X @ self.coef_.T + self.intercept_
+
+    def _see_columns(self, X, *, reset: bool) -> None:
+        """Check number and names of the columns of a dask collection, by one row in memory that has the same."""
+        validate_data(self, row_like(X), reset=reset)
+
+    def __sklearn_tags__(self):
+        """Return the tags: X may be sparse, and y may have several columns."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self):
+        """Return the state to pickle, with the version of the package."""
+        return {**super().__getstate__(), "_gdregress_version": __version__}
+
+    def __setstate__(self, state):
+        """Restore a pickled state; warn if another version wrote it."""
+        state = dict(state)
+        version = state.pop("_gdregress_version", "an unknown version")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"gdregress {__version__}",
+                    original_sklearn_version=f"gdregress {version}",
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)

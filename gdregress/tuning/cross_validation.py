@@ -1,0 +1,621 @@
+"""The estimator that chooses its parameters by cross-validation."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted
+
+from gdregress.method.minima import Path
+from gdregress.method.parameters import BOOLEANS
+from gdregress.method.spec import Spec
+from gdregress.regressor import GradientDescentRegressor, fitting
+from gdregress.rows.inputs import is_dask, names_of, read_rows
+from gdregress.rows.memory import RowBlocks
+from gdregress.solve.attributes import FITTED, OutputFormat
+from gdregress.solve.linear_predictor import LinearPredictor
+from gdregress.tuning.grid import (
+    Axes,
+    Curve,
+    automatic_alphas,
+    given_alphas,
+    largest_strength,
+    share_of_l1,
+    still_improves,
+)
+from gdregress.tuning.scoring import Scoring, takes
+from gdregress.tuning.search import Evaluated, Search, best_curve, grown
+from gdregress.tuning.selection import best, chosen, table, within_one_error
+
+SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
+"""Parameters that this estimator has in common with GradientDescentRegressor."""
+
+FOUND = (
+    *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_"),
+    *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "cv_results_", "alphas_", "mse_path_"),
+    *("coef_path_", "intercept_path_", "fold_coef_path_", "fold_intercept_path_", "cv_predictions_"),
+)
+"""Names of the attributes that the search sets, besides those of the model."""
+
+
+class GradientDescentRegressorCV(LinearPredictor):
+    r"""GradientDescentRegressor whose penalty, learning rate and epochs are chosen by cross-validation.
+
+    Squared error needs only sums over rows. So one pass over X gathers the sums of each fold, the
+    training sets are merged from them, and with L2 every `alpha` comes from one eigenbasis of a
+    training set. Errors on the test rows are quadratic forms in their sums. Then the model is fitted
+    to all rows, from the same sums. If the sums have too few digits, or cannot be gathered because X
+    has more columns than a training set has rows or more than 2000, or with another loss, every split
+    is fitted by a GradientDescentRegressor of its own.
+
+    Parameters
+    ----------
+    alphas : int or array-like of float, default=100
+        Strengths of the penalty, `alpha` of GradientDescentRegressor. An int is their number: they
+        then fall from the smallest strength that makes all coefficients zero to `eps` times that, on
+        a logarithmic scale. Without L1 no strength does so, and that of an `l1_ratio` of 0.001 is taken.
+        Such a grid grows, by a third of its length up to six times (three with L1), while its best point
+        is at an end and the score still improves there.
+    eps : float, default=1e-3
+        Smallest strength of an automatic grid, as a share of the largest, in (0, 1).
+    l1_ratio : float or array-like of float, default=0.15
+        Share of L1 in ``penalty="elasticnet"``, or several to choose from.
+    epochs : int or array-like of int, default=1000
+        Largest number of epochs, or several to choose from. With several, each descent is run once to
+        the largest, and its epochs are what is chosen from, so that ``epochs=range(1, 501)`` is early
+        stopping with no rows held out.
+    learning_rate : float, str or list of these, default="auto"
+        The learning rate, or several to choose from.
+    cv : int, cross-validation generator or iterable, default=None
+        How the rows are split, as in GridSearchCV; None for five folds.
+    scoring : str, callable, list or dict, default=None
+        What is maximised on the test rows, as in GridSearchCV. None is minus the mean of the loss.
+    refit : bool, str or callable, default=True
+        Whether to fit to all rows with what was chosen. With several scores it is the name of the one
+        that decides. A callable takes `cv_results_` and returns the index of its choice, as
+        `one_standard_error` does.
+    alpha_per_target : bool, default=False
+        Whether each target has an `alpha` of its own, chosen by its own mean loss. Then `alpha_`, `alpha_min_`,
+        `alpha_1se_`, `best_index_` and `best_score_` have shape (n_targets,), and there is no `history_`.
+        `cv_results_` has the scores averaged over targets.
+    store_cv_results : bool, default=False
+        Whether to keep the coefficients of each split in `fold_coef_path_`.
+    store_cv_predictions : bool, default=False
+        Whether to predict every row by models that have not seen it, in `cv_predictions_`.
+    n_jobs : int, default=None
+        Number of splits that are fitted at the same time, where they need a fit each.
+    verbose : int or bool, default=0
+        As in GradientDescentRegressor, for the fit to all rows.
+    loss : str or object, default="squared_error"
+        This and the parameters that follow are those of GradientDescentRegressor.
+    epsilon : float, default=0.1
+        Where "huber" turns straight, or half the width of the tube of the insensitive losses.
+    quantile : float, default=0.5
+        Quantile that ``loss="quantile"`` predicts.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        Penalty on the coefficients. With None there are no `alphas`, and ``alpha_`` is 0.
+    positive : bool, default=False
+        Whether to keep all coefficients at 0 or above.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept.
+    optimizer : str, default="auto"
+        How the gradient becomes a step.
+    momentum : float, default=0.9
+        Share of the last step that is kept.
+    schedule : str or callable, default="constant"
+        Factor of the learning rate.
+    power_t : float, default=0.25
+        Exponent of ``schedule="invscaling"``.
+    batch_size : int or None, default=None
+        Rows in a mini-batch.
+    average : bool or int, default=False
+        Whether the mean of the points is returned.
+    shuffle : bool, default=True
+        Whether mini-batches are drawn anew at every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random in a fit. That of the splits is the splitter's.
+    init : {"zeros", "random"}, default="zeros"
+        Where a descent starts.
+    warm_start : bool, default=False
+        As in GradientDescentRegressor, for the fit to all rows.
+    tol : float or None, default=1e-6
+        Value of `optimality_` at which a descent has converged.
+    target_loss : float or None, default=None
+        Training loss at which a descent stops.
+    early_stopping : bool, default=False
+        Whether a descent stops by validation rows, held out of the training rows of each split.
+    validation_fraction : float, default=0.1
+        Share of these validation rows.
+    n_iter_no_change : int, default=10
+        Epochs without a better validation loss after which a descent stops.
+    record_path : bool, default=False
+        Whether `history_` holds the coefficients of every epoch.
+
+    Attributes
+    ----------
+    alpha_ : float or ndarray of shape (n_targets,)
+        The strength that was chosen; one for each target with `alpha_per_target`.
+    l1_ratio_ : float
+        The share of L1 that was chosen.
+    learning_rate_ : float or str
+        The learning rate that was chosen; after the fit to all rows, the one it used.
+    epochs_ : int
+        The number of epochs that was chosen.
+    alpha_min_ : float
+        The strength of the best mean score, whatever `refit` chooses.
+    alpha_1se_ : float
+        The strength that `one_standard_error` chooses; only for at least two splits.
+    best_params_ : dict of str to object
+        The parameters of the chosen point that are axes of the grid.
+    best_index_ : int
+        Its index in `cv_results_`.
+    best_score_ : float
+        Its mean score.
+    n_splits_ : int
+        Number of splits.
+    scorer_ : callable or dict of str to callable
+        What scores a model on rows.
+    cv_results_ : dict of str to ndarray
+        The grid and its scores in the form of GridSearchCV: "params", "param_alpha" and such,
+        "split0_test_score" and such, "mean_test_score", "std_test_score", "rank_test_score". With
+        them "se_test_score", the standard error of the mean, for at least two splits, and
+        "split0_test_weight" and such, the weights of the test rows. There are no times, since all
+        points are computed together.
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        The strengths, from the largest to the smallest.
+    mse_path_ : ndarray of shape (n_alphas, n_splits) or (n_l1_ratio, n_alphas, n_splits)
+        Mean squared errors on the test rows, as in LassoCV. Only for squared error with one learning
+        rate and one number of epochs.
+    coef_path_ : ndarray of shape ([n_l1_ratio], n_alphas, [n_targets], n_features)
+        Coefficients of the fits to all rows, along `alphas_`. This, `intercept_path_`, `at` and all that
+        follows are there if `refit` is not False. Only with one learning rate and one number of epochs.
+    intercept_path_ : ndarray of shape ([n_l1_ratio], n_alphas, [n_targets])
+        Their intercepts.
+    fold_coef_path_ : ndarray of shape (n_splits, n_points, [n_targets], n_features)
+        Coefficients fitted to the training rows of each split, in the order of `cv_results_`. Only
+        with `store_cv_results`.
+    fold_intercept_path_ : ndarray of shape (n_splits, n_points, [n_targets])
+        Their intercepts.
+    cv_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Predictions of each row at the chosen point, the mean over the splits that test it; NaN for a row
+        that none does. Only with `store_cv_predictions`.
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients of the fit to all rows with what was chosen. This and the following are as in
+        GradientDescentRegressor.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercept.
+    n_iter_ : int
+        Number of epochs run.
+    converged_ : bool
+        Whether `optimality_` is at most `tol`.
+    stop_reason_ : str
+        Why the descent ended.
+    optimality_ : float
+        How far the coefficients are from the optimum.
+    optimizer_ : str
+        The optimizer used.
+    max_learning_rate_ : float
+        The stability ceiling, for a number or "lipschitz".
+    history_ : dict of str to ndarray
+        Measurements of every epoch.
+    n_features_in_ : int
+        Number of features of X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if all are strings.
+
+    See Also
+    --------
+    GradientDescentRegressor : The model itself.
+    one_standard_error : A value of `refit` that prefers strong penalties.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance. Hastie, Tibshirani and
+    Friedman (2009), The Elements of Statistical Learning, section 7.10.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from gdregress import GradientDescentRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientDescentRegressorCV(penalty="l1").fit(X, y)
+    >>> print(f"alpha {model.alpha_:.3f}, R2 {model.score(X, y):.3f}, {(model.coef_ == 0).sum()} zero")
+    alpha 0.053, R2 0.518, 0 zero
+
+    The number of epochs of plain descent, chosen from all up to 500:
+
+    >>> model = GradientDescentRegressorCV(penalty=None, learning_rate="lipschitz", epochs=range(1, 501), tol=None)
+    >>> print(model.fit(X, y).epochs_)
+    500
+    """
+
+    _doc_link_module = GradientDescentRegressor._doc_link_module
+    _doc_link_template = GradientDescentRegressor._doc_link_template
+
+    def __init__(
+        self,
+        alphas=100,
+        *,
+        eps=1e-3,
+        l1_ratio=0.15,
+        epochs=1000,
+        learning_rate="auto",
+        cv=None,
+        scoring=None,
+        refit=True,
+        alpha_per_target=False,
+        store_cv_results=False,
+        store_cv_predictions=False,
+        n_jobs=None,
+        verbose=0,
+        loss="squared_error",
+        epsilon=0.1,
+        quantile=0.5,
+        penalty="l2",
+        positive=False,
+        fit_intercept=True,
+        optimizer="auto",
+        momentum=0.9,
+        schedule="constant",
+        power_t=0.25,
+        batch_size=None,
+        average=False,
+        shuffle=True,
+        random_state=None,
+        init="zeros",
+        warm_start=False,
+        tol=1e-6,
+        target_loss=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        record_path=False,
+    ):
+        self.alphas = alphas
+        self.eps = eps
+        self.l1_ratio = l1_ratio
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.alpha_per_target = alpha_per_target
+        self.store_cv_results = store_cv_results
+        self.store_cv_predictions = store_cv_predictions
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.loss = loss
+        self.epsilon = epsilon
+        self.quantile = quantile
+        self.penalty = penalty
+        self.positive = positive
+        self.fit_intercept = fit_intercept
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.power_t = power_t
+        self.batch_size = batch_size
+        self.average = average
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.init = init
+        self.warm_start = warm_start
+        self.tol = tol
+        self.target_loss = target_loss
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.record_path = record_path
+
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose the parameters by cross-validation, and fit to all rows with them.
+
+        If `fit` raises an error, the estimator stays as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, scaled or not.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, in the fits and in the scores. A scorer that takes no weights gets none.
+        **params : dict
+            What the splitter and the scorer take: ``groups`` for the splitter or, with metadata routing
+            enabled, whatever they request.
+
+        Returns
+        -------
+        self : GradientDescentRegressorCV
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid, alone or combined with another; if a split has no training or no
+            test rows of positive weight; else as GradientDescentRegressor.
+
+        Warns
+        -----
+        UserWarning
+            If the best point is at an end of the strengths while the score still improves there.
+        ConvergenceWarning
+            If a descent ends above `tol`: once for each cause in the splits, and with figures for the fit
+            to all rows.
+        """
+        with fitting(self):
+            self._choose(X, y, sample_weight, params)
+        return self
+
+    def at(self, alpha):
+        """Return the model of the path of all rows with one of the strengths in `alphas_`.
+
+        Parameters
+        ----------
+        alpha : float
+            One of `alphas_`, up to a relative difference of 1e-9. Of several `l1_ratio`, `l1_ratio_` is
+            taken.
+
+        Returns
+        -------
+        model : GradientDescentRegressor
+            A model that predicts with the coefficients of that strength. It has no history.
+
+        Raises
+        ------
+        ValueError
+            If there is no such strength.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from gdregress import GradientDescentRegressorCV
+        >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+        >>> model = GradientDescentRegressorCV(alphas=[100.0, 10.0, 0.05, 0.01], penalty="l1").fit(X, y)
+        >>> print([int((model.at(alpha).coef_ != 0).sum()) for alpha in model.alphas_])
+        [5, 6, 10, 10]
+        """
+        check_is_fitted(self, "coef_path_")
+        alphas, coef, intercept = self.alphas_, self.coef_path_, self.intercept_path_
+        if alphas.ndim == 2:
+            ratio = list(self.l1_ratio).index(self.l1_ratio_)
+            alphas, coef, intercept = alphas[ratio], coef[ratio], intercept[ratio]
+        near = int(np.argmin(np.abs(alphas - alpha)))
+        if not np.isclose(alphas[near], alpha, rtol=1e-9, atol=0.0):
+            raise ValueError(f"alpha={alpha} is not in alphas_: the nearest is {alphas[near]:.6g}.")
+        model = self._model(**{**Axes.of(self).first, "l1_ratio": self.l1_ratio_, "alpha": float(alphas[near])})
+        model.coef_, model.intercept_ = coef[near].copy(), intercept[near][()] if self.fit_intercept else 0.0
+        model.stop_reason_ = "a point of the path of GradientDescentRegressorCV"
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def get_metadata_routing(self):
+        """Return what `fit` passes on, and to whom: to the splitter and to each scorer.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            The routing.
+        """
+        to_split = MethodMapping().add(caller="fit", callee="split")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(splitter=check_cv(self.cv), method_mapping=to_split)
+        for name, scorer in Scoring.of(self, self.scoring).scorers.items():
+            router.add(**{f"scorer_{name}": scorer}, method_mapping=MethodMapping().add(caller="fit", callee="score"))
+        return router
+
+    def _model(self, **point) -> GradientDescentRegressor:
+        """Return a model with the parameters of this estimator, and those of a point of the grid."""
+        shared = {name: getattr(self, name) for name in SHARED}
+        return GradientDescentRegressor(**{**shared, "verbose": 0, **point})
+
+    def _choose(self, X, y, sample_weight, params) -> None:
+        """Read the rows, evaluate the grid, choose a point, fit to all rows."""
+        axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring)
+        primary = self._primary(scoring)
+        if self.alpha_per_target:
+            self._check_alpha_per_target(axes)
+        if any(map(is_dask, (X, y, sample_weight))):
+            raise ValueError("X, y or sample_weight is of dask: compute them, or use GradientDescentRegressor.")
+        X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
+        rows, form = (
+            RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self)),
+            OutputFormat(X.dtype, y.ndim == 1),
+        )
+        scoring, to_splitter = self._routed(scoring, weight, params)
+        every = np.arange(len(y), dtype=np.int32 if len(y) < 2**31 else np.intp)  # half the memory
+        parts = check_cv(self.cv, y).split(X, y, **to_splitter)
+        splits = [(every[train], every[test]) for train, test in parts]
+        model = self._model(alpha=1.0, **axes.first)
+        search = Search.of(model, rows, form, splits, scoring, self.n_jobs)
+        curves = self._curves(axes, alphas, search)
+        found = [search.evaluate(curve) for curve in curves]
+        if alphas is None and self.alphas > 1:
+            found = grown(search, found, primary)
+        for name in (*FITTED, *FOUND):
+            self.__dict__.pop(name, None)
+        self._store_results(axes, found, search, sample_weight)
+        self._store_choice(found, primary)
+        if self.alpha_per_target and not form.is_single:
+            self._store_choice_of_targets(found)
+        self._store_paths(found, search)
+        if self.refit:
+            self._refit(search)
+
+    def _primary(self, scoring: Scoring) -> str:
+        """Return the name of the score that decides."""
+        names = list(scoring.scorers)
+        if isinstance(self.refit, str):
+            if self.refit not in names:
+                raise ValueError(f"refit={self.refit!r} names no score: use one of {', '.join(names)}.")
+            return self.refit
+        if self.refit is True and not scoring.is_single:
+            raise ValueError(f"several scores need refit to name the one that decides: {', '.join(names)}.")
+        return names[0]
+
+    def _check_alpha_per_target(self, axes: Axes) -> None:
+        """Raise a ValueError if anything but the mean loss chooses, or anything but alpha is chosen."""
+        if self.scoring is not None or not isinstance(self.refit, BOOLEANS):
+            raise ValueError("alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True.")
+        if axes.varied != ["alpha"]:
+            raise ValueError(
+                f"alpha_per_target=True chooses alpha alone, but {axes.varied} vary: give one of the others."
+            )
+
+    def _routed(
+        self, scoring: Scoring, weight: NDArray | None, params: dict[str, Any]
+    ) -> tuple[Scoring, dict[str, Any]]:
+        """Return the scoring with what its scorers take, and what the splitter takes, as GridSearchCV routes it."""
+        if get_config()["enable_metadata_routing"]:
+            given = params if weight is None else {"sample_weight": weight, **params}
+            routed = process_routing(self, "fit", **given)
+            of_scorers = {name: routed[f"scorer_{name}"].score for name in scoring.scorers}
+            return replace(scoring, params=of_scorers), routed.splitter.split
+        unknown = set(params) - {"groups"}
+        if unknown:
+            raise TypeError(f"fit takes groups, but not {min(unknown)}: enable metadata routing for what scorers take.")
+        weights = {} if weight is None else {"sample_weight": weight}
+        of_scorers = {name: weights if takes(each, "sample_weight") else {} for name, each in scoring.scorers.items()}
+        return replace(scoring, params=of_scorers), {"groups": params.get("groups")}
+
+    def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
+        """Return the grid: a curve for each l1_ratio and learning rate."""
+        largest = 1.0
+        if alphas is None:
+            moments = None if search.folds is None else search.folds.whole
+            largest = largest_strength(Spec.of(search.model).terms, search.rows, moments)
+        curves = []
+        for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
+            share = share_of_l1(self.penalty, l1_ratio)
+            along = automatic_alphas(largest, share, self.eps, int(self.alphas)) if alphas is None else alphas
+            curves.append(Curve(l1_ratio, learning_rate, along, axes.epochs))
+        return curves
+
+    def _store_results(self, axes: Axes, found: list[Evaluated], search: Search, sample_weight: Any) -> None:
+        """Store the table of scores."""
+        scoring, weight = search.scoring, search.rows.weight
+        points = [point for each in found for point in each.curve.points()]
+        scores = {name: np.hstack([each.scores[name] for each in found]) for name in scoring.scorers}
+        unit = 1.0 if weight is None else float(np.max(np.asarray(sample_weight))) / float(weight.max())
+        tests = [test for _, test in search.splits]
+        weights = np.array([len(test) if weight is None else unit * weight[test].sum() for test in tests])
+        self.cv_results_ = table(points, axes.varied, scores, weights)
+        self.n_splits_ = len(search.splits)
+        self.scorer_ = scoring.scorers["score"] if scoring.is_single else dict(scoring.scorers)
+
+    def _store_choice(self, found: list[Evaluated], primary: str) -> None:
+        """Choose a point by the scores; warn if it should have been looked for farther out."""
+        results, points = self.cv_results_, [point for each in found for point in each.curve.points()]
+        self.best_index_: Any = chosen(self.refit, results, primary)
+        self.best_params_ = results["params"][self.best_index_]
+        self.best_score_ = float(results[f"mean_test_{primary}"][self.best_index_])
+        for name, value in points[self.best_index_].items():
+            setattr(self, f"{name}_", value)
+        self.alpha_min_ = points[best(results, primary)]["alpha"]
+        if self.n_splits_ > 1:
+            self.alpha_1se_ = points[within_one_error(results, primary)]["alpha"]
+        top = best_curve(found, primary)
+        end = still_improves(top.along_alphas(primary))
+        if end:
+            which, remedy = ("smallest", "smaller") if end > 0 else ("largest", "larger")
+            warnings.warn(
+                f"the best alpha, {self.alpha_min_:.4g}, is the {which} that was tried, and the score still improves "
+                f"there: give alphas with {remedy} ones.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _store_choice_of_targets(self, found: list[Evaluated]) -> None:
+        """Choose a strength for each target by its own losses."""
+        [each] = found
+        mean, alphas = -each.loss.mean(axis=0), each.curve.alphas
+        self.best_index_ = mean.argmax(axis=0)
+        self.alpha_ = self.alpha_min_ = alphas[self.best_index_]
+        self.best_score_ = mean.max(axis=0)
+        self.best_params_ = {"alpha": self.alpha_}
+        if self.n_splits_ > 1:
+            error = each.loss.std(axis=0, ddof=1) / np.sqrt(self.n_splits_)
+            enough = self.best_score_ - np.take_along_axis(error, self.best_index_[np.newaxis], axis=0)[0]
+            self.alpha_1se_ = alphas[(mean >= enough).argmax(axis=0)]  # the first is the largest
+
+    def _store_paths(self, found: list[Evaluated], search: Search) -> None:
+        """Store the strengths and the paths along them."""
+        if self.store_cv_results:
+            of_splits = [_raw(parts, search.form) for parts in zip(*(each.paths for each in found), strict=True)]
+            coef, intercept = zip(*of_splits, strict=True)
+            self.fold_coef_path_, self.fold_intercept_path_ = np.stack(coef), np.stack(intercept)
+        if self.store_cv_predictions:
+            self.cv_predictions_ = self._predictions(found, search)
+        several = isinstance(self.l1_ratio, list | tuple | np.ndarray)
+        rates = {str(each.curve.learning_rate) for each in found}
+
+        def of_ratios(parts: Sequence[NDArray]) -> NDArray:
+            return np.stack(parts) if several else parts[0]
+
+        self.alphas_ = of_ratios([each.curve.alphas for each in found[:: len(rates)]])
+        if len(rates) > 1 or len(found[0].curve.epochs) > 1:
+            return
+        if self.loss == "squared_error":
+            self.mse_path_ = of_ratios([each.loss.mean(axis=-1).T for each in found])
+        if self.refit:
+            coef, intercept = zip(*[_raw([search.whole(each.curve)], search.form) for each in found], strict=True)
+            self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
+
+    def _predictions(self, found: list[Evaluated], search: Search) -> NDArray:
+        """Predict each row at the chosen point by the splits that test it."""
+        total, times = np.zeros_like(search.rows.y), np.zeros((len(search.rows.y), 1))
+        for (_, test), parts in zip(search.splits, zip(*(each.paths for each in found), strict=True), strict=True):
+            coef, intercept = _raw(parts, OutputFormat(np.float64, False))
+            place = self.best_index_, np.arange(coef.shape[1])
+            predicted = search.rows.X[test] @ coef[place].T + intercept[place]
+            np.add.at(total, test, predicted)
+            np.add.at(times, test, 1.0)
+        return search.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
+
+    def _refit(self, search: Search) -> None:
+        """Fit to all rows with what was chosen, from their moments where these were gathered."""
+        rows, form = search.rows, search.form
+        if np.ndim(self.alpha_) > 0:
+            self._refit_targets(search)
+            return
+        model = self._chosen_model(self.alpha_)
+        if search.folds is None:
+            model.fit(rows.X, form.targets(rows.y), rows.weight)
+        else:
+            model._fit_rows(rows.with_moments(search.folds.whole), form)
+        self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
+
+    def _refit_targets(self, search: Search) -> None:
+        """Fit each target to all rows with its own strength; what is told of the descents is that of the worst."""
+        rows = search.rows
+        models = [
+            self._chosen_model(float(alpha)).fit(rows.X, y, rows.weight)
+            for alpha, y in zip(self.alpha_, rows.y.T, strict=True)
+        ]
+        worst = max(models, key=lambda model: model.optimality_)
+        for name in set(FITTED) & set(vars(worst)) - {"history_"}:
+            setattr(self, name, getattr(worst, name))
+        self.coef_ = np.stack([model.coef_ for model in models])
+        self.intercept_ = np.array([model.intercept_ for model in models]) if self.fit_intercept else 0.0
+
+    def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
+        """Return a model with the parameters that were chosen."""
+        point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
+        return self._model(verbose=self.verbose, alpha=alpha, **point)
+
+
+def _raw(paths: Sequence[Path], form: OutputFormat) -> tuple[NDArray, NDArray]:
+    """Return coefficients (n_points, [n_outputs], n_features) and intercepts of paths one after the other."""
+    both = [path.coordinates.to_raw(path.points) for path in paths]
+    coef = np.concatenate([np.moveaxis(part, 0, -1) for part, _ in both]).astype(form.dtype)
+    intercept = np.concatenate([part for _, part in both]).astype(form.dtype)
+    return (coef[:, 0], intercept[:, 0]) if form.is_single else (coef, intercept)

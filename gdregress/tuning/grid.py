@@ -1,0 +1,236 @@
+"""The grid of cross-validation: its axes, as they are given or found, and where it has to grow."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.parameters import BOOLEANS, CONSTRAINTS, interval
+from gdregress.problem.problem import Terms
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
+
+LEAST_RATIO = 1e-3
+"""Share of L1 that the automatic grid assumes at least: without L1 no strength makes all coefficients zero."""
+
+FLAT = 1e-4
+"""Relative difference of two neighbouring scores below which a curve counts as flat."""
+
+SHARE = interval("float", 0, 1)
+"""Valid values of `eps`."""
+
+
+class Curve(NamedTuple):
+    """The points of the grid with one `l1_ratio` and one `learning_rate`.
+
+    Attributes
+    ----------
+    l1_ratio : float
+        Share of L1 of the elastic net.
+    learning_rate : float or str
+        The learning rate.
+    alphas : ndarray of shape (n_alphas,)
+        Strengths of the penalty, from the largest to the smallest.
+    epochs : list of int
+        Numbers of epochs.
+    """
+
+    l1_ratio: float
+    learning_rate: float | str
+    alphas: NDArray
+    epochs: list[int]
+
+    def shared(self) -> dict[str, Any]:
+        """Return the parameters that all points share."""
+        return {"l1_ratio": self.l1_ratio, "learning_rate": self.learning_rate}
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Yield the parameters of each point, those of one `alpha` after each other."""
+        for alpha in self.alphas.tolist():
+            for epochs in self.epochs:
+                yield {"alpha": alpha, **self.shared(), "epochs": epochs}
+
+
+class Axes(NamedTuple):
+    """The axes of the grid besides `alpha`.
+
+    Attributes
+    ----------
+    l1_ratio, learning_rate, epochs : list
+        Values of each.
+    varied : list of str
+        Names of the parameters that are axes, `alpha` among them, in alphabetical order.
+    """
+
+    l1_ratio: list[float]
+    learning_rate: list[float | str]
+    epochs: list[int]
+    varied: list[str]
+
+    @classmethod
+    def of(cls, estimator: Any) -> "Axes":
+        """Check the axes of an estimator.
+
+        Parameters
+        ----------
+        estimator : GradientDescentRegressorCV
+            The estimator; it is not changed.
+
+        Raises
+        ------
+        ValueError
+            If an axis is empty, has a value that is not valid, or has no meaning beside the other parameters.
+        """
+        axes = {name: _values(estimator, name) for name in ("l1_ratio", "learning_rate", "epochs")}
+        varied = [name for name in axes if _is_several(getattr(estimator, name))]
+        if "l1_ratio" in varied and estimator.penalty != "elasticnet":
+            raise ValueError(
+                f"several l1_ratio need penalty='elasticnet', but it is {estimator.penalty!r}: give no list."
+            )
+        if "epochs" in varied and estimator.early_stopping:
+            raise ValueError("several epochs are early stopping by cross-validation: set early_stopping=False.")
+        has_strength = estimator.penalty is not None
+        return cls(**axes, varied=sorted([*varied, *(["alpha"] if has_strength else [])]))
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first value of each."""
+        return {"l1_ratio": self.l1_ratio[0], "learning_rate": self.learning_rate[0], "epochs": self.epochs[0]}
+
+
+def given_alphas(estimator: Any) -> NDArray | None:
+    """Return the strengths from the largest to the smallest; None if they are to be found.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressorCV
+        The estimator; it is not changed. Without a penalty the one strength is 0.
+
+    Raises
+    ------
+    ValueError
+        If `alphas` or `eps` is not valid.
+    """
+    alphas, eps = estimator.alphas, estimator.eps
+    if not SHARE.holds(eps):
+        raise ValueError(
+            f"The 'eps' parameter of {type(estimator).__name__} must be {SHARE.words}. Got {eps!r} instead."
+        )
+    if estimator.penalty is None:
+        return np.zeros(1)
+    if type(alphas) is int or isinstance(alphas, np.integer):
+        if alphas < 1:
+            raise ValueError(f"alphas={alphas} is no number of strengths: give at least 1, or a list of them.")
+        return None
+    try:
+        given = np.empty(0) if isinstance(alphas, BOOLEANS) else np.asarray(alphas, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.ndim != 1 or not given.size:
+        raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}.")
+    is_valid = np.isfinite(given) & (given >= 0)
+    if not is_valid.all():
+        raise ValueError(f"alphas has the value {given[~is_valid][0]:g}: give finite strengths of at least 0.")
+    return np.sort(given)[::-1]
+
+
+def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> float:
+    """Return the least `alpha` of L1 that makes all coefficients zero; 1 if they are zero without any.
+
+    With u_i the slopes of the loss at the best constant and k the factor of `alpha` in the objective, it is
+    ``max_j |cov(x_j, u)| / k``.
+
+    Parameters
+    ----------
+    terms : Terms
+        Terms of the objective.
+    rows : RowBlocks
+        All rows.
+    moments : Moments or None
+        Their moments, if they were gathered and the loss is squared error: X is then not read.
+    """
+    loss, factor = terms.loss, terms.loss.curvature
+    if moments is None:
+        slopes, factor = np.empty_like(rows.y), 1.0
+        for output, y in enumerate(rows.y.T):
+            constant = loss.best_constant(y, rows.weight) if terms.fit_intercept else 0.0
+            slopes[:, output] = loss.derivative(y - constant)
+        moments = rows.with_targets(lambda _: slopes).moments(products=False)
+    if not terms.fit_intercept:
+        moments = moments.about_origin()
+    slope = factor * moments.target_cross * moments.x.unit[:, np.newaxis] * moments.y.unit
+    largest = float((slope if terms.positive else np.abs(slope)).max(initial=0.0)) / loss.alpha_factor
+    return largest if largest > 0 and np.isfinite(largest) else 1.0
+
+
+def share_of_l1(penalty: str | None, l1_ratio: float) -> float:
+    """Return the share of L1 in a penalty."""
+    return {"l1": 1.0, "elasticnet": float(l1_ratio)}.get(str(penalty), 0.0)
+
+
+def automatic_alphas(largest: float, share: float, eps: float, n_alphas: int) -> NDArray:
+    """Return strengths on a logarithmic scale, down from the least that makes all coefficients zero.
+
+    Parameters
+    ----------
+    largest : float
+        The least strength of L1 that does so.
+    share : float
+        Share of L1 in the penalty; one below `LEAST_RATIO` counts as that.
+    eps : float
+        The smallest strength as a share of the largest.
+    n_alphas : int
+        Number of strengths.
+    """
+    top = largest / max(share, LEAST_RATIO)
+    return np.geomspace(top, eps * top, n_alphas) if n_alphas > 1 else np.array([top])
+
+
+def more_alphas(alphas: NDArray, end: int, number: int) -> NDArray:
+    """Return further strengths of a grid on a logarithmic scale, beyond the largest (-1) or the smallest (1)."""
+    ratio = (alphas[1] / alphas[0]) ** np.arange(1, number + 1)
+    return alphas[-1] * ratio if end > 0 else (alphas[0] / ratio)[::-1]
+
+
+def still_improves(scores: NDArray) -> int:
+    """Return at which end of the strengths the best score is while it still improves there.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_alphas,)
+        Mean scores from the largest strength to the smallest.
+
+    Returns
+    -------
+    int
+        -1 for the largest strength, 1 for the smallest, 0 if it is inside or the curve is flat there.
+    """
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return 0
+    best = int(np.argmax(scores))
+    near = {0: 1, len(scores) - 1: len(scores) - 2}.get(best)
+    if near is None or scores[best] - scores[near] <= FLAT * abs(scores[best]):
+        return 0
+    return 1 if best else -1
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, list | tuple | range | np.ndarray)
+
+
+def _values(estimator: Any, name: str) -> list[Any]:
+    """Return the values of an axis, after a check of each."""
+    given = getattr(estimator, name)
+    several = given.tolist() if isinstance(given, np.ndarray) else given
+    values = list(several) if _is_several(given) else [given]
+    if not values:
+        raise ValueError(f"{name} is empty: give {type(estimator).__name__} at least one value.")
+    constraint = CONSTRAINTS[name]
+    for value in values:
+        if not constraint.holds(value):
+            raise ValueError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}, or several. "
+                f"Got {value!r} instead."
+            )
+    return values

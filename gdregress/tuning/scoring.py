@@ -1,0 +1,137 @@
+"""Scores of cross-validation: from squared errors where these are enough, else by scorers, as in GridSearchCV."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import check_scoring
+
+from gdregress.problem.losses import as_loss
+from gdregress.rows.moments import Moments
+
+Scorer = Callable[..., Any]
+
+FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
+    "neg_mean_squared_error": lambda errors, variance: -errors.mean(axis=-1),
+    "neg_root_mean_squared_error": lambda errors, variance: -np.sqrt(errors).mean(axis=-1),
+    "r2": lambda errors, variance: (1.0 - errors / variance).mean(axis=-1),
+}
+"""Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scores a point of the grid on test rows.
+
+    Attributes
+    ----------
+    scorers : dict of str to callable
+        Scorers by name; a single one is named "score".
+    names : dict of str to str or None
+        The parameter `scoring` of each scorer, if it is a string; None for the mean loss and for callables.
+    is_loss : bool
+        Whether the score is minus the mean loss.
+    params : dict of str to dict
+        What each scorer takes besides X and y, for all rows.
+    """
+
+    scorers: Mapping[str, Scorer]
+    names: Mapping[str, str | None]
+    is_loss: bool
+    params: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, estimator: Any, scoring: Any) -> "Scoring":
+        """Return what the parameter `scoring` of an estimator says.
+
+        Raises
+        ------
+        ValueError
+            If it names no scorer, or is an empty list.
+        """
+        if scoring is None:
+            return cls({"score": minus_mean_loss}, {"score": None}, True, {"score": {}})
+        several = {"score": scoring}
+        if isinstance(scoring, Mapping):
+            several = dict(scoring)
+        elif isinstance(scoring, list | tuple | set):
+            several = {name: name for name in scoring}
+        if not several:
+            raise ValueError("scoring is empty: give a name or a callable, or None for minus the mean loss.")
+        scorers = {name: check_scoring(estimator, each) for name, each in several.items()}
+        names = {name: each if isinstance(each, str) else None for name, each in several.items()}
+        return cls(scorers, names, False, {name: {} for name in several})
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one score, named "score"."""
+        return list(self.scorers) == ["score"]
+
+    def from_loss(self, loss: NDArray, test: Moments | None) -> dict[str, NDArray] | None:
+        """Return the scores that follow from losses of shape (n_points, n_outputs); None if some do not.
+
+        Parameters
+        ----------
+        loss : ndarray of shape (n_points, n_outputs)
+            Mean losses of the test rows.
+        test : Moments or None
+            Moments of the test rows if the loss is squared error, else None.
+        """
+        if self.is_loss:
+            return {"score": -loss.mean(axis=-1)}
+        if test is None or not (test.y.variance > 0).all():
+            return None
+        if any(name not in FROM_ERRORS for name in self.names.values()):
+            return None
+        return {key: FROM_ERRORS[str(name)](loss, test.y.deviation**2) for key, name in self.names.items()}
+
+    def by_scorers(self, model: Any, X: Any, y: NDArray, test: NDArray) -> dict[str, float]:
+        """Return the scores of a fitted model on test rows; NaN, with a warning, where a scorer raises an error.
+
+        Parameters
+        ----------
+        model : GradientDescentRegressor
+            The model.
+        X, y : ndarray or CSR matrix, ndarray
+            Test rows.
+        test : ndarray of int
+            Their places among all rows, by which what the scorers take is chosen.
+        """
+        scores = {}
+        for name, scorer in self.scorers.items():
+            params = {key: np.asarray(value)[test] for key, value in self.params[name].items()}
+            try:
+                scores[name] = scorer(model, X, y, **params)
+            except Exception as error:
+                scores[name] = float("nan")
+                warnings.warn(f"the scorer {name!r} failed ({error}): its score is NaN.", UserWarning, stacklevel=2)
+        return scores
+
+
+def takes(scorer: Scorer, name: str) -> bool:
+    """Return whether a scorer takes a keyword; a scorer of scikit-learn takes weights if its metric does."""
+    if name == "sample_weight" and hasattr(scorer, "_accept_sample_weight"):
+        return bool(scorer._accept_sample_weight())
+    parameters = signature(scorer).parameters.values()
+    return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def minus_mean_loss(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Return minus the mean loss of the predictions of an estimator, averaged over targets: a scorer.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor or GradientDescentRegressorCV
+        A fitted estimator, whose `loss` is taken.
+    X, y : array-like
+        Rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    """
+    loss = as_loss(estimator.loss, estimator.epsilon, estimator.quantile)
+    residual = np.asarray(y, dtype=np.float64) - estimator.predict(X)
+    return -float(np.mean(np.average(loss.value(residual), axis=0, weights=sample_weight)))

@@ -1,0 +1,135 @@
+"""Choice among the points of a grid: the table of scores, the best point, and the one-standard-error rule."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+
+def table(
+    points: Sequence[Mapping[str, Any]],
+    varied: Sequence[str],
+    scores: Mapping[str, NDArray],
+    weights: NDArray,
+) -> dict[str, Any]:
+    """Return `cv_results_`.
+
+    Parameters
+    ----------
+    points : sequence of dict
+        Parameters of each point of the grid.
+    varied : sequence of str
+        Names of the parameters that are axes of the grid.
+    scores : dict of str to ndarray of shape (n_splits, n_points)
+        Scores by name.
+    weights : ndarray of shape (n_splits,)
+        Weight of the test rows of each split.
+    """
+    results: dict[str, Any] = {}
+    for name in varied:
+        values = np.array([point[name] for point in points])
+        results[f"param_{name}"] = np.ma.MaskedArray(values, mask=np.zeros(len(points), bool))
+    results["params"] = [{name: point[name] for name in varied} for point in points]
+    for name, of_splits in scores.items():
+        n_splits = len(of_splits)
+        for number, of_split in enumerate(of_splits):
+            results[f"split{number}_test_{name}"] = of_split
+        mean = of_splits.mean(axis=0)
+        results[f"mean_test_{name}"] = mean
+        results[f"std_test_{name}"] = of_splits.std(axis=0)
+        if n_splits > 1:
+            results[f"se_test_{name}"] = of_splits.std(axis=0, ddof=1) / np.sqrt(n_splits)
+        worst = np.where(np.isnan(mean), -np.inf, mean)
+        results[f"rank_test_{name}"] = rankdata(-worst, method="min").astype(np.int32)
+    for number, weight in enumerate(weights):
+        results[f"split{number}_test_weight"] = np.full(len(points), weight)
+    return results
+
+
+def one_standard_error(cv_results):
+    """Choose the strongest penalty whose score is within one standard error of the best: a value of `refit`.
+
+    The mean score over the splits is itself uncertain. Among the points of the grid that share the
+    other parameters of the best, this rule takes the simplest that is no further below the best than
+    its standard error, ``std(ddof=1) / sqrt(n_splits)`` (Breiman et al., 1984). The simplest has the
+    largest `alpha`, or the fewest `epochs` if these are varied and `alpha` is not. Training sets
+    overlap, so that this error is a rule of thumb and no more.
+
+    Parameters
+    ----------
+    cv_results : dict of str to ndarray
+        `cv_results_` of a GradientDescentRegressorCV with one score, from at least two splits.
+
+    Returns
+    -------
+    index : int
+        Index of the point that is chosen.
+
+    Raises
+    ------
+    ValueError
+        If there is but one split, or several scores.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from gdregress import GradientDescentRegressorCV, one_standard_error
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientDescentRegressorCV(refit=one_standard_error).fit(X, y)
+    >>> model.alpha_ == model.alpha_1se_ > model.alpha_min_
+    True
+    """
+    if "mean_test_score" not in cv_results:
+        raise ValueError("one_standard_error needs one score by the name 'score': give scoring one name.")
+    if "se_test_score" not in cv_results:
+        raise ValueError("one split has no standard error: give cv at least two.")
+    return within_one_error(cv_results, "score")
+
+
+def within_one_error(cv_results: Mapping[str, Any], name: str) -> int:
+    """Return the index that `one_standard_error` chooses by one of several scores."""
+    mean, points, top = cv_results[f"mean_test_{name}"], cv_results["params"], best(cv_results, name)
+    axis, sign = ("alpha", 1.0) if "alpha" in points[top] else ("epochs", -1.0)
+    if axis not in points[top]:
+        return top
+    others = {key: value for key, value in points[top].items() if key != axis}
+    enough = mean[top] - cv_results[f"se_test_{name}"][top]
+    near = [
+        index
+        for index, point in enumerate(points)
+        if mean[index] >= enough and all(point[key] == value for key, value in others.items())
+    ]
+    return max(near, key=lambda index: (sign * points[index][axis], -index))
+
+
+def chosen(refit: Any, results: Mapping[str, Any], name: str) -> int:
+    """Return the index of the point that `refit` chooses: the best by one score, or what a callable returns.
+
+    Parameters
+    ----------
+    refit : bool, str or callable
+        The parameter of the estimator.
+    results : dict of str to ndarray
+        `cv_results_`.
+    name : str
+        Name of the score that decides.
+
+    Raises
+    ------
+    ValueError
+        If a callable returns no index.
+    """
+    if not callable(refit):
+        return best(results, name)
+    index, n_points = refit(results), len(results["params"])
+    if not isinstance(index, Integral) or not 0 <= int(index) < n_points:
+        raise ValueError(f"refit returned {index!r}: it must return an index from 0 to {n_points - 1}.")
+    return int(index)
+
+
+def best(results: Mapping[str, Any], name: str) -> int:
+    """Return the index of the first point of the best mean score."""
+    return int(np.argmin(results[f"rank_test_{name}"]))

@@ -1,0 +1,484 @@
+"""Cross-validation: equal to a grid search with a fit of its own for every point and split."""
+
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import ElasticNetCV, LassoCV, RidgeCV
+from sklearn.metrics import make_scorer, mean_squared_error
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
+
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
+from gdregress.rows.folds import gather_folds
+from gdregress.rows.memory import RowBlocks
+from gdregress.tuning.scoring import Scoring, minus_mean_loss
+
+ALPHAS = [10.0, 1.0, 0.1]
+
+LOSSES = ["squared_error", "huber", "absolute_error", "quantile", "epsilon_insensitive", "squared_epsilon_insensitive"]
+
+SPLITTERS = {
+    "KFold": KFold(4),
+    "shuffled": KFold(4, shuffle=True, random_state=0),
+    "StratifiedKFold": StratifiedKFold(3),
+    "GroupKFold": GroupKFold(3),
+    "TimeSeriesSplit": TimeSeriesSplit(4),
+    "RepeatedKFold": RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
+    "ShuffleSplit": ShuffleSplit(3, random_state=0),
+}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the best alpha"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return load_diabetes(return_X_y=True, scaled=False)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """Columns in units that differ by a factor of a hundred thousand, and far from zero."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((90, 6)) * [1.0, 100.0, 0.01, 5.0, 1.0, 1.0] + [0.0, 1000.0, 0.1, -5.0, 3.0, 0.0]
+    return X, X @ [1.0, 0.02, 50.0, 0.0, -1.0, 0.0] + rng.standard_t(3, 90)
+
+
+def of_splits(results, name="score"):
+    """Return the scores of each split and each point."""
+    names = [key for key in results if re.fullmatch(rf"split\d+_test_{name}", key)]
+    return np.array([results[key] for key in names])
+
+
+def groups_for(name):
+    """Return the groups that a splitter needs."""
+    return np.repeat(np.arange(9), 10) if name == "GroupKFold" else None
+
+
+def targets_for(name, y):
+    """Return targets, as classes if a splitter needs these."""
+    return np.round(y > np.median(y)).astype(float) if name == "StratifiedKFold" else y
+
+
+def naive_scores(points, X, y, splits, sample_weight=None, **params):
+    """Score each point on each split by a fit of its own, in the obvious way."""
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    scores = np.empty((len(splits), len(points)))
+    for split, (train, test) in enumerate(splits):
+        for place, point in enumerate(points):
+            model = GradientDescentRegressor(**{"tol": 1e-10, **params, **point})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(X[train], y[train], weight[train])
+            scores[split, place] = minus_mean_loss(model, X[test], y[test], weight[test])
+    return scores
+
+
+def assert_equal_to_fits(X, y, splitter, *, alphas=ALPHAS, groups=None, sample_weight=None, **params):
+    """Assert scores equal to those of a fit for each point and split up to 1e-6, and the same choice."""
+    params = {"penalty": "l2", **params}
+    splits = list(splitter.split(X, y if y.ndim == 1 else None, groups))
+    model = GradientDescentRegressorCV(alphas, cv=splits, **params).fit(X, y, sample_weight)
+    points = [{"alpha": alpha} for alpha in alphas]
+    expected = naive_scores(points, X, y, splits, sample_weight, **params)
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-6)
+    assert model.best_index_ == expected.mean(axis=0).argmax()
+    return model
+
+
+def test_it_equals_grid_search_cv(diabetes):
+    X, y = diabetes
+    model = GradientDescentRegressorCV(ALPHAS).fit(X, y)
+    inner = GradientDescentRegressor(penalty="l2", tol=1e-10)
+    search = GridSearchCV(inner, {"alpha": ALPHAS}, scoring="neg_mean_squared_error").fit(X, y)
+    for name in ("mean_test_score", "std_test_score", *(f"split{k}_test_score" for k in range(5))):
+        assert_allclose(model.cv_results_[name], search.cv_results_[name], rtol=1e-6)
+    assert_array_equal(model.cv_results_["rank_test_score"], search.cv_results_["rank_test_score"])
+    assert model.cv_results_["params"] == search.cv_results_["params"]
+    assert model.best_params_ == search.best_params_
+    assert_allclose(model.coef_, search.best_estimator_.coef_, rtol=1e-6)
+    assert_allclose(model.predict(X), search.predict(X))
+
+
+def test_it_equals_ridge_cv(raw):
+    """The penalty of Ridge is n times ours, and the n of a training set differs from that of all rows."""
+    X, y = raw
+    cv = KFold(5)
+    ours = GradientDescentRegressorCV(ALPHAS, cv=cv).fit(X, y)
+    n_train = len(y) * 4 / 5
+    theirs = RidgeCV(np.array(ALPHAS) * n_train, cv=cv, scoring="neg_mean_squared_error").fit(X, y)
+    assert_allclose(ours.best_score_, theirs.best_score_, rtol=1e-6)
+    assert_allclose(ours.alpha_, theirs.alpha_ / n_train)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+def test_it_equals_lasso_cv_and_elastic_net_cv(raw, ratio):
+    X, y = raw
+    ours = GradientDescentRegressorCV(20, penalty="elasticnet", l1_ratio=ratio, cv=4).fit(X, y)
+    params = {"alphas": ours.alphas_, "cv": 4, "tol": 1e-10, "max_iter": 10**6}
+    theirs = LassoCV(**params) if ratio == 1 else ElasticNetCV(l1_ratio=ratio, **params)
+    theirs.fit(X, y)
+    assert_allclose(ours.mse_path_, theirs.mse_path_, rtol=1e-6)
+    assert_allclose(ours.alpha_, theirs.alpha_)
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-8)
+
+
+def test_the_automatic_grid_begins_where_all_coefficients_become_zero(raw):
+    X, y = raw
+    for loss in ("squared_error", "huber", "absolute_error"):
+        model = GradientDescentRegressorCV(4, penalty="l1", cv=3, loss=loss).fit(X, y)
+        path = model.coef_path_
+        assert_allclose(path[0], 0.0, atol=1e-12)  # the least strength itself, up to its rounding
+        assert path[1].any()
+        inner = GradientDescentRegressor(loss=loss, penalty="l1", alpha=0.99 * model.alphas_[0])
+        assert inner.fit(X, y).coef_.any()
+    theirs = LassoCV(alphas=5, cv=3).fit(X, y)
+    ours = GradientDescentRegressorCV(5, penalty="l1", cv=3).fit(X, y)
+    assert_allclose(ours.alphas_[:5], theirs.alphas_)
+
+
+@pytest.mark.parametrize("name", SPLITTERS)
+def test_every_splitter(raw, name):
+    X, y = raw
+    assert_equal_to_fits(X, targets_for(name, y), SPLITTERS[name], groups=groups_for(name))
+
+
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1"}, {"fit_intercept": False}, {"positive": True}])
+def test_weights_of_zero_to_two(raw, params):
+    X, y = raw
+    weight = np.random.default_rng(1).integers(0, 3, len(y)).astype(float)
+    assert_equal_to_fits(X, y, KFold(4), sample_weight=weight, **params)
+
+
+def test_weights_are_repeated_rows(raw):
+    X, y = raw
+    weight = np.random.default_rng(1).integers(0, 3, len(y))
+    group = np.arange(len(y)) % 4
+    splits = [(np.flatnonzero(group != k), np.flatnonzero(group == k)) for k in range(4)]
+    again = np.repeat(group, weight)
+    repeated = [(np.flatnonzero(again != k), np.flatnonzero(again == k)) for k in range(4)]
+    one = GradientDescentRegressorCV(12, cv=splits).fit(X, y, weight.astype(float))
+    two = GradientDescentRegressorCV(12, cv=repeated).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    assert_allclose(one.alphas_, two.alphas_)
+    assert_allclose(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
+    assert_allclose(one.coef_, two.coef_, rtol=1e-9)
+    for k in range(4):
+        assert one.cv_results_[f"split{k}_test_weight"][0] == two.cv_results_[f"split{k}_test_weight"][0]
+
+
+def test_several_targets(raw):
+    X, y = raw
+    model = assert_equal_to_fits(X, np.column_stack([y, -2 * y + X[:, 1]]), KFold(3))
+    assert model.coef_.shape == (2, 6)
+    assert model.coef_path_.shape == (3, 2, 6)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_each_target_has_its_own_alpha(raw, penalty):
+    X, y = raw
+    Y = np.column_stack([y, np.random.default_rng(0).standard_normal(len(y)), X[:, 1]])
+    params = {"alphas": np.geomspace(100.0, 0.01, 9), "penalty": penalty, "cv": 3, "store_cv_predictions": True}
+    model = GradientDescentRegressorCV(alpha_per_target=True, **params).fit(X, Y)
+    alone = [GradientDescentRegressorCV(**params).fit(X, y) for y in Y.T]
+    assert_array_equal(model.alpha_, [each.alpha_ for each in alone])
+    assert len(set(model.alpha_)) > 1
+    assert_array_equal(model.alpha_1se_, [each.alpha_1se_ for each in alone])
+    assert_allclose(model.best_score_, [each.best_score_ for each in alone])
+    assert_allclose(model.coef_, [each.coef_ for each in alone], rtol=1e-6, atol=1e-9)
+    assert_allclose(model.intercept_, [each.intercept_ for each in alone], rtol=1e-6, atol=1e-9)
+    assert_allclose(model.cv_predictions_, np.column_stack([each.cv_predictions_ for each in alone]), rtol=1e-6)
+    assert_allclose(model.predict(X), np.column_stack([each.predict(X) for each in alone]), rtol=1e-6, atol=1e-6)
+
+
+def test_sparse_and_float32(raw):
+    X, y = raw
+    thin = np.where(np.abs(X - X.mean(axis=0)) > X.std(axis=0), X, 0.0)
+    dense = GradientDescentRegressorCV(ALPHAS, cv=3).fit(thin, y)
+    csr = GradientDescentRegressorCV(ALPHAS, cv=3).fit(sparse.csr_matrix(thin), y)
+    assert_allclose(of_splits(dense.cv_results_), of_splits(csr.cv_results_), rtol=1e-9)
+    single = GradientDescentRegressorCV(ALPHAS, cv=3).fit(thin.astype(np.float32), y)
+    assert single.coef_.dtype == single.coef_path_.dtype == np.float32
+    assert_allclose(of_splits(single.cv_results_), of_splits(dense.cv_results_), rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(raw, loss):
+    X, y = raw
+    assert_equal_to_fits(X, y, KFold(2), loss=loss, alphas=[1.0, 0.01], tol=1e-8)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", SPLITTERS)
+def test_everything_with_everything(raw, loss, penalty, name):
+    X, y = raw
+    weight = np.random.default_rng(2).integers(0, 3, len(y)).astype(float)
+    for positive in (False, True):
+        assert_equal_to_fits(
+            X,
+            targets_for(name, y),
+            SPLITTERS[name],
+            groups=groups_for(name),
+            sample_weight=weight,
+            loss=loss,
+            penalty=penalty,
+            positive=positive,
+            alphas=[1.0, 0.01],
+            tol=1e-8,
+        )
+
+
+def test_more_columns_than_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 50))
+    y = X[:, 0] + rng.standard_normal(20)
+    assert_equal_to_fits(X, y, KFold(4))
+    assert_equal_to_fits(X, y, KFold(4), penalty="l1", alphas=[1.0, 0.3])
+
+
+def test_epochs_are_those_of_a_descent_of_that_many(diabetes):
+    X, y = diabetes
+    params = {"penalty": None, "learning_rate": "lipschitz", "tol": None}
+    model = GradientDescentRegressorCV(epochs=range(1, 41), cv=3, **params).fit(X, y)
+    splits = list(KFold(3).split(X))
+    for epochs in (1, 7, 40):
+        [expected] = naive_scores([{"epochs": epochs}], X, y, splits, **params).T
+        assert_allclose(of_splits(model.cv_results_)[:, epochs - 1], expected, rtol=1e-9)
+    assert model.epochs_ == model.n_iter_ == model.best_params_["epochs"]
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "momentum", "adam"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_rates_and_epochs_are_axes(raw, optimizer, schedule):
+    """The last rate is too large: the descent diverges, and its best epoch is kept."""
+    X, y = raw
+    params = {"tol": None, "optimizer": optimizer, "schedule": schedule}
+    rates, epochs = [1e-7, 1e-6, 1.0], [2, 5, 60, 200]
+    model = GradientDescentRegressorCV([1.0, 0.1], learning_rate=rates, epochs=epochs, cv=3, **params).fit(X, y)
+    points = model.cv_results_["params"]
+    assert len(points) == 24
+    expected = naive_scores(points, X, y, list(KFold(3).split(X)), penalty="l2", **params)
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-9)
+    assert model.best_params_ == points[expected.mean(axis=0).argmax()]
+
+
+@pytest.mark.parametrize("name", SPLITTERS)
+def test_moments_of_cells_are_those_of_the_rows(raw, name):
+    X, y = raw
+    rng = np.random.default_rng(3)
+    rows = RowBlocks(X, y[:, np.newaxis], rng.uniform(0.0, 1.0, len(y)))
+    splits = list(SPLITTERS[name].split(X, targets_for(name, y), groups_for(name)))
+    folds = gather_folds(rows, splits)
+    for fold, chosen in zip(folds.folds, splits, strict=True):
+        for moments, part in zip(fold, chosen, strict=True):
+            expected = rows.part(part).moments()
+            assert moments.n_samples == expected.n_samples
+            assert_allclose(moments.weight, expected.weight)
+            assert_allclose(moments.x.mean, expected.x.mean, rtol=1e-12)
+            scale = np.outer(expected.x.deviation, expected.x.deviation)
+            assert_allclose(moments.cross / scale, expected.cross / scale, atol=1e-12)
+    assert_allclose(folds.whole.cross, rows.moments().cross, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_that_are_drawn_twice_count_twice(raw):
+    X, y = raw
+    train, test = np.r_[np.arange(50), np.arange(10), np.arange(5)], np.r_[np.arange(50, 90), 60, 60]
+    rows = RowBlocks(X, y[:, np.newaxis])
+    [fold] = gather_folds(rows, [(train, test)]).folds
+    for moments, part in zip(fold, (train, test), strict=True):
+        assert_allclose(moments.x.mean, X[part].mean(axis=0))
+        assert moments.weight == len(part)
+
+
+def test_one_standard_error_takes_the_strongest_penalty_that_is_near(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(30, penalty="l1", refit=one_standard_error, cv=5).fit(X, y)
+    results = model.cv_results_
+    mean, error = results["mean_test_score"], results["se_test_score"]
+    assert_allclose(error, of_splits(results).std(axis=0, ddof=1) / np.sqrt(5))
+    near = mean >= (mean - error)[mean.argmax()]
+    assert model.alpha_ == model.alpha_1se_ == model.alphas_[near].max()
+    assert model.alpha_min_ == model.alphas_[mean.argmax()] < model.alpha_
+    assert_allclose(model.coef_, model.at(model.alpha_).coef_, atol=1e-6)
+
+
+def test_scores_by_name_by_callable_and_several(raw):
+    X, y = raw
+    names = ["r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"]
+    model = GradientDescentRegressorCV(ALPHAS, cv=3, scoring=names, refit="r2").fit(X, y)
+    inner = GradientDescentRegressor(penalty="l2", tol=1e-10)
+    search = GridSearchCV(inner, {"alpha": ALPHAS}, scoring=names, refit="r2", cv=3).fit(X, y)
+    for name in names:
+        assert_allclose(of_splits(model.cv_results_, name), of_splits(search.cv_results_, name), rtol=1e-6)
+    assert model.best_params_ == search.best_params_
+    by_callable = GradientDescentRegressorCV(ALPHAS, cv=3, scoring=make_scorer(mean_squared_error)).fit(X, y)
+    by_loss = GradientDescentRegressorCV(ALPHAS, cv=3).fit(X, y)
+    assert_allclose(of_splits(by_callable.cv_results_), -of_splits(by_loss.cv_results_))
+
+
+def test_groups_go_to_the_splitter_with_routing_and_without(raw):
+    X, y = raw
+    groups = np.repeat(np.arange(9), 10)
+    plain = GradientDescentRegressorCV(ALPHAS, cv=GroupKFold(3)).fit(X, y, groups=groups)
+    with config_context(enable_metadata_routing=True):
+        routed = GradientDescentRegressorCV(ALPHAS, cv=GroupKFold(3)).fit(X, y, groups=groups)
+    assert_array_equal(of_splits(plain.cv_results_), of_splits(routed.cv_results_))
+    with pytest.raises(TypeError, match="fit takes groups, but not extra"):
+        plain.fit(X, y, extra=1)
+
+
+def test_predictions_are_of_models_that_have_not_seen_the_row(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(ALPHAS, cv=3, store_cv_predictions=True, store_cv_results=True).fit(X, y)
+    for split, (train, test) in enumerate(KFold(3).split(X)):
+        inner = GradientDescentRegressor(penalty="l2", alpha=model.alpha_, tol=1e-10).fit(X[train], y[train])
+        assert_allclose(model.cv_predictions_[test], inner.predict(X[test]), rtol=1e-6)
+        assert_allclose(model.fold_coef_path_[split, model.best_index_], inner.coef_, rtol=1e-6)
+    series = GradientDescentRegressorCV(ALPHAS, cv=TimeSeriesSplit(2), store_cv_predictions=True).fit(X, y)
+    assert np.isnan(series.cv_predictions_[:30]).all()
+    assert np.isfinite(series.cv_predictions_[30:]).all()
+
+
+def test_the_path_is_that_of_fits(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(5, penalty="elasticnet", l1_ratio=[0.2, 0.9], cv=3).fit(X, y)
+    assert model.alphas_.shape == model.coef_path_.shape[:2]
+    for alpha in model.alphas_[[0.2, 0.9].index(model.l1_ratio_)]:
+        inner = GradientDescentRegressor(penalty="elasticnet", l1_ratio=model.l1_ratio_, alpha=alpha, tol=1e-10)
+        assert_allclose(model.at(alpha).predict(X), inner.fit(X, y).predict(X), rtol=1e-6)
+    with pytest.raises(ValueError, match="alpha=-1 is not in alphas_: the nearest is"):
+        model.at(-1)
+
+
+def test_the_grid_grows_while_it_improves_at_its_end(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(6, eps=0.5, penalty="l1", cv=3).fit(X, y)
+    assert len(model.alphas_) == 12
+    assert_allclose(np.diff(np.log(model.alphas_)), np.log(model.alphas_[1] / model.alphas_[0]))
+    assert model.mse_path_.shape == (12, 3)
+
+
+def test_a_given_grid_does_not_grow_but_warns(raw):
+    X, y = raw
+    with pytest.warns(UserWarning, match="the best alpha, 10, is the smallest that was tried"):
+        model = GradientDescentRegressorCV([100.0, 10.0], penalty="l1", cv=3).fit(X, y)
+    assert_array_equal(model.alphas_, [100.0, 10.0])
+
+
+def test_pickle_clone_and_refit(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(ALPHAS, cv=3).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+    fresh = clone(model)
+    assert not hasattr(fresh, "alpha_")
+    assert_array_equal(fresh.fit(X, y).coef_, model.fit(X, y).coef_)
+    unfitted = GradientDescentRegressorCV(ALPHAS, cv=3, refit=False).fit(X, y)
+    assert unfitted.alpha_ == model.alpha_
+    with pytest.raises(NotFittedError):
+        unfitted.predict(X)
+
+
+def test_an_error_leaves_the_model_as_it_was(raw):
+    X, y = raw
+    model = GradientDescentRegressorCV(ALPHAS, cv=3).fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full_like(X, np.nan), y)
+    assert vars(model).keys() == before.keys()
+    assert model.alpha_ == before["alpha_"]
+
+
+BAD = [
+    ({"alphas": []}, "alphas must be an int or a list of numbers, but is []."),
+    ({"alphas": [1.0, -2.0]}, "alphas has the value -2: give finite strengths of at least 0."),
+    ({"alphas": 0}, "alphas=0 is no number of strengths: give at least 1, or a list of them."),
+    ({"alphas": True}, "alphas must be an int or a list of numbers, but is True."),
+    ({"alphas": "many"}, "alphas must be an int or a list of numbers, but is 'many'."),
+    ({"eps": 1.0}, "The 'eps' parameter of GradientDescentRegressorCV must be a float in the range (0, 1). Got 1.0"),
+    ({"l1_ratio": [0.1, 0.5]}, "several l1_ratio need penalty='elasticnet', but it is 'l2': give no list."),
+    ({"l1_ratio": [], "penalty": "elasticnet"}, "l1_ratio is empty: give GradientDescentRegressorCV at least one"),
+    ({"epochs": [5, 0]}, "The 'epochs' parameter of GradientDescentRegressorCV must be an int"),
+    ({"epochs": [5, 6], "early_stopping": True}, "several epochs are early stopping by cross-validation: set early_"),
+    ({"cv": []}, "cv yields no split: give a splitter that yields at least one."),
+    ({"cv": [([0, 1], [])]}, "split 0 of cv has no test rows of positive weight: take fewer splits."),
+    ({"cv": [([], [0, 1])]}, "split 0 of cv has no training rows of positive weight: take fewer splits."),
+    (
+        {"scoring": ["r2", "neg_max_error"]},
+        "several scores need refit to name the one that decides: r2, neg_max_error.",
+    ),
+    ({"scoring": ["r2"], "refit": "neg_max_error"}, "refit='neg_max_error' names no score: use one of r2."),
+    ({"scoring": []}, "scoring is empty: give a name or a callable, or None for minus the mean loss."),
+    ({"refit": lambda results: 99}, "refit returned 99: it must return an index from 0 to 2."),
+    ({"alpha_per_target": True, "scoring": "r2"}, "alpha_per_target=True chooses by the mean loss: leave out scoring"),
+    (
+        {"alpha_per_target": True, "epochs": [1, 2]},
+        "alpha_per_target=True chooses alpha alone, but ['alpha', 'epochs']",
+    ),
+    ({"loss": "square"}, "The 'loss' parameter of"),
+]
+
+
+@pytest.mark.parametrize(("params", "sentence"), BAD, ids=lambda part: str(part)[:40])
+def test_bad_input(raw, params, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        GradientDescentRegressorCV(**{"alphas": ALPHAS, "cv": 3, **params}).fit(*raw)
+
+
+def test_overlapping_folds_are_fine(raw):
+    X, y = raw
+    splits = [(np.arange(60), np.arange(40, 90)), (np.arange(90), np.arange(90))]
+    model = GradientDescentRegressorCV(ALPHAS, cv=splits).fit(X, y)
+    expected = naive_scores([{"alpha": alpha} for alpha in ALPHAS], X, y, splits, penalty="l2")
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-6)
+
+
+def test_constant_targets_and_columns(raw):
+    X, y = raw
+    for X_of, y_of in ((X, np.full_like(y, 3.0)), (np.ones_like(X), y), (np.column_stack([X, np.ones(len(X))]), y)):
+        model = GradientDescentRegressorCV(5, cv=3).fit(X_of, y_of)
+        assert np.isfinite(model.predict(X_of)).all()
+        assert np.isfinite(model.best_score_)
+
+
+def test_a_scorer_that_fails_gives_nan_and_a_warning(raw):
+    X, y = raw
+
+    def fails_on_small(estimator, X, y):
+        if estimator.alpha < 0.5:
+            raise ValueError("no score")
+        return minus_mean_loss(estimator, X, y)
+
+    with pytest.warns(UserWarning, match="the scorer 'score' failed"):
+        model = GradientDescentRegressorCV(ALPHAS, cv=3, scoring=fails_on_small).fit(X, y)
+    assert_array_equal(np.isnan(model.cv_results_["mean_test_score"]), [False, False, True])
+    assert model.alpha_ == 1.0
+
+
+def test_what_squared_errors_cannot_tell_is_left_to_scorers():
+    assert Scoring.of(GradientDescentRegressor(), "neg_max_error").from_loss(np.ones((2, 1)), None) is None
+
+
+def test_leave_one_out(raw):
+    X, y = raw
+    assert_equal_to_fits(X[:25], y[:25], LeaveOneOut())

@@ -1,0 +1,105 @@
+"""The display of cross-validation: what is drawn, and where."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
+
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, TuningDisplay
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+pytestmark = pytest.mark.filterwarnings("ignore:the best alpha")
+
+X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return GradientDescentRegressorCV(30, penalty="l1", cv=4).fit(X, y)
+
+
+def upright(ax):
+    """Return where upright lines stand."""
+    return [line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1]
+
+
+def test_scores_are_drawn_with_each_split_and_the_choices(model):
+    display = TuningDisplay.from_estimator(model)
+    assert len(display.lines_) == 4
+    for number, line in enumerate(display.lines_):
+        assert_array_equal(line.get_xdata(), model.alphas_)
+        assert_array_equal(line.get_ydata(), model.cv_results_[f"split{number}_test_score"])
+    assert upright(display.ax_) == [model.alpha_min_, model.alpha_1se_]
+    assert display.ax_.get_xscale() == "log"
+    assert "mean squared error" in display.ax_.get_ylabel()
+    [bars] = display.error_.lines[2]
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    assert len(lengths) <= 25
+    assert_allclose(lengths[0], 2 * model.cv_results_["se_test_score"][0])
+
+
+def test_coefficients_are_drawn_with_names_and_counts(model):
+    display = TuningDisplay.from_estimator(model, kind="coef")
+    assert_array_equal(np.array([line.get_ydata() for line in display.lines_]).T, model.coef_path_)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert len(set(labels) & set(X.columns)) == 7
+    counts = [int(text.get_text()) for text in display.ax_.texts]
+    assert counts[0] == 0
+    assert counts[-1] == (model.coef_path_[-1] != 0).sum()
+
+
+def test_epochs_are_drawn_where_these_are_varied():
+    params = {"penalty": None, "learning_rate": "lipschitz", "tol": None, "cv": 3}
+    epochs = GradientDescentRegressorCV(epochs=range(1, 30), **params).fit(X, y)
+    display = TuningDisplay.from_estimator(epochs)
+    assert display.ax_.get_xlabel() == "epochs"
+    assert upright(display.ax_)[0] == epochs.epochs_
+
+
+def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_that_decides():
+    params = {"alphas": [1.0, 0.1], "penalty": "elasticnet", "l1_ratio": [0.1, 0.9], "cv": 2}
+    model = GradientDescentRegressorCV(scoring=["r2", "neg_max_error"], refit="r2", **params).fit(X, y)
+    display = TuningDisplay.from_estimator(model)
+    chosen = [place for place, p in enumerate(model.cv_results_["params"]) if p["l1_ratio"] == model.l1_ratio_]
+    assert_array_equal(display.scores[0], model.cv_results_["split0_test_r2"][chosen])
+    assert display.ax_.get_ylabel() == "r2 of held-out rows"
+    ratio = [0.1, 0.9].index(model.l1_ratio_)
+    assert_array_equal(TuningDisplay.from_estimator(model, kind="coef").coef, model.coef_path_[ratio])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "error", "sentence"),
+    [
+        (lambda: GradientDescentRegressor().fit(X, y), "score", TypeError, "is made from a GradientDescentRegressorCV"),
+        (GradientDescentRegressorCV, "score", NotFittedError, "not fitted"),
+        (lambda: GradientDescentRegressorCV([1.0]).fit(X, y), "score", ValueError, "neither alpha nor epochs has"),
+        (lambda: GradientDescentRegressorCV([1.0, 0.1]).fit(X, y), "path", ValueError, "kind='path' is no drawing"),
+        (
+            lambda: GradientDescentRegressorCV([1.0, 0.1], refit=False).fit(X, y),
+            "coef",
+            ValueError,
+            "there are no coefficients along this axis",
+        ),
+        (
+            lambda: GradientDescentRegressorCV([1.0, 0.1]).fit(X, np.column_stack([y, y])),
+            "coef",
+            ValueError,
+            "y has 2 targets: the coefficients of one can be drawn.",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn(make, kind, error, sentence):
+    with pytest.raises(error, match=re.escape(sentence)):
+        TuningDisplay.from_estimator(make(), kind=kind)
