@@ -187,7 +187,9 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
         )
         return None
     if model.loss != "squared_error" or model.penalty not in (None, "l2"):
-        data.notes.append("not compared: SGDRegressor and the closed form exist only for squared error without L1")
+        data.notes.append(
+            "not compared: the closed form, which the others are compared with, is of squared error without L1"
+        )
         return None
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
     return compare(data.X, data.y, model, **test)

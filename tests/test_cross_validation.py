@@ -151,9 +151,9 @@ def test_the_automatic_grid_begins_where_all_coefficients_become_zero(raw):
         assert path[1].any()
         inner = GradientDescentRegressor(loss=loss, penalty="l1", alpha=0.99 * model.alphas_[0])
         assert inner.fit(X, y).coef_.any()
-    theirs = LassoCV(alphas=5, cv=3).fit(X, y)
+    largest = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / len(y)
     ours = GradientDescentRegressorCV(5, penalty="l1", cv=3).fit(X, y)
-    assert_allclose(ours.alphas_[:5], theirs.alphas_)
+    assert_allclose(ours.alphas_[:5], largest * np.logspace(0, -3, 5))
 
 
 @pytest.mark.parametrize("name", SPLITTERS)
@@ -482,3 +482,36 @@ def test_what_squared_errors_cannot_tell_is_left_to_scorers():
 def test_leave_one_out(raw):
     X, y = raw
     assert_equal_to_fits(X[:25], y[:25], LeaveOneOut())
+
+
+class TestWhatIsSaid:
+    def test_each_cause_once_in_all_splits(self):
+        X, y = load_diabetes(return_X_y=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            GradientDescentRegressorCV([10.0, 1.0, 0.1], learning_rate=[0.5, 2.0], epochs=20).fit(X, y)
+        assert 2 <= len(caught) <= 4  # a rate that is too large, epochs that are used up, and the fit to all rows
+
+    def test_a_score_that_is_never_a_number(self):
+        X, y = load_diabetes(return_X_y=True)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            pytest.raises(ValueError, match="the score 'score' is NaN in split 0: use another"),
+        ):
+            GradientDescentRegressorCV([1.0, 0.1], cv=LeaveOneOut(), scoring="r2").fit(X[:20], y[:20])
+
+    def test_nothing_is_smaller_than_zero(self):
+        X, y = load_diabetes(return_X_y=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert GradientDescentRegressorCV([0.0, 1.0]).fit(X, y).alpha_ == 0.0
+
+    def test_the_rule_by_its_name(self):
+        X, y = load_diabetes(return_X_y=True)
+        with pytest.raises(ValueError, match="pass the function, without the quotes"):
+            GradientDescentRegressorCV(refit="one_standard_error").fit(X, y)
+
+    def test_there_is_no_path_without_refit(self):
+        X, y = load_diabetes(return_X_y=True)
+        with pytest.raises(ValueError, match="there is no path: it is kept with refit=True"):
+            GradientDescentRegressorCV(refit=False).fit(X, y).at(1.0)

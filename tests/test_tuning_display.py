@@ -90,7 +90,7 @@ def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_tha
             lambda: GradientDescentRegressorCV([1.0, 0.1], refit=False).fit(X, y),
             "coef",
             ValueError,
-            "there are no coefficients along this axis",
+            "there is no path of coefficients",
         ),
         (
             lambda: GradientDescentRegressorCV([1.0, 0.1]).fit(X, np.column_stack([y, y])),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.displays.drawing import BLACK, BLUE, CYCLE, GREY, RED, axes_or_new, name_of_loss, type_size
+from gdregress.displays.drawing import BLACK, BLUE, CYCLE, GREY, axes_or_new, name_of_loss, type_size
 
 KINDS = ("score", "coef")
 """What can be drawn."""
@@ -183,7 +183,10 @@ class TuningDisplay:
             ax.set_xscale("log")
         ax.set_xlabel(self.axis)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=type_size(ax), loc="best")
+        size = type_size(ax)
+        # Beside the axes: curves leave no corner free.
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=size)
+        ax.yaxis.label.set_size(size)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -224,16 +227,18 @@ class TuningDisplay:
                 ha="center",
                 va="bottom",
                 fontsize="x-small",
-                color=RED,
+                color=GREY,
             )
-        ax.set_title("number of nonzero coefficients", fontsize="small", color=RED, pad=14)
+        ax.set_title("number of nonzero coefficients", fontsize="small", color=GREY, pad=14)
 
 
 def _coefficients(estimator: Any, axis: str) -> NDArray:
     """Return the coefficients along the strengths, of the chosen `l1_ratio`."""
     coef = getattr(estimator, "coef_path_", None)
     if axis != "alpha" or coef is None:
-        raise ValueError("there are no coefficients along this axis: they are kept for one rate, one number of epochs.")
+        raise ValueError(
+            "there is no path of coefficients: it is kept with refit=True, one learning_rate and one epochs."
+        )
     if estimator.alphas_.ndim == 2:
         coef = coef[list(estimator.l1_ratio).index(estimator.l1_ratio_)]
     if coef.ndim > 2:

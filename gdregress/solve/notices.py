@@ -8,6 +8,9 @@ from uuid import uuid4
 
 from sklearn.base import BaseEstimator
 
+SEARCHES = ("sklearn.model_selection", "gdregress.tuning.search")
+"""Beginnings of the names of the modules whose functions fit many candidates."""
+
 
 @lru_cache(maxsize=16)
 def said_in(search: str) -> set[str]:
@@ -16,10 +19,10 @@ def said_in(search: str) -> set[str]:
 
 
 def is_in_search() -> bool:
-    """Return whether a function of scikit-learn's model selection is running, as in each process of a search."""
+    """Return whether a search is running: scikit-learn's model selection or our own, in each of its processes."""
     frame = currentframe()
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("sklearn.model_selection"):
+        if str(frame.f_globals.get("__name__")).startswith(SEARCHES):
             return True
         frame = frame.f_back
     return False
@@ -28,8 +31,8 @@ def is_in_search() -> bool:
 class NoticesMixin(BaseEstimator):
     """An estimator that says each cause once in a search.
 
-    A candidate is a clone of a clone, or one that `set_params` has configured, both made and fitted while a function of
-    scikit-learn's model selection runs: the same in a loop of the user's is no search, and every fit there warns. A
+    A candidate is a clone of a clone, or one that `set_params` has configured, both made and fitted while a search
+    runs: the same in a loop of the user's is no search, and every fit there warns. A
     search clones the estimator, and clones that clone for each candidate and split, so that the clones of a clone share
     the name of a search. Python's own memory does not do for it: scikit-learn changes the filters of warnings for a
     moment wherever it checks arrays, and with every change Python forgets what it has shown.
@@ -67,6 +70,11 @@ class NoticesMixin(BaseEstimator):
     def _is_candidate(self) -> bool:
         """Whether this is a candidate of a search."""
         return {"_search", "_varied"} <= vars(self).keys() and is_in_search()
+
+    def _follow(self, other: Any) -> None:
+        """Be a candidate of the same search as another one, also after a fit."""
+        if "_search" in vars(other):
+            self._search, self._varied = other._search, ()
 
     def _forget_search(self) -> None:
         """Keep nothing of the search that this was a candidate of."""

@@ -382,7 +382,9 @@ class GradientDescentRegressorCV(LinearPredictor):
         >>> print([int((model.at(alpha).coef_ != 0).sum()) for alpha in model.alphas_])
         [5, 6, 10, 10]
         """
-        check_is_fitted(self, "coef_path_")
+        check_is_fitted(self, "cv_results_")
+        if not hasattr(self, "coef_path_"):
+            raise ValueError("there is no path: it is kept with refit=True, one learning_rate and one epochs.")
         alphas, coef, intercept = self.alphas_, self.coef_path_, self.intercept_path_
         if alphas.ndim == 2:
             ratio = list(self.l1_ratio).index(self.l1_ratio_)
@@ -455,6 +457,8 @@ class GradientDescentRegressorCV(LinearPredictor):
         """Return the name of the score that decides."""
         names = list(scoring.scorers)
         if isinstance(self.refit, str):
+            if self.refit == "one_standard_error":
+                raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
             if self.refit not in names:
                 raise ValueError(f"refit={self.refit!r} names no score: use one of {', '.join(names)}.")
             return self.refit
@@ -525,7 +529,9 @@ class GradientDescentRegressorCV(LinearPredictor):
             self.alpha_1se_ = points[within_one_error(results, primary)]["alpha"]
         top = best_curve(found, primary)
         end = still_improves(top.along_alphas(primary))
-        if end:
+        # Nothing is smaller than 0, and an automatic grid begins where a larger strength changes nothing.
+        is_last = self.alpha_min_ == 0 if end > 0 else not np.iterable(self.alphas)
+        if end and not is_last:
             which, remedy = ("smallest", "smaller") if end > 0 else ("largest", "larger")
             warnings.warn(
                 f"the best alpha, {self.alpha_min_:.4g}, is the {which} that was tried, and the score still improves "

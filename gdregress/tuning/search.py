@@ -88,7 +88,7 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share.
+        A model with the parameters that all points share, a clone within this search: see `candidate`.
     rows : RowBlocks
         All rows.
     form : OutputFormat
@@ -130,7 +130,7 @@ class Search:
             minima = [Minima.of(moments, fit_intercept=spec.terms.fit_intercept) for moments in several]
         else:
             check_finite(rows.name, rows.X, rows.columns)
-        return cls(model, rows, form, splits, folds, minima, scoring, n_jobs)
+        return cls(clone(model), rows, form, splits, folds, minima, scoring, n_jobs)
 
     def evaluate(self, curve: Curve) -> Evaluated:
         """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
@@ -228,8 +228,8 @@ def best_curve(found: list[Evaluated], name: str) -> Evaluated:
 
 
 def candidate(model: Any) -> Any:
-    """Return a clone of a clone, which says each cause of a warning once: see `NoticesMixin`."""
-    return clone(clone(model))
+    """Return a clone of the model of a search, itself a clone, which says each cause once: see `NoticesMixin`."""
+    return clone(model)
 
 
 def terms_of(model: Any, curve: Curve) -> Terms:
@@ -266,7 +266,9 @@ def fitted_path(model: Any, rows: RowBlocks, known: Moments | None, curve: Curve
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
     rows = rows.copied() if known is None else rows.with_moments(known)
     points: list[NDArray] = []
+    of_search = clone(model)
     for alpha in curve.alphas.tolist():
+        model._follow(of_search)
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
         points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
     return Path(coordinates, np.stack(points, axis=1))

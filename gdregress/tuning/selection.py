@@ -132,4 +132,10 @@ def chosen(refit: Any, results: Mapping[str, Any], name: str) -> int:
 
 def best(results: Mapping[str, Any], name: str) -> int:
     """Return the index of the first point of the best mean score."""
+    mean = results[f"mean_test_{name}"]
+    if np.isnan(mean).all():
+        n_splits = sum(key.startswith("split") and key.endswith(f"_test_{name}") for key in results)
+        scores = np.array([results[f"split{number}_test_{name}"][0] for number in range(n_splits)])
+        at = int(np.isnan(scores).argmax())
+        raise ValueError(f"the score {name!r} is NaN in split {at}: use another score, or larger test sets.")
     return int(np.argmin(results[f"rank_test_{name}"]))
