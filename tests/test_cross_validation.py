@@ -515,3 +515,28 @@ class TestWhatIsSaid:
         X, y = load_diabetes(return_X_y=True)
         with pytest.raises(ValueError, match="there is no path: it is kept with refit=True"):
             GradientDescentRegressorCV(refit=False).fit(X, y).at(1.0)
+
+    def test_each_target_at_the_end_of_its_grid(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(60, 5))
+        Y = np.column_stack([1e3 * (rng.normal(size=60) + 0.3 * X[:, 1]), X[:, 0] + 0.1 * rng.normal(size=60)])
+        with pytest.warns(UserWarning, match="the best alpha of target 1, .* is the smallest that was tried"):
+            GradientDescentRegressorCV(20, penalty="l1", alpha_per_target=True).fit(X, Y)
+
+
+def test_a_generator_of_splits_with_routing(raw):
+    X, y = raw
+    with config_context(enable_metadata_routing=True):
+        model = GradientDescentRegressorCV(ALPHAS, cv=(split for split in KFold(4).split(X)))
+        model.fit(X, y, sample_weight=np.ones(len(y)))
+    assert_allclose(
+        model.cv_results_["mean_test_score"],
+        GradientDescentRegressorCV(ALPHAS, cv=KFold(4)).fit(X, y).cv_results_["mean_test_score"],
+    )
+
+
+def test_values_of_an_axis_keep_their_types(raw):
+    X, y = raw
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressorCV([1.0], learning_rate=["auto", 1e-6], epochs=5).fit(X, y)
+    assert model.cv_results_["param_learning_rate"].tolist() == ["auto", 1e-6]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
@@ -233,3 +234,9 @@ class TestPlot:
         X, y = data((20, 3))
         with pytest.raises(ValueError, match="those of 2 targets"):
             regularization_path(X, np.column_stack([y, y]), alphas=2).plot()
+
+
+def test_without_tol_each_fit_goes_as_far_as_it_can():
+    X, y = load_diabetes(return_X_y=True)
+    path = regularization_path(X, y, alphas=5, tol=None)
+    np.testing.assert_allclose(path.coefs, regularization_path(X, y, alphas=5, tol=1e-12).coefs, atol=1e-6)

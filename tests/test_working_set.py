@@ -340,3 +340,17 @@ def test_no_small_problem_ends_above_coordinate_descent():
         assert ours <= theirs * (1 + 1e-9), seed
         compared += 1
     assert compared > 1000
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 5])
+@pytest.mark.parametrize("apart", [1e-2, 1e-4])
+def test_pairs_of_columns_that_are_nearly_one(pairs, apart):
+    """How near a column is to those before it says nothing about a pair that it does not belong to."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(100, pairs))
+    B = A + apart * rng.normal(size=(100, pairs))
+    X, y = np.hstack([A, B]), A.sum(axis=1) + (B - A).sum(axis=1) / apart + 0.1 * rng.normal(size=100)
+    model = GradientDescentRegressor(penalty="l1", alpha=1e-7).fit(X, y)
+    assert model.converged_
+    least_squares = GradientDescentRegressor().fit(np.hstack([A, (B - A) / apart]), y)
+    assert model.history_["loss"][-1] == pytest.approx(least_squares.history_["loss"][-1], rel=0.01)

@@ -10,7 +10,7 @@ SINGULAR = 1e-12
 """Squared distance from the span of other columns, as a share of its square, below which a column is in it."""
 
 PIVOT_NOISE = 2e-15
-"""Rounding of such a share, before the smallest share among the columns before it has enlarged it."""
+"""Rounding of such a share, before the coefficients that express the column by those before it have enlarged it."""
 
 NOISE = 100.0
 """Multiple of the rounding of a slope below which a violated condition is attributed to rounding."""
@@ -107,10 +107,10 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
         until J is empty
         step = w - v elsewhere than on A, and on A the solution of  (G step)_A = -(g_A + l1_A s_A)
 
-    It ends, since every step goes down, and each repetition of the inner loop leaves fewer coordinates. So w is again
-    and again the minimum for its signs, each time a lower one, and no signs come back. Columns that depend on those of
-    A never join them: in the last step F then falls in a straight line up to the first zero, whose coordinate leaves.
-    The last line makes the error of the step a share of the step, however large w is.
+    Up to rounding every step goes down, and each repetition of the inner loop leaves fewer coordinates. So w is again
+    and again the minimum for its signs, each time a lower one, and no signs come back: it ends. Columns that depend on
+    those of A never join them: in the last step F then falls in a straight line up to the first zero, whose coordinate
+    leaves. The last line makes the error of the step a share of the step, however large w is.
 
     Parameters
     ----------
@@ -269,8 +269,11 @@ def _factor(curvature: NDArray, order: NDArray) -> NDArray:
     share = pivots * pivots / np.maximum(sizes, TINY)
     if info == 0 and share.min() ** 2 > PIVOT_NOISE:
         return factor  # no product of two shares is smaller
-    smallest = np.minimum.accumulate(np.append(1.0, share[:-1])) if n else share
-    dependent = np.flatnonzero(~((share > SINGULAR) & (share * smallest > PIVOT_NOISE)))
+    if n == 0:
+        return factor[:0, :0]
+    inverse, _ = lapack.dtrtri(factor[:n, :n], lower=1)
+    enlarged = np.abs(np.tril(inverse)) @ np.sqrt(sizes)
+    dependent = np.flatnonzero(~((share > SINGULAR) & (enlarged * enlarged * PIVOT_NOISE < 1)))
     n = int(dependent[0]) if len(dependent) else n
     return factor[:n, :n]
 

@@ -124,7 +124,7 @@ class GradientDescentRegressorCV(LinearPredictor):
     init : {"zeros", "random"}, default="zeros"
         Where a descent starts.
     warm_start : bool, default=False
-        As in GradientDescentRegressor, for the fit to all rows.
+        There for `set_params` and `clone` alone: every fit of this estimator begins anew.
     tol : float or None, default=1e-6
         Value of `optimality_` at which a descent has converged.
     target_loss : float or None, default=None
@@ -408,9 +408,13 @@ class GradientDescentRegressorCV(LinearPredictor):
         routing : MetadataRouter
             The routing.
         """
+        return self._router(check_cv(self.cv))
+
+    def _router(self, splitter: Any) -> MetadataRouter:
+        """Return what `fit` passes on, with the splitter that it uses."""
         to_split = MethodMapping().add(caller="fit", callee="split")
         router = MetadataRouter(owner=self).add_self_request(self)
-        router.add(splitter=check_cv(self.cv), method_mapping=to_split)
+        router.add(splitter=splitter, method_mapping=to_split)
         for name, scorer in Scoring.of(self, self.scoring).scorers.items():
             router.add(**{f"scorer_{name}": scorer}, method_mapping=MethodMapping().add(caller="fit", callee="score"))
         return router
@@ -433,9 +437,10 @@ class GradientDescentRegressorCV(LinearPredictor):
             RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self)),
             OutputFormat(X.dtype, y.ndim == 1),
         )
-        scoring, to_splitter = self._routed(scoring, weight, params)
+        splitter = check_cv(self.cv, y)  # a generator is used up by this
+        scoring, to_splitter = self._routed(scoring, weight, params, splitter)
         every = np.arange(len(y), dtype=np.int32 if len(y) < 2**31 else np.intp)  # half the memory
-        parts = check_cv(self.cv, y).split(X, y, **to_splitter)
+        parts = splitter.split(X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
         search = Search.of(model, rows, form, splits, scoring, self.n_jobs)
@@ -449,7 +454,7 @@ class GradientDescentRegressorCV(LinearPredictor):
         self._store_choice(found, primary)
         if self.alpha_per_target and not form.is_single:
             self._store_choice_of_targets(found)
-        self._store_paths(found, search)
+        self._store_paths(axes, found, search)
         if self.refit:
             self._refit(search)
 
@@ -476,12 +481,12 @@ class GradientDescentRegressorCV(LinearPredictor):
             )
 
     def _routed(
-        self, scoring: Scoring, weight: NDArray | None, params: dict[str, Any]
+        self, scoring: Scoring, weight: NDArray | None, params: dict[str, Any], splitter: Any
     ) -> tuple[Scoring, dict[str, Any]]:
         """Return the scoring with what its scorers take, and what the splitter takes, as GridSearchCV routes it."""
         if get_config()["enable_metadata_routing"]:
             given = params if weight is None else {"sample_weight": weight, **params}
-            routed = process_routing(self, "fit", **given)
+            routed = process_routing(self._router(splitter), "fit", **given)
             of_scorers = {name: routed[f"scorer_{name}"].score for name in scoring.scorers}
             return replace(scoring, params=of_scorers), routed.splitter.split
         unknown = set(params) - {"groups"}
@@ -552,8 +557,16 @@ class GradientDescentRegressorCV(LinearPredictor):
             error = each.loss.std(axis=0, ddof=1) / np.sqrt(self.n_splits_)
             enough = self.best_score_ - np.take_along_axis(error, self.best_index_[np.newaxis], axis=0)[0]
             self.alpha_1se_ = alphas[(mean >= enough).argmax(axis=0)]  # the first is the largest
+        at_an_end = [target for target, scores in enumerate(mean.T) if still_improves(scores) > 0]
+        if at_an_end:
+            warnings.warn(
+                f"the best alpha of target {at_an_end[0]}, {self.alpha_[at_an_end[0]]:.4g}, is the smallest that was "
+                "tried, and its score still improves there: give alphas with smaller ones.",
+                UserWarning,
+                stacklevel=4,
+            )
 
-    def _store_paths(self, found: list[Evaluated], search: Search) -> None:
+    def _store_paths(self, axes: Axes, found: list[Evaluated], search: Search) -> None:
         """Store the strengths and the paths along them."""
         if self.store_cv_results:
             of_splits = [_raw(parts, search.form) for parts in zip(*(each.paths for each in found), strict=True)]
@@ -562,13 +575,13 @@ class GradientDescentRegressorCV(LinearPredictor):
         if self.store_cv_predictions:
             self.cv_predictions_ = self._predictions(found, search)
         several = isinstance(self.l1_ratio, list | tuple | np.ndarray)
-        rates = {str(each.curve.learning_rate) for each in found}
+        n_rates = len(axes.learning_rate)
 
         def of_ratios(parts: Sequence[NDArray]) -> NDArray:
             return np.stack(parts) if several else parts[0]
 
-        self.alphas_ = of_ratios([each.curve.alphas for each in found[:: len(rates)]])
-        if len(rates) > 1 or len(found[0].curve.epochs) > 1:
+        self.alphas_ = of_ratios([each.curve.alphas for each in found[::n_rates]])
+        if n_rates > 1 or len(found[0].curve.epochs) > 1:
             return
         if self.loss == "squared_error":
             self.mse_path_ = of_ratios([each.loss.mean(axis=-1).T for each in found])

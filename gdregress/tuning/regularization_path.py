@@ -176,10 +176,10 @@ def regularization_path(
         problem = problem_of_path(spec.terms, moments, rows)
         strengths = _strengths(alphas, eps, largest_l1(problem) / (factor * l1_ratio))
         pairs = [(factor * alpha * l1_ratio, factor * alpha * (1.0 - l1_ratio)) for alpha in strengths]
-        minima = list(descend_path(problem, pairs, spec.limits.tol))
+        minima = list(descend_path(problem, pairs, spec.limits.tol or 0.0))
     points, gaps, optimality, n_steps = zip(*minima, strict=True)
-    missed = np.count_nonzero(np.array(optimality) > spec.limits.tol)
-    if missed:
+    missed = np.count_nonzero(~(np.array(optimality) <= (spec.limits.tol or 0.0)))
+    if missed and tol:
         warnings.warn(
             f"{missed} of {len(strengths)} fits ended above tol={tol:g}, the worst at {max(optimality):.2g}, and "
             "rounding allows no better: drop columns that are nearly collinear, or raise tol.",

@@ -30,7 +30,8 @@ def table(
     """
     results: dict[str, Any] = {}
     for name in varied:
-        values = np.array([point[name] for point in points])
+        given = [point[name] for point in points]
+        values = np.array(given, dtype=object if len(set(map(type, given))) > 1 else None)
         results[f"param_{name}"] = np.ma.MaskedArray(values, mask=np.zeros(len(points), bool))
     results["params"] = [{name: point[name] for name in varied} for point in points]
     for name, of_splits in scores.items():
