@@ -563,7 +563,10 @@ def test_options_of_the_model(write, document):
     result = document(path, *(part for name, value in given.items() for part in (f"--{name}", str(value))))
     assert {name: result["parameters"][name] for name in given} == given
     assert result["comparison"] == []
-    assert "not compared: SGDRegressor and the closed form exist only for squared error without L1" in result["notes"]
+    assert (
+        "not compared: the closed form, which the others are compared with, is of squared error without L1"
+        in result["notes"]
+    )
 
 
 def test_without_pandas_a_file_is_refused_and_the_houses_are_not(write, succeed, fail, monkeypatch):

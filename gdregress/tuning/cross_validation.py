@@ -413,7 +413,8 @@ class GradientDescentRegressorCV(LinearPredictor):
     def _router(self, splitter: Any) -> MetadataRouter:
         """Return what `fit` passes on, with the splitter that it uses."""
         to_split = MethodMapping().add(caller="fit", callee="split")
-        router = MetadataRouter(owner=self).add_self_request(self)
+        # The owner is copied, and splits that are a generator cannot be.
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         router.add(splitter=splitter, method_mapping=to_split)
         for name, scorer in Scoring.of(self, self.scoring).scorers.items():
             router.add(**{f"scorer_{name}": scorer}, method_mapping=MethodMapping().add(caller="fit", callee="score"))
