@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
-from gdregress.problem.boxes import LITTLE, BoxProblem, Iterate
+from gdregress.problem.boxes import LITTLE, OUTSIDE, BoxProblem, Iterate
 
 CANDIDATES = 3
 """Rows among which those of a vertex are looked for, as a multiple of their number."""
@@ -14,9 +14,6 @@ NOISE = 1e-12
 
 INSIDE = 1e-6
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
-
-OUTSIDE = 1e-13
-"""Share of its box by which rounding may put a slope outside."""
 
 
 def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray) -> Iterate | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
-from gdregress.problem.boxes import BoxProblem, Factor, Iterate
+from gdregress.problem.boxes import OUTSIDE, BoxProblem, Factor, Iterate
 from gdregress.problem.problem import Problem
 
 DAMPED = 1e-3
@@ -27,9 +27,6 @@ LONGER = 10.0
 
 PATIENCE = 12
 """Number of epochs after which an interior point method takes over, unless the minimum is near."""
-
-OUTSIDE = 1e-13
-"""Share of its box by which rounding may put a slope outside."""
 
 
 @dataclass(frozen=True)

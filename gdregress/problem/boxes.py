@@ -35,6 +35,9 @@ RAISED = (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7)
 ROUNDED = {1: 1e-9, 2: 1e-3}
 """Share of the mean of slope times prediction below which the gap is not a share of less; for each degree."""
 
+OUTSIDE = 1e-13
+"""Share of its box by which rounding may put a slope outside."""
+
 LITTLE = 1e-10
 """A residual or a multiplier that counts as little, in the unit of the boxes."""
 

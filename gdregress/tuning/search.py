@@ -88,7 +88,8 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share, a clone within this search: see `candidate`.
+        A model with the parameters that all points share, a clone made by this search: its own clones say each
+        cause of a warning once, see `NoticesMixin`.
     rows : RowBlocks
         All rows.
     form : OutputFormat
@@ -147,7 +148,7 @@ class Search:
         if exact:
             return exact[0]
         known = None if self.folds is None else self.folds.whole
-        return fitted_path(candidate(self.model), self.rows, known, curve)
+        return fitted_path(clone(self.model), self.rows, known, curve)
 
     def _paths(self, curve: Curve) -> list[Path]:
         """Return the points fitted to the training rows of each split."""
@@ -157,9 +158,8 @@ class Search:
         known: list[Moments | None] = [None] * len(self.splits)
         if self.folds is not None:
             known = [fold.train for fold in self.folds.folds]
-        model = candidate(self.model)
         return Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(model), self.rows.part(train), moments, curve)
+            delayed(fitted_path)(clone(self.model), self.rows.part(train), moments, curve)
             for (train, _), moments in zip(self.splits, known, strict=True)
         )
 
@@ -191,7 +191,7 @@ class Search:
             return scores
         test = self.splits[number][1]
         X, y = self.rows.X[test], self.rows.y[test]
-        models = fitted_models(candidate(self.model), path, curve, self.form)
+        models = fitted_models(clone(self.model), path, curve, self.form)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 
@@ -225,11 +225,6 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
 def best_curve(found: list[Evaluated], name: str) -> Evaluated:
     """Return the curve of the best mean score."""
     return max(found, key=lambda each: each.along_alphas(name).max())
-
-
-def candidate(model: Any) -> Any:
-    """Return a clone of the model of a search, itself a clone, which says each cause once: see `NoticesMixin`."""
-    return clone(model)
 
 
 def terms_of(model: Any, curve: Curve) -> Terms:
