@@ -45,7 +45,7 @@ SPLITTERS = {
 }
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:the best alpha"),
+    pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 
@@ -395,7 +395,7 @@ def test_pickle_clone_and_refit(raw):
     assert_array_equal(fresh.fit(X, y).coef_, model.fit(X, y).coef_)
     unfitted = GradientDescentRegressorCV(ALPHAS, cv=3, refit=False).fit(X, y)
     assert unfitted.alpha_ == model.alpha_
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match=r"^refit=False has fitted no model to all rows: set refit=True"):
         unfitted.predict(X)
 
 
@@ -410,7 +410,10 @@ def test_an_error_leaves_the_model_as_it_was(raw):
 
 
 BAD = [
-    ({"alphas": []}, "alphas must be an int or a list of numbers, but is []."),
+    ({"alphas": []}, "alphas is empty: give at least one strength, or their number."),
+    ({"alphas": ["a"]}, "alphas must be an int or a list of numbers, but is ['a']."),
+    ({"scoring": "R2"}, "scoring='R2' is no score: did you mean 'r2'?"),
+    ({"scoring": {"one": "?"}, "refit": "one"}, "scoring='?' is no score: sklearn.metrics.get_scorer_names() lists"),
     ({"alphas": [1.0, -2.0]}, "alphas has the value -2: give finite strengths of at least 0."),
     ({"alphas": 0}, "alphas=0 is no number of strengths: give at least 1, or a list of them."),
     ({"alphas": True}, "alphas must be an int or a list of numbers, but is True."),
@@ -505,6 +508,32 @@ class TestWhatIsSaid:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert GradientDescentRegressorCV([0.0, 1.0]).fit(X, y).alpha_ == 0.0
+
+    @pytest.mark.parametrize(
+        ("params", "sentence"),
+        [
+            ({"eps": 0.1}, "eps=0.1 has no effect with a list of alphas: give their number, or leave it out."),
+            ({"penalty": None}, "alphas has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or"),
+        ],
+    )
+    def test_what_has_no_effect(self, params, sentence):
+        X, y = load_diabetes(return_X_y=True)
+        with pytest.warns(UserWarning, match=re.escape(sentence)):
+            GradientDescentRegressorCV([1e-3, 1e-4], **params).fit(X, y)
+
+    def test_the_most_epochs_are_the_best(self):
+        X, y = load_diabetes(return_X_y=True)
+        with pytest.warns(UserWarning, match="the best number of epochs, 20, is the largest that was tried"):
+            GradientDescentRegressorCV(penalty=None, learning_rate=0.5, epochs=[10, 20], tol=None).fit(X, y)
+
+    def test_the_path_takes_numbers_and_keeps_its_ratios(self):
+        X, y = load_diabetes(return_X_y=True)
+        model = GradientDescentRegressorCV([1.0, 0.1], penalty="elasticnet", l1_ratio=[0.5, 0.9]).fit(X, y)
+        model.set_params(l1_ratio=0.1)
+        assert_array_equal(model.at(1.0).coef_, model.coef_path_[[0.5, 0.9].index(model.l1_ratio_), 0])
+        for alpha in ("1", True, None):
+            with pytest.raises(TypeError, match=r"alpha must be a number, but is .*: take one of alphas_\.$"):
+                model.at(alpha)
 
     def test_the_rule_by_its_name(self):
         X, y = load_diabetes(return_X_y=True)

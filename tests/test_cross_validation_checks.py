@@ -27,7 +27,7 @@ MORE_CONFIGURATIONS = [
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
-    pytest.mark.filterwarnings("ignore:the best alpha"),
+    pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)"),
 ]
 
 

@@ -230,6 +230,16 @@ class TestPlot:
         figure.canvas.draw()
         pyplot.close("all")
 
+    def test_names_that_a_pipeline_has_lost_are_given(self):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        X, y = data((60, 3))
+        path = regularization_path(X, y, alphas=3)
+        display = path.plot(feature_names=np.array(["a", "b", "c" * 40]))
+        assert [line.get_label() for line in display.lines_] == ["a", "b", "c" * 27 + "\u2026"]
+        with pytest.raises(ValueError, match=r"^there are 2 feature_names for 3 columns: name each\.$"):
+            path.plot(feature_names=["a", "b"])
+        pyplot.close("all")
+
     def test_several_targets_are_refused(self):
         X, y = data((20, 3))
         with pytest.raises(ValueError, match="those of 2 targets"):

@@ -14,7 +14,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
-pytestmark = pytest.mark.filterwarnings("ignore:the best alpha")
+pytestmark = pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)")
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 
@@ -40,10 +40,11 @@ def test_scores_are_drawn_with_each_split_and_the_choices(model):
     assert len(display.lines_) == 4
     for number, line in enumerate(display.lines_):
         assert_array_equal(line.get_xdata(), model.alphas_)
-        assert_array_equal(line.get_ydata(), model.cv_results_[f"split{number}_test_score"])
+        assert_array_equal(line.get_ydata(), -model.cv_results_[f"split{number}_test_score"])
     assert upright(display.ax_) == [model.alpha_min_, model.alpha_1se_]
     assert display.ax_.get_xscale() == "log"
-    assert "mean squared error" in display.ax_.get_ylabel()
+    assert display.ax_.get_ylabel() == "mean squared error of held-out rows"
+    assert display.ax_.get_xlim() == (model.alphas_[0], model.alphas_[-1])
     [bars] = display.error_.lines[2]
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
     assert len(lengths) <= 25
@@ -65,7 +66,8 @@ def test_epochs_are_drawn_where_these_are_varied():
     epochs = GradientDescentRegressorCV(epochs=range(1, 30), **params).fit(X, y)
     display = TuningDisplay.from_estimator(epochs)
     assert display.ax_.get_xlabel() == "epochs"
-    assert upright(display.ax_)[0] == epochs.epochs_
+    assert upright(display.ax_) == [epochs.epochs_, epochs.epochs_1se_]
+    assert epochs.epochs_1se_ < epochs.epochs_
 
 
 def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_that_decides():
@@ -79,6 +81,22 @@ def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_tha
     assert_array_equal(TuningDisplay.from_estimator(model, kind="coef").coef, model.coef_path_[ratio])
 
 
+def test_names_that_a_pipeline_has_lost_are_given(model):
+    plain = GradientDescentRegressorCV(30, penalty="l1", cv=4).fit(X.to_numpy(), y)
+    display = TuningDisplay.from_estimator(plain, kind="coef", feature_names=[f"{name} of a patient" for name in X])
+    named = TuningDisplay.from_estimator(model, kind="coef")
+    labels = [[line.get_label() for line in each.lines_] for each in (display, named)]
+    assert labels[0] == [f"{name} of a patient" for name in labels[1]]
+    with pytest.raises(ValueError, match=r"^there are 2 feature_names for 10 columns: name each\.$"):
+        TuningDisplay.from_estimator(plain, kind="coef", feature_names=["a", "b"])
+
+
+def test_an_alpha_for_each_target_draws_the_mean_over_targets():
+    model = GradientDescentRegressorCV(5, alpha_per_target=True, cv=3).fit(X, np.column_stack([y, np.square(y)]))
+    display = TuningDisplay.from_estimator(model)
+    assert upright(display.ax_) == [display.best]
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "error", "sentence"),
     [
@@ -90,7 +108,7 @@ def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_tha
             lambda: GradientDescentRegressorCV([1.0, 0.1], refit=False).fit(X, y),
             "coef",
             ValueError,
-            "there is no path of coefficients",
+            "there is no path: it is kept with refit=True, one learning_rate and one epochs.",
         ),
         (
             lambda: GradientDescentRegressorCV([1.0, 0.1]).fit(X, np.column_stack([y, y])),

@@ -29,9 +29,14 @@ LOSSES = {
 NARROW = 4.0
 """Width of axes in inches below which legends and titles are set in smaller type."""
 
+NAMED = 7
+"""Number of columns whose coefficients are drawn in colour and named, those of the largest; the others are grey."""
+
+LONGEST = 28
+"""Number of letters of a name of a column that a legend shows."""
+
 FEW, FEWER = 100.0, 10.0
 """Ratio of the ends of a logarithmic axis below which powers of ten, and even 1, 2 and 5, are too few ticks."""
-
 
 ROUNDING = 1e-9
 """Relative rise above the start that counts as none: a descent that swings comes by its start up to rounding."""
@@ -81,6 +86,71 @@ def label_few(axis: Any) -> None:
         )
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
+
+
+def fall_to_the_right(axis: Any, strengths: NDArray) -> None:
+    """Make an axis of strengths of a penalty logarithmic and falling, so that models become richer to the right.
+
+    A strength of 0 has no place on a logarithmic axis: with one the axis stays linear.
+    """
+    axes = axis.axes
+    if (strengths > 0).all():
+        axes.set_xscale("log")
+        if len(strengths) > 1:
+            axes.set_xlim(strengths.min(), strengths.max())
+        label_few(axis)
+    axes.invert_xaxis()
+
+
+def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -> tuple[list[Any], list[Any]]:
+    """Draw the coefficients of each column along strengths of a penalty, those of the largest in colour.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw on.
+    strengths : ndarray of shape (n_strengths,)
+        Strengths of the penalty.
+    coefs : ndarray of shape (n_features, n_strengths)
+        Coefficients.
+    names : sequence of str or None
+        Names of the columns; None for their numbers.
+
+    Returns
+    -------
+    lines, named : list of matplotlib Line2D
+        A line for each column in their order, and those in colour from the largest coefficient down.
+    """
+    largest = np.argsort(-np.abs(coefs).max(axis=1), kind="stable")[:NAMED].tolist()
+    colors = dict(zip(largest, CYCLE, strict=False))
+    lines = []
+    for column, path in enumerate(coefs):
+        name = str(column if names is None else names[column])
+        is_named = column in colors
+        lines += ax.plot(
+            strengths,
+            path,
+            color=colors.get(column, GREY),
+            linewidth=1.5 if is_named else 0.7,
+            alpha=1.0 if is_named else 0.5,
+            zorder=3 if is_named else 2,
+            label=name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\u2026",
+        )
+    ax.axhline(0.0, color=GREY, linewidth=0.5)
+    ax.set_ylabel("coefficient")
+    return lines, [lines[column] for column in largest]
+
+
+def check_names(names: Any, n_features: int) -> None:
+    """Raise a ValueError unless there are no names, or one for each column."""
+    if names is not None and len(names) != n_features:
+        raise ValueError(f"there are {len(names)} feature_names for {n_features} columns: name each.")
+
+
+def legend_beside(ax: Any, **settings: Any) -> Any:
+    """Draw a legend to the right of the axes, for curves leave no corner free."""
+    style = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": type_size(ax)}
+    return ax.legend(**style, **settings)
 
 
 def name_of_loss(loss: Any) -> str:

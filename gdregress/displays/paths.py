@@ -2,13 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.displays.drawing import CYCLE, GREY, axes_or_new, label_few, type_size
-
-NAMED = 7
-"""Number of columns that are drawn in colour and named, those of the largest coefficients."""
+from gdregress.displays.drawing import axes_or_new, draw_coefficients, fall_to_the_right, legend_beside, type_size
 
 
 class RegularizationPathDisplay:
@@ -62,40 +58,11 @@ class RegularizationPathDisplay:
             This display.
         """
         ax = axes_or_new(ax)
-        size = type_size(ax)
-        largest = np.argsort(-np.abs(self.coefs).max(axis=1), kind="stable")[:NAMED]
-        colors = dict(zip(largest.tolist(), CYCLE, strict=False))
-        self.lines_ = []
-        for column, coefs in enumerate(self.coefs):
-            is_named = column in colors
-            [line] = ax.plot(
-                self.alphas,
-                coefs,
-                color=colors.get(column, GREY),
-                linewidth=1.5 if is_named else 0.7,
-                alpha=1.0 if is_named else 0.5,
-                zorder=3 if is_named else 2,
-                label=str(column if self.feature_names is None else self.feature_names[column]),
-            )
-            self.lines_.append(line)
-        ax.axhline(0.0, color=GREY, linewidth=0.5)
-        ax.set_xscale("log")
-        if len(self.alphas) > 1:
-            ax.set_xlim(self.alphas.min(), self.alphas.max())
-        label_few(ax.xaxis)
-        ax.invert_xaxis()
+        self.lines_, named = draw_coefficients(ax, self.alphas, self.coefs, self.feature_names)
+        fall_to_the_right(ax.xaxis, self.alphas)
         ax.set_xlabel("alpha")
-        ax.set_ylabel("coefficient")
-        shown = [self.lines_[column] for column in largest]
-        self.legend_ = ax.legend(
-            handles=shown,
-            loc="upper left",
-            bbox_to_anchor=(1.0, 1.0),
-            frameon=False,
-            fontsize=size,
-            title_fontsize=size,
-        )
-        ax.tick_params(labelsize=size)
+        self.legend_ = legend_beside(ax, handles=named)
+        ax.tick_params(labelsize=type_size(ax))
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -6,14 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.displays.drawing import BLACK, BLUE, CYCLE, GREY, axes_or_new, name_of_loss, type_size
+from gdregress.displays.drawing import (
+    BLUE,
+    GREY,
+    axes_or_new,
+    check_names,
+    draw_coefficients,
+    fall_to_the_right,
+    legend_beside,
+    name_of_loss,
+    type_size,
+)
 
 KINDS = ("score", "coef")
 """What can be drawn."""
-
-NAMED = 7
-"""Number of coefficients that are named in the legend, those of the largest paths; the others are grey."""
-
 
 BARS = 25
 """Number of error bars at most."""
@@ -24,7 +30,8 @@ class TuningDisplay:
 
     Use `from_estimator` to make one. The curve is the mean over the splits, with its standard error as
     bars, and each split is a thin line. Vertical lines stand at the best mean and at the choice of
-    `one_standard_error`.
+    `one_standard_error`. Strengths fall to the right and epochs rise, so that models become richer to
+    the right.
 
     Parameters
     ----------
@@ -33,7 +40,7 @@ class TuningDisplay:
     values : ndarray of shape (n_values,)
         Strengths of the penalty or numbers of epochs.
     scores : ndarray of shape (n_splits, n_values)
-        Scores on held-out rows.
+        What is drawn of each split: scores on held-out rows, or losses, whose scores are minus them.
     best : float
         Value of the best mean score.
     simplest : float, default=None
@@ -43,7 +50,7 @@ class TuningDisplay:
     feature_names : ndarray of str, default=None
         Names of the columns of X; None for their numbers.
     score_name : str, default="score"
-        Label of the axis of scores.
+        Label of their axis.
     kind : {"score", "coef"}, default="score"
         What `plot` draws.
 
@@ -95,11 +102,13 @@ class TuningDisplay:
         self.kind = kind
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, kind: str = "score", ax: Any = None) -> "TuningDisplay":
+    def from_estimator(
+        cls, estimator: Any, *, kind: str = "score", ax: Any = None, feature_names: Any = None
+    ) -> "TuningDisplay":
         """Draw what cross-validation has found.
 
         Of several `l1_ratio` or learning rates, the chosen one is drawn, and of several scores the one that
-        decided.
+        decided. A score that is minus an error, such as the default, is drawn as the error.
 
         Parameters
         ----------
@@ -109,6 +118,8 @@ class TuningDisplay:
             Scores on held-out rows, or coefficients of the fits to all rows.
         ax : matplotlib Axes, default=None
             Axes to draw on; None for a new figure.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the columns, such as those that a pipeline has given them; None for `feature_names_in_`.
 
         Returns
         -------
@@ -120,8 +131,8 @@ class TuningDisplay:
         TypeError
             If it is another kind of estimator.
         ValueError
-            If `kind` is no valid value, if neither `alpha` nor `epochs` has several values, or if there are no
-            coefficients along the path of one target.
+            If `kind` is no valid value, if there is not a name for each column, if neither `alpha` nor
+            `epochs` has several values, or if there are no coefficients along the path of one target.
         """
         if not hasattr(estimator, "store_cv_results"):
             raise TypeError(
@@ -130,6 +141,8 @@ class TuningDisplay:
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r} is no drawing: use 'score' or 'coef'.")
         check_is_fitted(estimator, "cv_results_")
+        names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
+        check_names(names, estimator.n_features_in_)
         results, chosen = estimator.cv_results_, estimator.best_params_
         axis = next((name for name in ("alpha", "epochs") if len({p.get(name) for p in results["params"]}) > 1), None)
         if axis is None:
@@ -140,20 +153,20 @@ class TuningDisplay:
             if all(point[name] == value for name, value in chosen.items() if name != axis)
         ]
         score = estimator.refit if isinstance(estimator.refit, str) else "score"
-        scores = [results[f"split{number}_test_{score}"][near] for number in range(estimator.n_splits_)]
-        values, coef = np.array([results["params"][place][axis] for place in near]), None
-        if kind == "coef":
-            coef = _coefficients(estimator, axis)
-        means = np.mean(scores, axis=0)
+        scores = np.array([results[f"split{number}_test_{score}"][near] for number in range(estimator.n_splits_)])
+        values, top = np.array([results["params"][place][axis] for place in near]), results[f"rank_test_{score}"][near]
+        # The rule looks where the best mean is, which a callable for `refit` may not have chosen.
+        is_one = top.min() == 1 and not estimator.alpha_per_target
+        sign, name = _drawn(estimator, score)
         display = cls(
             axis=axis,
             values=values,
-            scores=np.array(scores),
-            best=float(values[int(np.nanargmax(means))]),
-            simplest=_simplest(values, np.array(scores), axis),
-            coef=coef,
-            feature_names=getattr(estimator, "feature_names_in_", None),
-            score_name=_name_of_score(estimator, score),
+            scores=sign * scores,
+            best=float(values[int(np.argmin(top))]),
+            simplest=getattr(estimator, f"{axis}_1se_", None) if is_one else None,
+            coef=_coefficients(estimator) if kind == "coef" else None,
+            feature_names=names,
+            score_name=name,
             kind=kind,
         )
         return display.plot(ax)
@@ -172,49 +185,43 @@ class TuningDisplay:
             This display.
         """
         ax, self.error_ = axes_or_new(ax), None
-        if self.kind == "coef":
-            self._draw_coefficients(ax)
-        else:
-            self._draw_scores(ax)
+        handles = self._draw_coefficients(ax) if self.kind == "coef" else self._draw_scores(ax)
         for value, style, label in ((self.best, "--", "best mean"), (self.simplest, ":", "one standard error")):
             if value is not None:
-                ax.axvline(value, color=GREY, linestyle=style, label=f"{label}: {value:.3g}")
-        if (self.values > 0).all():
+                handles.append(ax.axvline(value, color=GREY, linestyle=style, label=f"{label}: {value:.3g}"))
+        if self.axis == "alpha":
+            fall_to_the_right(ax.xaxis, self.values)
+        else:
             ax.set_xscale("log")
         ax.set_xlabel(self.axis)
         ax.grid(alpha=0.3)
-        size = type_size(ax)
-        # Beside the axes: curves leave no corner free.
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=size)
-        ax.yaxis.label.set_size(size)
+        legend_beside(ax, handles=handles)
+        ax.yaxis.label.set_size(type_size(ax))
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_scores(self, ax: Any) -> None:
+    def _draw_scores(self, ax: Any) -> list[Any]:
+        """Draw the scores, and return what the legend names."""
         n_splits, mean = len(self.scores), self.scores.mean(axis=0)
         self.lines_ = [ax.plot(self.values, score, color=BLUE, alpha=0.3, linewidth=0.8)[0] for score in self.scores]
-        ax.plot(self.values, mean, color=BLUE, label=f"mean of {n_splits} splits")
+        handles: list[Any] = ax.plot(self.values, mean, color=BLUE, label=f"mean of {n_splits} splits")
         if n_splits > 1:
             error = self.scores.std(axis=0, ddof=1) / np.sqrt(n_splits)
             at = _evenly_spaced(self.values)
             style = {"fmt": "none", "ecolor": BLUE, "capsize": 2, "label": "standard error"}
             self.error_ = ax.errorbar(self.values[at], mean[at], error[at], **style)
+            handles.append(self.error_)
         ax.set_ylabel(self.score_name)
+        return handles
 
-    def _draw_coefficients(self, ax: Any) -> None:
+    def _draw_coefficients(self, ax: Any) -> list[Any]:
+        """Draw the coefficients, and return those that the legend names."""
         assert self.coef is not None
-        names = np.arange(self.coef.shape[1]) if self.feature_names is None else self.feature_names
-        largest = set(np.argsort(-np.abs(self.coef).max(axis=0), kind="stable")[:NAMED].tolist())
-        colors = iter(CYCLE)
-        self.lines_ = []
-        for place, path in enumerate(self.coef.T):
-            style = {"color": next(colors), "label": str(names[place])} if place in largest else {"color": "0.7"}
-            self.lines_ += ax.plot(self.values, path, **style)
-        ax.axhline(0.0, color=BLACK, linewidth=0.5)
-        ax.set_ylabel("coefficient")
+        self.lines_, named = draw_coefficients(ax, self.values, self.coef.T, self.feature_names)
         n_nonzero = (self.coef != 0).sum(axis=1)
         if (n_nonzero < self.coef.shape[1]).any():
             self._count(ax, n_nonzero)
+        return named
 
     def _count(self, ax: Any, n_nonzero: NDArray) -> None:
         """Write the number of nonzero coefficients along the top, where it changes and there is room."""
@@ -232,28 +239,12 @@ class TuningDisplay:
         ax.set_title("number of nonzero coefficients", fontsize="small", color=GREY, pad=14)
 
 
-def _coefficients(estimator: Any, axis: str) -> NDArray:
+def _coefficients(estimator: Any) -> NDArray:
     """Return the coefficients along the strengths, of the chosen `l1_ratio`."""
-    coef = getattr(estimator, "coef_path_", None)
-    if axis != "alpha" or coef is None:
-        raise ValueError(
-            "there is no path of coefficients: it is kept with refit=True, one learning_rate and one epochs."
-        )
-    if estimator.alphas_.ndim == 2:
-        coef = coef[list(estimator.l1_ratio).index(estimator.l1_ratio_)]
+    _, coef, _ = estimator._path_of_choice()
     if coef.ndim > 2:
         raise ValueError(f"y has {coef.shape[1]} targets: the coefficients of one can be drawn.")
     return coef
-
-
-def _simplest(values: NDArray, scores: NDArray, axis: str) -> float | None:
-    """Return the largest strength, or the fewest epochs, within one standard error of the best mean."""
-    if len(scores) < 2:
-        return None
-    mean = scores.mean(axis=0)
-    top = int(np.nanargmax(mean))
-    near = values[mean >= mean[top] - scores[:, top].std(ddof=1) / np.sqrt(len(scores))]
-    return float(near.max() if axis == "alpha" else near.min())
 
 
 def _evenly_spaced(values: NDArray) -> NDArray:
@@ -263,9 +254,10 @@ def _evenly_spaced(values: NDArray) -> NDArray:
     return np.unique([np.nanargmin(np.abs(logs - step)) for step in steps])
 
 
-def _name_of_score(estimator: Any, score: str) -> str:
-    """Return the label of a score."""
+def _drawn(estimator: Any, score: str) -> tuple[float, str]:
+    """Return the sign with which a score is drawn, and the label of its axis."""
     if estimator.scoring is None:
-        return f"minus the {name_of_loss(estimator.loss)} of held-out rows"
+        return -1.0, f"{name_of_loss(estimator.loss)} of held-out rows"
     name = estimator.scoring if isinstance(estimator.scoring, str) else score
-    return f"{name.replace('_', ' ')} of held-out rows"
+    sign = -1.0 if name.startswith("neg_") else 1.0
+    return sign, f"{name.removeprefix('neg_').replace('_', ' ')} of held-out rows"

@@ -16,6 +16,10 @@ from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
 class LinearPredictor(RegressorMixin, BaseEstimator):
     """An estimator with `coef_` and `intercept_` once it is fitted."""
 
+    def _check_has_coefficients(self) -> None:
+        """Raise a NotFittedError if there are no coefficients."""
+        check_is_fitted(self, "coef_")
+
     def predict(self, X):
         """Predict the targets.
 
@@ -29,7 +33,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
             Predictions ``X @ coef_.T + intercept_``. For dask they are lazy.
         """
-        check_is_fitted(self, "coef_")
+        self._check_has_coefficients()
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
@@ -55,7 +59,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             R^2 = 1 - (squared error of the predictions) / (squared error of the mean of y),
             averaged over targets.
         """
-        check_is_fitted(self, "coef_")
+        self._check_has_coefficients()
         if is_dask(X):
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)

@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -29,16 +31,17 @@ from gdregress.tuning.grid import (
     largest_strength,
     share_of_l1,
     still_improves,
+    without_effect,
 )
 from gdregress.tuning.scoring import Scoring, takes
 from gdregress.tuning.search import Evaluated, Search, best_curve, grown
-from gdregress.tuning.selection import best, chosen, table, within_one_error
+from gdregress.tuning.selection import best, chosen, simplest, standard_error, table, within_one_error
 
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
 
 FOUND = (
-    *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_"),
+    *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_", "epochs_1se_"),
     *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "cv_results_", "alphas_", "mse_path_"),
     *("coef_path_", "intercept_path_", "fold_coef_path_", "fold_intercept_path_", "cv_predictions_"),
 )
@@ -152,6 +155,8 @@ class GradientDescentRegressorCV(LinearPredictor):
         The strength of the best mean score, whatever `refit` chooses.
     alpha_1se_ : float
         The strength that `one_standard_error` chooses; only for at least two splits.
+    epochs_1se_ : int
+        The number of epochs that it chooses; only for at least two splits.
     best_params_ : dict of str to object
         The parameters of the chosen point that are axes of the grid.
     best_index_ : int
@@ -229,11 +234,12 @@ class GradientDescentRegressorCV(LinearPredictor):
     >>> print(f"alpha {model.alpha_:.3f}, R2 {model.score(X, y):.3f}, {(model.coef_ == 0).sum()} zero")
     alpha 0.053, R2 0.518, 0 zero
 
-    The number of epochs of plain descent, chosen from all up to 500:
+    The number of epochs of plain descent, chosen from all up to 2000:
 
-    >>> model = GradientDescentRegressorCV(penalty=None, learning_rate="lipschitz", epochs=range(1, 501), tol=None)
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = GradientDescentRegressorCV(penalty=None, learning_rate="lipschitz", epochs=range(1, 2001), tol=None)
     >>> print(model.fit(X, y).epochs_)
-    500
+    1280
     """
 
     _doc_link_module = GradientDescentRegressor._doc_link_module
@@ -345,7 +351,8 @@ class GradientDescentRegressorCV(LinearPredictor):
         Warns
         -----
         UserWarning
-            If the best point is at an end of the strengths while the score still improves there.
+            If the best point is at an end of the strengths, or at the most epochs, while the score still
+            improves there; if `alphas` or `eps` has no effect.
         ConvergenceWarning
             If a descent ends above `tol`: once for each cause in the splits, and with figures for the fit
             to all rows.
@@ -382,13 +389,9 @@ class GradientDescentRegressorCV(LinearPredictor):
         >>> print([int((model.at(alpha).coef_ != 0).sum()) for alpha in model.alphas_])
         [5, 6, 10, 10]
         """
-        check_is_fitted(self, "cv_results_")
-        if not hasattr(self, "coef_path_"):
-            raise ValueError("there is no path: it is kept with refit=True, one learning_rate and one epochs.")
-        alphas, coef, intercept = self.alphas_, self.coef_path_, self.intercept_path_
-        if alphas.ndim == 2:
-            ratio = list(self.l1_ratio).index(self.l1_ratio_)
-            alphas, coef, intercept = alphas[ratio], coef[ratio], intercept[ratio]
+        alphas, coef, intercept = self._path_of_choice()
+        if isinstance(alpha, BOOLEANS) or not isinstance(alpha, Real):
+            raise TypeError(f"alpha must be a number, but is {alpha!r}: take one of alphas_.")
         near = int(np.argmin(np.abs(alphas - alpha)))
         if not np.isclose(alphas[near], alpha, rtol=1e-9, atol=0.0):
             raise ValueError(f"alpha={alpha} is not in alphas_: the nearest is {alphas[near]:.6g}.")
@@ -400,6 +403,17 @@ class GradientDescentRegressorCV(LinearPredictor):
                 setattr(model, name, getattr(self, name))
         return model
 
+    def _path_of_choice(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Return strengths, coefficients and intercepts of the fits to all rows with the chosen `l1_ratio`."""
+        check_is_fitted(self, "cv_results_")
+        if not hasattr(self, "coef_path_"):
+            raise ValueError("there is no path: it is kept with refit=True, one learning_rate and one epochs.")
+        if self.alphas_.ndim == 1:
+            return self.alphas_, self.coef_path_, self.intercept_path_
+        ratios = list(dict.fromkeys(point["l1_ratio"] for point in self.cv_results_["params"]))
+        chosen = ratios.index(self.l1_ratio_)
+        return self.alphas_[chosen], self.coef_path_[chosen], self.intercept_path_[chosen]
+
     def get_metadata_routing(self):
         """Return what `fit` passes on, and to whom: to the splitter and to each scorer.
 
@@ -409,6 +423,14 @@ class GradientDescentRegressorCV(LinearPredictor):
             The routing.
         """
         return self._router(check_cv(self.cv))
+
+    def _check_has_coefficients(self) -> None:
+        """Raise a NotFittedError if there are no coefficients."""
+        if hasattr(self, "cv_results_") and not hasattr(self, "coef_"):
+            raise NotFittedError(
+                "refit=False has fitted no model to all rows: set refit=True to predict, and fit again."
+            )
+        super()._check_has_coefficients()
 
     def _router(self, splitter: Any) -> MetadataRouter:
         """Return what `fit` passes on, with the splitter that it uses."""
@@ -431,6 +453,8 @@ class GradientDescentRegressorCV(LinearPredictor):
         primary = self._primary(scoring)
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
+        for sentence in without_effect(self):
+            warnings.warn(sentence, UserWarning, stacklevel=3)
         if any(map(is_dask, (X, y, sample_weight))):
             raise ValueError("X, y or sample_weight is of dask: compute them, or use GradientDescentRegressor.")
         X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
@@ -532,7 +556,8 @@ class GradientDescentRegressorCV(LinearPredictor):
             setattr(self, f"{name}_", value)
         self.alpha_min_ = points[best(results, primary)]["alpha"]
         if self.n_splits_ > 1:
-            self.alpha_1se_ = points[within_one_error(results, primary)]["alpha"]
+            simple = points[within_one_error(results, primary)]
+            self.alpha_1se_, self.epochs_1se_ = simple["alpha"], simple["epochs"]
         top = best_curve(found, primary)
         end = still_improves(top.along_alphas(primary))
         # Nothing is smaller than 0, and an automatic grid begins where a larger strength changes nothing.
@@ -542,6 +567,14 @@ class GradientDescentRegressorCV(LinearPredictor):
             warnings.warn(
                 f"the best alpha, {self.alpha_min_:.4g}, is the {which} that was tried, and the score still improves "
                 f"there: give alphas with {remedy} ones.",
+                UserWarning,
+                stacklevel=4,
+            )
+        epochs = top.curve.epochs
+        if still_improves(top.along_epochs(primary)) > 0:
+            warnings.warn(
+                f"the best number of epochs, {epochs[-1]}, is the largest that was tried, and the score still improves "
+                "there: give epochs with larger ones.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -555,9 +588,9 @@ class GradientDescentRegressorCV(LinearPredictor):
         self.best_score_ = mean.max(axis=0)
         self.best_params_ = {"alpha": self.alpha_}
         if self.n_splits_ > 1:
-            error = each.loss.std(axis=0, ddof=1) / np.sqrt(self.n_splits_)
-            enough = self.best_score_ - np.take_along_axis(error, self.best_index_[np.newaxis], axis=0)[0]
-            self.alpha_1se_ = alphas[(mean >= enough).argmax(axis=0)]  # the first is the largest
+            error = standard_error(each.loss)
+            simple = [simplest(*of_target) for of_target in zip(mean.T, error.T, strict=True)]  # alphas fall
+            self.alpha_1se_ = alphas[simple]
         at_an_end = [target for target, scores in enumerate(mean.T) if still_improves(scores) > 0]
         if at_an_end:
             warnings.warn(

@@ -1,6 +1,7 @@
 """The grid of cross-validation: its axes, as they are given or found, and where it has to grow."""
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,15 +125,33 @@ def given_alphas(estimator: Any) -> NDArray | None:
             raise ValueError(f"alphas={alphas} is no number of strengths: give at least 1, or a list of them.")
         return None
     try:
-        given = np.empty(0) if isinstance(alphas, BOOLEANS) else np.asarray(alphas, dtype=np.float64)
+        given = np.empty((0, 0)) if isinstance(alphas, BOOLEANS) else np.asarray(alphas, dtype=np.float64)
     except (TypeError, ValueError):
-        given = np.empty(0)
-    if given.ndim != 1 or not given.size:
+        given = np.empty((0, 0))
+    if given.shape == (0,):
+        raise ValueError("alphas is empty: give at least one strength, or their number.")
+    if given.ndim != 1:
         raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}.")
     is_valid = np.isfinite(given) & (given >= 0)
     if not is_valid.all():
         raise ValueError(f"alphas has the value {given[~is_valid][0]:g}: give finite strengths of at least 0.")
     return np.sort(given)[::-1]
+
+
+def without_effect(estimator: Any) -> Iterator[str]:
+    """Yield a sentence for each parameter of the grid that differs from its default and has no effect.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressorCV
+        The estimator, whose parameters are valid.
+    """
+    defaults = {name: parameter.default for name, parameter in signature(type(estimator)).parameters.items()}
+    is_given = {name: repr(getattr(estimator, name)) != repr(defaults[name]) for name in ("alphas", "eps")}
+    if is_given["alphas"] and estimator.penalty is None:
+        yield "alphas has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out."
+    elif is_given["eps"] and np.iterable(estimator.alphas):
+        yield f"eps={estimator.eps} has no effect with a list of alphas: give their number, or leave it out."
 
 
 def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> float:

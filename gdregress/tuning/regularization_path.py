@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from gdregress.displays.drawing import check_names
 from gdregress.displays.paths import RegularizationPathDisplay
 from gdregress.method.parameters import INFINITY, interval
 from gdregress.method.path import descend_path, largest_l1, needs_products, problem_of_path
@@ -18,7 +19,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import given_back
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RegularizationPath:
     """Coefficients along a path of strengths of a penalty: the result of `regularization_path`.
 
@@ -43,6 +44,8 @@ class RegularizationPath:
     >>> from sklearn.datasets import load_diabetes
     >>> from gdregress import regularization_path
     >>> path = regularization_path(*load_diabetes(return_X_y=True, as_frame=True, scaled=False), alphas=5)
+    >>> path
+    <RegularizationPath of 10 x 5 coefficients: alpha from 564.4 to 0.5644, 0 to 10 columns with nonzero ones>
     >>> display = path.plot()  # doctest: +SKIP
     """
 
@@ -53,13 +56,24 @@ class RegularizationPath:
     n_iters: NDArray
     feature_names: list[str] | None
 
-    def plot(self, ax: Any = None) -> RegularizationPathDisplay:
+    def __repr__(self) -> str:
+        """Return a line about the path; its arrays are long."""
+        n_columns, n_alphas = self.coefs.shape[-2:]
+        n_nonzero = np.count_nonzero(self.coefs.reshape(-1, n_columns, n_alphas), axis=1)
+        return (
+            f"<RegularizationPath of {n_columns} x {n_alphas} coefficients: alpha from {self.alphas[0]:.4g} to "
+            f"{self.alphas[-1]:.4g}, {n_nonzero.min()} to {n_nonzero.max()} columns with nonzero ones>"
+        )
+
+    def plot(self, ax: Any = None, *, feature_names: Any = None) -> RegularizationPathDisplay:
         """Draw the coefficients against alpha, on a logarithmic axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; None for a new figure.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the columns, such as those that a pipeline has given them; None for those of X.
 
         Returns
         -------
@@ -69,15 +83,15 @@ class RegularizationPath:
         Raises
         ------
         ValueError
-            If y had several targets.
+            If y had several targets, or if there is not a name for each column.
         """
         if self.coefs.ndim == 3:
             raise ValueError(
                 f"the coefficients are those of {len(self.coefs)} targets: plot the path of one, with one column of y."
             )
-        return RegularizationPathDisplay(alphas=self.alphas, coefs=self.coefs, feature_names=self.feature_names).plot(
-            ax
-        )
+        names = self.feature_names if feature_names is None else list(feature_names)
+        check_names(names, len(self.coefs))
+        return RegularizationPathDisplay(alphas=self.alphas, coefs=self.coefs, feature_names=names).plot(ax)
 
 
 def regularization_path(

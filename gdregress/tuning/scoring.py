@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 
 from gdregress.problem.losses import as_loss
 from gdregress.rows.moments import Moments
@@ -62,6 +63,8 @@ class Scoring:
             several = {name: name for name in scoring}
         if not several:
             raise ValueError("scoring is empty: give a name or a callable, or None for minus the mean loss.")
+        for each in several.values():
+            check_name(each)
         scorers = {name: check_scoring(estimator, each) for name, each in several.items()}
         names = {name: each if isinstance(each, str) else None for name, each in several.items()}
         return cls(scorers, names, False, {name: {} for name in several})
@@ -110,6 +113,15 @@ class Scoring:
                 scores[name] = float("nan")
                 warnings.warn(f"the scorer {name!r} failed ({error}): its score is NaN.", UserWarning, stacklevel=2)
         return scores
+
+
+def check_name(scoring: Any) -> None:
+    """Raise a ValueError if a string names no scorer of scikit-learn."""
+    names = get_scorer_names()
+    if isinstance(scoring, str) and scoring not in names:
+        near = get_close_matches(scoring.lower(), names, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "sklearn.metrics.get_scorer_names() lists them."
+        raise ValueError(f"scoring={scoring!r} is no score: {remedy}")
 
 
 def takes(scorer: Scorer, name: str) -> bool:

@@ -77,8 +77,16 @@ class Evaluated(NamedTuple):
 
     def along_alphas(self, name: str) -> NDArray:
         """Return the best mean score of each strength; minus infinity where it is NaN."""
+        return self._means(name).max(axis=1)
+
+    def along_epochs(self, name: str) -> NDArray:
+        """Return the best mean score of each number of epochs; minus infinity where it is NaN."""
+        return self._means(name).max(axis=0)
+
+    def _means(self, name: str) -> NDArray:
+        """Return mean scores of shape (n_alphas, n_epochs)."""
         mean = self.scores[name].mean(axis=0).reshape(len(self.curve.alphas), -1)
-        return np.where(np.isnan(mean), -np.inf, mean).max(axis=1)
+        return np.where(np.isnan(mean), -np.inf, mean)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def table(
         results[f"mean_test_{name}"] = mean
         results[f"std_test_{name}"] = of_splits.std(axis=0)
         if n_splits > 1:
-            results[f"se_test_{name}"] = of_splits.std(axis=0, ddof=1) / np.sqrt(n_splits)
+            results[f"se_test_{name}"] = standard_error(of_splits)
         worst = np.where(np.isnan(mean), -np.inf, mean)
         results[f"rank_test_{name}"] = rankdata(-worst, method="min").astype(np.int32)
     for number, weight in enumerate(weights):
@@ -97,13 +97,26 @@ def within_one_error(cv_results: Mapping[str, Any], name: str) -> int:
     if axis not in points[top]:
         return top
     others = {key: value for key, value in points[top].items() if key != axis}
-    enough = mean[top] - cv_results[f"se_test_{name}"][top]
-    near = [
-        index
-        for index, point in enumerate(points)
-        if mean[index] >= enough and all(point[key] == value for key, value in others.items())
-    ]
-    return max(near, key=lambda index: (sign * points[index][axis], -index))
+    near = [index for index, point in enumerate(points) if all(point[key] == others[key] for key in others)]
+    near.sort(key=lambda index: -sign * points[index][axis])
+    return near[simplest(mean[near], cv_results[f"se_test_{name}"][near])]
+
+
+def simplest(mean: NDArray, error: NDArray) -> int:
+    """Return the place of the first mean score within one standard error of the best.
+
+    Parameters
+    ----------
+    mean, error : ndarray of shape (n_points,)
+        Mean scores and their standard errors, from the simplest model to the richest.
+    """
+    top = int(np.nanargmax(mean))
+    return int(np.argmax(mean >= mean[top] - error[top]))
+
+
+def standard_error(scores: NDArray) -> NDArray:
+    """Return the standard errors of mean scores, given those of at least two splits along the first axis."""
+    return scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
 
 
 def chosen(refit: Any, results: Mapping[str, Any], name: str) -> int:
