@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from sklearn.model_selection import KFold
+
 from gdregress.command_line.arguments import CommandLineError, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
 from gdregress.command_line.predictions import load, predict, save
@@ -16,14 +18,18 @@ from gdregress.command_line.preparation import Dataset, Preparation, Task, prepa
 from gdregress.command_line.reports import printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
-from gdregress.displays.drawing import has_diverged
+from gdregress.displays.drawing import has_diverged, name_of_loss
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
 FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands")
 """Options that say something of a file."""
 
 COMPARED_ROWS = 50_000
 """Rows up to which the comparison is made unasked: SGDRegressor takes a thousand epochs of them where it does badly."""
+
+FOLDS = 5
+"""Number of folds in which ``--alpha auto`` is chosen."""
 
 UNFORESEEN = "an error that was not foreseen"
 """How the sentence on a fault of this program begins: its user is shown no traceback."""
@@ -129,6 +135,8 @@ def _report(options: argparse.Namespace) -> str:
     data = _load(options)
     model = _make_model(options)
     try:
+        if options.alpha == "auto":
+            _choose_alpha(model, data)
         model.fit(data.X, data.y)
         if not model.converged_ and has_diverged(model.history_["loss"]):
             raise DivergenceError(model.stop_reason_)
@@ -168,7 +176,23 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         penalty=options.penalty,
         early_stopping=options.early_stopping,
         random_state=0,
-        **given,
+        **{name: value for name, value in given.items() if value != "auto"},
+    )
+
+
+def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
+    """Set the strength of the penalty to the best in cross-validation, and say which it is.
+
+    The folds are drawn at random, for the rows of a file are often sorted.
+    """
+    shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
+    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    tuned = GradientDescentRegressorCV(cv=folds, refit=False, **shared).fit(data.X, data.y)
+    model.set_params(alpha=float(tuned.alpha_))
+    error = tuned.cv_results_["se_test_score"][tuned.best_index_]
+    data.notes.append(
+        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} folds: "
+        f"{name_of_loss(model.loss)} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
 
 

@@ -24,16 +24,20 @@ FLOATS = {"momentum": 0.005, "nesterov": 0.005, "adagrad": 0.5, "rmsprop": 0.01,
 """Numbers that suit these rules, in place of 0.05: what they make of a gradient is of another size."""
 
 REFUSAL = r"(learning_rate='curvature' \(here with )?optimizer='\w+'\)? cannot be combined with [^.]*: use .*\."
-BATCHES = (None, 4, 1)
+
+
+def linear(k):
+    return 1.0 / (1.0 + 0.01 * k)
+
+
+SIZES = {"constant": 4, "invscaling": 1, "exponential": 4, "cosine": 1, "adaptive": 1, linear: 4}
+"""Every schedule, with a size of mini-batches: each is taken with that, and with all rows at once."""
+
 TOL = 0.3
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(12, 2)) @ [[1.0, 0.3], [0.0, 1.0]]
 y = X @ [0.5, 0.3] + 0.2 + 0.3 * rng.normal(size=12)
-
-
-def linear(k):
-    return 1.0 / (1.0 + 0.01 * k)
 
 
 @pytest.mark.exhaustive
@@ -50,8 +54,10 @@ def test_each_converges_or_is_refused_with_a_remedy(loss, penalty):
         "n_iter_no_change": 30,
         **PENALTIES[penalty],
     }
+    assert set(SIZES) == {*SCHEDULES, linear}
     unmet = []
-    for rate, optimizer, schedule, size in product(RATES, ("auto", *OPTIMIZERS), (*SCHEDULES, linear), BATCHES):
+    for rate, optimizer, schedule, in_batches in product(RATES, ("auto", *OPTIMIZERS), SIZES, (False, True)):
+        size = SIZES[schedule] if in_batches else None
         rate = FLOATS.get(optimizer, 0.05) if rate == "float" else rate
         given = {"learning_rate": rate, "optimizer": optimizer, "schedule": schedule, "batch_size": size}
         with warnings.catch_warnings():

@@ -13,10 +13,10 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error, r2_score
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, train_test_split
 
 import gdregress
-from gdregress import GradientDescentRegressor, load_house_prices
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, load_house_prices
 from gdregress.__main__ import main
 from gdregress.command_line.preparation import MAX_CATEGORIES
 
@@ -186,7 +186,8 @@ def test_the_mean_loss_is_printed_by_its_name(write, document, succeed):
     model = GradientDescentRegressor(loss="quantile", quantile=0.9).fit(X, y)
     loss = mean_pinball_loss(y, model.predict(X), alpha=0.9)
     assert document(*arguments)["scores"]["train"]["mean_quantile_loss"] == pytest.approx(loss)
-    assert f", train mean quantile loss {loss:.6g}\n" in succeed(*arguments)
+    assert f"\ntrain mean quantile loss {loss:.6g}, train MSE " in succeed(*arguments)
+    assert next(iter(document(*arguments[:1], "--loss", "absolute_error")["scores"]["train"])) == "mean_absolute_error"
 
 
 def test_of_rows_with_the_same_target_there_is_no_r2(write, document, succeed):
@@ -243,6 +244,40 @@ def test_of_many_features_the_largest_are_shown(write, succeed):
     assert intercept.split()[1] == "(intercept)"
     assert float(intercept.split()[0]) == pytest.approx(0.0, abs=1e-8)
     assert reason.startswith("converged")
+
+
+def test_coefficients_that_are_zero_are_counted_and_not_shown(write, succeed):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 12))
+    path = write(csv_of([*(f"x{i}" for i in range(12)), "y"], [*X.T, X[:, 0] - 2 * X[:, 3]]))
+    lines = succeed(path, "--penalty", "l1", "--alpha", "0.5").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["coefficient", "effect"]) + 1
+    assert [line.split()[2] for line in lines[start : start + 2]] == ["x3", "x0"]
+    assert lines[start + 2].strip(" .") == "and 10 more, 10 of them zero (--json has all)"
+
+
+@pytest.mark.parametrize("options", [("l1",), ("l2", "--loss", "huber", "--epsilon", "0.5")])
+def test_alpha_by_cross_validation(options, write, document, succeed, fail):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8))
+    y = X[:, 0] + rng.normal(size=60)
+    path = write(csv_of([*(f"x{i}" for i in range(8)), "y"], [*X.T, y]))
+    report = document(path, "--penalty", *options, "--alpha", "auto")
+    given = {} if len(options) == 1 else {"loss": "huber", "epsilon": 0.5}
+    folds = KFold(5, shuffle=True, random_state=0)
+    tuned = GradientDescentRegressorCV(penalty=options[0], cv=folds, **given).fit(X, y)
+    assert report["parameters"]["alpha"] == tuned.alpha_
+    np.testing.assert_allclose(list(report["coefficients"].values()), tuned.coef_, rtol=1e-6)
+    error = tuned.cv_results_["se_test_score"][tuned.best_index_]
+    [note] = [note for note in report["notes"] if note.startswith("alpha")]
+    assert note.startswith(
+        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in 5 folds: "
+    )
+    assert note.endswith(f" of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}")
+    assert fail(path, "--alpha", "auto") == "--alpha counts only with --penalty: give that too, or leave --alpha out."
+    assert fail(path, "--penalty", "l1", "--alpha", "often").startswith(
+        "argument --alpha: must be a float in the range"
+    )
 
 
 @pytest.mark.parametrize(("p", "starts"), [(10, "y = "), (11, " coefficient        effect")])

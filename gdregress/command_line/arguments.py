@@ -3,6 +3,7 @@
 import argparse
 import codecs
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from gdregress._version import __version__
@@ -18,6 +19,7 @@ examples:
   gdregress
   gdregress --learning-rate 0.001 --epochs 25
   gdregress houses.csv --target price --test-size 0.2
+  gdregress houses.csv --target price --penalty l1 --alpha auto
   gdregress houses.csv --target price --save model.joblib
   gdregress predict model.joblib new.csv --keep id > predictions.csv
 """
@@ -124,7 +126,13 @@ def _make_parser() -> _Parser:
         "where huber turns straight, or half the width of a tube; in units of the target; default: 0.1",
     )
     model.add_argument("--penalty", metavar="NAME", choices=("l2", "l1", "elasticnet"), help="l2, l1 or elasticnet")
-    _add_number(model, "--alpha", "strength of the penalty, on coefficients in units of the columns; default: 0.0001")
+    model.add_argument(
+        "--alpha",
+        metavar="NUMBER",
+        type=_number_or("auto", CONSTRAINTS["alpha"]),
+        help="strength of the penalty, on coefficients in units of the columns, or auto, which chooses it by "
+        "cross-validation in five folds; default: 0.0001",
+    )
     return parser
 
 
@@ -164,6 +172,12 @@ def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
         return value
 
     return parse
+
+
+def _number_or(word: str, constraint: Constraint) -> Callable[[str], Any]:
+    """Return the function that takes a word as it is, and else turns the text of an argument into a number."""
+    parse = _number(float, replace(constraint, words=f"{constraint.words}, or {word!r}"))
+    return lambda text: word if text == word else parse(text)
 
 
 def _one_of(characters: str) -> Callable[[str], str]:

@@ -18,6 +18,9 @@ from gdregress.regressor import GradientDescentRegressor
 FEW_FEATURES = 10
 """Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
 
+MEANS = {"squared_error": "MSE", "absolute_error": "mean absolute error"}
+"""Names of the mean losses that are measures of their own."""
+
 
 def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
     """Return the report for a terminal, with control characters escaped.
@@ -60,21 +63,20 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
     model : GradientDescentRegressor
         The fitted model.
     """
-    loss = LOSSES[model.loss](model.epsilon, model.quantile)
-    found = {}
+    loss, found = LOSSES[model.loss](model.epsilon, model.quantile), {}
+    own = MEANS.get(model.loss, f"mean {model.loss.replace('_', ' ')} loss")
     for name, X, y in (("train", data.X, data.y), ("test", data.X_test, data.y_test)):
         if len(y):
             residual = y - model.predict(X)
             with np.errstate(all="ignore"):
                 mse, variance = float(np.mean(residual**2)), float(np.var(y))
                 found[name] = {
+                    own: float(np.mean(loss.value(residual))),  # what was minimised comes first
                     "MSE": mse,
                     "mean absolute error": float(np.mean(np.abs(residual))),
                     "RMSE": math.sqrt(mse),
                     "R2": 1 - mse / variance if variance > 0 else math.nan,
                 }
-                if model.loss not in ("squared_error", "absolute_error"):
-                    found[name][f"mean {model.loss.replace('_', ' ')} loss"] = float(np.mean(loss.value(residual)))
     return found
 
 
@@ -97,14 +99,15 @@ def _equation(data: Dataset, model: GradientDescentRegressor) -> str:
 
 def _largest_coefficients(data: Dataset, model: GradientDescentRegressor) -> str:
     effects = model.coef_ * _deviations(data.X)
-    largest = np.argsort(-np.abs(effects), kind="stable")[:FEW_FEATURES]
+    is_zero = model.coef_ == 0
+    largest = [i for i in np.argsort(-np.abs(effects), kind="stable")[:FEW_FEATURES] if not is_zero[i]]
     lines = [f"{model.coef_[i]:>12.6g}  {effects[i]:>12.6g}  {shorten(data.preparation.features[i])}" for i in largest]
-    n_more = len(effects) - len(largest)
+    zeros = f", {is_zero.sum()} of them zero" if is_zero.any() else ""
     return "\n".join(
         [
             f"{'coefficient':>12}  {'effect':>12}  the largest by effect: coefficient times standard deviation",
             *lines,
-            f"{'...':>12}  {'':>12}  and {n_more} more (--json has all)",
+            f"{'...':>12}  {'':>12}  and {len(effects) - len(largest)} more{zeros} (--json has all)",
             f"{model.intercept_:>12.6g}  {'':>12}  (intercept)",
         ]
     )
