@@ -662,11 +662,11 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         check_outputs(rows.n_outputs, n_outputs)
         return rows
 
-    def _fit_rows(self, rows: Rows, form: OutputFormat):
+    def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None):
         """Minimise over rows that have been read, and warn as `fit` does; nothing is held out."""
         with fitting(self):
             spec = Spec.of(self)
-            result = self._minimise(spec, rows, form, spec.rng())
+            result = self._minimise(spec, rows, form, spec.rng(), task=task)
         return _finished(self, result)
 
     def _minimise(

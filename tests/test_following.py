@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from gdregress import GradientDescentRegressor, load_house_prices
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, load_house_prices
 from gdregress.solve.callbacks import FitTask
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on")
@@ -374,3 +374,43 @@ def test_the_example_of_the_readme(capsys):
     [code] = re.findall(r"<!-- callbacks -->\n```python\n(.*?)```", readme, re.DOTALL)
     exec(code, {"X": X, "y": y, "GradientDescentRegressor": GradientDescentRegressor})
     assert capsys.readouterr().out.splitlines() == re.findall(r"# prints: (.*)", code)
+
+
+# A search
+
+
+def search(**params):
+    return GradientDescentRegressorCV(10, **{"cv": 3, "penalty": "l1", **params})
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber", "epsilon": 30.0}], ids=["squared error", "huber"])
+def test_a_search_is_told_of_its_parts_and_of_the_epochs_of_the_last_fit(params):
+    recorder = Recorder()
+    model = search(**params).set_callbacks(recorder).fit(X, y, weight)
+    epochs = model.n_iter_ + ("loss" in params)
+    parts = [("begin", "fit", 0), ("begin", "cross-validation", 0), ("end", "cross-validation", 0)]
+    assert recorder.told[:4] == ["setup", *parts]
+    of_epochs = [told for told in recorder.told if told[1] == "epoch"]
+    assert of_epochs == [(when, "epoch", k) for k in range(epochs) for when in ("begin", "end")][: len(of_epochs)]
+    assert recorder.told[-2:] == [("end", "fit", 0), "teardown"]
+    same_model = search(**params).fit(X, y, weight)
+    assert_array_equal(model.coef_, same_model.coef_)
+
+
+def test_the_bars_of_a_search_are_full(capsys, monkeypatch):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("COLUMNS", "200")
+    search().set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(Z, y)
+    bars = [line for line in capsys.readouterr().out.splitlines() if "GradientDescentRegressorCV - " in line]
+    assert len(bars) == 2
+    assert all("100%" in bar for bar in bars)
+
+
+@pytest.mark.parametrize("hook", ["setup", "on_fit_task_begin", "on_fit_task_end", "teardown"])
+def test_an_error_in_a_callback_leaves_a_search_as_it_was(hook):
+    model = search().fit(Z[:200], y[:200])
+    model.set_callbacks(Failing(hook))
+    before = dict(vars(model))
+    with pytest.raises(RuntimeError, match="a callback failed"):
+        model.fit(Z[:, :3], y)
+    assert vars(model) == before

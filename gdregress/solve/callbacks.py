@@ -1,6 +1,7 @@
-"""Callbacks of scikit-learn 1.9 and later: the fit is a task, and every epoch is a subtask of it."""
+"""Callbacks of scikit-learn 1.9 and later: a fit is a task with its epochs as subtasks, a search one with its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -83,3 +84,48 @@ class FitTask:
     def end(self) -> None:
         """Call the callbacks at the end of the fit."""
         self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """A search that calls callbacks at the beginning and at the end of each of its parts.
+
+    Attributes
+    ----------
+    context : CallbackContext
+        The context of the search. The parts are its subtasks.
+    told : dict
+        Arguments of every call: the estimator, X and y as the user gave them, and the weights.
+    """
+
+    context: Any
+    told: dict[str, Any]
+
+    @classmethod
+    def begin(cls, estimator: BaseEstimator, X, y, sample_weight, *, n_parts: int) -> "SearchTask | None":
+        """Call the callbacks at the beginning of a search; return None if the estimator has none."""
+        if not hasattr(estimator, "_skl_callbacks"):
+            return None
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        context = estimator._init_callback_context(max_subtasks=n_parts)
+        context.call_on_fit_task_begin(**told)
+        return cls(context, told)
+
+    @contextmanager
+    def part(self, name: str, model: BaseEstimator | None = None) -> Iterator[None]:
+        """Call the callbacks around a part of the search; a model that is fitted in it calls them too."""
+        context = self.context.subcontext(task_name=name)
+        with nullcontext() if model is None else context.propagate_callback_context(model):
+            context.call_on_fit_task_begin(**self.told)
+            yield
+        context.call_on_fit_task_end(**self.told)
+
+    def end(self) -> None:
+        """Call the callbacks at the end of the search."""
+        self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+
+
+def part_of(task: SearchTask | None, name: str, model: BaseEstimator | None = None) -> AbstractContextManager:
+    """Return the context of a part of a search; one that does nothing if there are no callbacks."""
+    return nullcontext() if task is None else task.part(name, model)

@@ -22,6 +22,7 @@ from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import FITTED, OutputFormat
+from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.tuning.grid import (
     Axes,
@@ -40,6 +41,9 @@ from gdregress.tuning.selection import best, chosen, simplest, standard_error, t
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
 
+REFIT = "refit-with-best-params"
+"""Name of the task of the last fit, which is GridSearchCV's."""
+
 FOUND = (
     *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_", "epochs_1se_"),
     *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "cv_results_", "alphas_", "mse_path_"),
@@ -48,7 +52,7 @@ FOUND = (
 """Names of the attributes that the search sets, besides those of the model."""
 
 
-class GradientDescentRegressorCV(LinearPredictor):
+class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     r"""GradientDescentRegressor whose penalty, learning rate and epochs are chosen by cross-validation.
 
     Squared error needs only sums over rows. So one pass over X gathers the sums of each fold, the
@@ -447,6 +451,7 @@ class GradientDescentRegressorCV(LinearPredictor):
         shared = {name: getattr(self, name) for name in SHARED}
         return GradientDescentRegressor(**{**shared, "verbose": 0, **point})
 
+    @with_callbacks
     def _choose(self, X, y, sample_weight, params) -> None:
         """Read the rows, evaluate the grid, choose a point, fit to all rows."""
         axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring)
@@ -454,9 +459,10 @@ class GradientDescentRegressorCV(LinearPredictor):
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
         for sentence in without_effect(self):
-            warnings.warn(sentence, UserWarning, stacklevel=3)
+            warnings.warn(sentence, UserWarning, stacklevel=4)
         if any(map(is_dask, (X, y, sample_weight))):
             raise ValueError("X, y or sample_weight is of dask: compute them, or use GradientDescentRegressor.")
+        given = X, y
         X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
         rows, form = (
             RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self)),
@@ -469,10 +475,11 @@ class GradientDescentRegressorCV(LinearPredictor):
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
         search = Search.of(model, rows, form, splits, scoring, self.n_jobs)
-        curves = self._curves(axes, alphas, search)
-        found = [search.evaluate(curve) for curve in curves]
-        if alphas is None and self.alphas > 1:
-            found = grown(search, found, primary)
+        task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
+        with part_of(task, "cross-validation"):
+            found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
+            if alphas is None and self.alphas > 1:
+                found = grown(search, found, primary)
         for name in (*FITTED, *FOUND):
             self.__dict__.pop(name, None)
         self._store_results(axes, found, search, sample_weight)
@@ -481,7 +488,9 @@ class GradientDescentRegressorCV(LinearPredictor):
             self._store_choice_of_targets(found)
         self._store_paths(axes, found, search)
         if self.refit:
-            self._refit(search)
+            self._refit(search, task)
+        if task is not None:
+            task.end()
 
     def _primary(self, scoring: Scoring) -> str:
         """Return the name of the score that decides."""
@@ -568,7 +577,7 @@ class GradientDescentRegressorCV(LinearPredictor):
                 f"the best alpha, {self.alpha_min_:.4g}, is the {which} that was tried, and the score still improves "
                 f"there: give alphas with {remedy} ones.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         epochs = top.curve.epochs
         if still_improves(top.along_epochs(primary)) > 0:
@@ -576,7 +585,7 @@ class GradientDescentRegressorCV(LinearPredictor):
                 f"the best number of epochs, {epochs[-1]}, is the largest that was tried, and the score still improves "
                 "there: give epochs with larger ones.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _store_choice_of_targets(self, found: list[Evaluated]) -> None:
@@ -597,7 +606,7 @@ class GradientDescentRegressorCV(LinearPredictor):
                 f"the best alpha of target {at_an_end[0]}, {self.alpha_[at_an_end[0]]:.4g}, is the smallest that was "
                 "tried, and its score still improves there: give alphas with smaller ones.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _store_paths(self, axes: Axes, found: list[Evaluated], search: Search) -> None:
@@ -634,17 +643,21 @@ class GradientDescentRegressorCV(LinearPredictor):
             np.add.at(times, test, 1.0)
         return search.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
 
-    def _refit(self, search: Search) -> None:
+    def _refit(self, search: Search, task: SearchTask | None) -> None:
         """Fit to all rows with what was chosen, from their moments where these were gathered."""
         rows, form = search.rows, search.form
         if np.ndim(self.alpha_) > 0:
-            self._refit_targets(search)
+            with part_of(task, REFIT):
+                self._refit_targets(search)
             return
         model = self._chosen_model(self.alpha_)
-        if search.folds is None:
-            model.fit(rows.X, form.targets(rows.y), rows.weight)
-        else:
-            model._fit_rows(rows.with_moments(search.folds.whole), form)
+        given = rows.X, form.targets(rows.y), rows.weight
+        with part_of(task, REFIT, model):
+            if search.folds is None:
+                model.fit(*given)
+            else:
+                whole = rows.with_moments(search.folds.whole)
+                model._fit_rows(whole, form, FitTask.begin(model, *given))
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
 
     def _refit_targets(self, search: Search) -> None:
