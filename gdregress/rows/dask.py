@@ -4,7 +4,7 @@ Functions import Dask when they first need it, because it is an optional depende
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -311,6 +311,110 @@ class DaskRows:
     def on_threads(self) -> AbstractContextManager:
         """Return a context that does nothing: passes run on the threads of the workers."""
         return nullcontext()
+
+
+@dataclass(frozen=True)
+class NumberedRows:
+    """Rows of Dask that are told apart by their numbers: X stays on the workers, y and the weights are at hand.
+
+    Attributes
+    ----------
+    rows : DaskRows
+        The rows.
+    sizes : tuple of int
+        Number of rows in each block.
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets.
+    weight : ndarray of shape (n_samples,) or None
+        Weights, as a share of the largest.
+    """
+
+    rows: DaskRows
+    sizes: tuple[int, ...]
+    y: NDArray
+    weight: NDArray | None
+
+    @classmethod
+    def of(cls, X: Any, y: Any, sample_weight: Any) -> "NumberedRows":
+        """Return the rows of Dask collections, after loading X into the memory of the workers.
+
+        Sizes of blocks that are not known are computed.
+
+        Raises
+        ------
+        ValueError
+            As `blocks_of` and `DaskRows.of`.
+        """
+        X = as_array(X)
+        X = X.compute_chunk_sizes() if np.isnan(X.shape[0]) else X
+        rows = DaskRows.of(blocks_of(X, y, sample_weight))
+        y, weight = in_memory(y, sample_weight)
+        if weight is not None:
+            weight = np.broadcast_to(np.asarray(weight, np.float64), X.shape[:1]) / rows.facts.largest_weight
+        return cls(rows, X.chunks[0], read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows, including those of weight zero."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return self.rows.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns of y."""
+        return self.rows.n_outputs
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        return self.rows.dtype
+
+    def on_threads(self) -> AbstractContextManager:
+        """Return a context that does nothing: passes run on the threads of the workers."""
+        return nullcontext()
+
+    def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
+        """Return the moments of some parts of the rows, in one graph; None for one without a row of positive weight.
+
+        Parameters
+        ----------
+        parts : sequence of slice or ndarray of int
+            Rows of each part. A row is in one part or in none.
+        """
+        import dask
+
+        labels = np.full(self.n_samples, -1, np.int32)
+        for label, chosen in enumerate(parts):
+            labels[chosen] = label
+        pieces = np.split(labels, np.cumsum(self.sizes)[:-1])
+        pair = dask.delayed(_labelled, pure=False)
+        labelled = [pair(*each) for each in zip(self.rows.blocks, pieces, strict=True)]
+        work = partial(_moments_by_label, largest=self.rows.facts.largest_weight)
+        by_label = _reduce(labelled, work, partial(reduce, _merged_by_label))
+        return [by_label.get(label) for label in range(len(parts))]
+
+
+def _labelled(block: Block | None, labels: NDArray) -> tuple[Block, NDArray] | None:
+    return None if block is None else (block, labels)
+
+
+def _moments_by_label(labelled: tuple[Block, NDArray], *, largest: float) -> dict[int, Moments]:
+    """Return the moments of the rows of each label that is not negative, but for those of weight zero."""
+    block, labels = labelled
+    weight = None if block.weight is None else block.weight / largest
+    rows, counts = RowBlocks(block.X, block.y, weight, name=block.name), weight is None or weight > 0
+    present = np.unique(labels[counts & (labels >= 0)])
+    with np.errstate(all="ignore"):
+        return {int(label): gather(rows.part(np.flatnonzero(labels == label)).copied()) for label in present}
+
+
+def _merged_by_label(one: dict[int, Moments], two: dict[int, Moments]) -> dict[int, Moments]:
+    both = {label: one[label].merge(two[label]) for label in one.keys() & two.keys()}
+    return {**one, **two, **both}
 
 
 def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:

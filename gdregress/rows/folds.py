@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.rows.checks import check_finite
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 
@@ -207,17 +206,11 @@ class CellSums:
     def gather(cls, rows: RowBlocks, cells: Cells, *, whole: bool) -> "CellSums":
         """Gather the moments of each cell; those of rows in no split only for the moments of the whole."""
         is_used = np.any([train + test > 0 for train, test in cells.counts], axis=0)
-        parts = [rows.part(chosen) for chosen in cells.rows()]
-        places = [k for k, part in enumerate(parts) if part.total_weight > 0 and (whole or is_used[k])]
-        try:
-            with rows.on_threads() as (_, map_on_threads):
-                # Threads share the rows of each cell where these are many, else they take a cell each.
-                several = map_on_threads if min(part.worth_threads for part in parts) == 1 else map
-                found = list(several(_moments, [parts[k] for k in places]))
-        except ValueError:
-            check_finite(rows.name, rows.X, rows.columns)  # the row of the part is not that of the whole
-            raise
-        return cls(found, np.array(places))
+        asked = [k for k in range(len(is_used)) if whole or is_used[k]]
+        rows_of = list(cells.rows())
+        found = rows.moments_of_parts([rows_of[k] for k in asked])
+        places = [k for k, moments in zip(asked, found, strict=True) if moments is not None]
+        return cls([moments for moments in found if moments is not None], np.array(places))
 
     @cached_property
     def prefixes(self) -> list[Moments]:
@@ -253,11 +246,6 @@ class CellSums:
                 parts = self.cells[first : last + 1]
             for part in parts:
                 yield replace(part, weight=count * part.weight, n_samples=count * part.n_samples)
-
-
-def _moments(part: RowBlocks) -> Moments:
-    with np.errstate(all="ignore"):
-        return part.moments()
 
 
 def _running(parts: list[Moments]) -> list[Moments]:

@@ -5,7 +5,7 @@ and the product of its transpose with the residuals together read it from memory
 whole.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.model_selection import train_test_split
 
+from gdregress.rows.checks import check_finite
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.rows import A, R
 from gdregress.rows.threads import needs_limit, on_threads
@@ -238,6 +239,31 @@ class RowBlocks:
             return self.known
         return gather(self, cross=products, precision=precision)
 
+    def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
+        """Return the moments of some parts of the rows; None for one without a row of positive weight.
+
+        Parameters
+        ----------
+        parts : sequence of slice or ndarray of int
+            Rows of each part.
+
+        Raises
+        ------
+        ValueError
+            If X contains NaN or infinity.
+        """
+        several = [self.part(chosen) for chosen in parts]
+        counted = [part for part in several if part.total_weight > 0]
+        try:
+            with self.on_threads() as (_, map_on_threads):
+                # Threads share the rows of each part where these are many, else they take a part each.
+                spread = map_on_threads if min(part.worth_threads for part in several) == 1 else map
+                found = iter(list(spread(_moments, counted)))
+        except ValueError:
+            check_finite(self.name, self.X, self.columns)  # the row of the part is not that of the whole
+            raise
+        return [next(found) if part.total_weight > 0 else None for part in several]
+
     def batches(self, size: int, random_state: np.random.RandomState | None) -> "Iterator[RowBlocks]":
         """Yield the rows of positive weight, `size` at a time, in an endless sequence of passes.
 
@@ -302,6 +328,11 @@ class RowBlocks:
         """Return a context of `gdregress.rows.threads.on_threads` with threads in proportion to the size of X."""
         limit = needs_limit(self.n_samples, self.n_features)
         return on_threads(self.worth_threads, limit=limit, exact=self.n_threads is not None)
+
+
+def _moments(part: RowBlocks) -> Moments:
+    with np.errstate(all="ignore"):
+        return part.moments()
 
 
 def _csr_rows(X, start: int, stop: int):
