@@ -163,8 +163,9 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         "quantile": (options.loss == "quantile", "--loss quantile"),
         "epsilon": (options.loss == "huber" or "insensitive" in options.loss, "--loss huber or an insensitive one"),
         "alpha": (options.penalty is not None, "--penalty"),
+        "standardize": (options.penalty is not None, "--penalty"),
     }
-    given = {name: getattr(options, name) for name in counts if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in counts if getattr(options, name) not in (None, False)}
     for name in given:
         does, partner = counts[name]
         if not does:

@@ -10,7 +10,7 @@ from gdregress.rows.inputs import read_rows
 from gdregress.rows.ranges import power_of_two
 
 
-def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
+def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_intercept=True):
     """Solve least squares by a singular value decomposition of the standardised columns.
 
     Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred (if
@@ -28,6 +28,8 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
         Weights s_i of sum W; None for ones.
     alpha : float, default=0.0
         Strength of the L2 penalty, as in ``Ridge(alpha=W * alpha)``.
+    standardize : bool, default=False
+        Whether w in the penalty are coefficients in standard deviations of their columns.
     fit_intercept : bool, default=True
         Whether there is an intercept. It is not penalised.
 
@@ -69,7 +71,11 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, fit_intercept=True):
     columns = np.where(moves, columns / scale, 0.0)
     right = root * (targets / target_unit - target_center / target_unit)
     if alpha > 0:
-        columns = np.vstack([columns, np.diag(np.sqrt(alpha) / unit / scale)])
+        penalized = 1.0
+        if standardize:
+            deviation = np.linalg.norm(root * (X / unit - _mean(X, weight) / unit), axis=0) * unit
+            penalized = np.where(deviation > 0, deviation, 1.0)
+        columns = np.vstack([columns, np.diag(np.sqrt(alpha) * penalized / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
     # Singular values below this may come from the rounding of the data or of the factorisation alone.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])

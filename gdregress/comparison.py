@@ -32,6 +32,9 @@ COST_LIMIT = 10**10
 AT_MINIMUM = 0.01
 """Largest distance of the predictions from the minimum's, in standard deviations of y, that is told as convergence."""
 
+BEHIND_SCALER = "StandardScaler + SGDRegressor"
+"""Name of SGDRegressor on standardised columns."""
+
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 """What is said below a table with such errors."""
 
@@ -300,7 +303,14 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     exact, seconds = None, np.nan
     if not notes:
         (coef, intercept), seconds = _timed(
-            lambda: closed_form(data.X, data.y, data.weight, alpha=alpha, fit_intercept=model.fit_intercept)
+            lambda: closed_form(
+                data.X,
+                data.y,
+                data.weight,
+                alpha=alpha,
+                standardize=model.standardize,
+                fit_intercept=model.fit_intercept,
+            )
         )
         exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
     sgd = SGDRegressor(
@@ -312,17 +322,18 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     scaled = make_pipeline(scaler, clone(sgd))
     own_row, fitted = data.fitted(type(model).__name__, model, exact)
     rows = [own_row]
-    for name, estimator in (("SGDRegressor", sgd), ("StandardScaler + SGDRegressor", scaled)):
+    for name, estimator in (("SGDRegressor", sgd), (BEHIND_SCALER, scaled)):
         try:
             row = data.fitted(name, estimator, exact)[0]
-            is_other = alpha and row.converged and estimator is scaled
+            is_other = alpha and row.converged and (estimator is scaled) != bool(model.standardize)
             rows.append(replace(row, arrived="of another problem") if is_other else row)
         except ValueError:
             rows.append(Row(name, *[np.nan] * 6, converged=False, arrived="no"))
     if exact is not None:
         rows.append(data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True))
     if alpha:
-        notes.append("StandardScaler + SGDRegressor solves another problem: it penalises standardised coefficients")
+        other, its = ("SGDRegressor", "raw") if model.standardize else (BEHIND_SCALER, "standardised")
+        notes.append(f"{other} solves another problem: it penalises {its} coefficients")
     if exact is None and not alpha:
         rows = data.judged(rows)
     if not fitted.converged_:

@@ -109,17 +109,21 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
         Penalty on the coefficients. It acts on them in raw units, those of y per unit of the column:
         a column in millimetres has a thousandth of the coefficient of the same column in metres, so
-        that it is penalised less. If the penalty should treat all columns alike, put a
-        `StandardScaler` before the model.
+        that it is penalised less. With ``standardize=True`` it treats all columns alike.
     alpha : float, default=1e-4
-        Strength of the penalty; it has no effect with ``penalty=None``. It is in raw units too: the
-        same strength is another number if the unit of a column changes. It means the same as in
-        `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`. The same penalty in `Ridge`
+        Strength of the penalty; it has no effect with ``penalty=None``. Without `standardize` it is in
+        raw units too: the same strength is another number if the unit of a column changes. It means the
+        same as in `SGDRegressor`, `Lasso`, `ElasticNet` and `QuantileRegressor`. The same penalty in `Ridge`
         is ``alpha=n_samples * alpha``.
     l1_ratio : float, default=0.15
         Share of L1 in ``penalty="elasticnet"``, in [0, 1].
     positive : bool, default=False
         Whether to keep all coefficients at 0 or above.
+    standardize : bool, default=False
+        Whether the penalty acts on coefficients in standard deviations of their columns, those of the
+        training rows with their weights. The model predicts as one behind a `StandardScaler`, but X
+        is neither copied nor centred, and `coef_` is on the original scale. A column that does not
+        vary counts in its own unit.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     optimizer : str, default="auto"
@@ -321,6 +325,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         alpha=1e-4,
         l1_ratio=0.15,
         positive=False,
+        standardize=False,
         fit_intercept=True,
         optimizer="auto",
         momentum=0.9,
@@ -349,6 +354,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.positive = positive
+        self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.optimizer = optimizer
         self.momentum = momentum

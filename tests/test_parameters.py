@@ -29,6 +29,7 @@ OTHER = {
     "epsilon": 0.3,
     "quantile": 0.9,
     "alpha": 0.5,
+    "standardize": True,
     "l1_ratio": 0.7,
     "momentum": 0.5,
     "power_t": 0.7,
@@ -43,6 +44,8 @@ SENTENCES = {
     "set loss='huber', 'epsilon_insensitive' or 'squared_epsilon_insensitive', or leave it out.",
     "quantile": "quantile=0.9 has no effect with loss='squared_error': set loss='quantile', or leave it out.",
     "alpha": "alpha=0.5 has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out.",
+    "standardize": "standardize=True has no effect with penalty=None: "
+    "set penalty='l2', 'l1' or 'elasticnet', or leave it out.",
     "l1_ratio": "l1_ratio=0.7 has no effect with penalty=None: set penalty='elasticnet', or leave it out.",
     "momentum": "momentum=0.5 has no effect with optimizer='auto': "
     "set optimizer='momentum' or 'adam', or leave it out.",
@@ -80,6 +83,11 @@ def texts(act):
     return [str(warning.message) for warning in said(act)]
 
 
+def columns_for(name):
+    """Give columns on which a parameter has an effect: on those that are standardised `standardize` has none."""
+    return 0.5 * Z if name == "standardize" else Z
+
+
 def fitted_by(model):
     return model.coef_, model.intercept_, model.n_iter_, model.history_["learning_rate"]
 
@@ -114,15 +122,16 @@ class TestWithoutEffect:
     def test_what_it_advises_gives_it_an_effect(self, name):
         advised = remedies(SENTENCES[name])
         assert advised
+        columns = columns_for(name)
         for remedy in advised:
             params = {**SLOW, **remedy}
             model = GradientDescentRegressor(**params, **{name: OTHER[name]})
             plain = GradientDescentRegressor(**params)
             if remedy == {"optimizer": "adam"} or "loss" in remedy:
                 params["learning_rate"] = 0.05
-            assert texts(lambda model=model: model.fit(Z, y)) == []
+            assert texts(lambda model=model: model.fit(columns, y)) == []
             with pytest.raises(AssertionError):
-                np.testing.assert_equal(fitted_by(model), fitted_by(plain.fit(Z, y)))
+                np.testing.assert_equal(fitted_by(model), fitted_by(plain.fit(columns, y)))
 
     @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("shuffle", "validation_fraction")])
     def test_it_is_said_beside_each_value_that_gives_it_none_and_no_other(self, name):
@@ -131,8 +140,8 @@ class TestWithoutEffect:
         for value in CONSTRAINTS[decider].names:
             params = {"learning_rate": rate, "epochs": 30, "tol": None, decider: value}
             model = GradientDescentRegressor(**params, **{name: OTHER[name]})
-            found = texts(lambda model=model: model.fit(Z, y))
-            plain = GradientDescentRegressor(**params).fit(Z, y)
+            found = texts(lambda model=model: model.fit(columns_for(name), y))
+            plain = GradientDescentRegressor(**params).fit(columns_for(name), y)
             is_same = all(map(np.array_equal, fitted_by(model)[:2], fitted_by(plain)[:2]))
             assert bool(found) == is_same, f"{decider}={value!r}: {found}"
 

@@ -133,6 +133,9 @@ def _make_parser() -> _Parser:
         help="strength of the penalty, on coefficients in units of the columns, or auto, which chooses it by "
         "cross-validation in five folds; default: 0.0001",
     )
+    model.add_argument(
+        "--standardize", action="store_true", help="penalise coefficients in standard deviations of the columns"
+    )
     return parser
 
 

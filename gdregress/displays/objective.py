@@ -1,6 +1,7 @@
 """The objective of an estimator as a function of raw coefficients, on the original scale of X and y."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,8 @@ class RawObjective:
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         self._moments = self._gathered(cross=False)
         terms = Spec.of(estimator).terms
-        self._coordinates = Coordinates.plain(
-            self._rows.n_features, self._rows.n_outputs, fit_intercept=terms.fit_intercept
-        )
+        plain = Coordinates.plain(self._rows.n_features, self._rows.n_outputs, fit_intercept=terms.fit_intercept)
+        self._coordinates = replace(plain, penalized=terms.units(gather(self._rows, cross=False)))
         loss = terms.loss.in_units(self._coordinates.target_scale)
         self._objective = DataObjective(self._rows, self._coordinates, loss, terms.penalty_in(self._coordinates))
 

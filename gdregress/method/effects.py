@@ -41,6 +41,7 @@ EFFECTS = {
     ),
     "quantile": Effect({"loss": choice("quantile")}, "set loss='quantile'"),
     "alpha": Effect({"penalty": choice("l2", "l1", "elasticnet")}, "set penalty='l2', 'l1' or 'elasticnet'", 0.0),
+    "standardize": Effect({"penalty": choice("l2", "l1", "elasticnet")}, "set penalty='l2', 'l1' or 'elasticnet'"),
     "l1_ratio": Effect({"penalty": choice("elasticnet")}, "set penalty='elasticnet'"),
     "momentum": Effect({"optimizer": choice("momentum", "adam")}, "set optimizer='momentum' or 'adam'"),
     "power_t": Effect({"schedule": choice("invscaling")}, "set schedule='invscaling'"),

@@ -54,17 +54,21 @@ class Minima:
     ----------
     moments : Moments
         Moments of the rows with covariances; about the origin for a model without intercept.
+    penalized : float or ndarray of shape (n_features,)
+        Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
     """
 
     moments: Moments
+    penalized: NDArray | float
     fit_intercept: bool
 
     @classmethod
-    def of(cls, moments: Moments, *, fit_intercept: bool) -> "Minima":
-        """Return the minimisers, given moments about the mean."""
-        return cls(moments if fit_intercept else moments.about_origin(), fit_intercept)
+    def of(cls, terms: Terms, moments: Moments) -> "Minima":
+        """Return the minimisers, given the terms of the objective and the moments about the mean."""
+        about = moments if terms.fit_intercept else moments.about_origin()
+        return cls(about, terms.units(moments), terms.fit_intercept)
 
     def path(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
@@ -90,14 +94,17 @@ class Minima:
     @cached_property
     def _standard(self) -> Coordinates:
         """Coordinates with the standard deviations as scales."""
-        return Coordinates.unit_curvature(self.moments, alpha=0.0, fit_intercept=self.fit_intercept)
+        return Coordinates.unit_curvature(
+            self.moments, alpha=0.0, fit_intercept=self.fit_intercept, penalized=self.penalized
+        )
 
     @cached_property
     def _alike(self) -> Coordinates:
-        """Coordinates in which the penalty is the same for each coefficient: the largest deviation is their unit."""
-        moves, largest = self._standard.inverse_scale > 0, self._standard.scale.max(initial=0.0)
-        inverse_scale = np.where(moves, 1.0 / (largest or 1.0), 0.0)
-        return replace(self._standard, scale=np.where(moves, largest, 0.0), inverse_scale=inverse_scale)
+        """Coordinates in which the penalty is the same for each coefficient, and no column is longer than 1."""
+        moves, scale = self._standard.inverse_scale > 0, self._standard.scale / self.penalized
+        alike = (scale.max(initial=0.0) or 1.0) * self.penalized
+        inverse_scale = np.where(moves, 1.0 / alike, 0.0)
+        return replace(self._standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
 
     @cached_property
     def _ridge(self) -> Ridge:

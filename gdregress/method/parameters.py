@@ -106,6 +106,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "alpha": interval("float", 0, INFINITY, "left"),
     "l1_ratio": interval("float", 0, 1, "both"),
     "positive": BOOL,
+    "standardize": BOOL,
     "fit_intercept": BOOL,
     "optimizer": choice("auto", *OPTIMIZERS),
     "momentum": interval("float", 0, 1, "left"),

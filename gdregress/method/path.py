@@ -1,6 +1,7 @@
 """The minima along a sequence of penalties, each from the last, with the columns whose products are known."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,18 +47,18 @@ def needs_products(rows: Rows) -> bool:
 
 def problem_of_path(terms: Terms, moments: Moments, rows: Rows) -> Problem:
     """Return the problem without a penalty, in whose coordinates a path stays whatever the strength of L2."""
-    terms = Terms(terms.loss, 0.0, 0.0, terms.positive, terms.fit_intercept)
-    return Problem.of(terms, moments, rows)
+    return Problem.of(replace(terms, l1=0.0, l2=0.0), moments, rows)
 
 
 def largest_l1(problem: Problem) -> float:
     """Return the least strength of L1 at which all coefficients are zero.
 
-    It is the largest slope of squared error at zero, 2 |cov(x_j, y)|, or 2 cov(x_j, y) with the sign constraint; where
-    all of these are negative, it is 0.
+    It is the largest slope of squared error at zero, 2 |cov(x_j, y)|, or 2 cov(x_j, y) with the sign constraint, with
+    each column in the unit in which it is penalised; where all of these are negative, it is 0.
     """
     moments = problem.moments
-    slopes = 2.0 * moments.target_cross * moments.x.unit[:, np.newaxis] * moments.y.unit
+    units = moments.x.unit / problem.standard.penalized
+    slopes = 2.0 * moments.target_cross * units[:, np.newaxis] * moments.y.unit
     return float((slopes if problem.terms.positive else np.abs(slopes)).max(initial=0.0))
 
 

@@ -203,7 +203,7 @@ class InverseHessian:
         triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=4 * p)
         factor = triangle.factor
         if alpha > 0 and n > p:
-            factor = np.vstack([factor, np.diag(np.sqrt(alpha) * coordinates.inverse_scale)])
+            factor = np.vstack([factor, np.diag(np.sqrt(alpha) * coordinates.penalized * coordinates.inverse_scale)])
         singular, directions = _directions(factor)
         size = np.hypot(moments.x.deviation, moments.x.mean) * coordinates.inverse_scale
         of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
@@ -222,7 +222,8 @@ class WideInverseHessian:
 
         2 P  =  D ((I - V V') / a + V diag(1 / (a + s^2)) V') D
 
-    D is the scale of the columns, relative to the largest. So a may be as small as floats allow.
+    D is the scale of the columns, in the units in which they are penalised, relative to the largest. So a may be as
+    small as floats allow.
 
     Attributes
     ----------
@@ -246,9 +247,10 @@ class WideInverseHessian:
     @classmethod
     def from_rows(cls, rows: Rows, coordinates: Coordinates, alpha: float) -> "WideInverseHessian":
         """Make P from the rows, which are made dense, for a positive `alpha`."""
-        moves = coordinates.inverse_scale > 0
-        largest = 1.0 / coordinates.inverse_scale[moves].min()
-        reach = np.divide(1.0 / largest, coordinates.inverse_scale, out=np.zeros(len(moves)), where=moves)
+        per_unit = coordinates.penalized * coordinates.inverse_scale
+        moves = per_unit > 0
+        largest = 1.0 / per_unit[moves].min()
+        reach = np.divide(1.0 / largest, per_unit, out=np.zeros(len(moves)), where=moves)
         triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=rows.n_samples)
         singular, directions = _directions(triangle.factor * reach)
         kept = singular > 8 * np.finfo(np.float64).eps * singular.max(initial=0.0)  # the others are rounding

@@ -150,6 +150,7 @@ class Spec:
                 l2=strength * (1.0 - l1_ratio),
                 positive=bool(estimator.positive),
                 fit_intercept=bool(estimator.fit_intercept),
+                standardize=bool(estimator.standardize) and estimator.penalty is not None,
             ),
             steps=Steps(
                 learning_rate=estimator.learning_rate,

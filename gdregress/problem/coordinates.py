@@ -37,6 +37,8 @@ class Coordinates:
         Centre t and scale u of the targets.
     is_raw : bool
         Whether points are coefficients and intercepts, up to the target scale.
+    penalized : float or ndarray of shape (n_features,)
+        Units of X in which coefficients are penalised: 1, or the standard deviation of each column.
     """
 
     fit_intercept: bool
@@ -46,6 +48,7 @@ class Coordinates:
     target_center: NDArray
     target_scale: NDArray
     is_raw: bool = False
+    penalized: NDArray | float = 1.0
 
     @property
     def is_identity(self) -> bool:
@@ -59,19 +62,23 @@ class Coordinates:
         return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs), True)
 
     @classmethod
-    def raw(cls, moments: Moments, *, fit_intercept: bool) -> Self:
+    def raw(cls, moments: Moments, *, fit_intercept: bool, penalized: NDArray | float = 1.0) -> Self:
         """Return the raw coordinates, up to a target scale that differs from 1 only if y is extreme in size."""
         plain = cls.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
-        return replace(plain, target_scale=moments.y.unit)
+        return replace(plain, target_scale=moments.y.unit, penalized=penalized)
 
     @classmethod
-    def unit_curvature(cls, moments: Moments, *, alpha: float, fit_intercept: bool) -> Self:
+    def unit_curvature(
+        cls, moments: Moments, *, alpha: float, fit_intercept: bool, penalized: NDArray | float = 1.0
+    ) -> Self:
         """Return the coordinates along each of which mean squared error + alpha |w|^2 has the curvature 2.
+
+        The coefficients in |w|^2 are those of columns in the units `penalized`.
 
         The target scale is the standard deviation of y, so that squared errors are relative to that of the best
         constant. For a model without intercept, pass moments about the origin.
         """
-        scale = np.hypot(moments.x.deviation, np.sqrt(alpha))
+        scale = np.hypot(moments.x.deviation, np.sqrt(alpha) * penalized)
         with np.errstate(divide="ignore", over="ignore"):
             inverse_scale = 1 / scale
         moves = np.isfinite(inverse_scale) & np.isfinite(scale)
@@ -82,6 +89,7 @@ class Coordinates:
             np.where(moves, inverse_scale, 0.0),
             moments.y.mean,
             target_scale(moments),
+            penalized=penalized,
         )
 
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
@@ -109,12 +117,16 @@ class Coordinates:
         return (y - self.target_center) / self.target_scale
 
     def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
-        """Return the penalty l1 |w|_1 + l2 |w|_2^2 / 2 as a function of z, in units of ``target_scale**degree``."""
+        """Return the penalty l1 |v|_1 + l2 |v|_2^2 / 2 as a function of z, in units of ``target_scale**degree``.
+
+        v are the coefficients of columns in the units `penalized`.
+        """
         if l1 == 0 and l2 == 0:
             nothing = np.zeros((len(self.center), len(self.target_scale)))
             return Penalty(nothing, nothing, positive)
-        along_l1 = l1 * np.outer(self.inverse_scale, self.target_scale ** (1 - degree))
-        along_l2 = np.outer((np.sqrt(l2) * self.inverse_scale) ** 2, self.target_scale ** (2 - degree))
+        per_unit = self.penalized * self.inverse_scale
+        along_l1 = l1 * np.outer(per_unit, self.target_scale ** (1 - degree))
+        along_l2 = np.outer((np.sqrt(l2) * per_unit) ** 2, self.target_scale ** (2 - degree))
         return Penalty(along_l1, along_l2, positive)
 
     def turned(self, gradient: NDArray) -> NDArray:

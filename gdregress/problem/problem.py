@@ -37,7 +37,9 @@ EXTENDED_LIMIT = 2**17
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of an objective, in units of y: a loss, the penalty ``l1 |w|_1 + l2 |w|_2^2 / 2`` and constraints.
+    """The terms of an objective, in units of y: a loss, the penalty ``l1 |v|_1 + l2 |v|_2^2 / 2`` and constraints.
+
+    v are the coefficients w, or those of standardised columns.
 
     Attributes
     ----------
@@ -49,6 +51,8 @@ class Terms:
         Whether coefficients must not be negative.
     fit_intercept : bool
         Whether there is an intercept.
+    standardize : bool
+        Whether coefficients are penalised in standard deviations of their columns.
     """
 
     loss: Loss
@@ -56,6 +60,7 @@ class Terms:
     l2: float
     positive: bool
     fit_intercept: bool
+    standardize: bool = False
 
     @property
     def is_squared_error(self) -> bool:
@@ -71,6 +76,14 @@ class Terms:
     def has_prox(self) -> bool:
         """Whether the penalty has a nonsmooth part, L1 or the sign constraint."""
         return self.l1 > 0 or self.positive
+
+    def units(self, moments: Moments) -> NDArray | float:
+        """Return the units of X in which coefficients are penalised, given the moments of the rows about the mean.
+
+        They are 1, or the standard deviation of each column. That of a column that does not vary is 1 too.
+        """
+        deviation = moments.x.deviation
+        return np.where(deviation > 0, deviation, 1.0) if self.standardize else 1.0
 
     def penalty_in(self, coordinates: Coordinates) -> Penalty:
         """Return the penalty as a function of points in some coordinates."""
@@ -109,7 +122,7 @@ class Problem:
     standard : Coordinates
         Unit-curvature coordinates, whose units those of `Gap` and F0 are.
     alpha : float
-        Strength of L2 in mean squared error + alpha |w|^2, the quadratic from which preconditioners are made.
+        Strength of L2 in mean squared error + alpha |v|^2, the quadratic from which preconditioners are made.
     constant_loss : ndarray of shape (n_outputs,)
         F0, the mean loss of the best constant, in units of `standard`.
     mu : float
@@ -139,10 +152,11 @@ class Problem:
         rows : Rows
             Training rows.
         """
+        units = terms.units(moments)
         if not terms.fit_intercept:
             moments = moments.about_origin()
         alpha = _relative_alpha(terms, moments)
-        standard = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=terms.fit_intercept)
+        standard = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=terms.fit_intercept, penalized=units)
         view = View(rows, moments, standard)
         return cls(terms, view, standard, alpha, best_constant_loss(terms.loss, view))
 
@@ -173,7 +187,7 @@ class Problem:
 
     def in_raw_coordinates(self) -> "Problem":
         """Return the same problem in raw coordinates."""
-        raw = Coordinates.raw(self.moments, fit_intercept=self.terms.fit_intercept)
+        raw = Coordinates.raw(self.moments, fit_intercept=self.terms.fit_intercept, penalized=self.standard.penalized)
         return replace(self, view=replace(self.view, coordinates=raw))
 
     def with_penalty(self, l1: float, l2: float) -> "Problem":

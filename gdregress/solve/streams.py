@@ -168,6 +168,11 @@ class ChunkDescent:
             If the optimizer cannot be combined with the other parameters.
         """
         steps, terms = spec.steps, spec.terms
+        if terms.standardize:
+            raise ValueError(
+                "standardize=True needs the deviations of all rows, but partial_fit with a number as learning_rate "
+                "keeps none: use learning_rate='auto', or scale the columns before."
+            )
         _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
         coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=terms.fit_intercept)
         size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)

@@ -110,6 +110,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         Penalty on the coefficients. With None there are no `alphas`, and ``alpha_`` is 0.
     positive : bool, default=False
         Whether to keep all coefficients at 0 or above.
+    standardize : bool, default=False
+        Whether the penalty acts on coefficients in standard deviations of their columns: in each split
+        those of its training rows.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     optimizer : str, default="auto"
@@ -270,6 +273,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         quantile=0.5,
         penalty="l2",
         positive=False,
+        standardize=False,
         fit_intercept=True,
         optimizer="auto",
         momentum=0.9,
@@ -306,6 +310,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.quantile = quantile
         self.penalty = penalty
         self.positive = positive
+        self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.optimizer = optimizer
         self.momentum = momentum

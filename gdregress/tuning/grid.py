@@ -158,7 +158,7 @@ def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> 
     """Return the least `alpha` of L1 that makes all coefficients zero; 1 if they are zero without any.
 
     With u_i the slopes of the loss at the best constant and k the factor of `alpha` in the objective, it is
-    ``max_j |cov(x_j, u)| / k``.
+    ``max_j |cov(x_j, u)| / k``, with each column in the unit in which it is penalised.
 
     Parameters
     ----------
@@ -176,9 +176,10 @@ def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> 
             constant = loss.best_constant(y, rows.weight) if terms.fit_intercept else 0.0
             slopes[:, output] = loss.derivative(y - constant)
         moments = rows.with_targets(lambda _: slopes).moments(products=False)
+    units = terms.units(moments)
     if not terms.fit_intercept:
         moments = moments.about_origin()
-    slope = factor * moments.target_cross * moments.x.unit[:, np.newaxis] * moments.y.unit
+    slope = factor * moments.target_cross * (moments.x.unit / units)[:, np.newaxis] * moments.y.unit
     largest = float((slope if terms.positive else np.abs(slope)).max(initial=0.0)) / loss.alpha_factor
     return largest if largest > 0 and np.isfinite(largest) else 1.0
 

@@ -104,6 +104,7 @@ def regularization_path(
     penalty: Literal["l1", "elasticnet"] = "elasticnet",
     l1_ratio=1.0,
     positive=False,
+    standardize=False,
     fit_intercept=True,
     tol=1e-6,
 ) -> RegularizationPath:
@@ -133,6 +134,9 @@ def regularization_path(
         Share of L1 in the elastic net, above 0; "l1" is the elastic net at 1.
     positive : bool, default=False
         Whether coefficients must not be negative.
+    standardize : bool, default=False
+        Whether the penalty acts on coefficients in standard deviations of their columns. `coefs` are on the
+        original scale.
     fit_intercept : bool, default=True
         Whether there is an intercept.
     tol : float, default=1e-6
@@ -175,7 +179,12 @@ def regularization_path(
     if penalty == "l1" and l1_ratio != 1.0:
         raise ValueError(f"l1_ratio={l1_ratio!r} has no effect with penalty='l1': use penalty='elasticnet'.")
     model = GradientDescentRegressor(
-        penalty="elasticnet", l1_ratio=l1_ratio, positive=positive, fit_intercept=fit_intercept, tol=tol
+        penalty="elasticnet",
+        l1_ratio=l1_ratio,
+        positive=positive,
+        standardize=standardize,
+        fit_intercept=fit_intercept,
+        tol=tol,
     )
     spec = Spec.of(model)
     if l1_ratio == 0:

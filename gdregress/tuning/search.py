@@ -136,7 +136,7 @@ class Search:
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
             folds = gather_folds(rows, splits)
             several = [*(fold.train for fold in folds.folds), folds.whole]
-            minima = [Minima.of(moments, fit_intercept=spec.terms.fit_intercept) for moments in several]
+            minima = [Minima.of(spec.terms, moments) for moments in several]
         else:
             check_finite(rows.name, rows.X, rows.columns)
         return cls(clone(model), rows, form, splits, folds, minima, scoring, n_jobs)
@@ -302,7 +302,8 @@ def epochs_of(model: Any, rows: RowBlocks, curve: Curve) -> list[NDArray]:
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
     intercept = history["intercept"].reshape(len(coef), -1, 1)
     path = np.concatenate([coef, intercept], axis=-1) if model.fit_intercept else coef
-    penalty = terms.l1 * np.abs(coef).sum(axis=2) + 0.5 * terms.l2 * np.square(coef).sum(axis=2)
+    per_unit = coef * terms.units(rows.moments(products=False))
+    penalty = terms.l1 * np.abs(per_unit).sum(axis=2) + 0.5 * terms.l2 * np.square(per_unit).sum(axis=2)
     objective = np.nan_to_num(history["loss"] + penalty.mean(axis=1), nan=np.inf)
     returned, n_epochs = np.arange(len(path)), model.n_iter_
     above = [epochs for epochs in curve.epochs if epochs < n_epochs and objective[epochs] > objective[0]]
