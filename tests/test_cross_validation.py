@@ -282,6 +282,60 @@ def test_rates_and_epochs_are_axes(raw, optimizer, schedule):
     assert model.best_params_ == points[expected.mean(axis=0).argmax()]
 
 
+@pytest.mark.parametrize("n_targets", [None, 2])
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"tol": None},
+        {"tol": 0.05},
+        {"tol": 0.05, "penalty": None},
+        {"tol": 0.05, "fit_intercept": False},
+        {"tol": None, "standardize": True},
+        {"tol": None, "schedule": "invscaling"},
+        {"tol": None, "schedule": lambda k: 1.0 / (1 + k)},
+    ],
+    ids=lambda params: "-".join(params),
+)
+def test_epochs_of_any_rate_in_closed_form(params, is_weighted, n_targets, monkeypatch):
+    """No descent is run, and all is as if one were."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(70, 4)) * [1.0, 2.0, 0.5, 1.0] + 1
+    Y = X @ rng.normal(size=(4, n_targets or 1)) + rng.normal(size=(70, n_targets or 1))
+    y, weight = (Y if n_targets else Y[:, 0]), rng.integers(0, 3, 70).astype(float) if is_weighted else None
+    params, rates, epochs = {"penalty": "l2", **params}, [0.01, "lipschitz", 0.05], [1, 3, 40, 400]
+    points = [
+        {"learning_rate": rate, "epochs": number, **({"alpha": alpha} if params["penalty"] else {})}
+        for rate in rates
+        for alpha in ([0.5, 0.1] if params["penalty"] else [0])
+        for number in epochs
+    ]
+    splits = list(KFold(3).split(X))
+    expected = naive_scores(points, X, y, splits, weight, **params)
+    monkeypatch.setattr("gdregress.tuning.search.fitted_path", None)
+    alphas = [0.5, 0.1] if params["penalty"] else 100
+    model = GradientDescentRegressorCV(
+        alphas, learning_rate=rates, epochs=epochs, cv=splits, store_cv_results=True, **params
+    ).fit(X, y, weight)
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-9)
+    first = GradientDescentRegressor(**{**params, **points[2]})
+    with warnings.catch_warnings(action="ignore"):
+        first.fit(X[splits[0][0]], y[splits[0][0]], None if weight is None else weight[splits[0][0]])
+    assert_allclose(model.fold_coef_path_[0, 2], first.coef_, rtol=1e-9, atol=1e-12)
+    assert_allclose(model.fold_intercept_path_[0, 2], first.intercept_, rtol=1e-9)
+
+
+def test_a_rate_above_the_ceiling_of_a_split_is_descended(diabetes):
+    X, y = diabetes
+    ceiling = GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learning_rate_
+    params = {"learning_rate": 1.01 * ceiling, "tol": None, "penalty": None}
+    model = GradientDescentRegressorCV(epochs=[1, 2000], cv=3, **params)
+    with warnings.catch_warnings(action="ignore"):
+        model.fit(X, y)
+    expected = naive_scores([{"epochs": 1}, {"epochs": 2000}], X, y, list(KFold(3).split(X)), **params)
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", SPLITTERS)
 def test_moments_of_cells_are_those_of_the_rows(raw, name):
     X, y = raw

@@ -22,8 +22,8 @@ TuningDisplay.from_estimator(model)
 plt.show()
 
 # %%
-# The best mean is uncertain. The strongest penalty within one standard error of it keeps fewer columns. Coefficients are
-# those of the raw columns.
+# The best mean is uncertain. The strongest penalty within one standard error of it keeps fewer columns.
+# Coefficients are those of the raw columns.
 simple = GradientDescentRegressorCV(penalty="l1", standardize=True, refit=one_standard_error).fit(X, y)
 print(f"{(model.coef_ != 0).sum()} columns at the best, {(simple.coef_ != 0).sum()} within one standard error")
 TuningDisplay.from_estimator(simple, kind="coef")

@@ -134,15 +134,20 @@ class GeometricPoints:
     def stacked(self) -> NDArray:
         """Return all points, of shape (n_coordinates, n_epochs, n_outputs)."""
         if not self.computed:
-            lengths = np.empty_like(self.shrunk)
-            lengths[0] = self.steps[0]
-            np.multiply(self.shrunk[:-1], self.steps[1:, np.newaxis], out=lengths[1:])
-            self.computed.append(self._after(np.cumsum(lengths, axis=0)))
+            self.computed.append(self._after(np.cumsum(lengths(self.steps, self.shrunk), axis=0)))
         return self.computed[0]
 
-    def _after(self, lengths: NDArray) -> NDArray:
-        steps = lengths.T[:, :, np.newaxis] * self.slope[:, np.newaxis]
+    def _after(self, from_start: NDArray) -> NDArray:
+        steps = from_start.T[:, :, np.newaxis] * self.slope[:, np.newaxis]
         return self.start[:, np.newaxis] - np.tensordot(self.vectors, steps, axes=1)
+
+
+def lengths(steps: NDArray, shrunk: NDArray) -> NDArray:
+    """Return how far each epoch goes along the eigenvectors, eta_k shrunk_(k-1), as a share of the slope g."""
+    lengths = np.empty_like(shrunk)
+    lengths[0] = steps[0]
+    np.multiply(shrunk[:-1], steps[1:, np.newaxis], out=lengths[1:])
+    return lengths
 
 
 class Eigenbasis(NamedTuple):
@@ -229,12 +234,29 @@ class Eigenbasis(NamedTuple):
         slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
         curvature = self.curvature[:, np.newaxis]
         gain = np.divide(0.5 * slope * slope, curvature, out=np.zeros_like(slope), where=slope != 0)
-        shrunk = np.multiply.outer(-steps, np.where(gain.any(axis=1), self.curvature, 0.0))
-        shrunk += 1.0
-        np.cumprod(shrunk, axis=0, out=shrunk)
+        shrunk = self.shrunk(steps, gain.any(axis=1))
         values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
         points = GeometricPoints(point, slope, steps, shrunk, self.vectors)
         return Points(points.at, points.stacked), values, 0.5 * self._squared(shrunk, slope)
+
+    def shrunk(self, steps: NDArray, moves: NDArray | bool = True) -> NDArray:
+        """Return the share of the slope that is left after each epoch, of shape (n_epochs, n_coordinates).
+
+        Parameters
+        ----------
+        steps : ndarray of shape (n_epochs,)
+            Step sizes, eta_j.
+        moves : ndarray of bool, of shape (n_coordinates,), default=True
+            Whether there is a slope along each eigenvector; where there is none, nothing shrinks.
+        """
+        shrunk = np.multiply.outer(-steps, np.where(moves, self.curvature, 0.0))
+        shrunk += 1.0
+        return np.cumprod(shrunk, axis=0, out=shrunk)
+
+    def decrement(self, gradient: NDArray) -> NDArray:
+        """Return half the squared length of C times a gradient, for each output."""
+        slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
+        return 0.5 * self._squared(np.ones((1, len(slope))), slope)[0]
 
     def _squared(self, shrunk: NDArray, slope: NDArray) -> NDArray:
         """Return the squared length of C times the gradient of each epoch."""

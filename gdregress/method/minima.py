@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.ridge import Ridge, covariances
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Terms
 from gdregress.rows.moments import Moments
+
+VISIBLE = 1e-8
+"""Relative rounding error of a held-out error from which it is computed from the rows instead of their moments."""
 
 PRECISE = 1e-9
 """Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
@@ -38,10 +42,30 @@ class Path(NamedTuple):
         plain = Coordinates.plain(len(coef), coef.shape[2], fit_intercept=self.coordinates.fit_intercept)
         return Path(plain, np.concatenate([coef, *level]).astype(np.float64))
 
-    def followed_by(self, other: "Path") -> "Path":
+    def followed_by(self, other: Any) -> "Path":
         """Return this path with another at its end, in raw coordinates."""
         one, two = self.raw(), other.raw()
         return Path(one.coordinates, np.concatenate([one.points, two.points], axis=1))
+
+    def errors(self, test: Moments) -> NDArray | None:
+        """Return the mean squared errors on test rows, of shape (n_penalties, n_outputs), from their moments.
+
+        With the coordinates centred at the means of the training rows, it is the quadratic form of `MomentObjective`.
+        It is None where rounding would show in it, because the error is a tiny share of the variance of y.
+
+        Parameters
+        ----------
+        test : Moments
+            Moments of the test rows, about the mean.
+        """
+        coordinates = self.coordinates
+        about = test if coordinates.fit_intercept else test.about_origin()
+        objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
+        [here] = objective.evaluate([self.points.reshape(len(self.points), -1)])
+        value = here.value.reshape(self.points.shape[1:])
+        if (objective.noise > VISIBLE * value).any():
+            return None
+        return value * coordinates.target_scale**2
 
 
 @dataclass(frozen=True)

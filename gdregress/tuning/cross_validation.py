@@ -487,8 +487,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
                 found = grown(search, found, primary)
         for name in (*FITTED, *FOUND):
             self.__dict__.pop(name, None)
-        self._store_results(axes, found, search, sample_weight)
-        self._store_choice(found, primary)
+        points = [point for each in found for point in each.curve.points()]
+        self._store_results(axes, points, found, search, sample_weight)
+        self._store_choice(points, found, primary)
         if self.alpha_per_target and not form.is_single:
             self._store_choice_of_targets(found)
         self._store_paths(axes, found, search)
@@ -548,10 +549,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             curves.append(Curve(l1_ratio, learning_rate, along, axes.epochs))
         return curves
 
-    def _store_results(self, axes: Axes, found: list[Evaluated], search: Search, sample_weight: Any) -> None:
+    def _store_results(
+        self, axes: Axes, points: list[dict[str, Any]], found: list[Evaluated], search: Search, sample_weight: Any
+    ) -> None:
         """Store the table of scores."""
         scoring, weight = search.scoring, search.rows.weight
-        points = [point for each in found for point in each.curve.points()]
         scores = {name: np.hstack([each.scores[name] for each in found]) for name in scoring.scorers}
         unit = 1.0 if weight is None else float(np.max(np.asarray(sample_weight))) / float(weight.max())
         tests = [test for _, test in search.splits]
@@ -560,9 +562,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.n_splits_ = len(search.splits)
         self.scorer_ = scoring.scorers["score"] if scoring.is_single else dict(scoring.scorers)
 
-    def _store_choice(self, found: list[Evaluated], primary: str) -> None:
+    def _store_choice(self, points: list[dict[str, Any]], found: list[Evaluated], primary: str) -> None:
         """Choose a point by the scores; warn if it should have been looked for farther out."""
-        results, points = self.cv_results_, [point for each in found for point in each.curve.points()]
+        results = self.cv_results_
         self.best_index_: Any = chosen(self.refit, results, primary)
         self.best_params_ = results["params"][self.best_index_]
         self.best_score_ = float(results[f"mean_test_{primary}"][self.best_index_])

@@ -48,9 +48,10 @@ class Curve(NamedTuple):
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Yield the parameters of each point, those of one `alpha` after each other."""
+        shared = self.shared()
         for alpha in self.alphas.tolist():
             for epochs in self.epochs:
-                yield {"alpha": alpha, **self.shared(), "epochs": epochs}
+                yield {"alpha": alpha, **shared, "epochs": epochs}
 
 
 class Axes(NamedTuple):

@@ -1,7 +1,7 @@
 """Cross-validation of the points of a grid: fits on the training rows of each split, errors on the test rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,22 +10,20 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from gdregress.method.choice import MOMENTS_LIMIT
+from gdregress.method.epochs import EpochPath, PlainDescent, Stretch
 from gdregress.method.minima import Minima, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import Loss
-from gdregress.problem.objectives import DataObjective, MomentObjective
+from gdregress.problem.objectives import DataObjective
 from gdregress.problem.problem import Terms
 from gdregress.rows.checks import check_finite
-from gdregress.rows.folds import Fold, Folds, Split, check_not_empty, gather_folds
+from gdregress.rows.folds import Folds, Split, check_not_empty, gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.scoring import Scoring
-
-VISIBLE = 1e-8
-"""Relative rounding error of a held-out error from which it is computed from the rows instead of their moments."""
 
 WIDE_LIMIT = 500
 """Number of columns up to which products are gathered even where a training set has fewer rows."""
@@ -42,8 +40,15 @@ With L1 it begins at the strength that makes all coefficients zero. With L2 it b
 SHARPER = 0.1
 """Share of `tol` to which points along a path are fitted: one within `tol` of the last would stay where that is."""
 
+OF_ALL_EPOCHS = ("exponential", "cosine")
+"""Schedules that depend on the number of epochs."""
+
 EXACT = ("auto", "curvature")
 """Values of `learning_rate` with which a fit of squared error ends at the minimum, however it gets there."""
+
+
+AnyPath = Path | EpochPath
+"""Points fitted to the same rows."""
 
 
 class Evaluated(NamedTuple):
@@ -57,14 +62,14 @@ class Evaluated(NamedTuple):
         Scores on the test rows, by name.
     loss : ndarray of shape (n_splits, n_points, n_outputs)
         Mean loss of the test rows.
-    paths : list of Path
+    paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     """
 
     curve: Curve
     scores: dict[str, NDArray]
     loss: NDArray
-    paths: list[Path]
+    paths: Sequence[AnyPath]
 
     def followed_by(self, other: "Evaluated") -> "Evaluated":
         """Return this curve with another at its end, whose strengths are smaller."""
@@ -112,6 +117,8 @@ class Search:
         The scores.
     n_jobs : int or None
         Number of splits that are fitted at the same time, where they need a fit each.
+    descents : dict of (int, float) to PlainDescent or None
+        Plain descents over the training rows, by number of the split and strength of L2, as far as they were needed.
     """
 
     model: Any
@@ -122,6 +129,7 @@ class Search:
     minima: list[Minima]
     scoring: Scoring
     n_jobs: int | None
+    descents: dict[tuple[int, float], PlainDescent | None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -144,8 +152,12 @@ class Search:
     def evaluate(self, curve: Curve) -> Evaluated:
         """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
         paths = self._paths(curve)
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            losses = [self._losses(number, path) for number, path in enumerate(paths)]
+        with self.rows.on_threads() as (_, map_on_threads), np.errstate(all="ignore"):
+            known = list(map_on_threads(self._losses_from_moments, range(len(paths)), paths))
+            losses = [
+                self._losses_from_rows(number, path) if loss is None else loss
+                for number, (path, loss) in enumerate(zip(paths, known, strict=True))
+            ]
         several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
         scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
         return Evaluated(curve, scores, np.array(losses), paths)
@@ -158,11 +170,11 @@ class Search:
         known = None if self.folds is None else self.folds.whole
         return fitted_path(clone(self.model), self.rows, known, curve)
 
-    def _paths(self, curve: Curve) -> list[Path]:
+    def _paths(self, curve: Curve) -> Sequence[AnyPath]:
         """Return the points fitted to the training rows of each split."""
-        exact = self._exact(curve, self.minima[:-1])
-        if exact:
-            return exact
+        known_ahead = self._exact(curve, self.minima[:-1]) or self._of_plain_descents(curve)
+        if known_ahead:
+            return known_ahead
         known: list[Moments | None] = [None] * len(self.splits)
         if self.folds is not None:
             known = [fold.train for fold in self.folds.folds]
@@ -183,14 +195,48 @@ class Search:
             paths = list(several(lambda each: _quietly(each, terms, curve.alphas), minima))
         return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
 
-    def _losses(self, number: int, path: Path) -> NDArray:
-        """Return the losses on the test rows of a split, of shape (n_points, n_outputs)."""
-        loss = None if self.folds is None else losses_from_moments(self.folds.folds[number], path)
-        if loss is not None:
-            return loss
+    def _of_plain_descents(self, curve: Curve) -> list[EpochPath]:
+        """Return the points of plain descents in closed form, where fits would come to the same; else an empty list."""
+        model = self.model
+        spec = Spec.of(clone(model).set_params(epochs=max(curve.epochs), **curve.shared()))
+        schedule = spec.steps.schedule.known_ahead
+        is_plain = spec.steps.is_number or curve.learning_rate == "lipschitz"
+        is_plain = is_plain and model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
+        is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
+        if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
+            return []
+        several, numbers = terms_of(model, curve), np.array(curve.epochs)
+        paths: list[EpochPath] = []
+        for number in range(len(self.minima) - 1):
+            stretches = []
+            for alpha in curve.alphas.tolist():
+                descent = self._descent(number, replace(several, l2=alpha * several.l2))
+                rates = None if descent is None else descent.rates(curve.learning_rate, schedule, int(numbers.max()))
+                if descent is None or rates is None:
+                    return []
+                end = descent.end(rates, spec.limits.tol)
+                stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
+            paths.append(EpochPath(stretches))
+        return paths
+
+    def _descent(self, number: int, terms: Terms) -> PlainDescent | None:
+        """Return the plain descent over the training rows of a split, which is made once for all rates."""
+        key = number, terms.l2
+        if key not in self.descents:
+            assert self.folds is not None
+            self.descents[key] = PlainDescent.of(terms, self.folds.folds[number].train)
+        return self.descents[key]
+
+    def _losses_from_moments(self, number: int, path: AnyPath) -> NDArray | None:
+        """Return the losses on the test rows of a split, (n_points, n_outputs); None if moments do not tell them."""
+        with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+            return None if self.folds is None else path.errors(self.folds.folds[number].test)
+
+    def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
+        """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
         return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
 
-    def _scores(self, number: int, path: Path, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
+    def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
         is_weighed = self.rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
         of_test = None if self.folds is None or not is_weighed else self.folds.folds[number].test
@@ -294,7 +340,7 @@ def epochs_of(model: Any, rows: RowBlocks, curve: Curve) -> list[NDArray]:
     depends on their number. Where it ended by itself, more epochs end at the same point. Where the objective is above
     that of the start, a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
     """
-    if model.schedule in ("exponential", "cosine"):
+    if model.schedule in OF_ALL_EPOCHS:
         points = [fitted_point(model.set_params(epochs=epochs), rows) for epochs in curve.epochs]
         model.set_params(epochs=max(curve.epochs))
         return points
@@ -314,7 +360,7 @@ def epochs_of(model: Any, rows: RowBlocks, curve: Curve) -> list[NDArray]:
     return [last if epochs >= n_epochs else path[returned[epochs]].T for epochs in curve.epochs]
 
 
-def fitted_models(model: Any, path: Path, curve: Curve, form: OutputFormat) -> Iterator[Any]:
+def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat) -> Iterator[Any]:
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
     for place, point in enumerate(curve.points()):
@@ -325,29 +371,7 @@ def fitted_models(model: Any, path: Path, curve: Curve, form: OutputFormat) -> I
         yield fitted
 
 
-def losses_from_moments(fold: Fold, path: Path) -> NDArray | None:
-    """Return the mean squared error on the test rows, of shape (n_penalties, n_outputs), from their moments.
-
-    With the coordinates centred at the means of the training rows, it is the quadratic form of `MomentObjective`. It is
-    None where rounding would show in it, because the error is a tiny share of the variance of y.
-
-    Parameters
-    ----------
-    fold : Fold
-        Moments of a split.
-    path : Path
-        Points fitted to the training rows.
-    """
-    test = fold.test if path.coordinates.fit_intercept else fold.test.about_origin()
-    objective = MomentObjective(test, path.coordinates, path.coordinates.penalty(0.0, 0.0))
-    [here] = objective.evaluate([path.points.reshape(len(path.points), -1)])
-    value = here.value.reshape(path.points.shape[1:])
-    if (objective.noise > VISIBLE * value).any():
-        return None
-    return value * path.coordinates.target_scale**2
-
-
-def losses_from_rows(loss: Loss, rows: RowBlocks, path: Path) -> NDArray:
+def losses_from_rows(loss: Loss, rows: RowBlocks, path: AnyPath) -> NDArray:
     """Return the mean loss of test rows, of shape (n_penalties, n_outputs), in one pass for all points.
 
     Parameters

@@ -96,10 +96,10 @@ def within_one_error(cv_results: Mapping[str, Any], name: str) -> int:
     axis, sign = ("alpha", 1.0) if "alpha" in points[top] else ("epochs", -1.0)
     if axis not in points[top]:
         return top
-    others = {key: value for key, value in points[top].items() if key != axis}
-    near = [index for index, point in enumerate(points) if all(point[key] == others[key] for key in others)]
-    near.sort(key=lambda index: -sign * points[index][axis])
-    return near[simplest(mean[near], cv_results[f"se_test_{name}"][near])]
+    others = [cv_results[f"param_{key}"].data == value for key, value in points[top].items() if key != axis]
+    near = np.flatnonzero(np.all([np.ones(len(points), bool), *others], axis=0))
+    near = near[np.argsort(-sign * cv_results[f"param_{axis}"].data[near].astype(np.float64), kind="stable")]
+    return int(near[simplest(mean[near], cv_results[f"se_test_{name}"][near])])
 
 
 def simplest(mean: NDArray, error: NDArray) -> int:
