@@ -530,6 +530,40 @@ def test_a_scorer_that_fails_gives_nan_and_a_warning(raw):
         model = GradientDescentRegressorCV(ALPHAS, cv=3, scoring=fails_on_small).fit(X, y)
     assert_array_equal(np.isnan(model.cv_results_["mean_test_score"]), [False, False, True])
     assert model.alpha_ == 1.0
+    with pytest.warns(UserWarning, match="the scorer 'score' failed .*: its score is 9"):
+        model.set_params(error_score=9).fit(X, y)
+    assert model.alpha_ == ALPHAS[2]
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="no score"):
+        model.set_params(error_score="raise").fit(X, y)
+    assert vars(model).keys() == before.keys()
+    with pytest.raises(ValueError, match="error_score='nan' must be a number, such as NaN, or 'raise'"):
+        model.set_params(error_score="nan").fit(X, y)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_scorers_and_splitters_see_data_frames(raw, library):
+    made = pytest.importorskip(library)
+    X, y = raw
+    frame = made.DataFrame({f"x{k}": column for k, column in enumerate(X.T)})
+    seen = []
+
+    class Splitter(KFold):
+        def split(self, X, y=None, groups=None):
+            seen.append(list(X.columns))
+            return super().split(X, y, groups)
+
+    def by_column(estimator, X, y):
+        seen.append(list(X.columns))
+        return -np.mean(np.abs(y - estimator.predict(X)) * (X["x0"].to_numpy() > 0))
+
+    def by_place(estimator, X, y):
+        return -np.mean(np.abs(y - estimator.predict(X)) * (X[:, 0] > 0))
+
+    model = GradientDescentRegressorCV(ALPHAS, cv=Splitter(3), scoring=by_column).fit(frame, y)
+    assert seen == [list(frame.columns)] * len(seen)
+    plain = GradientDescentRegressorCV(ALPHAS, cv=3, scoring=by_place).fit(X, y)
+    assert_allclose(of_splits(model.cv_results_), of_splits(plain.cv_results_))
 
 
 def test_what_squared_errors_cannot_tell_is_left_to_scorers():

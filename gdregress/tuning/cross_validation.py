@@ -88,6 +88,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         Whether to fit to all rows with what was chosen. With several scores it is the name of the one
         that decides. A callable takes `cv_results_` and returns the index of its choice, as
         `one_standard_error` does.
+    error_score : float or {"raise"}, default=nan
+        The score of a point where a scorer fails on the test rows of a split, with a warning; or "raise". An
+        error in a fit is always raised.
     alpha_per_target : bool, default=False
         Whether each target has an `alpha` of its own, chosen by its own mean loss. Then `alpha_`, `alpha_min_`,
         `alpha_1se_`, `best_index_` and `best_score_` have shape (n_targets,), and there is no `history_`.
@@ -263,6 +266,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         cv=None,
         scoring=None,
         refit=True,
+        error_score=np.nan,
         alpha_per_target=False,
         store_cv_results=False,
         store_cv_predictions=False,
@@ -300,6 +304,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.cv = cv
         self.scoring = scoring
         self.refit = refit
+        self.error_score = error_score
         self.alpha_per_target = alpha_per_target
         self.store_cv_results = store_cv_results
         self.store_cv_predictions = store_cv_predictions
@@ -459,7 +464,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     @with_callbacks
     def _choose(self, X, y, sample_weight, params) -> None:
         """Read the rows, evaluate the grid, choose a point, fit to all rows."""
-        axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring)
+        axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
         primary = self._primary(scoring)
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
@@ -476,10 +481,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         splitter = check_cv(self.cv, y)  # a generator is used up by this
         scoring, to_splitter = self._routed(scoring, weight, params, splitter)
         every = np.arange(len(y), dtype=np.int32 if len(y) < 2**31 else np.intp)  # half the memory
-        parts = splitter.split(X, y, **to_splitter)
+        parts = splitter.split(given[0] if hasattr(given[0], "columns") else X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
-        search = Search.of(model, rows, form, splits, scoring, self.n_jobs)
+        search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
         task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
         with part_of(task, "cross-validation"):
             found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,24 +39,29 @@ class Scoring:
         Whether the score is minus the mean loss.
     params : dict of str to dict
         What each scorer takes besides X and y, for all rows.
+    error_score : float or {"raise"}
+        The score where a scorer raises an error, or that it is raised.
     """
 
     scorers: Mapping[str, Scorer]
     names: Mapping[str, str | None]
     is_loss: bool
     params: Mapping[str, Mapping[str, Any]]
+    error_score: float | str
 
     @classmethod
-    def of(cls, estimator: Any, scoring: Any) -> "Scoring":
-        """Return what the parameter `scoring` of an estimator says.
+    def of(cls, estimator: Any, scoring: Any, error_score: Any = "raise") -> "Scoring":
+        """Return what the parameters `scoring` and `error_score` of an estimator say.
 
         Raises
         ------
         ValueError
-            If it names no scorer, or is an empty list.
+            If `scoring` names no scorer or is empty, or if `error_score` is not valid.
         """
+        if error_score != "raise" and (isinstance(error_score, bool) or not isinstance(error_score, Real)):
+            raise ValueError(f"error_score={error_score!r} must be a number, such as NaN, or 'raise'.")
         if scoring is None:
-            return cls({"score": minus_mean_loss}, {"score": None}, True, {"score": {}})
+            return cls({"score": minus_mean_loss}, {"score": None}, True, {"score": {}}, error_score)
         several = {"score": scoring}
         if isinstance(scoring, Mapping):
             several = dict(scoring)
@@ -67,7 +73,7 @@ class Scoring:
             check_name(each)
         scorers = {name: check_scoring(estimator, each) for name, each in several.items()}
         names = {name: each if isinstance(each, str) else None for name, each in several.items()}
-        return cls(scorers, names, False, {name: {} for name in several})
+        return cls(scorers, names, False, {name: {} for name in several}, error_score)
 
     @property
     def is_single(self) -> bool:
@@ -93,13 +99,13 @@ class Scoring:
         return {key: FROM_ERRORS[str(name)](loss, test.y.deviation**2) for key, name in self.names.items()}
 
     def by_scorers(self, model: Any, X: Any, y: NDArray, test: NDArray) -> dict[str, float]:
-        """Return the scores of a fitted model on test rows; NaN, with a warning, where a scorer raises an error.
+        """Return the scores of a fitted model on test rows; `error_score` where a scorer raises an error.
 
         Parameters
         ----------
         model : GradientDescentRegressor
             The model.
-        X, y : ndarray or CSR matrix, ndarray
+        X, y : ndarray or CSR matrix or data frame, ndarray
             Test rows.
         test : ndarray of int
             Their places among all rows, by which what the scorers take is chosen.
@@ -110,8 +116,11 @@ class Scoring:
             try:
                 scores[name] = scorer(model, X, y, **params)
             except Exception as error:
-                scores[name] = float("nan")
-                warnings.warn(f"the scorer {name!r} failed ({error}): its score is NaN.", UserWarning, stacklevel=2)
+                if self.error_score == "raise":
+                    raise
+                scores[name] = float(self.error_score)
+                said = f"the scorer {name!r} failed ({error}): its score is {scores[name]:g}."
+                warnings.warn(said, UserWarning, stacklevel=2)
         return scores
 
 

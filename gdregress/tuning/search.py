@@ -103,6 +103,8 @@ class Search:
     model : GradientDescentRegressor
         A model with the parameters that all points share, a clone made by this search: its own clones say each
         cause of a warning once, see `NoticesMixin`.
+    X : ndarray or CSR matrix or data frame
+        X of all rows, for scorers.
     rows : RowBlocks
         All rows.
     form : OutputFormat
@@ -122,6 +124,7 @@ class Search:
     """
 
     model: Any
+    X: Any
     rows: RowBlocks
     form: OutputFormat
     splits: list[Split]
@@ -133,7 +136,14 @@ class Search:
 
     @classmethod
     def of(
-        cls, model: Any, rows: RowBlocks, form: OutputFormat, splits: list[Split], scoring: Scoring, n_jobs: int | None
+        cls,
+        model: Any,
+        X: Any,
+        rows: RowBlocks,
+        form: OutputFormat,
+        splits: list[Split],
+        scoring: Scoring,
+        n_jobs: int | None,
     ) -> "Search":
         """Gather the moments of the splits, where these are what fits need, and check the rows for NaN."""
         check_not_empty(rows, splits)
@@ -147,7 +157,9 @@ class Search:
             minima = [Minima.of(spec.terms, moments) for moments in several]
         else:
             check_finite(rows.name, rows.X, rows.columns)
-        return cls(clone(model), rows, form, splits, folds, minima, scoring, n_jobs)
+        return cls(
+            clone(model), X if hasattr(X, "columns") else rows.X, rows, form, splits, folds, minima, scoring, n_jobs
+        )
 
     def evaluate(self, curve: Curve) -> Evaluated:
         """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
@@ -244,8 +256,9 @@ class Search:
         if scores is not None:
             return scores
         test = self.splits[number][1]
-        X, y = self.rows.X[test], self.rows.y[test]
-        models = fitted_models(clone(self.model), path, curve, self.form)
+        X, y = rows_of(self.X, test), self.rows.y[test]
+        names = self.rows.columns if hasattr(self.X, "columns") else None
+        models = fitted_models(clone(self.model), path, curve, self.form, names)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 
@@ -360,7 +373,12 @@ def epochs_of(model: Any, rows: RowBlocks, curve: Curve) -> list[NDArray]:
     return [last if epochs >= n_epochs else path[returned[epochs]].T for epochs in curve.epochs]
 
 
-def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat) -> Iterator[Any]:
+def rows_of(X: Any, chosen: NDArray) -> Any:
+    """Return some rows of an array, a CSR matrix or a data frame."""
+    return X.iloc[chosen] if hasattr(X, "iloc") else X[chosen]
+
+
+def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, names: NDArray | None) -> Iterator[Any]:
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
     for place, point in enumerate(curve.points()):
@@ -368,6 +386,8 @@ def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat) -
         fitted.coef_ = form.of(coef[:, place])
         fitted.intercept_ = form.of(intercept[place])[()] if model.fit_intercept else 0.0
         fitted.n_features_in_ = len(coef)
+        if names is not None:
+            fitted.feature_names_in_ = names
         yield fitted
 
 
