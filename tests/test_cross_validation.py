@@ -567,12 +567,77 @@ def test_scorers_and_splitters_see_data_frames(raw, library):
 
 
 def test_what_squared_errors_cannot_tell_is_left_to_scorers():
-    assert Scoring.of(GradientDescentRegressor(), "neg_max_error").from_loss(np.ones((2, 1)), None) is None
+    assert (
+        Scoring.of(GradientDescentRegressor(), "neg_max_error").from_loss(np.ones((2, 1)), np.ones((3, 1)), None)
+        is None
+    )
 
 
-def test_leave_one_out(raw):
-    X, y = raw
-    assert_equal_to_fits(X[:25], y[:25], LeaveOneOut())
+class TestLeaveOneOut:
+    @pytest.mark.parametrize("n_targets", [None, 2])
+    @pytest.mark.parametrize("fit_intercept", [True, False])
+    @pytest.mark.parametrize("kind", ["dense", "weighted", "sparse", "wide", "float32"])
+    def test_all_rows_tell_the_fits_without_each(self, raw, kind, fit_intercept, n_targets, monkeypatch):
+        X, y = raw[0][:25], raw[1][:25]
+        if kind == "wide":
+            X = np.random.default_rng(0).normal(size=(25, 36)) * np.linspace(0.5, 2, 36)
+        X = X.astype(np.float32) if kind == "float32" else X
+        y = np.column_stack([y, y**2]) if n_targets else y
+        weight = np.random.default_rng(1).uniform(0.5, 3.0, 25) if kind == "weighted" else None
+        splits = list(LeaveOneOut().split(X))
+        params = {"penalty": "l2", "fit_intercept": fit_intercept}
+        expected = naive_scores([{"alpha": alpha} for alpha in ALPHAS], X, y, splits, weight, **params)
+        model = GradientDescentRegressorCV(ALPHAS, cv=LeaveOneOut(), store_cv_results=True, **params)
+        monkeypatch.setattr("gdregress.tuning.sums.gather_folds", None)
+        model.fit(sparse.csr_matrix(X) if kind == "sparse" else X, y, weight)
+        assert_allclose(of_splits(model.cv_results_), expected, rtol=2e-3 if kind == "float32" else 1e-7, atol=1e-9)
+        train = splits[3][0]
+        without = GradientDescentRegressor(**params, alpha=ALPHAS[1], tol=1e-12)
+        without.fit(X[train], y[train], None if weight is None else weight[train])
+        near = {"rtol": 1e-3 if kind == "float32" else 1e-6, "atol": 1e-9}
+        assert_allclose(model.fold_coef_path_[3, 1] @ X[3], without.coef_ @ X[3], **near)
+        assert_allclose(model.fold_intercept_path_[3, 1], without.intercept_, **near)
+
+    def test_in_any_order_with_predictions_and_other_scores(self, raw):
+        X, y = raw[0][:25], raw[1][:25]
+        order = np.random.default_rng(0).permutation(25)
+        splits = [(np.delete(np.arange(25), row)[::-1], np.array([row])) for row in order]
+        params = {"store_cv_predictions": True, "scoring": "neg_root_mean_squared_error"}
+        model = GradientDescentRegressorCV(ALPHAS, cv=splits, **params).fit(X, y)
+        fits = GradientDescentRegressorCV(ALPHAS, cv=splits, optimizer="conjugate", tol=1e-10, **params).fit(X, y)
+        assert_allclose(of_splits(model.cv_results_), of_splits(fits.cv_results_), rtol=1e-6)
+        assert_allclose(model.cv_predictions_, fits.cv_predictions_, rtol=1e-6)
+
+    def test_it_chooses_as_ridge_cv_does(self, diabetes):
+        X, y = diabetes
+        alphas = np.geomspace(1e-3, 10, 9)
+        model = GradientDescentRegressorCV(alphas, cv=LeaveOneOut()).fit(X, y)
+        ridge = RidgeCV(alphas * len(y)).fit(X, y)  # of n rows, where ours is of n - 1
+        assert model.alpha_ * len(y) == pytest.approx(ridge.alpha_)
+        assert model.best_score_ == pytest.approx(ridge.best_score_, rel=1e-3)
+
+    @pytest.mark.parametrize("change", ["a row twice", "a row less to train on", "two rows to test"])
+    def test_splits_that_are_nearly_so_are_gathered(self, raw, change):
+        X, y = raw[0][:20], raw[1][:20]
+        splits = list(LeaveOneOut().split(X))
+        splits[2] = {
+            "a row twice": (np.r_[splits[2][0][:-2], 0, splits[2][0][-1]], splits[2][1]),
+            "a row less to train on": (splits[2][0][1:], splits[2][1]),
+            "two rows to test": (splits[2][0], np.array([2, 3])),
+        }[change]
+        expected = naive_scores([{"alpha": alpha} for alpha in ALPHAS], X, y, splits, penalty="l2")
+        model = GradientDescentRegressorCV(ALPHAS, cv=splits).fit(X, y)
+        assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-6)
+
+    @pytest.mark.parametrize("params", [{"penalty": "l1"}, {"standardize": True}], ids=["l1", "standardize"])
+    def test_what_it_cannot_tell_is_gathered(self, raw, params):
+        assert_equal_to_fits(raw[0][:20], raw[1][:20], LeaveOneOut(), **params)
+
+    def test_a_row_that_alone_decides_its_prediction(self):
+        X = np.zeros((12, 2))
+        X[0, 0] = 1.0
+        X[:, 1] = np.arange(12)
+        assert_equal_to_fits(X, np.arange(12) ** 2.0, LeaveOneOut(), alphas=[1.0, 1e-9])
 
 
 class TestWhatIsSaid:

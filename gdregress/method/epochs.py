@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.choice import Choice, know
 from gdregress.method.geometric import Eigenbasis, lengths
-from gdregress.method.minima import VISIBLE, Path
+from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half
 from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
 from gdregress.method.schedules import EpochSchedule
@@ -159,14 +158,6 @@ class EpochPath(NamedTuple):
             moved = steps.T[:, :, np.newaxis] * slope[:, np.newaxis]
             parts.append(-np.tensordot(stretch.descent.basis.vectors, moved, axes=1))
         return np.concatenate(parts, axis=1)
-
-    def raw(self) -> Path:
-        """Return the points in raw coordinates."""
-        return Path(self.coordinates, self.points).raw()
-
-    def followed_by(self, other: "EpochPath | Path") -> Path:
-        """Return this path with another at its end, in raw coordinates."""
-        return reduce(Path.followed_by, (self.raw(), other.raw()))
 
     def errors(self, test: Moments) -> NDArray | None:
         """Return the mean squared errors on test rows, of shape (n_points, n_outputs), from their moments.

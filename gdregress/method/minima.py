@@ -1,5 +1,6 @@
 """Minimisers of squared error for a sequence of penalties, from moments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.ridge import Ridge, covariances
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
+from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Terms
 from gdregress.rows.moments import Moments
 
@@ -19,6 +21,10 @@ VISIBLE = 1e-8
 
 PRECISE = 1e-9
 """Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
+
+
+CHANGES = 4
+"""Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
 
 class Path(NamedTuple):
@@ -34,18 +40,6 @@ class Path(NamedTuple):
 
     coordinates: Coordinates
     points: NDArray
-
-    def raw(self) -> "Path":
-        """Return the same points in raw coordinates."""
-        coef, intercept = self.coordinates.to_raw(self.points)
-        level = [intercept[np.newaxis]] if self.coordinates.fit_intercept else []
-        plain = Coordinates.plain(len(coef), coef.shape[2], fit_intercept=self.coordinates.fit_intercept)
-        return Path(plain, np.concatenate([coef, *level]).astype(np.float64))
-
-    def followed_by(self, other: Any) -> "Path":
-        """Return this path with another at its end, in raw coordinates."""
-        one, two = self.raw(), other.raw()
-        return Path(one.coordinates, np.concatenate([one.points, two.points], axis=1))
 
     def errors(self, test: Moments) -> NDArray | None:
         """Return the mean squared errors on test rows, of shape (n_penalties, n_outputs), from their moments.
@@ -66,6 +60,34 @@ class Path(NamedTuple):
         if (objective.noise > VISIBLE * value).any():
             return None
         return value * coordinates.target_scale**2
+
+
+class Chained(NamedTuple):
+    """Paths over the same rows, one after the other, in raw coordinates.
+
+    Attributes
+    ----------
+    parts : sequence of Path or the like
+        The paths, each with `coordinates` and `points`.
+    """
+
+    parts: Sequence[Any]
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """The raw coordinates."""
+        first = self.parts[0].coordinates
+        return Coordinates.plain(len(first.center), len(first.target_scale), fit_intercept=first.fit_intercept)
+
+    @property
+    def points(self) -> NDArray:
+        """The points, of shape (n_coordinates, n_points, n_outputs)."""
+        several = []
+        for part in self.parts:
+            coef, intercept = part.coordinates.to_raw(part.points)
+            level = [intercept[np.newaxis]] if part.coordinates.fit_intercept else []
+            several.append(np.concatenate([coef, *level]).astype(np.float64))
+        return np.concatenate(several, axis=1)
 
 
 @dataclass(frozen=True)
@@ -134,13 +156,29 @@ class Minima:
     def _ridge(self) -> Ridge:
         return Ridge.of(self.moments, self._alike)
 
-    def _smooth(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers without the row of the intercept."""
+    def ridge(self, terms: Terms, alphas: NDArray) -> tuple[Ridge, Coordinates, NDArray] | None:
+        """Return the eigenbasis for L2, its coordinates, and the strengths in these; None if they are not precise.
+
+        Parameters
+        ----------
+        terms : Terms
+            Squared error, with L2 of strength 1 or no penalty.
+        alphas : ndarray of shape (n_penalties,)
+            Strengths.
+        """
         strengths = alphas * terms.penalty_in(self._alike).l2.max(initial=0.0) / 2
         if not np.isfinite(strengths).all() or self._ridge.error(strengths.min()) > PRECISE:
             return None
-        points = self._ridge.minimisers(strengths)
-        return None if points is None else Path(self._alike, points)
+        return self._ridge, self._alike, strengths
+
+    def _smooth(self, terms: Terms, alphas: NDArray) -> Path | None:
+        """Return the minimisers without the row of the intercept."""
+        found = self.ridge(terms, alphas)
+        if found is None:
+            return None
+        ridge, coordinates, strengths = found
+        points = ridge.minimisers(strengths)
+        return None if points is None else Path(coordinates, points)
 
     def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers without the row of the intercept."""
@@ -148,17 +186,112 @@ class Minima:
         whole, moves = terms.penalty_in(self._standard), self._standard.inverse_scale > 0
         points = np.zeros((len(joint), len(alphas), joint.shape[1]))
         for output, rho in enumerate(joint.T):
-            here = np.zeros(len(rho))
-            for place, alpha in enumerate(alphas):
-                penalty = replace(whole, l1=alpha * whole.l1, l2=alpha * whole.l2)
-                curvature = 2.0 * second
-                curvature.flat[:: len(curvature) + 1] += np.where(moves, penalty.l2[:, output], 1.0)
-                kinks = Kinks.of(penalty.l1[:, output], len(rho), positive=penalty.positive)
-                here = here + step_to_minimum(curvature, curvature @ here - 2.0 * rho, kinks, here)
-                points[:, place, output] = here
-            if self.moments.error(_inflation(curvature, here != 0)) > PRECISE:  # the last point has the most columns
+            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
+            points[:, :, output] = program.path(alphas)
+            if not program.is_solved(points[:, :, output], alphas):
+                return None
+            last = points[:, -1, output]  # the last point has the most columns
+            if self.moments.error(_inflation(program.curvature(alphas[-1]), last != 0)) > PRECISE:
                 return None
         return Path(self._standard, points)
+
+
+class Program(NamedTuple):
+    """Minimise ``z' G z / 2 - q . z + a (l1 . |z| + l2 . z^2 / 2)``, for one output and several strengths a.
+
+    Attributes
+    ----------
+    products : ndarray of shape (n_features, n_features)
+        G.
+    joint : ndarray of shape (n_features,)
+        q.
+    l1, l2 : ndarray of shape (n_features,)
+        The penalty of strength 1.
+    moves : ndarray of bool, of shape (n_features,)
+        Whether a column varies.
+    positive : bool
+        Whether z must not be negative.
+    """
+
+    products: NDArray
+    joint: NDArray
+    l1: NDArray
+    l2: NDArray
+    moves: NDArray
+    positive: bool
+
+    def curvature(self, alpha: float) -> NDArray:
+        """Return the second derivatives of the smooth part for a strength; 1 for a column that does not vary."""
+        curvature = self.products.copy()
+        curvature.flat[:: len(curvature) + 1] += np.where(self.moves, alpha * self.l2, 1.0)
+        return curvature
+
+    def path(self, alphas: NDArray) -> NDArray:
+        """Return the minimisers, of shape (n_features, n_alphas): those on a line all at once, else each from the last.
+
+        Parameters
+        ----------
+        alphas : ndarray of shape (n_alphas,)
+            Strengths.
+        """
+        points, place = np.zeros((len(self.joint), len(alphas))), 0
+        here = points[:, 0]
+        while place < len(alphas):
+            along = self._on_line(np.sign(here), alphas[place:])
+            if not along.shape[1]:
+                curvature = self.curvature(alphas[place])
+                kinks = Kinks.of(alphas[place] * self.l1, len(self.joint), positive=self.positive)
+                step = step_to_minimum(curvature, curvature @ here - self.joint, kinks, here)
+                along = (here + step)[:, np.newaxis]
+            points[:, place : place + along.shape[1]] = along
+            place += along.shape[1]
+            here = points[:, place - 1]
+        return points
+
+    def _on_line(self, sign: NDArray, alphas: NDArray) -> NDArray:
+        """Return the minimisers for the first strengths, as far as they have the same signs, with few changes to these.
+
+        Without L2 they are on a line: with A the columns that are not zero and s their signs,
+        ``z_A = G_AA^-1 (q_A - a l1_A s)`` is the minimum as long as it has these signs and no other column violates its
+        condition (Osborne, Presnell and Turlach, 2000). If that is not so for the first strength, the columns that
+        violate their conditions join and those of other signs leave, a few times.
+
+        Parameters
+        ----------
+        sign : ndarray of shape (n_features,)
+            Signs to begin with, those of the minimiser for a strength nearby; 0 for a column that is zero.
+        alphas : ndarray of shape (n_alphas,)
+            Strengths.
+
+        Returns
+        -------
+        ndarray of shape (n_features, n_found)
+            The minimisers; none if there is L2, or if the signs are not found.
+        """
+        for _ in range(0 if self.l2.any() else CHANGES):
+            active = sign != 0
+            ends = np.column_stack([self.joint[active], self.l1[active] * sign[active]])
+            try:
+                start, slope = np.linalg.solve(self.products[np.ix_(active, active)], ends).T
+            except np.linalg.LinAlgError:
+                break
+            line = np.zeros((len(sign), len(alphas)))
+            line[active] = start[:, np.newaxis] - np.outer(slope, alphas)
+            pull = self.joint[:, np.newaxis] - self.products[:, active] @ line[active]
+            violates = (pull if self.positive else np.abs(pull)) > np.outer(self.l1, alphas)
+            violates[active] = np.sign(line[active]) != sign[active, np.newaxis]
+            is_other = violates.any(axis=0)
+            if not is_other[0]:
+                return line[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
+            sign = np.where(violates[:, 0], np.where(active, 0.0, np.sign(pull[:, 0])), sign)
+        return np.zeros((len(sign), 0))
+
+    def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
+        """Return whether the shortest subgradient at each point is zero, up to `PRECISE` of the largest q."""
+        penalty = Penalty(np.outer(self.l1, alphas), np.outer(self.l2, alphas), self.positive)
+        gradient = self.products @ points - self.joint[:, np.newaxis] + penalty.gradient(points)
+        left = np.abs(penalty.residual(points, gradient))[self.moves]
+        return bool((left <= PRECISE * np.abs(self.joint).max(initial=0.0)).all())
 
 
 def _inflation(curvature: NDArray, is_active: NDArray) -> float:

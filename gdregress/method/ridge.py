@@ -99,6 +99,10 @@ class Ridge(NamedTuple):
         inverse, info = lapack.dtrtri(lower, lower=1)
         return np.inf if info else self.precision * float(np.vdot(inverse, inverse))
 
+    def is_precise(self, strengths: NDArray) -> bool:
+        """Return whether the eigenvalues have enough digits for some strengths."""
+        return bool(self._has_digits(strengths).all())
+
     def _has_digits(self, strengths: NDArray) -> NDArray:
         """Return for which strengths each lambda + a has enough digits."""
         rounding = len(self.joint) * np.finfo(float).eps * self.curvature.max(initial=0.0)

@@ -57,7 +57,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     Squared error needs only sums over rows. So one pass over X gathers the sums of each fold, the
     training sets are merged from them, and with L2 every `alpha` comes from one eigenbasis of a
-    training set. Errors on the test rows are quadratic forms in their sums. Then the model is fitted
+    training set (of all rows, if each is left out in turn). Errors on the test rows are quadratic forms in their sums. Then the model is fitted
     to all rows, from the same sums. If the sums have too few digits, or cannot be gathered because X
     has more columns than a training set has rows or more than 2000, or with another loss, every split
     is fitted by a GradientDescentRegressor of its own.
@@ -545,7 +545,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Return the grid: a curve for each l1_ratio and learning rate."""
         largest = 1.0
         if alphas is None:
-            moments = None if search.folds is None else search.folds.whole
+            moments = None if search.sums is None else search.sums.whole
             largest = largest_strength(Spec.of(search.model).terms, search.rows, moments)
         curves = []
         for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
@@ -665,10 +665,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         model = self._chosen_model(self.alpha_)
         given = rows.X, form.targets(rows.y), rows.weight
         with part_of(task, REFIT, model):
-            if search.folds is None:
+            if search.sums is None:
                 model.fit(*given)
             else:
-                whole = rows.with_moments(search.folds.whole)
+                whole = rows.with_moments(search.sums.whole)
                 model._fit_rows(whole, form, FitTask.begin(model, *given))
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
 

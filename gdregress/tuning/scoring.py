@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import check_scoring, get_scorer_names
 
 from gdregress.problem.losses import as_loss
-from gdregress.rows.moments import Moments
 
 Scorer = Callable[..., Any]
 
@@ -80,23 +79,26 @@ class Scoring:
         """Whether there is one score, named "score"."""
         return list(self.scorers) == ["score"]
 
-    def from_loss(self, loss: NDArray, test: Moments | None) -> dict[str, NDArray] | None:
+    def from_loss(self, loss: NDArray, y: NDArray, weight: NDArray | None) -> dict[str, NDArray] | None:
         """Return the scores that follow from losses of shape (n_points, n_outputs); None if some do not.
 
         Parameters
         ----------
         loss : ndarray of shape (n_points, n_outputs)
-            Mean losses of the test rows.
-        test : Moments or None
-            Moments of the test rows if the loss is squared error, else None.
+            Mean losses of the test rows; squared errors unless the score is minus the loss.
+        y : ndarray of shape (n_samples, n_outputs)
+            Targets of the test rows.
+        weight : ndarray of shape (n_samples,) or None
+            Their weights.
         """
         if self.is_loss:
             return {"score": -loss.mean(axis=-1)}
-        if test is None or not (test.y.variance > 0).all():
-            return None
         if any(name not in FROM_ERRORS for name in self.names.values()):
             return None
-        return {key: FROM_ERRORS[str(name)](loss, test.y.deviation**2) for key, name in self.names.items()}
+        variance = np.average(np.square(y - np.average(y, axis=0, weights=weight)), axis=0, weights=weight)
+        if "r2" in self.names.values() and not (variance > 0).all():
+            return None
+        return {key: FROM_ERRORS[str(name)](loss, variance) for key, name in self.names.items()}
 
     def by_scorers(self, model: Any, X: Any, y: NDArray, test: NDArray) -> dict[str, float]:
         """Return the scores of a fitted model on test rows; `error_score` where a scorer raises an error.

@@ -1,7 +1,7 @@
 """Cross-validation of the points of a grid: fits on the training rows of each split, errors on the test rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,26 +10,22 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from gdregress.method.choice import MOMENTS_LIMIT
-from gdregress.method.epochs import EpochPath, PlainDescent, Stretch
-from gdregress.method.minima import Minima, Path
+from gdregress.method.minima import Chained, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective
-from gdregress.problem.problem import Terms
 from gdregress.rows.checks import check_finite
-from gdregress.rows.folds import Folds, Split, check_not_empty, gather_folds
+from gdregress.rows.folds import Split, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.scoring import Scoring
+from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, Sums
 
 WIDE_LIMIT = 500
 """Number of columns up to which products are gathered even where a training set has fewer rows."""
-
-THREADED_COLUMNS = 100
-"""Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
 
 EXTENSIONS = {"l2": 6, "l1": 3, "elasticnet": 3}
 """How often an automatic grid grows at most, each time by a third of its length.
@@ -39,16 +35,6 @@ With L1 it begins at the strength that makes all coefficients zero. With L2 it b
 
 SHARPER = 0.1
 """Share of `tol` to which points along a path are fitted: one within `tol` of the last would stay where that is."""
-
-OF_ALL_EPOCHS = ("exponential", "cosine")
-"""Schedules that depend on the number of epochs."""
-
-EXACT = ("auto", "curvature")
-"""Values of `learning_rate` with which a fit of squared error ends at the minimum, however it gets there."""
-
-
-AnyPath = Path | EpochPath
-"""Points fitted to the same rows."""
 
 
 class Evaluated(NamedTuple):
@@ -77,7 +63,7 @@ class Evaluated(NamedTuple):
             self.curve._replace(alphas=np.concatenate([self.curve.alphas, other.curve.alphas])),
             {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
             np.hstack([self.loss, other.loss]),
-            [one.followed_by(two) for one, two in zip(self.paths, other.paths, strict=True)],
+            [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
         )
 
     def along_alphas(self, name: str) -> NDArray:
@@ -111,16 +97,12 @@ class Search:
         Dtype and shape of coefficients.
     splits : list of (ndarray of int, ndarray of int)
         Training rows and test rows of each split.
-    folds : Folds or None
-        Their moments; None if these are not enough for a fit.
-    minima : list of Minima
-        The minimisers over the training rows of each split and, last, over all rows; empty if `folds` is None.
+    sums : Sums or None
+        The sums over their rows; None if these are not enough for a fit.
     scoring : Scoring
         The scores.
     n_jobs : int or None
         Number of splits that are fitted at the same time, where they need a fit each.
-    descents : dict of (int, float) to PlainDescent or None
-        Plain descents over the training rows, by number of the split and strength of L2, as far as they were needed.
     """
 
     model: Any
@@ -128,11 +110,9 @@ class Search:
     rows: RowBlocks
     form: OutputFormat
     splits: list[Split]
-    folds: Folds | None
-    minima: list[Minima]
+    sums: Sums | None
     scoring: Scoring
     n_jobs: int | None
-    descents: dict[tuple[int, float], PlainDescent | None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -150,22 +130,18 @@ class Search:
         spec, p = Spec.of(model), rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
-        folds, minima = None, []
+        model, sums = clone(model), None
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
-            folds = gather_folds(rows, splits)
-            several = [*(fold.train for fold in folds.folds), folds.whole]
-            minima = [Minima.of(spec.terms, moments) for moments in several]
+            sums = Sums(model, rows, splits)
+            sums.whole  # noqa: B018  the first pass finds NaN
         else:
             check_finite(rows.name, rows.X, rows.columns)
-        return cls(
-            clone(model), X if hasattr(X, "columns") else rows.X, rows, form, splits, folds, minima, scoring, n_jobs
-        )
+        return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
 
     def evaluate(self, curve: Curve) -> Evaluated:
         """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
-        paths = self._paths(curve)
-        with self.rows.on_threads() as (_, map_on_threads), np.errstate(all="ignore"):
-            known = list(map_on_threads(self._losses_from_moments, range(len(paths)), paths))
+        paths, known = self._fitted(curve)
+        with self.rows.on_threads(), np.errstate(all="ignore"):
             losses = [
                 self._losses_from_rows(number, path) if loss is None else loss
                 for number, (path, loss) in enumerate(zip(paths, known, strict=True))
@@ -176,73 +152,25 @@ class Search:
 
     def whole(self, curve: Curve) -> Path:
         """Fit the points of a curve to all rows."""
-        exact = self._exact(curve, self.minima[-1:])
-        if exact:
-            return exact[0]
-        known = None if self.folds is None else self.folds.whole
+        exact = None if self.sums is None else self.sums.path_of_whole(curve)
+        if exact is not None:
+            return exact
+        known = None if self.sums is None else self.sums.whole
         return fitted_path(clone(self.model), self.rows, known, curve)
 
-    def _paths(self, curve: Curve) -> Sequence[AnyPath]:
-        """Return the points fitted to the training rows of each split."""
-        known_ahead = self._exact(curve, self.minima[:-1]) or self._of_plain_descents(curve)
-        if known_ahead:
-            return known_ahead
+    def _fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]]:
+        """Return the points fitted to the training rows of each split, and their losses where sums tell these."""
+        found = None if self.sums is None else self.sums.fitted(curve)
+        if found is not None:
+            return found
         known: list[Moments | None] = [None] * len(self.splits)
-        if self.folds is not None:
-            known = [fold.train for fold in self.folds.folds]
-        return Parallel(n_jobs=self.n_jobs)(
+        if self.sums is not None:
+            known = [self.sums.of_split(number).train for number in range(len(self.splits))]
+        paths = Parallel(n_jobs=self.n_jobs)(
             delayed(fitted_path)(clone(self.model), self.rows.part(train), moments, curve)
             for (train, _), moments in zip(self.splits, known, strict=True)
         )
-
-    def _exact(self, curve: Curve, minima: Sequence[Minima]) -> list[Path]:
-        """Return the minimisers if fits would end there and moments are precise enough; else an empty list."""
-        model = self.model
-        ends_there = curve.learning_rate in EXACT and model.optimizer == "auto" and bool(model.tol)
-        if not ends_there or model.target_loss is not None or len(curve.epochs) > 1:
-            return []
-        terms = terms_of(model, curve)
-        with self.rows.on_threads() as (_, map_on_threads):
-            several = map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
-            paths = list(several(lambda each: _quietly(each, terms, curve.alphas), minima))
-        return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
-
-    def _of_plain_descents(self, curve: Curve) -> list[EpochPath]:
-        """Return the points of plain descents in closed form, where fits would come to the same; else an empty list."""
-        model = self.model
-        spec = Spec.of(clone(model).set_params(epochs=max(curve.epochs), **curve.shared()))
-        schedule = spec.steps.schedule.known_ahead
-        is_plain = spec.steps.is_number or curve.learning_rate == "lipschitz"
-        is_plain = is_plain and model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
-        is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
-        if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
-            return []
-        several, numbers = terms_of(model, curve), np.array(curve.epochs)
-        paths: list[EpochPath] = []
-        for number in range(len(self.minima) - 1):
-            stretches = []
-            for alpha in curve.alphas.tolist():
-                descent = self._descent(number, replace(several, l2=alpha * several.l2))
-                rates = None if descent is None else descent.rates(curve.learning_rate, schedule, int(numbers.max()))
-                if descent is None or rates is None:
-                    return []
-                end = descent.end(rates, spec.limits.tol)
-                stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
-            paths.append(EpochPath(stretches))
-        return paths
-
-    def _descent(self, number: int, terms: Terms) -> PlainDescent | None:
-        """Return the plain descent over the training rows of a split, which is made once for all rates."""
-        key = number, terms.l2
-        if key not in self.descents:
-            assert self.folds is not None
-            self.descents[key] = PlainDescent.of(terms, self.folds.folds[number].train)
-        return self.descents[key]
-
-    def _losses_from_moments(self, number: int, path: AnyPath) -> NDArray | None:
-        """Return the losses on the test rows of a split, (n_points, n_outputs); None if moments do not tell them."""
-        with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-            return None if self.folds is None else path.errors(self.folds.folds[number].test)
+        return paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths)
 
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
@@ -251,12 +179,13 @@ class Search:
     def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
         is_weighed = self.rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
-        of_test = None if self.folds is None or not is_weighed else self.folds.folds[number].test
-        scores = self.scoring.from_loss(loss, of_test)
+        test, scores = self.splits[number][1], None
+        y = self.rows.y[test]
+        if self.scoring.is_loss or (self.sums is not None and is_weighed):
+            scores = self.scoring.from_loss(loss, y, None if self.rows.weight is None else self.rows.weight[test])
         if scores is not None:
             return scores
-        test = self.splits[number][1]
-        X, y = rows_of(self.X, test), self.rows.y[test]
+        X = rows_of(self.X, test)
         names = self.rows.columns if hasattr(self.X, "columns") else None
         models = fitted_models(clone(self.model), path, curve, self.form, names)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
@@ -292,17 +221,6 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
 def best_curve(found: list[Evaluated], name: str) -> Evaluated:
     """Return the curve of the best mean score."""
     return max(found, key=lambda each: each.along_alphas(name).max())
-
-
-def terms_of(model: Any, curve: Curve) -> Terms:
-    """Return the terms of the objective of a curve for the strength 1."""
-    return Spec.of(clone(model).set_params(alpha=1.0, **curve.shared())).terms
-
-
-def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
-    """Return a path; overflow shows as infinity, which `Minima` looks for."""
-    with np.errstate(all="ignore"):
-        return minima.path(terms, alphas)
 
 
 def fitted_path(model: Any, rows: RowBlocks, known: Moments | None, curve: Curve) -> Path:

@@ -1,0 +1,209 @@
+"""What follows from the sums over the rows of each split, with no fit: minimisers, epochs, and errors on test rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from gdregress.method.epochs import EpochPath, PlainDescent, Stretch
+from gdregress.method.left_out import LeftOut, WithoutRow
+from gdregress.method.minima import Chained, Minima, Path
+from gdregress.method.spec import Spec
+from gdregress.problem.problem import Terms
+from gdregress.rows.folds import Fold, Folds, Split, gather_folds
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
+from gdregress.tuning.grid import Curve
+
+THREADED_COLUMNS = 100
+"""Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
+
+OF_ALL_EPOCHS = ("exponential", "cosine")
+"""Schedules that depend on the number of epochs."""
+
+EXACT = ("auto", "curvature")
+"""Values of `learning_rate` with which a fit of squared error ends at the minimum, however it gets there."""
+
+AnyPath = Path | EpochPath | WithoutRow | Chained
+"""Points fitted to the same rows."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sums over the rows of each split.
+
+    Attributes
+    ----------
+    model : GradientDescentRegressor
+        A model with the parameters that all points share.
+    rows : RowBlocks
+        All rows.
+    splits : list of (ndarray of int, ndarray of int)
+        Training rows and test rows of each split.
+    descents : dict of (int, float) to PlainDescent or None
+        Plain descents over the training rows, by number of the split and strength of L2, as far as they were needed.
+    """
+
+    model: Any
+    rows: RowBlocks
+    splits: list[Split]
+    descents: dict[tuple[int, float], PlainDescent | None] = field(default_factory=dict)
+
+    @cached_property
+    def whole(self) -> Moments:
+        """Moments of all rows."""
+        if not self._leaves_one_out:
+            return self._folds.whole
+        with self.rows.on_threads(), np.errstate(all="ignore"):
+            return self.rows.moments()
+
+    def of_split(self, number: int) -> Fold:
+        """Return the moments of the training rows and the test rows of a split."""
+        return self._folds.folds[number]
+
+    @cached_property
+    def _folds(self) -> Folds:
+        return gather_folds(self.rows, self.splits)
+
+    @cached_property
+    def _leaves_one_out(self) -> bool:
+        """Whether each split tests one row, each row once, and all other rows are its training rows."""
+        n = self.rows.n_samples
+        if len(self.splits) != n or self.rows.n_weighted < n:
+            return False
+        is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
+        total = n * (n - 1) // 2
+        return (
+            is_one
+            and len({int(test[0]) for _, test in self.splits}) == n
+            and all(len(np.unique(train)) == n - 1 and train.sum() + test[0] == total for train, test in self.splits)
+        )
+
+    @cached_property
+    def _minima(self) -> list[Minima]:
+        """The minimisers over the training rows of each split."""
+        terms = Spec.of(self.model).terms
+        return [Minima.of(terms, fold.train) for fold in self._folds.folds]
+
+    @cached_property
+    def _minima_of_whole(self) -> Minima:
+        return Minima.of(Spec.of(self.model).terms, self.whole)
+
+    def path_of_whole(self, curve: Curve) -> Path | None:
+        """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
+        if not self._ends_at_minimum(curve):
+            return None
+        return _quietly(self._minima_of_whole, terms_of(self.model, curve), curve.alphas)
+
+    def fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]] | None:
+        """Return the points of a curve fitted to the training rows of each split, and their losses on the test rows.
+
+        Returns
+        -------
+        paths : sequence of AnyPath
+            The points for each split.
+        losses : list of ndarray of shape (n_points, n_outputs) or None
+            The losses for each split; None for a split whose test rows have to be read.
+
+        None takes the place of both if the points do not follow from the sums.
+        """
+        if self._ends_at_minimum(curve) and self._leaves_one_out:
+            found = self._left_out(curve)
+            if found is not None:
+                return found
+        paths = self._minimisers(curve) or self._of_plain_descents(curve)
+        return (paths, self.losses(paths)) if paths else None
+
+    def losses(self, paths: Sequence[AnyPath]) -> list[NDArray | None]:
+        """Return the losses on the test rows of each split, of shape (n_points, n_outputs); None where rounding shows.
+
+        Parameters
+        ----------
+        paths : sequence of AnyPath
+            Points fitted to the training rows of each split.
+        """
+
+        def errors(number: int, path: Any) -> NDArray | None:
+            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+                return path.errors(self.of_split(number).test)
+
+        self._folds  # noqa: B018  gathered before the threads begin
+        with self.rows.on_threads() as (_, map_on_threads):
+            return list(map_on_threads(errors, range(len(paths)), paths))
+
+    def _ends_at_minimum(self, curve: Curve) -> bool:
+        """Return whether the fits of a curve would end at the minimum."""
+        model = self.model
+        ends_there = curve.learning_rate in EXACT and model.optimizer == "auto" and bool(model.tol)
+        return ends_there and model.target_loss is None and len(curve.epochs) == 1
+
+    def _minimisers(self, curve: Curve) -> list[Path]:
+        """Return the minimisers if fits would end there and moments are precise enough; else an empty list."""
+        if not self._ends_at_minimum(curve):
+            return []
+        terms, n_splits = terms_of(self.model, curve), len(self.splits)
+        with self.rows.on_threads() as (_, map_on_threads):
+            several = map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
+            paths = list(several(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
+        return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
+
+    def _left_out(self, curve: Curve) -> tuple[list[WithoutRow], list[NDArray | None]] | None:
+        """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
+        terms = terms_of(self.model, curve)
+        if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
+            return None
+        with self.rows.on_threads(), np.errstate(all="ignore"):
+            every = LeftOut.of(self._minima_of_whole, self.rows, terms, curve.alphas)
+            residuals = None if every is None else every.residuals
+        if every is None or residuals is None:
+            return None
+        errors = np.square(residuals * every.coordinates.target_scale)
+        tested = [int(test[0]) for _, test in self.splits]
+        return [WithoutRow(every, row) for row in tested], [errors[row] for row in tested]
+
+    def _of_plain_descents(self, curve: Curve) -> list[EpochPath]:
+        """Return the points of plain descents in closed form, where fits would come to the same; else an empty list."""
+        model = self.model
+        spec = Spec.of(clone(model).set_params(epochs=max(curve.epochs), **curve.shared()))
+        schedule = spec.steps.schedule.known_ahead
+        is_plain = spec.steps.is_number or curve.learning_rate == "lipschitz"
+        is_plain = is_plain and model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
+        is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
+        if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
+            return []
+        several, numbers = terms_of(model, curve), np.array(curve.epochs)
+        paths: list[EpochPath] = []
+        for number in range(len(self.splits)):
+            stretches = []
+            for alpha in curve.alphas.tolist():
+                descent = self._descent(number, replace(several, l2=alpha * several.l2))
+                rates = None if descent is None else descent.rates(curve.learning_rate, schedule, int(numbers.max()))
+                if descent is None or rates is None:
+                    return []
+                end = descent.end(rates, spec.limits.tol)
+                stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
+            paths.append(EpochPath(stretches))
+        return paths
+
+    def _descent(self, number: int, terms: Terms) -> PlainDescent | None:
+        """Return the plain descent over the training rows of a split, which is made once for all rates."""
+        key = number, terms.l2
+        if key not in self.descents:
+            with np.errstate(all="ignore"):
+                self.descents[key] = PlainDescent.of(terms, self.of_split(number).train)
+        return self.descents[key]
+
+
+def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
+    """Return the minimisers for some strengths; overflow shows as infinity, which `Minima` looks for."""
+    with np.errstate(all="ignore"):
+        return minima.path(terms, alphas)
+
+
+def terms_of(model: Any, curve: Curve) -> Terms:
+    """Return the terms of the objective of a curve for the strength 1."""
+    return Spec.of(clone(model).set_params(alpha=1.0, **curve.shared())).terms

@@ -1,0 +1,77 @@
+"""The minimisers of squared error for a sequence of penalties, from moments."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gdregress.method import minima
+from gdregress.method.minima import Minima, Program
+from gdregress.problem.losses import squared_error
+from gdregress.problem.problem import Terms
+from gdregress.rows.memory import RowBlocks
+
+
+def program(seed, *, positive=False, l2=0.0, kind="random"):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 8)) + rng.normal(size=(40, 1))
+    if kind == "duplicated":
+        X[:, 5] = X[:, 2]
+    if kind == "flipped":
+        X[:, 5] = -X[:, 2]
+    if kind == "constant":
+        X[:, 3] = 0.0
+    y = X @ (rng.normal(size=8) * (rng.uniform(size=8) < 0.5)) + rng.normal(size=40)
+    X, y = X - X.mean(axis=0), y - y.mean()
+    strengths = rng.uniform(0.5, 2.0, 8)
+    return Program(2 * X.T @ X / 40, 2 * X.T @ y / 40, strengths, np.full(8, l2), X.any(axis=0), positive)
+
+
+def lack(one, point, alpha):
+    """Return by how much the conditions of a minimum fail, in the obvious way."""
+    gradient = one.products @ point - one.joint + alpha * one.l2 * point
+    l1 = alpha * one.l1
+    at_zero = np.maximum(-gradient - l1, 0.0) if one.positive else np.maximum(np.abs(gradient) - l1, 0.0)
+    return np.where(point == 0, at_zero, np.abs(gradient + l1 * np.sign(point))).max()
+
+
+@pytest.mark.parametrize("kind", ["random", "duplicated", "flipped", "constant"])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("positive", [False, True])
+def test_each_point_of_a_path_is_a_minimum(positive, l2, kind):
+    for seed in range(20):
+        one = program(seed, positive=positive, l2=l2, kind=kind)
+        largest = np.abs(one.joint / one.l1).max()
+        for n_alphas in (3, 100):
+            alphas = np.geomspace(1.1 * largest, 1e-4 * largest, n_alphas)
+            points = one.path(alphas)
+            assert max(lack(one, point, alpha) for point, alpha in zip(points.T, alphas, strict=True)) < 1e-9
+            assert not points[:, 0].any()
+            assert not positive or (points >= 0).all()
+            assert one.is_solved(points, alphas)
+
+
+def test_a_path_on_lines_is_that_of_the_active_set_method(monkeypatch):
+    one = program(0)
+    alphas = np.geomspace(3.0, 1e-3, 60)
+    on_lines = one.path(alphas)
+    monkeypatch.setattr(minima, "CHANGES", 0)
+    assert_allclose(on_lines, one.path(alphas), atol=1e-12)
+    assert_array_equal(on_lines == 0, one.path(alphas) == 0)
+
+
+def test_most_points_are_found_on_lines(monkeypatch):
+    calls = []
+    monkeypatch.setattr(minima, "step_to_minimum", lambda *given: calls.append(given) or np.zeros(8))
+    program(0).path(np.geomspace(3.0, 1e-3, 60))
+    assert len(calls) <= 2
+
+
+def test_points_that_are_no_minimum_are_not_returned(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4))
+    y = X @ [1.0, 2.0, 0.0, -1.0] + rng.normal(size=50)
+    terms = Terms(squared_error(), 1.0, 0.0, positive=False, fit_intercept=True)
+    known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
+    assert known.path(terms, np.array([0.1])) is not None
+    monkeypatch.setattr(Program, "path", lambda self, alphas: np.full((4, 1), 0.1))
+    assert known.path(terms, np.array([0.1])) is None
