@@ -637,8 +637,6 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         rng, held_out = spec.rng(), None
         if X_val is not None:
             held_out = self._validation_rows(X_val, y_val, sample_weight_val, rows.n_outputs)
-        elif spec.limits.early_stopping:
-            rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
 
     def _read(self, spec: Spec, X, y, sample_weight) -> tuple[Rows, OutputFormat]:
@@ -669,7 +667,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         return rows
 
     def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None):
-        """Minimise over rows that have been read, and warn as `fit` does; nothing is held out."""
+        """Minimise over rows that have been read, and warn as `fit` does."""
         with fitting(self):
             spec = Spec.of(self)
             result = self._minimise(spec, rows, form, spec.rng(), task=task)
@@ -686,6 +684,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         task: FitTask | None = None,
     ) -> Result:
         """Choose a method, minimise by it, and store the fitted attributes."""
+        if held_out is None and spec.limits.early_stopping:
+            rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), _in_any_range():
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +14,17 @@ import pytest
 from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.model_selection import KFold, RepeatedKFold, TimeSeriesSplit
 
-from gdregress import GradientDescentRegressor, Loss
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, Loss
 from gdregress.method.spec import Spec
 from gdregress.problem.best_constant import _ConstantLosses, best_constant_loss
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import huber
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.view import View
-from gdregress.rows.dask import DaskRows, _merged_accumulators, blocks_of
+from gdregress.rows.dask import DaskRows, NumberedRows, _merged_accumulators, blocks_of
+from gdregress.rows.folds import gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 from gdregress.rows.ranges import Both, Ranges
@@ -622,3 +625,101 @@ def test_worker_processes(tmp_path, dies, n, p):
     assert exact < 1e-9
     assert max(others) < 1e-5
     assert not dies or all(Path(marker).exists() for marker in markers)
+
+
+class TestCrossValidation:
+    """Only sums come from the blocks, and all is as with rows in memory."""
+
+    @staticmethod
+    def tuned(X, y, weight=None, **params):
+        with warnings.catch_warnings(action="ignore"):
+            return GradientDescentRegressorCV(8, **{"standardize": True, "cv": 3, **params}).fit(X, y, weight)
+
+    @pytest.mark.parametrize("m", [None, 2])
+    @pytest.mark.parametrize("is_weighted", [False, True])
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"penalty": "l1", "scoring": "r2"},
+            {"penalty": "elasticnet", "l1_ratio": [0.3, 0.9], "cv": TimeSeriesSplit(3)},
+            {"cv": KFold(4, shuffle=True, random_state=0), "fit_intercept": False},
+            {"cv": RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), "refit": False},
+            {"penalty": None, "learning_rate": [0.02, "lipschitz"], "epochs": [3, 50], "tol": None},
+            {"penalty": "l2", "learning_rate": 0.02, "optimizer": "momentum", "epochs": 20, "tol": None},
+            {"alpha_per_target": True},
+        ],
+        ids=str,
+    )
+    def test_is_that_of_rows_in_memory(self, params, is_weighted, m):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(600, 5)) + 1.0
+        y = X @ rng.normal(size=(5, m or 1)) + rng.normal(size=(600, m or 1))
+        y, weight = y if m else y[:, 0], rng.integers(0, 3, 600).astype(float) if is_weighted else None
+        whole = self.tuned(X, y, weight, **params)
+        lazy = None if weight is None else da.from_array(weight, chunks=250)
+        model = self.tuned(da.from_array(X, chunks=((1, 199, 400), 5)), y, lazy, **params)
+        np.testing.assert_allclose(model.alphas_, whole.alphas_, rtol=1e-9)
+        for name, values in whole.cv_results_.items():
+            if "test" in name and "rank" not in name:
+                np.testing.assert_allclose(model.cv_results_[name], values, rtol=1e-7, atol=1e-9)
+        assert np.array_equal(model.best_index_, whole.best_index_)
+        if params.get("refit", True):
+            np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=1e-7)
+            assert hasattr(model, "coef_path_") == hasattr(whole, "coef_path_")
+
+    def test_a_data_frame_of_unknown_sizes(self):
+        X, y, _ = make(n=900)
+        frame = pd.DataFrame(X, columns=NAMES).assign(y=y)
+        lazy = dd.from_pandas(frame, npartitions=4)
+        lazy = lazy[lazy["a"] > lazy["a"].min()]
+        kept = frame[frame["a"] > frame["a"].min()]
+        model, whole = (self.tuned(each[NAMES], each["y"]) for each in (lazy, kept))
+        assert list(model.feature_names_in_) == NAMES
+        np.testing.assert_allclose(model.best_score_, whole.best_score_, rtol=1e-7)
+        np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-7)
+
+    def test_nothing_as_large_as_x_comes_to_the_client(self):
+        X, y, _ = make(n=4000)
+        sizes = []
+
+        def get(graph, keys, **settings):
+            found = dask.get(graph, keys, **settings)
+            sizes.append(len(pickle.dumps(found)))
+            return found
+
+        persisted = da.from_array(X, chunks=(500, 6)).persist()
+        with dask.config.set(scheduler=get):
+            blocks = NumberedRows.of(persisted, y, None)
+            sizes.clear()  # the blocks themselves, which stay with this scheduler
+            gather_folds(blocks, list(KFold(5).split(X)))
+        assert 0 < max(sizes) < X.nbytes / 10
+
+    @pytest.mark.parametrize(
+        ("params", "sentence"),
+        [
+            ({"loss": "huber"}, "rows of dask are cross-validated by their sums, which are enough for squared error"),
+            (
+                {"scoring": "neg_max_error"},
+                "scoring='neg_max_error' needs the rows of X, and those of dask stay on their",
+            ),
+            ({"store_cv_predictions": True}, "store_cv_predictions=True needs the rows of X, and those of dask stay"),
+            ({"batch_size": 7}, "rows of dask are cross-validated by their sums"),
+        ],
+        ids=str,
+    )
+    def test_what_needs_rows_is_refused(self, params, sentence):
+        X, y, _ = make(n=300)
+        with pytest.raises(ValueError, match=sentence):
+            self.tuned(da.from_array(X, chunks=(100, 6)), y, **params)
+
+    def test_nan_in_a_block(self):
+        X, y, _ = make(n=300)
+        X[250, 2] = np.nan
+        with pytest.raises(ValueError, match="X of block 3"):
+            self.tuned(da.from_array(X, chunks=(100, 6)), y)
+
+    def test_an_error_that_rounding_hides(self):
+        X, _, _ = make(n=300)
+        with pytest.raises(ValueError, match="the sums over rows of dask have too few digits for these errors"):
+            self.tuned(da.from_array(X, chunks=(100, 6)), X[:, 0] + 1e9, tol=1e-12)

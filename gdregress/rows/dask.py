@@ -21,7 +21,7 @@ from gdregress.rows.inputs import LARGEST_WEIGHT, check_same_rows, is_dask, read
 from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.rows import A, R
+from gdregress.rows.rows import A, GoneRows, R
 
 FAN_IN = 8
 """Number of results that one task merges, chosen so that scheduling the task costs about as much as the merging."""
@@ -319,6 +319,8 @@ class NumberedRows:
 
     Attributes
     ----------
+    X : dask array of shape (n_samples, n_features)
+        Features.
     rows : DaskRows
         The rows.
     sizes : tuple of int
@@ -329,10 +331,13 @@ class NumberedRows:
         Weights, as a share of the largest.
     """
 
+    X: Any
     rows: DaskRows
     sizes: tuple[int, ...]
     y: NDArray
     weight: NDArray | None
+    columns = None
+    can_be_drawn = False
 
     @classmethod
     def of(cls, X: Any, y: Any, sample_weight: Any) -> "NumberedRows":
@@ -351,7 +356,7 @@ class NumberedRows:
         y, weight = in_memory(y, sample_weight)
         if weight is not None:
             weight = np.broadcast_to(np.asarray(weight, np.float64), X.shape[:1]) / rows.facts.largest_weight
-        return cls(rows, X.chunks[0], read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
+        return cls(X, rows, X.chunks[0], read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
 
     @property
     def n_samples(self) -> int:
@@ -373,9 +378,20 @@ class NumberedRows:
         """Floating type of X."""
         return self.rows.dtype
 
-    def on_threads(self) -> AbstractContextManager:
-        """Return a context that does nothing: passes run on the threads of the workers."""
-        return nullcontext()
+    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
+        """Return a context of one thread, with the map of Python: passes run on the threads of the workers."""
+        return nullcontext((1, map))
+
+    def known_by(self, chosen: NDArray | slice, moments: Moments) -> GoneRows:
+        """Return some rows as what is known of them, their moments."""
+        return GoneRows(moments, self.dtype)
+
+    def part(self, chosen: NDArray | slice) -> Any:
+        """Raise a ValueError: these rows are known by their sums alone."""
+        raise ValueError(
+            "the sums over rows of dask have too few digits for these errors, and X stays on its workers: "
+            "give rows in memory, or columns of like sizes."
+        )
 
     def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
         """Return the moments of some parts of the rows, in one graph; None for one without a row of positive weight.

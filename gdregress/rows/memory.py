@@ -133,6 +133,10 @@ class RowBlocks:
         index = self.index[chosen] if self.index is not None else np.arange(self.n_samples)[chosen]
         return RowBlocks(self.X, self.y[chosen], weight, index=index, **about)
 
+    def known_by(self, chosen: NDArray | slice, moments: Moments) -> "RowBlocks":
+        """Return some of the rows with their moments."""
+        return self.part(chosen).with_moments(moments)
+
     def copied(self) -> "RowBlocks":
         """Return the same rows with an X of their own if they are picked from a larger one, which is slower to read."""
         if self.index is None:

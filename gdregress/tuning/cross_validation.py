@@ -19,6 +19,7 @@ from gdregress.method.minima import Path
 from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
+from gdregress.rows.dask import NumberedRows, in_memory
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -34,7 +35,7 @@ from gdregress.tuning.grid import (
     still_improves,
     without_effect,
 )
-from gdregress.tuning.scoring import Scoring, takes
+from gdregress.tuning.scoring import FROM_ERRORS, Scoring, takes
 from gdregress.tuning.search import Evaluated, Search, best_curve, grown
 from gdregress.tuning.selection import best, chosen, simplest, standard_error, table, within_one_error
 
@@ -57,10 +58,13 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     Squared error needs only sums over rows. So one pass over X gathers the sums of each fold, the
     training sets are merged from them, and with L2 every `alpha` comes from one eigenbasis of a
-    training set (of all rows, if each is left out in turn). Errors on the test rows are quadratic forms in their sums. Then the model is fitted
-    to all rows, from the same sums. If the sums have too few digits, or cannot be gathered because X
-    has more columns than a training set has rows or more than 2000, or with another loss, every split
-    is fitted by a GradientDescentRegressor of its own.
+    training set, or of all rows if each is left out in turn. Errors on the test rows are quadratic
+    forms in their sums. Then the model is fitted to all rows, from the same sums. If the sums have too
+    few digits, or cannot be gathered because X has more columns than a training set has rows or more
+    than 2000, or with another loss, every split is fitted by a GradientDescentRegressor of its own.
+
+    X may be a dask array or data frame. Its blocks stay on their workers, and only sums come from
+    them, so that the loss is squared error, and what these sums do not tell is refused.
 
     Parameters
     ----------
@@ -341,11 +345,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
             Rows, scaled or not.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like or dask array of shape (n_samples,), default=None
             Weights of the rows, in the fits and in the scores. A scorer that takes no weights gets none.
         **params : dict
             What the splitter and the scorer take: ``groups`` for the splitter or, with metadata routing
@@ -470,18 +474,14 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self._check_alpha_per_target(axes)
         for sentence in without_effect(self):
             warnings.warn(sentence, UserWarning, stacklevel=4)
-        if any(map(is_dask, (X, y, sample_weight))):
-            raise ValueError("X, y or sample_weight is of dask: compute them, or use GradientDescentRegressor.")
         given = X, y
-        X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
-        rows, form = (
-            RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self)),
-            OutputFormat(X.dtype, y.ndim == 1),
-        )
+        rows, form = self._read(X, y, sample_weight, scoring)
+        y, n = form.targets(rows.y), rows.n_samples
         splitter = check_cv(self.cv, y)  # a generator is used up by this
-        scoring, to_splitter = self._routed(scoring, weight, params, splitter)
-        every = np.arange(len(y), dtype=np.int32 if len(y) < 2**31 else np.intp)  # half the memory
-        parts = splitter.split(given[0] if hasattr(given[0], "columns") else X, y, **to_splitter)
+        scoring, to_splitter = self._routed(scoring, rows.weight, params, splitter)
+        every = np.arange(n, dtype=np.int32 if n < 2**31 else np.intp)  # half the memory
+        is_frame = hasattr(X, "columns") and rows.can_be_drawn
+        parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
         search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
@@ -502,6 +502,25 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self._refit(search, task)
         if task is not None:
             task.end()
+
+    def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[Any, OutputFormat]:
+        """Return the validated rows, and dtype and shape of what is fitted to them; X of dask stays on its workers."""
+        if not is_dask(X):
+            X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
+            rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
+            return rows, OutputFormat(X.dtype, y.ndim == 1)
+        if not scoring.follows_from_errors:
+            raise ValueError(
+                f"scoring={self.scoring!r} needs the rows of X, and those of dask stay on their workers: leave it out, "
+                f"or use {', '.join(map(repr, FROM_ERRORS))}."
+            )
+        if self.store_cv_predictions:
+            raise ValueError(
+                "store_cv_predictions=True needs the rows of X, and those of dask stay on their workers: leave it out."
+            )
+        self._see_columns(X, reset=True)
+        on_workers = NumberedRows.of(X, y, sample_weight)
+        return on_workers, OutputFormat(on_workers.dtype, np.ndim(y) == 1)
 
     def _primary(self, scoring: Scoring) -> str:
         """Return the name of the score that decides."""
@@ -668,7 +687,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if search.sums is None:
                 model.fit(*given)
             else:
-                whole = rows.with_moments(search.sums.whole)
+                whole = rows.known_by(slice(None), search.sums.whole)
                 model._fit_rows(whole, form, FitTask.begin(model, *given))
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
 

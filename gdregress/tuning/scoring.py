@@ -79,6 +79,11 @@ class Scoring:
         """Whether there is one score, named "score"."""
         return list(self.scorers) == ["score"]
 
+    @property
+    def follows_from_errors(self) -> bool:
+        """Whether squared errors on the test rows are all that the scores need."""
+        return self.is_loss or all(name in FROM_ERRORS for name in self.names.values())
+
     def from_loss(self, loss: NDArray, y: NDArray, weight: NDArray | None) -> dict[str, NDArray] | None:
         """Return the scores that follow from losses of shape (n_points, n_outputs); None if some do not.
 
@@ -93,7 +98,7 @@ class Scoring:
         """
         if self.is_loss:
             return {"score": -loss.mean(axis=-1)}
-        if any(name not in FROM_ERRORS for name in self.names.values()):
+        if not self.follows_from_errors:
             return None
         variance = np.average(np.square(y - np.average(y, axis=0, weights=weight)), axis=0, weights=weight)
         if "r2" in self.names.values() and not (variance > 0).all():

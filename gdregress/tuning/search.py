@@ -18,7 +18,6 @@ from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import Split, check_not_empty
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.scoring import Scoring
@@ -91,7 +90,7 @@ class Search:
         cause of a warning once, see `NoticesMixin`.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
-    rows : RowBlocks
+    rows : RowBlocks or NumberedRows
         All rows.
     form : OutputFormat
         Dtype and shape of coefficients.
@@ -134,6 +133,11 @@ class Search:
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
             sums = Sums(model, rows, splits)
             sums.whole  # noqa: B018  the first pass finds NaN
+        elif not rows.can_be_drawn:
+            raise ValueError(
+                "rows of dask are cross-validated by their sums, which are enough for squared error without batch_size "
+                f"and early_stopping, and for up to {MOMENTS_LIMIT} columns: use rows in memory."
+            )
         else:
             check_finite(rows.name, rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
@@ -155,22 +159,26 @@ class Search:
         exact = None if self.sums is None else self.sums.path_of_whole(curve)
         if exact is not None:
             return exact
-        known = None if self.sums is None else self.sums.whole
-        return fitted_path(clone(self.model), self.rows, known, curve)
+        rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
+        return fitted_path(clone(self.model), rows, curve)
 
     def _fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]]:
         """Return the points fitted to the training rows of each split, and their losses where sums tell these."""
         found = None if self.sums is None else self.sums.fitted(curve)
         if found is not None:
             return found
-        known: list[Moments | None] = [None] * len(self.splits)
-        if self.sums is not None:
-            known = [self.sums.of_split(number).train for number in range(len(self.splits))]
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(self.model), self.rows.part(train), moments, curve)
-            for (train, _), moments in zip(self.splits, known, strict=True)
+            delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
+            for number in range(len(self.splits))
         )
         return paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths)
+
+    def _training_rows(self, number: int) -> Any:
+        """Return the training rows of a split, with their moments if these were gathered."""
+        train, _ = self.splits[number]
+        if self.sums is None:
+            return self.rows.part(train).copied()
+        return self.rows.known_by(train, self.sums.of_split(number).train)
 
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
@@ -223,17 +231,15 @@ def best_curve(found: list[Evaluated], name: str) -> Evaluated:
     return max(found, key=lambda each: each.along_alphas(name).max())
 
 
-def fitted_path(model: Any, rows: RowBlocks, known: Moments | None, curve: Curve) -> Path:
+def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     """Fit the points of a curve one after the other, each from the last where it ends at the minimum all the same.
 
     Parameters
     ----------
     model : GradientDescentRegressor
         The model, with the parameters that all points share.
-    rows : RowBlocks
-        Training rows.
-    known : Moments or None
-        Their moments, if they were gathered.
+    rows : RowBlocks or GoneRows
+        Training rows, with their moments if these were gathered.
     curve : Curve
         The points.
     """
@@ -244,7 +250,6 @@ def fitted_path(model: Any, rows: RowBlocks, known: Moments | None, curve: Curve
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
-    rows = rows.copied() if known is None else rows.with_moments(known)
     points: list[NDArray] = []
     of_search = clone(model)
     for alpha in curve.alphas.tolist():
@@ -254,17 +259,14 @@ def fitted_path(model: Any, rows: RowBlocks, known: Moments | None, curve: Curve
     return Path(coordinates, np.stack(points, axis=1))
 
 
-def fitted_point(model: Any, rows: RowBlocks) -> NDArray:
+def fitted_point(model: Any, rows: Any) -> NDArray:
     """Fit a model, and return its point in raw coordinates."""
-    if rows.known is None:
-        model.fit(rows.X, rows.y, rows.weight)
-    else:
-        model._fit_rows(rows, OutputFormat(np.float64, False))
+    model._fit_rows(rows, OutputFormat(np.float64, False))
     level = [np.atleast_1d(model.intercept_)] if model.fit_intercept else []
     return np.vstack([np.atleast_2d(model.coef_).T, *level])
 
 
-def epochs_of(model: Any, rows: RowBlocks, curve: Curve) -> list[NDArray]:
+def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     """Fit a model for each number of epochs, and return the points.
 
     A descent of fewer epochs is the beginning of that of more, so that the longest is enough, unless the schedule

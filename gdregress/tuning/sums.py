@@ -73,7 +73,7 @@ class Sums:
     def _leaves_one_out(self) -> bool:
         """Whether each split tests one row, each row once, and all other rows are its training rows."""
         n = self.rows.n_samples
-        if len(self.splits) != n or self.rows.n_weighted < n:
+        if len(self.splits) != n or not self.rows.can_be_drawn or self.rows.n_weighted < n:
             return False
         is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
         total = n * (n - 1) // 2
