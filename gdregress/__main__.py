@@ -19,6 +19,7 @@ from gdregress.command_line.reports import printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
+from gdregress.problem.losses import HUBER_SHARE
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
@@ -143,6 +144,8 @@ def _report(options: argparse.Namespace) -> str:
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
+    if model.epsilon == "auto":
+        data.notes.append(f"epsilon {HUBER_SHARE * model.scale_:.4g}, 1.35 times the scale of the residuals")
     if model.penalty is None and len(model.coef_) >= len(data.y):
         data.notes.append(
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
@@ -177,7 +180,7 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         penalty=options.penalty,
         early_stopping=options.early_stopping,
         random_state=0,
-        **{name: value for name, value in given.items() if value != "auto"},
+        **{name: value for name, value in given.items() if (name, value) != ("alpha", "auto")},
     )
 
 
@@ -188,12 +191,15 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
     """
     shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
     folds = KFold(FOLDS, shuffle=True, random_state=0)
-    tuned = GradientDescentRegressorCV(cv=folds, refit=False, **shared).fit(data.X, data.y)
+    scoring, name = None, name_of_loss(model.loss)
+    if model.epsilon == "auto":  # each fit has a loss of its own
+        scoring, name = "neg_mean_absolute_error", "mean absolute error"
+    tuned = GradientDescentRegressorCV(cv=folds, scoring=scoring, refit=False, **shared).fit(data.X, data.y)
     model.set_params(alpha=float(tuned.alpha_))
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     data.notes.append(
         f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} folds: "
-        f"{name_of_loss(model.loss)} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
+        f"{name} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
 
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -42,6 +42,7 @@ from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callba
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
+from gdregress.solve.scale import fit_scale
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -99,11 +100,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         - "epsilon_insensitive": max(abs(r) - epsilon, 0);
         - "squared_epsilon_insensitive": the square of "epsilon_insensitive";
         - an object with `value`, `derivative` and `curvature`: see `gdregress.Loss`.
-    epsilon : float, default=0.1
+    epsilon : float or {"auto"}, default=0.1
         Residual at which "huber" turns from a parabola into a straight line, or half the width of
         the tube of the insensitive losses. It is in raw units, those of y: y in cents needs a
-        hundred times the `epsilon` of y in euros. Choose it by the size of the residuals. With
-        residuals of some thousands, the default makes "huber" all but the absolute error.
+        hundred times the `epsilon` of y in euros. With residuals of some thousands, the default, which
+        is SGDRegressor's, makes "huber" all but the absolute error. "auto" is for "huber": 1.35 times
+        the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
@@ -214,6 +216,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         Number of epochs run.
     converged_ : bool
         Whether `optimality_` is at most `tol`.
+    scale_ : float
+        Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(r / scale_, 1.35)^2`` over the
+        residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the
+        rows are fitted exactly there is no other.
     stop_reason_ : str
         Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
@@ -687,6 +693,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         if held_out is None and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), _in_any_range():
+            spec, found = self._at_scale(spec, rows)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -712,12 +719,27 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
                 record=record,
                 one_by_one=task is not None,
             )
-            self.__dict__.update(form.fitted(spec, method, result))
+            self.__dict__.update(form.fitted(spec, method, result), **found)
         if spec.verbose and result.interrupt is not None:
             progress.close(result)
         if task is not None and result.interrupt is None:
             task.end()
         return result
+
+    @staticmethod
+    def _at_scale(spec: Spec, rows: Rows) -> tuple[Spec, dict[str, Any]]:
+        """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+        if not spec.fits_scale:
+            return spec, {}
+        if rows.n_outputs > 1:
+            raise ValueError(
+                f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
+                "fit each target by itself."
+            )
+        if not rows.can_be_drawn:
+            raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
+        scale = fit_scale(spec, cast(RowBlocks, rows))
+        return spec.at_scale(scale), {"scale_": scale}
 
     def _stream(self, batches: Iterable, past: dict[str, Any]) -> Result:
         """Add the moments of new chunks to those of the chunks before, and minimise over all rows."""

@@ -280,6 +280,19 @@ def test_alpha_by_cross_validation(options, write, document, succeed, fail):
     )
 
 
+def test_epsilon_by_the_scale_of_the_residuals(write, document, succeed, fail):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    path = write(csv_of(["a", "b", "c", "y"], [*X.T, X[:, 0] + rng.standard_t(2, 60)]))
+    options = (path, "--loss", "huber", "--epsilon", "auto")
+    report = document(*options)
+    [note] = [note for note in report["notes"] if note.startswith("epsilon")]
+    assert re.fullmatch(r"epsilon [\d.]+, 1\.35 times the scale of the residuals", note)
+    assert report["scores"]["train"]["mean_huber_loss"] > 0
+    assert "mean absolute error of held-out rows" in succeed(*options, "--penalty", "l1", "--alpha", "auto")
+    assert fail(path, "--epsilon", "auto").startswith("--epsilon counts only with --loss huber")
+
+
 @pytest.mark.parametrize(("p", "starts"), [(10, "y = "), (11, " coefficient        effect")])
 def test_of_up_to_ten_features_the_equation_is_shown(p, starts, write, succeed):
     columns = np.random.default_rng(0).normal(size=(p + 1, 30))

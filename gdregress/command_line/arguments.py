@@ -123,7 +123,8 @@ def _make_parser() -> _Parser:
     _add_number(
         model,
         "--epsilon",
-        "where huber turns straight, or half the width of a tube; in units of the target; default: 0.1",
+        "where huber turns straight, or half the width of a tube; in units of the target; or auto, which is 1.35 times "
+        "the scale of the residuals, for huber; default: 0.1",
     )
     model.add_argument("--penalty", metavar="NAME", choices=("l2", "l1", "elasticnet"), help="l2, l1 or elasticnet")
     model.add_argument(

@@ -12,7 +12,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from gdregress.command_line.csv_tables import shorten
 from gdregress.command_line.preparation import Dataset
 from gdregress.comparison import Comparison
-from gdregress.problem.losses import LOSSES
+from gdregress.problem.losses import loss_of
 from gdregress.regressor import GradientDescentRegressor
 
 FEW_FEATURES = 10
@@ -63,7 +63,7 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
     model : GradientDescentRegressor
         The fitted model.
     """
-    loss, found = LOSSES[model.loss](model.epsilon, model.quantile), {}
+    loss, found = loss_of(model), {}
     own = MEANS.get(model.loss, f"mean {model.loss.replace('_', ' ')} loss")
     for name, X, y in (("train", data.X, data.y), ("test", data.X_test, data.y_test)):
         if len(y):

@@ -1,6 +1,7 @@
 """The objective of an estimator as a function of raw coefficients, on the original scale of X and y."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 from gdregress.method.effects import EFFECTS
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
@@ -70,6 +72,8 @@ class RawObjective:
             raise ValueError(f"target={target} is none of the targets of y, which are 0 to {y.shape[1] - 1}.")
         self.y = y[:, target]
         self.weight = check_weights("sample_weight", sample_weight, self.X.shape[0])
+        if isinstance(estimator.epsilon, str):
+            estimator = copy(estimator).set_params(epsilon=HUBER_SHARE * estimator.scale_)
         self.estimator = estimator
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         self._moments = self._gathered(cross=False)

@@ -100,7 +100,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
     "epochs": interval("int", 1, INFINITY, "left"),
     "loss": choice(*LOSSES) | LOSS,
-    "epsilon": interval("float", 0, INFINITY, "left"),
+    "epsilon": interval("float", 0, INFINITY, "left") | choice("auto"),
     "quantile": interval("float", 0, 1),
     "penalty": choice("l2", "l1", "elasticnet") | NONE,
     "alpha": interval("float", 0, INFINITY, "left"),
@@ -157,6 +157,10 @@ def check_parameters(estimator: Any) -> None:
             )
     if estimator.penalty is not None and 2.0 * float(estimator.alpha) == INFINITY:
         raise ValueError(f"alpha={estimator.alpha:g} makes a penalty beyond the range of floats: use a smaller alpha.")
+    if isinstance(estimator.epsilon, str) and not (isinstance(estimator.loss, str) and estimator.loss == "huber"):
+        raise ValueError(
+            f"epsilon='auto' is the scale of residuals for loss='huber', but loss={estimator.loss!r}: give a number."
+        )
     if estimator.loss == "huber" and estimator.epsilon == 0:
         raise ValueError(
             "epsilon=0 makes loss='huber' zero everywhere: use a positive epsilon, or loss='absolute_error'."

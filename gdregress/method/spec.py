@@ -1,6 +1,6 @@
 """The specification of a fit: the parameters of an estimator, checked once and converted into objects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,12 @@ from sklearn.utils import check_random_state
 
 from gdregress.method.combinations import features
 from gdregress.method.parameters import check_parameters
-from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau
-from gdregress.problem.losses import as_loss
+from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
+from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
 from gdregress.problem.problem import Terms
+
+ENOUGH, SHARP = 1000, 1e-10
+"""Epochs and `tol` of a fit that is to end at the minimum."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Spec:
         Whether to keep the coefficients of every epoch.
     verbose : int
         Number of epochs between two lines of progress; 0 for no lines.
+    fits_scale : bool
+        Whether the loss is Huber's for residuals of scale 1, and their scale is to be fitted.
     """
 
     terms: Terms
@@ -120,6 +125,7 @@ class Spec:
     warm_start: bool
     record_path: bool
     verbose: int
+    fits_scale: bool
 
     @classmethod
     def of(cls, estimator: Any) -> "Spec":
@@ -136,7 +142,9 @@ class Spec:
             If a parameter is invalid.
         """
         check_parameters(estimator)
-        loss = as_loss(estimator.loss, estimator.epsilon, estimator.quantile)
+        fits_scale = isinstance(estimator.epsilon, str)
+        epsilon = HUBER_SHARE if fits_scale else estimator.epsilon
+        loss = as_loss(estimator.loss, epsilon, estimator.quantile)
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
         strength = 0.0 if estimator.penalty is None else loss.alpha_factor * float(estimator.alpha)
         schedule: EpochSchedule | Plateau = EpochSchedule(estimator.schedule)
@@ -174,7 +182,25 @@ class Spec:
             warm_start=bool(estimator.warm_start),
             record_path=bool(estimator.record_path),
             verbose=int(estimator.verbose),
+            fits_scale=fits_scale,
         )
+
+    def at_scale(self, scale: float) -> "Spec":
+        """Return the specification with Huber's loss for residuals of some scale."""
+        return replace(self, terms=replace(self.terms, loss=huber(HUBER_SHARE * scale)), fits_scale=False)
+
+    def at_the_minimum(self) -> "Spec":
+        """Return the specification of the fit that ends at the minimum in the least time."""
+        steps = replace(
+            self.steps,
+            learning_rate="auto",
+            optimizer="auto",
+            schedule=EpochSchedule(constant),
+            batch_size=None,
+            average=0,
+        )
+        limits = replace(self.limits, epochs=ENOUGH, tol=SHARP, target_loss=None, early_stopping=False)
+        return replace(self, steps=steps, limits=limits)
 
     def rng(self) -> np.random.RandomState:
         """Return the random number generator of a fit."""

@@ -418,6 +418,10 @@ class InUnits(Loss):
         return self.loss.second_derivative(residual * self.unit) * self.unit ** (2 - self.degree)
 
 
+HUBER_SHARE = 1.35
+"""Residual at which Huber's loss turns straight, in units of their scale: 95 % efficient if they are normal."""
+
+
 def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUnits":
     """Return the loss for the value of the parameter `loss` of the estimator.
 
@@ -434,6 +438,12 @@ def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUn
         A loss by name, or the object wrapped.
     """
     return LOSSES[loss](epsilon, quantile) if isinstance(loss, str) else InUnits(loss)
+
+
+def loss_of(estimator: Any) -> "PiecewiseLoss | InUnits":
+    """Return the loss of an estimator, which must be fitted if its `epsilon` is "auto"."""
+    epsilon = HUBER_SHARE * estimator.scale_ if isinstance(estimator.epsilon, str) else estimator.epsilon
+    return as_loss(estimator.loss, epsilon, estimator.quantile)
 
 
 @cache

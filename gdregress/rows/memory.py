@@ -159,6 +159,10 @@ class RowBlocks:
         """Return some rows of X."""
         return self.X[rows if self.index is None else self.index[rows]]
 
+    def product(self, coef: NDArray) -> NDArray:
+        """Return X @ coef."""
+        return np.asarray((self.X if self.index is None else self.X[self.index]) @ coef)
+
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight; X is dense."""
         rows: NDArray = np.arange(self.n_samples)

@@ -14,6 +14,7 @@ from gdregress.solve.trace import Epoch, Trace
 FITTED = (
     "coef_",
     "intercept_",
+    "scale_",
     "n_iter_",
     "converged_",
     "stop_reason_",

@@ -40,6 +40,11 @@ def check_takes_chunks(estimator: Any) -> None:
             "early_stopping=True needs validation rows from the whole data, but partial_fit sees one chunk at a time: "
             "set early_stopping=False, or use fit."
         )
+    if isinstance(estimator.epsilon, str):
+        raise AttributeError(
+            "epsilon='auto' needs the residuals of all rows, but partial_fit sees one chunk at a time: give epsilon a "
+            "number, or use fit."
+        )
     if not moments_suffice(estimator) and estimator.optimizer in set(OPTIMIZERS) - set(LEARN_FROM_BATCHES):
         raise AttributeError(
             f"optimizer={estimator.optimizer!r} needs the same rows at every epoch, but a chunk is seen only once: "

@@ -25,6 +25,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
 from gdregress.solve.linear_predictor import LinearPredictor
+from gdregress.solve.scale import scale_of_constant
 from gdregress.tuning.grid import (
     Axes,
     Curve,
@@ -109,8 +110,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         As in GradientDescentRegressor, for the fit to all rows.
     loss : str or object, default="squared_error"
         This and the parameters that follow are those of GradientDescentRegressor.
-    epsilon : float, default=0.1
-        Where "huber" turns straight, or half the width of the tube of the insensitive losses.
+    epsilon : float or {"auto"}, default=0.1
+        Where "huber" turns straight, or half the width of the tube of the insensitive losses. With "auto"
+        each fit has a loss of its own, so that `scoring` has to be set.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -470,6 +472,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Read the rows, evaluate the grid, choose a point, fit to all rows."""
         axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
         primary = self._primary(scoring)
+        if isinstance(self.epsilon, str) and self.scoring is None:
+            raise ValueError(
+                "epsilon='auto' gives each fit a loss of its own, and these do not compare: set scoring, such as "
+                "'neg_mean_absolute_error'."
+            )
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
         for sentence in without_effect(self):
@@ -565,7 +572,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         largest = 1.0
         if alphas is None:
             moments = None if search.sums is None else search.sums.whole
-            largest = largest_strength(Spec.of(search.model).terms, search.rows, moments)
+            spec = Spec.of(search.model)
+            if spec.fits_scale:
+                rows = search.rows
+                spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
+            largest = largest_strength(spec.terms, search.rows, moments)
         curves = []
         for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
             share = share_of_l1(self.penalty, l1_ratio)

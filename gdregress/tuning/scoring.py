@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import check_scoring, get_scorer_names
 
-from gdregress.problem.losses import as_loss
+from gdregress.problem.losses import loss_of
 
 Scorer = Callable[..., Any]
 
@@ -160,6 +160,6 @@ def minus_mean_loss(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
     """
-    loss = as_loss(estimator.loss, estimator.epsilon, estimator.quantile)
+    loss = loss_of(estimator)
     residual = np.asarray(y, dtype=np.float64) - estimator.predict(X)
     return -float(np.mean(np.average(loss.value(residual), axis=0, weights=sample_weight)))

@@ -1,0 +1,124 @@
+"""The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.choice import choose, make_method
+from gdregress.method.spec import Spec
+from gdregress.problem.losses import HUBER_SHARE, huber
+from gdregress.problem.problem import Problem
+from gdregress.rows.memory import RowBlocks
+from gdregress.solve.solve import solve
+from gdregress.solve.stopping import Stopping
+
+CLOSE = 1e-10
+"""Relative change of the scale at which it is found."""
+
+ROUNDS = 200
+"""Number of fits at most; some five are usual."""
+
+STEEPEST = 0.9
+"""Change of the scale of the residuals for a change of the scale, up to which the secant is followed."""
+
+LEAST = 1e-8
+"""Least scale, as a share of the root mean square of y."""
+
+
+def fit_scale(spec: Spec, rows: RowBlocks) -> float:
+    """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
+
+    Coefficients and sigma minimise, with H_e(z) = z^2 up to abs(z) = e and 2 e abs(z) - e^2 beyond::
+
+        sum s_i (sigma + sigma H_1.35(r_i / sigma))  +  penalty / sigma
+
+    over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
+    (Huber, 1981, section 7.8; Owen, 2007). The two are alternated, each fit from the last, and from the second round on
+    sigma is where the secant of the change is zero.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification of the fit; how it descends does not count.
+    rows : RowBlocks
+        Training rows.
+    """
+    spec = spec.at_the_minimum()
+    choice, rng = choose(spec, rows), spec.rng()
+    moments = rows.moments(products=choice.products, precision=choice.precision)
+    y, weight = rows.targets()
+    size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
+    least = LEAST * (size or 1.0)
+    scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
+    for _ in range(ROUNDS):
+        terms = replace(spec.terms, loss=huber(HUBER_SHARE * scale))
+        scaled = replace(spec, terms=terms)
+        method = make_method(choice, scaled, Problem.of(terms, moments, rows), rng)
+        problem = method.problem
+        start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
+        result = solve(problem, method.solver, start, Stopping.of(scaled, method))
+        coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
+        residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
+        tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
+        if abs(tried[-1][1] - scale) <= CLOSE * scale:
+            break
+        scale = _next(tried, least)
+    return tried[-1][1]
+
+
+def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:
+    """Return the scale of the residuals of the best constant, fitted along with it; of y itself without an intercept.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Targets.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    fit_intercept : bool
+        Whether there is a constant.
+    """
+    least = LEAST * (float(np.sqrt(np.mean(np.square(y)))) or 1.0)
+    scale = max(scale_of(y, weight), least)
+    for _ in range(ROUNDS if fit_intercept else 0):
+        constant = huber(HUBER_SHARE * scale).best_constant(y, weight)
+        last, scale = scale, max(scale_of(y - constant, weight), least)
+        if abs(scale - last) <= CLOSE * last:
+            break
+    return scale
+
+
+def _next(tried: list[tuple[float, float]], least: float) -> float:
+    """Return the scale to try next, given those that were tried with the scales of their residuals."""
+    scale, found = tried[-1]
+    if len(tried) < 2 or tried[-2][0] == scale:
+        return found
+    share = (found - tried[-2][1]) / (scale - tried[-2][0])
+    return max(scale + (found - scale) / (1.0 - share), least) if abs(share) <= STEEPEST else found
+
+
+def scale_of(residual: NDArray, weight: NDArray | None = None) -> float:
+    """Return the sigma at which the mean of ``min(r / sigma, 1.35)^2`` is 1; 0 if too few residuals are not zero.
+
+    With S the sum of the k smallest squares and W - C the weight of the others, it is the one for which
+    ``(1.35 sigma)^2 = S / (W / 1.35^2 - (W - C))`` is between the square number k and the next.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n_samples,)
+        Residuals r.
+    weight : ndarray of shape (n_samples,), default=None
+        Their weights; None for ones.
+    """
+    weight = np.ones(len(residual)) if weight is None else weight
+    order = np.argsort(np.abs(residual), kind="stable")
+    largest = float(np.abs(residual[order[-1]]))
+    if largest == 0:
+        return 0.0
+    squares, weight = np.square(residual[order] / largest), weight[order]
+    share = weight.sum() / HUBER_SHARE**2 - (weight.sum() - np.cumsum(weight))
+    sums = np.cumsum(weight * squares)
+    bend = np.divide(sums, share, out=np.full(len(share), np.inf), where=share > 0)
+    is_between = bend <= np.append(squares[1:], np.inf)
+    return largest * float(np.sqrt(bend[is_between.argmax()])) / HUBER_SHARE

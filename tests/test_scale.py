@@ -1,0 +1,180 @@
+"""epsilon="auto": the scale of the residuals of Huber's loss is fitted along with the coefficients."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.optimize import brentq
+from sklearn.linear_model import HuberRegressor
+from sklearn.model_selection import GridSearchCV
+
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, LossSurfaceDisplay
+from gdregress.solve.scale import scale_of, scale_of_constant
+
+
+def make(n=120, p=4, wild=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * [1.0, 100.0, 0.01, 5.0][:p] + [0.0, 500.0, 0.1, 0.0][:p]
+    y = X @ np.array([1.0, 0.01, 70.0, 0.0][:p]) + rng.normal(size=n)
+    is_wild = rng.uniform(size=n) < wild
+    y[is_wild] += 30 * rng.normal(size=is_wild.sum())
+    return X, y, rng.uniform(0.2, 3.0, n)
+
+
+def mean_bounded(residual, weight, scale):
+    return np.average(np.minimum((residual / scale) ** 2, 1.35**2), weights=weight)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("wild", [0.0, 0.1, 0.4])
+def test_the_scale_of_residuals_solves_its_equation(wild, is_weighted):
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 5, 100):
+        residual = rng.standard_t(1, n) if wild else rng.normal(size=n)
+        weight = rng.uniform(0.1, 2.0, n) if is_weighted else None
+        scale = scale_of(residual, weight)
+        expected = brentq(lambda log, *rows: mean_bounded(*rows, np.exp(log)) - 1.0, -30, 30, (residual, weight), 1e-14)
+        assert_allclose(scale, np.exp(expected), rtol=1e-9)
+        assert_allclose(scale_of(1e200 * residual, weight), 1e200 * scale, rtol=1e-12)
+
+
+def test_of_residuals_that_are_mostly_zero_there_is_no_scale():
+    assert scale_of(np.zeros(5)) == 0.0
+    assert scale_of(np.r_[np.zeros(60), np.ones(40)]) == 0.0
+    assert scale_of(np.r_[np.zeros(40), np.ones(60)]) > 0.0
+
+
+@pytest.mark.parametrize("kind", ["dense", "weighted", "sparse", "float32", "no intercept"])
+@pytest.mark.parametrize("penalty", [None, "l2", "l1", "elasticnet"])
+def test_both_conditions_hold(penalty, kind):
+    """The scale is that of the residuals, and the coefficients are those of Huber's loss for it."""
+    X, y, weight = make()
+    weight = weight if kind == "weighted" else None
+    X = {"sparse": sparse.csr_matrix, "float32": np.float32}.get(kind, np.asarray)(X)
+    params = {"loss": "huber", "penalty": penalty, "fit_intercept": kind != "no intercept"}
+    params |= {"alpha": 0.1, "standardize": True} if penalty else {}
+    model = GradientDescentRegressor(epsilon="auto", **params).fit(X, y, weight)
+    near = 1e-4 if kind == "float32" else 1e-8
+    assert model.converged_
+    assert mean_bounded(y - model.predict(X), weight, model.scale_) == pytest.approx(1.0, abs=near)
+    plain = GradientDescentRegressor(epsilon=1.35 * model.scale_, **params).fit(X, y, weight)
+    assert_allclose(model.coef_, plain.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_it_is_huber_regressor(is_weighted, alpha):
+    X, y, weight = make(wild=0.1)
+    X, weight = (X - X.mean(axis=0)) / X.std(axis=0), weight if is_weighted else None
+    other = HuberRegressor(alpha=alpha, tol=1e-12, max_iter=100_000).fit(X, y, weight)
+    total = len(y) if weight is None else weight.sum()
+    strength = {"penalty": "l2", "alpha": alpha * other.scale_ / total} if alpha else {}
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", **strength).fit(X, y, weight)
+    assert_allclose(model.scale_, other.scale_, rtol=2e-3)
+    assert_allclose(model.coef_, other.coef_, atol=2e-3)
+    assert_allclose(model.intercept_, other.intercept_, atol=2e-3)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e6])
+def test_the_unit_of_y_does_not_count(unit):
+    X, y, _ = make()
+    one, other = (GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, each) for each in (y, unit * y))
+    assert_allclose(other.coef_, unit * one.coef_, rtol=1e-9)
+    assert_allclose(other.scale_, unit * one.scale_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exact", ["all", "most", "constant", "zero"])
+def test_rows_that_are_fitted_exactly(exact):
+    X, y, _ = make()
+    plane = X @ np.array([1.0, 0.01, 70.0, 0.0]) + 2.0
+    y = {"all": plane, "most": np.where(np.arange(len(y)) % 3, plane, y), "constant": 0 * y + 7, "zero": 0 * y}[exact]
+    model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+    assert model.converged_
+    size = np.sqrt(np.mean(y**2)) or 1.0
+    assert 1e-8 <= model.scale_ / size <= 1e-6
+    if exact == "most":
+        assert_allclose(model.coef_, [1.0, 0.01, 70.0, 0.0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "steps", [{"learning_rate": "lipschitz", "epochs": 5}, {"batch_size": 20, "epochs": 3}], ids=str
+)
+def test_the_scale_is_that_of_the_minimum_however_the_model_descends(steps):
+    X, y, _ = make()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    least = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressor(loss="huber", epsilon="auto", **steps).fit(X, y)
+    assert model.scale_ == pytest.approx(least.scale_, rel=1e-9)
+    assert model.n_iter_ == steps["epochs"]
+
+
+def test_the_scale_of_a_constant():
+    _, y, weight = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(np.zeros((len(y), 1)), y, weight)
+    assert scale_of_constant(y, weight, fit_intercept=True) == pytest.approx(model.scale_, rel=1e-8)
+    assert scale_of_constant(y, weight, fit_intercept=False) == pytest.approx(scale_of(y, weight))
+
+
+def test_in_a_search_each_fit_has_its_own():
+    X, y, _ = make()
+    alphas, params = [1.0, 0.01], {"loss": "huber", "epsilon": "auto", "penalty": "l1"}
+    search = GridSearchCV(
+        GradientDescentRegressor(**params), {"alpha": alphas}, cv=3, scoring="neg_mean_absolute_error"
+    ).fit(X, y)
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressorCV(alphas, cv=3, scoring="neg_mean_absolute_error", **params).fit(X, y)
+        grid = GradientDescentRegressorCV(3, cv=3, scoring="neg_mean_absolute_error", **params).fit(X, y)
+    assert_allclose(model.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"], rtol=1e-5)
+    assert model.scale_ == pytest.approx(search.best_estimator_.scale_, rel=1e-6)
+    assert not grid.coef_path_[0].any()
+
+
+def test_the_surface_is_that_of_the_scale_that_was_found():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    X, y, _ = make(p=2)
+    params = {"loss": "huber", "epsilon": "auto", "record_path": True}
+    model = GradientDescentRegressor(**params).fit(X, y)
+    display = LossSurfaceDisplay.from_estimator(model, X, y)
+    assert display.path_objective[-1] == pytest.approx(model.history_["loss"][-1])
+    matplotlib.pyplot.close("all")
+
+
+REFUSED = [
+    (
+        lambda X, y: GradientDescentRegressor(epsilon="auto").fit(X, y),
+        "epsilon='auto' is the scale of residuals for loss=",
+    ),
+    (
+        lambda X, y: GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, np.column_stack([y, y])),
+        "epsilon='auto' fits the scale of one target, but y has 2: give epsilon a number",
+    ),
+    (
+        lambda X, y: GradientDescentRegressorCV(loss="huber", epsilon="auto").fit(X, y),
+        "epsilon='auto' gives each fit a loss of its own, and these do not compare: set scoring",
+    ),
+    (
+        lambda X, y: GradientDescentRegressor(loss="huber", epsilon="wide").fit(X, y),
+        "The 'epsilon' parameter of GradientDescentRegressor must be a float in the range [0, inf) or 'auto'. Got 'wide'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("act", "sentence"), REFUSED, ids=["loss", "targets", "search", "word"])
+def test_what_it_does_not_take(act, sentence):
+    X, y, _ = make()
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        act(X, y)
+
+
+def test_streams_and_blocks_have_no_scale():
+    X, y, _ = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto")
+    assert not hasattr(model, "partial_fit")
+    dask = pytest.importorskip("dask.array")
+    with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory: give epsilon a number"):
+        model.fit(dask.from_array(X, chunks=(50, 4)), y)
