@@ -148,6 +148,7 @@ def test_the_fitted_attributes_are_those_documented():
     X = pd.DataFrame(X, columns=["bedrooms"])
     fits = [{}, {"learning_rate": 1e-4}, {"learning_rate": "lipschitz", "early_stopping": True, "random_state": 0}]
     fits += [{"loss": "absolute_error"}, {"record_path": True}, {"batch_size": 2, "random_state": 0}, {"penalty": "l1"}]
+    fits += [{"loss": "huber", "epsilon": "auto"}]
     found = set()
     for params in fits:
         model = gdregress.GradientDescentRegressor(**{"epochs": 3, "tol": None, **params}).fit(X, y)

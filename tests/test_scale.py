@@ -159,7 +159,7 @@ REFUSED = [
     ),
     (
         lambda X, y: GradientDescentRegressor(loss="huber", epsilon="wide").fit(X, y),
-        "The 'epsilon' parameter of GradientDescentRegressor must be a float in the range [0, inf) or 'auto'. Got 'wide'",
+        "must be a float in the range [0, inf) or 'auto'. Got 'wide' instead.",
     ),
 ]
 
