@@ -294,7 +294,7 @@ class TestErrors:
             ),
             (
                 {"epsilon": -0.1},
-                must("epsilon", "a float in the range [0, inf)", "-0.1"),
+                must("epsilon", "a float in the range [0, inf) or 'auto'", "-0.1"),
             ),
             (
                 {"alpha": -1.0},

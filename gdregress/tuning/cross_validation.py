@@ -15,7 +15,6 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.method.minima import Path
 from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
@@ -33,12 +32,21 @@ from gdregress.tuning.grid import (
     given_alphas,
     largest_strength,
     share_of_l1,
-    still_improves,
     without_effect,
 )
+from gdregress.tuning.results import (
+    choice,
+    choice_of_targets,
+    ends,
+    ends_of_targets,
+    fold_paths,
+    predictions,
+    raw,
+    scores_of,
+)
 from gdregress.tuning.scoring import FROM_ERRORS, Scoring, takes
-from gdregress.tuning.search import Evaluated, Search, best_curve, grown
-from gdregress.tuning.selection import best, chosen, simplest, standard_error, table, within_one_error
+from gdregress.tuning.search import Evaluated, Search, grown
+from gdregress.tuning.selection import table
 
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
@@ -500,10 +508,16 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         for name in (*FITTED, *FOUND):
             self.__dict__.pop(name, None)
         points = [point for each in found for point in each.curve.points()]
-        self._store_results(axes, points, found, search, sample_weight)
-        self._store_choice(points, found, primary)
+        self.cv_results_ = table(points, axes.varied, scores_of(found), self._test_weights(search, sample_weight))
+        self.n_splits_, scorers = len(splits), scoring.scorers
+        self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
+        self.__dict__.update(choice(points, self.cv_results_, self.refit, primary))
+        sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
         if self.alpha_per_target and not form.is_single:
-            self._store_choice_of_targets(found)
+            self.__dict__.update(choice_of_targets(found[0]))
+            sentences += ends_of_targets(found[0])
+        for sentence in sentences:
+            warnings.warn(sentence, UserWarning, stacklevel=4)
         self._store_paths(axes, found, search)
         if self.refit:
             self._refit(search, task)
@@ -584,106 +598,34 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             curves.append(Curve(l1_ratio, learning_rate, along, axes.epochs))
         return curves
 
-    def _store_results(
-        self, axes: Axes, points: list[dict[str, Any]], found: list[Evaluated], search: Search, sample_weight: Any
-    ) -> None:
-        """Store the table of scores."""
-        scoring, weight = search.scoring, search.rows.weight
-        scores = {name: np.hstack([each.scores[name] for each in found]) for name in scoring.scorers}
-        unit = 1.0 if weight is None else float(np.max(np.asarray(sample_weight))) / float(weight.max())
-        tests = [test for _, test in search.splits]
-        weights = np.array([len(test) if weight is None else unit * weight[test].sum() for test in tests])
-        self.cv_results_ = table(points, axes.varied, scores, weights)
-        self.n_splits_ = len(search.splits)
-        self.scorer_ = scoring.scorers["score"] if scoring.is_single else dict(scoring.scorers)
-
-    def _store_choice(self, points: list[dict[str, Any]], found: list[Evaluated], primary: str) -> None:
-        """Choose a point by the scores; warn if it should have been looked for farther out."""
-        results = self.cv_results_
-        self.best_index_: Any = chosen(self.refit, results, primary)
-        self.best_params_ = results["params"][self.best_index_]
-        self.best_score_ = float(results[f"mean_test_{primary}"][self.best_index_])
-        for name, value in points[self.best_index_].items():
-            setattr(self, f"{name}_", value)
-        self.alpha_min_ = points[best(results, primary)]["alpha"]
-        if self.n_splits_ > 1:
-            simple = points[within_one_error(results, primary)]
-            self.alpha_1se_, self.epochs_1se_ = simple["alpha"], simple["epochs"]
-        top = best_curve(found, primary)
-        end = still_improves(top.along_alphas(primary))
-        # Nothing is smaller than 0, and an automatic grid begins where a larger strength changes nothing.
-        is_last = self.alpha_min_ == 0 if end > 0 else not np.iterable(self.alphas)
-        if end and not is_last:
-            which, remedy = ("smallest", "smaller") if end > 0 else ("largest", "larger")
-            warnings.warn(
-                f"the best alpha, {self.alpha_min_:.4g}, is the {which} that was tried, and the score still improves "
-                f"there: give alphas with {remedy} ones.",
-                UserWarning,
-                stacklevel=5,
-            )
-        epochs = top.curve.epochs
-        if still_improves(top.along_epochs(primary)) > 0:
-            warnings.warn(
-                f"the best number of epochs, {epochs[-1]}, is the largest that was tried, and the score still improves "
-                "there: give epochs with larger ones.",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _store_choice_of_targets(self, found: list[Evaluated]) -> None:
-        """Choose a strength for each target by its own losses."""
-        [each] = found
-        mean, alphas = -each.loss.mean(axis=0), each.curve.alphas
-        self.best_index_ = mean.argmax(axis=0)
-        self.alpha_ = self.alpha_min_ = alphas[self.best_index_]
-        self.best_score_ = mean.max(axis=0)
-        self.best_params_ = {"alpha": self.alpha_}
-        if self.n_splits_ > 1:
-            error = standard_error(each.loss)
-            simple = [simplest(*of_target) for of_target in zip(mean.T, error.T, strict=True)]  # alphas fall
-            self.alpha_1se_ = alphas[simple]
-        at_an_end = [target for target, scores in enumerate(mean.T) if still_improves(scores) > 0]
-        if at_an_end:
-            warnings.warn(
-                f"the best alpha of target {at_an_end[0]}, {self.alpha_[at_an_end[0]]:.4g}, is the smallest that was "
-                "tried, and its score still improves there: give alphas with smaller ones.",
-                UserWarning,
-                stacklevel=5,
-            )
+    @staticmethod
+    def _test_weights(search: Search, sample_weight: Any) -> NDArray:
+        """Return the weight of the test rows of each split."""
+        weight, tests = search.rows.weight, [test for _, test in search.splits]
+        if weight is None:
+            return np.array([len(test) for test in tests])
+        unit = float(np.max(np.asarray(sample_weight))) / float(weight.max())
+        return np.array([unit * weight[test].sum() for test in tests])
 
     def _store_paths(self, axes: Axes, found: list[Evaluated], search: Search) -> None:
-        """Store the strengths and the paths along them."""
-        if self.store_cv_results:
-            of_splits = [_raw(parts, search.form) for parts in zip(*(each.paths for each in found), strict=True)]
-            coef, intercept = zip(*of_splits, strict=True)
-            self.fold_coef_path_, self.fold_intercept_path_ = np.stack(coef), np.stack(intercept)
-        if self.store_cv_predictions:
-            self.cv_predictions_ = self._predictions(found, search)
-        several = isinstance(self.l1_ratio, list | tuple | np.ndarray)
-        n_rates = len(axes.learning_rate)
+        """Store the strengths, and what was fitted along them."""
+        several, n_rates = np.ndim(self.l1_ratio) > 0, len(axes.learning_rate)
 
         def of_ratios(parts: Sequence[NDArray]) -> NDArray:
             return np.stack(parts) if several else parts[0]
 
+        if self.store_cv_results:
+            self.fold_coef_path_, self.fold_intercept_path_ = fold_paths(found, search.form)
+        if self.store_cv_predictions:
+            self.cv_predictions_ = predictions(found, search, self.best_index_)
         self.alphas_ = of_ratios([each.curve.alphas for each in found[::n_rates]])
         if n_rates > 1 or len(found[0].curve.epochs) > 1:
             return
         if self.loss == "squared_error":
             self.mse_path_ = of_ratios([each.loss.mean(axis=-1).T for each in found])
         if self.refit:
-            coef, intercept = zip(*[_raw([search.whole(each.curve)], search.form) for each in found], strict=True)
+            coef, intercept = zip(*[raw([search.whole(each.curve)], search.form) for each in found], strict=True)
             self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
-
-    def _predictions(self, found: list[Evaluated], search: Search) -> NDArray:
-        """Predict each row at the chosen point by the splits that test it."""
-        total, times = np.zeros_like(search.rows.y), np.zeros((len(search.rows.y), 1))
-        for (_, test), parts in zip(search.splits, zip(*(each.paths for each in found), strict=True), strict=True):
-            coef, intercept = _raw(parts, OutputFormat(np.float64, False))
-            place = self.best_index_, np.arange(coef.shape[1])
-            predicted = search.rows.X[test] @ coef[place].T + intercept[place]
-            np.add.at(total, test, predicted)
-            np.add.at(times, test, 1.0)
-        return search.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
 
     def _refit(self, search: Search, task: SearchTask | None) -> None:
         """Fit to all rows with what was chosen, from their moments where these were gathered."""
@@ -719,11 +661,3 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Return a model with the parameters that were chosen."""
         point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
         return self._model(verbose=self.verbose, alpha=alpha, **point)
-
-
-def _raw(paths: Sequence[Path], form: OutputFormat) -> tuple[NDArray, NDArray]:
-    """Return coefficients (n_points, [n_outputs], n_features) and intercepts of paths one after the other."""
-    both = [path.coordinates.to_raw(path.points) for path in paths]
-    coef = np.concatenate([np.moveaxis(part, 0, -1) for part, _ in both]).astype(form.dtype)
-    intercept = np.concatenate([part for _, part in both]).astype(form.dtype)
-    return (coef[:, 0], intercept[:, 0]) if form.is_single else (coef, intercept)

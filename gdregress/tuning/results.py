@@ -1,0 +1,140 @@
+"""What cross-validation has found, as attributes of the estimator, and where it should have looked farther."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.solve.attributes import OutputFormat
+from gdregress.tuning.grid import still_improves
+from gdregress.tuning.search import Evaluated, Search, best_curve
+from gdregress.tuning.selection import best, chosen, simplest, standard_error, within_one_error
+from gdregress.tuning.sums import AnyPath
+
+
+def scores_of(found: Sequence[Evaluated]) -> dict[str, NDArray]:
+    """Return the scores of all points, of shape (n_splits, n_points), by name."""
+    return {name: np.hstack([each.scores[name] for each in found]) for name in found[0].scores}
+
+
+def choice(points: Sequence[dict[str, Any]], results: dict[str, Any], refit: Any, primary: str) -> dict[str, Any]:
+    """Return the attributes of the chosen point.
+
+    Parameters
+    ----------
+    points : sequence of dict
+        Parameters of all points.
+    results : dict of str to ndarray
+        `cv_results_`.
+    refit : bool, str or callable
+        The parameter of the estimator.
+    primary : str
+        Name of the score that decides.
+    """
+    index = chosen(refit, results, primary)
+    found = {
+        "best_index_": index,
+        "best_params_": results["params"][index],
+        "best_score_": float(results[f"mean_test_{primary}"][index]),
+        **{f"{name}_": value for name, value in points[index].items()},
+        "alpha_min_": points[best(results, primary)]["alpha"],
+    }
+    if f"se_test_{primary}" in results:
+        simple = points[within_one_error(results, primary)]
+        found |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
+    return found
+
+
+def choice_of_targets(found: Evaluated) -> dict[str, Any]:
+    """Return the attributes of the choice of a strength for each target by its own losses."""
+    mean, alphas = -found.loss.mean(axis=0), found.curve.alphas
+    index = mean.argmax(axis=0)
+    choices = {
+        "best_index_": index,
+        "best_score_": mean.max(axis=0),
+        "best_params_": {"alpha": alphas[index]},
+        "alpha_": alphas[index],
+        "alpha_min_": alphas[index],
+    }
+    if len(found.loss) > 1:
+        error = standard_error(found.loss)
+        simple = [simplest(*of_target) for of_target in zip(mean.T, error.T, strict=True)]  # alphas fall
+        choices["alpha_1se_"] = alphas[simple]
+    return choices
+
+
+def ends(found: list[Evaluated], primary: str, *, is_automatic: bool) -> Iterator[str]:
+    """Yield a sentence for each axis whose best value is at an end while the score still improves there.
+
+    Parameters
+    ----------
+    found : list of Evaluated
+        The curves.
+    primary : str
+        Name of the score that decides.
+    is_automatic : bool
+        Whether the strengths were found: nothing is gained beyond the largest of these.
+    """
+    top = best_curve(found, primary)
+    along_alphas = top.along_alphas(primary)
+    end, alpha = still_improves(along_alphas), top.curve.alphas[int(np.argmax(along_alphas))]
+    if (end > 0 and alpha > 0) or (end < 0 and not is_automatic):  # nothing is smaller than 0
+        which, remedy = ("smallest", "smaller") if end > 0 else ("largest", "larger")
+        yield (
+            f"the best alpha, {alpha:.4g}, is the {which} that was tried, and the score still improves there: "
+            f"give alphas with {remedy} ones."
+        )
+    if still_improves(top.along_epochs(primary)) > 0:
+        yield (
+            f"the best number of epochs, {top.curve.epochs[-1]}, is the largest that was tried, and the score still "
+            "improves there: give epochs with larger ones."
+        )
+
+
+def ends_of_targets(found: Evaluated) -> Iterator[str]:
+    """Yield a sentence on the first target whose best strength is the smallest while its score still improves there."""
+    scores = -found.loss.mean(axis=0)
+    for target, of_target in enumerate(scores.T):
+        if still_improves(of_target) > 0:
+            yield (
+                f"the best alpha of target {target}, {found.curve.alphas[-1]:.4g}, is the smallest that was tried, and "
+                "its score still improves there: give alphas with smaller ones."
+            )
+            return
+
+
+def fold_paths(found: Sequence[Evaluated], form: OutputFormat) -> tuple[NDArray, NDArray]:
+    """Return coefficients and intercepts fitted to the training rows of each split, along the points."""
+    of_splits = [raw(parts, form) for parts in zip(*(each.paths for each in found), strict=True)]
+    coef, intercept = zip(*of_splits, strict=True)
+    return np.stack(coef), np.stack(intercept)
+
+
+def predictions(found: Sequence[Evaluated], search: Search, index: Any) -> NDArray:
+    """Predict each row at the chosen point by the splits that test it; NaN for a row that none tests.
+
+    Parameters
+    ----------
+    found : sequence of Evaluated
+        The curves.
+    search : Search
+        Their search, with rows in memory.
+    index : int or ndarray of shape (n_targets,)
+        Index of the chosen point, or one for each target.
+    """
+    total, times = np.zeros_like(search.rows.y), np.zeros((len(search.rows.y), 1))
+    for (_, test), parts in zip(search.splits, zip(*(each.paths for each in found), strict=True), strict=True):
+        coef, intercept = raw(parts, OutputFormat(np.float64, False))
+        place = index, np.arange(coef.shape[1])
+        np.add.at(total, test, search.rows.X[test] @ coef[place].T + intercept[place])
+        np.add.at(times, test, 1.0)
+    return search.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
+
+
+def raw(paths: Sequence[AnyPath], form: OutputFormat) -> tuple[NDArray, NDArray]:
+    """Return coefficients (n_points, [n_outputs], n_features) and intercepts of paths one after the other."""
+    both = [path.coordinates.to_raw(path.points) for path in paths]
+    coef = np.concatenate([np.moveaxis(part, 0, -1) for part, _ in both]).astype(form.dtype)
+    intercept = np.concatenate([part for _, part in both]).astype(form.dtype)
+    return (coef[:, 0], intercept[:, 0]) if form.is_single else (coef, intercept)
