@@ -171,6 +171,10 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("lasso-square", data.common_factor, (2000, 1000), (200, 100), (OURS, *LASSOS), L1),
     Problem("lasso-large", data.common_factor, (20_000, 2000), (500, 100), (OURS, *LASSOS), WEAK_L1, repeats=3),
     Problem("lasso-sparse", data.sparse_columns, (50_000, 20_000), (2000, 1000), (OURS, *LASSOS), WEAK_L1, repeats=3),
+    Problem("huber-l1", data.common_factor, (500, 2000), (100, 400), (OURS, "SGDRegressor"),
+            Objective("huber", "l1", alpha=0.005, epsilon=0.1), repeats=3),
+    Problem("quantile-l1", data.common_factor, (500, 2000), (100, 400), QUANTILES[:2],
+            Objective("quantile", "l1", alpha=0.03, quantile=0.7), repeats=3),
 )
 # fmt: on
 """Every problem, in the order in which they are run."""

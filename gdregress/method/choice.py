@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean
 from gdregress.method.finite_newton import FiniteNewton
@@ -210,9 +211,12 @@ def _has_boxes(terms: Terms, rows: Rows) -> bool:
 
 
 def _has_set(terms: Terms, rows: Rows) -> bool:
-    """Return whether Newton's method goes by working sets: squared error with L1 or signs on many columns in memory."""
-    is_wide = rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
-    return terms.is_squared_error and terms.has_prox and rows.can_be_drawn and is_wide
+    """Return whether Newton's method goes by working sets: a loss by name, L1 or signs, many columns in memory."""
+    if not (terms.has_prox and rows.can_be_drawn):
+        return False
+    if terms.is_squared_error:
+        return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
+    return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
@@ -284,7 +288,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.share is not None:
         return _with_sketches(choice, spec, problem, rng)
     if choice.is_newton and _has_set(problem.terms, problem.rows):
-        return Method(problem, WorkingSet(), choice.rung, choice.optimizer, 1.0)
+        on_columns = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
+        return Method(problem, on_columns, choice.rung, choice.optimizer, 1.0)
     known = know(choice, problem)
     if known.spectrum is not None:
         problem = replace(problem, spectrum=known.spectrum)

@@ -16,11 +16,12 @@ INSIDE = 1e-6
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
 
 
-def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray) -> Iterate | None:
+def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) -> Iterate | None:
     """Return the vertex near a state, the solution of as many rows of A as there are coefficients, if there is one.
 
-    The rows are those of the largest t that are independent. Its slopes solve A'S u = 0, with those of the other rows
-    at the end that their residual names. If they are inside their boxes, the vertex is the minimum, and the only one.
+    The rows are those of coefficients that are zero, and for the others those of the largest t that are independent.
+    Its slopes solve A'S u = 0, with those of the other rows at the end that their residual names. If they are inside
+    their boxes, the vertex is the minimum, and the only one.
 
     Parameters
     ----------
@@ -30,10 +31,15 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray) -> Iterate | Non
         t, the curvature of the barrier along each row.
     slope : ndarray of shape (n_rows,)
         Slopes of rows on the vertex that are not among the independent ones.
+    zeros : ndarray of int
+        Coefficients that are zero; none in a basis. Their equations need not be solved.
     """
-    design, rank = box.design, box.design.rank
-    likely = np.argsort(-curvature, kind="stable")[: CANDIDATES * rank]
-    rows = design.chosen(likely)
+    design, zeros = box.design, zeros[: box.design.rank - 1]  # LAPACK takes no system without equations
+    free, of_zeros = np.delete(np.arange(design.rank), zeros), box.n_data + zeros
+    rank = len(free)
+    likely = np.argsort(-curvature, kind="stable")
+    likely = likely[np.isin(likely, of_zeros, invert=True)][: CANDIDATES * rank]
+    rows = design.chosen(likely)[:, free]
     *_, order = qr((rows * np.sqrt(curvature[likely])[:, np.newaxis]).T, mode="economic", pivoting=True)
     chosen, rows = likely[order[:rank]], rows[order[:rank]]
     if len(chosen) < rank:
@@ -41,8 +47,9 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray) -> Iterate | Non
     lu, pivots, info = lapack.dgetrf(rows)
     if info != 0:
         return None
-    inner = lapack.dgetrs(lu, pivots, box.target[chosen])[0]
-    inner += lapack.dgetrs(lu, pivots, box.target[chosen] - rows @ inner)[0]
+    inner = np.zeros(design.rank)
+    inner[free] = lapack.dgetrs(lu, pivots, box.target[chosen])[0]
+    inner[free] += lapack.dgetrs(lu, pivots, box.target[chosen] - rows @ inner[free])[0]
     point = design.point(inner)
     point[chosen[chosen >= box.n_data] - box.n_data] = 0.0
     if not np.isfinite(point).all():
@@ -52,10 +59,12 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray) -> Iterate | Non
     noise = NOISE * (np.abs(box.target) + np.abs(box.target - residual) + LITTLE)
     residual = np.where(np.abs(residual) > noise, residual, 0.0)
     slope = np.where(residual == 0, slope, box.slopes(residual))
-    slope[chosen] = 0.0
-    slope[chosen] = lapack.dgetrs(lu, pivots, -box.pulled(slope), trans=1)[0] / box.weight[chosen]
-    room, depth = (distance[chosen] for distance in box.distances(slope))
-    if min(room.min(), depth.min()) <= INSIDE * np.minimum(box.high, -box.low)[chosen].max():
+    slope[chosen] = slope[of_zeros] = 0.0
+    slope[chosen] = lapack.dgetrs(lu, pivots, -box.pulled(slope)[free], trans=1)[0] / box.weight[chosen]
+    slope[of_zeros] = -box.pull(slope)[zeros] / box.weight[of_zeros]
+    on = np.concatenate([chosen, of_zeros])
+    room, depth = (distance[on] for distance in box.distances(slope))
+    if min(room.min(), depth.min()) <= INSIDE * np.minimum(box.high, -box.low)[on].max():
         return None
     return box.measured(point, residual, slope, box.pull(slope))
 
@@ -98,8 +107,9 @@ def face(box: BoxProblem, point: NDArray, residual: NDArray, is_inside: NDArray,
     if len(kinks) > len(free):
         return None
     second = np.diag(box.l2[free])
-    if on.any():
-        second += design.gram(box.weight * curvature)[np.ix_(free, free)]
+    if on.any() and len(free):
+        of_free = design.of_columns(free[free < design.n_penalised]) if len(zeros) else design
+        second += of_free.gram(np.delete(box.weight * curvature, of_zeros))
     along = design.chosen(kinks)[:, free]
     system = np.block([[second, -along.T], [along, np.zeros((len(kinks),) * 2)]])
     lack = box.lack(point, box.pull(slope))[free]
@@ -128,9 +138,11 @@ def face(box: BoxProblem, point: NDArray, residual: NDArray, is_inside: NDArray,
     left, rest = lack[free], np.zeros_like(lack)
     further = _solved(system, left)
     rest[free] = left - system @ further
+    step[free] = further
     gap = 0.5 * float(left @ further) + box.cost(moved, rest)
     gap += float(box.weight @ ((here - slope) * (residual - 0.5 * box.flatness * (here + slope))))
-    return box.iterate(moved, residual, here, max(gap, 0.0))
+    dual = slope - curvature * design.dot(step)
+    return box.iterate(moved, residual, here, max(gap, 0.0))._replace(dual=dual)
 
 
 def _solved(matrix: NDArray, right: NDArray) -> NDArray:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
-from gdregress.problem.boxes import OUTSIDE, BoxProblem, Factor, Iterate
+from gdregress.problem.boxes import OUTSIDE, BoxProblem, Iterate
 from gdregress.problem.problem import Problem
+from gdregress.problem.systems import ColumnSystem, Factor
 
 DAMPED = 1e-3
 """Share of the curvature of all rows that is added where that of the rows on the parabola is singular."""
@@ -68,7 +69,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     """
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), float(box.curvature[0])
     whole = design.gram(box.weight * box.curvature) if gram is None else c * gram
-    metric = Factor.of(whole / c + box.ridge)
+    metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c + box.ridge))
     point, residual, last = start, box.residual(start), np.inf
     for number in range(PATIENCE):
         slope = box.slopes(residual)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, Points
-from gdregress.problem.boxes import LITTLE, BoxProblem, Factor, Iterate, typical
+from gdregress.problem.boxes import LITTLE, BoxProblem, Iterate, typical
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Gap, Problem
 
@@ -188,7 +188,7 @@ def in_lockstep(
 
 
 def _block(latest: list[Iterate], rate: float, boxes: list[BoxProblem], degree: int) -> Block:
-    _, value, gap, scale = (np.array(part) for part in zip(*latest, strict=True))
+    value, gap, scale = (np.array(part) for part in list(zip(*latest, strict=True))[1:4])
     units = np.array([box.unit for box in boxes])
     share = float((gap / scale).max())
     optimality = np.array([share if degree == 1 else np.sqrt(2.0 * share)])
@@ -269,7 +269,8 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
 def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
     """Return the minimum, if the state shows on which rows it lies."""
     if not (box.is_curved or box.l2.any()):
-        return vertex(box, state.curvature(box), place.slope)
+        zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
+        return vertex(box, state.curvature(box), place.slope, zeros)
     data = np.s_[: box.n_data]
     is_inside = (state.inside(box) / box.reach)[data] > np.maximum(state.above, state.below)[data]
     return face(box, place.point, place.residual, is_inside, _zeros(box, state, place.point))
@@ -293,17 +294,15 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
 def _advance(box: BoxProblem, state: State, place: Place) -> State:
     """Take an epoch: a predictor and a corrector with one factor."""
     _, room, depth, above, below = state
-    design, weight, capped = box.design, box.weight, box.capped
+    capped = box.capped
     off = place.residual - box.flatness * place.slope - above + below
-    curvature = state.curvature(box)
-    lack = design.within(box.lack(place.point, place.pull))
-    factor = Factor.of(design.gram(weight * curvature) + box.ridge)
+    lack = box.lack(place.point, place.pull)
+    system = box.system(state.curvature(box))
 
     def step(at_top: NDArray, at_bottom: NDArray) -> tuple[NDArray, ...]:
         """Return the changes of the state that make p (high - u) and q (u - low) change as given."""
         rest = off - at_top / room + at_bottom / depth
-        along = factor.solve(box.pulled(curvature * rest) + lack)
-        turn = curvature * (rest - design.dot(design.point(along)))
+        along, turn = system.solve(rest, lack)
         return along, capped * -turn, turn, (at_top + above * turn) / room, (at_bottom - below * turn) / depth
 
     def lengths(_along: NDArray, *changes: NDArray) -> tuple[float, float]:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from gdregress.problem.design import Design, Means
 from gdregress.problem.problem import SMALL_SHARE, Problem
+from gdregress.problem.systems import ColumnSystem, Factor, RowSystem, System
 
 WINSORISED = 10.0
 """Multiple of an ordinary loss at which a row's loss is cut off in the scale of the gap."""
@@ -28,9 +28,6 @@ ROUNDING = 1e-14
 
 FAR = 1e3
 """How far beyond the largest coefficient one of the minimum is taken to be, where slopes cannot be made feasible."""
-
-RAISED = (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7)
-"""Shares of its diagonal by which a matrix is raised in turn until it has a Cholesky factor."""
 
 ROUNDED = {1: 1e-9, 2: 1e-3}
 """Share of the mean of slope times prediction below which the gap is not a share of less; for each degree."""
@@ -55,12 +52,15 @@ class Iterate(NamedTuple):
         F(w) - D(u) for a feasible u: it bounds how far F is above its minimum.
     scale : float
         What the gap is a share of: the mean loss of the rows, of which a few wild ones do not own a share.
+    dual : ndarray of shape (n_rows,)
+        Slopes u: those of which the gap is, where they were measured, and else those of the loss at the residuals.
     """
 
     point: NDArray
     value: float
     gap: float
     scale: float
+    dual: NDArray
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,21 @@ class BoxProblem:
         targets = self.target[: self.n_data].reshape(-1, n).T
         return self._of_rows(rows, self.design.means(self.line(residual), weight, targets))
 
+    def of_columns(self, columns: NDArray) -> Self:
+        """Return the problem in which the coefficients of all other columns are zero."""
+        penalised = np.arange(self.n_data, len(self.target))
+        rows = np.concatenate([np.arange(self.n_data), penalised[columns]])
+        return replace(
+            self,
+            design=self.design.of_columns(columns),
+            target=self.target[rows],
+            low=self.low[rows],
+            high=self.high[rows],
+            flatness=self.flatness[rows],
+            weight=self.weight[rows],
+            l2=np.append(self.l2[columns], self.l2[self.design.n_penalised :]),
+        )
+
     def line(self, residual: NDArray) -> NDArray:
         """Return for each row of X on which line its residual lies: 1 above the kinks, -1 below, 0 in between."""
         slope, n = self.slopes(residual), self.n_data // self.design.copies
@@ -251,9 +266,22 @@ class BoxProblem:
         return np.diag(self.l2) if basis is None else (basis.T * self.l2) @ basis
 
     @cached_property
-    def metric(self) -> "Factor":
-        """Factor of A'SDA + L."""
-        return Factor.of(self.design.gram(self.weight * self.freedom) + self.ridge)
+    def metric(self) -> System:
+        """The system with D for t, whose matrix is A'SDA + L."""
+        return self.system(self.freedom)
+
+    def system(self, curvature: NDArray) -> System:
+        """Return the system of a step with the weights t of the rows, along the fewer of columns and rows of X.
+
+        Raises
+        ------
+        FloatingPointError
+            If its matrix is not finite.
+        """
+        design, weight = self.design, self.weight
+        if design.basis is None and design.rows.n_samples < design.n_penalised:
+            return RowSystem.of(design, weight, curvature, self.l2)
+        return ColumnSystem(design, weight, curvature, Factor.of(design.gram(weight * curvature) + self.ridge))
 
     @cached_property
     def freedom(self) -> NDArray:
@@ -290,7 +318,7 @@ class BoxProblem:
 
     def least_squares(self) -> NDArray:
         """Return the coefficients of least squares, in the basis."""
-        return self.metric.solve(self.pulled(self.target))  # the targets of the penalty are 0
+        return self.metric.solve(self.target, np.zeros(len(self.l2)))[0]  # the targets of the penalty are 0
 
     def residual(self, point: NDArray) -> NDArray:
         """Return r = y - A w."""
@@ -328,25 +356,71 @@ class BoxProblem:
         return allowed
 
     def measured(
-        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, metric: "Factor | None" = None
+        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, metric: System | None = None
     ) -> Iterate:
         """Return how far a point whose signs are allowed is from the minimum, from slopes that need not be feasible.
 
-        Of the slopes u, ``pull`` is A'S u, and ``metric`` a factor of A'SDA + L, if it is known. They are projected,
+        Of the slopes u, ``pull`` is A'S u, and ``metric`` the system with D for t, if it is known. They are projected,
         u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn together until they are in their boxes. Only rounding is
         left of what they lack without L2.
         """
         lack = self.lack(point, pull)
         if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
-            step = (metric or self.metric).solve(self.design.within(lack))
-            slope = slope - self.freedom * self.design.dot(self.design.point(step))
+            slope = slope + (metric or self.metric).solve(np.zeros_like(slope), lack)[1]
             lack = self.lack(point, self.pull(slope))
         if ((slope < self.low) | (slope > self.high)).any():
             slope = self._drawn_together(slope)
             lack = self.lack(point, self.pull(slope))
         here = self.slopes(residual)
         gap = self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))
-        return self.iterate(point, residual, here, max(float(gap), 0.0) + self.cost(point, lack))
+        return self.iterate(point, residual, here, max(float(gap), 0.0) + self.cost(point, lack))._replace(dual=slope)
+
+    def measured_by_shrinking(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
+        """Return how far a point is from the minimum, without a factor: that would be of all columns.
+
+        Of slopes u of the rows of X, ``pull`` is A'S u. They are shrunk to t u, and the other rows of A, those of the
+        penalty, have the slopes that follow, or the nearest in their boxes::
+
+            u_j  =  (L w - t A'S u)_j / s_j    for each coefficient j
+
+        t is the largest number, at most 1, with which u_j is in its box for all j. It may also be 1, if that is better,
+        with L2 or if only rounding puts a u_j outside its box.
+
+        Parameters
+        ----------
+        point, residual : ndarray of shape (n_coordinates,), (n_rows,)
+            w, whose signs are allowed, and its residuals.
+        slope : ndarray of shape (n_rows,)
+            u. If there is an intercept, their mean becomes 0.
+        pull : ndarray of shape (n_coordinates,)
+            A'S u, the rows of the penalty left out.
+        """
+        of_penalty, p, n = np.s_[self.n_data :], self.design.n_penalised, self.n_data // self.design.copies
+        weight, low, cap = self.weight[of_penalty], self.low[of_penalty], self.cap[of_penalty]
+        level, pull, slope = pull[p:].sum(), np.append(pull[:p], np.zeros(len(pull) - p)), slope.copy()
+        slope[:n] -= level
+        slope[of_penalty] = 0.0
+        inside = self._share_inside(slope)
+        here, level_l2 = self.slopes(residual), self.l2 * point
+
+        def measured(share: float) -> tuple[float, NDArray]:
+            """Return the gap at t u, and its slopes."""
+            dual = self._shared(share * slope)
+            needed = (level_l2 - share * pull)[:p] / weight
+            dual[of_penalty] = np.where(self.capped[of_penalty], np.clip(needed, low, cap), np.maximum(needed, low))
+            lack = share * pull - level_l2
+            lack[:p] += weight * dual[of_penalty]
+            gap = self.weight @ ((here - dual) * (residual - 0.5 * self.flatness * (here + dual)))
+            return max(float(gap), 0.0) + self.cost(point, lack), dual
+
+        size, held = np.abs(pull[:p]), np.where(pull[:p] > 0, -low, cap) * weight
+        excess = np.where(held > 0, size - held, 0.0)
+        ends = np.divide(held, size, out=np.ones(p), where=excess > 0)
+        shares = [inside * float(ends.min(initial=1.0))]
+        if self.l2.any() or excess.max(initial=0.0) <= ROUNDING:
+            shares.append(inside)
+        gap, dual = min(map(measured, shares), key=lambda each: each[0])
+        return self.iterate(point, residual, here, gap)._replace(dual=dual)
 
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
@@ -359,15 +433,22 @@ class BoxProblem:
         steep = np.abs(slope[data]) if self.is_curved else self.reach[data]
         rounding = ROUNDED[self.degree] * float(weight @ (steep * np.abs(predicted)))
         if self.is_curved:
-            return Iterate(point, float(value), gap, max(1.0, rounding))
+            return Iterate(point, float(value), gap, max(1.0, rounding), slope)
         scale = typical(of_data, weight) + value - weight @ of_data
-        return Iterate(point, float(value), gap, max(scale, SMALL_SHARE, rounding))
+        return Iterate(point, float(value), gap, max(scale, SMALL_SHARE, rounding), slope)
 
     def _drawn_together(self, slope: NDArray) -> NDArray:
         """Return slopes times the largest number, at most 1, that puts them into their boxes.
 
         A box without an upper end is entered along its own coordinate instead, since 0 may be its lower end.
-        The two slopes of a row with a tube count as one: only their difference matters, and it is shared anew.
+        """
+        slope = self._shared(self._share_inside(slope) * slope)
+        return np.where(self.capped, slope, np.maximum(slope, self.low))
+
+    def _share_inside(self, slope: NDArray) -> float:
+        """Return the largest number, at most 1, times which slopes are in their boxes, apart from those without an end.
+
+        The two slopes of a row with a tube count as one: only their difference matters.
         """
         low, high = self.low, self.high
         n = self.n_data // self.design.copies
@@ -376,11 +457,15 @@ class BoxProblem:
             low, high = np.concatenate([-high[n : 2 * n], low[2 * n :]]), np.delete(high, np.s_[n : 2 * n])
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = np.where(slope > 0, high / slope, np.where(slope < 0, low / slope, np.inf))
-        slope = min(1.0, float(ends[high < np.inf].min(initial=np.inf))) * slope
-        slope = np.where(high < np.inf, slope, np.maximum(slope, low))
-        if self.design.copies == 2:
-            return np.concatenate([np.maximum(slope[:n], 0.0), np.maximum(-slope[:n], 0.0), slope[n:]])
-        return slope
+        return min(1.0, float(ends[high < np.inf].min(initial=np.inf)))
+
+    def _shared(self, slope: NDArray) -> NDArray:
+        """Return slopes of which those of a row with a tube are shared anew, so that one of them is zero."""
+        if self.design.copies == 1:
+            return slope
+        n = self.n_data // 2
+        both = slope[:n] - slope[n : 2 * n]
+        return np.concatenate([np.maximum(both, 0.0), np.maximum(-both, 0.0), slope[2 * n :]])
 
     def cost(self, point: NDArray, lack: NDArray) -> float:
         """Return by how much D(u) is too large where A'S u - L w is not zero.
@@ -415,42 +500,3 @@ def typical(losses: NDArray, weight: NDArray) -> float:
         positive = losses[losses > 0]
         cut = np.median(positive) if len(positive) else 0.0
     return float(weight @ np.minimum(losses, WINSORISED * cut))
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A Cholesky factor of a positive semidefinite matrix, whose diagonal is made 1 and raised where it has none.
-
-    Attributes
-    ----------
-    lower : ndarray of shape (n, n)
-        The factor.
-    size : ndarray of shape (n,)
-        Square roots of the diagonal of the matrix.
-    """
-
-    lower: NDArray
-    size: NDArray
-
-    @classmethod
-    def of(cls, matrix: NDArray) -> Self:
-        """Factor a matrix.
-
-        Raises
-        ------
-        FloatingPointError
-            If the matrix is not finite.
-        """
-        size = np.sqrt(np.diagonal(matrix))
-        size = np.where(size > 0, size, 1.0)
-        scaled = matrix / size / size[:, np.newaxis]
-        for raised in RAISED:
-            scaled.flat[:: len(scaled) + 1] += raised
-            lower, info = lapack.dpotrf(scaled, lower=1)
-            if info == 0 and np.isfinite(np.diagonal(lower)).all():
-                return cls(lower, size)
-        raise FloatingPointError
-
-    def solve(self, right: NDArray) -> NDArray:
-        """Return the inverse of the matrix times a vector."""
-        return lapack.dpotrs(self.lower, right / self.size, lower=1)[0] / self.size

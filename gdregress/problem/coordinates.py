@@ -92,6 +92,12 @@ class Coordinates:
             penalized=penalized,
         )
 
+    def of_columns(self, columns: NDArray) -> Self:
+        """Return the coordinates of points for some columns of X."""
+        per_column = {"center": self.center, "scale": self.scale, "inverse_scale": self.inverse_scale}
+        penalized = np.broadcast_to(self.penalized, self.center.shape)[columns]
+        return replace(self, **{name: values[columns] for name, values in per_column.items()}, penalized=penalized)
+
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
         """Return coefficients (n_features, ..., n_outputs) and intercepts (..., n_outputs) of points.
 

@@ -9,7 +9,7 @@ stacked rows and L the strength of L2::
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,6 +106,12 @@ class Design:
         X = sparse.vstack([X, means.X], format="csr") if sparse.issparse(X) else np.vstack([X, means.X])
         return replace(self, rows=RowBlocks(X, np.zeros((X.shape[0], 1))))
 
+    def of_columns(self, columns: NDArray) -> "Design":
+        """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
+        of_X = np.append(columns, np.arange(self.n_penalised, self.rows.n_features))
+        rows, coordinates = self.rows.of_columns(of_X), self.coordinates.of_columns(of_X)
+        return replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns))
+
     @property
     def no_means(self) -> Means:
         """No means at all."""
@@ -184,6 +190,12 @@ class Design:
         penalised = np.flatnonzero(indices >= n * self.copies)
         dense[penalised, indices[penalised] - n * self.copies] = 1.0
         return dense if self.basis is None else dense @ self.basis
+
+    @cached_property
+    def dense(self) -> NDArray:
+        """The rows of X in the coordinates, with ones for an intercept."""
+        residuals = Residuals(self.coordinates, np.zeros((self._n_coordinates, 1)))
+        return residuals.standardised(self.rows.features_of(np.arange(self.rows.n_samples))).astype(np.float64)
 
     @property
     def _n_coordinates(self) -> int:

@@ -306,7 +306,7 @@ class DaskRows:
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("single rows of dask are not drawn: use rows in memory.")
 
-    counted = features_of = sample = subsample = batches = _refuse
+    counted = features_of = of_columns = sample = subsample = batches = _refuse
 
     def on_threads(self) -> AbstractContextManager:
         """Return a context that does nothing: passes run on the threads of the workers."""

@@ -159,6 +159,11 @@ class RowBlocks:
         """Return some rows of X."""
         return self.X[rows if self.index is None else self.index[rows]]
 
+    def of_columns(self, columns: NDArray) -> "RowBlocks":
+        """Return the rows with some columns of X, which are copied."""
+        X = self.X[:, columns]
+        return RowBlocks(X if self.index is None else X[self.index], self.y, self.weight, n_threads=self.n_threads)
+
     def product(self, coef: NDArray) -> NDArray:
         """Return X @ coef."""
         return np.asarray((self.X if self.index is None else self.X[self.index]) @ coef)

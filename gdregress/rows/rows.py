@@ -125,6 +125,10 @@ class Rows(Protocol):
         """Return some rows of X."""
         ...
 
+    def of_columns(self, columns: NDArray) -> "Rows":
+        """Return the rows with some columns of X."""
+        ...
+
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight."""
         ...
@@ -202,4 +206,5 @@ class GoneRows:
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("these rows were read once and are gone: their moments are all that is left.")
 
-    sum = map_blocks = with_targets = counted = features_of = sample = subsample = batches = split = _refuse
+    sum = map_blocks = with_targets = counted = features_of = of_columns = _refuse
+    sample = subsample = batches = split = _refuse
