@@ -127,6 +127,18 @@ def _largest_l1(X: Any, y: NDArray) -> float:
     return float(np.abs(X.T @ (y - y.mean())).max()) / len(y)
 
 
+def one_hot(rng: Generator, n: int, p: int) -> Data:
+    """Draw categories as columns of zeros and ones in CSR: of 2, 4, 8, ... values, the last of all that are left."""
+    ends = np.append(0, 2 ** np.arange(2, int(np.log2(p + 2))) - 2)
+    starts, sizes = ends, np.diff(np.append(ends, p))
+    values = rng.integers(0, sizes, (n, len(sizes)))
+    rows = np.arange(n)[:, np.newaxis]
+    values = np.where(rows < sizes, rows, values)  # each value is there
+    columns = (starts + values).ravel().astype(np.int32)
+    X = sparse.csr_array((np.ones(columns.size), columns, np.arange(0, columns.size + 1, len(sizes))), shape=(n, p))
+    return Data(X, X @ rng.standard_normal(p) + rng.standard_normal(n))
+
+
 def text(rng: Generator, n: int, p: int) -> Data:
     """Draw the words of texts by Zipf's law, and weigh them as TfidfTransformer does; every word counts."""
     share = np.cumsum(1 / (10 + np.arange(p)))

@@ -145,6 +145,11 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("wide", data.few_of_many, (100, 100_000), (50, 2000), (OURS, LINEAR, SVD, CHOLESKY, LSQR)),
     Problem("wide-l2", data.few_of_many, (1000, 20_000), (100, 3000),
             (OURS, SVD, CHOLESKY, LSQR, SPARSE_CG, SAG, "SGDRegressor"), Objective(penalty="l2", alpha=0.1)),
+    Problem("wide-200", data.few_of_many, (200, 5000), (40, 400),
+            (OURS, SVD, CHOLESKY, LSQR, SPARSE_CG), Objective(penalty="l2", alpha=0.005)),
+    Problem("nearly-square", data.few_of_many, (5000, 4000), (100, 80),
+            (GRAM, OURS, CHOLESKY, LSQR, SPARSE_CG, LINEAR), repeats=3),
+    Problem("one-hot", data.one_hot, (20_000, 869), (2000, 60), (OURS, LINEAR, LSQR, SPARSE_CG)),
     # Ridge(sag) hands sparse X with an intercept on to sparse_cg: it would be here twice.
     Problem("sparse", data.text, (100_000, 100_000), (3000, 3000),
             (OURS, LSQR, SPARSE_CG, "SGDRegressor"), Objective(penalty="l2", alpha=1e-6)),

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import joblib
 import pandas as pd
+from scipy import sparse
 
 from benchmarks import report
 from benchmarks.measure import measure
@@ -100,7 +101,8 @@ def contest(problem: Problem, chosen: list[str] | None, repeats: int | None = No
             if not missing(name):
                 measured[name] = measure(SOLVERS[name](problem), file, repeats or problem.repeats)
     n, p = problem.shape
-    has_reference = problem.objective.is_least_squares and n > p and data.unseen is None
+    is_full_rank = n > p and not sparse.issparse(data.X)
+    has_reference = problem.objective.is_least_squares and is_full_rank and data.unseen is None
     reference = least_squares(data) if has_reference else None
     rows = []
     for name in names:

@@ -168,11 +168,13 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         "alpha": (options.penalty is not None, "--penalty"),
         "standardize": (options.penalty is not None, "--penalty"),
     }
-    given = {name: getattr(options, name) for name in counts if getattr(options, name) not in (None, False)}
+    given = {name: getattr(options, name) for name in counts if getattr(options, name) is not None}
     for name in given:
         does, partner = counts[name]
         if not does:
             raise CommandLineError(f"--{name} counts only with {partner}: give that too, or leave --{name} out.")
+    if options.penalty is not None:
+        given.setdefault("standardize", True)  # the columns of a file have units of all sizes
     return GradientDescentRegressor(
         options.learning_rate,
         options.epochs,
@@ -189,18 +191,24 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
 
     The folds are drawn at random, for the rows of a file are often sorted.
     """
+    if len(data.y) < FOLDS:
+        raise CommandLineError(f"--alpha auto needs {FOLDS} rows, but there are {len(data.y)}: give --alpha a number.")
     shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
     folds = KFold(FOLDS, shuffle=True, random_state=0)
     scoring, name = None, name_of_loss(model.loss)
     if model.epsilon == "auto":  # each fit has a loss of its own
         scoring, name = "neg_mean_absolute_error", "mean absolute error"
-    tuned = GradientDescentRegressorCV(cv=folds, scoring=scoring, refit=False, **shared).fit(data.X, data.y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the best alpha")  # the note says it
+        tuned = GradientDescentRegressorCV(cv=folds, scoring=scoring, refit=False, **shared).fit(data.X, data.y)
     model.set_params(alpha=float(tuned.alpha_))
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     data.notes.append(
-        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} folds: "
+        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} random folds: "
         f"{name} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
+    if tuned.alpha_ == tuned.alphas_[-1]:
+        data.notes.append("that is the smallest alpha that was tried: a smaller one, or no penalty, may do better")
 
 
 def _dialect(options: argparse.Namespace) -> Dialect:

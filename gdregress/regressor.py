@@ -86,8 +86,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
           reaches `tol` in less time;
         - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
           up to 2000 features (500 with L1 or `positive`, for squared error). For squared error
-          without L1 and `positive`, it is also affordable for a dense X of up to 2000 samples and
-          2**24 entries, and for a dense X of up to 4096 features with at least four samples for each.
+          without L1 and `positive`, it is also affordable for a dense X of up to 2000 samples, and
+          for a dense X of up to 4096 features with more samples than features.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -125,7 +125,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         Whether the penalty acts on coefficients in standard deviations of their columns, those of the
         training rows with their weights. The model predicts as one behind a `StandardScaler`, but X
         is neither copied nor centred, and `coef_` is on the original scale. A column that does not
-        vary counts in its own unit.
+        vary counts in its own unit. Over chunks, the deviations are those of the rows so far.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     optimizer : str, default="auto"
@@ -219,7 +219,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
     scale_ : float
         Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(r / scale_, 1.35)^2`` over the
         residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the
-        rows are fitted exactly there is no other.
+        rows are fitted exactly there is no other. `n_iter_` and `history_` are those of the descent for
+        this scale; the fits that find it are not counted.
     stop_reason_ : str
         Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
@@ -254,7 +255,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         have other ceilings, which a warning names.
     moments_ : dict of str to float, int or ndarray
         Weight, means and covariances of the rows seen by `partial_fit` and `fit_batches`. With a
-        number as `learning_rate`, chunks add nothing to it.
+        number as `learning_rate`, chunks add means and variances to it if `standardize` is set, else
+        nothing.
     n_samples_seen_ : int
         Number of rows of positive weight seen by `partial_fit` and `fit_batches`.
     n_chunks_seen_ : int
@@ -694,7 +696,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         if held_out is None and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), _in_any_range():
-            spec, found = self._at_scale(spec, rows)
+            spec, found = _at_scale(spec, rows, self.__dict__)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -726,21 +728,6 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         if task is not None and result.interrupt is None:
             task.end()
         return result
-
-    @staticmethod
-    def _at_scale(spec: Spec, rows: Rows) -> tuple[Spec, dict[str, Any]]:
-        """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
-        if not spec.fits_scale:
-            return spec, {}
-        if rows.n_outputs > 1:
-            raise ValueError(
-                f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
-                "fit each target by itself."
-            )
-        if not rows.can_be_drawn:
-            raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-        scale = fit_scale(spec, cast(RowBlocks, rows))
-        return spec.at_scale(scale), {"scale_": scale}
 
     def _stream(self, batches: Iterable, past: dict[str, Any]) -> Result:
         """Add the moments of new chunks to those of the chunks before, and minimise over all rows."""
@@ -808,6 +795,21 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         """Delete the attributes that an earlier fit has set, except those of the columns."""
         for name in FITTED:
             self.__dict__.pop(name, None)
+
+
+def _at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+    if not spec.fits_scale:
+        return spec, {}
+    if rows.n_outputs > 1:
+        raise ValueError(
+            f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
+            "fit each target by itself."
+        )
+    if not rows.can_be_drawn:
+        raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
+    scale = fit_scale(spec, cast(RowBlocks, rows), past)
+    return spec.at_scale(scale), {"scale_": scale}
 
 
 def _check_moments_suffice(estimator: Any, because: str) -> None:

@@ -281,3 +281,20 @@ def test_the_same_minimum_as_on_all_columns_at_once(seed):
     assert found.gap <= 1e-6**box.degree * found.scale
     tolerance = 1e-9 * found.scale + max(found.gap, all_at_once.gap)
     assert abs(found.value - all_at_once.value) <= tolerance
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error"])
+@pytest.mark.parametrize("start", ["warm", "random"])
+def test_it_starts_anywhere(start, loss):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 60))
+    y = X[:, :3].sum(axis=1) + rng.standard_normal(40)
+    params = {"loss": loss, "penalty": "l1", **({"epsilon": 1.0} if loss == "huber" else {})}
+    cold = GradientDescentRegressor(alpha=0.03, **params).fit(X, y)
+    if start == "random":
+        model = GradientDescentRegressor(alpha=0.03, init="random", random_state=0, **params).fit(X, y)
+    else:
+        model = GradientDescentRegressor(alpha=0.3, warm_start=True, **params).fit(X, y)
+        model.set_params(alpha=0.03).fit(X, y)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, cold.coef_, atol=1e-5)

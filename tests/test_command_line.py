@@ -34,7 +34,7 @@ OPTIONS = [
     "--encoding",
 ]
 OPTIONS += ["--decimal", "--thousands", "--learning-rate", "--epochs", "--early-stopping", "--loss", "--quantile"]
-OPTIONS += ["--epsilon", "--penalty", "--alpha"]
+OPTIONS += ["--epsilon", "--penalty", "--alpha", "--standardize", "--no-standardize"]
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
 
@@ -205,9 +205,12 @@ def test_without_the_closed_form_there_is_no_legend(write, succeed, monkeypatch)
 
 def test_with_l2_it_is_said_that_one_solver_has_another_problem(write, document):
     path = write(HOUSES)
-    start = "StandardScaler + SGDRegressor solves another problem"
-    assert [note.startswith(start) for note in document(path, "--penalty", "l2")["notes"]].count(True) == 1
-    assert not any(note.startswith(start) for note in document(path)["notes"])
+    for options, solver in (([], "SGDRegressor"), (["--no-standardize"], "StandardScaler + SGDRegressor")):
+        report = document(path, "--penalty", "l2", *options)
+        said = [note for note in report["notes"] if "solves another problem" in note]
+        assert [note.split(" solves")[0] for note in said] == [solver]
+        assert report["parameters"]["standardize"] is not bool(options)
+    assert not any("solves another problem" in note for note in document(path)["notes"])
 
 
 def test_the_model_is_fitted_once_for_the_report_and_not_compared_when_it_diverges(write, capsys, monkeypatch):
@@ -265,13 +268,19 @@ def test_alpha_by_cross_validation(options, write, document, succeed, fail):
     report = document(path, "--penalty", *options, "--alpha", "auto")
     given = {} if len(options) == 1 else {"loss": "huber", "epsilon": 0.5}
     folds = KFold(5, shuffle=True, random_state=0)
-    tuned = GradientDescentRegressorCV(penalty=options[0], cv=folds, **given).fit(X, y)
-    assert report["parameters"]["alpha"] == tuned.alpha_
+    tuned = GradientDescentRegressorCV(penalty=options[0], cv=folds, standardize=True, **given).fit(X, y)
+    assert report["parameters"]["alpha"] == pytest.approx(tuned.alpha_, rel=1e-9)
     np.testing.assert_allclose(list(report["coefficients"].values()), tuned.coef_, rtol=1e-6)
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     [note] = [note for note in report["notes"] if note.startswith("alpha")]
+    is_last = any(note.startswith("that is the smallest alpha") for note in report["notes"])
+    assert is_last == (tuned.alpha_ == tuned.alphas_[-1])
+    few = write("a,b\n1,2\n2,4\n3,5\n")
+    assert fail(few, "--penalty", "l1", "--alpha", "auto") == (
+        "data.csv cannot be fitted: --alpha auto needs 5 rows, but there are 3: give --alpha a number."
+    )
     assert note.startswith(
-        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in 5 folds: "
+        f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in 5 random folds: "
     )
     assert note.endswith(f" of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}")
     assert fail(path, "--alpha", "auto") == "--alpha counts only with --penalty: give that too, or leave --alpha out."

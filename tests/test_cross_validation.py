@@ -325,6 +325,18 @@ def test_epochs_of_any_rate_in_closed_form(params, is_weighted, n_targets, monke
     assert_allclose(model.fold_intercept_path_[0, 2], first.intercept_, rtol=1e-9)
 
 
+@pytest.mark.parametrize("tol", [None, 0.3])
+def test_epochs_on_raw_columns_in_closed_form(diabetes, tol, monkeypatch):
+    """Some eigenvalues are a hundred-millionth of the largest: single fits take their epochs one by one."""
+    X, y = diabetes
+    params = {"learning_rate": "lipschitz", "tol": tol, "penalty": None}
+    points = [{"epochs": number} for number in (1, 30, 5000)]
+    expected = naive_scores(points, X, y, list(KFold(3).split(X)), **params)
+    monkeypatch.setattr("gdregress.tuning.search.fitted_path", None)
+    model = GradientDescentRegressorCV(epochs=[1, 30, 5000], cv=3, **params).fit(X, y)
+    assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-8)
+
+
 def test_a_rate_above_the_ceiling_of_a_split_is_descended(diabetes):
     X, y = diabetes
     ceiling = GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learning_rate_
@@ -502,6 +514,40 @@ def test_bad_input(raw, params, sentence):
         GradientDescentRegressorCV(**{"alphas": ALPHAS, "cv": 3, **params}).fit(*raw)
 
 
+@pytest.mark.parametrize(
+    "params", [{"loss": "huber", "epsilon": 1.0}, {"loss": "absolute_error"}], ids=lambda p: p["loss"]
+)
+def test_l1_of_other_losses_on_more_columns_than_rows(params):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 60))
+    y = X[:, :3].sum(axis=1) + rng.standard_normal(40)
+    assert_equal_to_fits(X, y, KFold(4), alphas=[0.3, 0.1, 0.03], penalty="l1", **params)
+
+
+@pytest.mark.parametrize("apart", [1e-5, 1e-6, 1e-7])
+def test_errors_whose_terms_cancel_are_computed_from_the_rows(apart):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    X[:, 1] = X[:, 0] + apart * rng.standard_normal(40)
+    y = X[:, 0] + 3 * (X[:, 1] - X[:, 0]) / apart + 0.1 * rng.standard_normal(40)
+    model = GradientDescentRegressorCV(penalty=None, cv=KFold(5), store_cv_results=True).fit(X, y)
+    for number, (_, test) in enumerate(KFold(5).split(X)):
+        residual = y[test] - X[test] @ model.fold_coef_path_[number, 0] - model.fold_intercept_path_[number, 0]
+        assert_allclose(model.mse_path_[0, number], np.mean(residual**2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("cv", [LeaveOneOut(), KFold(5)], ids=["leave one out", "folds"])
+def test_a_column_of_ones_beside_one_far_from_zero(cv):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=30) + 1e6, np.ones(30), rng.normal(size=30)])
+    y = X @ [1.0, 2.0, 3.0] - 1e6 + rng.normal(size=30)
+    params = {"penalty": "l2", "fit_intercept": False}
+    model = GradientDescentRegressorCV([1e-9], cv=cv, store_cv_results=True, **params).fit(X, y)
+    for number, (_, test) in enumerate(cv.split(X)):
+        residual = y[test] - X[test] @ model.fold_coef_path_[number, 0]
+        assert_allclose(model.mse_path_[0, number], np.mean(residual**2), rtol=1e-4)
+
+
 def test_overlapping_folds_are_fine(raw):
     X, y = raw
     splits = [(np.arange(60), np.arange(40, 90)), (np.arange(90), np.arange(90))]
@@ -654,7 +700,15 @@ class TestWhatIsSaid:
             warnings.catch_warnings(action="ignore"),
             pytest.raises(ValueError, match="the score 'score' is NaN in split 0: use another"),
         ):
+            GradientDescentRegressorCV([1.0, 0.1], scoring="accuracy").fit(X[:20], y[:20])
+        with pytest.raises(ValueError, match="scoring='r2' needs two test rows in each split, but split 0 has one"):
             GradientDescentRegressorCV([1.0, 0.1], cv=LeaveOneOut(), scoring="r2").fit(X[:20], y[:20])
+
+    def test_a_scorer_that_cannot_work_is_told_once(self):
+        X, y = load_diabetes(return_X_y=True)
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            GradientDescentRegressorCV([1.0, 0.1], scoring="accuracy", refit=False, cv=2, error_score=0).fit(X, y)
+        assert len([warning for warning in caught if "the scorer" in str(warning.message)]) == 1
 
     def test_nothing_is_smaller_than_zero(self):
         X, y = load_diabetes(return_X_y=True)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, LossSurfaceDisplay
 from gdregress.solve.scale import scale_of, scale_of_constant
+from gdregress.solve.solve import solve
 
 
 def make(n=120, p=4, wild=0.2, seed=0):
@@ -99,6 +101,17 @@ def test_rows_that_are_fitted_exactly(exact):
         assert_allclose(model.coef_, [1.0, 0.01, 70.0, 0.0], atol=1e-5)
 
 
+@pytest.mark.parametrize(("p", "seed", "n_exact"), [(1, 0, 10), (2, 36, 10), (4, 53, 12)])
+def test_the_scale_is_found_where_about_half_the_rows_are_exact(p, seed, n_exact):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(20, p))
+    y = X.sum(axis=1)
+    y[n_exact:] += 100 * rng.normal(size=20 - n_exact)
+    model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+    least = 1e-8 * np.sqrt(np.mean(y**2))
+    assert model.scale_ == pytest.approx(max(scale_of(y - model.predict(X)), least), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "steps", [{"learning_rate": "lipschitz", "epochs": 5}, {"batch_size": 20, "epochs": 3}], ids=str
 )
@@ -110,6 +123,32 @@ def test_the_scale_is_that_of_the_minimum_however_the_model_descends(steps):
         model = GradientDescentRegressor(loss="huber", epsilon="auto", **steps).fit(X, y)
     assert model.scale_ == pytest.approx(least.scale_, rel=1e-9)
     assert model.n_iter_ == steps["epochs"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_more_columns_than_rows(penalty, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 60))
+    y = X[:, :3].sum(axis=1) + rng.standard_t(2, 40)
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty=penalty, alpha=0.1).fit(X, y)
+    assert model.converged_
+    assert mean_bounded(y - model.predict(X), None, model.scale_) == pytest.approx(1.0, abs=1e-7)
+
+
+def test_an_interrupt_while_the_scale_is_looked_for_is_not_lost(monkeypatch):
+    X, y, _ = make()
+    calls = []
+
+    def interrupted(*args, **kwargs):
+        calls.append(args)
+        result = solve(*args, **kwargs)
+        return replace(result, interrupt=KeyboardInterrupt()) if len(calls) == 2 else result
+
+    monkeypatch.setattr("gdregress.solve.scale.solve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+    assert len(calls) == 2
 
 
 def test_the_scale_of_a_constant():

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.method import choice, sketches
-from gdregress.method.preconditioners import InverseHessian, Scalar, half
+from gdregress.method.preconditioners import CholeskyFactor, InverseHessian, Scalar, half
 from gdregress.method.sampled import Sampled
 from gdregress.method.sketches import Sketch, Sketches, cheapest_share, epochs_needed
 from gdregress.method.spec import Spec
@@ -161,9 +161,11 @@ def sketches_of(X, share, weight=None, alpha=0.0):
     return frame, Sketches(rows, moments, frame, alpha, share, 1e-6, 0)
 
 
+@pytest.mark.parametrize("inverted", [sketches.INVERTED, 0])
 @pytest.mark.parametrize("kind", ["", "weighted", "nearly collinear", "a light sample with all there is of a column"])
 @pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1.0])
-def test_the_bound_of_a_sample_bounds_that_of_all_rows(share, kind):
+def test_the_bound_of_a_sample_bounds_that_of_all_rows(share, kind, inverted, monkeypatch):
+    monkeypatch.setattr(sketches, "INVERTED", inverted)
     rng = np.random.default_rng(0)
     X = rng.standard_t(2.5, size=(6000, 20))
     weight = rng.integers(0, 4, 6000).astype(float) if kind == "weighted" else None
@@ -180,6 +182,65 @@ def test_the_bound_of_a_sample_bounds_that_of_all_rows(share, kind):
     for sketch in ladder:
         P = sketch.bound(np.eye(21))[:20, :20]
         assert eigh(P, np.linalg.inv(curvature), eigvals_only=True).min() > 1 - 1e-4
+
+
+class TestNearlySquare:
+    def problem(self, alpha=0.0, fit_intercept=True):
+        X = np.random.default_rng(0).normal(size=(60, 40)) * 10.0 ** np.arange(-20, 20)
+        X[:, 7] = 3.0
+        rows = RowBlocks(X, X[:, :1] * 1e20 + np.random.default_rng(1).normal(size=(60, 1)))
+        model = GradientDescentRegressor(penalty="l2" if alpha else None, alpha=alpha, fit_intercept=fit_intercept)
+        return Problem.of(Spec.of(model).terms, rows.moments(), rows)
+
+    @pytest.mark.parametrize(("precision", "digits"), [(np.float32, 1e-4), (np.float64, 1e-12)])
+    @pytest.mark.parametrize("alpha", [0.0, 1e-5])
+    @pytest.mark.parametrize("fit_intercept", [True, False])
+    def test_a_factor_that_is_not_inverted_is_the_same_preconditioner(self, precision, digits, alpha, fit_intercept):
+        problem = self.problem(alpha, fit_intercept)
+        inverse = InverseHessian.from_quadratic(problem.quadratic, problem.standard)
+        factor = CholeskyFactor.from_quadratic(problem.quadratic, problem.standard, precision)
+        gradient = np.random.default_rng(2).normal(size=(problem.n_coordinates, 2))
+        for small in (1.0, 1e-60):
+            expected = inverse.enlarged(3.0)(small * gradient)
+            found = factor.enlarged(3.0)(small * gradient)
+            np.testing.assert_allclose(found, expected, atol=digits * np.abs(expected).max())
+        length = (factor.root(gradient) ** 2).sum(axis=0)
+        np.testing.assert_allclose(length, (gradient * inverse(gradient)).sum(axis=0), rtol=digits)
+
+    def test_its_inflation_is_no_less_than_the_largest_eigenvalue(self):
+        for seed in range(50):
+            X = np.random.default_rng(seed).normal(size=(50, 40)) @ np.random.default_rng(seed).normal(size=(40, 40))
+            rows = RowBlocks(X, X[:, :1])
+            problem = Problem.of(Spec.of(GradientDescentRegressor()).terms, rows.moments(), rows)
+            factor = CholeskyFactor.from_quadratic(problem.quadratic, problem.standard, np.float64)
+            assert factor.inflation >= np.linalg.norm(np.linalg.inv(problem.quadratic.products()), 2)
+
+    def test_columns_that_are_no_basis_have_no_factor(self):
+        X = np.random.default_rng(0).normal(size=(60, 4))
+        rows = RowBlocks(np.column_stack([X, X.sum(axis=1)]), X[:, :1])
+        problem = Problem.of(Spec.of(GradientDescentRegressor()).terms, rows.moments(), rows)
+        assert CholeskyFactor.from_quadratic(problem.quadratic, problem.standard, np.float32) is None
+
+    @pytest.mark.parametrize("kind", ["", "weighted", "l2", "nearly collinear", "collinear", "two outputs"])
+    def test_a_fit_is_least_squares_in_a_few_epochs(self, kind, monkeypatch):
+        monkeypatch.setattr(choice, "MOMENTS_LIMIT", 40)
+        monkeypatch.setattr(sketches, "INVERTED", 40)
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(300, 100)) * 10.0 ** rng.integers(-3, 4, 100) + 5
+        if "collinear" in kind:
+            X[:, 99] = X[:, 0] + 1e3 * X[:, 1] + (1e-5 * X[:, 2] if kind.startswith("nearly") else 0)
+        y = X[:, :3] @ (1 / X[:, :3].std(axis=0)) + rng.normal(size=(2, 300))
+        y = y.T if kind == "two outputs" else y[0]
+        weight = rng.uniform(0.5, 2, 300) if kind == "weighted" else None
+        params = {"penalty": "l2", "alpha": 0.5} if kind == "l2" else {}
+        model = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
+        assert (model.learning_rate_, model.optimizer_) == ("curvature", "conjugate")
+        monkeypatch.undo()
+        exact = GradientDescentRegressor(**params).fit(X, y, sample_weight=weight)
+        assert model.converged_
+        assert model.n_iter_ <= 6
+        error = np.sqrt(np.average((model.predict(X) - exact.predict(X)) ** 2, axis=0, weights=weight))
+        assert (error <= 1.01 * model.optimality_ * y.std(axis=0) + 1e-12).all()
 
 
 def test_the_spectrum_is_as_foretold():

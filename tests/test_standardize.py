@@ -182,10 +182,34 @@ def test_rows_that_come_in_pieces():
         assert_allclose(model.predict(X), whole.predict(X), rtol=1e-9)
 
 
-def test_a_descent_over_chunks_at_a_number_knows_no_deviations():
-    X, y, _ = make()
-    with pytest.raises(ValueError, match="standardize=True needs the deviations of all rows, but partial_fit with"):
-        GradientDescentRegressor(0.01, penalty="l2", standardize=True).partial_fit(X, y)
+def test_a_descent_over_chunks_at_a_number_has_the_deviations_of_the_rows_so_far():
+    """One step over the second chunk is one of the textbook, with the deviations over both."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(80, 3)) * [1.0, 2.0, 0.5] + 1.0
+    y, weight = X @ [1.0, -1.0, 2.0] + rng.normal(size=80), rng.integers(1, 4, 80).astype(float)
+    model = GradientDescentRegressor(0.05, penalty="l2", alpha=0.7, standardize=True)
+    coef, intercept = np.zeros(3), 0.0
+    for start, end in ((0, 50), (50, 80)):
+        Z, s = X[start:end], weight[start:end]
+        model.partial_fit(Z, y[start:end], s)
+        scale = StandardScaler().fit(X[:end], sample_weight=weight[:end]).scale_
+        r = s * (y[start:end] - Z @ coef - intercept) / weight[:end].mean() / len(Z)
+        slope = 2.0 * (-Z.T @ r + 0.7 * scale**2 * coef)
+        coef, intercept = coef - 0.05 * slope, intercept + 0.1 * r.sum()
+    assert_allclose(model.coef_, coef, rtol=1e-10)
+    assert_allclose(model.intercept_, intercept, rtol=1e-10)
+
+
+def test_chunks_at_a_number_end_at_the_minimum():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(80, 3)) * [1.0, 2.0, 0.5] + 1.0
+    y = X @ [1.0, -1.0, 2.0] + rng.normal(size=80)
+    params = {"penalty": "elasticnet", "alpha": 0.1, "l1_ratio": 0.5, "standardize": True}
+    exact = GradientDescentRegressor(**params, tol=1e-10).fit(X, y)
+    model = GradientDescentRegressor(0.1, **params)
+    for _ in range(1500):
+        model.partial_fit(X, y)
+    assert_allclose(model.coef_, exact.coef_, rtol=1e-8)
 
 
 def test_the_comparison_says_which_solver_has_another_problem():

@@ -131,11 +131,14 @@ def _make_parser() -> _Parser:
         "--alpha",
         metavar="NUMBER",
         type=_number_or("auto", CONSTRAINTS["alpha"]),
-        help="strength of the penalty, on coefficients in units of the columns, or auto, which chooses it by "
-        "cross-validation in five folds; default: 0.0001",
+        help="strength of the penalty, or auto, which chooses it by cross-validation in five random folds; "
+        "default: 0.0001",
     )
     model.add_argument(
-        "--standardize", action="store_true", help="penalise coefficients in standard deviations of the columns"
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="whether --penalty is on coefficients in standard deviations of the columns, so that their units do not "
+        "count; default: yes",
     )
     return parser
 

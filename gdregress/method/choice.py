@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean
+from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
 from gdregress.method.interior_point import InteriorPoint
@@ -21,13 +23,21 @@ from gdregress.method.preconditioners import InverseCurvature, InverseHessian, R
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.sampled import Sampled
-from gdregress.method.sketches import DOUBTFUL, Sketches, accelerated_is_cheaper, cheapest_share, is_tall
+from gdregress.method.sketches import (
+    DOUBTFUL,
+    FINEST_TOL,
+    Sketches,
+    accelerated_is_cheaper,
+    cheapest_share,
+    is_nearly_square,
+    is_tall,
+)
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
 from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.rows import Rows
 
@@ -36,6 +46,16 @@ MOMENTS_LIMIT = 2000
 
 FACTOR_LIMIT = 2**24
 """Largest number of entries of an X with at most `MOMENTS_LIMIT` rows for which X itself is factored by default."""
+
+COSTLY = 2**23
+"""Multiplications of a factorisation of the rows from which another way is tried first where columns are collinear."""
+
+DUAL_ENTRIES = 2**12
+"""Entries of X from which few rows are multiplied with each other, instead of factored."""
+
+FEW_DIGITS, MOST_DIGITS = 1e-2, 1e-9
+"""Largest estimated share of an error that a step of refinement by products of rows leaves, for it to be used. The
+second is for an X so small that extended precision reaches more digits where columns or rows are nearly collinear."""
 
 CURVATURE_LIMIT = 2**15
 """Smaller of n_samples and n_features above which `learning_rate="curvature"` is refused: its matrix would not fit."""
@@ -145,7 +165,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     has_boxes, has_set = _has_boxes(terms, rows), _has_set(terms, rows)
     share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
-    is_factored = (is_tall(n, p) or _is_short_and_wide(rows)) and is_plain
+    is_factored = (is_tall(n, p) or _is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
     has_matrix = p <= MOMENTS_LIMIT or share is not None or has_set or is_factored
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix else {"curvature"})
     if share is not None:
@@ -225,6 +245,8 @@ def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: b
     if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
         return None
     if not asked and steps.optimizer in ("auto", "conjugate"):
+        if p > MOMENTS_LIMIT and is_nearly_square(n, p) and tol >= FINEST_TOL:
+            return 1.0
         return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.can_be_drawn)
     accelerates = steps.optimizer == "nesterov" or (steps.optimizer == "auto" and not steps_are_newton)
     if asked and spec.terms.is_mostly_parabola and accelerates:
@@ -235,6 +257,24 @@ def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: b
 def _is_short_and_wide(rows: Rows) -> bool:
     small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
     return small and not rows.is_sparse
+
+
+def _has_few_rows(rows: Rows) -> bool:
+    """Return whether the products of the rows are the smaller matrix, and are cheap to factor."""
+    return rows.can_be_drawn and not rows.is_sparse and rows.n_weighted <= min(MOMENTS_LIMIT, rows.n_features)
+
+
+def _is_dual(choice: Choice, spec: Spec, rows: Rows) -> bool:
+    """Return whether least squares goes by the products of the rows: these are few, and worth it."""
+    if choice.asked or choice.is_newton or choice.rung != "curvature" or not _has_few_rows(rows):
+        return False
+    is_worth_it = rows.n_samples * rows.n_features >= DUAL_ENTRIES
+    return is_worth_it and OPTIMIZERS[choice.optimizer](spec.steps.momentum).is_exact
+
+
+def _is_large(rows: Rows) -> bool:
+    """Return whether rows have too many entries to be read in extended precision."""
+    return rows.n_samples * rows.n_features * rows.n_outputs > EXTENDED_LIMIT
 
 
 @dataclass(frozen=True)
@@ -290,6 +330,12 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.is_newton and _has_set(problem.terms, problem.rows):
         on_columns = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
         return Method(problem, on_columns, choice.rung, choice.optimizer, 1.0)
+    if _is_dual(choice, spec, problem.rows):
+        dual = DualRidge.of(problem, FEW_DIGITS if _is_large(problem.rows) else MOST_DIGITS)
+        if dual is not None:
+            return Method(problem, dual, choice.rung, choice.optimizer, 1.0)
+        if spec.steps.learning_rate == "auto" and not _is_short_and_wide(problem.rows):
+            choice = replace(Choice.of(spec, choice.asked, {"curvature"}), products=False, factored="nothing")
     known = know(choice, problem)
     if known.spectrum is not None:
         problem = replace(problem, spectrum=known.spectrum)
@@ -375,7 +421,11 @@ def know(choice: Choice, problem: Problem) -> Known:
             return Known(inverse, suffice)
         spectrum = Spectrum.of(problem.quadratic, moments, standard, problem.rows.dtype)
         return Known(InverseHessian.from_spectrum(spectrum), True, spectrum)
-    inverse = InverseHessian.from_rows(problem.rows, moments, standard, alpha)
+    n, p = moments.n_samples, len(moments.x.mean)
+    inverse = None
+    if choice.products and alpha == 0 and n > p and n * p * p >= COSTLY:
+        inverse = inverse_of_collinear(problem.quadratic, problem.rows, moments, standard, STEPS)
+    inverse = inverse or InverseHessian.from_rows(problem.rows, moments, standard, alpha)
     # Where columns are collinear, the moments suffice once the preconditioner leaves out the directions of rounding.
     return Known(inverse, choice.rung == "curvature" and is_known_to(DIGITS))
 

@@ -61,11 +61,11 @@ def column_generation(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     here = box.measured_by_shrinking(start, residual, slope, pull)
     yield here
     members, found = np.flatnonzero(start[:p]), here
-    inner: Iterator[Iterate] = iter(())
+    inner: Iterator[Iterate] | None = None
     while here.gap > EXACT**box.degree * here.scale:
-        if not len(members) or found.gap < OF_THE_SET * here.gap:
+        if inner is None or found.gap < OF_THE_SET * here.gap:
             joining = _joining(box, here.point, pull, members)
-            if len(joining):
+            if inner is None or len(joining):
                 members = np.concatenate([members, joining])
                 on_set = box.of_columns(members)
                 of_set = np.append(members, np.arange(p, len(start)))

@@ -63,7 +63,7 @@ class PlainDescent:
         if known.spectrum is not None:
             return None
         start = np.zeros((problem.n_coordinates, len(problem.constant_loss)))
-        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(known.inverse or half))
+        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(known.inverse or half), reliable=0.0)
         return None if basis is None else cls(problem, basis, start, basis.objective.evaluate([start])[0])
 
     def rates(self, learning_rate: float | str, schedule: EpochSchedule, n_epochs: int) -> NDArray | None:

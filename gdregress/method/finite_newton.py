@@ -88,6 +88,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
         if is_inside and np.all(counted == on):
             here = box.iterate(point, residual, slope, 0.5 * decrement)
         else:
+            del slope  # of many rows: it is not needed while the gap is measured
             here = box.measured(point, residual, turned, box.pull(turned), metric)
         yield here
         if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:

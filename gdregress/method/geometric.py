@@ -177,7 +177,9 @@ class Eigenbasis(NamedTuple):
     is_orthogonal: bool
 
     @classmethod
-    def of(cls, objective: MomentObjective, start: NDArray, root: NDArray) -> "Eigenbasis | None":
+    def of(
+        cls, objective: MomentObjective, start: NDArray, root: NDArray, *, reliable: float = RELIABLE
+    ) -> "Eigenbasis | None":
         """Return the eigenvectors, or None where an eigenvalue has too few digits to predict thousands of epochs.
 
         The absolute error of every eigenvalue is the rounding of the largest, so small ones have few digits. The
@@ -191,13 +193,16 @@ class Eigenbasis(NamedTuple):
             The point that the descent starts from.
         root : ndarray of shape (n_rows, n_coordinates)
             C, the root of the inverse Hessian in which the gap is measured.
+        reliable : float, default=RELIABLE
+            Share of the largest eigenvalue above which the others have digits enough. Values F need those of each
+            eigenvalue; points do not, since an absolute error of an eigenvalue moves them by no more.
         """
         hessian = objective.hessian()
         if not np.isfinite(hessian).all():
             return None
         curvature, vectors = np.linalg.eigh(hessian)
         rounding = len(curvature) * np.finfo(np.float64).eps
-        is_curved = curvature > RELIABLE * curvature[-1]
+        is_curved = curvature > max(reliable, rounding) * curvature[-1]
         if (np.abs(curvature[~is_curved]) > rounding * curvature[-1]).any():
             return None
         gradient = objective.evaluate([start])[0].gradient

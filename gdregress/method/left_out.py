@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.minima import Minima
+from gdregress.method.minima import VISIBLE, Minima
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Terms
 from gdregress.rows.memory import RowBlocks
 
 LEVERAGE = 1e-6
-"""Least value of 1 - h for which the residual of a row that is left out keeps nine of its digits."""
+"""Least value of 1 - h at which a residual of a row that is left out is divided by it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class LeftOut:
         Q.
     strengths : ndarray of shape (n_strengths,)
         a.
+    noise : ndarray of shape (n_samples,)
+        Size of what is subtracted to make Q' x_i, in units of its rounding.
     """
 
     coordinates: Coordinates
@@ -60,6 +62,7 @@ class LeftOut:
     joint: NDArray
     basis: NDArray
     strengths: NDArray
+    noise: NDArray
 
     @classmethod
     def of(cls, minima: Minima, rows: RowBlocks, terms: Terms, alphas: NDArray) -> "LeftOut | None":
@@ -88,13 +91,23 @@ class LeftOut:
         basis = np.zeros((len(ridge.moves), len(ridge.curvature)))
         basis[ridge.moves] = ridge.vectors
         raw = basis * coordinates.inverse_scale[:, np.newaxis]
-        along = np.asarray(rows.X @ raw) - coordinates.center @ raw
+        level = coordinates.center @ raw
+        along = np.asarray(rows.X @ raw) - level
         joint = ridge.vectors.T @ ridge.joint
-        return cls(coordinates, along, coordinates.targets(rows.y), share, ridge.curvature, joint, basis, strengths)
+        # Q' x_i has the rounding of the terms that cancel in it, which enters the prediction by the coefficients.
+        smallest = float(strengths.min()) * (1.0 - share.max())
+        steepest = np.abs(joint / (ridge.curvature + smallest)[:, np.newaxis]).max(axis=1)
+        noise = (np.abs(along) + np.abs(level)) @ steepest
+        return cls(
+            coordinates, along, coordinates.targets(rows.y), share, ridge.curvature, joint, basis, strengths, noise
+        )
 
     @cached_property
     def residuals(self) -> NDArray | None:
-        """e_i, of shape (n_samples, n_strengths, n_outputs); None where a row alone decides its prediction."""
+        """e_i, of shape (n_samples, n_strengths, n_outputs).
+
+        None where a row alone decides its prediction, or where rounding would show in their mean square.
+        """
         left = np.empty((len(self.along), len(self.strengths), self.joint.shape[1]))
         for place, strength in enumerate(self.strengths):
             inverse = self._inverse(strength, self.share)
@@ -103,6 +116,10 @@ class LeftOut:
                 return None
             predicted = (self.along * inverse) @ self.joint
             left[:, place] = (self.target - predicted) / (1.0 - lever)[:, np.newaxis]
+            rounding = self.noise[:, np.newaxis] + (np.abs(self.along) * inverse) @ np.abs(self.joint)
+            rounding *= np.finfo(np.float64).eps / (1.0 - lever)[:, np.newaxis]
+            if (rounding > VISIBLE * np.sqrt(np.mean(np.square(left[:, place]), axis=0))).any():
+                return None
         return left
 
     def _inverse(self, strength: NDArray, share: NDArray) -> NDArray:

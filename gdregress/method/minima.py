@@ -45,7 +45,8 @@ class Path(NamedTuple):
         """Return the mean squared errors on test rows, of shape (n_penalties, n_outputs), from their moments.
 
         With the coordinates centred at the means of the training rows, it is the quadratic form of `MomentObjective`.
-        It is None where rounding would show in it, because the error is a tiny share of the variance of y.
+        It is None where rounding would show in it, because the error is a tiny share of its terms: coefficients of
+        nearly collinear columns cancel, and so do those of columns far from zero without an intercept.
 
         Parameters
         ----------
@@ -57,7 +58,9 @@ class Path(NamedTuple):
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
         [here] = objective.evaluate([self.points.reshape(len(self.points), -1)])
         value = here.value.reshape(self.points.shape[1:])
-        if (objective.noise > VISIBLE * value).any():
+        sizes = np.abs(self.points[: len(objective.joint)])
+        terms = np.einsum("j...,j...->...", sizes, np.tensordot(np.abs(objective.products()), sizes, axes=1))
+        if (objective.noise + np.finfo(np.float64).eps * terms > VISIBLE * value).any():
             return None
         return value * coordinates.target_scale**2
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import lapack
+from scipy.linalg import lapack, solve_triangular
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
@@ -33,6 +33,9 @@ CLEAR = 1e-7
 LARGE = 256
 """Number of columns from which eigenvectors of a Gram matrix are tried before a singular value decomposition."""
 
+
+CAUTION = 3.0
+"""Factor on LAPACK's estimate of the norm of an inverse, which is seldom less than a third of the norm."""
 
 ROUNDING = 2e-15
 """Share of a gradient up to which its part outside of the row space is rounding."""
@@ -205,10 +208,7 @@ class InverseHessian:
         if alpha > 0 and n > p:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * coordinates.penalized * coordinates.inverse_scale)])
         singular, directions = _directions(factor)
-        size = np.hypot(moments.x.deviation, moments.x.mean) * coordinates.inverse_scale
-        of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
-        of_factor = np.finfo(np.float64).eps * (4 + n**0.5) * np.linalg.norm(singular)
-        kept = singular > of_data + of_factor
+        kept = singular > most_of_rounding(rows, moments, coordinates, directions, float(np.linalg.norm(singular)))
         basis = directions[:, kept] / singular[kept]
         return cls(basis, float((1 / singular[kept] ** 2).sum()))
 
@@ -295,7 +295,117 @@ class WideInverseHessian:
         return inside, np.where(is_rounding, 0.0, outside)
 
 
-InverseCurvature = InverseHessian | WideInverseHessian
+@dataclass(frozen=True)
+class CholeskyFactor:
+    """The inverse Hessian of squared error and L2 by a Cholesky factor, which is not inverted.
+
+    For thousands of columns the inverse costs as much as the factor, and a conjugate gradient of few epochs multiplies
+    by it a few times only::
+
+        H / 2 = L L',    P = L'^-1 L^-1 / 2
+
+    Attributes
+    ----------
+    lower : ndarray of shape (n_features, n_features)
+        L, in the precision of the products of columns.
+    moves : ndarray of bool, of shape (n_features,)
+        Whether a column varies.
+    inflation : float
+        Cautious estimate of the largest eigenvalue of (R + penalty)^-1.
+    factor : float, default=1.0
+        Multiple of P for the coefficients.
+    """
+
+    lower: NDArray
+    moves: NDArray
+    inflation: float
+    factor: float = 1.0
+    is_singular = False
+    basis = None
+
+    @classmethod
+    def from_quadratic(
+        cls, quadratic: MomentObjective, coordinates: Coordinates, precision: type
+    ) -> "CholeskyFactor | None":
+        """Make P from H / 2, or return None where H is not positive definite.
+
+        Parameters
+        ----------
+        quadratic : MomentObjective
+            Squared error and L2, in the unit-curvature coordinates.
+        coordinates : Coordinates
+            The unit-curvature coordinates.
+        precision : type
+            Floating type of the factor.
+        """
+        correlation: NDArray = quadratic.products().astype(precision, copy=False).T
+        moves = coordinates.inverse_scale > 0
+        correlation.flat[:: len(correlation) + 1] += np.where(moves, 0.0, 1.0)
+        norm = float(np.abs(correlation).sum(axis=0).max())
+        factor, condition = (
+            (lapack.spotrf, lapack.spocon) if precision is np.float32 else (lapack.dpotrf, lapack.dpocon)
+        )
+        lower, info = factor(correlation, lower=1, clean=0, overwrite_a=1)
+        if info:
+            return None
+        share, _ = condition(lower, norm, uplo="L")
+        return cls(lower, moves, CAUTION / (float(share) * norm) if share > 0 else np.inf)
+
+    def __call__(self, gradient: NDArray) -> NDArray:
+        """Return P g."""
+        p, step = len(self.lower), 0.5 * gradient
+        step[:p] = self.factor * self._solved(step[:p])
+        return step
+
+    def enlarged(self, factor: float) -> "CholeskyFactor":
+        """Return the preconditioner with `factor` times P for the coefficients, and the same P for the intercept."""
+        return replace(self, factor=factor * self.factor)
+
+    def root(self, gradient: NDArray) -> NDArray:
+        """Return C g, where C' C = P."""
+        p, root = len(self.lower), np.sqrt(0.5) * gradient
+        moving = (root[:p] * self.moves[:, np.newaxis]).astype(self.lower.dtype)
+        root[:p] = np.sqrt(self.factor) * solve_triangular(self.lower, moving, lower=True)
+        return root
+
+    def _solved(self, gradient: NDArray) -> NDArray:
+        """Return (L L')^-1 g. A g near zero would vanish in single precision, so it is scaled."""
+        size = np.abs(gradient).max(axis=0, initial=0.0)
+        scale = np.where(size > 0, size, 1.0)
+        solve = lapack.spotrs if self.lower.dtype == np.float32 else lapack.dpotrs
+        solved, _ = solve(self.lower, (gradient / scale).astype(self.lower.dtype), lower=1)
+        return solved * scale * self.moves[:, np.newaxis]
+
+
+InverseCurvature = InverseHessian | WideInverseHessian | CholeskyFactor
+
+
+def most_of_rounding(
+    rows: Rows, moments: Moments, coordinates: Coordinates, directions: NDArray, norm: float
+) -> NDArray:
+    """Return the root mean squares of combinations of standardised columns up to which they may be rounding alone.
+
+    Parameters
+    ----------
+    rows : Rows
+        X and the weights.
+    moments : Moments
+        Means and variances of the columns.
+    coordinates : Coordinates
+        The unit-curvature coordinates.
+    directions : ndarray of shape (n_features, n_combinations)
+        The combinations, of length 1.
+    norm : float
+        Root mean square of the standardised rows.
+
+    Returns
+    -------
+    ndarray of shape (n_combinations,)
+        The rounding of the numbers in X along each direction, plus that of a factorisation of the rows.
+    """
+    size = np.hypot(moments.x.deviation, moments.x.mean) * coordinates.inverse_scale
+    of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
+    return of_data + np.finfo(np.float64).eps * (4 + rows.n_samples**0.5) * norm
 
 
 def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from gdregress.method.preconditioners import InverseCurvature, InverseHessian
+from gdregress.method.collinear import inverse_of_collinear
+from gdregress.method.preconditioners import CholeskyFactor, InverseCurvature, InverseHessian
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.rows.moments import Moments
@@ -47,6 +48,9 @@ LEAST_ENTRIES = 2**21
 
 WIDEST = 4096
 """Largest number of columns for a square matrix: it has 128 MB, and several are needed at a time."""
+
+INVERTED = 2000
+"""Largest number of columns for which a Cholesky factor is inverted, which then costs less than an epoch or two."""
 
 ROWS_PER_COLUMN = 4
 """Least number of rows in a sample, for each column."""
@@ -110,6 +114,11 @@ def accelerated_is_cheaper(n_samples: int, n_features: int) -> bool:
 def is_tall(n_samples: int, n_features: int) -> bool:
     """Return whether X has several times more rows than columns, and few enough columns for a square matrix."""
     return n_samples >= ROWS_PER_COLUMN * n_features and n_features <= WIDEST
+
+
+def is_nearly_square(n_samples: int, n_features: int) -> bool:
+    """Return whether X has more rows than columns, not several times more, and few enough for a square matrix."""
+    return n_features < n_samples and n_features <= WIDEST and not is_tall(n_samples, n_features)
 
 
 def epochs_needed(share: float, n_samples: int, n_features: int, tol: float) -> int:
@@ -210,20 +219,32 @@ class Sketches:
     def _exact(self) -> InverseCurvature:
         """Make P from moments in double precision or, where these have too few digits, from the rows."""
         moments = self._gather(self.rows, np.float64)
-        curvature = self._factor(moments)
+        curvature: InverseCurvature | None = self._factor(moments)
+        if curvature is None and self.alpha == 0:
+            curvature = inverse_of_collinear(
+                self._quadratic(moments), self.rows, moments, self.coordinates, DOUBTFUL / self.rows.n_features**0.5
+            )
         return curvature or InverseHessian.from_rows(self.rows, moments, self.coordinates, self.alpha)
 
-    def _factor(self, moments: Moments) -> InverseHessian | None:
+    def _factor(self, moments: Moments) -> InverseHessian | CholeskyFactor | None:
         """Make P from moments; None where rounding may have changed it by more than `DOUBTFUL`.
 
         Rounding adds to the products a matrix whose norm is about sqrt(p) times the error of an entry. Its relative
         effect is largest along the smallest eigenvalue of R, whose inverse is at most the trace of R^-1.
         """
-        quadratic = MomentObjective(moments, self.coordinates, self.coordinates.penalty(0.0, 2.0 * self.alpha))
-        curvature = InverseHessian.from_quadratic(quadratic, self.coordinates, is_own=moments is self.moments)
+        quadratic = self._quadratic(moments)
+        curvature: InverseHessian | CholeskyFactor | None
+        if len(self.coordinates.center) > INVERTED:
+            curvature = CholeskyFactor.from_quadratic(quadratic, self.coordinates, moments.precision)
+        else:
+            curvature = InverseHessian.from_quadratic(quadratic, self.coordinates, is_own=moments is self.moments)
         if curvature is None or moments.error(curvature.inflation) * len(self.coordinates.center) ** 0.5 > DOUBTFUL:
             return None
         return curvature
+
+    def _quadratic(self, moments: Moments) -> MomentObjective:
+        """Return squared error and L2 from moments."""
+        return MomentObjective(moments, self.coordinates, self.coordinates.penalty(0.0, 2.0 * self.alpha))
 
     def _gather(self, rows: Rows, precision: type) -> Moments:
         moments = rows.moments(precision=precision)

@@ -107,12 +107,17 @@ class Block:
     @classmethod
     def of_one(cls, problem: Problem, state: Step, gap: Gap) -> "Block":
         """Make the block of a single state, whose gap is known."""
-        value = state.evaluation.value[np.newaxis]
-        is_finite = np.array([np.isfinite(value).all() and np.isfinite(state.point).all()])
         gap = problem.with_hidden(gap, state.point, state.evaluation)
+        return cls.of_value(problem, state.point, state.evaluation.value, gap, state.rate)
+
+    @classmethod
+    def of_value(cls, problem: Problem, point: NDArray, value: NDArray, gap: Gap, rate: float) -> "Block":
+        """Make the block of a single state from its point, its value, its gap and its rate."""
+        value = value[np.newaxis]
+        is_finite = np.array([np.isfinite(value).all() and np.isfinite(point).all()])
         gap = Gap(*(part[np.newaxis] for part in gap))
         optimality = problem.optimality(value, gap.total)
-        return cls(np.array([state.rate]), value, gap, optimality, is_finite, Points.of([state.point]))
+        return cls(np.array([rate]), value, gap, optimality, is_finite, Points.of([point]))
 
     def __len__(self) -> int:
         """Return the number of states."""

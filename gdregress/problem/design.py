@@ -146,9 +146,11 @@ class Design:
         return gradient if self.basis is None else self.basis.T @ gradient
 
     def dot(self, point: NDArray) -> NDArray:
-        """Return A z of a point z."""
-        products = self.rows.sum(partial(_Products, Residuals(self.coordinates, point[:, np.newaxis]))).joined()
-        return np.concatenate([products, -products[: len(products) * (self.copies - 1)], point[: self.n_penalised]])
+        """Return A z of a point z, or of several points z, the columns of an array."""
+        points = point.reshape(len(point), -1)
+        products = self.rows.sum(partial(_Products, Residuals(self.coordinates, points))).joined()
+        stacked = np.vstack([products, -products[: len(products) * (self.copies - 1)], points[: self.n_penalised]])
+        return stacked.reshape(len(stacked), *point.shape[1:])
 
     def transposed(self, vectors: NDArray) -> NDArray:
         """Return A' v of vectors v, the columns of an array."""
@@ -203,14 +205,14 @@ class Design:
 
 
 class _Products(Sums):
-    """Accumulator of the products of rows with a point, in the order of the rows."""
+    """Accumulator of the products of rows with points, in the order of the rows."""
 
     def __init__(self, residuals: Residuals):
         self._residuals = residuals
         self.parts: list[NDArray] = []
 
     def add(self, X, y, weight):
-        self.parts.append((X @ self._residuals.slope + self._residuals.level)[:, 0])
+        self.parts.append(X @ self._residuals.slope + self._residuals.level)
 
     def merge(self, other):
         self.parts += other.parts

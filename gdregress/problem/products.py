@@ -1,4 +1,4 @@
-"""Products of some columns of X, in the coordinates of a problem."""
+"""Products of some columns of X, or of its rows, in the coordinates of a problem."""
 
 from functools import partial
 
@@ -7,10 +7,57 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.problem.view import View
-from gdregress.rows.rows import Sums
+from gdregress.rows.rows import Rows, Sums
 
 PRODUCT_ENTRIES = 2**18
 """Entries of a block of chosen columns whose products are formed: 2 MB, so that BLAS works on large enough matrices."""
+
+CACHED_COLUMNS, FEWEST_COLUMNS, ROW_ENTRIES = 2**18, 4, 2**22
+"""Size of a block of columns whose rows are multiplied: so many entries, which stay in the cache, but at least so many
+columns for each row, since products cost less than adding them up only then, and at most so many entries, 32 MB."""
+
+
+def products_of_rows(rows: Rows, center: NDArray, factor: NDArray) -> NDArray:
+    """Return the products of the rows with each other, in one pass over the columns.
+
+    Parameters
+    ----------
+    rows : Rows
+        Rows in memory, of a dense X.
+    center, factor : ndarray of shape (n_features,)
+        What is subtracted from each column, and by what it is multiplied then.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_samples)
+        The products; not finite where they are beyond the range of floats.
+    """
+    X, n, p = rows.features_of(slice(None)), rows.n_samples, rows.n_features
+    step = max(1, min(max(CACHED_COLUMNS // n, FEWEST_COLUMNS * n), ROW_ENTRIES // n, p))
+    common = float(factor.max())
+    relative = None if (factor == common).all() else factor / common
+
+    def of_columns(start: int, stop: int) -> NDArray:
+        total, products, buffer = np.zeros((n, n)), np.empty((n, n)), np.empty(n * min(step, stop - start))
+        with np.errstate(all="ignore"):
+            for first in range(start, stop, step):
+                columns = slice(first, min(first + step, stop))
+                block = buffer[: n * (columns.stop - first)].reshape(n, -1)
+                np.subtract(X[:, columns], center[columns], out=block)
+                if relative is not None:
+                    block *= relative[columns]
+                total += np.matmul(block, block.T, out=products)
+        return total
+
+    with rows.on_threads() as (n_threads, map_on_threads):
+        n_threads = min(n_threads, p)
+        bounds = [p * k // n_threads for k in range(n_threads + 1)]
+        total, *others = map_on_threads(of_columns, bounds[:-1], bounds[1:])
+    with np.errstate(all="ignore"):
+        for other in others:
+            total += other
+        total *= common * common
+    return total
 
 
 def products_of_columns(view: View, members: NDArray, n_known: int) -> NDArray:

@@ -155,7 +155,7 @@ class RowBlocks:
         index = rows if self.index is None else self.index[rows]
         return RowBlocks(self.X, self.y[rows], self.weight[rows], n_threads=self.n_threads, index=index)
 
-    def features_of(self, rows: NDArray) -> Any:
+    def features_of(self, rows: NDArray | slice) -> Any:
         """Return some rows of X."""
         return self.X[rows if self.index is None else self.index[rows]]
 

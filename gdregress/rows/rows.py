@@ -121,7 +121,7 @@ class Rows(Protocol):
         """Return the rows of positive weight."""
         ...
 
-    def features_of(self, rows: NDArray) -> Any:
+    def features_of(self, rows: NDArray | slice) -> Any:
         """Return some rows of X."""
         ...
 

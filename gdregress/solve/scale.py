@@ -1,6 +1,8 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.solve import solve
-from gdregress.solve.stopping import Stopping
+from gdregress.solve.stopping import Result, Stopping
 
 CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
@@ -19,14 +21,17 @@ CLOSE = 1e-10
 ROUNDS = 200
 """Number of fits at most; some five are usual."""
 
-STEEPEST = 0.9
+STEEPEST = 0.999
 """Change of the scale of the residuals for a change of the scale, up to which the secant is followed."""
+
+PATIENCE = 8
+"""Rounds after which the range of the scale is halved, on a logarithmic axis."""
 
 LEAST = 1e-8
 """Least scale, as a share of the root mean square of y."""
 
 
-def fit_scale(spec: Spec, rows: RowBlocks) -> float:
+def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
 
     Coefficients and sigma minimise, with H_e(z) = z^2 up to abs(z) = e and 2 e abs(z) - e^2 beyond::
@@ -35,7 +40,7 @@ def fit_scale(spec: Spec, rows: RowBlocks) -> float:
 
     over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
     (Huber, 1981, section 7.8; Owen, 2007). The two are alternated, each fit from the last, and from the second round on
-    sigma is where the secant of the change is zero.
+    sigma is where the secant of the change is zero, within the bounds that the rounds before have found.
 
     Parameters
     ----------
@@ -43,6 +48,8 @@ def fit_scale(spec: Spec, rows: RowBlocks) -> float:
         The specification of the fit; how it descends does not count.
     rows : RowBlocks
         Training rows.
+    past : mapping of str to object
+        Attributes of the last fit, from whose scale and coefficients a specification with `warm_start` begins.
     """
     spec = spec.at_the_minimum()
     choice, rng = choose(spec, rows), spec.rng()
@@ -51,13 +58,18 @@ def fit_scale(spec: Spec, rows: RowBlocks) -> float:
     size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
     least = LEAST * (size or 1.0)
     scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
+    if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
+        scale, raw = max(past["scale_"], least), (past["coef_"][:, np.newaxis], np.ravel(past["intercept_"]))
     for _ in range(ROUNDS):
         terms = replace(spec.terms, loss=huber(HUBER_SHARE * scale))
         scaled = replace(spec, terms=terms)
         method = make_method(choice, scaled, Problem.of(terms, moments, rows), rng)
         problem = method.problem
         start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
-        result = solve(problem, method.solver, start, Stopping.of(scaled, method))
+        stopping = Stopping.of(scaled, method)
+        result = _finished(solve(problem, method.solver, start, stopping))
+        if result.notice is not None and raw is not None:  # the last coefficients may be a bad start
+            result = _finished(solve(problem, method.solver, np.zeros_like(start), stopping))
         coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
         residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
         tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
@@ -90,12 +102,28 @@ def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool
 
 
 def _next(tried: list[tuple[float, float]], least: float) -> float:
-    """Return the scale to try next, given those that were tried with the scales of their residuals."""
+    """Return the scale to try next, given those that were tried with the scales of their residuals.
+
+    The objective is convex, so that the minimum is below a scale whose residuals have a smaller one, and else above it.
+    The secant is followed between these bounds, and every `PATIENCE` rounds their geometric mean is tried.
+    """
     scale, found = tried[-1]
-    if len(tried) < 2 or tried[-2][0] == scale:
-        return found
-    share = (found - tried[-2][1]) / (scale - tried[-2][0])
-    return max(scale + (found - scale) / (1.0 - share), least) if abs(share) <= STEEPEST else found
+    low = max((this for this, that in tried if that > this), default=0.0)
+    high = min((this for this, that in tried if that < this), default=np.inf)
+    guess = found
+    if len(tried) > 1 and tried[-2][0] != scale:
+        share = (found - tried[-2][1]) / (scale - tried[-2][0])
+        guess = max(scale + (found - scale) / (1.0 - share), least) if share <= STEEPEST else found
+    if np.isinf(high) or (low < guess < high and len(tried) % PATIENCE):
+        return guess
+    return float(np.sqrt(max(low, least)) * np.sqrt(high))
+
+
+def _finished(result: Result) -> Result:
+    """Return a result, or raise the interrupt that ended the descent: there is no model yet that could keep it."""
+    if result.interrupt is not None:
+        raise result.interrupt
+    return result
 
 
 def scale_of(residual: NDArray, weight: NDArray | None = None) -> float:

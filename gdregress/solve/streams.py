@@ -159,7 +159,9 @@ class ChunkDescent:
     step_size: float
 
     @classmethod
-    def at_number(cls, spec: Spec, rows: RowBlocks, rng: np.random.RandomState) -> "ChunkDescent":
+    def at_number(
+        cls, spec: Spec, rows: RowBlocks, units: NDArray | float, rng: np.random.RandomState
+    ) -> "ChunkDescent":
         """Return a descent at the user's rate, in raw coordinates. Without a batch size the chunk is one batch.
 
         Raises
@@ -168,13 +170,9 @@ class ChunkDescent:
             If the optimizer cannot be combined with the other parameters.
         """
         steps, terms = spec.steps, spec.terms
-        if terms.standardize:
-            raise ValueError(
-                "standardize=True needs the deviations of all rows, but partial_fit with a number as learning_rate "
-                "keeps none: use learning_rate='auto', or scale the columns before."
-            )
         _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
         coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=terms.fit_intercept)
+        coordinates = replace(coordinates, penalized=units)
         size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)
         batches = make_batches(spec, rows, size, rng, 1.0)
         descent = Descent(
@@ -362,7 +360,11 @@ def descend_chunk(
     with rows.on_threads():
         weighed = counted.weighing(rows, unit)
         if spec.steps.is_number:
-            chunk = ChunkDescent.at_number(spec, weighed, rng)
+            units: NDArray | float = 1.0
+            if spec.terms.standardize:
+                moments = _moments_so_far(spec, rows, unit, past)
+                attributes["moments_"], units = moments.plain(), spec.terms.units(moments)
+            chunk = ChunkDescent.at_number(spec, weighed, units, rng)
         else:
             moments = _moments_so_far(spec, rows, unit, past)
             attributes["moments_"] = moments.plain()
@@ -394,8 +396,9 @@ def _rng_of_chunk(spec: Spec, number: int) -> np.random.RandomState:
 
 def _moments_so_far(spec: Spec, rows: RowBlocks, unit: float, past: dict[str, Any]) -> Moments:
     """Return the moments of all rows so far, those of the chunk included."""
-    rung = str(spec.steps.learning_rate)
-    moments = moments_of_chunk(rows, unit, cross=needs_products(rung, rows.n_features))
+    steps = spec.steps
+    cross = not steps.is_number and needs_products(str(steps.learning_rate), rows.n_features)
+    moments = moments_of_chunk(rows, unit, cross=cross)
     return Moments.from_plain(past["moments_"]).merge(moments) if "moments_" in past else moments
 
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.method.parameters import BOOLEANS
+from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.dask import NumberedRows, in_memory
@@ -46,7 +46,7 @@ from gdregress.tuning.results import (
 )
 from gdregress.tuning.scoring import FROM_ERRORS, Scoring, takes
 from gdregress.tuning.search import Evaluated, Search, grown
-from gdregress.tuning.selection import table
+from gdregress.tuning.selection import one_standard_error, table
 
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
@@ -82,7 +82,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         then fall from the smallest strength that makes all coefficients zero to `eps` times that, on
         a logarithmic scale. Without L1 no strength does so, and that of an `l1_ratio` of 0.001 is taken.
         Such a grid grows, by a third of its length up to six times (three with L1), while its best point
-        is at an end and the score still improves there.
+        is at an end and the score still improves there, by
+        more than a ten-thousandth.
     eps : float, default=1e-3
         Smallest strength of an automatic grid, as a share of the largest, in (0, 1).
     l1_ratio : float or array-like of float, default=0.15
@@ -94,7 +95,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     learning_rate : float, str or list of these, default="auto"
         The learning rate, or several to choose from.
     cv : int, cross-validation generator or iterable, default=None
-        How the rows are split, as in GridSearchCV; None for five folds.
+        How the rows are split, as in GridSearchCV; None for five folds of consecutive rows. Rows that are sorted
+        need shuffled ones: ``KFold(5, shuffle=True, random_state=0)``.
     scoring : str, callable, list or dict, default=None
         What is maximised on the test rows, as in GridSearchCV. None is minus the mean of the loss.
     refit : bool, str or callable, default=True
@@ -480,6 +482,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Read the rows, evaluate the grid, choose a point, fit to all rows."""
         axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
         primary = self._primary(scoring)
+        check_parameters(self._model(alpha=1.0, **axes.first))
+        if self.refit is one_standard_error and not scoring.is_single:
+            raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
         if isinstance(self.epsilon, str) and self.scoring is None:
             raise ValueError(
                 "epsilon='auto' gives each fit a loss of its own, and these do not compare: set scoring, such as "
@@ -550,7 +555,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if self.refit == "one_standard_error":
                 raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
             if self.refit not in names:
-                raise ValueError(f"refit={self.refit!r} names no score: use one of {', '.join(names)}.")
+                remedy = f"set scoring={self.refit!r}" if scoring.is_single else f"use one of {', '.join(names)}"
+                raise ValueError(f"refit={self.refit!r} names no score: {remedy}.")
             return self.refit
         if self.refit is True and not scoring.is_single:
             raise ValueError(f"several scores need refit to name the one that decides: {', '.join(names)}.")

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import signature
 from numbers import Real
@@ -40,6 +40,8 @@ class Scoring:
         What each scorer takes besides X and y, for all rows.
     error_score : float or {"raise"}
         The score where a scorer raises an error, or that it is raised.
+    failed : set of str
+        What has been said of scorers that failed.
     """
 
     scorers: Mapping[str, Scorer]
@@ -47,6 +49,7 @@ class Scoring:
     is_loss: bool
     params: Mapping[str, Mapping[str, Any]]
     error_score: float | str
+    failed: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, estimator: Any, scoring: Any, error_score: Any = "raise") -> "Scoring":
@@ -127,7 +130,9 @@ class Scoring:
                     raise
                 scores[name] = float(self.error_score)
                 said = f"the scorer {name!r} failed ({error}): its score is {scores[name]:g}."
-                warnings.warn(said, UserWarning, stacklevel=2)
+                if said not in self.failed:
+                    warnings.warn(said, UserWarning, stacklevel=2)
+                    self.failed.add(said)
         return scores
 
 

@@ -126,6 +126,12 @@ class Search:
     ) -> "Search":
         """Gather the moments of the splits, where these are what fits need, and check the rows for NaN."""
         check_not_empty(rows, splits)
+        lonely = [number for number, (_, test) in enumerate(splits) if len(test) < 2]
+        if lonely and "r2" in scoring.names.values():
+            raise ValueError(
+                f"scoring='r2' needs two test rows in each split, but split {lonely[0]} has one: use "
+                "'neg_mean_squared_error', or larger test sets."
+            )
         spec, p = Spec.of(model), rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping

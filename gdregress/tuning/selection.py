@@ -86,7 +86,10 @@ def one_standard_error(cv_results):
     if "mean_test_score" not in cv_results:
         raise ValueError("one_standard_error needs one score by the name 'score': give scoring one name.")
     if "se_test_score" not in cv_results:
-        raise ValueError("one split has no standard error: give cv at least two.")
+        raise ValueError(
+            "there is no se_test_score: one_standard_error takes results of a GradientDescentRegressorCV from at least "
+            "two splits."
+        )
     return within_one_error(cv_results, "score")
 
 
