@@ -19,7 +19,7 @@ from gdregress.command_line.reports import printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
-from gdregress.problem.losses import HUBER_SHARE
+from gdregress.problem.losses import epsilon_of
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
@@ -145,7 +145,7 @@ def _report(options: argparse.Namespace) -> str:
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
     if model.epsilon == "auto":
-        data.notes.append(f"epsilon {HUBER_SHARE * model.scale_:.4g}, 1.35 times the scale of the residuals")
+        data.notes.append(f"epsilon {epsilon_of(model):.4g}, 1.35 times the scale of the residuals")
     if model.penalty is None and len(model.coef_) >= len(data.y):
         data.notes.append(
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "

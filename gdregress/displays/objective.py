@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 from gdregress.method.effects import EFFECTS
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.losses import HUBER_SHARE
+from gdregress.problem.losses import epsilon_of
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
@@ -73,13 +73,14 @@ class RawObjective:
         self.y = y[:, target]
         self.weight = check_weights("sample_weight", sample_weight, self.X.shape[0])
         if isinstance(estimator.epsilon, str):
-            estimator = copy(estimator).set_params(epsilon=HUBER_SHARE * estimator.scale_)
+            estimator = copy(estimator).set_params(epsilon=epsilon_of(estimator))
         self.estimator = estimator
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
-        self._moments = self._gathered(cross=False)
+        about_mean = gather(self._rows, cross=False)
+        self._moments = self._centred(about_mean)
         terms = Spec.of(estimator).terms
         plain = Coordinates.plain(self._rows.n_features, self._rows.n_outputs, fit_intercept=terms.fit_intercept)
-        self._coordinates = replace(plain, penalized=terms.units(gather(self._rows, cross=False)))
+        self._coordinates = replace(plain, penalized=terms.units(about_mean))
         loss = terms.loss.in_units(self._coordinates.target_scale)
         self._objective = DataObjective(self._rows, self._coordinates, loss, terms.penalty_in(self._coordinates))
 
@@ -106,7 +107,7 @@ class RawObjective:
     @np.errstate(all="ignore")
     def curvatures(self) -> NDArray:
         """Return the eigenvalues of the second derivatives of squared error with L2, in ascending order."""
-        moments = self._gathered(cross=True)
+        moments = self._centred(gather(self._rows, cross=True))
         return np.linalg.eigvalsh(MomentObjective(moments, self._coordinates, self._objective.penalty).hessian())
 
     def minimum(self) -> NDArray:
@@ -139,8 +140,8 @@ class RawObjective:
             point[-1] = model.intercept_
         return point
 
-    def _gathered(self, *, cross: bool) -> Moments:
-        moments = gather(self._rows, cross=cross)
+    def _centred(self, moments: Moments) -> Moments:
+        """Return moments about the mean as they are, or about the origin if there is no intercept."""
         return moments if self.estimator.fit_intercept else moments.about_origin()
 
     @staticmethod

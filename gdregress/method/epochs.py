@@ -1,7 +1,7 @@
 """Plain descent over rows that are known by their moments: its points after any number of epochs, at any rate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -173,7 +173,7 @@ def _errors(stretch: Stretch, test: Moments) -> NDArray | None:
     """Return the errors of the points of one stretch."""
     coordinates, vectors = stretch.descent.problem.coordinates, stretch.descent.basis.vectors
     about = test if coordinates.fit_intercept else test.about_origin()
-    objective = MomentObjective(about, replace(coordinates, penalized=1.0), coordinates.penalty(0.0, 0.0))
+    objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
     [zero] = objective.evaluate([stretch.descent.start])
     half_second = vectors.T @ (0.5 * objective.hessian()) @ vectors
     steps, slope = stretch.steps()

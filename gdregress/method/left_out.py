@@ -122,6 +122,20 @@ class LeftOut:
                 return None
         return left
 
+    def points_without(self, row: int) -> NDArray:
+        """Return the minimisers without a row, of shape (n_coordinates, n_strengths, n_outputs).
+
+        The residuals of all rows must be known: `residuals` is not None.
+        """
+        assert self.residuals is not None
+        moved = self.share[row] * self.residuals[row]
+        points = np.empty((len(self.basis), *moved.shape))
+        for place, strength in enumerate(self.strengths):
+            [inverse] = self._inverse(strength, self.share[row : row + 1])
+            along = self.joint - np.outer(self.along[row], moved[place])
+            points[:, place] = self.basis @ (along * inverse[:, np.newaxis])
+        return np.concatenate([points, -moved[np.newaxis]]) if self.coordinates.fit_intercept else points
+
     def _inverse(self, strength: NDArray, share: NDArray) -> NDArray:
         """Return 1 / (lambda + a_i), of shape (n_rows, n_moving)."""
         return 1.0 / (self.curvature + strength * (1.0 - share)[:, np.newaxis])
@@ -132,29 +146,21 @@ class WithoutRow(NamedTuple):
 
     Attributes
     ----------
-    all : LeftOut
+    each : LeftOut
         Those without each row.
     row : int
         Number of the row.
     """
 
-    all: LeftOut
+    each: LeftOut
     row: int
 
     @property
     def coordinates(self) -> Coordinates:
         """Coordinates of the points."""
-        return self.all.coordinates
+        return self.each.coordinates
 
     @property
     def points(self) -> NDArray:
         """The points, of shape (n_coordinates, n_strengths, n_outputs)."""
-        every, row = self.all, self.row
-        assert every.residuals is not None
-        moved = every.share[row] * every.residuals[row]
-        points = np.empty((len(every.basis), *moved.shape))
-        for place, strength in enumerate(every.strengths):
-            [inverse] = every._inverse(strength, every.share[row : row + 1])
-            along = every.joint - np.outer(every.along[row], moved[place])
-            points[:, place] = every.basis @ (along * inverse[:, np.newaxis])
-        return np.concatenate([points, -moved[np.newaxis]]) if self.coordinates.fit_intercept else points
+        return self.each.points_without(self.row)

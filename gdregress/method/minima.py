@@ -22,7 +22,6 @@ VISIBLE = 1e-8
 PRECISE = 1e-9
 """Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
 
-
 CHANGES = 4
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 

@@ -33,7 +33,6 @@ CLEAR = 1e-7
 LARGE = 256
 """Number of columns from which eigenvectors of a Gram matrix are tried before a singular value decomposition."""
 
-
 CAUTION = 3.0
 """Factor on LAPACK's estimate of the norm of an inverse, which is seldom less than a third of the norm."""
 

@@ -440,10 +440,14 @@ def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUn
     return LOSSES[loss](epsilon, quantile) if isinstance(loss, str) else InUnits(loss)
 
 
+def epsilon_of(estimator: Any) -> float:
+    """Return `epsilon` of an estimator as a number; the estimator must be fitted if it is "auto"."""
+    return HUBER_SHARE * estimator.scale_ if isinstance(estimator.epsilon, str) else estimator.epsilon
+
+
 def loss_of(estimator: Any) -> "PiecewiseLoss | InUnits":
     """Return the loss of an estimator, which must be fitted if its `epsilon` is "auto"."""
-    epsilon = HUBER_SHARE * estimator.scale_ if isinstance(estimator.epsilon, str) else estimator.epsilon
-    return as_loss(estimator.loss, epsilon, estimator.quantile)
+    return as_loss(estimator.loss, epsilon_of(estimator), estimator.quantile)
 
 
 @cache

@@ -47,13 +47,8 @@ class FitTask:
     @classmethod
     def begin(cls, estimator: BaseEstimator, X, y, sample_weight) -> "FitTask | None":
         """Call the callbacks at the beginning of a fit; return None if the estimator has none."""
-        if not hasattr(estimator, "_skl_callbacks"):
-            return None
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        context = estimator._init_callback_context(max_subtasks=int(estimator.epochs))
-        context.call_on_fit_task_begin(**told)
-        return cls(context, told)
+        begun = _begin(estimator, X, y, sample_weight, int(estimator.epochs))
+        return None if begun is None else cls(*begun)
 
     def observer(self, solution: Callable[[Epoch], dict[str, Any]]) -> Observer:
         """Return an observer that calls the callbacks at every epoch, and stops if one of them returns True.
@@ -104,13 +99,8 @@ class SearchTask:
     @classmethod
     def begin(cls, estimator: BaseEstimator, X, y, sample_weight, *, n_parts: int) -> "SearchTask | None":
         """Call the callbacks at the beginning of a search; return None if the estimator has none."""
-        if not hasattr(estimator, "_skl_callbacks"):
-            return None
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        context = estimator._init_callback_context(max_subtasks=n_parts)
-        context.call_on_fit_task_begin(**told)
-        return cls(context, told)
+        begun = _begin(estimator, X, y, sample_weight, n_parts)
+        return None if begun is None else cls(*begun)
 
     @contextmanager
     def part(self, name: str, model: BaseEstimator | None = None) -> Iterator[None]:
@@ -124,6 +114,17 @@ class SearchTask:
     def end(self) -> None:
         """Call the callbacks at the end of the search."""
         self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+
+
+def _begin(estimator: Any, X, y, sample_weight, n_subtasks: int) -> tuple[Any, dict[str, Any]] | None:
+    """Call the callbacks at the beginning of a task; return its context and what they are told, None without them."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        return None
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+    context = estimator._init_callback_context(max_subtasks=n_subtasks)
+    context.call_on_fit_task_begin(**told)
+    return context, told
 
 
 def part_of(task: SearchTask | None, name: str, model: BaseEstimator | None = None) -> AbstractContextManager:

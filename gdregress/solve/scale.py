@@ -1,7 +1,6 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,9 +60,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
         scale, raw = max(past["scale_"], least), (past["coef_"][:, np.newaxis], np.ravel(past["intercept_"]))
     for _ in range(ROUNDS):
-        terms = replace(spec.terms, loss=huber(HUBER_SHARE * scale))
-        scaled = replace(spec, terms=terms)
-        method = make_method(choice, scaled, Problem.of(terms, moments, rows), rng)
+        scaled = spec.at_scale(scale)
+        method = make_method(choice, scaled, Problem.of(scaled.terms, moments, rows), rng)
         problem = method.problem
         start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
         stopping = Stopping.of(scaled, method)
