@@ -23,6 +23,7 @@ from gdregress.rows.dask import (
     gather_blocks,
     in_memory,
 )
+from gdregress.rows.device import check_takes_device, read_device_rows
 from gdregress.rows.inputs import (
     check_outputs,
     check_same,
@@ -34,6 +35,7 @@ from gdregress.rows.inputs import (
 )
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
+from gdregress.rows.namespaces import place_of, to_host
 from gdregress.rows.rows import GoneRows, Rows
 from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -517,7 +519,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         >>> print(model.n_samples_seen_, np.allclose(model.predict(X), whole.predict(X), rtol=1e-10))
         442 True
         """
-        past = vars(self).copy() if "coef_" in vars(self) else {}
+        past = {name: to_host(value) for name, value in vars(self).items()} if "coef_" in vars(self) else {}
         if not moments_suffice(self):
             with fitting(self):
                 warning = self._descend_chunk(X, y, sample_weight, past)
@@ -636,6 +638,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
             result = self._minimise_streamed(spec, moments, form, n_chunks)
         return _finished(self, result, is_first=False)
 
+    def __sklearn_tags__(self):
+        """Return the tags: X may be sparse or on a device, and y may have several columns."""
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = self.batch_size is None  # batches are drawn from rows in memory
+        return tags
+
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val) -> Result:
         """Read the rows, hold out the validation rows, minimise."""
@@ -652,6 +660,11 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         """Return the validated training rows; dask rows that no epoch needs are reduced to their moments."""
         if hasattr(X, "__next__"):
             raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
+        place = place_of("X", X)
+        if not place.is_host:
+            check_takes_device(self)
+            on_device = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
+            return on_device, OutputFormat(on_device.dtype, y.ndim == 1, place)
         if not is_dask(X):
             X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
@@ -666,7 +679,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         return on_workers, OutputFormat(on_workers.dtype, is_single)
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
-        """Return the given validation rows, validated; those of dask stay on the workers."""
+        """Return the given validation rows, validated; those of dask and of a device stay where they are."""
+        place = place_of("X_val", X_val)
+        if not place.is_host:
+            on_device = read_device_rows(X_val, y_val, sample_weight_val, place, estimator=self, suffix="_val")
+            check_outputs(on_device.n_outputs, n_outputs)
+            return on_device
         if not is_dask(X_val):
             y_val, sample_weight_val = in_memory(y_val, sample_weight_val)
             return read_validation_rows(self, X_val, y_val, sample_weight_val, n_outputs)

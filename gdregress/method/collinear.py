@@ -15,6 +15,7 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.moments import Moments
+from gdregress.rows.namespaces import beside
 from gdregress.rows.rows import Rows
 
 ATTEMPTS = 2
@@ -85,7 +86,7 @@ def _spread(rows: Rows, coordinates: Coordinates, combinations: NDArray) -> tupl
     """Return the root mean squares of Z v for combinations v of columns, and the means of Z' Z v, from the rows."""
     n_combinations = combinations.shape[1]
     frame = replace(coordinates, target_center=np.zeros(n_combinations), target_scale=np.ones(n_combinations))
-    zeros = rows.with_targets(lambda y: np.zeros((len(y), n_combinations)))
+    zeros = rows.with_targets(lambda y: beside(y, np.zeros((y.shape[0], n_combinations))))
     objective = DataObjective(zeros, frame, squared_error(), frame.penalty(0.0, 0.0))
     level = np.zeros((int(frame.fit_intercept), n_combinations))
     [evaluation] = objective.evaluate([np.vstack([combinations, level])])

@@ -25,7 +25,9 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.moments import Moments
-from gdregress.rows.rows import Rows, Sums
+from gdregress.rows.namespaces import cast, namespace
+from gdregress.rows.rows import Rows
+from gdregress.rows.sums import Sums
 
 CLEAR = 1e-7
 """Share of the largest eigenvalue of a Gram matrix above which the others have enough digits."""
@@ -448,14 +450,15 @@ class _Triangle(Sums):
         for start in range(0, X.shape[0], step):
             rows = slice(start, start + step)
             block = X[rows].toarray() if sparse.issparse(X) else X
-            block = (block - self._coordinates.center) * self._coordinates.inverse_scale
+            block = (cast(block, self.factor.dtype) - self._coordinates.center) * self._coordinates.inverse_scale
             share = 1.0 if weight is None else weight[rows, np.newaxis]
-            self._stack(np.sqrt(share / self._total_weight) * block)
+            self._stack((share / self._total_weight) ** 0.5 * block)
 
     def merge(self, other):
         self._stack(other.factor)
 
     def _stack(self, block):
-        self.factor = np.vstack([self.factor, block])
+        xp = namespace(block)
+        self.factor = xp.concat([self.factor, block])
         if self.factor.shape[0] > self.factor.shape[1]:
-            self.factor = np.linalg.qr(self.factor, mode="r")
+            self.factor = np.linalg.qr(self.factor, mode="r") if xp is np else xp.linalg.qr(self.factor)[1]

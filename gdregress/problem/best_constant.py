@@ -1,13 +1,16 @@
 """F0, the mean loss of the best constant prediction, to which `optimality_` is relative."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.problem.losses import Loss
 from gdregress.problem.view import View
-from gdregress.rows.rows import Rows, Sums
+from gdregress.rows.namespaces import namespace
+from gdregress.rows.rows import Rows
+from gdregress.rows.sums import Sums
 
 CONSTANTS = 33
 """Number of constants whose losses one pass over y evaluates."""
@@ -89,21 +92,25 @@ class _ConstantLosses(Sums):
         self.losses = np.zeros(constants.shape)
 
     def add(self, X, y, weight):
-        losses = self._loss.value(y[:, np.newaxis] - self._constants)
-        self.losses += losses.sum(axis=0) if weight is None else np.einsum("i,ikm->km", weight, losses)
+        losses = self._loss.value(y[:, np.newaxis, :] - self._constants)
+        if weight is not None:
+            losses = losses * weight[:, np.newaxis, np.newaxis]
+        self.losses += namespace(losses).sum(losses, axis=0)
 
     def merge(self, other):
         self.losses += other.losses
 
 
-class _Extent:
+class _Extent(Sums):
     """Accumulator of the least and the largest target of each output."""
 
     def __init__(self):
-        self.low, self.high = np.inf, -np.inf
+        self.low: Any = np.inf
+        self.high: Any = -np.inf
 
     def add(self, X, y, weight):
-        self.low, self.high = np.minimum(self.low, y.min(axis=0)), np.maximum(self.high, y.max(axis=0))
+        xp = namespace(y)
+        self.low, self.high = xp.minimum(self.low, xp.min(y, axis=0)), xp.maximum(self.high, xp.max(y, axis=0))
 
     def merge(self, other):
         self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)

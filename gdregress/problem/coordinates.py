@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
+from gdregress.rows.namespaces import Movable, beside
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class Coordinates(Movable):
     """An affine map between points and raw coefficients: see the formulas of this module.
 
     Attributes
@@ -120,7 +121,7 @@ class Coordinates:
 
     def targets(self, y: NDArray) -> NDArray:
         """Return targets (n_samples, n_outputs) in these coordinates, (y - t) / u."""
-        return (y - self.target_center) / self.target_scale
+        return (y - beside(y, self.target_center)) / beside(y, self.target_scale)
 
     def penalty(self, l1: float, l2: float, *, positive: bool = False, degree: int = 2) -> Penalty:
         """Return the penalty l1 |v|_1 + l2 |v|_2^2 / 2 as a function of z, in units of ``target_scale**degree``.

@@ -20,7 +20,8 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import Rows, Sums
+from gdregress.rows.rows import Rows
+from gdregress.rows.sums import Sums
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""

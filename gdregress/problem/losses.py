@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
+from gdregress.rows.namespaces import Movable, Place, cast, namespace
+
 REQUIRED = ("value", "derivative", "curvature")
 """Attributes that a user's loss must have."""
 
@@ -38,7 +40,8 @@ class Loss:
     """Base class of losses of a residual r = y - y_hat.
 
     To define a convex loss, subclass it and write `value`, `derivative` and `curvature`. All else is derived from these
-    three. Residuals are arrays of any shape, and results have the same shape.
+    three. Residuals are arrays of any shape, and results have the same shape. They are arrays of NumPy or, where rows
+    are on a device, of the library of X.
 
     Attributes
     ----------
@@ -146,9 +149,10 @@ class Loss:
         ndarray
             Second derivatives, between 0 and `curvature`.
         """
-        step = DIFFERENCE * (1.0 + np.abs(residual))
+        xp = namespace(residual)
+        step = DIFFERENCE * (1.0 + xp.abs(residual))
         difference = self.derivative(residual + step) - self.derivative(residual - step)
-        return np.clip(difference / (2.0 * step), 0.0, self.curvature)
+        return xp.clip(difference / (2.0 * step), 0.0, self.curvature)
 
     def majoriser_curvature(self, residual: NDArray) -> NDArray:
         """Return the curvature of a quadratic majoriser: it touches the loss at the residual and is nowhere below it.
@@ -163,7 +167,7 @@ class Loss:
         ndarray
             Curvatures; by default `curvature` at every residual.
         """
-        return np.full_like(residual, self.curvature)
+        return namespace(residual).zeros_like(residual) + self.curvature
 
     def curved(self, residual: NDArray) -> NDArray:
         """Return the second derivative at each residual, divided by `curvature`.
@@ -208,7 +212,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class PiecewiseLoss(Loss):
+class PiecewiseLoss(Movable, Loss):
     """A loss that is zero, then a parabola, then linear: see the formula of this module.
 
     Attributes
@@ -259,46 +263,53 @@ class PiecewiseLoss(Loss):
         """Whether the loss has kinks, that is c = infinity."""
         return bool(np.all(np.isinf(self.curvature)))
 
+    def moved(self, place: Place) -> "PiecewiseLoss":
+        """Return the same loss of residuals that live in another place; its shape is looked at here."""
+        for fact in ("has_tube", "is_straight", "is_parabola", "is_kinked"):
+            getattr(self, fact)
+        return super().moved(place)
+
     def _beyond_tube(self, residual: NDArray) -> NDArray:
         if not self.has_tube:
             return residual
-        return residual - np.clip(residual, -self.tube, self.tube)
+        return residual - namespace(residual).clip(residual, -self.tube, self.tube)
 
     def derivative(self, residual: NDArray) -> NDArray:
         """Return the slope u at each residual, with 0 at a kink."""
-        beyond = self._beyond_tube(residual)
+        xp, beyond = namespace(residual), self._beyond_tube(residual)
         if self.is_kinked:
-            return np.where(beyond > 0, self.high, np.where(beyond < 0, self.low, 0.0)).astype(beyond.dtype)
+            return xp.where(beyond > 0, self.high, xp.where(beyond < 0, self.low, xp.zeros_like(beyond)))
         slope = self.curvature * beyond
-        return np.clip(slope, self.low, self.high) if self.is_straight else slope
+        return xp.clip(slope, self.low, self.high) if self.is_straight else slope
 
     def value(self, residual: NDArray) -> NDArray:
         """Return the loss of each residual."""
-        beyond = self._beyond_tube(residual)
+        xp, beyond = namespace(residual), self._beyond_tube(residual)
         if self.is_kinked:
-            return np.maximum(self.low * beyond, self.high * beyond)
+            return xp.maximum(self.low * beyond, self.high * beyond)
         if not self.is_straight:
             return 0.5 * self.curvature * beyond * beyond
-        slope = np.clip(self.curvature * beyond, self.low, self.high)
+        slope = xp.clip(self.curvature * beyond, self.low, self.high)
         return slope * (beyond - slope / (2.0 * self.curvature))
 
     def conjugate(self, slope: NDArray) -> NDArray:
         """Return the convex conjugate l*(u) of the loss at slopes u in [low, high]."""
-        return self.tube * np.abs(slope) + slope * slope / (2.0 * self.curvature)
+        return self.tube * namespace(slope).abs(slope) + slope * slope / (2.0 * self.curvature)
 
     def fenchel_gap(self, residual: NDArray, slope: NDArray) -> NDArray:
         """Return l(r) + l*(u) - u r, which is 0 if u is a subgradient of the loss at r, and positive otherwise."""
-        return np.maximum(self.value(residual) + self.conjugate(slope) - slope * residual, 0.0)
+        gap = self.value(residual) + self.conjugate(slope) - slope * residual
+        return namespace(gap).maximum(gap, 0.0)
 
     def curved(self, residual: NDArray) -> NDArray:
         """Return 1 on the parabola and 0 on the linear parts and inside the tube."""
         if not (self.is_straight or self.has_tube):
-            return np.ones_like(residual)
-        curved = np.abs(residual) >= self.tube
+            return namespace(residual).ones_like(residual)
+        curved = namespace(residual).abs(residual) >= self.tube
         if self.is_straight:
             slope = self.curvature * self._beyond_tube(residual)
             curved &= (slope > self.low) & (slope < self.high)
-        return curved.astype(residual.dtype)
+        return cast(curved, residual.dtype)
 
     def second_derivative(self, residual: NDArray) -> NDArray:
         """Return c on the parabola and 0 on the linear parts and inside the tube."""
@@ -311,21 +322,21 @@ class PiecewiseLoss(Loss):
         is the sum of two losses without one, and the sum of their majorisers is a majoriser.
         """
         if not self.is_straight:
-            return np.full_like(residual, self.curvature)
+            return namespace(residual).zeros_like(residual) + self.curvature
         if not self.has_tube:
             return self._touching(residual, self.low, self.high)
         right = self._touching(residual - self.tube, 0.0, self.high)
         left = self._touching(residual + self.tube, self.low, 0.0)
-        return np.minimum(self.curvature, left + right)
+        return namespace(residual).minimum(self.curvature, left + right)
 
     def _touching(self, residual, low, high) -> NDArray:
         """Return the majoriser's curvature for slopes from low to high and no tube.
 
         Up to a linear term, this loss is symmetric about the residual at which its slope is (low + high) / 2.
         """
-        half, middle = (high - low) / 2.0, (high + low) / 2.0
-        distance = np.abs(self.curvature * residual - middle)
-        return self.curvature * np.minimum(1.0, half / np.maximum(distance, half))
+        xp, half, middle = namespace(residual), (high - low) / 2.0, (high + low) / 2.0
+        distance = xp.abs(self.curvature * residual - middle)
+        return self.curvature * xp.minimum(1.0, half / xp.maximum(distance, half))
 
     def smoothed(self, mu: float) -> "PiecewiseLoss":
         """Return the loss with the curvature c reduced to max(-low, high) / mu, and the same linear parts.
@@ -370,7 +381,7 @@ class PiecewiseLoss(Loss):
 
 
 @dataclass(frozen=True)
-class InUnits(Loss):
+class InUnits(Movable, Loss):
     """A user's loss of residuals in units of `unit`, its values in units of ``unit**degree``.
 
     Attributes

@@ -15,7 +15,9 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
-from gdregress.rows.rows import Rows, Sums
+from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace
+from gdregress.rows.rows import Rows
+from gdregress.rows.sums import Sums
 
 CURVATURE_ENTRIES = 2**19
 """Entries of a block of rows for second derivatives, whose work per entry is so large that it may exceed the cache."""
@@ -338,7 +340,7 @@ class DataObjective:
 Objective = MomentObjective | DataObjective
 
 
-class Residuals:
+class Residuals(Movable):
     """Function from a block of rows to its residuals at several points, in units of the target scale."""
 
     def __init__(self, coordinates: Coordinates, point: NDArray):
@@ -355,18 +357,22 @@ class Residuals:
 
     def of(self, X, y) -> NDArray:
         """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
-        if self._is_few and not sparse.issparse(X):
+        if self._is_few and isinstance(X, np.ndarray):
             predicted = X[:, self._support] @ self.slope[self._support]
         else:
             predicted = X @ self.slope
         predicted += self.level
-        return y[:, np.newaxis] - predicted.reshape(len(y), -1, y.shape[1])
+        return y[:, np.newaxis, :] - namespace(y).reshape(predicted, (y.shape[0], -1, y.shape[1]))
 
     def standardised(self, X) -> NDArray:
         """Return the rows x in the coordinates as a dense array: residuals are y - x . point."""
         if self.is_standardised:
             return X.toarray() if sparse.issparse(X) else X
         coordinates = self.coordinates
+        if is_elsewhere(X):
+            xp = namespace(X)
+            block = (X - coordinates.center) * coordinates.inverse_scale
+            return xp.concat([block, xp.ones_like(block[:, :1])], axis=1) if coordinates.fit_intercept else block
         p, block = len(coordinates.center), np.empty((X.shape[0], len(self.point)))
         np.subtract(X.toarray() if sparse.issparse(X) else X, coordinates.center, out=block[:, :p])
         block[:, :p] *= coordinates.inverse_scale
@@ -387,7 +393,7 @@ class _Losses(Sums):
         self.losses = residuals.zeros()
 
     def add(self, X, y, weight):
-        residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
+        residual = self._residuals.of(cast(X, self.losses.dtype), y)
         self.losses += _total(self._loss.value(residual), weight)
 
     def merge(self, other):
@@ -408,13 +414,13 @@ class _Slopes(Sums):
         self._buffer = np.empty((0, len(self.products)))
 
     def add(self, X, y, weight):
-        X = self._in_cache(X.astype(self.losses.dtype, copy=False))
+        X = self._in_cache(cast(X, self.losses.dtype))
         self._add_slopes(X, self._residuals.of(X, y), weight)
 
     def _in_cache(self, X):
         """Return a block, copied into the cache if BLAS would read it from memory more slowly than a copy does."""
         is_fast = self.products.shape[1] == 1 and X.shape[1] <= UNCOPIED_COLUMNS
-        if sparse.issparse(X) or is_fast or not X.flags.c_contiguous:
+        if is_fast or not isinstance(X, np.ndarray) or not X.flags.c_contiguous:
             return X
         if len(self._buffer) < len(X):
             self._buffer = np.empty(X.shape, X.dtype)
@@ -433,7 +439,7 @@ class _Slopes(Sums):
         self.curved += _total(descended.curved(residual), weight)
         slopes = _weighted(slopes, weight)
         self.products += self._product(X, slopes)
-        self.totals += slopes.sum(axis=0)
+        self.totals += namespace(slopes).sum(slopes, axis=0)
 
     def merge(self, other):
         for name in ("losses", "fenchel_gap", "curved", "products", "totals"):
@@ -445,17 +451,17 @@ class _SquaredErrorSlopes(_Slopes):
     """The same sums for a loss that is one parabola, with fewer operations for each block."""
 
     def _add_slopes(self, X, residual, weight):
-        curvature = self._loss.curvature
-        residual = residual.reshape(len(residual), -1)
+        xp, curvature = namespace(residual), self._loss.curvature
+        residual = xp.reshape(residual, (residual.shape[0], -1))
         slopes = curvature * residual
         if weight is None:
-            self.curved += len(residual)
+            self.curved += residual.shape[0]
         else:
-            self.curved += weight.sum()
+            self.curved += xp.sum(weight)
             slopes *= weight[:, np.newaxis]
-        self.losses += 0.5 * np.einsum("ij,ij->j", residual, slopes)
+        self.losses += 0.5 * _products_of_columns(residual, slopes)
         self.products += self._product(X, slopes)
-        self.totals += slopes.sum(axis=0)
+        self.totals += xp.sum(slopes, axis=0)
 
 
 class _Curvatures(_Slopes):
@@ -469,33 +475,37 @@ class _Curvatures(_Slopes):
         super().__init__(residuals, loss, smoothed, product)
         q, n_outputs = residuals.point.shape
         self._parabola = parabola
+        self._skips_parabola = bool(np.any(parabola))
         self.descended_losses = residuals.zeros()
         self.second = np.zeros((n_outputs, q, q))
         self.excess = np.zeros((n_outputs, q, q))
 
     def add(self, X, y, weight):
-        step = max(1, CURVATURE_ENTRIES // self.second.shape[1]) if sparse.issparse(X) else X.shape[0]
-        for start in range(0, X.shape[0], step):  # a block of CSR may be too large to make dense at once
+        if not sparse.issparse(X):
+            self._add_part(X, y, weight)
+            return
+        step = max(1, CURVATURE_ENTRIES // self.second.shape[1])
+        for start in range(0, X.shape[0], step):  # a block may be too large to make dense at once
             rows = slice(start, start + step)
             self._add_part(X[rows], y[rows], None if weight is None else weight[rows])
 
     def _add_part(self, X, y, weight):
-        residual = self._residuals.of(X.astype(self.losses.dtype, copy=False), y)
-        self._add_slopes(X, residual, weight)
+        residual = self._residuals.of(cast(X, self.losses.dtype), y)
+        self._add_slopes(cast(X, self.losses.dtype), residual, weight)
         descended = self._loss if self._smoothed is None else self._smoothed
         self.descended_losses += _total(descended.value(residual), weight)
-        second = descended.second_derivative(residual)
-        excess = np.maximum(descended.majoriser_curvature(residual) - second, 0.0)
-        if np.any(self._parabola):
+        xp, second = namespace(residual), descended.second_derivative(residual)
+        excess = xp.maximum(descended.majoriser_curvature(residual) - second, 0.0)
+        if self._skips_parabola:
             second = self._parabola - second
-            off = np.flatnonzero(second.any(axis=(1, 2)))
-            X, second, excess = X[off], second[off], excess[off]
-            weight = None if weight is None else weight[off]
+            [off] = xp.nonzero(xp.any(second != 0, axis=(1, 2)))
+            X, second, excess = (_rows_of(array, off) for array in (X, second, excess))
+            weight = None if weight is None else _rows_of(weight, off)
         block = self._residuals.standardised(X)
         for output in range(second.shape[2]):
             share = 1.0 if weight is None else weight
-            self.second[output] += _gram(block, share * second[:, 0, output])
-            self.excess[output] += _gram(block, share * excess[:, 0, output])
+            self.second[output, :, :] += _gram(block, share * second[:, 0, output])
+            self.excess[output, :, :] += _gram(block, share * excess[:, 0, output])
 
     def merge(self, other):
         super().merge(other)
@@ -504,23 +514,40 @@ class _Curvatures(_Slopes):
         self.excess += other.excess
 
 
+def _rows_of(array: Any, chosen: Any) -> Any:
+    """Return some rows of an array, or of a matrix of SciPy, given their numbers."""
+    return namespace(array).take(array, chosen, axis=0) if is_elsewhere(array) else array[chosen]
+
+
 def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:
     """Return points and outputs flattened into columns, times the weights."""
-    columns = terms.reshape(len(terms), -1)
+    columns = _flattened(terms)
     return columns if weight is None else columns * weight[:, np.newaxis]
 
 
 def _total(terms: NDArray, weight: NDArray | None) -> NDArray:
-    columns = terms.reshape(len(terms), -1)
-    return columns.sum(axis=0) if weight is None else weight @ columns
+    columns = _flattened(terms)
+    return namespace(columns).sum(columns, axis=0) if weight is None else weight @ columns
+
+
+def _flattened(terms: NDArray) -> NDArray:
+    return namespace(terms).reshape(terms, (terms.shape[0], -1))
+
+
+def _products_of_columns(one: NDArray, two: NDArray) -> NDArray:
+    """Return the products of the columns of one matrix with those of another, column by column."""
+    if isinstance(one, np.ndarray):
+        return np.einsum("ij,ij->j", one, two)  # without a temporary array
+    return namespace(one).sum(one * two, axis=0)
 
 
 def _gram(block: NDArray, weight: NDArray) -> NDArray:
     """Return X' diag(weight) X, skipping rows of weight zero if they are the majority."""
-    counts = np.flatnonzero(weight)
-    if 2 * len(counts) < len(weight):
-        block, weight = block[counts], weight[counts]
-    scaled = block * np.sqrt(weight)[:, np.newaxis]
+    xp = namespace(block)
+    [counts] = xp.nonzero(weight)
+    if 2 * counts.shape[0] < weight.shape[0]:
+        block, weight = _rows_of(block, counts), _rows_of(weight, counts)
+    scaled = block * xp.sqrt(weight)[:, np.newaxis]
     return scaled.T @ scaled
 
 

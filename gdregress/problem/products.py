@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.problem.view import View
-from gdregress.rows.rows import Rows, Sums
+from gdregress.rows.rows import Rows
+from gdregress.rows.sums import Sums
 
 PRODUCT_ENTRIES = 2**18
 """Entries of a block of chosen columns whose products are formed: 2 MB, so that BLAS works on large enough matrices."""

@@ -6,9 +6,10 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from gdregress.rows.kinds import WEIGHTS, check_numbers
+from gdregress.rows.namespaces import place_of
 
 
-def check_finite(name: str, values, columns: NDArray | None = None) -> None:
+def check_finite(name: str, values, columns: NDArray | None = None, *, first_row: int = 0) -> None:
     """Raise a ValueError that names the position of the first NaN or infinity.
 
     Parameters
@@ -19,6 +20,8 @@ def check_finite(name: str, values, columns: NDArray | None = None) -> None:
         Values to check. They are read a few rows at a time, without a copy of the whole.
     columns : ndarray of str, default=None
         Names of the columns; None to give their numbers.
+    first_row : int, default=0
+        Number of the first of these rows among all.
 
     Raises
     ------
@@ -38,7 +41,7 @@ def check_finite(name: str, values, columns: NDArray | None = None) -> None:
         else:
             place = tuple(np.argwhere(~np.isfinite(block))[0])
             value = block[place]
-        where = f"row {start + place[0]}"
+        where = f"row {first_row + start + place[0]}"
         if len(place) > 1:
             where += f", column {place[1] if columns is None else repr(columns[place[1]])}"
         what, remedy = ("NaN", "fill it (sklearn.impute.SimpleImputer) or ") if np.isnan(value) else ("infinity", "")
@@ -73,6 +76,7 @@ def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
     """
     if weight is None:
         return None
+    weight = place_of(name, weight).fetch(weight)
     check_numbers(name, weight, WEIGHTS)
     weight = check_array(
         weight, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name=name, ensure_min_samples=0

@@ -21,6 +21,7 @@ from gdregress.rows.inputs import LARGEST_WEIGHT, check_same_rows, is_dask, read
 from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
+from gdregress.rows.namespaces import HOST
 from gdregress.rows.rows import A, GoneRows, R
 
 FAN_IN = 8
@@ -228,6 +229,7 @@ class DaskRows:
 
     can_be_read = True
     can_be_drawn = False
+    place = HOST
 
     @property
     def n_samples(self) -> int:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, Remedies, check_numbers
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.namespaces import place_of
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
@@ -104,6 +105,12 @@ def read_features(
     ValueError, TypeError
         If X is no table of numbers, or has other columns than the estimator has seen.
     """
+    place = place_of("X" + suffix, X)
+    if not place.is_host:
+        raise TypeError(
+            f"X{suffix} is an array of {place}, which fit, predict and score of GradientDescentRegressor take alone: "
+            "pass a copy in NumPy's memory."
+        )
     X = with_names(X)
     check_numbers("X" + suffix, X, remedies)
     with _named("X", suffix, remedies.columns):
@@ -121,6 +128,7 @@ def read_targets(y: Any, *, suffix: str = "", min_rows: int = 1) -> NDArray:
         float64.
     """
     name = "y" + suffix
+    y = place_of(name, y).fetch(y)
     if y is None:
         raise ValueError(f"a regressor requires y to be passed, but the target {name} is None.")
     if not (type(y) is np.ndarray and y.dtype == np.float64 and y.ndim in (1, 2)):  # skips a costly conversion

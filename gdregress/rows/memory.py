@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from gdregress.rows.checks import check_finite
 from gdregress.rows.moments import Moments, gather
+from gdregress.rows.namespaces import HOST
 from gdregress.rows.rows import A, R
 from gdregress.rows.threads import needs_limit, on_threads
 
@@ -55,6 +56,7 @@ class RowBlocks:
 
     can_be_read = True
     can_be_drawn = True
+    place = HOST
 
     def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X", columns=None):
         self.X = X
@@ -115,6 +117,10 @@ class RowBlocks:
         other = copy(self)
         other.known = moments
         return other
+
+    def check_finite(self) -> None:
+        """Raise a ValueError that names the position of the first NaN or infinity in X."""
+        check_finite(self.name, self.X, self.columns)
 
     def part(self, chosen: NDArray | slice) -> "RowBlocks":
         """Return some of the rows; X is not copied here.

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gdregress.rows.checks import check_finite
 from gdregress.rows.extended import two_sum
+from gdregress.rows.namespaces import Movable, cast, namespace
 from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
+from gdregress.rows.sums import Sums
 
 SAMPLE_ROWS = 31
 """Number of rows whose median is the provisional shift."""
@@ -263,7 +264,7 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     x, y = _provisional_origins(rows, NEAR if precision is np.float64 else 0.0)
     sums = _sum(rows, x, y, cross, precision)
     if not sums.in_range() and (sums.has_underflowed() or not sums.representable()):
-        check_finite(rows.name, rows.X, rows.columns)
+        rows.check_finite()
         ranges = rows.sum(lambda: Both(Ranges(), Ranges()))
         x, y = replace(x, unit=power_of_two(ranges.x.largest)), replace(y, unit=power_of_two(ranges.y.largest))
         sums = _sum(rows, x, y, cross, precision)
@@ -291,7 +292,7 @@ def _safe_unit(magnitude: NDArray) -> NDArray:
 
 
 @dataclass(frozen=True)
-class _Origin:
+class _Origin(Movable):
     """The shifts about which columns of X, or of y, are summed, and their units."""
 
     shift: NDArray
@@ -332,36 +333,38 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     column has hardly any zeros, and is shifted in the next pass.
     """
     X, y = rows.sample(SAMPLE_ROWS)
-    middle = len(X) // 2
-    shift = np.partition(X, middle, axis=0)[middle].astype(np.float64)
+    xp, middle = rows.place.xp, X.shape[0] // 2
+    shift, target_shift = (xp.sort(columns, axis=0)[middle, :] for columns in (X, y))
+    spread = xp.sum(xp.abs(X - shift), axis=0)
+    shift, target_shift, spread = (rows.place.fetch(each).astype(np.float64) for each in (shift, target_shift, spread))
     if rows.is_sparse:
         shift = np.zeros_like(shift)
     else:
-        shift[np.abs(shift) * len(X) <= near * np.abs(X - shift).sum(axis=0)] = 0.0
-    target_shift = np.partition(y, middle, axis=0)[middle]
+        shift[np.abs(shift) * X.shape[0] <= near * spread] = 0.0
     return _Origin(shift, np.ones(rows.n_features)), _Origin(target_shift, np.ones(rows.n_outputs))
 
 
 def _sum(rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type) -> "_SumsOfProducts":
     min_rows = max(rows.n_features if cross else 1, 1 if precision is np.float64 else ROUNDED_ROWS)
-    return rows.sum(lambda: _SumsOfProducts(rows, x, y, cross, precision), min_rows=min_rows)
+    make = _SumsOfProducts if rows.place.is_host else _SumsOnDevice
+    return rows.sum(lambda: make(rows, x, y, cross, precision), min_rows=min_rows)
 
 
-class _SumsOfProducts:
+class _SumsOfProducts(Sums):
     """Accumulator of the sums of rows and of their products, about fixed shifts of X and y."""
 
     def __init__(self, rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type):
         p, m = rows.n_features, rows.n_outputs
-        self.rows = rows
-        self.x, self.y = x, y
-        self.of_products = precision
+        self._rows = rows
+        self._x, self._y = x, y
+        self._of_products = precision
         self.second = np.zeros((p, p) if cross else p)
         self.joint = np.zeros((p, 1 + m))  # X'[1, y]: sums of X, and products of X and y
         self.of_targets = np.zeros((1 + m, 1 + m))  # [1, y]'[1, y]
         self._is_view = (
             not (x.is_scaled or x.shift.any() or rows.weight is not None) and rows.dtype == precision == np.float64
         )
-        self._order = "F" if not rows.is_sparse and rows.X.flags.f_contiguous else "C"
+        self._order = "F" if isinstance(rows.X, np.ndarray) and rows.X.flags.f_contiguous else "C"
         self._buffer = np.empty((0, p))
         self._rounded: NDArray = np.empty((0, p), precision)
 
@@ -369,10 +372,10 @@ class _SumsOfProducts:
         root = None if weight is None else np.sqrt(weight)
         targets = np.empty((len(y), 1 + y.shape[1]))
         targets[:, 0] = 1.0 if root is None else root
-        self.y.center(y, root, out=targets[:, 1:])
+        self._y.center(y, root, out=targets[:, 1:])
         if sparse.issparse(X):
             self._add_sparse(X, root, targets)
-        elif self.of_products is np.float64:
+        elif self._of_products is np.float64:
             X = self._dense(X, root)
             self.second += X.T @ X if self.second.ndim == 2 else np.einsum("ij,ij->j", X, X)
             self.joint += X.T @ targets
@@ -391,9 +394,9 @@ class _SumsOfProducts:
         Centring, rounding and products with y proceed in parts that fit in the cache.
         """
         if len(self._rounded) < len(X):
-            self._rounded = np.empty(X.shape, self.of_products, order=self._order)
+            self._rounded = np.empty(X.shape, self._of_products, order=self._order)
         rounded = self._rounded[: len(X)]
-        cached_rows = self.rows.cached_rows
+        cached_rows = self._rows.cached_rows
         for start in range(0, len(X), cached_rows):
             part = slice(start, start + cached_rows)
             dense = self._dense(X[part], None if root is None else root[part])
@@ -406,11 +409,11 @@ class _SumsOfProducts:
             return X
         if len(self._buffer) < len(X):
             self._buffer = np.empty(X.shape, order=self._order)
-        return self.x.center(X, root, out=self._buffer[: len(X)])
+        return self._x.center(X, root, out=self._buffer[: len(X)])
 
     def _add_sparse(self, X, root, targets):
         """Add a block of CSR, with its shifted columns, which have few zeros, as a dense array."""
-        apart = np.flatnonzero(self.x.shift)
+        apart = np.flatnonzero(self._x.shift)
         rest = self._unshifted(X, root, apart)
         self.joint += rest.T @ targets
         self.second += _sums_of_squares(rest) if self.second.ndim == 1 else (rest.T @ rest).toarray()
@@ -429,13 +432,13 @@ class _SumsOfProducts:
     def _shifted(self, X, root, apart):
         """Return the shifted columns of a block of CSR, dense."""
         dense = X[:, apart].astype(np.float64).toarray()
-        return _Origin(self.x.shift[apart], self.x.unit[apart]).center(dense, root, out=dense)
+        return _Origin(self._x.shift[apart], self._x.unit[apart]).center(dense, root, out=dense)
 
     def _unshifted(self, X, root, apart):
         """Return a block of CSR with zeros in the shifted columns."""
         entries = X.data.astype(np.float64, copy=False)
-        if self.x.is_scaled or apart.size:
-            entries = entries * np.where(self.x.shift == 0, 1 / self.x.unit, 0.0)[X.indices]
+        if self._x.is_scaled or apart.size:
+            entries = entries * np.where(self._x.shift == 0, 1 / self._x.unit, 0.0)[X.indices]
         if root is not None:
             entries = entries * np.repeat(root, np.diff(X.indptr))
         return type(X)((entries, X.indices, X.indptr), shape=X.shape)
@@ -446,14 +449,14 @@ class _SumsOfProducts:
 
     def in_range(self) -> bool:
         """Return whether every sum of squares is far inside the range of a float, and with it every sum of products."""
-        safe = float(np.finfo(self.of_products).max) ** SAFE_SHARE
+        safe = float(np.finfo(self._of_products).max) ** SAFE_SHARE
         squares = np.concatenate(self._squares())
         return bool(squares.min() >= 1 / safe and squares.max() <= safe)
 
     def representable(self) -> bool:
         """Return whether all sums of squares are safely representable; zero passes, but may be due to underflow."""
         squares = np.concatenate(self._squares())
-        safe = float(np.finfo(self.of_products).max) ** SAFE_SHARE
+        safe = float(np.finfo(self._of_products).max) ** SAFE_SHARE
         inside = (squares >= 1 / safe) & (squares <= safe) | (squares == 0)
         return bool(np.isfinite(self.joint).all() and inside.all())
 
@@ -462,20 +465,20 @@ class _SumsOfProducts:
         zero, zero_targets = (np.flatnonzero(squares == 0) for squares in self._squares())
         if not (zero.size or zero_targets.size):
             return False
-        underflow = self.rows.sum(lambda: Both(Underflow(self.x.shift, zero), Underflow(self.y.shift, zero_targets)))
+        underflow = self._rows.sum(lambda: Both(Underflow(self._x.shift, zero), Underflow(self._y.shift, zero_targets)))
         return underflow.x.found or underflow.y.found
 
     def moments(self) -> Moments:
         """Return the moments about the mean."""
-        weight = self.rows.total_weight
+        weight = self._rows.total_weight
         squares, target_squares = (sums / weight for sums in self._squares())
         drift, target_drift = self.joint[:, 0] / weight, self.of_targets[0, 1:] / weight
-        x, y = self.x.columns(drift, squares), self.y.columns(target_drift, target_squares)
+        x, y = self._x.columns(drift, squares), self._y.columns(target_drift, target_squares)
         # A column counts as constant if its deviations from the shift are no larger than the rounding of its values.
         # If centring cancels all digits of a variance, this shift cannot decide. Its cancellation is then infinite,
         # which triggers another pass.
-        is_rounding = np.sqrt(squares) <= 2 * np.finfo(self.rows.dtype).eps * np.abs(x.mean / x.unit)
-        rounding = np.finfo(self.of_products).eps * max(8.0, self.rows.n_samples**0.5)
+        is_rounding = np.sqrt(squares) <= 2 * np.finfo(self._rows.dtype).eps * np.abs(x.mean / x.unit)
+        rounding = np.finfo(self._of_products).eps * max(8.0, self._rows.n_samples**0.5)
         constant = is_rounding | (x.variance <= rounding * squares)
         across = drift[:, np.newaxis]
         target_cross = self.joint[:, 1:] / weight - across * target_drift
@@ -487,7 +490,25 @@ class _SumsOfProducts:
             if cross is not None:
                 cross[constant] = 0.0
                 cross[:, constant] = 0.0
-        return Moments(weight, self.rows.n_weighted, x, y, cross, target_cross, self.of_products)
+        return Moments(weight, self._rows.n_weighted, x, y, cross, target_cross, self._of_products)
+
+
+class _SumsOnDevice(_SumsOfProducts):
+    """The same sums for rows on a device, in the widest floats it has; a block is centred as a whole."""
+
+    def add(self, X, y, weight):
+        xp = namespace(X)
+        Z, targets = self._centered(self._x, X), self._centered(self._y, y)
+        targets = xp.concat([xp.ones_like(targets[:, :1]), targets], axis=1)
+        if weight is not None:
+            root = xp.sqrt(weight)[:, np.newaxis]
+            Z, targets = root * Z, root * targets
+        self.second += Z.T @ Z if self.second.ndim == 2 else xp.sum(Z * Z, axis=0)
+        self.joint += Z.T @ targets
+        self.of_targets += targets.T @ targets
+
+    def _centered(self, origin: Any, columns: Any) -> Any:
+        return cast(columns, self.joint.dtype) / origin.unit - origin.shift / origin.unit
 
 
 def _sums_of_squares(X: sparse.csr_array) -> NDArray:

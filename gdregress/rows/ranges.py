@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gdregress.rows.namespaces import cast, namespace
+from gdregress.rows.sums import Sums
 
-class Underflow:
+
+class Underflow(Sums):
     """Accumulator that finds out whether squares of columns of X, or of y, underflowed to zero.
 
     Parameters
@@ -30,17 +33,20 @@ class Underflow:
 
     def add(self, columns, weight):
         """Add a block of rows."""
-        counts = slice(None) if weight is None else weight > 0
-        columns = columns[counts][:, self._zero]
-        nonzero = columns.count_nonzero() if sparse.issparse(columns) else np.count_nonzero(columns - self._shift)
-        self.found |= bool(nonzero)
+        if sparse.issparse(columns):
+            counts = slice(None) if weight is None else weight > 0
+            self.found |= bool(columns[counts][:, self._zero].count_nonzero())
+            return
+        xp = namespace(columns)
+        differs = xp.take(columns, self._zero, axis=1) != self._shift
+        self.found |= bool(xp.any(differs if weight is None else differs & (weight > 0)[:, np.newaxis]))
 
     def merge(self, other):
         """Add the result of another thread."""
         self.found |= other.found
 
 
-class Ranges:
+class Ranges(Sums):
     """Accumulator of the largest magnitude in each column of X, or of y."""
 
     def __init__(self):
@@ -48,15 +54,16 @@ class Ranges:
 
     def add(self, columns, weight):
         """Add a block of rows."""
-        largest = abs(columns).max(axis=0)
-        self.largest = np.maximum(self.largest, largest.toarray().ravel() if sparse.issparse(largest) else largest)
+        xp = namespace(self.largest)
+        largest = abs(columns).max(axis=0).toarray().ravel() if sparse.issparse(columns) else xp.max(abs(columns), axis=0)
+        self.largest = xp.maximum(self.largest, cast(largest, self.largest.dtype))
 
     def merge(self, other):
         """Add the result of another thread."""
         self.largest = np.maximum(self.largest, other.largest)
 
 
-class Both:
+class Both(Sums):
     """A pair of accumulators, one for the columns of X and one for those of y."""
 
     def __init__(self, x: Underflow | Ranges, y: Underflow | Ranges):
@@ -72,6 +79,11 @@ class Both:
         """Add the result of another thread."""
         self.x.merge(other.x)
         self.y.merge(other.y)
+
+    def take_from(self, other, place):
+        """Take over the sums of a copy that lives in another place."""
+        self.x.take_from(other.x, place)
+        self.y.take_from(other.y, place)
 
 
 def power_of_two(magnitude: NDArray) -> NDArray:

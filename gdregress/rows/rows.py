@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.rows.moments import Moments
+from gdregress.rows.namespaces import HOST, Place
 from gdregress.rows.threads import needs_limit, on_threads
 
 
@@ -27,17 +28,6 @@ class Accumulator(Protocol):
     def merge(self, other: Self) -> None:
         """Add the result of another thread, for rows that follow these."""
         ...
-
-
-class Sums:
-    """An accumulator that is pickled and copied without its private attributes.
-
-    Private attributes hold the inputs of the computation, public ones the sums, so that a Dask worker sends only sums.
-    """
-
-    def __getstate__(self):
-        """Return the public attributes."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
 A = TypeVar("A", bound=Accumulator)
@@ -57,6 +47,8 @@ class Rows(Protocol):
         Number of columns of X and of y.
     dtype : dtype
         Floating type of X.
+    place : Place
+        Where the arrays of a block live: on the host, or on a device.
     is_sparse : bool
         Whether X is CSR.
     total_weight : float
@@ -77,6 +69,8 @@ class Rows(Protocol):
     def n_outputs(self) -> int: ...  # noqa: D102
     @property
     def dtype(self) -> np.dtype: ...  # noqa: D102
+    @property
+    def place(self) -> Place: ...  # noqa: D102
     @property
     def is_sparse(self) -> bool: ...  # noqa: D102
     @property
@@ -163,6 +157,7 @@ class GoneRows:
     can_be_read = False
     can_be_drawn = False
     is_sparse = False
+    place = HOST
 
     @property
     def n_samples(self) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gdregress.method.choice import Method
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
+from gdregress.rows.namespaces import HOST, Place
 from gdregress.solve.stopping import Result
 from gdregress.solve.trace import Epoch, Trace
 
@@ -32,7 +33,7 @@ FITTED = (
 
 
 class OutputFormat(NamedTuple):
-    """Dtype and shape of the fitted coefficients and intercepts.
+    """Dtype, shape and place of the fitted coefficients and intercepts.
 
     Attributes
     ----------
@@ -40,15 +41,22 @@ class OutputFormat(NamedTuple):
         Their floating type.
     is_single : bool
         Whether y has one dimension, so that they have no axis of outputs.
+    place : Place, default=HOST
+        Where they live.
     """
 
     dtype: Any
     is_single: bool
+    place: Place = HOST
 
     def of(self, raw: NDArray, dtype: Any = None) -> NDArray:
         """Return an array of shape (n_features, n_outputs) or (n_outputs,) in the form of a fitted attribute."""
         raw = raw.T.astype(self.dtype if dtype is None else dtype)
         return raw[0] if self.is_single else np.ascontiguousarray(raw)
+
+    def placed(self, fitted: NDArray) -> Any:
+        """Return a fitted attribute in its place."""
+        return fitted if self.place.is_host else self.place.put(fitted, getattr(self.place.xp, np.dtype(self.dtype).name))
 
     def targets(self, y: NDArray) -> NDArray:
         """Return targets of shape (n_samples, n_outputs) as the user gave them."""
@@ -61,8 +69,8 @@ class OutputFormat(NamedTuple):
         if self.dtype == np.float32:  # rounding takes the mean prediction with it: the intercept makes up for it
             intercept = intercept + problem.moments.x.mean @ (coef.astype(np.float64) - rounded)
         return {
-            "coef_": self.of(rounded),
-            "intercept_": self.of(intercept)[()] if problem.terms.fit_intercept else 0.0,
+            "coef_": self.placed(self.of(rounded)),
+            "intercept_": self.placed(self.of(intercept)[()]) if problem.terms.fit_intercept else 0.0,
             "optimality_": epoch.optimality,
         }
 

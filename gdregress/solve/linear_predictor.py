@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.rows.checks import check_finite
 from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, row_like, score_blocks
+from gdregress.rows.device import DeviceRows, check_same_place, r2_on_device, read_device_features, read_device_rows
 from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
+from gdregress.rows.namespaces import Place, place_of
 
 
 class LinearPredictor(RegressorMixin, BaseEstimator):
@@ -37,6 +39,10 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
+        place = place_of("X", X)
+        check_same_place(self, place, "predict")
+        if not place.is_host:
+            return self._predict_on(place, read_device_features(X, place, estimator=self))
         X = read_features(X, estimator=self)
         check_finite("X", X, names_of(self))
         return self._predict(X)
@@ -63,13 +69,26 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         if is_dask(X):
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
+        place = place_of("X", X)
+        check_same_place(self, place, "score")
+        if not place.is_host:
+            rows = read_device_rows(X, y, sample_weight, place, estimator=self)
+            predicted = place.xp.reshape(self._predict_on(place, rows.X), (rows.n_samples, -1))
+            return r2_on_device(rows, predicted)
         X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
         check_finite("X", X, names_of(self))
         return r2_score(y, self._predict(X), sample_weight=weight)
 
     def _predict(self, X):
         """Predict the targets of rows that have been read."""
-        return X @ self.coef_.T + self.intercept_
+        return X @ (self.coef_ if self.coef_.ndim == 1 else self.coef_.T) + self.intercept_
+
+    def _predict_on(self, place: Place, X):
+        """Predict the targets of rows on a device; NaN and infinity in X show in the predictions."""
+        predicted = self._predict(X)
+        if not bool(place.xp.all(place.xp.isfinite(predicted))):
+            DeviceRows(X, X[:, :0], None, place, columns=names_of(self)).check_finite()
+        return predicted
 
     def _see_columns(self, X, *, reset: bool) -> None:
         """Check number and names of the columns of a dask collection, by one row in memory that has the same."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Problem
+from gdregress.rows.namespaces import to_host
 
 
 def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
@@ -41,13 +42,13 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     coordinates = problem.coordinates
     p, m = len(coordinates.center), len(coordinates.target_center)
     if spec.warm_start and "coef_" in past:
-        coef = np.atleast_2d(past["coef_"]).T
+        coef = np.atleast_2d(to_host(past["coef_"])).T
         if coef.shape != (p, m):
             raise ValueError(
                 f"warm_start=True would go on from {coef.shape[0]} features and {coef.shape[1]} outputs, "
                 f"but these data have {p} and {m}: set warm_start=False, or fit a clone."
             )
-        intercept = np.ravel(past["intercept_"])
+        intercept = np.ravel(to_host(past["intercept_"]))
         for name, values in (("coef_", coef), ("intercept_", intercept)):
             if not np.isfinite(values).all():
                 raise ValueError(

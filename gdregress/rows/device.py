@@ -1,0 +1,270 @@
+"""Rows on a device: X stays where it is, and only sums over the rows come to the host.
+
+A pass goes through blocks of rows, each so large that starting the work on it costs little beside the work itself.
+Sums are in the widest floats of the device. Where these have 32 bits, the sums of each block are added up on the host,
+in double precision.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import validate_data
+
+from gdregress.rows.checks import check_finite, check_weights
+from gdregress.rows.inputs import check_same_rows, names_of, read_targets
+from gdregress.rows.moments import Moments, gather
+from gdregress.rows.namespaces import Place, cast, place_of, where_is
+from gdregress.rows.rows import A, R
+
+BLOCK_ENTRIES = 2**25
+"""Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
+
+ROUNDED_ENTRIES = 2**20
+"""Entries of a block where sums over it are in single precision: the fewer, the less is lost."""
+
+
+class DeviceRows:
+    """The rows of a data set on a device, an implementation of `gdregress.rows.rows.Rows`.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Features, in 32-bit or 64-bit floats.
+    y : array of shape (n_samples, n_outputs)
+        Targets, in the widest floats of the device.
+    weight : array of shape (n_samples,) or None
+        Non-negative sample weights, in the widest floats of the device; None for weights of 1.
+    place : Place
+        Where these arrays live.
+    name : str, default="X"
+        Name of X in error messages.
+    columns : ndarray of str, default=None
+        Names of the columns of X in error messages; None for their numbers.
+    """
+
+    can_be_read = True
+    can_be_drawn = False
+    is_sparse = False
+
+    def __init__(self, X, y, weight, place: Place, *, name: str = "X", columns: NDArray | None = None):
+        self.X = X
+        self.y = y
+        self.weight = weight
+        self.place = place
+        self.name = name
+        self.columns = columns
+        self.n_samples, self.n_features = X.shape
+        self.n_outputs = y.shape[1]
+        self.dtype = np.dtype(np.float32 if X.dtype == place.xp.float32 else np.float64)
+        self.total_weight, self.n_weighted = float(self.n_samples), self.n_samples
+        if weight is not None:
+            self.total_weight = float(place.xp.sum(weight))
+            self.n_weighted = int(place.xp.sum(cast(weight > 0, place.xp.int32)))
+
+    def with_targets(self, transform: Callable[[Any], Any]) -> "DeviceRows":
+        """Return the same rows with transformed targets."""
+        other = copy(self)
+        other.y = transform(self.y)
+        other.n_outputs = other.y.shape[1]
+        return other
+
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+        """Add every row to accumulators created by `make`, which are sent to the device, and return them merged."""
+        if self.place.has_doubles:
+            return self._sum(make, self._blocks(max(BLOCK_ENTRIES // self._width, min_rows)))
+        blocks = self._blocks(max(ROUNDED_ENTRIES // self._width, min_rows))
+        first, *others = (self._sum(make, [block]) for block in blocks)
+        for other in others:
+            first.merge(other)
+        return first
+
+    def map_blocks(self, work: "Callable[[DeviceRows], R]", merge: Callable[[R, R], R]) -> R:
+        """Return `work` of these rows: they are stored together, so there is nothing to merge."""
+        return work(self)
+
+    def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
+        """Return the moments of the rows, in the widest floats of the device."""
+        return gather(self, cross=products, precision=np.float64 if self.place.has_doubles else np.float32)
+
+    def sample(self, size: int) -> tuple[Any, Any]:
+        """Return at most `size` rows of X and y, evenly spaced; they stay on the device."""
+        step = max(1, -(-self.n_samples // size))
+        return self.X[::step, :], self.y[::step, :]
+
+    def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DeviceRows, DeviceRows]":
+        """Split the rows of positive weight at random into training rows and held-out rows.
+
+        The training part keeps all rows and gives those held out the weight zero, so that only the held-out rows of X
+        are copied.
+        """
+        weight = np.ones(self.n_samples) if self.weight is None else self.place.fetch(self.weight).copy()
+        _, held_out = train_test_split(np.flatnonzero(weight), test_size=fraction, random_state=random_state)
+        of_held_out = None if self.weight is None else self.place.put(weight[held_out])
+        weight[held_out] = 0.0
+        index = self.place.put(held_out)
+        X, y = (self.place.xp.take(array, index, axis=0) for array in (self.X, self.y))
+        training = DeviceRows(self.X, self.y, self.place.put(weight), self.place, columns=self.columns)
+        return training, DeviceRows(X, y, of_held_out, self.place, columns=self.columns)
+
+    def check_finite(self) -> None:
+        """Raise a ValueError that names the position of the first NaN or infinity in X; blocks of it come here."""
+        for rows in self._blocks(ROUNDED_ENTRIES // self._width):
+            block = self.X[rows, :]
+            if not bool(self.place.xp.all(self.place.xp.isfinite(block))):
+                check_finite(self.name, self.place.fetch(block), self.columns, first_row=rows.start)
+
+    def targets(self) -> None:
+        """Return None: the targets are on the device."""
+
+    def dense_copy(self, dtype: type, limit: int) -> None:
+        """Return None: X is on the device."""
+
+    def on_threads(self) -> AbstractContextManager:
+        """Return a context that does nothing: passes run on the device."""
+        return nullcontext()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("single rows on a device are not drawn: use rows in memory.")
+
+    counted = features_of = of_columns = subsample = batches = _refuse
+
+    @property
+    def _width(self) -> int:
+        return max(1, self.n_features)
+
+    def _blocks(self, size: int) -> list[slice]:
+        step = max(1, size)
+        return [slice(start, min(start + step, self.n_samples)) for start in range(0, self.n_samples, step)]
+
+    def _sum(self, make: Callable[[], Any], blocks: list[slice]) -> Any:
+        sums = make()
+        there = sums.moved(self.place)
+        for rows in blocks:
+            there.add(self.X[rows, :], self.y[rows, :], None if self.weight is None else self.weight[rows])
+        sums.take_from(there, self.place)
+        return sums
+
+
+def read_device_rows(
+    X: Any, y: Any, sample_weight: Any, place: Place, *, estimator: Any = None, reset: bool = False, suffix: str = ""
+) -> DeviceRows:
+    """Validate rows where X lives, but leave NaN and infinity in X to the pass that gathers its moments.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Features.
+    y, sample_weight : array-like
+        Targets and weights. They follow X, wherever they live.
+    place : Place
+        Where X lives.
+    estimator, reset, suffix
+        As in `gdregress.rows.inputs.read_rows`.
+
+    Raises
+    ------
+    TypeError
+        If X holds other numbers than 32-bit or 64-bit floats.
+    ValueError
+        If X, y or the weights are not valid.
+    """
+    X = read_device_features(X, place, estimator=estimator, reset=reset, suffix=suffix)
+    y = _targets(y, place, suffix)
+    check_same_rows("X" + suffix, X.shape[0], "y" + suffix, y.shape[0])
+    weight = _weights(sample_weight, X.shape[0], place, suffix)
+    columns = None if estimator is None else names_of(estimator)
+    return DeviceRows(X, place.xp.reshape(y, (y.shape[0], -1)), weight, place, name="X" + suffix, columns=columns)
+
+
+def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = False, suffix: str = "") -> Any:
+    """Validate X where it lives, but leave NaN and infinity in it to the caller: see `read_device_rows`."""
+    if X.dtype not in (place.xp.float32, place.xp.float64):
+        raise TypeError(
+            f"X{suffix} holds {str(X.dtype).rpartition('.')[2]} on {place}, where fits take float32 and float64: "
+            "convert it to one of them."
+        )
+    return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
+
+
+def check_takes_device(estimator: Any) -> None:
+    """Raise a ValueError if the parameters require mini-batches, which are drawn from rows in memory alone.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Estimator whose `batch_size` is checked.
+    """
+    if estimator.batch_size is not None:
+        raise ValueError(
+            f"batch_size={estimator.batch_size} draws rows, but rows on a device are summed as a whole: use "
+            "batch_size=None, or rows in memory."
+        )
+
+
+def check_same_place(estimator: Any, place: Place, method: str) -> None:
+    """Raise a ValueError if X lives elsewhere than the coefficients.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Estimator that was fitted.
+    place : Place
+        Where X lives.
+    method : str
+        Name of the method that was called.
+    """
+    there = where_is(estimator.coef_)
+    if there != place:
+        raise ValueError(
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
+            f"X in fit, which was of {there}, but X is of {place}: move X, or fit again."
+        )
+
+
+def r2_on_device(rows: DeviceRows, predicted: Any) -> float:
+    """Return R^2 averaged over outputs, of rows and the predictions of their targets, (n_samples, n_outputs)."""
+    xp, y = rows.place.xp, rows.y
+    if predicted.shape[1] != rows.n_outputs:
+        raise ValueError(f"y has {rows.n_outputs} outputs, but the model has {predicted.shape[1]}: pass as many.")
+    share = xp.ones_like(y[:, :1]) if rows.weight is None else rows.weight[:, np.newaxis]
+    mean = xp.sum(share * y, axis=0) / rows.total_weight
+    error, spread = (xp.sum(share * off * off, axis=0) for off in (y - predicted, y - mean))
+    perfect = xp.where(error > 0, xp.zeros_like(error), xp.ones_like(error))  # where the targets do not vary
+    ratio = error / xp.where(spread > 0, spread, xp.ones_like(spread))
+    return float(xp.mean(xp.where(spread > 0, 1.0 - ratio, perfect)))
+
+
+def _targets(y: Any, place: Place, suffix: str) -> Any:
+    """Return validated targets in the widest floats, where X lives."""
+    if place_of("y" + suffix, y) != place:
+        y = read_targets(y, suffix=suffix)
+        check_finite("y" + suffix, y)
+        return place.put(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(
+            f"y{suffix} must have shape (n_samples,) or (n_samples, n_targets), but has shape {tuple(y.shape)}."
+        )
+    y = cast(y, place.widest)
+    if not bool(place.xp.all(place.xp.isfinite(y))):
+        check_finite("y" + suffix, place.fetch(y))
+    return y
+
+
+def _weights(weight: Any, n_samples: int, place: Place, suffix: str) -> Any:
+    """Return validated weights below 1 in the widest floats, where X lives; None if there are none."""
+    name = "sample_weight" + suffix
+    if weight is None:
+        return None
+    if place_of(name, weight) != place:
+        return place.put(check_weights(name, weight, n_samples))
+    xp, weight = place.xp, cast(weight, place.widest)
+    is_valid = xp.isfinite(weight) & (weight >= 0)
+    largest = float(xp.max(weight)) if bool(xp.all(is_valid)) and tuple(weight.shape) == (n_samples,) else 0.0
+    if largest <= 0:  # the check says what is wrong, unless one number stands for all
+        return place.put(check_weights(name, place.fetch(weight), n_samples))
+    return weight * 2.0 ** -int(np.frexp(largest)[1])

@@ -1,0 +1,172 @@
+"""Where arrays live: in the memory of the host, or on a device, with the functions that work on them there.
+
+The functions are those of the Python array API standard, which NumPy, PyTorch and CuPy have in common. NumPy's own
+namespace is one of them, so that one formula serves all. For other libraries the namespace comes from
+array-api-compat, which is imported only if an array of theirs is given.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import get_config
+
+FETCH: dict[str, Callable[[Any, Any], NDArray]] = {
+    "torch": lambda xp, array: array.detach().cpu().numpy(),
+    "cupy": lambda xp, array: array.get(),
+    "array_api_strict": lambda xp, array: np.asarray(array.to_device(xp.Device("CPU_DEVICE"))),
+}
+"""Libraries whose arrays are taken, each with the function that copies an array to the host: the standard has none."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace and a device.
+
+    Attributes
+    ----------
+    xp : module
+        The namespace: functions of the array API standard.
+    device : object
+        The device, as the namespace names it; None for the host.
+    """
+
+    xp: Any = np
+    device: Any = None
+
+    @property
+    def is_host(self) -> bool:
+        """Whether arrays are those of NumPy."""
+        return self.xp is np
+
+    def __str__(self):
+        """Return the library and the device, for error messages."""
+        return "numpy" if self.is_host else f"{self.library} on {self.device}"
+
+    @property
+    def library(self) -> str:
+        """Name of the library of arrays."""
+        return self.xp.__name__.rpartition(".")[2]
+
+    @cached_property
+    def has_doubles(self) -> bool:
+        """Whether there are 64-bit floats; Apple's GPUs have none."""
+        return self.is_host or "float64" in self.xp.__array_namespace_info__().dtypes(device=self.device)
+
+    @property
+    def widest(self) -> Any:
+        """The widest floating type."""
+        return self.xp.float64 if self.has_doubles else self.xp.float32
+
+    def put(self, array: NDArray, dtype: Any = None) -> Any:
+        """Return a copy of an array of the host; floats become the widest here unless `dtype` says otherwise."""
+        if self.is_host:
+            return np.asarray(array, dtype)
+        copied = np.array(array)  # a library may share memory with an array, and one that is read-only is refused
+        if copied.dtype.kind == "f":
+            dtype = self.widest if dtype is None else dtype
+            copied = copied.astype(np.float32 if dtype == self.xp.float32 else np.float64, copy=False)
+        return self.xp.asarray(copied, dtype=dtype, device=self.device)
+
+    def fetch(self, array: Any) -> NDArray:
+        """Return a copy on the host of an array that lives here."""
+        return array if self.is_host else FETCH[self.library](self.xp, array)
+
+
+HOST = Place()
+"""The memory of this process."""
+
+
+def is_elsewhere(values: Any) -> bool:
+    """Return whether values are an array of another library than NumPy: no table, list or matrix of SciPy."""
+    is_known = isinstance(values, np.ndarray | np.generic) or sparse.issparse(values)
+    return not is_known and hasattr(values, "__dlpack__") and hasattr(values, "dtype") and hasattr(values, "shape")
+
+
+def place_of(name: str, values: Any) -> Place:
+    """Return where an array lives that a user gives; all is on the host unless scikit-learn dispatches by arrays.
+
+    Parameters
+    ----------
+    name : str
+        Name of the array in error messages.
+    values : object
+        The array, or anything else that scikit-learn takes.
+
+    Raises
+    ------
+    ImportError
+        If the array is of another library than NumPy, and array-api-compat is not installed.
+    TypeError
+        If it is of a library that is not in `FETCH`.
+    """
+    if not (is_elsewhere(values) and get_config()["array_api_dispatch"]):
+        return HOST
+    try:
+        import array_api_compat
+    except ImportError:
+        raise ImportError(
+            f"{name} is an array of {type(values).__module__}, which needs array-api-compat: "
+            "pip install 'gdregress[array-api]'."
+        ) from None
+    library = type(values).__module__.partition(".")[0]
+    if library not in FETCH:
+        *others, last = FETCH
+        known = f"numpy, {', '.join(others)} or {last}"
+        raise TypeError(f"{name} is an array of {library}, which is not known here: pass one of {known}.")
+    return Place(array_api_compat.array_namespace(values), array_api_compat.device(values))
+
+
+def where_is(array: Any) -> Place:
+    """Return where an array lives, of the host or of a device."""
+    return Place(*_namespace_and_device(array)) if is_elsewhere(array) else HOST
+
+
+def to_host(array: Any) -> Any:
+    """Return an array of a device as one of the host, and anything else as it is."""
+    return where_is(array).fetch(array) if is_elsewhere(array) else array
+
+
+def namespace(array: Any) -> Any:
+    """Return the namespace of functions for an array of the host or of a device."""
+    return np if isinstance(array, np.ndarray | np.generic | float) else _namespace_and_device(array)[0]
+
+
+def beside(array: Any, values: NDArray) -> Any:
+    """Return numbers of the host where an array lives, and in its floating type there."""
+    return values if isinstance(array, np.ndarray) else where_is(array).put(values, array.dtype)
+
+
+def cast(array: Any, dtype: Any) -> Any:
+    """Return an array, or a matrix of SciPy, in another type; itself if it has that type."""
+    if hasattr(array, "astype"):
+        return array.astype(dtype, copy=False)
+    return namespace(array).astype(array, dtype, copy=False)
+
+
+def moved(value: Any, place: Place) -> Any:
+    """Return an array of the host, or an object that holds some, as a copy in another place; else the value itself."""
+    if isinstance(value, np.ndarray):
+        return place.put(value)
+    return value.moved(place) if hasattr(value, "moved") else value
+
+
+class Movable:
+    """An object whose attributes may be arrays of the host, and which can be copied to another place with these."""
+
+    def moved(self, place: Place) -> Self:
+        """Return a copy whose arrays live in another place."""
+        other = copy(self)
+        other.__dict__.update({name: moved(value, place) for name, value in vars(self).items()})
+        return other
+
+
+def _namespace_and_device(array: Any) -> tuple[Any, Any]:
+    import array_api_compat
+
+    return array_api_compat.array_namespace(array), array_api_compat.device(array)
