@@ -8,11 +8,13 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import choice
-from gdregress.method.working_rows import SHARE, pays, sample_size
+from gdregress.method import choice, working_rows
+from gdregress.method.working_rows import SHARE, pays, restricted, sample_size
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
+from gdregress.problem.near import Nearness, NearRows
+from gdregress.problem.objectives import Residuals
 from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
@@ -97,16 +99,21 @@ def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_li
     box = BoxProblem.of(problem, Design.of(problem, None), 0)
     rng = np.random.default_rng(3)
     here = 0.1 * rng.standard_normal(4)
-    residual = box.residual(here)
-    kept = np.argsort(box.distance_from_kink(residual))[:300]
-    few = box.restricted(kept, residual)
-    assert few.design.rows.n_samples < 400
+    distance = 0.1 * float(np.quantile(np.abs(y), 0.3)) / problem.coordinates.target_scale[0]
+    in_units = loss.in_units(problem.coordinates.target_scale[0])
+    residuals = Residuals(problem.coordinates, np.column_stack([here, here]))
+    seen = problem.view.scaled.sum(lambda: NearRows(residuals, in_units, Nearness(distance, 10**6, np.inf)))
+    few = restricted(problem, seen, 0, None)
+    assert 4 < seen.count[0] < 1000
+    assert few.design.rows.n_samples <= seen.count[0] + 3
 
     def value(problem, point):
+        point = problem.of_point(point)
         at = problem.residual(point)
-        return problem.iterate(point, at, problem.slopes(at), 0.0).value
+        return problem.iterate(point, at, problem.slopes(at), 0.0).value * problem.unit
 
     assert value(few, here) == pytest.approx(value(box, here), rel=1e-13)
+    assert seen.losses[0] / 2000 == pytest.approx(value(box, here), rel=1e-13)
     for size in (1e-6, 1e-2, 1.0):
         for _ in range(10):
             point = here + size * rng.standard_normal(4)
@@ -121,10 +128,20 @@ def test_where_it_pays_there_are_rounds(monkeypatch, n, faster):
     assert pays(n, 12) == faster
     assert (sample_size(n, 12) <= SHARE * n) == faster
     X, y = np.random.default_rng(4).standard_normal((n, 11)), np.random.default_rng(5).standard_normal(n)
-    restricted, rounds = BoxProblem.restricted, []
-    monkeypatch.setattr(BoxProblem, "restricted", lambda *given: rounds.append(1) or restricted(*given))
+    rounds = []
+    monkeypatch.setattr(working_rows, "restricted", lambda *given: rounds.append(1) or restricted(*given))
     GradientDescentRegressor(loss="absolute_error").fit(X, y)
     assert bool(rounds) == faster
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+def test_more_near_rows_than_may_be_brought_are_left_to_another_solver(monkeypatch, loss):
+    X, y = tall()
+    best = GradientDescentRegressor(loss=loss).fit(X, y)
+    monkeypatch.setattr(working_rows, "MOST_ENTRIES", 200)
+    other = GradientDescentRegressor(loss=loss).fit(X, y)
+    assert other.converged_
+    assert other.history_["loss"][-1] == pytest.approx(best.history_["loss"][-1], rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "huber"])

@@ -343,12 +343,16 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
             return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
         if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.n_coordinates):
-            return Method(problem, WorkingRows(known.basis), choice.rung, choice.optimizer, 1.0)
+            few = WorkingRows(known.basis, InteriorPoint(known.basis), spec.limits.tol or 0.0)
+            return Method(problem, few, choice.rung, choice.optimizer, 1.0)
         return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:
         from_moments = problem.terms.is_squared_error and known.moments_suffice
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
-        return Method(problem, _annealed(newton, spec, problem), choice.rung, choice.optimizer, 1.0)
+        solver = _annealed(newton, spec, problem)
+        if problem.terms.loss.is_kinked:
+            solver = WorkingRows(None, solver, spec.limits.tol or 0.0)
+        return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
     return _descent(choice, spec, problem, known, rng)
 
 

@@ -1,15 +1,23 @@
-"""Tall data and losses with kinks: an interior point method on the rows near a kink, with the others as one sum."""
+"""Tall data and losses with kinks: an interior point method on the rows near a kink, with the others as means."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.interior_point import NO_NEARER, in_lockstep, interior_points
-from gdregress.method.states import Block
-from gdregress.problem.boxes import BoxProblem, Iterate
-from gdregress.problem.problem import Problem
+from gdregress.method.interior_point import NO_NEARER, interior_points
+from gdregress.method.states import Block, Points, Solver
+from gdregress.problem.boxes import ORDINARY, WINSORISED, BoxProblem, Iterate
+from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.design import Design
+from gdregress.problem.near import Nearness, NearRows
+from gdregress.problem.objectives import Residuals
+from gdregress.problem.problem import Gap, Problem
+from gdregress.problem.view import View
+from gdregress.rows.rows import Rows
 
 ROUGH = 1e-3
 """Gap, as a share of the scale, to which the sample is solved."""
@@ -17,11 +25,36 @@ ROUGH = 1e-3
 SOLVED = 1e-12
 """Gap, as a share of the scale, at which the minimum is found."""
 
-MANY = 0.1
-"""Wrong rows, as a share of the working set, for which it is doubled."""
-
 SHARE = 0.25
-"""Largest share of the rows in a sample, or in a working set, with which this is faster than all rows at once."""
+"""Largest share of the rows in a sample with which this is faster than all rows at once."""
+
+MOST_ENTRIES = 2**24
+"""Entries of the rows that are brought, at most: 128 MB."""
+
+NARROWER = 0.1
+"""Share of the gap to which a round should narrow it: else more rows count as near."""
+
+IDLE = 4
+"""Number of consecutive rounds that do not narrow the gap after which another solver takes over."""
+
+
+class Round(NamedTuple):
+    """A point of one output.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, 1)
+        The point.
+    value, gap : float
+        The objective F there, and how far it is above a lower bound of the least F.
+    scale : float
+        What the gap is a share of: see `gdregress.problem.boxes.Iterate`.
+    """
+
+    point: NDArray
+    value: float
+    gap: float
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -30,30 +63,55 @@ class WorkingRows:
 
     ::
 
-        w = minimum of a sample of m = (n p)^(2/3) rows
+        w = minimum of a sample of m = (n p)^(2/3) rows;    L = 0
         repeat
-            N = the m rows that are nearest to a kink at w, and those that were wrong
-            w = minimum over N and a few means, which represent the other rows
-            wrong = rows outside N that have changed to another line of the loss;    if they are many, m <- 2 m
+            N, means, F(w) <- one pass:  the rows within d of a kink, those that were on another line of the loss at
+                              the last w, and means of the others on each line
+            gap = F(w) - L
+            w, L <- minimum over N and the means, and the dual objective there
+            d <- max(2 d, distance of the m nearest rows of N)    where the gap is not a tenth of the last one
         until the gap is closed
 
-    An epoch is one round, with two passes over all rows. The means are those of rows on one line of the loss: their
-    objective is nowhere above that of all rows, so that its duality gap and the difference of the two objectives bound
-    how far w is from the minimum. In the end they are equal, and the minimum is exact, whatever the sample was.
+    The loss of a mean is at most the mean loss (Jensen), so that L is nowhere above the least F. Where no row has
+    changed to another line the two are equal, and the minimum is exact, whatever the sample was. At first, d is so
+    large that m rows are near. An epoch is one round, with one pass. Rows are only summed, wherever they are stored.
 
     Attributes
     ----------
     basis : ndarray of shape (n_features, rank) or None
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
+    otherwise : Solver
+        What takes over where the near rows are too many, where most rows of the sample have no loss, or where the gap
+        does not close.
+    tol : float
+        Share of its scale up to which the gap may stay open.
     """
 
-    basis: NDArray | None = None
+    basis: NDArray | None
+    otherwise: Solver
+    tol: float
     goes_below_tol = True
     limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
-        return in_lockstep(problem, start, self.basis, _descend)
+        columns = np.hsplit(start.astype(np.float64), start.shape[1])
+        ones = [OneOutput(problem, output, self.basis) for output in range(len(columns))]
+        descents = [_descend(one, column) for one, column in zip(ones, columns, strict=True)]
+        latest, rate = [next(descent) for descent in descents], np.nan
+        while True:
+            yield _block(latest, rate)
+            further = [next(descent, None) for descent in descents]
+            if not any(further):
+                break
+            latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
+            epoch += 1
+        if max(each.gap / each.scale for each in latest) > max(self.tol, SOLVED):
+            blocks = self.otherwise.iterates(problem, np.hstack([each.point for each in latest]), epoch)
+            first = next(blocks)
+            if len(first) > 1:
+                yield first.between(1, len(first))
+            yield from blocks
 
 
 def sample_size(n_samples: int, rank: int) -> int:
@@ -66,32 +124,143 @@ def pays(n_samples: int, rank: int) -> bool:
     return sample_size(n_samples, rank) <= SHARE * n_samples
 
 
-def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
-    """Yield the start, then a point for each round."""
-    n = box.design.rows.n_samples
-    size = sample_size(n, box.design.rank)
-    residual = box.residual(start)
-    slope = box.slopes(residual)
-    yield box.measured(start, residual, slope, box.pull(slope))
-    found = _solved(box.sampled(np.arange(0, n, n // size)), start, ROUGH)
-    residual, wrong = box.residual(found.point), np.empty(0, np.intp)
-    while size <= SHARE * n:
-        nearest = np.argpartition(box.distance_from_kink(residual), size)[:size]
-        rows, line = np.union1d(nearest, wrong), box.line(residual)
-        found = _solved(box.restricted(rows, residual), found.point, 0.0)
-        residual = box.residual(found.point)
-        is_wrong = box.line(residual) != line
-        is_wrong[rows] = False
-        here = box.iterate(found.point, residual, box.slopes(residual), found.gap)
-        if is_wrong.any():
-            here = here._replace(gap=found.gap + max(here.value - found.value, 0.0))
+def _block(latest: list[Round], rate: float) -> Block:
+    value, gap, scale = (np.array(part) for part in list(zip(*latest, strict=True))[1:])
+    point = np.hstack([each.point for each in latest])
+    gaps, is_finite = gap[np.newaxis], np.array([np.isfinite(point).all() and np.isfinite(value).all()])
+    return Block(
+        np.array([rate]),
+        value[np.newaxis],
+        Gap(gaps, np.zeros_like(gaps), gaps),
+        np.array([(gap / scale).max()]),
+        is_finite,
+        Points.of([point]),
+    )
+
+
+class Sample(NamedTuple):
+    """What a sample of the rows tells.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, 1)
+        Its minimum, roughly.
+    scale : float
+        What its gap is a share of.
+    cut : float
+        Loss at which those of wild rows are cut off.
+    distance : float
+        Distance from a kink at that point up to which a round brings as many rows as the sample has.
+    """
+
+    point: NDArray
+    scale: float
+    cut: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class OneOutput:
+    """One output of a problem, over rows that are only summed.
+
+    Attributes
+    ----------
+    problem : Problem
+        The problem.
+    output : int
+        Number of the output.
+    basis : ndarray of shape (n_features, rank) or None
+        See `WorkingRows`.
+    """
+
+    problem: Problem
+    output: int
+    basis: NDArray | None
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows with this target, in the coordinates."""
+        return self.problem.view.scaled.with_targets(lambda y: y[:, self.output : self.output + 1])
+
+    @cached_property
+    def loss(self) -> Any:
+        """The loss of residuals in the coordinates."""
+        return self.problem.terms.loss.in_units(self.problem.coordinates.target_scale[self.output])
+
+    def look(self, point: NDArray, before: NDArray, nearness: Nearness) -> NearRows:
+        """Return what one pass brings: see `NearRows`."""
+        residuals = Residuals(self.problem.coordinates, np.hstack([point, before]))
+        return self.rows.sum(partial(NearRows, residuals, self.loss, nearness))
+
+    def sampled(self, point: NDArray, share: float, most: int) -> Sample | None:
+        """Return what a sample tells; None if four fifths of it have no loss, so that an ordinary one is not known."""
+        seen = self.look(point, point, Nearness(np.inf, most, np.inf, step=max(1, int(1 / share))))
+        if not seen.near.size:
+            return None
+        box = restricted(self.problem, seen, self.output, self.basis)
+        X, y = seen.near[:, :-2], seen.near[:, -2]
+        if not np.quantile(self.loss.value(y - box.level), ORDINARY) > 0:
+            return None
+        found = _solved(box, box.of_point(point[:, 0]), ROUGH)
+        least = box.to_point(found.point)
+        cut = WINSORISED * float(np.quantile(self.loss.value(y - X @ least), ORDINARY))
+        distance = self.distance(seen, least[:, np.newaxis], int(share * len(y))) if share < 1 else np.inf
+        return Sample(least[:, np.newaxis], found.scale * box.unit, cut, distance)
+
+    def distance(self, seen: NearRows, point: NDArray, size: int) -> float:
+        """Return how far from a kink so many of the rows are, of those that a look has brought."""
+        residual = seen.near[:, -2] - seen.near[:, :-2] @ point[:, 0]
+        distance = np.sort(np.abs(np.abs(residual) - self.loss.tube))
+        return float(distance[min(size, len(distance) - 1)])
+
+    def minimum(self, seen: NearRows, point: NDArray) -> tuple[NDArray, float]:
+        """Return the minimum over the rows and the means that a look has brought, and the dual objective there."""
+        box = restricted(self.problem, seen, self.output, self.basis)
+        found = _solved(box, box.of_point(point[:, 0]), 0.0)
+        return box.to_point(found.point)[:, np.newaxis], (found.value - found.gap) * box.unit
+
+    def measured(self, seen: NearRows, point: NDArray, bound: float, least_scale: float) -> Round:
+        """Return a point with its objective, given a bound on the least one."""
+        of_penalty = float(self.problem.penalty.of_output(self.output).value(point)[0])
+        value, scale = (float(sums[0]) / self.rows.total_weight + of_penalty for sums in (seen.losses, seen.clipped))
+        return Round(point, value, max(value - bound, 0.0), max(scale, least_scale))
+
+
+def _descend(one: OneOutput, start: NDArray) -> Iterator[Round]:
+    """Yield the start, then a point for each round, until the gap is closed or no longer narrows."""
+    n, rank = one.rows.n_weighted, len(start)
+    size, most = sample_size(n, rank), MOST_ENTRIES // (rank + 2)
+    sample = one.sampled(start, min(1.0, size / n), most)
+    if sample is None:
+        yield one.measured(one.look(start, start, Nearness(-1.0, 0, np.inf)), start, 0.0, 0.0)
+        return
+    _, scale, cut, distance = sample
+    here = best = one.measured(one.look(start, start, Nearness(-1.0, 0, cut)), start, 0.0, scale)
+    yield here
+    point = before = sample.point
+    bound, idle = 0.0, 0
+    while idle < IDLE:
+        seen = one.look(point, before, Nearness(distance, most, cut))
+        last, here = here, one.measured(seen, point, bound, scale)
         yield here
-        wrong = np.flatnonzero(is_wrong)
-        if here.gap <= SOLVED * here.scale:
-            return
-        if len(wrong) > MANY * size or not wrong.size:
-            size *= 2
-    yield from interior_points(box, found.point)
+        if here.gap <= SOLVED * here.scale or seen.count[0] > most:
+            break
+        idle = 0 if here.value < best.value else idle + 1
+        best = min(best, here, key=lambda each: each.value)
+        before, (point, lower) = point, one.minimum(seen, point)
+        bound = max(bound, lower)
+        if here.gap > NARROWER * last.gap:
+            distance = max(2.0 * distance, one.distance(seen, point, size))
+    if best.value < here.value:
+        yield best._replace(gap=max(best.value - bound, 0.0))
+
+
+def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:
+    """Return the problem over the rows that a look has brought."""
+    rows = seen.rows(len(problem.constant_loss))
+    plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
+    design = Design.of(replace(problem, view=View(rows, problem.moments, plain)), basis)
+    return BoxProblem.of(problem, design, output)
 
 
 def _solved(box: BoxProblem, start: NDArray, tol: float) -> Iterate:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.problem.design import Design, Means
+from gdregress.problem.design import Design
 from gdregress.problem.problem import SMALL_SHARE, Problem
 from gdregress.problem.systems import ColumnSystem, Factor, RowSystem, System
 
@@ -155,26 +155,6 @@ class BoxProblem:
         shifted[-1] += by
         return shifted
 
-    def sampled(self, rows: NDArray) -> Self:
-        """Return the problem over a sample of the rows of X, with the weight of all."""
-        sample = self._of_rows(rows, self.design.no_means)
-        weight, data = sample.weight.copy(), np.s_[: sample.n_data]
-        weight[data] *= self.weight[: self.n_data].sum() / weight[data].sum()
-        return replace(sample, weight=weight)
-
-    def restricted(self, rows: NDArray, residual: NDArray) -> Self:
-        """Return the problem in which means represent the rows of X that are left out.
-
-        There is one mean of each block of X for each of the lines on which its residuals lie. The loss of a mean row is
-        at most the mean loss (Jensen), and equal to it as long as its rows are on one line. So the minimum is no higher
-        than that of this problem, and slopes that are feasible there are feasible here, with the same D(u).
-        """
-        n = self.n_data // self.design.copies
-        weight = self.weight[:n].copy()
-        weight[rows] = 0.0
-        targets = self.target[: self.n_data].reshape(-1, n).T
-        return self._of_rows(rows, self.design.means(self.line(residual), weight, targets))
-
     def of_columns(self, columns: NDArray) -> Self:
         """Return the problem in which the coefficients of all other columns are zero."""
         penalised = np.arange(self.n_data, len(self.target))
@@ -188,38 +168,6 @@ class BoxProblem:
             flatness=self.flatness[rows],
             weight=self.weight[rows],
             l2=np.append(self.l2[columns], self.l2[self.design.n_penalised :]),
-        )
-
-    def line(self, residual: NDArray) -> NDArray:
-        """Return for each row of X on which line its residual lies: 1 above the kinks, -1 below, 0 in between."""
-        slope, n = self.slopes(residual), self.n_data // self.design.copies
-        return np.sign(slope[:n] if self.design.copies == 1 else slope[:n] - slope[n : 2 * n])
-
-    def distance_from_kink(self, residual: NDArray) -> NDArray:
-        """Return for each row of X how far its residual is from the nearest kink."""
-        return np.abs(residual[: self.n_data]).reshape(self.design.copies, -1).min(axis=0)
-
-    def _of_rows(self, rows: NDArray, means: Means) -> Self:
-        """Return the boxes of some rows of X and of means, with those of the penalty."""
-        n, copies, penalty = self.n_data // self.design.copies, self.design.copies, np.s_[self.n_data :]
-        first = n * np.arange(copies)[:, np.newaxis]
-        size = len(rows) + len(means.weight)
-
-        def of_each(of_boxes: NDArray) -> NDArray:
-            """Return a quantity that is the same for all rows of X."""
-            return np.concatenate([np.repeat(of_boxes[first[:, 0]], size), of_boxes[penalty]])
-
-        target = np.hstack([self.target[first + rows], means.targets.T]).ravel()
-        weight = np.hstack([self.weight[first + rows], np.tile(means.weight, (copies, 1))]).ravel()
-        return replace(
-            self,
-            design=self.design.of_rows(rows, means),
-            target=np.concatenate([target, self.target[penalty]]),
-            low=of_each(self.low),
-            high=of_each(self.high),
-            flatness=of_each(self.flatness),
-            weight=np.concatenate([weight, self.weight[penalty]]),
-            n_data=size * copies,
         )
 
     @cached_property

@@ -10,7 +10,7 @@ stacked rows and L the strength of L2::
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,30 +19,11 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
 from gdregress.problem.problem import Problem
-from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
-
-
-class Means(NamedTuple):
-    """Weighted means of groups of rows.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_groups, n_features)
-        Means of the rows of X.
-    targets : ndarray of shape (n_groups, copies)
-        Means of their targets.
-    weight : ndarray of shape (n_groups,)
-        Sums of their weights.
-    """
-
-    X: NDArray
-    targets: NDArray
-    weight: NDArray
 
 
 @dataclass(frozen=True)
@@ -101,36 +82,11 @@ class Design:
         """Return the same matrix, in its coordinates."""
         return replace(self, basis=None)
 
-    def of_rows(self, rows: NDArray, means: Means) -> "Design":
-        """Return the matrix of some rows of X, which are copied, and of means."""
-        X: Any = self.rows.features_of(rows)
-        X = sparse.vstack([X, means.X], format="csr") if sparse.issparse(X) else np.vstack([X, means.X])
-        return replace(self, rows=RowBlocks(X, np.zeros((X.shape[0], 1))))
-
     def of_columns(self, columns: NDArray) -> "Design":
         """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
         of_X = np.append(columns, np.arange(self.n_penalised, self.rows.n_features))
         rows, coordinates = self.rows.of_columns(of_X), self.coordinates.of_columns(of_X)
         return replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns))
-
-    @property
-    def no_means(self) -> Means:
-        """No means at all."""
-        return Means(np.empty((0, self.rows.n_features)), np.empty((0, self.copies)), np.empty(0))
-
-    def means(self, group: NDArray, weight: NDArray, targets: NDArray) -> Means:
-        """Return the means of the rows of each group, block by block.
-
-        Parameters
-        ----------
-        group, weight : ndarray of shape (n_rows,)
-            Group of each row of X: -1, 0 or 1. Rows of weight 0 are left out.
-        targets : ndarray of shape (n_rows, copies)
-            Targets of each row.
-        """
-        columns = np.column_stack([group, weight, targets])
-        parts = self.rows.with_targets(lambda _: columns).sum(_Means).parts
-        return Means(*map(np.array, zip(*parts, strict=True))) if parts else self.no_means
 
     def targets(self) -> tuple[NDArray, NDArray | None]:
         """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
@@ -220,23 +176,6 @@ class _Products(Sums):
 
     def joined(self) -> NDArray:
         return np.concatenate(self.parts)
-
-
-class _Means(Sums):
-    """Accumulator of the means of the groups of each block; group, weight and targets are in place of the targets."""
-
-    def __init__(self):
-        self.parts: list[tuple[NDArray, NDArray, float]] = []
-
-    def add(self, X, y, weight):
-        for group in (-1.0, 0.0, 1.0):
-            share = np.where(y[:, 0] == group, y[:, 1], 0.0)
-            total = float(share.sum())
-            if total > 0:
-                self.parts.append((X.T @ share / total, share @ y[:, 2:] / total, total))
-
-    def merge(self, other):
-        self.parts += other.parts
 
 
 class _Transposed(Sums):

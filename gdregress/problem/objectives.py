@@ -15,7 +15,7 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace
+from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace, taken
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
 
@@ -499,8 +499,8 @@ class _Curvatures(_Slopes):
         if self._skips_parabola:
             second = self._parabola - second
             [off] = xp.nonzero(xp.any(second != 0, axis=(1, 2)))
-            X, second, excess = (_rows_of(array, off) for array in (X, second, excess))
-            weight = None if weight is None else _rows_of(weight, off)
+            X, second, excess = (taken(array, off) for array in (X, second, excess))
+            weight = None if weight is None else taken(weight, off)
         block = self._residuals.standardised(X)
         for output in range(second.shape[2]):
             share = 1.0 if weight is None else weight
@@ -512,11 +512,6 @@ class _Curvatures(_Slopes):
         self.descended_losses += other.descended_losses
         self.second += other.second
         self.excess += other.excess
-
-
-def _rows_of(array: Any, chosen: Any) -> Any:
-    """Return some rows of an array, or of a matrix of SciPy, given their numbers."""
-    return namespace(array).take(array, chosen, axis=0) if is_elsewhere(array) else array[chosen]
 
 
 def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:
@@ -536,9 +531,9 @@ def _flattened(terms: NDArray) -> NDArray:
 
 def _products_of_columns(one: NDArray, two: NDArray) -> NDArray:
     """Return the products of the columns of one matrix with those of another, column by column."""
-    if isinstance(one, np.ndarray):
-        return np.einsum("ij,ij->j", one, two)  # without a temporary array
-    return namespace(one).sum(one * two, axis=0)
+    if is_elsewhere(one):
+        return namespace(one).sum(one * two, axis=0)
+    return np.einsum("ij,ij->j", one, two)  # without a temporary array
 
 
 def _gram(block: NDArray, weight: NDArray) -> NDArray:
@@ -546,7 +541,7 @@ def _gram(block: NDArray, weight: NDArray) -> NDArray:
     xp = namespace(block)
     [counts] = xp.nonzero(weight)
     if 2 * counts.shape[0] < weight.shape[0]:
-        block, weight = _rows_of(block, counts), _rows_of(weight, counts)
+        block, weight = taken(block, counts), taken(weight, counts)
     scaled = block * xp.sqrt(weight)[:, np.newaxis]
     return scaled.T @ scaled
 

@@ -40,6 +40,10 @@ class Penalty:
         """Whether both strengths are zero for all coefficients."""
         return not (self.l1.any() or self.l2.any())
 
+    def of_output(self, output: int) -> "Penalty":
+        """Return the penalty of one output."""
+        return Penalty(self.l1[:, output : output + 1], self.l2[:, output : output + 1], self.positive)
+
     def value(self, point: NDArray) -> NDArray:
         """Return the penalty of each column of a point, or of several points side by side."""
         if self.is_nothing:

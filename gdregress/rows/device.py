@@ -221,8 +221,8 @@ def check_same_place(estimator: Any, place: Place, method: str) -> None:
     there = where_is(estimator.coef_)
     if there != place:
         raise ValueError(
-            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
-            f"X in fit, which was of {there}, but X is of {place}: move X, or fit again."
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
+            f"as X in fit, which was of {there}, but X is of {place}: move X, or fit again."
         )
 
 
@@ -261,10 +261,14 @@ def _weights(weight: Any, n_samples: int, place: Place, suffix: str) -> Any:
     if weight is None:
         return None
     if place_of(name, weight) != place:
-        return place.put(check_weights(name, weight, n_samples))
+        return _checked(name, weight, n_samples, place)
     xp, weight = place.xp, cast(weight, place.widest)
     is_valid = xp.isfinite(weight) & (weight >= 0)
     largest = float(xp.max(weight)) if bool(xp.all(is_valid)) and tuple(weight.shape) == (n_samples,) else 0.0
     if largest <= 0:  # the check says what is wrong, unless one number stands for all
-        return place.put(check_weights(name, place.fetch(weight), n_samples))
+        return _checked(name, place.fetch(weight), n_samples, place)
     return weight * 2.0 ** -int(np.frexp(largest)[1])
+
+
+def _checked(name: str, weight: Any, n_samples: int, place: Place) -> Any:
+    return place.put(np.asarray(check_weights(name, weight, n_samples)))

@@ -149,6 +149,11 @@ def cast(array: Any, dtype: Any) -> Any:
     return namespace(array).astype(array, dtype, copy=False)
 
 
+def taken(array: Any, chosen: Any) -> Any:
+    """Return some rows of an array, or of a matrix of SciPy, given their numbers."""
+    return namespace(array).take(array, chosen, axis=0) if is_elsewhere(array) else array[chosen]
+
+
 def moved(value: Any, place: Place) -> Any:
     """Return an array of the host, or an object that holds some, as a copy in another place; else the value itself."""
     if isinstance(value, np.ndarray):

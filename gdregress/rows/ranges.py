@@ -54,8 +54,8 @@ class Ranges(Sums):
 
     def add(self, columns, weight):
         """Add a block of rows."""
-        xp = namespace(self.largest)
-        largest = abs(columns).max(axis=0).toarray().ravel() if sparse.issparse(columns) else xp.max(abs(columns), axis=0)
+        xp, size = namespace(self.largest), abs(columns)
+        largest = size.max(axis=0).toarray().ravel() if sparse.issparse(size) else xp.max(size, axis=0)
         self.largest = xp.maximum(self.largest, cast(largest, self.largest.dtype))
 
     def merge(self, other):

@@ -1,0 +1,116 @@
+"""One pass over the rows that brings those near a kink of the loss, and sums of the others."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from gdregress.problem.objectives import Residuals
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.namespaces import cast, namespace, taken
+from gdregress.rows.sums import Sums
+
+LINES = (-1.0, 0.0, 1.0)
+"""The lines of a loss with kinks, by the signs of their slopes."""
+
+
+class Nearness(NamedTuple):
+    """Which rows are near a kink, and where losses are cut off.
+
+    Attributes
+    ----------
+    distance : float
+        Largest distance of a residual from a kink with which its row is near; negative for no row.
+    most : int
+        Number of near rows that may be brought.
+    cut : float
+        Loss at which those of wild rows are cut off.
+    step : int, default=1
+        Every so-manieth row of a block is looked at.
+    """
+
+    distance: float
+    most: int
+    cut: float
+    step: int = 1
+
+
+class NearRows(Sums):
+    """Accumulator of the rows near a kink at a point of one output, and of sums of the others on each line of the loss.
+
+    Rows on another line than at the point before count as near.
+
+    Parameters
+    ----------
+    residuals : Residuals
+        Function to the residuals at the point and at the one before.
+    loss : Loss
+        Loss of residuals in units of the target scale.
+    nearness : Nearness
+        Which rows are near.
+
+    Attributes
+    ----------
+    losses, clipped, count : ndarray of shape (1,)
+        Sum of the losses, sum of the losses that are cut off, and number of near rows.
+    near : ndarray of shape (n_near, n_coordinates + 2)
+        The near rows in the coordinates, each followed by its target and its weight. They are complete if `count` is
+        no more than may be brought.
+    others : ndarray of shape (3, n_coordinates + 2)
+        Sums of the other rows for each of `LINES`: weighted rows, weighted targets, and weights.
+    """
+
+    def __init__(self, residuals: Residuals, loss: Any, nearness: Nearness):
+        self._residuals = residuals
+        self._loss = loss
+        self._nearness = nearness
+        self.losses, self.clipped, self.count = np.zeros(1), np.zeros(1), np.zeros(1)
+        self.near: Any = np.empty((0, len(residuals.point) + 2))
+        self.others = np.zeros((len(LINES), len(residuals.point) + 2))
+
+    def add(self, X, y, weight):
+        """Add a block of rows."""
+        xp, rows = namespace(y), np.s_[:: self._nearness.step]
+        X, y = cast(X, self.losses.dtype)[rows, :], y[rows, :]
+        residuals = self._residuals.of(X, y)[:, :, 0]
+        residual, lines = residuals[:, 0], xp.sign(self._loss.derivative(residuals))
+        share = xp.ones_like(residual) if weight is None else weight[rows]
+        losses = self._loss.value(residual)
+        self.losses += xp.sum(share * losses)
+        self.clipped += xp.sum(share * xp.minimum(losses, self._nearness.cut))
+        distance = xp.abs(xp.abs(residual) - self._loss.tube)
+        is_near = (distance <= self._nearness.distance) | (lines[:, 0] != lines[:, 1])
+        is_near = is_near & (share > 0)
+        [chosen] = xp.nonzero(is_near)
+        self.count += chosen.shape[0]
+        if self.near.shape[0] + chosen.shape[0] <= self._nearness.most:
+            X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
+            near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
+            self.near = xp.concat([self.near, near])
+        far = xp.where(is_near, xp.zeros_like(share), share)
+        shares = xp.stack([cast(lines[:, 0] == each, far.dtype) * far for each in LINES])
+        weights = xp.sum(shares, axis=1)[:, np.newaxis]
+        self.others += xp.concat([self._summed(shares, weights, X), shares @ y, weights], axis=1)
+
+    def merge(self, other):
+        """Add the result of another thread."""
+        for name in ("losses", "clipped", "count", "others"):
+            mine = getattr(self, name)
+            mine += getattr(other, name)
+        self.near = np.concatenate([self.near, other.near])
+
+    def rows(self, n_outputs: int) -> RowBlocks:
+        """Return the near rows and the means of the others, with the target repeated for each output."""
+        means = self.others[self.others[:, -1] > 0]
+        means[:, :-1] /= means[:, -1:]
+        together = np.concatenate([self.near, means])
+        X, y, weight = np.ascontiguousarray(together[:, :-2]), together[:, -2:-1], together[:, -1].copy()
+        return RowBlocks(X, np.repeat(y, n_outputs, axis=1), weight)
+
+    def _summed(self, shares: Any, weights: Any, X: Any) -> Any:
+        """Return weighted sums of rows in the coordinates; CSR is not made dense."""
+        if not sparse.issparse(X):
+            return shares @ self._residuals.standardised(X)
+        coordinates = self._residuals.coordinates
+        sums = (shares @ X - weights * coordinates.center) * coordinates.inverse_scale
+        return np.concatenate([sums, weights], axis=1) if coordinates.fit_intercept else sums
