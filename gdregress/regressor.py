@@ -23,7 +23,7 @@ from gdregress.rows.dask import (
     gather_blocks,
     in_memory,
 )
-from gdregress.rows.device import check_takes_device, read_device_rows
+from gdregress.rows.device import check_takes_device, read_device_chunk, read_device_rows
 from gdregress.rows.inputs import (
     check_outputs,
     check_same,
@@ -35,7 +35,7 @@ from gdregress.rows.inputs import (
 )
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import place_of, to_host
+from gdregress.rows.namespaces import HOST, place_of, to_host, where_is
 from gdregress.rows.rows import GoneRows, Rows
 from gdregress.rows.threads import given_back
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -630,7 +630,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         check_same("n_targets", len(mine.y.mean), len(theirs.y.mean))
         names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
         check_same("feature_names_in_", *names)
-        form = OutputFormat(np.result_type(self.coef_, other.coef_), self.coef_.ndim == 1)
+        dtype = np.result_type(to_host(self.coef_), to_host(other.coef_))
+        form = OutputFormat(dtype, self.coef_.ndim == 1, where_is(self.coef_))
         with fitting(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             with _in_any_range():
@@ -664,7 +665,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         if not place.is_host:
             check_takes_device(self)
             on_device = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
-            return on_device, OutputFormat(on_device.dtype, y.ndim == 1, place)
+            return on_device, OutputFormat(on_device.dtype, np.ndim(y) == 1, place)
         if not is_dask(X):
             X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
@@ -753,19 +754,18 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         moments = Moments.from_plain(past["moments_"]) if "moments_" in past else None
         if moments is not None:
             check_has_products(moments)
-        n_targets, is_single, dtypes = None, False, []
+        n_targets, is_single, dtypes, place = None, False, [], HOST
         if past:
             coef = past["coef_"]
             n_targets, is_single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
         for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
-            X, y, weight, unit = read_chunk(self, *parts_of(batch, number), number, is_first=n_targets is None)
-            targets = y[:, np.newaxis] if y.ndim == 1 else y
+            rows, is_vector, unit = self._read_chunk(*parts_of(batch, number), number, is_first=n_targets is None)
             if n_targets is None:
-                n_targets, is_single = targets.shape[1], y.ndim == 1
-            check_same("n_targets", n_targets, targets.shape[1])
+                n_targets, is_single = rows.n_outputs, is_vector
+            check_same("n_targets", n_targets, rows.n_outputs)
+            place = rows.place
             if unit > 0:
-                dtypes.append(X.dtype)
-                rows = RowBlocks(X, targets, weight, name=f"X of chunk {number}", columns=names_of(self))
+                dtypes.append(rows.dtype)
                 with _in_any_range():
                     chunk = moments_of_chunk(rows, unit)
                     moments = chunk if moments is None else moments.merge(chunk)
@@ -773,7 +773,18 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
             raise ValueError(
                 f"every row of chunk {number} has weight zero: give the first chunk a row of positive weight."
             )
-        return self._minimise_streamed(spec, moments, OutputFormat(np.result_type(*dtypes), is_single), number)
+        form = OutputFormat(np.result_type(*dtypes), is_single, place)
+        return self._minimise_streamed(spec, moments, form, number)
+
+    def _read_chunk(self, X, y, sample_weight, number: int, *, is_first: bool) -> tuple[Rows, bool, float]:
+        """Return the rows of a chunk, whether y is a vector, and the unit of the weights: see `read_chunk`."""
+        name = f"X of chunk {number}"
+        place = place_of(name, X)
+        if not place.is_host:
+            on_device, unit = read_device_chunk(X, y, sample_weight, place, self, number, is_first=is_first)
+            return on_device, np.ndim(y) == 1, unit
+        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=is_first)
+        return RowBlocks(X, y.reshape(len(y), -1), weight, name=name, columns=names_of(self)), y.ndim == 1, unit
 
     def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
         """Minimise over rows that are known by their moments only, and store the moments."""

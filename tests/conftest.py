@@ -5,11 +5,14 @@ among those every combination of values of `strength` parameters occurs. The oth
 """
 
 import json
+import os
 import re
 from collections import defaultdict
 from itertools import combinations
 
 import pytest
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # SciPy reads it when it is imported, and scikit-learn asks for it
 
 from gdregress.__main__ import main
 

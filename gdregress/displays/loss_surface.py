@@ -23,6 +23,7 @@ from gdregress.displays.drawing import (
 )
 from gdregress.displays.objective import RawObjective
 from gdregress.rows.moments import Moments
+from gdregress.rows.namespaces import to_host
 
 MOST_EPOCHS = 1000
 """Largest number of epochs shown; of more, those evenly spaced on a logarithmic axis are taken."""
@@ -244,8 +245,8 @@ class LossSurfaceDisplay:
         _check_are_the_rows(objective, points, history["loss"])
         fell = history["loss"] <= history["loss"][0]
         first, second = (_range(points[:, each], minimum[each], unit[each], fell, resolution) for each in chosen)
-        kept = np.atleast_2d(estimator.coef_)
-        fitted = objective.point(kept[target], np.broadcast_to(estimator.intercept_, len(kept))[target])
+        kept, level = np.atleast_2d(to_host(estimator.coef_)), to_host(estimator.intercept_)
+        fitted = objective.point(kept[target], np.broadcast_to(level, len(kept))[target])
         complete = _completion(objective, chosen, (first, second), others, fitted, minimum)
         grid = np.stack(np.meshgrid(first, second), axis=-1)
         inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])

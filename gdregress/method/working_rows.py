@@ -185,7 +185,7 @@ class OneOutput:
     @cached_property
     def loss(self) -> Any:
         """The loss of residuals in the coordinates."""
-        return self.problem.terms.loss.in_units(self.problem.coordinates.target_scale[self.output])
+        return self.problem.terms.loss.in_units(float(self.problem.coordinates.target_scale[self.output]))
 
     def look(self, point: NDArray, before: NDArray, nearness: Nearness) -> NearRows:
         """Return what one pass brings: see `NearRows`."""

@@ -5,20 +5,20 @@ from functools import partial
 from inspect import isgeneratorfunction
 from typing import Any
 
-from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.moments import Moments
+from gdregress.rows.rows import Rows
 
 LIMIT = 2**15
 """Largest number of features for which the n_features x n_features products of a chunk are formed."""
 
 
-def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Moments:
+def moments_of_chunk(rows: Rows, unit: float, *, cross: bool = True) -> Moments:
     """Gather the moments of a chunk.
 
     Parameters
     ----------
-    rows : RowBlocks
-        Rows of the chunk.
+    rows : Rows
+        Rows of the chunk, stored together.
     unit : float
         Factor from the weights of `rows` to the scale that all chunks share: see `read_chunk`.
     cross : bool, default=True
@@ -31,7 +31,7 @@ def moments_of_chunk(rows: RowBlocks, unit: float, *, cross: bool = True) -> Mom
     """
     if cross and rows.n_features > LIMIT:
         raise ValueError(f"X has {rows.n_features} features, but chunks can have at most {LIMIT}: use fit.")
-    moments = gather(rows, cross=cross)
+    moments = rows.moments(products=cross)
     return moments.with_weight(unit * moments.weight)
 
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.namespaces import Place, cast, place_of, where_is
+from gdregress.rows.namespaces import Place, cast, place_of, to_host, where_is
 from gdregress.rows.rows import A, R
 
 BLOCK_ENTRIES = 2**25
@@ -179,6 +179,21 @@ def read_device_rows(
     weight = _weights(sample_weight, X.shape[0], place, suffix)
     columns = None if estimator is None else names_of(estimator)
     return DeviceRows(X, place.xp.reshape(y, (y.shape[0], -1)), weight, place, name="X" + suffix, columns=columns)
+
+
+def read_device_chunk(
+    X: Any, y: Any, sample_weight: Any, place: Place, estimator: Any, number: int, *, is_first: bool
+) -> tuple[DeviceRows, float]:
+    """Validate a chunk of rows where X lives, and return it with the unit of its weights: see `read_chunk`."""
+    largest = 1.0
+    if sample_weight is not None:
+        largest = float(np.max(to_host(sample_weight)))
+        if largest == 0 and not is_first:
+            return read_device_rows(X, y, None, place, estimator=estimator, suffix=f" of chunk {number}"), 0.0
+    rows = read_device_rows(
+        X, y, sample_weight, place, estimator=estimator, reset=is_first, suffix=f" of chunk {number}"
+    )
+    return rows, 1.0 if rows.weight is None else largest / float(place.xp.max(rows.weight))
 
 
 def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = False, suffix: str = "") -> Any:

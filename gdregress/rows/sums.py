@@ -28,11 +28,14 @@ class Sums(Movable):
         place : Place
             Where it lives.
         """
-        arrays = {name: value for name, value in vars(other).items() if is_elsewhere(value) and name[0] != "_"}
+        sums = other.__getstate__()
+        arrays = {name: value for name, value in sums.items() if is_elsewhere(value)}
+        self.__dict__.update({name: value for name, value in sums.items() if isinstance(value, bool)})
+        if not arrays:
+            return
         joined = place.xp.concat([place.xp.reshape(array, (-1,)) for array in arrays.values()])
-        fetched, start = place.fetch(joined).astype(np.float64), 0
-        for name, array in arrays.items():
-            shape = tuple(array.shape)
-            stop = start + int(np.prod(shape))
-            setattr(self, name, fetched[start:stop].reshape(shape))
-            start = stop
+        shapes = [tuple(array.shape) for array in arrays.values()]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+        parts = np.split(place.fetch(joined).astype(np.float64), ends[:-1])
+        for name, shape, part in zip(arrays, shapes, parts, strict=True):
+            setattr(self, name, part.reshape(shape))

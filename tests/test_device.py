@@ -1,0 +1,471 @@
+"""Rows on a device: the fit is that of the same rows in memory, and only sums over them leave the device."""
+
+import copy
+import pickle
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import sklearn
+from recorder import Recorder
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_array_api_input_and_values
+
+from gdregress import (
+    GradientDescentRegressor,
+    GradientDescentRegressorCV,
+    Loss,
+    LossSurfaceDisplay,
+    closed_form,
+    compare,
+    regularization_path,
+)
+from gdregress.rows.device import BLOCK_ENTRIES, DeviceRows
+from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import gather
+from gdregress.rows.namespaces import HOST, Place, place_of, to_host, where_is
+
+strict = pytest.importorskip("array_api_strict")
+pytest.importorskip("array_api_compat")
+
+LIBRARIES = ["array_api_strict", "torch"]
+
+CONFIGURATIONS = [
+    {},
+    {"fit_intercept": False},
+    {"penalty": "l2", "alpha": 0.1, "standardize": True},
+    {"penalty": "l1", "alpha": 0.05, "standardize": True},
+    {"positive": True},
+    {"optimizer": "newton"},
+    {"learning_rate": "diagonal", "tol": 1e-12},
+    {"learning_rate": "lipschitz", "epochs": 30, "tol": None},
+    {"learning_rate": 1e-7, "optimizer": "nesterov", "epochs": 20, "tol": None},
+    {"loss": "huber", "epsilon": 0.5, "tol": 1e-9},
+    {"loss": "huber", "epsilon": 0.5, "penalty": "elasticnet", "alpha": 0.01, "l1_ratio": 0.5, "tol": 1e-9},
+    {"loss": "huber", "optimizer": "nesterov", "tol": 1e-9},
+    {"loss": "absolute_error"},
+    {"loss": "quantile", "quantile": 0.9},
+    {"loss": "quantile", "quantile": 0.3, "penalty": "l2", "alpha": 0.01, "standardize": True},
+    {"loss": "epsilon_insensitive", "epsilon": 0.2, "penalty": "l2", "alpha": 0.01},
+]
+
+
+@pytest.fixture(autouse=True)
+def dispatched():
+    with sklearn.config_context(array_api_dispatch=True):
+        yield
+
+
+@pytest.fixture(params=LIBRARIES)
+def put(request):
+    """Put an array where the tests have their rows: on a pretended device, or in the hands of torch."""
+    library = pytest.importorskip(request.param)
+    device = strict.Device("device1") if request.param == "array_api_strict" else "cpu"
+    return lambda array: library.asarray(np.array(array), device=device)
+
+
+def on_a_device(array, name="device1"):
+    return strict.asarray(np.array(array), device=strict.Device(name))
+
+
+def make(n=400, p=5, m=None, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p)) * np.logspace(-3, 3, p) + rng.uniform(-5, 5, p)
+    y = X @ (rng.standard_normal((p, m or 1)) / np.logspace(-3, 3, p)[:, np.newaxis]) + rng.standard_normal((n, m or 1))
+    weight = rng.uniform(0, 2, n)
+    weight[:7] = 0.0
+    return X, y if m else y[:, 0], weight
+
+
+def distance(one, other, X):
+    """Return the largest difference of coefficients, in standard deviations of the columns."""
+    size = np.abs(X).max(axis=0)
+    return np.abs((to_host(one.coef_) - to_host(other.coef_)) * size * (X / size).std(axis=0)).max()
+
+
+@pytest.mark.parametrize("m", [None, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("params", CONFIGURATIONS, ids=str)
+def test_coefficients_are_those_of_rows_in_memory(put, params, weighted, m):
+    X, y, weight = make(m=m)
+    weight = weight if weighted else None
+    here = GradientDescentRegressor(**params).fit(X, y, weight)
+    there = GradientDescentRegressor(**params).fit(put(X), put(y), None if weight is None else put(weight))
+    assert distance(here, there, X) < 1e-9
+    assert there.converged_ == here.converged_
+    assert there.history_["loss"][-1] == pytest.approx(here.history_["loss"][-1], rel=1e-9)
+    assert there.score(put(X), put(y)) == pytest.approx(here.score(X, y), abs=1e-9)
+    np.testing.assert_allclose(to_host(there.predict(put(X))), here.predict(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 0.01}, {"loss": "huber"}, {"loss": "quantile"}])
+def test_single_precision_is_as_good_as_that_of_numpy(put, params):
+    X, y, weight = make(2000)
+    X = X.astype(np.float32)
+    exact = GradientDescentRegressor(**params).fit(X.astype(np.float64), y, weight)
+    here = GradientDescentRegressor(**params).fit(X, y, weight)
+    there = GradientDescentRegressor(**params).fit(put(X), put(y), put(weight))
+    assert to_host(there.coef_).dtype == np.float32
+    assert distance(there, exact, X) <= 1.5 * distance(here, exact, X) + 1e-9
+
+
+@pytest.mark.parametrize("m", [None, 2])
+def test_the_squared_insensitive_loss_ends_where_no_step_lowers_it(put, m):
+    """Newton's steps compare objectives, which tells coefficients to half of the digits and some more."""
+    X, y, weight = make(m=m)
+    model = GradientDescentRegressor(loss="squared_epsilon_insensitive", epsilon=0.5)
+    here, there = clone(model).fit(X, y, weight), clone(model).fit(put(X), put(y), put(weight))
+    assert there.converged_
+    assert distance(here, there, X) < 1e-7
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS[:9], ids=str)
+@pytest.mark.parametrize(("library", "device"), [("array_api_strict", "device1"), ("torch", "cpu")])
+def test_values_by_the_check_of_scikit_learn(library, device, configuration):
+    pytest.importorskip(library)
+    estimator = GradientDescentRegressor(**configuration)
+    for weighted in (False, True):
+        check_array_api_input_and_values(
+            "GradientDescentRegressor", estimator, library, device_name=device, check_sample_weight=weighted
+        )
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "absolute_error"}, {"loss": "huber", "learning_rate": "diagonal"}])
+def test_blocks_of_rows_are_added_up(monkeypatch, params):
+    X, y, weight = make(1000)
+    whole = GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
+    monkeypatch.setattr("gdregress.rows.device.BLOCK_ENTRIES", 5 * 70)
+    parts = GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
+    assert X.size < BLOCK_ENTRIES
+    assert 0 < distance(whole, parts, X) < 1e-9
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"loss": "absolute_error"}, {"penalty": "l1"}], ids=str)
+def test_only_sums_leave_the_device_once_a_pass(monkeypatch, params):
+    X, y, weight = make(20_000)
+    fetched, passes = [], []
+    fetch, sum_of = Place.fetch, DeviceRows._sum
+    monkeypatch.setattr(Place, "fetch", lambda *given: fetched.append(fetch(*given)) or fetched[-1])
+    monkeypatch.setattr(DeviceRows, "_sum", lambda *given: passes.append(1) or sum_of(*given))
+    GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
+    sizes = [array.size for array in fetched if not isinstance(array, float)]
+    brought = 0.25 * X.size if params.get("loss") == "absolute_error" else 100  # rows near a kink, or p^2 numbers
+    assert 0 < max(sizes) < brought
+    assert len(sizes) <= len(passes) + 3
+
+
+def test_columns_without_products_of_columns():
+    """More columns than products are gathered for: conjugate gradient, and as many passes as epochs."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 40)), rng.standard_normal(300)
+    for params in ({"learning_rate": "diagonal"}, {"learning_rate": "diagonal", "penalty": "l1", "alpha": 0.01}):
+        here = GradientDescentRegressor(**params, tol=1e-10).fit(X, y)
+        there = GradientDescentRegressor(**params, tol=1e-10).fit(on_a_device(X), on_a_device(y))
+        assert distance(here, there, X) < 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_columns_whose_squares_leave_the_range_of_floats(scale):
+    X, y, weight = make()
+    X[:, 1] *= scale
+    here = GradientDescentRegressor().fit(X, y, weight)
+    there = GradientDescentRegressor().fit(on_a_device(X), on_a_device(y), on_a_device(weight))
+    assert distance(here, there, X) < 1e-9
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"loss": "quantile"}])
+def test_nearly_collinear_and_constant_columns(params):
+    X, y, _ = make()
+    X = np.column_stack([X, X[:, 0] + 1e-9 * X[:, 1], np.full(len(X), 7.0), X[:, 0]])
+    here = GradientDescentRegressor(**params).fit(X, y)
+    there = GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y))
+    assert there.history_["loss"][-1] == pytest.approx(here.history_["loss"][-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"learning_rate": "diagonal"}])
+def test_a_device_without_doubles(params):
+    """Sums of each block are in single precision there, and are added up on the host."""
+    X, y, weight = make(3000)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    here = GradientDescentRegressor(**params).fit(X, y, weight)
+    put = lambda array: on_a_device(array.astype(np.float32), "no_float64")  # noqa: E731
+    there = GradientDescentRegressor(**params).fit(put(X), put(y), put(weight))
+    assert there.converged_
+    assert distance(here, there, X) < 5e-6
+    assert there.coef_.dtype == strict.float32
+
+
+class TestFollowingX:
+    def test_what_is_fitted_lives_where_x_does(self, put):
+        X, y, _ = make(m=2)
+        model = GradientDescentRegressor(record_path=True).fit(put(X), put(y))
+        place = place_of("X", put(X))
+        assert not place.is_host
+        assert where_is(model.coef_) == where_is(model.intercept_) == where_is(model.predict(put(X))) == place
+        assert isinstance(model.score(put(X), put(y)), float)
+        assert all(isinstance(values, np.ndarray) for values in model.history_.values())
+        assert GradientDescentRegressor(fit_intercept=False).fit(put(X), put(y[:, 0])).intercept_ == 0.0
+
+    def test_y_and_weights_follow(self, put):
+        X, y, weight = make()
+        here = GradientDescentRegressor().fit(X, y, weight)
+        for given in ((put(X), y, weight), (put(X), list(y), put(weight)), (X, put(y), put(weight))):
+            model = GradientDescentRegressor().fit(*given)
+            assert distance(here, model, X) < 1e-12
+            assert where_is(model.coef_) == place_of("X", given[0])
+            assert model.score(*given) == pytest.approx(here.score(X, y, weight), abs=1e-12)
+
+    def test_y_on_another_device(self):
+        X, y, weight = make()
+        model = GradientDescentRegressor().fit(
+            on_a_device(X), on_a_device(y, "device2"), on_a_device(weight, "device2")
+        )
+        assert distance(model, GradientDescentRegressor().fit(X, y, weight), X) < 1e-12
+
+    def test_arrays_of_numpy_are_as_before(self):
+        X, y, weight = make()
+        dispatched = GradientDescentRegressor(loss="huber").fit(X, y, weight)
+        with sklearn.config_context(array_api_dispatch=False):
+            plain = GradientDescentRegressor(loss="huber").fit(X, y, weight)
+        np.testing.assert_array_equal(dispatched.coef_, plain.coef_)
+
+    def test_without_dispatch_arrays_are_converted(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        with sklearn.config_context(array_api_dispatch=False):
+            model = GradientDescentRegressor().fit(torch.asarray(X), torch.asarray(y))
+        assert isinstance(model.coef_, np.ndarray)
+
+    @pytest.mark.parametrize("method", ["predict", "score"])
+    def test_other_places_are_refused(self, method):
+        X, y, _ = make()
+        there, here = (
+            GradientDescentRegressor().fit(on_a_device(X), on_a_device(y)),
+            GradientDescentRegressor().fit(X, y),
+        )
+        rest = (y,) if method == "score" else ()
+        match = (
+            rf"GradientDescentRegressor\.{method}\(\) must use the same namespace .*strict on .*device1.*is of numpy"
+        )
+        with pytest.raises(ValueError, match=match):
+            getattr(there, method)(X, *rest)
+        with pytest.raises(ValueError, match="which was of numpy, but X is of array_api_strict"):
+            getattr(here, method)(on_a_device(X), *rest)
+        with pytest.raises(ValueError, match=r"device1'\), but X is of .*device2"):
+            getattr(there, method)(on_a_device(X, "device2"), *rest)
+
+
+class TestTheRestOfAFit:
+    @pytest.mark.parametrize(
+        "params", [{"learning_rate": "diagonal", "optimizer": "gd"}, {"loss": "huber", "optimizer": "nesterov"}]
+    )
+    def test_early_stopping(self, put, params):
+        X, y, weight = make()
+        params = {**params, "early_stopping": True, "random_state": 0, "epochs": 50}
+        with warnings.catch_warnings(action="ignore"):
+            here = GradientDescentRegressor(**params).fit(X, y, weight)
+            there = GradientDescentRegressor(**params).fit(put(X), put(y), put(weight))
+            assert distance(here, there, X) < 1e-9
+            kept = {"X_val": X[:100], "y_val": y[:100], "sample_weight_val": weight[:100]}
+            here.fit(X, y, **kept)
+            there.fit(put(X), put(y), **{name: put(value) for name, value in kept.items()})
+        assert distance(here, there, X) < 1e-9
+        np.testing.assert_allclose(there.history_["validation_loss"], here.history_["validation_loss"], rtol=1e-9)
+
+    def test_warm_start_callbacks_and_pickles(self, put):
+        X, y, _ = make()
+        model = GradientDescentRegressor(loss="huber", warm_start=True).fit(put(X), put(y))
+        epochs = model.n_iter_
+        assert model.fit(put(X), put(y)).n_iter_ < epochs
+        assert distance(copy.deepcopy(model), model, X) == 0
+        assert clone(model).warm_start
+
+    def test_pickles_of_torch(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        model = GradientDescentRegressor().fit(torch.asarray(X), torch.asarray(y))
+        again = pickle.loads(pickle.dumps(model))
+        assert bool((again.predict(torch.asarray(X)) == model.predict(torch.asarray(X))).all())
+
+    @pytest.mark.skipif(not hasattr(GradientDescentRegressor, "set_callbacks"), reason="this scikit-learn has none")
+    def test_callbacks_see_models_that_live_there(self):
+        X, y, _ = make()
+        recorder = Recorder()
+        model = GradientDescentRegressor(loss="huber").set_callbacks(recorder)
+        model.fit(on_a_device(X), on_a_device(y))
+        assert model.converged_
+
+    def test_a_loss_of_ones_own_gets_arrays_of_the_device(self):
+        seen = set()
+
+        class Half(Loss):
+            curvature = 1.0
+
+            def value(self, residual):
+                seen.add(type(residual))
+                return 0.5 * residual * residual
+
+            def derivative(self, residual):
+                return residual
+
+        X, y, _ = make()
+        model = GradientDescentRegressor(loss=Half()).fit(on_a_device(X), on_a_device(y))
+        assert distance(model, GradientDescentRegressor().fit(X, y), X) < 1e-5
+        assert type(on_a_device(y)) in seen
+
+    def test_the_surface_of_a_model_that_lives_there(self):
+        X, y, _ = make(100, 1)
+        model = GradientDescentRegressor("lipschitz", epochs=10, tol=None, record_path=True)
+        model.fit(on_a_device(X), on_a_device(y))
+        LossSurfaceDisplay.from_estimator(model, X, y)
+
+
+class TestChunks:
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_sums_of_chunks_are_those_of_all_rows(self, put, weighted):
+        X, y, weight = make(m=2)
+        parts = [slice(0, 150), slice(150, 151), slice(151, 400)]
+        chunks = [(X[part], y[part], *([weight[part]] if weighted else [])) for part in parts]
+        whole = GradientDescentRegressor().fit(X, y, weight if weighted else None)
+        there = GradientDescentRegressor().fit_batches([tuple(map(put, chunk)) for chunk in chunks])
+        assert distance(whole, there, X) < 1e-9
+        assert where_is(there.coef_) == place_of("X", put(X))
+        one, other = GradientDescentRegressor(), GradientDescentRegressor()
+        one.partial_fit(*map(put, chunks[0]))
+        other.partial_fit(*map(put, chunks[1])).partial_fit(*map(put, chunks[2]))
+        assert distance(one.merge(other), whole, X) < 1e-9
+        assert where_is(one.coef_) == where_is(there.coef_)
+
+    def test_a_chunk_without_weight_adds_nothing(self):
+        X, y, _ = make()
+        model = GradientDescentRegressor().partial_fit(on_a_device(X), on_a_device(y))
+        before = to_host(model.coef_)
+        model.partial_fit(on_a_device(X[:9] + 1), on_a_device(y[:9]), on_a_device(np.zeros(9)))
+        np.testing.assert_array_equal(to_host(model.coef_), before)
+        assert model.n_chunks_seen_ == 2
+
+    def test_other_losses_are_refused(self):
+        X, y, _ = make()
+        with pytest.raises(
+            TypeError, match="for squared error by partial_fit and fit_batches: pass a copy as an array"
+        ):
+            GradientDescentRegressor(loss="huber").partial_fit(on_a_device(X), on_a_device(y))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"learning_rate": "diagonal"}])
+    def test_nan_is_found_in_the_sums_and_named_by_its_position(self, put, params, value):
+        X, y, _ = make()
+        model = GradientDescentRegressor(**params).fit(put(X), put(y))
+        before = to_host(model.coef_)
+        X[277, 3] = value
+        what = "NaN" if np.isnan(value) else "infinity"
+        with pytest.raises(ValueError, match=f"Input X contains {what} at row 277, column 3"):
+            model.fit(put(X), put(y))
+        with pytest.raises(ValueError, match=f"Input X contains {what} at row 277, column 3"):
+            model.predict(put(X))
+        np.testing.assert_array_equal(to_host(model.coef_), before)
+
+    def test_targets_and_weights(self, put):
+        X, y, weight = make()
+        wrong = y.copy()
+        wrong[5] = np.nan
+        for where in (put, np.asarray):
+            with pytest.raises(ValueError, match="Input y contains NaN at row 5: drop the row"):
+                GradientDescentRegressor().fit(put(X), where(wrong))
+            with pytest.raises(ValueError, match="X has 400 rows, but y has 399: give both the same"):
+                GradientDescentRegressor().fit(put(X), where(y[:-1]))
+            with pytest.raises(ValueError, match="Negative values in sample_weight: -1 at row 3"):
+                GradientDescentRegressor().fit(put(X), put(y), where(np.where(np.arange(400) == 3, -1.0, weight)))
+            with pytest.raises(ValueError, match="sample_weight must have a positive weight"):
+                GradientDescentRegressor().fit(put(X), put(y), where(np.zeros(400)))
+            with pytest.raises(ValueError, match=r"sample_weight must have shape \(400,\)"):
+                GradientDescentRegressor().fit(put(X), put(y), where(weight[:-1]))
+        with pytest.raises(ValueError, match=r"y must have shape .* but has shape \(2, 2, 100\)"):
+            GradientDescentRegressor().fit(put(X), put(y.reshape(2, 2, 100)))
+        model = GradientDescentRegressor().fit(put(X), put(y))
+        with pytest.raises(ValueError, match="y has 2 outputs, but the model has 1"):
+            model.score(put(X), put(np.column_stack([y, y])))
+        with pytest.raises(ValueError, match="X has 4 features, but GradientDescentRegressor is expecting 5"):
+            model.predict(put(X[:, :4]))
+
+    def test_other_numbers_than_floats(self, put):
+        X, y, _ = make()
+        with pytest.raises(TypeError, match=r"X holds int64 on .*, where fits take float32 and float64: convert"):
+            GradientDescentRegressor().fit(put(np.rint(X).astype(np.int64)), put(y))
+        counts = GradientDescentRegressor().fit(put(X), put(np.rint(y).astype(np.int64)))
+        assert distance(counts, GradientDescentRegressor().fit(X, np.rint(y)), X) < 1e-12
+
+    def test_half_precision(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        with pytest.raises(TypeError, match="X holds float16 on torch on cpu, where fits take float32 and float64"):
+            GradientDescentRegressor().fit(torch.asarray(X).to(torch.float16), y)
+
+    def test_mini_batches_and_a_scale_of_residuals(self, put):
+        X, y, _ = make()
+        with pytest.raises(
+            ValueError, match="batch_size=8 draws rows, but rows on a device are summed as a whole: use"
+        ):
+            GradientDescentRegressor(batch_size=8).fit(put(X), put(y))
+        with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory"):
+            GradientDescentRegressor(loss="huber", epsilon="auto").fit(put(X), put(y))
+
+    def test_an_unknown_library(self):
+        class Array(np.ndarray):
+            pass
+
+        class Foreign:
+            __module__ = "elsewhere.arrays"
+            dtype, shape = np.dtype(float), (3, 2)
+
+            def __dlpack__(self):
+                raise NotImplementedError
+
+        with pytest.raises(
+            TypeError, match="X is an array of elsewhere, which is not known here: pass one of numpy, torch"
+        ):
+            GradientDescentRegressor().fit(Foreign(), [1.0, 2.0, 3.0])
+        assert place_of("X", np.zeros(3).view(Array)) is HOST
+
+    def test_array_api_compat_is_not_installed(self, monkeypatch):
+        X, y, _ = make()
+        given = on_a_device(X)
+        monkeypatch.setitem(sys.modules, "array_api_compat", None)
+        with pytest.raises(ImportError, match=r"needs array-api-compat: pip install 'gdregress\[array-api\]'"):
+            GradientDescentRegressor().fit(given, y)
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda X, y: GradientDescentRegressorCV().fit(X, y),
+            compare,
+            closed_form,
+            regularization_path,
+        ],
+        ids=["GradientDescentRegressorCV", "compare", "closed_form", "regularization_path"],
+    )
+    def test_what_takes_rows_in_memory_alone_says_so(self, use):
+        X, y, _ = make()
+        with pytest.raises(TypeError, match=r"X is an array of array_api_strict on .*: pass a copy as an array"):
+            use(on_a_device(X), on_a_device(y))
+
+
+def test_moments_are_those_of_rows_in_memory():
+    X, y, weight = make(m=2)
+    here = gather(RowBlocks(X, y, weight))
+    there = DeviceRows(*map(on_a_device, (X, y, weight)), Place(strict, strict.Device("device1"))).moments()
+    assert there.n_samples == here.n_samples
+    for name in ("mean", "variance"):
+        np.testing.assert_allclose(getattr(there.x, name), getattr(here.x, name), rtol=1e-12)
+    np.testing.assert_allclose(there.cross, here.cross, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(there.target_cross, here.target_cross, rtol=1e-9, atol=1e-12)
+
+
+def test_a_descent_that_does_not_arrive_says_so():
+    X, y, _ = make()
+    with pytest.warns(ConvergenceWarning, match="all 2 epochs were used and optimality"):
+        GradientDescentRegressor("diagonal", epochs=2).fit(on_a_device(X), on_a_device(y))
