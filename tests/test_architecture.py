@@ -116,7 +116,7 @@ import sys
 import sklearn.linear_model, sklearn.model_selection, sklearn.multioutput, sklearn.pipeline
 before = set(sys.modules)
 import gdregress
-print(*{"matplotlib", "pandas", "polars", "dask", "rich"} & (set(sys.modules) - before))
+print(*{"matplotlib", "pandas", "polars", "dask", "rich", "torch", "array_api_compat"} & (set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -110,7 +110,7 @@ class _Extent(Sums):
 
     def add(self, X, y, weight):
         xp = namespace(y)
-        self.low, self.high = xp.minimum(self.low, xp.min(y, axis=0)), xp.maximum(self.high, xp.max(y, axis=0))
+        self.low, self.high = xp.clip(xp.min(y, axis=0), None, self.low), xp.clip(xp.max(y, axis=0), self.high, None)
 
     def merge(self, other):
         self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)

@@ -278,7 +278,7 @@ class PiecewiseLoss(Movable, Loss):
         """Return the slope u at each residual, with 0 at a kink."""
         xp, beyond = namespace(residual), self._beyond_tube(residual)
         if self.is_kinked:
-            return xp.where(beyond > 0, self.high, xp.where(beyond < 0, self.low, xp.zeros_like(beyond)))
+            return self.high * cast(beyond > 0, beyond.dtype) + self.low * cast(beyond < 0, beyond.dtype)
         slope = self.curvature * beyond
         return xp.clip(slope, self.low, self.high) if self.is_straight else slope
 
@@ -299,7 +299,7 @@ class PiecewiseLoss(Movable, Loss):
     def fenchel_gap(self, residual: NDArray, slope: NDArray) -> NDArray:
         """Return l(r) + l*(u) - u r, which is 0 if u is a subgradient of the loss at r, and positive otherwise."""
         gap = self.value(residual) + self.conjugate(slope) - slope * residual
-        return namespace(gap).maximum(gap, 0.0)
+        return namespace(gap).clip(gap, 0.0, None)
 
     def curved(self, residual: NDArray) -> NDArray:
         """Return 1 on the parabola and 0 on the linear parts and inside the tube."""
@@ -327,7 +327,7 @@ class PiecewiseLoss(Movable, Loss):
             return self._touching(residual, self.low, self.high)
         right = self._touching(residual - self.tube, 0.0, self.high)
         left = self._touching(residual + self.tube, self.low, 0.0)
-        return namespace(residual).minimum(self.curvature, left + right)
+        return namespace(residual).clip(left + right, None, self.curvature)
 
     def _touching(self, residual, low, high) -> NDArray:
         """Return the majoriser's curvature for slopes from low to high and no tube.
@@ -336,7 +336,7 @@ class PiecewiseLoss(Movable, Loss):
         """
         xp, half, middle = namespace(residual), (high - low) / 2.0, (high + low) / 2.0
         distance = xp.abs(self.curvature * residual - middle)
-        return self.curvature * xp.minimum(1.0, half / xp.maximum(distance, half))
+        return self.curvature * xp.clip(half / xp.clip(distance, half, None), None, 1.0)
 
     def smoothed(self, mu: float) -> "PiecewiseLoss":
         """Return the loss with the curvature c reduced to max(-low, high) / mu, and the same linear parts.

@@ -77,7 +77,7 @@ class NearRows(Sums):
         share = xp.ones_like(residual) if weight is None else weight[rows]
         losses = self._loss.value(residual)
         self.losses += xp.sum(share * losses)
-        self.clipped += xp.sum(share * xp.minimum(losses, self._nearness.cut))
+        self.clipped += xp.sum(share * xp.clip(losses, None, self._nearness.cut))
         distance = xp.abs(xp.abs(residual) - self._loss.tube)
         is_near = (distance <= self._nearness.distance) | (lines[:, 0] != lines[:, 1])
         is_near = is_near & (share > 0)

@@ -495,7 +495,7 @@ class _Curvatures(_Slopes):
         descended = self._loss if self._smoothed is None else self._smoothed
         self.descended_losses += _total(descended.value(residual), weight)
         xp, second = namespace(residual), descended.second_derivative(residual)
-        excess = xp.maximum(descended.majoriser_curvature(residual) - second, 0.0)
+        excess = xp.clip(descended.majoriser_curvature(residual) - second, 0.0, None)
         if self._skips_parabola:
             second = self._parabola - second
             [off] = xp.nonzero(xp.any(second != 0, axis=(1, 2)))
