@@ -1,10 +1,10 @@
-"""Every problem with every solver; or, as a command, rows in pieces or tuning."""
+"""Every problem with every solver; or, as a command, rows in pieces, tuning or rows on a device."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import pieces, run, tuning
+from benchmarks import device, pieces, run, tuning
 from benchmarks.solvers import SOLVERS
 
 
@@ -25,6 +25,8 @@ def make_parser() -> argparse.ArgumentParser:
     parts.add_argument("--quick", action="store_true", help="small sizes")
     grids = commands.add_parser("tuning", help="grids of parameters with cross-validation")
     grids.add_argument("--quick", action="store_true", help="the smallest table only")
+    there = commands.add_parser("device", help="rows on a GPU, by torch")
+    there.add_argument("--quick", action="store_true", help="small sizes")
     return parser
 
 
@@ -35,6 +37,8 @@ def main() -> int:
         return pieces.run(quick=options.quick)
     if options.command == "tuning":
         return tuning.run(quick=options.quick)
+    if options.command == "device":
+        return device.run(quick=options.quick)
     return run.run(
         options.problems, options.solvers, quick=options.quick, repeats=options.repeats, output=options.output
     )

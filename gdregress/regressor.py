@@ -402,14 +402,19 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         runs one graph for each pass over them. Chunks along columns are joined. y, the weights and
         the validation rows may be of dask or not.
 
+        Arrays of PyTorch and CuPy stay on their device if scikit-learn dispatches by arrays, that is
+        after ``sklearn.set_config(array_api_dispatch=True)``. Only sums over the rows come to the host,
+        and rows near a kink of the loss. `coef_` and `intercept_` are then arrays of that library, on
+        that device; `history_` is on the host.
+
         Parameters
         ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
             Training rows, scaled or not. Floats in an array or a CSR matrix are not copied, unless X
             is small and ill-conditioned. A CSR matrix is never made dense, and a memory map is read
             block by block. Encode text columns first.
         y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
+            Targets. They are moved to the device of X if they live elsewhere, and so are the weights.
         sample_weight : array-like or dask array of shape (n_samples,), default=None
             Weights of the rows. A weight of 2 counts a row twice, a weight of 0 leaves it out.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
@@ -431,7 +436,11 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         ValueError
             If a parameter is invalid, alone or combined with another; if X, y or the weights hold
             NaN or infinity or have the wrong shape; if weights are negative or all zero; if
-            `X_val` is given without `y_val` or without `early_stopping`.
+            `X_val` is given without `y_val` or without `early_stopping`; if rows on a device or of dask
+            are to be drawn in mini-batches.
+        TypeError
+            If X is an array on a device that holds other numbers than 32-bit or 64-bit floats, or of a
+            library that is not known.
 
         Warns
         -----

@@ -80,7 +80,7 @@ def test_the_commands_of_the_pages_are_known():
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     commands = [each for page in pages for each in re.findall(r"python -m benchmarks([^`&]*)`", page.read_text())]
     parsed = [make_parser().parse_args(shlex.split(command)) for command in commands]
-    assert {options.command for options in parsed} == {None, "pieces"}
+    assert {options.command for options in parsed} == {None, "pieces", "device"}
 
 
 def test_who_claims_to_have_arrived_and_has_not_is_wrong(monkeypatch):

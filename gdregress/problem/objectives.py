@@ -490,8 +490,9 @@ class _Curvatures(_Slopes):
             self._add_part(X[rows], y[rows], None if weight is None else weight[rows])
 
     def _add_part(self, X, y, weight):
-        residual = self._residuals.of(cast(X, self.losses.dtype), y)
-        self._add_slopes(cast(X, self.losses.dtype), residual, weight)
+        X = cast(X, self.losses.dtype)
+        residual = self._residuals.of(X, y)
+        self._add_slopes(X, residual, weight)
         descended = self._loss if self._smoothed is None else self._smoothed
         self.descended_losses += _total(descended.value(residual), weight)
         xp, second = namespace(residual), descended.second_derivative(residual)

@@ -27,13 +27,13 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
-            Rows.
+        X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
+            Rows. They must live where those of `fit` did.
 
         Returns
         -------
-        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets)
-            Predictions ``X @ coef_.T + intercept_``. For dask they are lazy.
+        array or dask array of shape (n_samples,) or (n_samples, n_targets)
+            Predictions ``X @ coef_.T + intercept_``, where X lives. For dask they are lazy.
         """
         self._check_has_coefficients()
         if is_dask(X):
