@@ -12,6 +12,9 @@ import sklearn
 from recorder import Recorder
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_array_api_input_and_values
 
 from gdregress import (
@@ -318,6 +321,17 @@ class TestTheRestOfAFit:
         assert distance(model, GradientDescentRegressor().fit(X, y), X) < 1e-5
         assert type(on_a_device(y)) in seen
 
+    def test_in_a_pipeline_and_in_a_search(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), GradientDescentRegressor(penalty="l2")),
+            {"gradientdescentregressor__alpha": [1e-3, 1.0]},
+        )
+        here, there = clone(search).fit(X, y), search.fit(torch.asarray(X), torch.asarray(y))
+        assert there.best_params_ == here.best_params_
+        np.testing.assert_allclose(there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"])
+
     def test_the_surface_of_a_model_that_lives_there(self):
         X, y, _ = make(100, 1)
         model = GradientDescentRegressor("lipschitz", epochs=10, tol=None, record_path=True)
@@ -407,6 +421,17 @@ class TestBadInput:
         X, y, _ = make()
         with pytest.raises(TypeError, match="X holds float16 on torch on cpu, where fits take float32 and float64"):
             GradientDescentRegressor().fit(torch.asarray(X).to(torch.float16), y)
+
+    def test_what_only_torch_has(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        with pytest.raises(TypeError, match=r"X is of torch on cpu with the layout torch.sparse_coo: make"):
+            GradientDescentRegressor().fit(torch.asarray(X).to_sparse(), torch.asarray(y))
+        with pytest.raises(TypeError, match="y holds complex128 on torch on cpu: pass real numbers"):
+            GradientDescentRegressor().fit(torch.asarray(X), torch.asarray(y + 0j))
+        traced = torch.asarray(X).requires_grad_()
+        model = GradientDescentRegressor(loss="huber").fit(traced, torch.asarray(y).requires_grad_())
+        assert not model.predict(traced).requires_grad
 
     def test_mini_batches_and_a_scale_of_residuals(self, put):
         X, y, _ = make()

@@ -200,10 +200,12 @@ def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = 
     """Validate X where it lives, but leave NaN and infinity in it to the caller: see `read_device_rows`."""
     if X.dtype not in (place.xp.float32, place.xp.float64):
         raise TypeError(
-            f"X{suffix} holds {str(X.dtype).rpartition('.')[2]} on {place}, where fits take float32 and float64: "
-            "convert it to one of them."
+            f"X{suffix} holds {_type_of(X)} on {place}, where fits take float32 and float64: convert it to one of them."
         )
-    return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
+    layout = str(getattr(X, "layout", "torch.strided"))
+    if layout != "torch.strided":
+        raise TypeError(f"X{suffix} is of {place} with the layout {layout}: make it dense, or pass a matrix of SciPy.")
+    return validate_data(estimator, _untraced(X), reset=reset, dtype=None, ensure_all_finite=False)
 
 
 def check_takes_device(estimator: Any) -> None:
@@ -264,7 +266,7 @@ def _targets(y: Any, place: Place, suffix: str) -> Any:
         raise ValueError(
             f"y{suffix} must have shape (n_samples,) or (n_samples, n_targets), but has shape {tuple(y.shape)}."
         )
-    y = cast(y, place.widest)
+    y = _real("y" + suffix, y, place)
     if not bool(place.xp.all(place.xp.isfinite(y))):
         check_finite("y" + suffix, place.fetch(y))
     return y
@@ -277,7 +279,7 @@ def _weights(weight: Any, n_samples: int, place: Place, suffix: str) -> Any:
         return None
     if place_of(name, weight) != place:
         return _checked(name, weight, n_samples, place)
-    xp, weight = place.xp, cast(weight, place.widest)
+    xp, weight = place.xp, _real(name, weight, place)
     is_valid = xp.isfinite(weight) & (weight >= 0)
     largest = float(xp.max(weight)) if bool(xp.all(is_valid)) and tuple(weight.shape) == (n_samples,) else 0.0
     if largest <= 0:  # the check says what is wrong, unless one number stands for all
@@ -287,3 +289,19 @@ def _weights(weight: Any, n_samples: int, place: Place, suffix: str) -> Any:
 
 def _checked(name: str, weight: Any, n_samples: int, place: Place) -> Any:
     return place.put(np.asarray(check_weights(name, weight, n_samples)))
+
+
+def _real(name: str, values: Any, place: Place) -> Any:
+    """Return numbers that live there in its widest floats."""
+    if not place.xp.isdtype(values.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} holds {_type_of(values)} on {place}: pass real numbers.")
+    return cast(_untraced(values), place.widest)
+
+
+def _untraced(array: Any) -> Any:
+    """Return an array without what torch would remember of it for derivatives."""
+    return array.detach() if hasattr(array, "detach") else array
+
+
+def _type_of(array: Any) -> str:
+    return str(array.dtype).rpartition(".")[2]

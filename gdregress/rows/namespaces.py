@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn import get_config
 
 FETCH: dict[str, Callable[[Any, Any], NDArray]] = {
-    "torch": lambda xp, array: array.detach().cpu().numpy(),
+    "torch": lambda xp, array: array.cpu().numpy(),
     "cupy": lambda xp, array: array.get(),
     "array_api_strict": lambda xp, array: np.asarray(array.to_device(xp.Device("CPU_DEVICE"))),
 }
