@@ -35,7 +35,7 @@ from gdregress.method.sketches import (
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
-from gdregress.method.working_rows import WorkingRows, pays
+from gdregress.method.working_rows import SHARE, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.spectrum import Spectrum
@@ -343,7 +343,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
             return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
         if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.n_coordinates):
-            few = WorkingRows(known.basis, InteriorPoint(known.basis), spec.limits.tol or 0.0)
+            few = WorkingRows(known.basis, InteriorPoint(known.basis), spec.limits.tol or 0.0, SHARE)
             return Method(problem, few, choice.rung, choice.optimizer, 1.0)
         return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:
@@ -351,7 +351,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
         solver = _annealed(newton, spec, problem)
         if problem.terms.loss.is_kinked:
-            solver = WorkingRows(None, solver, spec.limits.tol or 0.0)
+            solver = WorkingRows(None, solver, spec.limits.tol or 0.0, share=float("inf"))
         return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
     return _descent(choice, spec, problem, known, rng)
 

@@ -25,8 +25,11 @@ ROUGH = 1e-3
 SOLVED = 1e-12
 """Gap, as a share of the scale, at which the minimum is found."""
 
+FIRST = 40
+"""Rows for each coefficient that are near at first, from a start that is not zero."""
+
 SHARE = 0.25
-"""Largest share of the rows in a sample with which this is faster than all rows at once."""
+"""Largest share of the rows that may be near at first where all rows at once are the other way."""
 
 MOST_ENTRIES = 2**24
 """Entries of the rows that are brought, at most: 128 MB."""
@@ -63,7 +66,8 @@ class WorkingRows:
 
     ::
 
-        w = minimum of a sample of m = (n p)^(2/3) rows;    L = 0
+        w = minimum of a sample of m = (n p)^(2/3) rows;    of a start that is not zero, w is that, and m = 40 p
+        L = 0
         repeat
             N, means, F(w) <- one pass:  the rows within d of a kink, those that were on another line of the loss at
                               the last w, and means of the others on each line
@@ -75,6 +79,7 @@ class WorkingRows:
     The loss of a mean is at most the mean loss (Jensen), so that L is nowhere above the least F. Where no row has
     changed to another line the two are equal, and the minimum is exact, whatever the sample was. At first, d is so
     large that m rows are near. An epoch is one round, with one pass. Rows are only summed, wherever they are stored.
+    Where m is more than a share of the rows, another solver is faster.
 
     Attributes
     ----------
@@ -85,19 +90,27 @@ class WorkingRows:
         does not close.
     tol : float
         Share of its scale up to which the gap may stay open.
+    share : float
+        The largest m, as a share of the rows.
     """
 
     basis: NDArray | None
     otherwise: Solver
     tol: float
+    share: float
     goes_below_tol = True
     limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
+        is_zero, n = not start[: len(problem.penalty.l2)].any(), problem.rows.n_weighted
+        size = sample_size(n, len(start)) if is_zero else FIRST * len(start)
+        if size > self.share * n:
+            yield from self.otherwise.iterates(problem, start, epoch)
+            return
         columns = np.hsplit(start.astype(np.float64), start.shape[1])
-        ones = [OneOutput(problem, output, self.basis) for output in range(len(columns))]
-        descents = [_descend(one, column) for one, column in zip(ones, columns, strict=True)]
+        ones = [OneOutput(problem, output, self.basis, size) for output in range(len(columns))]
+        descents = [_descend(one, column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True)]
         latest, rate = [next(descent) for descent in descents], np.nan
         while True:
             yield _block(latest, rate)
@@ -120,8 +133,8 @@ def sample_size(n_samples: int, rank: int) -> int:
 
 
 def pays(n_samples: int, rank: int) -> bool:
-    """Return whether the rows are so many that a sample is much faster."""
-    return sample_size(n_samples, rank) <= SHARE * n_samples
+    """Return whether there are so many rows that a few of them are much faster, at least from a near start."""
+    return FIRST * rank <= SHARE * n_samples
 
 
 def _block(latest: list[Round], rate: float) -> Block:
@@ -171,11 +184,14 @@ class OneOutput:
         Number of the output.
     basis : ndarray of shape (n_features, rank) or None
         See `WorkingRows`.
+    size : int
+        m.
     """
 
     problem: Problem
     output: int
     basis: NDArray | None
+    size: int
 
     @cached_property
     def rows(self) -> Rows:
@@ -187,25 +203,32 @@ class OneOutput:
         """The loss of residuals in the coordinates."""
         return self.problem.terms.loss.in_units(float(self.problem.coordinates.target_scale[self.output]))
 
+    @property
+    def most(self) -> int:
+        """Largest number of rows that are brought."""
+        return MOST_ENTRIES // (self.problem.n_coordinates + 2)
+
     def look(self, point: NDArray, before: NDArray, nearness: Nearness) -> NearRows:
         """Return what one pass brings: see `NearRows`."""
         residuals = Residuals(self.problem.coordinates, np.hstack([point, before]))
         return self.rows.sum(partial(NearRows, residuals, self.loss, nearness))
 
-    def sampled(self, point: NDArray, share: float, most: int) -> Sample | None:
-        """Return what a sample tells; None if four fifths of it have no loss, so that an ordinary one is not known."""
-        seen = self.look(point, point, Nearness(np.inf, most, np.inf, step=max(1, int(1 / share))))
+    def sampled(self, start: NDArray, *, is_zero: bool) -> Sample | None:
+        """Return what m rows tell; None if four fifths of them have no loss, so that an ordinary one is not known."""
+        n = self.rows.n_weighted
+        seen = self.look(start, start, Nearness(np.inf, self.most, np.inf, step=max(1, n // self.size)))
         if not seen.near.size:
             return None
         box = restricted(self.problem, seen, self.output, self.basis)
-        X, y = seen.near[:, :-2], seen.near[:, -2]
+        y, point = seen.near[:, -2], box.of_point(start[:, 0])
         if not np.quantile(self.loss.value(y - box.level), ORDINARY) > 0:
             return None
-        found = _solved(box, box.of_point(point[:, 0]), ROUGH)
-        least = box.to_point(found.point)
-        cut = WINSORISED * float(np.quantile(self.loss.value(y - X @ least), ORDINARY))
-        distance = self.distance(seen, least[:, np.newaxis], int(share * len(y))) if share < 1 else np.inf
-        return Sample(least[:, np.newaxis], found.scale * box.unit, cut, distance)
+        residual = box.residual(point)
+        found = _solved(box, point, ROUGH) if is_zero else box.iterate(point, residual, box.slopes(residual), 0.0)
+        least = box.to_point(found.point)[:, np.newaxis]
+        cut = WINSORISED * float(np.quantile(self.loss.value(y - seen.near[:, :-2] @ least[:, 0]), ORDINARY))
+        few = len(y) * self.size // n
+        return Sample(least, found.scale * box.unit, cut, self.distance(seen, least, few) if n > self.size else np.inf)
 
     def distance(self, seen: NearRows, point: NDArray, size: int) -> float:
         """Return how far from a kink so many of the rows are, of those that a look has brought."""
@@ -226,11 +249,9 @@ class OneOutput:
         return Round(point, value, max(value - bound, 0.0), max(scale, least_scale))
 
 
-def _descend(one: OneOutput, start: NDArray) -> Iterator[Round]:
+def _descend(one: OneOutput, start: NDArray, *, is_zero: bool) -> Iterator[Round]:
     """Yield the start, then a point for each round, until the gap is closed or no longer narrows."""
-    n, rank = one.rows.n_weighted, len(start)
-    size, most = sample_size(n, rank), MOST_ENTRIES // (rank + 2)
-    sample = one.sampled(start, min(1.0, size / n), most)
+    sample = one.sampled(start, is_zero=is_zero)
     if sample is None:
         yield one.measured(one.look(start, start, Nearness(-1.0, 0, np.inf)), start, 0.0, 0.0)
         return
@@ -240,17 +261,17 @@ def _descend(one: OneOutput, start: NDArray) -> Iterator[Round]:
     point = before = sample.point
     bound, idle = 0.0, 0
     while idle < IDLE:
-        seen = one.look(point, before, Nearness(distance, most, cut))
+        seen = one.look(point, before, Nearness(distance, one.most, cut))
         last, here = here, one.measured(seen, point, bound, scale)
         yield here
-        if here.gap <= SOLVED * here.scale or seen.count[0] > most:
+        if here.gap <= SOLVED * here.scale or seen.count[0] > one.most:
             break
         idle = 0 if here.value < best.value else idle + 1
         best = min(best, here, key=lambda each: each.value)
         before, (point, lower) = point, one.minimum(seen, point)
         bound = max(bound, lower)
         if here.gap > NARROWER * last.gap:
-            distance = max(2.0 * distance, one.distance(seen, point, size))
+            distance = max(2.0 * distance, one.distance(seen, point, one.size))
     if best.value < here.value:
         yield best._replace(gap=max(best.value - bound, 0.0))
 
