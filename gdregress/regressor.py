@@ -793,7 +793,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
             on_device, unit = read_device_chunk(X, y, sample_weight, place, self, number, is_first=is_first)
             return on_device, np.ndim(y) == 1, unit
         X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=is_first)
-        return RowBlocks(X, y.reshape(len(y), -1), weight, name=name, columns=names_of(self)), y.ndim == 1, unit
+        targets = y[:, np.newaxis] if y.ndim == 1 else y
+        return RowBlocks(X, targets, weight, name=name, columns=names_of(self)), y.ndim == 1, unit
 
     def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
         """Minimise over rows that are known by their moments only, and store the moments."""

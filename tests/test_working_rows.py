@@ -101,8 +101,8 @@ def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_li
     here = 0.1 * rng.standard_normal(4)
     distance = 0.1 * float(np.quantile(np.abs(y), 0.3)) / problem.coordinates.target_scale[0]
     in_units = loss.in_units(problem.coordinates.target_scale[0])
-    residuals = Residuals(problem.coordinates, np.column_stack([here, here]))
-    seen = problem.view.scaled.sum(lambda: NearRows(residuals, in_units, Nearness(distance, 10**6, np.inf)))
+    residuals = Residuals(problem.coordinates, here[:, np.newaxis])
+    seen = problem.view.scaled.sum(lambda: NearRows(residuals, in_units, Nearness(distance, 10**6, np.inf))).joined()
     few = restricted(problem, seen, 0, None)
     assert 4 < seen.count[0] < 1000
     assert few.design.rows.n_samples <= seen.count[0] + 3

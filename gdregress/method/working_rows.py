@@ -69,8 +69,7 @@ class WorkingRows:
         w = minimum of a sample of m = (n p)^(2/3) rows;    of a start that is not zero, w is that, and m = 40 p
         L = 0
         repeat
-            N, means, F(w) <- one pass:  the rows within d of a kink, those that were on another line of the loss at
-                              the last w, and means of the others on each line
+            N, means, F(w) <- one pass:  the rows within d of a kink, and means of the others on each line of the loss
             gap = F(w) - L
             w, L <- minimum over N and the means, and the dual objective there
             d <- max(2 d, distance of the m nearest rows of N)    where the gap is not a tenth of the last one
@@ -208,15 +207,15 @@ class OneOutput:
         """Largest number of rows that are brought."""
         return MOST_ENTRIES // (self.problem.n_coordinates + 2)
 
-    def look(self, point: NDArray, before: NDArray, nearness: Nearness) -> NearRows:
+    def look(self, point: NDArray, nearness: Nearness) -> NearRows:
         """Return what one pass brings: see `NearRows`."""
-        residuals = Residuals(self.problem.coordinates, np.hstack([point, before]))
-        return self.rows.sum(partial(NearRows, residuals, self.loss, nearness))
+        residuals = Residuals(self.problem.coordinates, point)
+        return self.rows.sum(partial(NearRows, residuals, self.loss, nearness)).joined()
 
     def sampled(self, start: NDArray, *, is_zero: bool) -> Sample | None:
         """Return what m rows tell; None if four fifths of them have no loss, so that an ordinary one is not known."""
         n = self.rows.n_weighted
-        seen = self.look(start, start, Nearness(np.inf, self.most, np.inf, step=max(1, n // self.size)))
+        seen = self.look(start, Nearness(np.inf, self.most, np.inf, step=max(1, n // self.size)))
         if not seen.near.size:
             return None
         box = restricted(self.problem, seen, self.output, self.basis)
@@ -246,32 +245,32 @@ class OneOutput:
         """Return a point with its objective, given a bound on the least one."""
         of_penalty = float(self.problem.penalty.of_output(self.output).value(point)[0])
         value, scale = (float(sums[0]) / self.rows.total_weight + of_penalty for sums in (seen.losses, seen.clipped))
-        return Round(point, value, max(value - bound, 0.0), max(scale, least_scale))
+        return Round(point, value, max(value - bound, 0.0), max(scale, least_scale) or 1.0)
 
 
 def _descend(one: OneOutput, start: NDArray, *, is_zero: bool) -> Iterator[Round]:
     """Yield the start, then a point for each round, until the gap is closed or no longer narrows."""
     sample = one.sampled(start, is_zero=is_zero)
     if sample is None:
-        yield one.measured(one.look(start, start, Nearness(-1.0, 0, np.inf)), start, 0.0, 0.0)
+        yield one.measured(one.look(start, Nearness(-1.0, 0, np.inf)), start, 0.0, 0.0)
         return
     _, scale, cut, distance = sample
-    here = best = one.measured(one.look(start, start, Nearness(-1.0, 0, cut)), start, 0.0, scale)
+    here = best = one.measured(one.look(start, Nearness(-1.0, 0, cut)), start, 0.0, scale)
     yield here
-    point = before = sample.point
-    bound, idle = 0.0, 0
+    point, bound, idle = sample.point, 0.0, 0
     while idle < IDLE:
-        seen = one.look(point, before, Nearness(distance, one.most, cut))
+        seen = one.look(point, Nearness(distance, one.most, cut))
         last, here = here, one.measured(seen, point, bound, scale)
         yield here
         if here.gap <= SOLVED * here.scale or seen.count[0] > one.most:
             break
         idle = 0 if here.value < best.value else idle + 1
         best = min(best, here, key=lambda each: each.value)
-        before, (point, lower) = point, one.minimum(seen, point)
+        point, lower = one.minimum(seen, point)
         bound = max(bound, lower)
         if here.gap > NARROWER * last.gap:
             distance = max(2.0 * distance, one.distance(seen, point, one.size))
+        del seen  # before the next look brings as many rows
     if best.value < here.value:
         yield best._replace(gap=max(best.value - bound, 0.0))
 

@@ -1,6 +1,6 @@
 """One pass over the rows that brings those near a kink of the loss, and sums of the others."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +26,7 @@ class Nearness(NamedTuple):
     cut : float
         Loss at which those of wild rows are cut off.
     step : int, default=1
-        Every so-manieth row of a block is looked at.
+        The first row of so many in a block is looked at, and the others are left out.
     """
 
     distance: float
@@ -38,12 +38,10 @@ class Nearness(NamedTuple):
 class NearRows(Sums):
     """Accumulator of the rows near a kink at a point of one output, and of sums of the others on each line of the loss.
 
-    Rows on another line than at the point before count as near.
-
     Parameters
     ----------
     residuals : Residuals
-        Function to the residuals at the point and at the one before.
+        Function to the residuals at the point.
     loss : Loss
         Loss of residuals in units of the target scale.
     nearness : Nearness
@@ -54,8 +52,8 @@ class NearRows(Sums):
     losses, clipped, count : ndarray of shape (1,)
         Sum of the losses, sum of the losses that are cut off, and number of near rows.
     near : ndarray of shape (n_near, n_coordinates + 2)
-        The near rows in the coordinates, each followed by its target and its weight. They are complete if `count` is
-        no more than may be brought.
+        The near rows in the coordinates, each followed by its target and its weight. They are complete once `joined`,
+        if `count` is no more than may be brought.
     others : ndarray of shape (3, n_coordinates + 2)
         Sums of the other rows for each of `LINES`: weighted rows, weighted targets, and weights.
     """
@@ -64,31 +62,35 @@ class NearRows(Sums):
         self._residuals = residuals
         self._loss = loss
         self._nearness = nearness
+        self._of_blocks: tuple[Any, ...] = ()
         self.losses, self.clipped, self.count = np.zeros(1), np.zeros(1), np.zeros(1)
         self.near: Any = np.empty((0, len(residuals.point) + 2))
         self.others = np.zeros((len(LINES), len(residuals.point) + 2))
+
+    def __getstate__(self):
+        """Return the sums."""
+        self.joined()
+        return super().__getstate__()
 
     def add(self, X, y, weight):
         """Add a block of rows."""
         xp, rows = namespace(y), np.s_[:: self._nearness.step]
         X, y = cast(X, self.losses.dtype)[rows, :], y[rows, :]
-        residuals = self._residuals.of(X, y)[:, :, 0]
-        residual, lines = residuals[:, 0], xp.sign(self._loss.derivative(residuals))
+        residual = self._residuals.of(X, y)[:, 0, 0]
         share = xp.ones_like(residual) if weight is None else weight[rows]
         losses = self._loss.value(residual)
         self.losses += xp.sum(share * losses)
         self.clipped += xp.sum(share * xp.clip(losses, None, self._nearness.cut))
         distance = xp.abs(xp.abs(residual) - self._loss.tube)
-        is_near = (distance <= self._nearness.distance) | (lines[:, 0] != lines[:, 1])
-        is_near = is_near & (share > 0)
+        is_near = (distance <= self._nearness.distance) & (share > 0)
         [chosen] = xp.nonzero(is_near)
         self.count += chosen.shape[0]
-        if self.near.shape[0] + chosen.shape[0] <= self._nearness.most:
+        if sum(each.shape[0] for each in self._of_blocks) + chosen.shape[0] <= self._nearness.most:
             X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
             near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
-            self.near = xp.concat([self.near, near])
-        far = xp.where(is_near, xp.zeros_like(share), share)
-        shares = xp.stack([cast(lines[:, 0] == each, far.dtype) * far for each in LINES])
+            self._of_blocks = (*self._of_blocks, near)
+        line, far = xp.sign(self._loss.derivative(residual)), xp.where(is_near, xp.zeros_like(share), share)
+        shares = xp.stack([cast(line == each, far.dtype) * far for each in LINES])
         weights = xp.sum(shares, axis=1)[:, np.newaxis]
         self.others += xp.concat([self._summed(shares, weights, X), shares @ y, weights], axis=1)
 
@@ -97,15 +99,22 @@ class NearRows(Sums):
         for name in ("losses", "clipped", "count", "others"):
             mine = getattr(self, name)
             mine += getattr(other, name)
-        self.near = np.concatenate([self.near, other.near])
+        self._of_blocks = (*self._of_blocks, other.joined().near)
+
+    def joined(self) -> Self:
+        """Return this accumulator with the near rows of all blocks in one array."""
+        if self._of_blocks:
+            self.near = namespace(self.near).concat([self.near, *self._of_blocks])
+            self._of_blocks = ()
+        return self
 
     def rows(self, n_outputs: int) -> RowBlocks:
         """Return the near rows and the means of the others, with the target repeated for each output."""
         means = self.others[self.others[:, -1] > 0]
         means[:, :-1] /= means[:, -1:]
         together = np.concatenate([self.near, means])
-        X, y, weight = np.ascontiguousarray(together[:, :-2]), together[:, -2:-1], together[:, -1].copy()
-        return RowBlocks(X, np.repeat(y, n_outputs, axis=1), weight)
+        self.near = together[: len(self.near)]  # of many rows there is one copy
+        return RowBlocks(together[:, :-2], np.repeat(together[:, -2:-1], n_outputs, axis=1), together[:, -1].copy())
 
     def _summed(self, shares: Any, weights: Any, X: Any) -> Any:
         """Return weighted sums of rows in the coordinates; CSR is not made dense."""

@@ -46,12 +46,16 @@ class View:
             return None
         return 0.5 * MomentObjective(self.moments, self.coordinates, self.coordinates.penalty(0.0, 0.0)).hessian()
 
-    @cached_property
+    @property
     def standardised(self) -> "View":
         """The same view with a copy of X that is in the coordinates, if X is dense and small; else this view."""
+        return self._copied or self  # which does not hold itself: it would not be freed at once
+
+    @cached_property
+    def _copied(self) -> "View | None":
         copy = self.scaled.dense_copy(np.float64, COPY_LIMIT)
         if copy is None:
-            return self
+            return None
         coordinates = self.coordinates
         X = (copy.X - coordinates.center) * coordinates.inverse_scale
         if coordinates.fit_intercept:
