@@ -5,7 +5,7 @@ the rows are known.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,10 @@ from gdregress.method.sketches import (
 )
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
-from gdregress.method.states import Solver
+from gdregress.method.states import Measure, Solver, estimated_by
 from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
+from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.rows import Rows
@@ -363,7 +364,9 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
         return Method(problem, Sampled(sketches, tol), choice.rung, choice.optimizer, 1.0)
     sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
     rate = CurvatureRate(1.0)
-    descent = Descent(rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, sketch.bound)
+    descent = Descent(
+        rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, estimated_by(sketch.bound)
+    )
     return Method(problem, _annealed(descent, spec, problem), choice.rung, choice.optimizer, rate.rate)
 
 
@@ -447,7 +450,7 @@ def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np
     if choice.rung == "curvature" and descent.optimizer.is_exact and not (choice.asked or suffices):
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
-        solver = Geometric(descent, schedule)
+        solver = Geometric(descent, schedule, known.inverse or half)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
@@ -509,7 +512,7 @@ def make_descent(
         rate=rate,
         schedule=steps.schedule,
         objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
-        measure=_measure(known.inverse, problem),
+        measure=_measure(known.inverse, problem, spec.limits.tol),
         batches=batches,
         mean=empty_mean(steps.average, n_rows),
         epochs=spec.limits.epochs,
@@ -559,11 +562,12 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
     return Smoothed(inner, spec.limits.tol) if problem.terms.loss.is_straight else inner
 
 
-def _measure(inverse: InverseCurvature | None, problem: Problem) -> Any:
-    """Return the inverse Hessian in which the gap is measured, or its diagonal where only that is known.
+def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
+    """Return how the gap is measured: by the inverse Hessian, else by duality, else by the diagonal alone.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
     """
-    if inverse is None:
-        return half
-    return Raised(inverse) if problem.terms.has_prox and inverse.is_singular else inverse
+    terms = problem.terms
+    if inverse is not None:
+        return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
+    return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)
