@@ -28,6 +28,9 @@ FEW = 3
 FORCED = 0.1
 """Share of its first length to which conjugate gradients bring the preconditioned residual of a Newton step."""
 
+FINEST = 1e-8
+"""The least such share."""
+
 MOST_PRODUCTS = 200
 """Largest number of products in a Newton step."""
 
@@ -36,6 +39,12 @@ COPIED = 0.5
 
 LEVEL = 1e-16
 """Mean slope, as a share of the steepest, that is rounding."""
+
+SHORT = 1e-2
+"""Length of a step below which the next one is damped more."""
+
+LEAST, UP, DOWN = 1e-4, 10.0, 0.3
+"""The least damping besides 0, and the factors by which it changes."""
 
 SEARCHES = 50
 """Largest number of values that are tried for the intercept."""
@@ -91,8 +100,9 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
     slope = box.slopes(residual)
     best = box.measured_with_l2(point, residual, slope, box.pull(slope), has_intercept=has_intercept)
     yield best
-    mu = float(box.weight @ np.abs(residual)) / (box.design.copies * float(box.reach[0]))
-    multiplier, idle = np.zeros_like(residual), 0
+    steepest = float(box.reach[0])
+    mu = min(float(box.weight @ np.abs(residual)), 1.0 / steepest) / steepest
+    multiplier, damping, idle = np.zeros_like(residual), 0.0, 0
     while True:
         mu = mu if mu > box.flatness[0] else 0.0
         inner = replace(box, target=box.target + mu * multiplier, flatness=box.flatness + mu)
@@ -115,10 +125,13 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
             if steps and mu and here.gap <= (1.0 + SETTLED) * smoothing:
                 break
             lack = box.lack(point, pull)
-            step = _newton_step(inner, slope, lack, variance)
+            on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
+            step = _newton_step(inner, on, lack, variance, FORCED)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             point, residual = point + length * step, residual - length * change
+            damping = min(max(UP * damping, LEAST), 1.0) if length < SHORT else DOWN * damping
+            damping = damping if damping >= LEAST else 0.0
         multiplier = slope
         mu *= SHARPER if steps <= FEW else HARDLY_SHARPER
 
@@ -146,9 +159,9 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
     return level
 
 
-def _newton_step(inner: BoxProblem, slope: NDArray, lack: NDArray, variance: NDArray) -> NDArray:
+def _newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float) -> NDArray:
     """Solve (A'S diag(c on) A + L) dw = `lack` by preconditioned conjugate gradients (Hestenes and Stiefel, 1952)."""
-    weight = inner.weight * inner.curvature * ((slope > inner.low) & (slope < inner.high))
+    weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
     step, rest = np.zeros_like(lack), lack
@@ -163,7 +176,7 @@ def _newton_step(inner: BoxProblem, slope: NDArray, lack: NDArray, variance: NDA
         rest = rest - size / bend * turned
         along = inverse * rest
         last, size = size, float(rest @ along)
-        if size <= FORCED**2 * first:
+        if size <= forced**2 * first:
             break
         direction = along + size / last * direction
     return step
@@ -174,6 +187,8 @@ def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]
     design = inner.design.once
     of_rows = weight.reshape(inner.design.copies, -1).sum(axis=0)
     counted = np.flatnonzero(of_rows)
+    if not len(counted):
+        return lambda v: inner.l2 * v
     if len(counted) <= COPIED * len(of_rows):
         design, of_rows = design.drawn(counted), of_rows[counted]
     return lambda v: design.transposed((of_rows * design.dot(v))[:, np.newaxis])[:, 0] + inner.l2 * v
