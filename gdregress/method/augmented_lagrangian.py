@@ -13,32 +13,20 @@ from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
-SETTLED = 0.05
-"""Share of the Fenchel gap by which the duality gap may exceed it where an inner problem is solved."""
+SETTLED = 0.1
+"""Share of the mean Fenchel gap by which the duality gap may exceed it where an inner problem is solved."""
 
 MOST_STEPS = 10
 """Largest number of Newton steps on an inner problem."""
 
-SHARPER, HARDLY_SHARPER = 0.7, 0.85
-"""Ratio of mu to the one before: where the last inner problem took few steps, and where it took more."""
+SHARPER, HARDLY_SHARPER, FEW = 0.7, 0.85, 3
+"""Ratios of mu to the one before: where the last inner problem took few steps, where it took more, and what is few."""
 
-FEW = 3
-"""Number of steps that count as few."""
-
-FORCED = 0.1
-"""Share of its first length to which conjugate gradients bring the preconditioned residual of a Newton step."""
-
-FINEST = 1e-8
-"""The least such share."""
+FORCED, FINEST = 0.3, 1e-3
+"""Share of its first length to which conjugate gradients bring the residual of a Newton step, and the least share."""
 
 MOST_PRODUCTS = 200
 """Largest number of products in a Newton step."""
-
-COPIED = 0.5
-"""Share of the rows up to which those that count in a Newton step are copied."""
-
-LEVEL = 1e-16
-"""Mean slope, as a share of the steepest, that is rounding."""
 
 SHORT = 1e-2
 """Length of a step below which the next one is damped more."""
@@ -46,8 +34,11 @@ SHORT = 1e-2
 LEAST, UP, DOWN = 1e-4, 10.0, 0.3
 """The least damping besides 0, and the factors by which it changes."""
 
-SEARCHES = 50
-"""Largest number of values that are tried for the intercept."""
+COPIED = 0.5
+"""Share of the rows up to which those that count in a Newton step are copied."""
+
+SEARCHES, LEVEL = 50, 1e-16
+"""Number of intercepts that are tried, and the mean slope, as a share of the steepest, that is rounding."""
 
 IDLE = 100
 """Number of consecutive epochs without a smaller gap after which the solver ends."""
@@ -62,20 +53,22 @@ class AugmentedLagrangian:
 
         u <- 0,   mu <- mean |r| over the steepest slope
         repeat
-            repeat                                            minimise over w and the intercept
-                u+  =  clip(c (r + mu u), low, high)            c = 1 / (k + mu)
-                dw  =  (A'S diag(c on) A + L)^-1 (A'S u+ - L w)     on_i = 1 where u+_i is inside its box, else 0
-                w  <-  w + t dw                                 t: where the inner objective is least along dw
-            until the duality gap at u+ is at most 1.05 mean(l(r) + l*(u+) - u+ r)
-            u <- u+,   mu <- 0.7 mu                           0.85 mu after more than three steps
+            repeat
+                b  <-  b with mean(u+) = 0                           the intercept
+                u+  =  clip(c (r + mu u), low, high)                 c = 1 / (k + mu)
+                dw  =  (A'S diag(c on) A + L)^-1 (A'S u+ - L w)      on_i = 1 where u+_i is inside its box, else e
+                w  <-  w + t dw                                      t: where the inner objective is least along dw
+                e  <-  10 e,  at least 1e-4, where t < 0.01,         else 0.3 e, until it is 0
+            until the duality gap at u+ is at most 1.1 mean(l(r) + l*(u+) - u+ r)
+            u <- u+,   mu <- 0.7 mu                                  0.85 mu after more than three steps
         until the duality gap at u+ is closed
 
-    An inner problem is one of parabolas and lines, as for Huber's loss, so that its Newton steps are those of
-    `FiniteNewton`. They are solved by conjugate gradients, preconditioned by the diagonal. A product needs only the
-    rows with on = 1, which are few: near the end, those on a kink. Since the multipliers move the kinks, mu need not be
-    as small as smoothing alone would need it, and the steps stay well conditioned. Before each of them, the intercept
-    is set to where the mean slope is 0. Where mu is below k, as it soon is for Huber's loss and is at once for the
-    squared insensitive one, it becomes 0, and Newton's method goes on alone.
+    An inner problem is one of parabolas and lines, as for Huber's loss, so that its steps are those of `FiniteNewton`.
+    They are solved by conjugate gradients, preconditioned by the diagonal: to 0.3 of the residual, and to less while
+    t = 1. A product needs only the rows whose `on` is not 0, which are few: near the end, those on a kink. Since the
+    multipliers move the kinks, mu need not be as small as smoothing alone would need it, and steps stay well
+    conditioned. Where mu is below k, as it soon is for Huber's loss and at once for the squared insensitive one, it
+    becomes 0, and Newton's method goes on alone.
 
     An epoch is a Newton step. It yields the lowest point so far, with the gap to the highest dual value so far.
     """
@@ -105,6 +98,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
     multiplier, damping, idle = np.zeros_like(residual), 0.0, 0
     while True:
         mu = mu if mu > box.flatness[0] else 0.0
+        forced = FORCED
         inner = replace(box, target=box.target + mu * multiplier, flatness=box.flatness + mu)
         for steps in range(MOST_STEPS + 1):
             shifted = residual + mu * multiplier
@@ -126,10 +120,11 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step = _newton_step(inner, on, lack, variance, FORCED)
+            step = _newton_step(inner, on, lack, variance, forced)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             point, residual = point + length * step, residual - length * change
+            forced = max(FORCED * forced, FINEST) if length == 1.0 else FORCED
             damping = min(max(UP * damping, LEAST), 1.0) if length < SHORT else DOWN * damping
             damping = damping if damping >= LEAST else 0.0
         multiplier = slope
@@ -160,7 +155,7 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
 
 
 def _newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float) -> NDArray:
-    """Solve (A'S diag(c on) A + L) dw = `lack` by preconditioned conjugate gradients (Hestenes and Stiefel, 1952)."""
+    """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first."""
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)

@@ -168,7 +168,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
     is_factored = (is_tall(n, p) or _is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
-    needs_no_matrix = has_set or _has_l2_alone(terms, rows)
+    needs_no_matrix = has_set or _goes_without_matrix(spec, rows)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix or needs_no_matrix else {"curvature"})
     if share is not None:
@@ -176,8 +176,8 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     elif needs_no_matrix:
         costly -= {"newton"}
     choice = Choice.of(spec, asked, costly)
-    goes_without = choice.is_newton and needs_no_matrix
-    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not goes_without:
+    is_matrix_free = choice.is_newton and needs_no_matrix
+    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not is_matrix_free:
         cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
         if choice.is_newton:
             cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
@@ -185,7 +185,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits
-    if goes_without or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
+    if is_matrix_free or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
         products = False  # every epoch weighs the rows anew, and needs products of its own
     factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (has_boxes or not choice.is_newton)
     return replace(
@@ -242,9 +242,10 @@ def _has_set(terms: Terms, rows: Rows) -> bool:
     return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
 
 
-def _has_l2_alone(terms: Terms, rows: Rows) -> bool:
-    """Return whether Newton's method goes without a matrix: such a loss, L2 alone, and too many columns."""
-    is_wide = rows.n_features > MOMENTS_LIMIT
+def _goes_without_matrix(spec: Spec, rows: Rows) -> bool:
+    """Return whether Newton's method goes by products with vectors: such a loss, L2 alone, many columns in memory."""
+    terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
+    is_wide = rows.n_features > MOMENTS_LIMIT and not is_asked_for
     return is_wide and terms.l2 > 0 and not terms.has_prox and _has_boxes(terms, rows)
 
 
@@ -339,7 +340,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.is_newton and _has_set(problem.terms, problem.rows):
         on_columns = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
         return Method(problem, on_columns, choice.rung, choice.optimizer, 1.0)
-    if choice.is_newton and _has_l2_alone(problem.terms, problem.rows):
+    if choice.is_newton and _goes_without_matrix(spec, problem.rows):
         return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
     if _is_dual(choice, spec, problem.rows):
         dual = DualRidge.of(problem, FEW_DIGITS if _is_large(problem.rows) else MOST_DIGITS)
