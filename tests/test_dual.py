@@ -161,11 +161,31 @@ def test_what_a_fit_says_is_true(no_matrix, learning_rate, loss, params):
     X, y, weight = data()
     least, y = best(X, y, weight, loss, **params).item(), y.ravel()
     for tol, epochs in ((1e-6, 400), (1e-2, 400), (1e-6, 3)):
-        model = regressor(loss, learning_rate=learning_rate, tol=tol, epochs=epochs, **params)
-        model.fit(sparse.csr_array(X), y, weight)
-        value, optimality = model.history_["loss"], model.history_["optimality"]
+        model = regressor(loss, learning_rate=learning_rate, tol=tol, epochs=epochs, record_path=True, **params)
+        history = model.fit(sparse.csr_array(X), y, weight).history_
+        path, optimality = zip(history["coef"], history["intercept"], strict=True), history["optimality"]
+        targets = y[:, np.newaxis]
+        value = np.array([objectives(X, targets, weight, *each, loss, **params).item() for each in path])
         gap = claimed(loss, value, optimality, y, weight, params.get("fit_intercept", True))
         assert (value - gap <= least * (1 + 1e-9)).all()
         assert model.converged_ == (model.optimality_ <= tol)
         assert np.isfinite(optimality).all()
         assert model.converged_ or epochs == 3 or (model.learning_rate_ == "diagonal" and loss not in DEGREE)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_a_fit_to_rows_of_dask_says_is_true(no_matrix, loss):
+    """These are read in passes, and what is said of them is what is said of the same rows in memory."""
+    da = pytest.importorskip("dask.array")
+    params = PENALTIES[0]
+    X, y, _ = data(200)
+    least, ones = best(X, y, np.ones(200), loss, **params), np.ones(200)
+    model = regressor(loss, learning_rate="diagonal", epochs=100, **params)
+    model.fit(da.from_array(X, (50, 6)), da.from_array(y[:, 0], 50))
+    same = regressor(loss, epochs=100, learning_rate="diagonal", **params).fit(sparse.csr_array(X), y[:, 0])
+    assert model.n_iter_ == same.n_iter_
+    assert model.optimality_ == pytest.approx(same.optimality_, rel=1e-6, abs=1e-6)  # where it is rounding
+    value = objectives(X, y, ones, model.coef_, model.intercept_, loss, **params)
+    assert value - claimed(loss, value, model.optimality_, y[:, 0], ones) <= least * (1 + 1e-9)
+    assert model.converged_ or loss not in DEGREE
