@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hard_problems import CURVED, KINKED, conic_program, draw, objective
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import augmented_lagrangian
@@ -159,7 +160,8 @@ def test_dense_sparse_and_single_precision(loss):
     X, y = data()
     X, params = X.astype(np.float32).astype(float), {"loss": loss, "penalty": "l2", "alpha": 1e-3, **GIVEN[loss]}
     expected = make(loss).fit(X, y)
-    for given in (sparse.csr_array(X), np.asfortranarray(X), X.astype(np.float32)):
+    single = X.astype(np.float32)
+    for given in (sparse.csr_array(X), np.asfortranarray(X), single, sparse.csr_array(single)):
         model = make(loss).fit(given, y)
         assert model.converged_
         ours, theirs = (objective(params, X, y, None, each.coef_, each.intercept_) for each in (model, expected))
@@ -255,6 +257,30 @@ def test_the_gap_at_any_slopes_is_that_of_the_dual(loss, fit_intercept):
     dual = box.weight @ (u * box.target - 0.5 * box.flatness * u * u)
     dual -= 0.5 * (pull[penalised] ** 2 / box.l2[penalised]).sum()
     assert here.gap == pytest.approx(here.value - dual, rel=1e-9)
+
+
+def test_what_cannot_be_reached_is_said():
+    X, y = data()
+    with pytest.warns(ConvergenceWarning, match="the duality gap no longer narrows. Raise alpha or tol"):
+        model = make("quantile", tol=1e-30).fit(X, y)
+    assert not model.converged_
+    assert model.optimality_ < 1e-9
+
+
+def test_columns_of_many_scales():
+    """From 1e-8 to 1e8: those that are small are hardly penalised, and those that are large hardly free."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 60)) * 10 ** rng.uniform(-8, 8, 60)
+    assert make("quantile", 1e-6).fit(X, rng.standard_normal(60)).converged_
+
+
+def test_what_lacks_l2_costs_everything():
+    X, y = data()
+    box, _ = box_of("absolute_error", X, y)
+    box = augmented_lagrangian.replace(box, l2=np.array([2.0, 0.0, 0.0]))
+    assert box.cost_with_l2(np.array([-3.0, 0.0, 0.0])) == 2.25
+    for lack in (-1e-300, 1e-300):
+        assert box.cost_with_l2(np.array([-3.0, lack, 0.0])) == np.inf
 
 
 def test_losses_are_those_of_the_suite():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.finite_newton import step_length
-from gdregress.method.interior_point import EXACT, NO_NEARER, in_lockstep
+from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
@@ -43,6 +43,12 @@ SEARCHES, LEVEL = 50, 1e-16
 IDLE = 100
 """Number of consecutive epochs without a smaller gap after which the solver ends."""
 
+NO_NARROWER = (
+    "the duality gap no longer narrows. "
+    "Raise alpha or tol, or drop columns that are nearly collinear or far smaller than the others."
+)
+"""Reason and remedy where the solver ends above `tol`."""
+
 
 @dataclass(frozen=True)
 class AugmentedLagrangian:
@@ -74,7 +80,7 @@ class AugmentedLagrangian:
     """
 
     goes_below_tol = False
-    limit = NO_NEARER
+    limit = NO_NARROWER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed or no longer narrows."""

@@ -459,8 +459,8 @@ class BoxProblem:
 
     def cost_with_l2(self, lack: NDArray) -> float:
         """Return by how much D(u) is too large where A'S u - L w is not zero, if no coefficient lacks L2."""
-        squared = np.divide(lack, self.l2, out=np.where(lack == 0, 0.0, np.inf), where=self.l2 > 0) * lack
-        return 0.5 * float(np.where(lack == 0, 0.0, squared).sum())
+        infinite = np.where(lack == 0, 0.0, np.copysign(np.inf, lack))
+        return 0.5 * float(np.divide(lack, self.l2, out=infinite, where=self.l2 > 0) @ lack)
 
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""

@@ -113,7 +113,7 @@ class DualityGap:
     The first mean is no larger than this one, which needs no further sums: l* is convex, and 0 at 0. With d the tube
     and c the curvature of the loss::
 
-        (1/W) sum_i s_i (t (l(r_i) + l*(u_i) - u_i r_i) + (1 - t) l(r_i))  +  t m mean(r) + t d |m| - t^2 m^2 / (2 c)
+        t (1/W) sum_i s_i (l(r_i) + l*(u_i) - u_i r_i)  +  (1 - t) F  +  t m mean(r) + t d |m| - t^2 m^2 / (2 c)
 
     The gap of the loss is of second order in the distance from the minimum, but m is of first order in that of the
     intercept. So where only m keeps the gap above `tol`, it is measured again in another pass, with the intercept that
@@ -139,7 +139,6 @@ class DualityGap:
         evaluation : Evaluation
             Their evaluation.
         """
-        estimate = problem.gap(points, evaluation, _half)
         uncentred, total = _l2_gaps(problem, points, evaluation)
 
         def is_optimal(gap: NDArray) -> NDArray:
@@ -153,7 +152,7 @@ class DualityGap:
             total = np.fmin(total, np.maximum(fall.ravel(), 0.0) + _l2_gaps(problem, moved, there)[1])
         if problem.terms.is_squared_error:
             return Gap(total, np.zeros_like(total), total)
-        return estimate._replace(total=total)
+        return problem.gap(points, evaluation, _half)._replace(total=total)
 
 
 def _half(gradient: NDArray) -> NDArray:
@@ -172,27 +171,32 @@ def _l2_gaps(problem: Problem, points: NDArray, evaluation: Evaluation) -> tuple
 
     z, penalty = problem.standard_coefficients(points), problem.standard_penalty
     gradient = problem.standard_gradient(evaluation.gradient)
-    l1, l2 = np.tile(penalty.l1, times), np.tile(penalty.l2, times)
-    v = l2 * z - gradient[:p]
+    l1, l2 = (strength if times == 1 else np.tile(strength, times) for strength in (penalty.l1, penalty.l2))
+    strength = l2 * z
+    v = strength - gradient[:p]
 
     def of_penalty(slope: NDArray) -> NDArray:
         """Return sum_j (pen_j(z_j) + pen*_j(v_j) - z_j v_j), without the cancellation of its terms."""
-        straight = np.minimum(slope, l1) if penalty.positive else np.clip(slope, -l1, l1)
-        off = slope - straight - l2 * z
-        squared = np.divide(off * off, l2, out=np.where(off == 0, 0.0, np.inf), where=l2 > 0)
-        return (0.5 * squared + np.maximum(l1 * np.abs(z) - straight * z, 0.0)).sum(axis=0)
+        straight: Any = 0.0
+        if not penalty.is_smooth:
+            straight = np.minimum(slope, l1) if penalty.positive else np.clip(slope, -l1, l1)
+        off = slope - straight - strength
+        ratio = np.divide(off, l2, out=np.where(off == 0, 0.0, np.copysign(np.inf, off)), where=l2 > 0)
+        bound = 0.5 * np.einsum("ij,ij->j", ratio, off)
+        return bound if penalty.is_smooth else bound + np.maximum(l1 * np.abs(z) - straight * z, 0.0).sum(axis=0)
 
     unit = problem.in_standard_units(np.ones(m_outputs))
     smoothing = np.broadcast_to(evaluation.fenchel_gap, evaluation.value.shape) * tiled(unit)
-    uncentred = smoothing + of_penalty(v)
+    at_v = of_penalty(v)
+    uncentred = smoothing + at_v
     if not problem.terms.fit_intercept:
         return uncentred, uncentred
     mean = -gradient[p]
     t = 1.0 / (1.0 + np.abs(mean) / np.where(mean > 0, -tiled(loss.low), tiled(loss.high)))
-    losses = (evaluation.value - problem.penalty.value(points)) * tiled(unit)
+    value = evaluation.value * tiled(unit)
     shifted = t * (mean * problem.mean_residual(points) + tiled(loss.tube) * np.abs(mean))
-    of_losses = t * smoothing + (1.0 - t) * losses + shifted - (t * mean) ** 2 / (2.0 * tiled(loss.curvature))
-    return uncentred, np.maximum(of_losses, 0.0) + of_penalty(t * v)
+    of_losses = t * smoothing + (1.0 - t) * value + shifted - (t * mean) ** 2 / (2.0 * tiled(loss.curvature))
+    return uncentred, np.maximum(of_losses, 0.0) + (at_v if (t == 1.0).all() else of_penalty(t * v))
 
 
 def _with_better_intercept(problem: Problem, points: NDArray, evaluation: Evaluation) -> NDArray:

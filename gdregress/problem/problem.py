@@ -407,6 +407,8 @@ class Problem:
     def mean_residual(self, points: NDArray) -> NDArray:
         """Return the weighted mean of the residuals at points side by side, in units of `standard`."""
         coordinates, p = self.coordinates, len(self.standard.center)
+        if not self.is_raw and coordinates.fit_intercept:
+            return -points[p]  # these coordinates are centred
         mean = (self.moments.x.mean - coordinates.center) * coordinates.inverse_scale
         target_mean = (self.moments.y.mean - coordinates.target_center) / coordinates.target_scale
         times = points.shape[1] // len(target_mean)
