@@ -16,6 +16,9 @@ from gdregress.problem.problem import Problem
 SETTLED = 0.1
 """Share of the mean Fenchel gap by which the duality gap may exceed it where an inner problem is solved."""
 
+NEAREST = 1e-3
+"""Mean residual at the start, as a share of that of the best constant, below which the first mu follows no further."""
+
 MOST_STEPS = 10
 """Largest number of Newton steps on an inner problem."""
 
@@ -57,7 +60,7 @@ class AugmentedLagrangian:
     With u the multipliers of r = y - A w, which are slopes in their boxes, k the flatness of the loss, and c the
     curvature of an inner problem::
 
-        u <- 0,   mu <- mean |r| over the steepest slope
+        u <- 0,   mu <- mean |r| over the steepest slope, but no more than at the best constant
         repeat
             repeat
                 b  <-  b with mean(u+) = 0                           the intercept
@@ -99,8 +102,10 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
     slope = box.slopes(residual)
     best = box.measured_with_l2(point, residual, slope, box.pull(slope), has_intercept=has_intercept)
     yield best
+    if best.gap <= EXACT**box.degree * best.scale:
+        return
     steepest = float(box.reach[0])
-    mu = min(float(box.weight @ np.abs(residual)), 1.0 / steepest) / steepest
+    mu = float(np.clip(steepest * (box.weight @ np.abs(residual)), NEAREST, 1.0)) / steepest**2
     multiplier, damping, idle = np.zeros_like(residual), 0.0, 0
     while True:
         mu = mu if mu > box.flatness[0] else 0.0
