@@ -133,12 +133,12 @@ def check_hard(seeds, monkeypatch):
 
 
 def test_hard_problems(monkeypatch):
-    assert check_hard([*range(24), 27, 54, 171], monkeypatch) == 0  # the last ones go nowhere without damping
+    assert check_hard([*range(12), 27, 54, 171], monkeypatch) == 0  # the last ones go nowhere without damping
 
 
 @pytest.mark.exhaustive
 def test_more_hard_problems(monkeypatch):
-    assert check_hard(range(24, 96), monkeypatch) <= 4  # columns of scales from 1e-8 to 1e8, with hardly any L2
+    assert check_hard(range(12, 84), monkeypatch) <= 4  # columns of scales from 1e-8 to 1e8, with hardly any L2
 
 
 @losses_by_name
