@@ -87,9 +87,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
           is computed from products in single precision or from a sample of the rows, if that
           reaches `tol` in less time;
         - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
-          up to 2000 features (500 with L1 or `positive`, for squared error). For squared error
-          without L1 and `positive`, it is also affordable for a dense X of up to 2000 samples, and
-          for a dense X of up to 4096 features with more samples than features.
+          up to 2000 features (500 with L1 or `positive`, for squared error), and not needed for losses
+          by name with L1, L2 or `positive`, of rows in memory. For squared error without L1 and
+          `positive`, it is also affordable for a dense X of up to 2000 samples, and for a dense X of up
+          to 4096 features with more samples than features.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -236,17 +237,19 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         is ``sqrt(2 gap / F0)``, and for those with kinks, "absolute_error", "quantile" and
         "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, where the gap is F minus its minimum.
         With ``optimizer="auto"`` or "newton" and rows in memory, up to 2000 features, or any number
-        with L1 or `positive`, the gap of a loss by name is a duality gap. This is a bound up to
+        with L1, L2 or `positive`, the gap of a loss by name is a duality gap. This is a bound up to
         rounding: the objective is no further above its minimum. There F and F0 are means in which a row
         of a loss with straight ends counts for at most ten times the loss that a fifth of the rows
-        exceed, so that wild rows do not own them. Otherwise the gap is an estimate: from the curvature
-        at the returned point, and from the error that smoothing the loss still causes. It is infinite
-        if the loss is straight at every residual. Where ``learning_rate="auto"`` cannot afford the
-        matrix, P is the inverse of the diagonal of the curvature. If columns are nearly collinear, the
-        true distance can be larger than such an estimate. After `partial_fit`, `fit_batches` and
-        `merge` it includes what the rounding of the sums may hide, which is much where columns are
-        nearly collinear. `optimality_` is measured before the coefficients are rounded to the dtype of
-        X.
+        exceed, so that wild rows do not own them. With L2 where no matrix P is made, for more than
+        2000 features of CSR or dask, it is a duality gap with the other optimizers too, and for squared
+        error. Then F and F0 count every row in full, and for squared error it is ``sqrt(2 gap / F0)``.
+        Otherwise the gap is an estimate: from the curvature at the returned point, and from the error
+        that smoothing the loss still causes. It is infinite if the loss is straight at every residual.
+        Where there is neither a matrix nor L2, P is the inverse of the diagonal of the curvature. If
+        columns are nearly collinear, the true distance can be larger than such an estimate. After
+        `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the sums may hide,
+        which is much where columns are nearly collinear. `optimality_` is measured before the
+        coefficients are rounded to the dtype of X.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str

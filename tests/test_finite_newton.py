@@ -107,7 +107,7 @@ def test_the_length_of_a_step_is_where_the_objective_is_least(loss, size):
         at = box.residual(point + length * step)
         return box.iterate(point + length * step, at, box.slopes(at), 0.0).value
 
-    length = finite_newton._length(box, point, step, residual, box.design.dot(step), float(gradient @ step))
+    length = finite_newton.step_length(box, point, step, residual, box.design.dot(step), float(gradient @ step))
     lengths = length * np.linspace(0.0, 3.0, 601)
     values = np.array([value(each) for each in lengths])
     assert value(length) <= values.min() + 0.1 * (values[0] - values.min())

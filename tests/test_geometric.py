@@ -13,6 +13,7 @@ from gdregress.method.optimizers import GradientDescent
 from gdregress.method.preconditioners import half, identity
 from gdregress.method.rates import FixedRate
 from gdregress.method.schedules import Cosine, EpochSchedule, constant
+from gdregress.method.states import estimated_by
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem, Terms
@@ -32,9 +33,14 @@ def problem(X=Z, y=Y, alpha=0.0, fit_intercept=True):
 def solvers(schedule, scale=1.0, rate=0.2):
     """Plain descent, and what does the same many epochs at once."""
     pace = EpochSchedule(schedule)
-    settings = {"rate": FixedRate(scale * rate), "schedule": pace, "objective": Problem.from_moments, "measure": half}
+    settings = {
+        "rate": FixedRate(scale * rate),
+        "schedule": pace,
+        "objective": Problem.from_moments,
+        "measure": estimated_by(half),
+    }
     descent = Descent(optimizer=GradientDescent(), preconditioner=identity, epochs=10_000, **settings)
-    return descent, Geometric(descent, pace)
+    return descent, Geometric(descent, pace, half)
 
 
 def first_states(blocks, n):

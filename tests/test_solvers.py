@@ -16,7 +16,7 @@ from gdregress.method.refinement import Refinement
 from gdregress.method.schedules import EpochSchedule, constant
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
-from gdregress.method.states import Block, in_blocks
+from gdregress.method.states import Block, estimated_by, in_blocks
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import GoneRows
@@ -38,9 +38,20 @@ def method(targets=y, X=X, **params):
     return spec, made, starting_point(spec, made.problem, spec.rng(), {})
 
 
+MEASURE = estimated_by(half)
+
+
 def descent(problem, **more):
     settings = {"preconditioner": identity, "rate": FixedRate(0.1), "schedule": EpochSchedule(constant)}
-    return Descent(**{"optimizer": Momentum(0.5), "objective": Problem.from_rows, "measure": half, **settings, **more})
+    return Descent(
+        **{
+            "optimizer": Momentum(0.5),
+            "objective": Problem.from_rows,
+            "measure": MEASURE,
+            **settings,
+            **more,
+        }
+    )
 
 
 OBJECTIVES = [
@@ -61,9 +72,9 @@ def test_states_that_are_measured_together_are_measured_alike(params, learning_r
     problem = made.problem.smoothed(0.1) if params.get("loss") == "quantile" else made.problem
     rate = FixedRate(1e-6 if learning_rate == 1e-6 else 0.05)
     states = list(islice(descent(problem, rate=rate).states(problem, start), 7))
-    together = Block.of(problem, states, half)
+    together = Block.of(problem, states, MEASURE)
     for k, state in enumerate(states):
-        alone = Block.of(problem, [state], half)
+        alone = Block.of(problem, [state], MEASURE)
         for name in ("rate", "value", "optimality", "is_finite"):
             np.testing.assert_allclose(getattr(together, name)[k], getattr(alone, name)[0], rtol=1e-12, err_msg=name)
         for ours, theirs in zip(together.gap, alone.gap, strict=True):
@@ -80,8 +91,13 @@ def test_a_state_is_finite_where_its_point_and_its_value_are():
     lost = state._replace(point=np.where(np.arange(len(start))[:, np.newaxis] == 3, np.nan, state.point))
     over = state._replace(evaluation=state.evaluation._replace(value=np.array([1.0, np.inf])))
     states = [state, lost, over, state]
-    assert Block.of(made.problem, states, half).is_finite.tolist() == [True, False, False, True]
-    assert [bool(Block.of(made.problem, [each], half).is_finite[0]) for each in states] == [True, False, False, True]
+    assert Block.of(made.problem, states, MEASURE).is_finite.tolist() == [True, False, False, True]
+    assert [bool(Block.of(made.problem, [each], MEASURE).is_finite[0]) for each in states] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_what_is_raised_between_states_comes_after_the_states_before_it():
@@ -92,7 +108,7 @@ def test_what_is_raised_between_states_comes_after_the_states_before_it():
         yield from states
         raise OSError("out of luck")
 
-    blocks = in_blocks(made.problem, broken(), half, 64, 1000)
+    blocks = in_blocks(made.problem, broken(), MEASURE, 64, 1000)
     assert [len(next(blocks)) for _ in range(3)] == [2, 4, 3]
     with pytest.raises(OSError, match="out of luck"):
         next(blocks)

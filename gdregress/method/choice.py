@@ -5,11 +5,12 @@ the rows are known.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
@@ -34,9 +35,10 @@ from gdregress.method.sketches import (
 )
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
-from gdregress.method.states import Solver
+from gdregress.method.states import Measure, Solver, estimated_by
 from gdregress.method.working_rows import SHARE, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
+from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.spectrum import Spectrum
 from gdregress.rows.rows import Rows
@@ -166,15 +168,16 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
     is_factored = (is_tall(n, p) or _is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or has_set or is_factored
-    costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix else {"curvature"})
+    needs_no_matrix = has_set or _goes_without_matrix(spec, rows)
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored
+    costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix or needs_no_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # both need the exact curvature
-    if has_set:
+    elif needs_no_matrix:
         costly -= {"newton"}
     choice = Choice.of(spec, asked, costly)
-    solves_on_set = choice.is_newton and has_set
-    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not solves_on_set:
+    is_matrix_free = choice.is_newton and needs_no_matrix
+    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not is_matrix_free:
         cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
         if choice.is_newton:
             cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
@@ -182,9 +185,9 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits
-    if solves_on_set or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
+    if is_matrix_free or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
         products = False  # every epoch weighs the rows anew, and needs products of its own
-    factors_rows = (choice.rung == "curvature" or has_matrix) and (has_boxes or not choice.is_newton)
+    factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (has_boxes or not choice.is_newton)
     return replace(
         choice,
         share=share,
@@ -237,6 +240,13 @@ def _has_set(terms: Terms, rows: Rows) -> bool:
     if terms.is_squared_error:
         return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
     return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
+
+
+def _goes_without_matrix(spec: Spec, rows: Rows) -> bool:
+    """Return whether Newton's method goes by products with vectors: such a loss, L2 alone, many columns in memory."""
+    terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
+    is_wide = rows.n_features > MOMENTS_LIMIT and not is_asked_for
+    return is_wide and terms.l2 > 0 and not terms.has_prox and _has_boxes(terms, rows)
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
@@ -330,6 +340,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if choice.is_newton and _has_set(problem.terms, problem.rows):
         on_columns = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
         return Method(problem, on_columns, choice.rung, choice.optimizer, 1.0)
+    if choice.is_newton and _goes_without_matrix(spec, problem.rows):
+        return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
     if _is_dual(choice, spec, problem.rows):
         dual = DualRidge.of(problem, FEW_DIGITS if _is_large(problem.rows) else MOST_DIGITS)
         if dual is not None:
@@ -367,7 +379,9 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
         return Method(problem, Sampled(sketches, tol), choice.rung, choice.optimizer, 1.0)
     sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
     rate = CurvatureRate(1.0)
-    descent = Descent(rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, sketch.bound)
+    descent = Descent(
+        rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, estimated_by(sketch.bound)
+    )
     return Method(problem, _annealed(descent, spec, problem), choice.rung, choice.optimizer, rate.rate)
 
 
@@ -451,7 +465,7 @@ def _descent(choice: Choice, spec: Spec, problem: Problem, known: Known, rng: np
     if choice.rung == "curvature" and descent.optimizer.is_exact and not (choice.asked or suffices):
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
-        solver = Geometric(descent, schedule)
+        solver = Geometric(descent, schedule, known.inverse or half)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
@@ -513,7 +527,7 @@ def make_descent(
         rate=rate,
         schedule=steps.schedule,
         objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
-        measure=_measure(known.inverse, problem),
+        measure=_measure(known.inverse, problem, spec.limits.tol),
         batches=batches,
         mean=empty_mean(steps.average, n_rows),
         epochs=spec.limits.epochs,
@@ -563,11 +577,12 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
     return Smoothed(inner, spec.limits.tol) if problem.terms.loss.is_straight else inner
 
 
-def _measure(inverse: InverseCurvature | None, problem: Problem) -> Any:
-    """Return the inverse Hessian in which the gap is measured, or its diagonal where only that is known.
+def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
+    """Return how the gap is measured: by the inverse Hessian, else by duality, else by the diagonal alone.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
     """
-    if inverse is None:
-        return half
-    return Raised(inverse) if problem.terms.has_prox and inverse.is_singular else inverse
+    terms = problem.terms
+    if inverse is not None:
+        return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
+    return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)

@@ -15,7 +15,7 @@ from gdregress.method.optimizers import Optimizer, Step
 from gdregress.method.preconditioners import Preconditioner
 from gdregress.method.rates import Rate
 from gdregress.method.schedules import EpochSchedule, Plateau
-from gdregress.method.states import CHEAP, LONGEST, Block, in_blocks
+from gdregress.method.states import CHEAP, LONGEST, Block, Measure, in_blocks
 from gdregress.problem.objectives import Evaluation, Objective
 from gdregress.problem.problem import Problem
 
@@ -120,7 +120,7 @@ class Descent:
     objective : callable
         Function from a problem to its objective: `Problem.from_moments` or `Problem.from_rows`.
     measure : callable
-        Inverse Hessian in which the gap is measured.
+        Function that returns the gap: see `Measure`.
     batches : Batches, default=None
         Mini-batches; None for all rows at once.
     mean : Mean, default=None
@@ -136,7 +136,7 @@ class Descent:
     rate: Rate
     schedule: EpochSchedule | Plateau
     objective: Callable[[Problem], Objective]
-    measure: Callable[[NDArray], NDArray]
+    measure: Measure
     batches: Batches | None = None
     mean: Mean | None = None
     epochs: float = float("inf")
@@ -185,7 +185,7 @@ class Descent:
 
     def _is_optimal(self, problem: Problem, point: NDArray, evaluation: Evaluation) -> bool:
         """Return whether a point counts as optimal, by an evaluation that was predicted."""
-        gap = problem.gap(point, evaluation, self.measure)
+        gap = self.measure(problem, point, evaluation)
         return bool(problem.optimality(evaluation.value, gap.total) <= self.tol)
 
     def seen(self, problem: Problem) -> tuple[Iterator[Any], int]:

@@ -94,7 +94,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
         if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:
             return
         last = here.gap
-        length = _length(box, point, step, residual, change, decrement)
+        length = step_length(box, point, step, residual, change, decrement)
         point, residual = point + length * step, residual - length * change
     yield from interior_points(box, point)
 
@@ -107,10 +107,22 @@ def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
     return whole - box.design.gram(weight * ~on)
 
 
-def _length(
+def step_length(
     box: BoxProblem, point: NDArray, step: NDArray, residual: NDArray, change: NDArray, decrement: float
 ) -> float:
-    """Return how far along a step F is least, up to a tenth of its first slope: by Newton's method, or by halving."""
+    """Return how far along a step F is least, up to a tenth of its first slope: by Newton's method, or by halving.
+
+    Parameters
+    ----------
+    box : BoxProblem
+        The problem, of parabolas and lines.
+    point, step : ndarray of shape (n_coordinates,)
+        w and dw.
+    residual, change : ndarray of shape (n_rows,)
+        r and A dw.
+    decrement : float
+        How steeply F falls along the step at its beginning.
+    """
     level, bend = float((box.l2 * point) @ step), float(box.l2 @ (step * step))
     shortest, longest, length = 0.0, np.inf, 1.0
     for _ in range(SEARCHES):

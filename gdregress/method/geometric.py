@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class Geometric:
         The plain descent whose states are computed.
     schedule : EpochSchedule
         Its schedule, which depends on the epoch alone.
+    inverse : callable
+        P, the inverse Hessian in which the gap is measured.
 
     References
     ----------
@@ -56,6 +58,7 @@ class Geometric:
 
     descent: Descent
     schedule: EpochSchedule
+    inverse: Any
     goes_below_tol = False
     limit = ""
 
@@ -77,7 +80,7 @@ class Geometric:
             The next states.
         """
         start = start.astype(np.float64)
-        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.descent.measure))
+        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.inverse))
         if basis is None:
             yield from self.descent.iterates(problem, start, epoch)
             return

@@ -10,7 +10,7 @@ from gdregress.method.optimizers import Conjugate
 from gdregress.method.rates import FixedRate
 from gdregress.method.schedules import EpochSchedule, constant
 from gdregress.method.sketches import Sketches
-from gdregress.method.states import NO_STEP_LOWERS, Block
+from gdregress.method.states import NO_STEP_LOWERS, Block, estimated_by
 from gdregress.problem.problem import Problem
 
 
@@ -51,10 +51,10 @@ class Sampled:
                 FixedRate(1.0),
                 EpochSchedule(constant),
                 Problem.from_rows,
-                sketch.bound,
+                estimated_by(sketch.bound),
             )
             for n_epochs, state in enumerate(descent.states(problem, point, epoch)):
-                block = Block.of(problem, [state], sketch.bound)
+                block = Block.of(problem, [state], descent.measure)
                 is_done = bool(block.optimality[0] <= self.tol)
                 if state.is_stuck and not is_done:
                     break

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,15 @@ NO_STEP_LOWERS = (
     "of a loss of your own, check the derivative and the curvature."
 )
 """Reason and remedy where a solver has ended because it found no better point."""
+
+
+Measure = Callable[[Problem, NDArray, Evaluation], Gap]
+"""Function from a problem, points side by side and their evaluation to the gap of each."""
+
+
+def estimated_by(preconditioner: Any) -> Measure:
+    """Return the measure that estimates the gap by an inverse Hessian: see `Problem.gap`."""
+    return partial(Problem.gap, preconditioner=preconditioner)
 
 
 class Points(NamedTuple):
@@ -79,8 +89,8 @@ class Block:
     points: Points
 
     @classmethod
-    def of(cls, problem: Problem, states: list[Step], preconditioner: Any) -> "Block":
-        """Make the block of some states, with the gap measured by a preconditioner.
+    def of(cls, problem: Problem, states: list[Step], measure: "Measure") -> "Block":
+        """Make the block of some states, with their gap.
 
         Parameters
         ----------
@@ -88,15 +98,15 @@ class Block:
             The problem that is minimised.
         states : list of Step
             Consecutive states, at least one.
-        preconditioner : callable
-            Inverse Hessian in which the gap is measured.
+        measure : callable
+            Function that returns the gap: see `Measure`.
         """
         if len(states) == 1:
             [state] = states
-            return cls.of_one(problem, state, problem.gap(state.point, state.evaluation, preconditioner))
+            return cls.of_one(problem, state, measure(problem, state.point, state.evaluation))
         points, evaluations, rates, *_ = zip(*states, strict=True)
         side_by_side, beside = np.concatenate(points, axis=1), Evaluation.side_by_side(evaluations)
-        gap = problem.with_hidden(problem.gap(side_by_side, beside, preconditioner), side_by_side, beside)
+        gap = problem.with_hidden(measure(problem, side_by_side, beside), side_by_side, beside)
         shape = (len(states), -1)
         gap = Gap(*(part.reshape(shape) for part in gap))
         value = beside.value.reshape(shape)
@@ -170,7 +180,7 @@ class Solver(Protocol):
 
 
 def in_blocks(
-    problem: Problem, states: Iterator[Step], preconditioner: Any, longest: int, n_states: float
+    problem: Problem, states: Iterator[Step], measure: "Measure", longest: int, n_states: float
 ) -> Iterator[Block]:
     """Collect states in blocks, each twice as long as the one before, up to `longest`.
 
@@ -182,8 +192,8 @@ def in_blocks(
         The problem that is minimised.
     states : iterator of Step
         The states of a descent.
-    preconditioner : callable
-        Inverse Hessian in which the gap is measured.
+    measure : callable
+        Function that returns the gap of states: see `Measure`.
     longest : int
         Largest number of states in a block.
     n_states : float
@@ -204,7 +214,7 @@ def in_blocks(
             raised = error
         n_states -= len(collected)
         if collected:
-            yield Block.of(problem, collected, preconditioner)
+            yield Block.of(problem, collected, measure)
         elif raised is None:
             return
         length = min(2 * length, longest)

@@ -370,6 +370,46 @@ class BoxProblem:
         gap, dual = min(map(measured, shares), key=lambda each: each[0])
         return self.iterate(point, residual, here, gap)._replace(dual=dual)
 
+    def measured_with_l2(
+        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, *, has_intercept: bool
+    ) -> Iterate:
+        """Return how far a point is from the minimum, where all coefficients have L2 and neither L1 nor signs.
+
+        Of slopes u in their boxes, ``pull`` is A'S u. If there is an intercept, their mean becomes 0, and they are
+        shrunk until they are in their boxes again. Then they are feasible, and what A'S u - L w is costs half its
+        square over L.
+
+        Parameters
+        ----------
+        point, residual : ndarray of shape (n_coordinates,), (n_rows,)
+            w and its residuals.
+        slope : ndarray of shape (n_rows,)
+            u.
+        pull : ndarray of shape (n_coordinates,)
+            A'S u.
+        has_intercept : bool
+            Whether the last coordinate is an intercept.
+        """
+        if has_intercept:
+            n = self.n_data // self.design.copies
+            slope, pull = slope.copy(), pull.copy()
+            slope[:n] -= pull[-1]
+            pull[-1] = 0.0
+            share = self._share_inside(slope)
+            slope, pull = self._shared(share * slope), share * pull
+        here = self.slopes(residual)
+        gap = self.smoothing(residual, here, slope) + self.cost_with_l2(self.lack(point, pull))
+        return self.iterate(point, residual, here, gap)._replace(dual=slope)
+
+    def smoothing(self, residual: NDArray, here: NDArray, slope: NDArray) -> float:
+        """Return the mean of l(r) + l*(u) - u r for slopes u, given those of the loss at the residuals r."""
+        return max(float(self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))), 0.0)
+
+    def cost_with_l2(self, lack: NDArray) -> float:
+        """Return by how much D(u) is too large where A'S u - L w is not zero, if no coefficient lacks L2."""
+        infinite = np.where(lack == 0, 0.0, np.copysign(np.inf, lack))
+        return 0.5 * float(np.divide(lack, self.l2, out=infinite, where=self.l2 > 0) @ lack)
+
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
         losses = slope * (residual - 0.5 * self.flatness * slope)

@@ -82,6 +82,21 @@ class Design:
         """Return the same matrix, in its coordinates."""
         return replace(self, basis=None)
 
+    @property
+    def once(self) -> "Design":
+        """The same matrix, in which each row of X stands once."""
+        return replace(self, copies=1)
+
+    @property
+    def side(self) -> NDArray:
+        """What an intercept of 1 adds to A w: -1 for the rows of -X."""
+        n = self.rows.n_samples
+        return np.concatenate([np.ones(n), np.full(n * (self.copies - 1), -1.0), np.zeros(self.n_penalised)])
+
+    def drawn(self, rows: NDArray) -> "Design":
+        """Return the matrix of some rows of X, which are copied."""
+        return replace(self, rows=RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))))
+
     def of_columns(self, columns: NDArray) -> "Design":
         """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
         of_X = np.append(columns, np.arange(self.n_penalised, self.rows.n_features))

@@ -1,4 +1,7 @@
-"""The duality gap of squared error: a bound on how far a point is from the minimum, not an estimate."""
+"""Duality gaps from the sums that a gradient needs: bounds on how far a point is from the minimum, not estimates."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +9,7 @@ from scipy.linalg import lapack
 
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty
+from gdregress.problem.problem import Gap, Problem
 
 NOISE = 100.0 * float(np.finfo(np.float64).eps)
 """Rounding of a gradient, as a share of 1 + |z|_1: a violation that is no larger lowers F by its square at most."""
@@ -93,3 +97,112 @@ def _fall(curvature: NDArray, residual: NDArray, z: NDArray, violation: NDArray,
     fall = -0.5 * float(residual[on] @ step)
     is_minimum = (z[on] * (z[on] + step) > 0).all() and off.max(initial=-np.inf) + 2.0 * np.sqrt(max(fall, 0.0)) <= 0
     return fall if is_minimum else np.inf
+
+
+@dataclass(frozen=True)
+class DualityGap:
+    """The duality gap with L2, for any loss of lines and parabolas: a bound where there is no matrix.
+
+    With u the slopes of the loss, or of the smoothed loss, at the residuals r, and m their mean, every v is that of a
+    point of the dual. x are the rows in coordinates whose columns are centred if there is an intercept::
+
+        u'   =  t (u - m)                       t <= 1 until u' is in [low, high];  t = 1, m = 0 without an intercept
+        v    =  (1/W) sum_i s_i u'_i x_i
+        gap  =  (1/W) sum_i s_i (l(r_i) + l*(u'_i) - u'_i r_i)  +  sum_j (pen_j(z_j) + pen*_j(v_j) - z_j v_j)
+
+    The first mean is no larger than this one, which needs no further sums: l* is convex, and 0 at 0. With d the tube
+    and c the curvature of the loss::
+
+        t (1/W) sum_i s_i (l(r_i) + l*(u_i) - u_i r_i)  +  (1 - t) F  +  t m mean(r) + t d |m| - t^2 m^2 / (2 c)
+
+    The gap of the loss is of second order in the distance from the minimum, but m is of first order in that of the
+    intercept. So where only m keeps the gap above `tol`, it is measured again in another pass, with the intercept that
+    a Newton step on it alone leads to. The gap of the point is larger than that by how far F falls.
+
+    Attributes
+    ----------
+    tol : float
+        Optimality at which a descent has converged.
+    """
+
+    tol: float
+
+    def __call__(self, problem: Problem, points: NDArray, evaluation: Evaluation) -> Gap:
+        """Return the gap of points side by side.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem, which has L2.
+        points : ndarray of shape (n_coordinates, n_points * n_outputs)
+            Points side by side.
+        evaluation : Evaluation
+            Their evaluation.
+        """
+        uncentred, total = _l2_gaps(problem, points, evaluation)
+
+        def is_optimal(gap: NDArray) -> NDArray:
+            shape = (-1, len(problem.constant_loss))
+            return problem.optimality(evaluation.value.reshape(shape), gap.reshape(shape)) <= self.tol
+
+        if (is_optimal(uncentred) & ~is_optimal(total)).any():
+            moved = _with_better_intercept(problem, points, evaluation)
+            [there] = problem.from_rows().evaluate([moved])
+            fall = problem.in_standard_units((evaluation.value - there.value).reshape(-1, len(problem.constant_loss)))
+            total = np.fmin(total, np.maximum(fall.ravel(), 0.0) + _l2_gaps(problem, moved, there)[1])
+        if problem.terms.is_squared_error:
+            return Gap(total, np.zeros_like(total), total)
+        return problem.gap(points, evaluation, _half)._replace(total=total)
+
+
+def _half(gradient: NDArray) -> NDArray:
+    """Return the inverse of the diagonal of the second derivatives of squared error, times a gradient."""
+    return 0.5 * gradient
+
+
+def _l2_gaps(problem: Problem, points: NDArray, evaluation: Evaluation) -> tuple[NDArray, NDArray]:
+    """Return the gap as it would be if u were centred, and a bound on that of centred u."""
+    loss: Any = problem.terms.loss.in_units(problem.standard.target_scale)
+    m_outputs, p = len(problem.constant_loss), len(problem.standard.center)
+    times = points.shape[1] // m_outputs
+
+    def tiled(of_outputs: Any) -> NDArray:
+        return np.tile(np.broadcast_to(of_outputs, m_outputs), times)
+
+    z, penalty = problem.standard_coefficients(points), problem.standard_penalty
+    gradient = problem.standard_gradient(evaluation.gradient)
+    l1, l2 = (strength if times == 1 else np.tile(strength, times) for strength in (penalty.l1, penalty.l2))
+    strength = l2 * z
+    v = strength - gradient[:p]
+
+    def of_penalty(slope: NDArray) -> NDArray:
+        """Return sum_j (pen_j(z_j) + pen*_j(v_j) - z_j v_j), without the cancellation of its terms."""
+        straight: Any = 0.0
+        if not penalty.is_smooth:
+            straight = np.minimum(slope, l1) if penalty.positive else np.clip(slope, -l1, l1)
+        off = slope - straight - strength
+        ratio = np.divide(off, l2, out=np.where(off == 0, 0.0, np.copysign(np.inf, off)), where=l2 > 0)
+        bound = 0.5 * np.einsum("ij,ij->j", ratio, off)
+        return bound if penalty.is_smooth else bound + np.maximum(l1 * np.abs(z) - straight * z, 0.0).sum(axis=0)
+
+    unit = problem.in_standard_units(np.ones(m_outputs))
+    smoothing = np.broadcast_to(evaluation.fenchel_gap, evaluation.value.shape) * tiled(unit)
+    at_v = of_penalty(v)
+    uncentred = smoothing + at_v
+    if not problem.terms.fit_intercept:
+        return uncentred, uncentred
+    mean = -gradient[p]
+    t = 1.0 / (1.0 + np.abs(mean) / np.where(mean > 0, -tiled(loss.low), tiled(loss.high)))
+    value = evaluation.value * tiled(unit)
+    shifted = t * (mean * problem.mean_residual(points) + tiled(loss.tube) * np.abs(mean))
+    of_losses = t * smoothing + (1.0 - t) * value + shifted - (t * mean) ** 2 / (2.0 * tiled(loss.curvature))
+    return uncentred, np.maximum(of_losses, 0.0) + (at_v if (t == 1.0).all() else of_penalty(t * v))
+
+
+def _with_better_intercept(problem: Problem, points: NDArray, evaluation: Evaluation) -> NDArray:
+    """Return the points after a Newton step on their intercepts alone."""
+    times = points.shape[1] // len(problem.constant_loss)
+    bend = np.tile(np.broadcast_to(problem.descended.curvature, len(problem.constant_loss)), times) * evaluation.curved
+    moved = points.copy()
+    moved[-1] -= np.divide(evaluation.gradient[-1], bend, out=np.zeros(len(bend)), where=(bend > 0) & (bend < np.inf))
+    return moved

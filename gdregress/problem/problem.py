@@ -243,10 +243,11 @@ class Problem:
     @cached_property
     def penalty(self) -> Penalty:
         """The penalty in `coordinates`."""
-        return self.terms.penalty_in(self.coordinates) if self.is_raw else self._standard_penalty
+        return self.terms.penalty_in(self.coordinates) if self.is_raw else self.standard_penalty
 
     @cached_property
-    def _standard_penalty(self) -> Penalty:
+    def standard_penalty(self) -> Penalty:
+        """The penalty in `standard`."""
         return self.terms.penalty_in(self.standard)
 
     def from_moments(self) -> MomentObjective:
@@ -376,14 +377,10 @@ class Problem:
         if self.spectrum is None:
             return gap
         p, times = len(self.standard.center), points.shape[1] // len(self.constant_loss)
-        z = points[:p]
-        if self.is_raw:
-            to_standard = self.coordinates.target_scale / self.standard.target_scale
-            z = z * self.standard.scale[:, np.newaxis] * _tiled(to_standard, times)
         value = evaluation.value / _tiled(self._to_coordinates, times)
-        slope = self._standard_gradient(evaluation.gradient)
-        shortest = self._standard_penalty.residual(points, slope)
-        hidden = self.spectrum.hidden(z, slope[:p], shortest[:p], value)
+        slope = self.standard_gradient(evaluation.gradient)
+        shortest = self.standard_penalty.residual(points, slope)
+        hidden = self.spectrum.hidden(self.standard_coefficients(points), slope[:p], shortest[:p], value)
         return gap._replace(total=np.maximum(gap.total, hidden))
 
     def subgradient(self, points: NDArray, gradient: NDArray) -> NDArray:
@@ -396,9 +393,31 @@ class Problem:
         gradient : ndarray of shape (n_coordinates, n_points * n_outputs)
             Gradient of the smooth part, in `coordinates`.
         """
-        return self._standard_penalty.residual(points, self._standard_gradient(gradient))
+        return self.standard_penalty.residual(points, self.standard_gradient(gradient))
 
-    def _standard_gradient(self, gradient: NDArray) -> NDArray:
+    def standard_coefficients(self, points: NDArray) -> NDArray:
+        """Return the coefficients of points side by side in `standard`, of shape (n_features, n_columns)."""
+        z = points[: len(self.standard.center)]
+        if not self.is_raw:
+            return z
+        to_standard = self.coordinates.target_scale / self.standard.target_scale
+        times = points.shape[1] // len(self.constant_loss)
+        return z * self.standard.scale[:, np.newaxis] * _tiled(to_standard, times)
+
+    def mean_residual(self, points: NDArray) -> NDArray:
+        """Return the weighted mean of the residuals at points side by side, in units of `standard`."""
+        coordinates, p = self.coordinates, len(self.standard.center)
+        if not self.is_raw and coordinates.fit_intercept:
+            return -points[p]  # these coordinates are centred
+        mean = (self.moments.x.mean - coordinates.center) * coordinates.inverse_scale
+        target_mean = (self.moments.y.mean - coordinates.target_center) / coordinates.target_scale
+        times = points.shape[1] // len(target_mean)
+        residual = _tiled(target_mean, times) - mean @ points[:p]
+        if coordinates.fit_intercept:
+            residual = residual - points[p]
+        return residual * _tiled(coordinates.target_scale / self.standard.target_scale, times)
+
+    def standard_gradient(self, gradient: NDArray) -> NDArray:
         """Return gradients in `coordinates` as gradients in `standard`."""
         if not self.is_raw:
             return gradient

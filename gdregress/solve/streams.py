@@ -18,6 +18,7 @@ from gdregress.method.descent import Batches, Descent, Mean, Position
 from gdregress.method.preconditioners import half, identity
 from gdregress.method.rates import FixedRate
 from gdregress.method.spec import Spec
+from gdregress.method.states import estimated_by
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.problem import Problem
@@ -181,7 +182,7 @@ class ChunkDescent:
             rate=FixedRate(rate),
             schedule=steps.schedule,
             objective=Problem.from_rows,
-            measure=half,
+            measure=estimated_by(half),
             mean=empty_mean(steps.average, size),
         )
         loss = terms.loss.in_units(coordinates.target_scale)
