@@ -512,11 +512,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
                 found = grown(search, found, primary)
         for name in (*FITTED, *FOUND):
             self.__dict__.pop(name, None)
-        points = [point for each in found for point in each.curve.points()]
-        self.cv_results_ = table(points, axes.varied, scores_of(found), self._test_weights(search, sample_weight))
+        curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
+        self.cv_results_ = table(curves, axes.varied, scores_of(found), weights)
         self.n_splits_, scorers = len(splits), scoring.scorers
         self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
-        self.__dict__.update(choice(points, self.cv_results_, self.refit, primary))
+        self.__dict__.update(choice(found, self.cv_results_, self.refit, primary))
         sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
         if self.alpha_per_target and not form.is_single:
             self.__dict__.update(choice_of_targets(found[0]))

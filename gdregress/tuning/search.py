@@ -307,8 +307,8 @@ def rows_of(X: Any, chosen: NDArray) -> Any:
 def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, names: NDArray | None) -> Iterator[Any]:
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
-    for place, point in enumerate(curve.points()):
-        fitted = clone(model).set_params(**point)
+    for place in range(curve.n_points):
+        fitted = clone(model).set_params(**curve.point(place))
         fitted.coef_ = form.of(coef[:, place])
         fitted.intercept_ = form.of(intercept[place])[()] if model.fit_intercept else 0.0
         fitted.n_features_in_ = len(coef)
