@@ -219,8 +219,8 @@ class CellSums:
 
     @cached_property
     def suffixes(self) -> list[Moments]:
-        """Moments of all cells, of all but the first, and so on."""
-        return _running(self.cells[::-1])[::-1]
+        """Moments of all cells but the first, of all but the first two, and so on."""
+        return _running(self.cells[:0:-1])[::-1]
 
     @property
     def whole(self) -> Moments:
@@ -241,7 +241,7 @@ class CellSums:
             if first == 0:
                 parts = [self.prefixes[last]]
             elif last == len(counts) - 1:
-                parts = [self.suffixes[first]]
+                parts = [self.suffixes[first - 1]]
             else:
                 parts = self.cells[first : last + 1]
             for part in parts:

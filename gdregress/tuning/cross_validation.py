@@ -504,28 +504,29 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
-        search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
-        task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
-        with part_of(task, "cross-validation"):
-            found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
-            if alphas is None and self.alphas > 1:
-                found = grown(search, found, primary)
-        for name in (*FITTED, *FOUND):
-            self.__dict__.pop(name, None)
-        curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
-        self.cv_results_ = table(curves, axes.varied, scores_of(found), weights)
-        self.n_splits_, scorers = len(splits), scoring.scorers
-        self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
-        self.__dict__.update(choice(found, self.cv_results_, self.refit, primary))
-        sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
-        if self.alpha_per_target and not form.is_single:
-            self.__dict__.update(choice_of_targets(found[0]))
-            sentences += ends_of_targets(found[0])
-        for sentence in sentences:
-            warnings.warn(sentence, UserWarning, stacklevel=4)
-        self._store_paths(axes, found, search)
-        if self.refit:
-            self._refit(search, task)
+        with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
+            search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
+            task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
+            with part_of(task, "cross-validation"):
+                found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
+                if alphas is None and self.alphas > 1:
+                    found = grown(search, found, primary)
+            for name in (*FITTED, *FOUND):
+                self.__dict__.pop(name, None)
+            curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
+            self.cv_results_ = table(curves, axes.varied, scores_of(found), weights)
+            self.n_splits_, scorers = len(splits), scoring.scorers
+            self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
+            self.__dict__.update(choice(found, self.cv_results_, self.refit, primary))
+            sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
+            if self.alpha_per_target and not form.is_single:
+                self.__dict__.update(choice_of_targets(found[0]))
+                sentences += ends_of_targets(found[0])
+            for sentence in sentences:
+                warnings.warn(sentence, UserWarning, stacklevel=4)
+            self._store_paths(axes, found, search)
+            if self.refit:
+                self._refit(search, task)
         if task is not None:
             task.end()
 

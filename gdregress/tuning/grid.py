@@ -1,7 +1,6 @@
 """The grid of cross-validation: its axes, as they are given or found, and where it has to grow."""
 
 from collections.abc import Iterator, Sequence
-from inspect import signature
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -170,8 +169,8 @@ def without_effect(estimator: Any) -> Iterator[str]:
     estimator : GradientDescentRegressorCV
         The estimator, whose parameters are valid.
     """
-    defaults = {name: parameter.default for name, parameter in signature(type(estimator)).parameters.items()}
-    is_given = {name: repr(getattr(estimator, name)) != repr(defaults[name]) for name in ("alphas", "eps")}
+    defaults = type(estimator)()
+    is_given = {name: _differs(getattr(estimator, name), getattr(defaults, name)) for name in ("alphas", "eps")}
     if is_given["alphas"] and estimator.penalty is None:
         yield "alphas has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out."
     elif is_given["eps"] and np.iterable(estimator.alphas):
@@ -257,6 +256,10 @@ def still_improves(scores: NDArray) -> int:
     if near is None or scores[best] - scores[near] <= FLAT * abs(scores[best]):
         return 0
     return 1 if best else -1
+
+
+def _differs(value: Any, default: float) -> bool:
+    return bool(np.ndim(value) > 0 or value != default)
 
 
 def _is_several(value: Any) -> bool:
