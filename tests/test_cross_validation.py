@@ -436,6 +436,20 @@ def test_the_path_is_that_of_fits(raw):
         model.at(-1)
 
 
+def test_the_fit_to_all_rows_takes_the_products_that_are_known(monkeypatch):
+    """With L1 on many columns, where a fit by itself gathers the products of a few columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(700, 260)) + rng.normal(size=(700, 1)) + 5.0
+    y = X[:, :6] @ rng.normal(size=6) + rng.normal(size=700)
+    alone = GradientDescentRegressor(penalty="l1", alpha=0.1, tol=1e-10).fit(X, y)
+    monkeypatch.setattr("gdregress.problem.products._Products", None)
+    model = GradientDescentRegressorCV([0.1, 0.05], penalty="l1", tol=1e-10, refit=lambda results: 0).fit(X, y)
+    assert_allclose(model.coef_, alone.coef_, rtol=1e-7, atol=1e-10)
+    assert 0 < np.count_nonzero(model.coef_) < 260
+    assert model.converged_
+    assert_array_equal(model.history_["loss"].shape, alone.history_["loss"].shape)
+
+
 def test_the_grid_grows_while_it_improves_at_its_end(raw):
     X, y = raw
     model = GradientDescentRegressorCV(6, eps=0.5, penalty="l1", cv=3).fit(X, y)
