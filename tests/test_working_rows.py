@@ -118,13 +118,40 @@ def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_li
 @pytest.mark.parametrize(("n", "faster"), [(9200, False), (9250, True)])
 def test_where_it_pays_there_are_rounds(monkeypatch, n, faster):
     """From 64 times the square of the number of coefficients on, a round has at most a quarter of the rows."""
-    assert pays(n, 12) == faster
     assert (sample_size(n, 12) <= SHARE * n) == faster
     X, y = np.random.default_rng(4).standard_normal((n, 11)), np.random.default_rng(5).standard_normal(n)
     restricted, rounds = BoxProblem.restricted, []
     monkeypatch.setattr(BoxProblem, "restricted", lambda *given: rounds.append(1) or restricted(*given))
     GradientDescentRegressor(loss="absolute_error").fit(X, y)
     assert bool(rounds) == faster
+
+
+@pytest.mark.parametrize("params", LOSSES, ids=str)
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l1"}, {"positive": True}], ids=str)
+def test_from_a_start_that_is_near_there_is_no_sample(monkeypatch, params, penalty):
+    """The minimum is that of all rows, and few rows are solved on the way from one strength to the next."""
+    X, y = tall(4000)
+    assert pays(4000, 4)
+    params = {"penalty": "l2", **params, **penalty}
+    model = GradientDescentRegressor(alpha=0.02, warm_start=True, **params).fit(X, y)
+    whole = GradientDescentRegressor(alpha=0.01, **params).fit(X, y)
+    restricted, rounds = BoxProblem.restricted, []
+    monkeypatch.setattr(BoxProblem, "restricted", lambda *given: rounds.append(len(given[1])) or restricted(*given))
+    monkeypatch.setattr(BoxProblem, "sampled", None)
+    model.set_params(alpha=0.01).fit(X, y)
+    assert 1 <= len(rounds) == model.n_iter_ <= 4
+    assert max(rounds) < 1000
+    assert model.converged_
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=1e-7, atol=1e-8)
+
+
+def test_from_a_start_that_is_far_the_minimum_is_found_all_the_same():
+    X, y = tall(4000)
+    model = GradientDescentRegressor(loss="absolute_error", warm_start=True).fit(X, -3.0 * y[::-1])
+    model.fit(X, y)
+    whole = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    assert model.converged_
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "huber"])
