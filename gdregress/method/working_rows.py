@@ -68,7 +68,7 @@ def sample_size(n_samples: int, rank: int) -> int:
 
 
 def pays(n_samples: int, rank: int) -> bool:
-    """Return whether the rows are so many that a few of them are much faster, from a start near the minimum at least."""
+    """Return whether there are so many rows that a few of them are much faster, at least from a near start."""
     return FIRST * rank <= SHARE * n_samples
 
 
