@@ -388,6 +388,12 @@ def test_one_standard_error_takes_the_strongest_penalty_that_is_near(raw):
     assert_allclose(model.coef_, model.at(model.alpha_).coef_, atol=1e-6)
 
 
+def test_one_standard_error_of_several_scores_is_refused(raw):
+    model = GradientDescentRegressorCV(ALPHAS, scoring=["r2", "neg_mean_squared_error"], refit="r2").fit(*raw)
+    with pytest.raises(ValueError, match="chooses by a single score, but these results have several"):
+        one_standard_error(model.cv_results_)
+
+
 def test_scores_by_name_by_callable_and_several(raw):
     X, y = raw
     names = ["r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"]

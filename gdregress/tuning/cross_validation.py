@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.dask import NumberedRows, in_memory
+from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -530,7 +531,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if task is not None:
             task.end()
 
-    def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[Any, OutputFormat]:
+    def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and dtype and shape of what is fitted to them; X of dask stays on its workers."""
         if not is_dask(X):
             X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
@@ -597,7 +598,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if spec.fits_scale:
                 rows = search.rows
                 spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-            largest = largest_strength(spec.terms, search.rows, moments)
+            largest = largest_strength(spec.terms, cast(RowBlocks, search.rows), moments)
         curves = []
         for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
             share = share_of_l1(self.penalty, l1_ratio)

@@ -188,7 +188,7 @@ def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> 
     terms : Terms
         Terms of the objective.
     rows : RowBlocks
-        All rows.
+        All rows. They are read only if there are no moments, as rows in memory can be.
     moments : Moments or None
         Their moments, if they were gathered and the loss is squared error: X is then not read.
     """

@@ -109,7 +109,9 @@ def one_standard_error(cv_results):
     True
     """
     if "mean_test_score" not in cv_results:
-        raise ValueError("one_standard_error needs one score by the name 'score': give scoring one name.")
+        raise ValueError(
+            "one_standard_error chooses by a single score, but these results have several: give scoring one of them."
+        )
     if "se_test_score" not in cv_results:
         raise ValueError(
             "there is no se_test_score: one_standard_error takes results of a GradientDescentRegressorCV from at least "

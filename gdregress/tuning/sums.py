@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
-from gdregress.rows.folds import Fold, Folds, Split, gather_folds
+from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.tuning.grid import Curve
@@ -41,7 +41,7 @@ class Sums:
     ----------
     model : GradientDescentRegressor
         A model with the parameters that all points share.
-    rows : RowBlocks
+    rows : SplittableRows
         All rows.
     splits : list of (ndarray of int, ndarray of int)
         Training rows and test rows of each split.
@@ -51,7 +51,7 @@ class Sums:
     """
 
     model: Any
-    rows: RowBlocks
+    rows: SplittableRows
     splits: list[Split]
     descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class Sums:
         if not self._leaves_one_out:
             return self._folds.whole
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            return self.rows.moments()
+            return self._in_memory.moments()
 
     def of_split(self, number: int) -> Fold:
         """Return the moments of the training rows and the test rows of a split."""
@@ -71,11 +71,16 @@ class Sums:
     def _folds(self) -> Folds:
         return gather_folds(self.rows, self.splits)
 
+    @property
+    def _in_memory(self) -> RowBlocks:
+        """The rows, where single ones can be drawn."""
+        return cast(RowBlocks, self.rows)
+
     @cached_property
     def _leaves_one_out(self) -> bool:
         """Whether each split tests one row, each row once, and all other rows are its training rows."""
         n = self.rows.n_samples
-        if len(self.splits) != n or not self.rows.can_be_drawn or self.rows.n_weighted < n:
+        if len(self.splits) != n or not self.rows.can_be_drawn or self._in_memory.n_weighted < n:
             return False
         is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
         total = n * (n - 1) // 2
@@ -158,7 +163,7 @@ class Sums:
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._minima_of_whole, self.rows, terms, curve.alphas)
+            every = LeftOut.of(self._minima_of_whole, self._in_memory, terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
