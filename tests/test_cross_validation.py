@@ -376,6 +376,23 @@ def test_rows_that_are_drawn_twice_count_twice(raw):
         assert moments.weight == len(part)
 
 
+@pytest.mark.parametrize("times", [3, 300])
+def test_many_cells_and_rows_that_are_drawn_often(times):
+    """More cells, and more draws of a row, than the smallest integers count."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 1))
+    of_train = [rng.integers(0, 2, len(X)) for _ in range(8)]
+    splits = [(np.flatnonzero(each), np.flatnonzero(each == 0)) for each in of_train]
+    splits = [(np.append(train, np.full(times, train[0])), np.append(test, [test[5]] * 2)) for train, test in splits]
+    rows = RowBlocks(X, X**2)
+    folds = gather_folds(rows, splits)
+    for split, fold in zip(splits, folds.folds, strict=True):
+        for chosen, found in zip(split, fold, strict=True):
+            assert found.weight == len(chosen)
+            assert_allclose(found.x.mean, X[chosen].mean(axis=0), rtol=1e-10)
+            assert_allclose(found.cross, X[chosen].var(axis=0)[np.newaxis], rtol=1e-10)
+
+
 def test_one_standard_error_takes_the_strongest_penalty_that_is_near(raw):
     X, y = raw
     model = GradientDescentRegressorCV(30, penalty="l1", refit=one_standard_error, cv=5).fit(X, y)

@@ -183,7 +183,7 @@ class Cells:
 
 @dataclass
 class _Labels:
-    """The cell of each row, while splits are added one by one."""
+    """The cell of each row, in the smallest integers, while splits are added one by one."""
 
     of_rows: NDArray
     codes: NDArray
@@ -192,26 +192,27 @@ class _Labels:
     @classmethod
     def none(cls, n_samples: int) -> "_Labels":
         """Return the labels of no split: all rows are in one cell."""
-        return cls(np.zeros(n_samples, np.intp), np.zeros((1, 0), np.intp), [])
+        return cls(np.zeros(n_samples, np.uint8), np.zeros((1, 0), np.intp), [])
 
     def with_split(self, split: Split) -> "_Labels":
         """Return the labels with one split more."""
-        train, test = (np.bincount(chosen, minlength=len(self.of_rows)) for chosen in split)
+        train, test = (_counts(chosen, len(self.of_rows)) for chosen in split)
         base = int(train.max()) + 1
         n_codes = base * (int(test.max()) + 1)
-        joint = self.of_rows * n_codes
-        joint += train
-        joint += base * test
+        joint = self.of_rows.astype(np.min_scalar_type(len(self.codes) * n_codes))
+        joint *= n_codes
+        joint += train.astype(joint.dtype)
+        joint += base * test.astype(joint.dtype)
         occurs = np.bincount(joint) > 0
         present = np.flatnonzero(occurs)
         codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
-        return _Labels((np.cumsum(occurs) - 1)[joint], codes, [*self.bases, base])
+        labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
+        return _Labels(labels[joint], codes, [*self.bases, base])
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
         n_cells = len(self.codes)
-        # NumPy sorts small integers by radix, in a time that is linear.
-        order = np.argsort(self.of_rows.astype(np.uint16 if n_cells < 2**16 else np.intp), kind="stable")
+        order = np.argsort(self.of_rows, kind="stable")  # NumPy sorts small integers by radix, in a time that is linear
         ends = np.cumsum(np.bincount(self.of_rows, minlength=n_cells))
         starts = np.concatenate([[0], ends[:-1]])
         by_row = np.argsort(order[starts], kind="stable")
@@ -221,6 +222,16 @@ class _Labels:
         codes = self.codes[by_row]
         counts = [(codes[:, k] % base, codes[:, k] // base) for k, base in enumerate(self.bases)]
         return Cells(order, ends, counts)
+
+
+def _counts(chosen: NDArray, n_samples: int) -> NDArray:
+    """Return how often each row was chosen, in the smallest integers."""
+    once = np.zeros(n_samples, np.uint8)
+    once[chosen] = 1
+    if np.count_nonzero(once) == len(chosen):
+        return once
+    counts = np.bincount(chosen, minlength=n_samples)
+    return counts.astype(np.min_scalar_type(counts.max()))
 
 
 def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
