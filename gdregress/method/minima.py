@@ -1,7 +1,7 @@
 """Minimisers of squared error for a sequence of penalties, from moments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -107,17 +107,31 @@ class Minima:
         Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
+    computed : list of Ridge
+        The eigenbasis, once it has been computed.
     """
 
     moments: Moments
     penalized: NDArray | float
     fit_intercept: bool
+    computed: list[Ridge] = field(default_factory=list)
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments) -> "Minima":
         """Return the minimisers, given the terms of the objective and the moments about the mean."""
         about = moments if terms.fit_intercept else moments.about_origin()
         return cls(about, terms.units(moments), terms.fit_intercept)
+
+    def prepare(self, terms: Terms) -> None:
+        """Compute what the minimisers for all strengths share, so that `path` takes little time.
+
+        Parameters
+        ----------
+        terms : Terms
+            Squared error, with the penalty of strength 1.
+        """
+        if not terms.has_prox:
+            self._ridge  # noqa: B018
 
     def path(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
@@ -155,9 +169,12 @@ class Minima:
         inverse_scale = np.where(moves, 1.0 / alike, 0.0)
         return replace(self._standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
 
-    @cached_property
+    @property
     def _ridge(self) -> Ridge:
-        return Ridge.of(self.moments, self._alike)
+        # A `cached_property` of Python 3.11 has a lock, for which the threads of other splits would wait.
+        if not self.computed:
+            self.computed.append(Ridge.of(self.moments, self._alike))
+        return self.computed[0]
 
     def ridge(self, terms: Terms, alphas: NDArray) -> tuple[Ridge, Coordinates, NDArray] | None:
         """Return the eigenbasis for L2, its coordinates, and the strengths in these; None if they are not precise.

@@ -154,6 +154,8 @@ class Sums:
             return []
         terms, n_splits = spec_of(self.model, curve).terms, len(self.splits)
         with self._on_worthy_threads() as map_on_threads:
+            # Those of all rows are wanted too, and a thread would be idle while the others wait for the last split.
+            list(map_on_threads(_prepare, [*self._minima, self._minima_of_whole], [terms] * (n_splits + 1)))
             paths = list(map_on_threads(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
         return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
 
@@ -220,6 +222,12 @@ class Sums:
         """Provide a `map` over splits: on threads where there are columns enough for these to pay."""
         with self.rows.on_threads() as (_, map_on_threads):
             yield map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
+
+
+def _prepare(minima: Minima, terms: Terms) -> None:
+    """Compute what the minimisers for all strengths share."""
+    with np.errstate(all="ignore"):
+        minima.prepare(terms)
 
 
 def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
