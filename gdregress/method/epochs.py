@@ -1,8 +1,8 @@
 """Plain descent over rows that are known by their moments: its points after any number of epochs, at any rate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -154,7 +154,7 @@ class Stretch(NamedTuple):
         moved = self._lengths().T[:, :, np.newaxis] * self.descent.slope[:, np.newaxis]
         return -np.tensordot(self.descent.basis.vectors, moved, axes=1)
 
-    def errors(self, held_out: "HeldOut") -> NDArray | None:
+    def errors(self, held_out: "HeldOut", times_between: Callable[[bytes], "Times"]) -> NDArray | None:
         """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
 
         At a constant rate they are computed at a few `Times` only.
@@ -163,6 +163,8 @@ class Stretch(NamedTuple):
         ----------
         held_out : HeldOut
             The error on the test rows as a function of the point.
+        times_between : callable
+            The function of that name, which may remember what it has returned.
         """
         if (self.rates != self.rates[0]).any():
             return held_out.errors(self._lengths(), self.descent.slope)
@@ -202,15 +204,18 @@ class EpochPath(NamedTuple):
         """The points, of shape (n_coordinates, n_points, n_outputs)."""
         return np.concatenate([stretch.points() for stretch in self.stretches], axis=1)
 
-    def errors(self, held_out: Sequence["HeldOut"]) -> NDArray | None:
+    def errors(self, held_out: Sequence["HeldOut"], times_between: Callable[[bytes], "Times"]) -> NDArray | None:
         """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
 
         Parameters
         ----------
         held_out : sequence of HeldOut
             The error on the test rows as a function of the point of each descent.
+        times_between : callable
+            The function of that name, which may remember what it has returned.
         """
-        parts = [stretch.errors(of_test) for stretch, of_test in zip(self.stretches, held_out, strict=True)]
+        both = zip(self.stretches, held_out, strict=True)
+        parts = [stretch.errors(of_test, times_between) for stretch, of_test in both]
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
 
@@ -307,14 +312,13 @@ class Times(NamedTuple):
         return found
 
 
-@lru_cache(maxsize=16)
 def times_between(numbers: bytes) -> Times:
     """Return the times for some numbers of epochs, which are the same for every rate.
 
     Parameters
     ----------
     numbers : bytes
-        Numbers of epochs, an array of int64.
+        Numbers of epochs, an array of int64; as bytes, so that a cache can tell them.
     """
     epochs = np.frombuffer(numbers, np.int64)
     code = 2 * np.frexp(epochs)[1] + epochs % 2

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch
+from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, times_between
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path
 from gdregress.method.spec import Spec
@@ -200,13 +200,18 @@ class Sums:
                     stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
                     held_out.append(of_test)
                 path = EpochPath(stretches)
-                return path, path.errors(held_out)
+                return path, path.errors(held_out, self._times_between)
 
         self._folds  # noqa: B018  gathered before the threads begin
         with self._on_worthy_threads() as map_on_threads:
             several = list(map_on_threads(of_split, range(len(self.splits))))
         known = [each for each in several if each is not None]
         return ([path for path, _ in known], [errors for _, errors in known]) if len(known) == len(several) else None
+
+    @cached_property
+    def _times_between(self) -> Callable[[bytes], Times]:
+        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
+        return lru_cache(maxsize=1)(times_between)
 
     def _descent(self, number: int, terms: Terms) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over a split and its error, which are made once for all rates."""
