@@ -376,6 +376,23 @@ def test_rows_that_are_drawn_twice_count_twice(raw):
         assert moments.weight == len(part)
 
 
+@pytest.mark.parametrize("times", [3, 300])
+def test_many_cells_and_rows_that_are_drawn_often(times):
+    """More cells, and more draws of a row, than the smallest integers count."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 1))
+    of_train = [rng.integers(0, 2, len(X)) for _ in range(8)]
+    splits = [(np.flatnonzero(each), np.flatnonzero(each == 0)) for each in of_train]
+    splits = [(np.append(train, np.full(times, train[0])), np.append(test, [test[5]] * 2)) for train, test in splits]
+    rows = RowBlocks(X, X**2)
+    folds = gather_folds(rows, splits)
+    for split, fold in zip(splits, folds.folds, strict=True):
+        for chosen, found in zip(split, fold, strict=True):
+            assert found.weight == len(chosen)
+            assert_allclose(found.x.mean, X[chosen].mean(axis=0), rtol=1e-10)
+            assert_allclose(found.cross, X[chosen].var(axis=0)[np.newaxis], rtol=1e-10)
+
+
 def test_one_standard_error_takes_the_strongest_penalty_that_is_near(raw):
     X, y = raw
     model = GradientDescentRegressorCV(30, penalty="l1", refit=one_standard_error, cv=5).fit(X, y)
@@ -386,6 +403,12 @@ def test_one_standard_error_takes_the_strongest_penalty_that_is_near(raw):
     assert model.alpha_ == model.alpha_1se_ == model.alphas_[near].max()
     assert model.alpha_min_ == model.alphas_[mean.argmax()] < model.alpha_
     assert_allclose(model.coef_, model.at(model.alpha_).coef_, atol=1e-6)
+
+
+def test_one_standard_error_of_several_scores_is_refused(raw):
+    model = GradientDescentRegressorCV(ALPHAS, scoring=["r2", "neg_mean_squared_error"], refit="r2").fit(*raw)
+    with pytest.raises(ValueError, match="chooses by a single score, but these results have several"):
+        one_standard_error(model.cv_results_)
 
 
 def test_scores_by_name_by_callable_and_several(raw):
@@ -434,6 +457,20 @@ def test_the_path_is_that_of_fits(raw):
         assert_allclose(model.at(alpha).predict(X), inner.fit(X, y).predict(X), rtol=1e-6)
     with pytest.raises(ValueError, match="alpha=-1 is not in alphas_: the nearest is"):
         model.at(-1)
+
+
+def test_the_fit_to_all_rows_takes_the_products_that_are_known(monkeypatch):
+    """With L1 on many columns, where a fit by itself gathers the products of a few columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(700, 260)) + rng.normal(size=(700, 1)) + 5.0
+    y = X[:, :6] @ rng.normal(size=6) + rng.normal(size=700)
+    alone = GradientDescentRegressor(penalty="l1", alpha=0.1, tol=1e-10).fit(X, y)
+    monkeypatch.setattr("gdregress.problem.products._Products", None)
+    model = GradientDescentRegressorCV([0.1, 0.05], penalty="l1", tol=1e-10, refit=lambda results: 0).fit(X, y)
+    assert_allclose(model.coef_, alone.coef_, rtol=1e-7, atol=1e-10)
+    assert 0 < np.count_nonzero(model.coef_) < 260
+    assert model.converged_
+    assert_array_equal(model.history_["loss"].shape, alone.history_["loss"].shape)
 
 
 def test_the_grid_grows_while_it_improves_at_its_end(raw):

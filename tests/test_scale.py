@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.optimize import brentq
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor
 from sklearn.model_selection import GridSearchCV
 
@@ -136,6 +137,37 @@ def test_more_columns_than_rows(penalty, seed):
     assert mean_bounded(y - model.predict(X), None, model.scale_) == pytest.approx(1.0, abs=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["dense", "weighted", "sparse", "float32", "far from zero", "clean"])
+@pytest.mark.parametrize(
+    "params", [{}, {"alpha": 0.1}, {"alpha": 3.0, "standardize": True}, {"alpha": 0.1, "fit_intercept": False}], ids=str
+)
+def test_newton_finds_what_alternation_finds(monkeypatch, params, kind):
+    """With weights of zero too, from zero and from the last fit, without a fit on the way."""
+    X, y, weight = make(wild=0.0 if kind == "clean" else 0.2)
+    weight = weight * (np.arange(len(y)) % 5 > 0) if kind == "weighted" else None
+    X = {"sparse": sparse.csr_matrix, "float32": np.float32}.get(kind, np.asarray)(X)
+    X = X + 1e5 if kind == "far from zero" and "fit_intercept" not in params else X
+    params = {"loss": "huber", "epsilon": "auto", "penalty": "l2" if params else None, **params}
+    with monkeypatch.context() as patch:
+        patch.setattr("gdregress.solve.scale.descend_with_scale", lambda *given: None)
+        slow = GradientDescentRegressor(**params).fit(X, y, weight)
+    monkeypatch.setattr("gdregress.solve.scale.solve", None)
+    fast = GradientDescentRegressor(**params, warm_start=True).fit(X, y, weight)
+    for _ in range(2):
+        assert_allclose(fast.scale_, slow.scale_, rtol=1e-9)
+        assert_allclose(fast.coef_, slow.coef_, rtol=1e-4 if kind == "float32" else 1e-7)
+        fast.fit(X, y, weight)
+
+
+def test_a_scale_that_is_not_found_is_said(monkeypatch):
+    X, y, _ = make()
+    monkeypatch.setattr("gdregress.solve.scale.ROUNDS", 2)
+    with pytest.warns(ConvergenceWarning, match="the scale of the residuals is not found"):
+        GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1", alpha=0.1).fit(X, y)
+    with warnings.catch_warnings(action="error"):
+        GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l2", alpha=0.1).fit(X, y)
+
+
 def test_an_interrupt_while_the_scale_is_looked_for_is_not_lost(monkeypatch):
     X, y, _ = make()
     calls = []
@@ -147,7 +179,7 @@ def test_an_interrupt_while_the_scale_is_looked_for_is_not_lost(monkeypatch):
 
     monkeypatch.setattr("gdregress.solve.scale.solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+        GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1").fit(X, y)
     assert len(calls) == 2
 
 

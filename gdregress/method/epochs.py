@@ -1,7 +1,8 @@
 """Plain descent over rows that are known by their moments: its points after any number of epochs, at any rate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,12 @@ from gdregress.rows.rows import GoneRows
 
 BELOW_THE_CEILING = 1.0 - 1e-9
 """Share of the stability ceiling 2/L up to which a rate cannot diverge, whatever the rounding of L."""
+
+NODES = 20
+"""Number of times that stand for the even or the odd epochs of an octave, which leaves an error of 1e-15."""
+
+LOG_OF_NOTHING = -745.0
+"""Logarithm of the smallest positive float."""
 
 PLAIN = Choice("float", "gd", frozenset())
 """The choice of plain descent in raw coordinates."""
@@ -82,6 +89,32 @@ class PlainDescent:
         rates = rate.of(self.problem) * schedule.ahead(0, n_epochs)
         return rates if rates.max() * self.basis.curvature.max() < 2.0 * BELOW_THE_CEILING else None
 
+    @cached_property
+    def slope(self) -> NDArray:
+        """Gradient at the start along the eigenvectors; 0 where rounding alone curves the objective."""
+        return np.where(self.basis.is_curved[:, np.newaxis], self.basis.vectors.T @ self.here.gradient, 0.0)
+
+    def lengths(self, rate: float, times: "Times") -> NDArray:
+        """Return how far along each eigenvector the descent at a constant rate is from the start at some times.
+
+        It is ``(1 - (1 - rate lambda)^t) / lambda`` as a share of the slope at the start, of shape
+        (n_times, n_coordinates).
+
+        Parameters
+        ----------
+        rate : float
+            The rate.
+        times : Times
+            The times, as numbers of epochs that need not be whole.
+        """
+        share, is_curved = rate * self.basis.curvature, self.basis.is_curved
+        # The logarithm of abs(1 - share), with all its digits where share is tiny.
+        decay = np.maximum(np.log1p(np.where(share < 1, -share, share - 2)), LOG_OF_NOTHING)
+        gone = -np.expm1(np.multiply.outer(times.times, decay))
+        alternates = np.ix_(times.is_odd, share > 1)
+        gone[alternates] = 2.0 - gone[alternates]
+        return np.divide(gone, self.basis.curvature, out=np.zeros_like(gone), where=is_curved)
+
     @property
     def _lipschitz(self) -> CurvatureRate:
         return CurvatureRate(inverse_curvature(steepest_curvature(self.problem)))
@@ -108,7 +141,7 @@ class Stretch(NamedTuple):
         The descent.
     rates : ndarray of shape (n_epochs,)
         The rate of each epoch.
-    numbers : ndarray of int, of shape (n_points,)
+    numbers : ndarray of int64, of shape (n_points,)
         Numbers of epochs after which the points are.
     """
 
@@ -116,21 +149,38 @@ class Stretch(NamedTuple):
     rates: NDArray
     numbers: NDArray
 
-    def steps(self) -> tuple[NDArray, NDArray]:
-        """Return how far along each eigenvector the points are from the start, and the slope at the start.
+    def points(self) -> NDArray:
+        """Return the points, of shape (n_coordinates, n_points, n_outputs)."""
+        moved = self._lengths().T[:, :, np.newaxis] * self.descent.slope[:, np.newaxis]
+        return -np.tensordot(self.descent.basis.vectors, moved, axes=1)
 
-        Returns
-        -------
-        lengths : ndarray of shape (n_points, n_coordinates)
-            Sum of the rates times the shares of the slope that were left.
-        slope : ndarray of shape (n_coordinates, n_outputs)
-            Gradient at the start, along the eigenvectors.
+    def errors(self, held_out: "HeldOut", times_between: Callable[[bytes], "Times"]) -> NDArray | None:
+        """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
+
+        At a constant rate they are computed at a few `Times` only.
+
+        Parameters
+        ----------
+        held_out : HeldOut
+            The error on the test rows as a function of the point.
+        times_between : callable
+            The function of that name, which may remember what it has returned.
+        """
+        if (self.rates != self.rates[0]).any():
+            return held_out.errors(self._lengths(), self.descent.slope)
+        times = times_between(self.numbers.tobytes())
+        few = held_out.errors(self.descent.lengths(self.rates[0], times), self.descent.slope)
+        return None if few is None else times.interpolate(few)
+
+    def _lengths(self) -> NDArray:
+        """Return how far along each eigenvector the points are from the start, as a share of the slope there.
+
+        It is the sum of the rates times the shares of the slope that were left, of shape (n_points, n_coordinates).
         """
         basis = self.descent.basis
-        slope = np.where(basis.is_curved[:, np.newaxis], basis.vectors.T @ self.descent.here.gradient, 0.0)
-        from_start = np.zeros((len(self.rates) + 1, len(slope)))
+        from_start = np.zeros((len(self.rates) + 1, len(basis.curvature)))
         np.cumsum(lengths(self.rates, basis.shrunk(self.rates)), axis=0, out=from_start[1:])
-        return from_start[self.numbers], slope
+        return from_start[self.numbers]
 
 
 class EpochPath(NamedTuple):
@@ -152,40 +202,145 @@ class EpochPath(NamedTuple):
     @property
     def points(self) -> NDArray:
         """The points, of shape (n_coordinates, n_points, n_outputs)."""
-        parts = []
-        for stretch in self.stretches:
-            steps, slope = stretch.steps()
-            moved = steps.T[:, :, np.newaxis] * slope[:, np.newaxis]
-            parts.append(-np.tensordot(stretch.descent.basis.vectors, moved, axes=1))
-        return np.concatenate(parts, axis=1)
+        return np.concatenate([stretch.points() for stretch in self.stretches], axis=1)
 
-    def errors(self, test: Moments) -> NDArray | None:
-        """Return the mean squared errors on test rows, of shape (n_points, n_outputs), from their moments.
+    def errors(self, held_out: Sequence["HeldOut"], times_between: Callable[[bytes], "Times"]) -> NDArray | None:
+        """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
 
-        With G and K the gradient and half the second derivatives of the test error at zero along the eigenvectors, and
-        -u how far a point is from zero along them, it is ``error at zero - u . G + u' K u``. It is None where rounding
-        would show.
+        Parameters
+        ----------
+        held_out : sequence of HeldOut
+            The error on the test rows as a function of the point of each descent.
+        times_between : callable
+            The function of that name, which may remember what it has returned.
         """
-        return _joined([_errors(stretch, test) for stretch in self.stretches])
+        both = zip(self.stretches, held_out, strict=True)
+        parts = [stretch.errors(of_test, times_between) for stretch, of_test in both]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
 
 
-def _errors(stretch: Stretch, test: Moments) -> NDArray | None:
-    """Return the errors of the points of one stretch."""
-    coordinates, vectors = stretch.descent.problem.coordinates, stretch.descent.basis.vectors
-    about = test if coordinates.fit_intercept else test.about_origin()
-    objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
-    [zero] = objective.evaluate([stretch.descent.start])
-    half_second = vectors.T @ (0.5 * objective.hessian()) @ vectors
-    steps, slope = stretch.steps()
-    errors = np.empty((len(steps), slope.shape[1]))
-    for output, along in enumerate(slope.T):
-        moved = steps * along
-        errors[:, output] = zero.value[output] - moved @ (vectors.T @ zero.gradient[:, output])
-        errors[:, output] += np.einsum("ij,ij->i", moved @ half_second, moved)
-    rounding = np.finfo(np.float64).eps * len(slope) * zero.value + objective.noise
-    return None if (rounding > VISIBLE * errors).any() else errors * coordinates.target_scale**2
+class HeldOut(NamedTuple):
+    """The mean squared error on test rows as a function of the point of a descent over the training rows.
+
+    Where a point is at -u along the eigenvectors, seen from zero, it is ``error at zero - u . G + u' K u``.
+
+    Attributes
+    ----------
+    zero : ndarray of shape (n_outputs,)
+        The error at zero, in the units of the descent.
+    gradient : ndarray of shape (n_coordinates, n_outputs)
+        G.
+    half_second : ndarray of shape (n_coordinates, n_coordinates)
+        K.
+    rounding : ndarray of shape (n_outputs,)
+        Rounding error of an error.
+    unit : ndarray of shape (n_outputs,)
+        Unit of the errors.
+    """
+
+    zero: NDArray
+    gradient: NDArray
+    half_second: NDArray
+    rounding: NDArray
+    unit: NDArray
+
+    @classmethod
+    def of(cls, descent: PlainDescent, test: Moments) -> "HeldOut":
+        """Return the error on test rows, given their moments about the mean."""
+        coordinates, vectors = descent.problem.coordinates, descent.basis.vectors
+        about = test if coordinates.fit_intercept else test.about_origin()
+        objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
+        [zero] = objective.evaluate([descent.start])
+        return cls(
+            zero.value,
+            vectors.T @ zero.gradient,
+            vectors.T @ (0.5 * objective.hessian()) @ vectors,
+            np.finfo(np.float64).eps * len(vectors) * zero.value + objective.noise,
+            coordinates.target_scale**2,
+        )
+
+    def errors(self, lengths: NDArray, slope: NDArray) -> NDArray | None:
+        """Return the errors of some points, of shape (n_points, n_outputs); None where rounding would show.
+
+        Parameters
+        ----------
+        lengths : ndarray of shape (n_points, n_coordinates)
+            How far along each eigenvector a point is from zero, as a share of the slope there.
+        slope : ndarray of shape (n_coordinates, n_outputs)
+            The slope.
+        """
+        errors = np.empty((len(lengths), len(self.zero)))
+        for output, along in enumerate(slope.T):
+            moved = lengths * along
+            errors[:, output] = self.zero[output] - moved @ self.gradient[:, output]
+            errors[:, output] += np.einsum("ij,ij->i", moved @ self.half_second, moved)
+        return None if (self.rounding > VISIBLE * errors).any() else errors * self.unit
 
 
-def _joined(parts: Sequence[NDArray | None]) -> NDArray | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+class Times(NamedTuple):
+    """The times at which errors of a descent at a constant rate are computed, and how those of some epochs follow.
+
+    The error after t epochs is a sum of terms ``c a^t`` with a in (-1, 1). For even t it is one smooth function of t,
+    and for odd t another. It has no more detail between 2T and 4T than between T and 2T. So in each octave the
+    polynomial through `NODES` Chebyshev points stands for all even epochs, and another for all odd epochs. Since a^t is
+    bounded where t has a positive real part, each point more divides the error of these polynomials by 3 + sqrt(8), so
+    that `NODES` are enough for rounding (Trefethen, 2019, Approximation Theory and Approximation Practice, section 8).
+
+    Attributes
+    ----------
+    times : ndarray of shape (n_times,)
+        The times, which may be between two epochs.
+    is_odd : ndarray of bool, of shape (n_times,)
+        Whether a time is one for odd epochs.
+    parts : list of (ndarray of int, ndarray of shape (n_epochs_of_part, n_times_of_part))
+        For each octave, and for even and odd epochs: places of the epochs, and the weights of the times of this part,
+        which follow on those of the part before.
+    """
+
+    times: NDArray
+    is_odd: NDArray
+    parts: list[tuple[NDArray, NDArray]]
+
+    def interpolate(self, errors: NDArray) -> NDArray:
+        """Return the errors after the epochs, given those at the times, of shape (n_times, n_outputs)."""
+        found, first = np.empty((sum(len(places) for places, _ in self.parts), errors.shape[1])), 0
+        for places, weights in self.parts:
+            last = first + weights.shape[1]
+            found[places] = weights @ errors[first:last]
+            first = last
+        return found
+
+
+def times_between(numbers: bytes) -> Times:
+    """Return the times for some numbers of epochs, which are the same for every rate.
+
+    Parameters
+    ----------
+    numbers : bytes
+        Numbers of epochs, an array of int64; as bytes, so that a cache can tell them.
+    """
+    epochs = np.frombuffer(numbers, np.int64)
+    code = 2 * np.frexp(epochs)[1] + epochs % 2
+    times, is_odd, parts = [], [], []
+    for part in np.unique(code):
+        places = np.flatnonzero(code == part)
+        asked, back = np.unique(epochs[places], return_inverse=True)
+        nodes, weights = chebyshev(asked) if len(asked) > NODES else (asked, np.eye(len(asked)))
+        times.append(nodes)
+        is_odd.append(np.full(len(nodes), part % 2 == 1))
+        parts.append((places, weights[back]))
+    return Times(np.concatenate(times), np.concatenate(is_odd), parts)
+
+
+def chebyshev(epochs: NDArray) -> tuple[NDArray, NDArray]:
+    """Return Chebyshev points for some epochs in ascending order, and the weights by which values at these follow.
+
+    The second is the barycentric formula of the points of the first kind. None of them is rational, so that no
+    difference in it is zero (Berrut and Trefethen, 2004).
+    """
+    angle = (2 * np.arange(NODES) + 1) * np.pi / (2 * NODES)
+    first, last = epochs[0], epochs[-1]
+    nodes = (first + last) / 2 + (last - first) / 2 * np.cos(angle)
+    weights = np.where(np.arange(NODES) % 2, -1.0, 1.0) * np.sin(angle) / (epochs[:, np.newaxis] - nodes)
+    return nodes, weights / weights.sum(axis=1, keepdims=True)

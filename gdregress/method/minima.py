@@ -1,12 +1,13 @@
 """Minimisers of squared error for a sequence of penalties, from moments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.ridge import Ridge, covariances
@@ -22,7 +23,7 @@ VISIBLE = 1e-8
 PRECISE = 1e-9
 """Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
 
-CHANGES = 4
+CHANGES = 6
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
 
@@ -106,17 +107,31 @@ class Minima:
         Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
+    computed : list of Ridge
+        The eigenbasis, once it has been computed.
     """
 
     moments: Moments
     penalized: NDArray | float
     fit_intercept: bool
+    computed: list[Ridge] = field(default_factory=list)
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments) -> "Minima":
         """Return the minimisers, given the terms of the objective and the moments about the mean."""
         about = moments if terms.fit_intercept else moments.about_origin()
         return cls(about, terms.units(moments), terms.fit_intercept)
+
+    def prepare(self, terms: Terms) -> None:
+        """Compute what the minimisers for all strengths share, so that `path` takes little time.
+
+        Parameters
+        ----------
+        terms : Terms
+            Squared error, with the penalty of strength 1.
+        """
+        if not terms.has_prox:
+            self._ridge  # noqa: B018
 
     def path(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
@@ -154,9 +169,12 @@ class Minima:
         inverse_scale = np.where(moves, 1.0 / alike, 0.0)
         return replace(self._standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
 
-    @cached_property
+    @property
     def _ridge(self) -> Ridge:
-        return Ridge.of(self.moments, self._alike)
+        # A `cached_property` of Python 3.11 has a lock, for which the threads of other splits would wait.
+        if not self.computed:
+            self.computed.append(Ridge.of(self.moments, self._alike))
+        return self.computed[0]
 
     def ridge(self, terms: Terms, alphas: NDArray) -> tuple[Ridge, Coordinates, NDArray] | None:
         """Return the eigenbasis for L2, its coordinates, and the strengths in these; None if they are not precise.
@@ -271,21 +289,27 @@ class Program(NamedTuple):
             The minimisers; none if there is L2, or if the signs are not found.
         """
         for _ in range(0 if self.l2.any() else CHANGES):
-            active = sign != 0
-            ends = np.column_stack([self.joint[active], self.l1[active] * sign[active]])
-            try:
-                start, slope = np.linalg.solve(self.products[np.ix_(active, active)], ends).T
-            except np.linalg.LinAlgError:
+            active = np.flatnonzero(sign)
+            signs = sign[active]
+            ends, info = np.array([self.joint[active], self.l1[active] * signs]).T, 0
+            if len(active):
+                _, ends, info = lapack.dposv(self.products[active[:, np.newaxis], active], ends, lower=1)
+            if info:
                 break
-            line = np.zeros((len(sign), len(alphas)))
-            line[active] = start[:, np.newaxis] - np.outer(slope, alphas)
-            pull = self.joint[:, np.newaxis] - self.products[:, active] @ line[active]
-            violates = (pull if self.positive else np.abs(pull)) > np.outer(self.l1, alphas)
-            violates[active] = np.sign(line[active]) != sign[active, np.newaxis]
-            is_other = violates.any(axis=0)
-            if not is_other[0]:
-                return line[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
-            sign = np.where(violates[:, 0], np.where(active, 0.0, np.sign(pull[:, 0])), sign)
+            pulls = self.products[:, active] @ ends
+            point, pull = ends[:, 0] - alphas[0] * ends[:, 1], self.joint - pulls[:, 0] + alphas[0] * pulls[:, 1]
+            violates = (pull if self.positive else np.abs(pull)) > alphas[0] * self.l1
+            violates[active] = np.sign(point) != signs
+            if violates.any():
+                sign = np.where(violates, np.where(sign != 0, 0.0, np.sign(pull)), sign)
+                continue
+            line, along = np.zeros((len(sign), len(alphas))), np.outer(pulls[:, 1], alphas)
+            line[active] = ends[:, :1] - np.outer(ends[:, 1], alphas)
+            along += (self.joint - pulls[:, 0])[:, np.newaxis]
+            violated = (along if self.positive else np.abs(along)) > np.outer(self.l1, alphas)
+            violated[active] = np.sign(line[active]) != signs[:, np.newaxis]
+            is_other = violated.any(axis=0)
+            return line[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
         return np.zeros((len(sign), 0))
 
     def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
@@ -297,9 +321,16 @@ class Program(NamedTuple):
 
 
 def _inflation(curvature: NDArray, is_active: NDArray) -> float:
-    """Return the factor by which solving for the active coordinates enlarges a relative error."""
+    """Return the factor by which solving for the active coordinates enlarges a relative error.
+
+    It is the trace of the inverse of their second derivatives, once these have a diagonal of 1.
+    """
     active = curvature[np.ix_(is_active, is_active)]
     scale = np.sqrt(np.diagonal(active))
-    curvatures = np.linalg.eigvalsh(active / np.outer(scale, scale))
-    smallest = curvatures.min(initial=1.0)
-    return float((1.0 / curvatures).sum()) if smallest > 0 else float("inf")
+    if not len(scale):
+        return 0.0
+    lower, info = lapack.dpotrf(active / np.outer(scale, scale), lower=1, clean=1)
+    if info:
+        return float("inf")
+    inverse, info = lapack.dtrtri(lower, lower=1)
+    return float("inf") if info else float(np.vdot(inverse, inverse))

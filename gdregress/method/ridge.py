@@ -109,12 +109,13 @@ class Ridge(NamedTuple):
         return rounding < REFINED * (self.curvature.min(initial=1.0) + strengths)
 
     def _from_vectors(self, strengths: NDArray) -> NDArray:
-        inverse = 1.0 / (self.curvature[:, np.newaxis] + strengths)
-        along = (self.vectors.T @ self.joint)[:, np.newaxis] * inverse[:, :, np.newaxis]
-        z = np.tensordot(self.vectors, along, axes=1)
-        residual = self.joint[:, np.newaxis] - np.tensordot(self.second, z, axes=1) - strengths[:, np.newaxis] * z
-        along = np.tensordot(self.vectors.T, residual, axes=1) * inverse[:, :, np.newaxis]
-        return z + np.tensordot(self.vectors, along, axes=1)
+        n_outputs = self.joint.shape[1]
+        strength, joint = np.repeat(strengths, n_outputs), np.tile(self.joint, len(strengths))
+        inverse = 1.0 / (self.curvature[:, np.newaxis] + strength)
+        z = self.vectors @ (self.vectors.T @ joint * inverse)
+        residual = joint - self.second @ z - strength * z
+        z += self.vectors @ (self.vectors.T @ residual * inverse)
+        return z.reshape(len(z), len(strengths), n_outputs)
 
     def _scaled(self, strength: float) -> tuple[NDArray, NDArray]:
         """Return R + a with its diagonal scaled to 1, and the scale as a column."""

@@ -19,6 +19,7 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
 from gdregress.problem.problem import Problem
+from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
 

@@ -62,7 +62,9 @@ def products_of_rows(rows: Rows, center: NDArray, factor: NDArray) -> NDArray:
 
 
 def products_of_columns(view: View, members: NDArray, n_known: int) -> NDArray:
-    """Return the means of products of the columns from number `n_known` on with all of `members`, in one pass.
+    """Return the means of products of the columns from number `n_known` on with all of `members`.
+
+    They are gathered in one pass, unless the moments have those of all columns.
 
     Parameters
     ----------
@@ -78,6 +80,8 @@ def products_of_columns(view: View, members: NDArray, n_known: int) -> NDArray:
     ndarray of shape (n_members - n_known, n_members)
         Means over the rows.
     """
+    if view.gram is not None:
+        return view.gram[members[n_known:, np.newaxis], members]
     center, inverse_scale = view.coordinates.center[members], view.coordinates.inverse_scale[members]
     sums = view.rows.sum(partial(_Products, members, n_known, center), min_rows=max(1, PRODUCT_ENTRIES // len(members)))
     return sums.centred() / view.rows.total_weight * inverse_scale * inverse_scale[n_known:, np.newaxis]

@@ -11,16 +11,16 @@ with + the merge of `Moments.merge`. Nothing is subtracted, so nothing cancels. 
 a time series K + 1. Splits with too many cells in common, such as random ones, are gathered in groups, each in a pass.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 
 ROWS_OF_A_MERGE = 32
@@ -31,6 +31,59 @@ CELL_ENTRIES = 2**22
 
 Split = tuple[NDArray, NDArray]
 """Indices of the training rows and of the test rows; a row that is there twice counts twice."""
+
+
+class SplittableRows(Protocol):
+    """Rows that are told apart by their numbers, in memory (`RowBlocks`) or with X on Dask's workers (`NumberedRows`).
+
+    Attributes
+    ----------
+    X : array, CSR matrix or dask array of shape (n_samples, n_features)
+        Features.
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets.
+    weight : ndarray of shape (n_samples,) or None
+        Weights; None for weights of 1.
+    columns : ndarray of str of shape (n_features,) or None
+        Names of the columns.
+    n_samples, n_features, n_outputs : int
+        Number of rows, and of columns of X and of y.
+    can_be_drawn : bool
+        Whether single rows can be read: those in memory.
+    """
+
+    @property
+    def X(self) -> Any: ...  # noqa: D102, N802
+    @property
+    def y(self) -> NDArray: ...  # noqa: D102
+    @property
+    def weight(self) -> NDArray | None: ...  # noqa: D102
+    @property
+    def columns(self) -> NDArray | None: ...  # noqa: D102
+    @property
+    def n_samples(self) -> int: ...  # noqa: D102
+    @property
+    def n_features(self) -> int: ...  # noqa: D102
+    @property
+    def n_outputs(self) -> int: ...  # noqa: D102
+    @property
+    def can_be_drawn(self) -> bool: ...  # noqa: D102
+
+    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
+        """Return a context in which all passes share one set of threads, with their number and their `map`."""
+        ...
+
+    def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
+        """Return the moments of some parts of the rows; None for one without a row of positive weight."""
+        ...
+
+    def part(self, chosen: NDArray | slice) -> Any:
+        """Return some of the rows, if they are in memory."""
+        ...
+
+    def known_by(self, chosen: NDArray | slice, moments: Moments) -> Any:
+        """Return some of the rows with their moments, or as these alone."""
+        ...
 
 
 class Fold(NamedTuple):
@@ -63,12 +116,12 @@ class Folds(NamedTuple):
     whole: Moments
 
 
-def gather_folds(rows: RowBlocks, splits: Sequence[Split]) -> Folds:
+def gather_folds(rows: SplittableRows, splits: Sequence[Split]) -> Folds:
     """Gather the moments of the training rows and the test rows of each split.
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : SplittableRows
         All rows.
     splits : sequence of (ndarray of int, ndarray of int)
         Indices of training rows and of test rows.
@@ -93,7 +146,7 @@ def gather_folds(rows: RowBlocks, splits: Sequence[Split]) -> Folds:
     return Folds(folds, whole)
 
 
-def check_not_empty(rows: RowBlocks, splits: Sequence[Split]) -> None:
+def check_not_empty(rows: SplittableRows, splits: Sequence[Split]) -> None:
     """Raise a ValueError if a split has no training rows or no test rows of positive weight."""
     if not splits:
         raise ValueError("cv yields no split: give a splitter that yields at least one.")
@@ -130,7 +183,7 @@ class Cells:
 
 @dataclass
 class _Labels:
-    """The cell of each row, while splits are added one by one."""
+    """The cell of each row, in the smallest integers, while splits are added one by one."""
 
     of_rows: NDArray
     codes: NDArray
@@ -139,26 +192,27 @@ class _Labels:
     @classmethod
     def none(cls, n_samples: int) -> "_Labels":
         """Return the labels of no split: all rows are in one cell."""
-        return cls(np.zeros(n_samples, np.intp), np.zeros((1, 0), np.intp), [])
+        return cls(np.zeros(n_samples, np.uint8), np.zeros((1, 0), np.intp), [])
 
     def with_split(self, split: Split) -> "_Labels":
         """Return the labels with one split more."""
-        train, test = (np.bincount(chosen, minlength=len(self.of_rows)) for chosen in split)
+        train, test = (_counts(chosen, len(self.of_rows)) for chosen in split)
         base = int(train.max()) + 1
         n_codes = base * (int(test.max()) + 1)
-        joint = self.of_rows * n_codes
-        joint += train
-        joint += base * test
+        joint = self.of_rows.astype(np.min_scalar_type(len(self.codes) * n_codes))
+        joint *= n_codes
+        joint += train.astype(joint.dtype)
+        joint += base * test.astype(joint.dtype)
         occurs = np.bincount(joint) > 0
         present = np.flatnonzero(occurs)
         codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
-        return _Labels((np.cumsum(occurs) - 1)[joint], codes, [*self.bases, base])
+        labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
+        return _Labels(labels[joint], codes, [*self.bases, base])
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
         n_cells = len(self.codes)
-        # NumPy sorts small integers by radix, in a time that is linear.
-        order = np.argsort(self.of_rows.astype(np.uint16 if n_cells < 2**16 else np.intp), kind="stable")
+        order = np.argsort(self.of_rows, kind="stable")  # NumPy sorts small integers by radix, in a time that is linear
         ends = np.cumsum(np.bincount(self.of_rows, minlength=n_cells))
         starts = np.concatenate([[0], ends[:-1]])
         by_row = np.argsort(order[starts], kind="stable")
@@ -170,7 +224,17 @@ class _Labels:
         return Cells(order, ends, counts)
 
 
-def _groups(rows: RowBlocks, splits: Iterable[Split]) -> Iterator[Cells]:
+def _counts(chosen: NDArray, n_samples: int) -> NDArray:
+    """Return how often each row was chosen, in the smallest integers."""
+    once = np.zeros(n_samples, np.uint8)
+    once[chosen] = 1
+    if np.count_nonzero(once) == len(chosen):
+        return once
+    counts = np.bincount(chosen, minlength=n_samples)
+    return counts.astype(np.min_scalar_type(counts.max()))
+
+
+def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
     """Yield the cells of successive groups of splits, each to be gathered in one pass.
 
     A group of folds has at most one cell more than splits. It may have more where merging costs less than a pass.
@@ -203,7 +267,7 @@ class CellSums:
     places: NDArray
 
     @classmethod
-    def gather(cls, rows: RowBlocks, cells: Cells, *, whole: bool) -> "CellSums":
+    def gather(cls, rows: SplittableRows, cells: Cells, *, whole: bool) -> "CellSums":
         """Gather the moments of each cell; those of rows in no split only for the moments of the whole."""
         is_used = np.any([train + test > 0 for train, test in cells.counts], axis=0)
         asked = [k for k in range(len(is_used)) if whole or is_used[k]]
@@ -219,8 +283,8 @@ class CellSums:
 
     @cached_property
     def suffixes(self) -> list[Moments]:
-        """Moments of all cells, of all but the first, and so on."""
-        return _running(self.cells[::-1])[::-1]
+        """Moments of all cells but the first, of all but the first two, and so on."""
+        return _running(self.cells[:0:-1])[::-1]
 
     @property
     def whole(self) -> Moments:
@@ -241,7 +305,7 @@ class CellSums:
             if first == 0:
                 parts = [self.prefixes[last]]
             elif last == len(counts) - 1:
-                parts = [self.suffixes[first]]
+                parts = [self.suffixes[first - 1]]
             else:
                 parts = self.cells[first : last + 1]
             for part in parts:

@@ -254,7 +254,7 @@ class RowBlocks:
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of the rows, as `gdregress.rows.moments.gather` does, or those that are known."""
-        if products and self.known is not None:
+        if self.known is not None:
             return self.known
         return gather(self, cross=products, precision=precision)
 

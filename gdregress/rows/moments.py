@@ -288,6 +288,8 @@ def _safe_unit(magnitude: NDArray) -> NDArray:
     """Return the units of columns of given magnitudes: 1 if their squares are well within the range of floats."""
     largest = float(np.finfo(np.float64).max) ** (SAFE_SHARE / 2)
     is_safe = (magnitude >= 1 / largest) & (magnitude <= largest)
+    if is_safe.all():
+        return np.ones_like(magnitude)
     return np.where(is_safe, 1.0, power_of_two(magnitude))
 
 

@@ -1,12 +1,15 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
-from gdregress.method.choice import choose, make_method
+from gdregress.method.choice import MOMENTS_LIMIT, choose, make_method
+from gdregress.method.huber_scale import Place, descend_with_scale
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
@@ -18,7 +21,7 @@ CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
 
 ROUNDS = 200
-"""Number of fits at most; some five are usual."""
+"""Number of fits at most, where Newton's method has not found both; some five are usual."""
 
 STEEPEST = 0.999
 """Change of the scale of the residuals for a change of the scale, up to which the secant is followed."""
@@ -30,6 +33,13 @@ LEAST = 1e-8
 """Least scale, as a share of the root mean square of y."""
 
 
+NOT_FOUND = (
+    f"the scale of the residuals is not found after {ROUNDS} fits, so that epsilon='auto' is not exact: "
+    "drop columns that are nearly collinear, or give epsilon a number."
+)
+"""What is said where the rounds are used up."""
+
+
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
 
@@ -38,8 +48,10 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         sum s_i (sigma + sigma H_1.35(r_i / sigma))  +  penalty / sigma
 
     over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
-    (Huber, 1981, section 7.8; Owen, 2007). The two are alternated, each fit from the last, and from the second round on
-    sigma is where the secant of the change is zero, within the bounds that the rounds before have found.
+    (Huber, 1981, section 7.8; Owen, 2007). Newton's method finds both (`descend_with_scale`). With L1 or signs, where
+    it does not end, or where its equations have too few digits, the two are alternated, each fit from the last. From
+    the second round on sigma is where the secant of the change is zero, within the bounds that the rounds before have
+    found.
 
     Parameters
     ----------
@@ -49,16 +61,27 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         Training rows.
     past : mapping of str to object
         Attributes of the last fit, from whose scale and coefficients a specification with `warm_start` begins.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the rounds are used up.
     """
-    spec = spec.at_the_minimum()
-    choice, rng = choose(spec, rows), spec.rng()
-    moments = rows.moments(products=choice.products, precision=choice.precision)
-    y, weight = rows.targets()
+    moments, (y, weight) = rows.moments(products=False), rows.targets()
     size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
     least = LEAST * (size or 1.0)
     scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
     if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
         scale, raw = max(past["scale_"], least), (past["coef_"][:, np.newaxis], np.ravel(past["intercept_"]))
+    if not spec.terms.has_prox and rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
+        level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
+        found = descend_with_scale(spec.terms, rows, Place(y[:, 0] - level, scale))
+        of_residuals = 0.0 if found is None else scale_of(found.residual, weight)
+        if found is not None and of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale:
+            return of_residuals
+    spec = spec.at_the_minimum()
+    choice, rng = choose(spec, rows), spec.rng()
+    moments = rows.moments(products=choice.products, precision=choice.precision)
     for _ in range(ROUNDS):
         scaled = spec.at_scale(scale)
         method = make_method(choice, scaled, Problem.of(scaled.terms, moments, rows), rng)
@@ -74,6 +97,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         if abs(tried[-1][1] - scale) <= CLOSE * scale:
             break
         scale = _next(tried, least)
+    else:
+        warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
     return tried[-1][1]
 
 

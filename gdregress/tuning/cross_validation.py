@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.dask import NumberedRows, in_memory
+from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -504,32 +505,33 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         model = self._model(alpha=1.0, **axes.first)
-        search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
-        task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
-        with part_of(task, "cross-validation"):
-            found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
-            if alphas is None and self.alphas > 1:
-                found = grown(search, found, primary)
-        for name in (*FITTED, *FOUND):
-            self.__dict__.pop(name, None)
-        points = [point for each in found for point in each.curve.points()]
-        self.cv_results_ = table(points, axes.varied, scores_of(found), self._test_weights(search, sample_weight))
-        self.n_splits_, scorers = len(splits), scoring.scorers
-        self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
-        self.__dict__.update(choice(points, self.cv_results_, self.refit, primary))
-        sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
-        if self.alpha_per_target and not form.is_single:
-            self.__dict__.update(choice_of_targets(found[0]))
-            sentences += ends_of_targets(found[0])
-        for sentence in sentences:
-            warnings.warn(sentence, UserWarning, stacklevel=4)
-        self._store_paths(axes, found, search)
-        if self.refit:
-            self._refit(search, task)
+        with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
+            search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
+            task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
+            with part_of(task, "cross-validation"):
+                found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
+                if alphas is None and self.alphas > 1:
+                    found = grown(search, found, primary)
+            for name in (*FITTED, *FOUND):
+                self.__dict__.pop(name, None)
+            curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
+            self.cv_results_ = table(curves, axes.varied, scores_of(found), weights)
+            self.n_splits_, scorers = len(splits), scoring.scorers
+            self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
+            self.__dict__.update(choice(found, self.cv_results_, self.refit, primary))
+            sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
+            if self.alpha_per_target and not form.is_single:
+                self.__dict__.update(choice_of_targets(found[0]))
+                sentences += ends_of_targets(found[0])
+            for sentence in sentences:
+                warnings.warn(sentence, UserWarning, stacklevel=4)
+            self._store_paths(axes, found, search)
+            if self.refit:
+                self._refit(search, task)
         if task is not None:
             task.end()
 
-    def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[Any, OutputFormat]:
+    def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and dtype and shape of what is fitted to them; X of dask stays on its workers."""
         if not is_dask(X):
             X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
@@ -596,7 +598,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if spec.fits_scale:
                 rows = search.rows
                 spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-            largest = largest_strength(spec.terms, search.rows, moments)
+            largest = largest_strength(spec.terms, cast(RowBlocks, search.rows), moments)
         curves = []
         for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
             share = share_of_l1(self.penalty, l1_ratio)

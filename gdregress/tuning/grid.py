@@ -1,7 +1,7 @@
 """The grid of cross-validation: its axes, as they are given or found, and where it has to grow."""
 
-from collections.abc import Iterator
-from inspect import signature
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,12 +46,34 @@ class Curve(NamedTuple):
         """Return the parameters that all points share."""
         return {"l1_ratio": self.l1_ratio, "learning_rate": self.learning_rate}
 
-    def points(self) -> Iterator[dict[str, Any]]:
-        """Yield the parameters of each point, those of one `alpha` after each other."""
-        shared = self.shared()
-        for alpha in self.alphas.tolist():
-            for epochs in self.epochs:
-                yield {"alpha": alpha, **shared, "epochs": epochs}
+    @property
+    def n_points(self) -> int:
+        """Number of points."""
+        return len(self.alphas) * len(self.epochs)
+
+    def point(self, place: int) -> dict[str, Any]:
+        """Return the parameters of a point; those of one `alpha` are after each other."""
+        of_alpha, of_epochs = divmod(place, len(self.epochs))
+        return {"alpha": float(self.alphas[of_alpha]), **self.shared(), "epochs": self.epochs[of_epochs]}
+
+    def params(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return some parameters of each point.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the parameters, in the order of the dicts; `epochs` among them if there are several.
+        """
+        several: list[dict[str, Any]] = []
+        for place in range(0, self.n_points, len(self.epochs)):
+            point = self.point(place)
+            first = {name: point[name] for name in names}
+            # There may be a hundred thousand points: copies are the fastest way to as many dicts.
+            copies = list(map(dict.copy, repeat(first, len(self.epochs))))
+            for params, epochs in zip(copies[1:], self.epochs[1:], strict=True):
+                params["epochs"] = epochs
+            several += copies
+        return several
 
 
 class Axes(NamedTuple):
@@ -147,8 +169,8 @@ def without_effect(estimator: Any) -> Iterator[str]:
     estimator : GradientDescentRegressorCV
         The estimator, whose parameters are valid.
     """
-    defaults = {name: parameter.default for name, parameter in signature(type(estimator)).parameters.items()}
-    is_given = {name: repr(getattr(estimator, name)) != repr(defaults[name]) for name in ("alphas", "eps")}
+    defaults = type(estimator)()
+    is_given = {name: _differs(getattr(estimator, name), getattr(defaults, name)) for name in ("alphas", "eps")}
     if is_given["alphas"] and estimator.penalty is None:
         yield "alphas has no effect with penalty=None: set penalty='l2', 'l1' or 'elasticnet', or leave it out."
     elif is_given["eps"] and np.iterable(estimator.alphas):
@@ -166,7 +188,7 @@ def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> 
     terms : Terms
         Terms of the objective.
     rows : RowBlocks
-        All rows.
+        All rows. They are read only if there are no moments, as rows in memory can be.
     moments : Moments or None
         Their moments, if they were gathered and the loss is squared error: X is then not read.
     """
@@ -234,6 +256,10 @@ def still_improves(scores: NDArray) -> int:
     if near is None or scores[best] - scores[near] <= FLAT * abs(scores[best]):
         return 0
     return 1 if best else -1
+
+
+def _differs(value: Any, default: float) -> bool:
+    return bool(np.ndim(value) > 0 or value != default)
 
 
 def _is_several(value: Any) -> bool:

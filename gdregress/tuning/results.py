@@ -18,13 +18,13 @@ def scores_of(found: Sequence[Evaluated]) -> dict[str, NDArray]:
     return {name: np.hstack([each.scores[name] for each in found]) for name in found[0].scores}
 
 
-def choice(points: Sequence[dict[str, Any]], results: dict[str, Any], refit: Any, primary: str) -> dict[str, Any]:
+def choice(found: Sequence[Evaluated], results: dict[str, Any], refit: Any, primary: str) -> dict[str, Any]:
     """Return the attributes of the chosen point.
 
     Parameters
     ----------
-    points : sequence of dict
-        Parameters of all points.
+    found : sequence of Evaluated
+        The curves.
     results : dict of str to ndarray
         `cv_results_`.
     refit : bool, str or callable
@@ -33,17 +33,25 @@ def choice(points: Sequence[dict[str, Any]], results: dict[str, Any], refit: Any
         Name of the score that decides.
     """
     index = chosen(refit, results, primary)
-    found = {
+    attributes = {
         "best_index_": index,
         "best_params_": results["params"][index],
         "best_score_": float(results[f"mean_test_{primary}"][index]),
-        **{f"{name}_": value for name, value in points[index].items()},
-        "alpha_min_": points[best(results, primary)]["alpha"],
+        **{f"{name}_": value for name, value in point_at(found, index).items()},
+        "alpha_min_": point_at(found, best(results, primary))["alpha"],
     }
     if f"se_test_{primary}" in results:
-        simple = points[within_one_error(results, primary)]
-        found |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
-    return found
+        simple = point_at(found, within_one_error(results, primary))
+        attributes |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
+    return attributes
+
+
+def point_at(found: Sequence[Evaluated], index: int) -> dict[str, Any]:
+    """Return the parameters of the point that has an index in `cv_results_`."""
+    ends = np.cumsum([each.curve.n_points for each in found])
+    number = int(np.searchsorted(ends, index, side="right"))
+    curve = found[number].curve
+    return curve.point(index - int(ends[number]) + curve.n_points)
 
 
 def choice_of_targets(found: Evaluated) -> dict[str, Any]:

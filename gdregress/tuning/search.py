@@ -16,7 +16,7 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
-from gdregress.rows.folds import Split, check_not_empty
+from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
@@ -90,7 +90,7 @@ class Search:
         cause of a warning once, see `NoticesMixin`.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
-    rows : RowBlocks or NumberedRows
+    rows : SplittableRows
         All rows.
     form : OutputFormat
         Dtype and shape of coefficients.
@@ -106,7 +106,7 @@ class Search:
 
     model: Any
     X: Any
-    rows: RowBlocks
+    rows: SplittableRows
     form: OutputFormat
     splits: list[Split]
     sums: Sums | None
@@ -118,7 +118,7 @@ class Search:
         cls,
         model: Any,
         X: Any,
-        rows: RowBlocks,
+        rows: SplittableRows,
         form: OutputFormat,
         splits: list[Split],
         scoring: Scoring,
@@ -145,7 +145,7 @@ class Search:
                 f"and early_stopping, and for up to {MOMENTS_LIMIT} columns: use rows in memory."
             )
         else:
-            check_finite(rows.name, rows.X, rows.columns)
+            check_finite("X", rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
 
     def evaluate(self, curve: Curve) -> Evaluated:
@@ -307,8 +307,8 @@ def rows_of(X: Any, chosen: NDArray) -> Any:
 def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, names: NDArray | None) -> Iterator[Any]:
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
-    for place, point in enumerate(curve.points()):
-        fitted = clone(model).set_params(**point)
+    for place in range(curve.n_points):
+        fitted = clone(model).set_params(**curve.point(place))
         fitted.coef_ = form.of(coef[:, place])
         fitted.intercept_ = form.of(intercept[place])[()] if model.fit_intercept else 0.0
         fitted.n_features_in_ = len(coef)

@@ -1,16 +1,18 @@
 """Choice among the points of a grid: the table of scores, the best point, and the one-standard-error rule."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from gdregress.tuning.grid import Curve
 
 
 def table(
-    points: Sequence[Mapping[str, Any]],
+    curves: Sequence[Curve],
     varied: Sequence[str],
     scores: Mapping[str, NDArray],
     weights: NDArray,
@@ -19,8 +21,8 @@ def table(
 
     Parameters
     ----------
-    points : sequence of dict
-        Parameters of each point of the grid.
+    curves : sequence of Curve
+        The points of the grid, one curve after the other.
     varied : sequence of str
         Names of the parameters that are axes of the grid.
     scores : dict of str to ndarray of shape (n_splits, n_points)
@@ -29,11 +31,10 @@ def table(
         Weight of the test rows of each split.
     """
     results: dict[str, Any] = {}
+    n_points = sum(curve.n_points for curve in curves)
     for name in varied:
-        given = [point[name] for point in points]
-        values = np.array(given, dtype=object if len(set(map(type, given))) > 1 else None)
-        results[f"param_{name}"] = np.ma.MaskedArray(values, mask=np.zeros(len(points), bool))
-    results["params"] = [{name: point[name] for name in varied} for point in points]
+        results[f"param_{name}"] = np.ma.MaskedArray(_values(curves, name), mask=np.zeros(n_points, bool))
+    results["params"] = list(chain.from_iterable(curve.params(varied) for curve in curves))
     for name, of_splits in scores.items():
         n_splits = len(of_splits)
         for number, of_split in enumerate(of_splits):
@@ -43,11 +44,35 @@ def table(
         results[f"std_test_{name}"] = of_splits.std(axis=0)
         if n_splits > 1:
             results[f"se_test_{name}"] = standard_error(of_splits)
-        worst = np.where(np.isnan(mean), -np.inf, mean)
-        results[f"rank_test_{name}"] = rankdata(-worst, method="min").astype(np.int32)
+        results[f"rank_test_{name}"] = ranks(mean)
     for number, weight in enumerate(weights):
-        results[f"split{number}_test_weight"] = np.full(len(points), weight)
+        results[f"split{number}_test_weight"] = np.full(n_points, weight)
     return results
+
+
+def _values(curves: Sequence[Curve], name: str) -> NDArray:
+    """Return the value that a parameter has at each point."""
+    if name == "alpha":
+        return np.concatenate([np.repeat(curve.alphas, len(curve.epochs)) for curve in curves])
+    if name == "epochs":  # all curves have the same
+        return np.tile(_as_array(curves[0].epochs), sum(len(curve.alphas) for curve in curves))
+    return np.repeat(_as_array([curve.shared()[name] for curve in curves]), [curve.n_points for curve in curves])
+
+
+def _as_array(values: list[Any]) -> NDArray:
+    """Return values as an array that keeps their types."""
+    return np.array(values, dtype=object if len(set(map(type, values))) > 1 else None)
+
+
+def ranks(mean: NDArray) -> NDArray:
+    """Return the rank of each mean score: 1 for the best, equal ones for equal scores, the last ones for NaN."""
+    falling = -np.where(np.isnan(mean), -np.inf, mean)
+    order = np.argsort(falling)
+    ordered = falling[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    found = np.empty(len(mean), np.int32)
+    found[order] = np.repeat(first + 1, np.diff(first, append=len(mean)))
+    return found
 
 
 def one_standard_error(cv_results):
@@ -84,7 +109,9 @@ def one_standard_error(cv_results):
     True
     """
     if "mean_test_score" not in cv_results:
-        raise ValueError("one_standard_error needs one score by the name 'score': give scoring one name.")
+        raise ValueError(
+            "one_standard_error chooses by a single score, but these results have several: give scoring one of them."
+        )
     if "se_test_score" not in cv_results:
         raise ValueError(
             "there is no se_test_score: one_standard_error takes results of a GradientDescentRegressorCV from at least "

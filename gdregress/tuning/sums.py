@@ -1,20 +1,21 @@
 """What follows from the sums over the rows of each split, with no fit: minimisers, epochs, and errors on test rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
-from gdregress.method.epochs import EpochPath, PlainDescent, Stretch
+from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, times_between
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
-from gdregress.rows.folds import Fold, Folds, Split, gather_folds
+from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.tuning.grid import Curve
@@ -40,18 +41,19 @@ class Sums:
     ----------
     model : GradientDescentRegressor
         A model with the parameters that all points share.
-    rows : RowBlocks
+    rows : SplittableRows
         All rows.
     splits : list of (ndarray of int, ndarray of int)
         Training rows and test rows of each split.
-    descents : dict of (int, float) to PlainDescent or None
-        Plain descents over the training rows, by number of the split and strength of L2, as far as they were needed.
+    descents : dict of (int, float) to (PlainDescent, HeldOut) or None
+        Plain descents over the training rows and their errors on the test rows, by number of the split and strength of
+        L2, as far as they were needed.
     """
 
     model: Any
-    rows: RowBlocks
+    rows: SplittableRows
     splits: list[Split]
-    descents: dict[tuple[int, float], PlainDescent | None] = field(default_factory=dict)
+    descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
     @cached_property
     def whole(self) -> Moments:
@@ -59,7 +61,7 @@ class Sums:
         if not self._leaves_one_out:
             return self._folds.whole
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            return self.rows.moments()
+            return self._in_memory.moments()
 
     def of_split(self, number: int) -> Fold:
         """Return the moments of the training rows and the test rows of a split."""
@@ -69,11 +71,16 @@ class Sums:
     def _folds(self) -> Folds:
         return gather_folds(self.rows, self.splits)
 
+    @property
+    def _in_memory(self) -> RowBlocks:
+        """The rows, where single ones can be drawn."""
+        return cast(RowBlocks, self.rows)
+
     @cached_property
     def _leaves_one_out(self) -> bool:
         """Whether each split tests one row, each row once, and all other rows are its training rows."""
         n = self.rows.n_samples
-        if len(self.splits) != n or not self.rows.can_be_drawn or self.rows.n_weighted < n:
+        if len(self.splits) != n or not self.rows.can_be_drawn or self._in_memory.n_weighted < n:
             return False
         is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
         total = n * (n - 1) // 2
@@ -97,7 +104,7 @@ class Sums:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self._ends_at_minimum(curve):
             return None
-        return _quietly(self._minima_of_whole, terms_of(self.model, curve), curve.alphas)
+        return _quietly(self._minima_of_whole, spec_of(self.model, curve).terms, curve.alphas)
 
     def fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]] | None:
         """Return the points of a curve fitted to the training rows of each split, and their losses on the test rows.
@@ -115,8 +122,8 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        paths = self._minimisers(curve) or self._of_plain_descents(curve)
-        return (paths, self.losses(paths)) if paths else None
+        paths = self._minimisers(curve)
+        return (paths, self.losses(paths)) if paths else self._of_plain_descents(curve)
 
     def losses(self, paths: Sequence[AnyPath]) -> list[NDArray | None]:
         """Return the losses on the test rows of each split, of shape (n_points, n_outputs); None where rounding shows.
@@ -145,19 +152,20 @@ class Sums:
         """Return the minimisers if fits would end there and moments are precise enough; else an empty list."""
         if not self._ends_at_minimum(curve):
             return []
-        terms, n_splits = terms_of(self.model, curve), len(self.splits)
-        with self.rows.on_threads() as (_, map_on_threads):
-            several = map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
-            paths = list(several(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
+        terms, n_splits = spec_of(self.model, curve).terms, len(self.splits)
+        with self._on_worthy_threads() as map_on_threads:
+            # Those of all rows are wanted too, and a thread would be idle while the others wait for the last split.
+            list(map_on_threads(_prepare, [*self._minima, self._minima_of_whole], [terms] * (n_splits + 1)))
+            paths = list(map_on_threads(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
         return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
 
     def _left_out(self, curve: Curve) -> tuple[list[WithoutRow], list[NDArray | None]] | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
-        terms = terms_of(self.model, curve)
+        terms = spec_of(self.model, curve).terms
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._minima_of_whole, self.rows, terms, curve.alphas)
+            every = LeftOut.of(self._minima_of_whole, self._in_memory, terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
@@ -165,37 +173,66 @@ class Sums:
         tested = [int(test[0]) for _, test in self.splits]
         return [WithoutRow(every, row) for row in tested], [errors[row] for row in tested]
 
-    def _of_plain_descents(self, curve: Curve) -> list[EpochPath]:
-        """Return the points of plain descents in closed form, where fits would come to the same; else an empty list."""
+    def _of_plain_descents(self, curve: Curve) -> tuple[list[EpochPath], list[NDArray | None]] | None:
+        """Return the points of plain descents in closed form and their errors; None if fits would not come to these."""
         model = self.model
-        spec = Spec.of(clone(model).set_params(epochs=max(curve.epochs), **curve.shared()))
+        spec = spec_of(model, curve)
         schedule = spec.steps.schedule.known_ahead
         is_plain = spec.steps.is_number or curve.learning_rate == "lipschitz"
         is_plain = is_plain and model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
         if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
-            return []
-        several, numbers = terms_of(model, curve), np.array(curve.epochs)
-        paths: list[EpochPath] = []
-        for number in range(len(self.splits)):
-            stretches = []
-            for alpha in curve.alphas.tolist():
-                descent = self._descent(number, replace(several, l2=alpha * several.l2))
-                rates = None if descent is None else descent.rates(curve.learning_rate, schedule, int(numbers.max()))
-                if descent is None or rates is None:
-                    return []
-                end = descent.end(rates, spec.limits.tol)
-                stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
-            paths.append(EpochPath(stretches))
-        return paths
+            return None
+        numbers = np.array(curve.epochs, dtype=np.int64)
 
-    def _descent(self, number: int, terms: Terms) -> PlainDescent | None:
-        """Return the plain descent over the training rows of a split, which is made once for all rates."""
+        def of_split(number: int) -> tuple[EpochPath, NDArray | None] | None:
+            stretches, held_out = [], []
+            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+                for alpha in curve.alphas.tolist():
+                    found = self._descent(number, replace(spec.terms, l2=alpha * spec.terms.l2))
+                    if found is None:
+                        return None
+                    descent, of_test = found
+                    rates = descent.rates(curve.learning_rate, schedule, int(numbers.max()))
+                    if rates is None:
+                        return None
+                    end = descent.end(rates, spec.limits.tol)
+                    stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
+                    held_out.append(of_test)
+                path = EpochPath(stretches)
+                return path, path.errors(held_out, self._times_between)
+
+        self._folds  # noqa: B018  gathered before the threads begin
+        with self._on_worthy_threads() as map_on_threads:
+            several = list(map_on_threads(of_split, range(len(self.splits))))
+        known = [each for each in several if each is not None]
+        return ([path for path, _ in known], [errors for _, errors in known]) if len(known) == len(several) else None
+
+    @cached_property
+    def _times_between(self) -> Callable[[bytes], Times]:
+        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
+        return lru_cache(maxsize=1)(times_between)
+
+    def _descent(self, number: int, terms: Terms) -> tuple[PlainDescent, HeldOut] | None:
+        """Return the plain descent over a split and its error, which are made once for all rates."""
         key = number, terms.l2
         if key not in self.descents:
-            with np.errstate(all="ignore"):
-                self.descents[key] = PlainDescent.of(terms, self.of_split(number).train)
+            fold = self.of_split(number)
+            descent = PlainDescent.of(terms, fold.train)
+            self.descents[key] = None if descent is None else (descent, HeldOut.of(descent, fold.test))
         return self.descents[key]
+
+    @contextmanager
+    def _on_worthy_threads(self) -> Iterator[Callable[..., Any]]:
+        """Provide a `map` over splits: on threads where there are columns enough for these to pay."""
+        with self.rows.on_threads() as (_, map_on_threads):
+            yield map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
+
+
+def _prepare(minima: Minima, terms: Terms) -> None:
+    """Compute what the minimisers for all strengths share."""
+    with np.errstate(all="ignore"):
+        minima.prepare(terms)
 
 
 def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
@@ -204,6 +241,16 @@ def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
         return minima.path(terms, alphas)
 
 
-def terms_of(model: Any, curve: Curve) -> Terms:
-    """Return the terms of the objective of a curve for the strength 1."""
-    return Spec.of(clone(model).set_params(alpha=1.0, **curve.shared())).terms
+def spec_of(model: Any, curve: Curve) -> Spec:
+    """Return the specification of the fits of a curve, for the strength 1 and the most epochs.
+
+    Parameters
+    ----------
+    model : GradientDescentRegressor
+        A model with the parameters that all points share; it is not changed.
+    curve : Curve
+        The points.
+    """
+    of_curve = copy(model)  # a clone takes longer than the fit of a few columns
+    vars(of_curve).update(alpha=1.0, epochs=max(curve.epochs), **curve.shared())
+    return Spec.of(of_curve)

@@ -1,0 +1,93 @@
+"""Errors of plain descent after many epochs, equal to those of a loop, and the table of their scores."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import rankdata
+from sklearn.model_selection import KFold, ParameterGrid
+
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV
+from gdregress.method.epochs import times_between
+from gdregress.tuning.grid import Curve
+from gdregress.tuning.selection import ranks
+
+pytestmark = pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)")
+
+NUMBERS = {
+    "all": np.arange(1, 5001),
+    "with zero and twice the same": np.r_[0, np.arange(300, 2000), 1999, 1999, 7],
+    "backwards": np.arange(1000, 0, -1),
+    "few": np.array([10**6, 3, 500]),
+    "even": np.arange(2, 3000, 2),
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
+def test_terms_of_every_decay_follow_from_few_times(numbers):
+    """Terms ``a^t``, some of which alternate, and products of two of them as in an error."""
+    times = times_between(numbers.tobytes())
+    assert len(times.times) <= min(len(np.unique(numbers)), 500)
+    shares = np.concatenate([np.geomspace(1e-9, 0.999, 200), [1.0], 2.0 - np.geomspace(1e-9, 0.999, 200)])
+    size = np.abs(1.0 - shares) ** times.times[:, np.newaxis]
+    at_times = np.where(times.is_odd[:, np.newaxis] & (shares > 1), -size, size)
+    assert_allclose(times.interpolate(at_times), (1.0 - shares) ** numbers[:, np.newaxis], rtol=0, atol=3e-15)
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.5, 0.999])
+@pytest.mark.parametrize("n_targets", [None, 2])
+def test_errors_after_each_of_many_epochs_are_those_of_a_loop(share, n_targets):
+    """At the last rate the descent jumps back and forth across the valley."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)) * [3.0, 1.0, 0.3, 0.02] + [1.0, 0.0, 2.0, 0.0]
+    y = X @ rng.normal(size=(4, n_targets or 1)) + rng.normal(size=(60, n_targets or 1))
+    y = y if n_targets else y[:, 0]
+    splits = list(KFold(3).split(X))
+    rate = share * GradientDescentRegressor("lipschitz", 1, tol=None).fit(X, y).max_learning_rate_ * 0.9
+    model = GradientDescentRegressorCV(penalty=None, learning_rate=rate, epochs=range(1, 1501), tol=None, cv=splits)
+    results = model.fit(X, y).cv_results_
+    for number, (train, test) in enumerate(splits):
+        A = np.column_stack([X, np.ones(60)])
+        coef, errors = np.zeros((5, *y.shape[1:])), []
+        for _ in range(1500):
+            coef = coef - rate * 2 / len(train) * A[train].T @ (A[train] @ coef - y[train])
+            errors.append(np.mean((A[test] @ coef - y[test]) ** 2))
+        assert_allclose(results[f"split{number}_test_score"], -np.array(errors), rtol=1e-11)
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for mean in (rng.normal(size=50), rng.integers(0, 5, 50).astype(float), np.ones(3), np.array([2.0])):
+        assert_array_equal(ranks(mean), rankdata(-mean, method="min"))
+    assert_array_equal(ranks(np.array([np.nan, 1.0, 2.0, np.nan, 1.0])), [4, 2, 1, 4, 2])
+    assert ranks(np.ones(3)).dtype == np.int32
+
+
+def test_the_table_of_a_grid_has_the_points_of_a_loop():
+    axes = {"alpha": [1.0, 0.1], "epochs": [3, 5, 9], "l1_ratio": [0.5], "learning_rate": ["lipschitz", 1e-3]}
+    curves = [Curve(0.5, rate, np.array(axes["alpha"]), axes["epochs"]) for rate in axes["learning_rate"]]
+    names = ["alpha", "epochs", "learning_rate"]
+    expected = [
+        {"alpha": alpha, "epochs": epochs, "learning_rate": rate}
+        for rate, alpha, epochs in product(axes["learning_rate"], axes["alpha"], axes["epochs"])
+    ]
+    params = [point for curve in curves for point in curve.params(names)]
+    assert params == expected
+    assert [list(point) for point in params] == [names] * 12
+    assert [{**curve.point(k), "l1_ratio": 0.5} for curve in curves for k in range(6)] == [
+        {**point, "l1_ratio": 0.5} for point in expected
+    ]
+    assert all(point in list(ParameterGrid(axes)) for point in ({**each, "l1_ratio": 0.5} for each in params))
+    assert len({id(point) for point in params}) == 12
+
+
+def test_the_table_becomes_a_frame():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    model = GradientDescentRegressorCV([1.0, 0.1], learning_rate=["lipschitz", 1e-3], epochs=[2, 4], tol=None, cv=2)
+    model.fit(X, X[:, 0])
+    frame = pd.DataFrame(model.cv_results_)
+    for name in ("alpha", "epochs", "learning_rate"):
+        assert frame[f"param_{name}"].tolist() == [point[name] for point in model.cv_results_["params"]]
+    assert isinstance(model.cv_results_["params"], list)
