@@ -455,7 +455,7 @@ class TestFiles:
             ({"learning_rate": 5e-4, "epochs": 3, "tol": None}, 1 / 16),
             ({"batch_size": 256, "epochs": 1, "tol": None}, 1 / 8),
             ({"loss": "huber", "epsilon": 1.0}, 1 / 2),  # some seventeen numbers for each row of 40
-            ({"loss": "absolute_error", "tol": 1e-2}, 1 / 2),  # a sixth of the rows, twice for a moment
+            ({"loss": "absolute_error", "tol": 1e-2}, 3 / 4),  # a third of the rows, twice for a moment
         ],
         ids=str,
     )

@@ -54,6 +54,8 @@ class NearRows(Sums):
     near : ndarray of shape (n_near, n_coordinates + 2)
         The near rows in the coordinates, each followed by its target and its weight. They are complete once `joined`,
         if `count` is no more than may be brought.
+    parts : tuple of ndarray
+        The near rows of blocks that have not been joined.
     others : ndarray of shape (3, n_coordinates + 2)
         Sums of the other rows for each of `LINES`: weighted rows, weighted targets, and weights.
     """
@@ -62,7 +64,7 @@ class NearRows(Sums):
         self._residuals = residuals
         self._loss = loss
         self._nearness = nearness
-        self._of_blocks: tuple[Any, ...] = ()
+        self.parts: tuple[Any, ...] = ()
         self.losses, self.clipped, self.count = np.zeros(1), np.zeros(1), np.zeros(1)
         self.near: Any = np.empty((0, len(residuals.point) + 2))
         self.others = np.zeros((len(LINES), len(residuals.point) + 2))
@@ -85,10 +87,10 @@ class NearRows(Sums):
         is_near = (distance <= self._nearness.distance) & (share > 0)
         [chosen] = xp.nonzero(is_near)
         self.count += chosen.shape[0]
-        if sum(each.shape[0] for each in self._of_blocks) + chosen.shape[0] <= self._nearness.most:
+        if sum(each.shape[0] for each in self.parts) + chosen.shape[0] <= self._nearness.most:
             X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
             near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
-            self._of_blocks = (*self._of_blocks, near)
+            self.parts = (*self.parts, near)
         line, far = xp.sign(self._loss.derivative(residual)), xp.where(is_near, xp.zeros_like(share), share)
         shares = xp.stack([cast(line == each, far.dtype) * far for each in LINES])
         weights = xp.sum(shares, axis=1)[:, np.newaxis]
@@ -99,13 +101,13 @@ class NearRows(Sums):
         for name in ("losses", "clipped", "count", "others"):
             mine = getattr(self, name)
             mine += getattr(other, name)
-        self._of_blocks = (*self._of_blocks, other.joined().near)
+        self.parts = (*self.parts, other.joined().near)
 
     def joined(self) -> Self:
         """Return this accumulator with the near rows of all blocks in one array."""
-        if self._of_blocks:
-            self.near = namespace(self.near).concat([self.near, *self._of_blocks])
-            self._of_blocks = ()
+        if self.parts:
+            self.near = namespace(self.near).concat([self.near, *self.parts])
+            self.parts = ()
         return self
 
     def rows(self, n_outputs: int) -> RowBlocks:
