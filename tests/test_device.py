@@ -12,7 +12,7 @@ import sklearn
 from recorder import Recorder
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_array_api_input_and_values
@@ -365,10 +365,58 @@ class TestChunks:
 
     def test_other_losses_are_refused(self):
         X, y, _ = make()
-        with pytest.raises(
-            TypeError, match="for squared error by partial_fit and fit_batches: pass a copy as an array"
-        ):
+        with pytest.raises(TypeError, match="for squared error by partial_fit, fit_batches and"):
             GradientDescentRegressor(loss="huber").partial_fit(on_a_device(X), on_a_device(y))
+
+
+class TestCrossValidation:
+    @pytest.mark.parametrize(
+        ("params", "m", "weighted"),
+        [
+            ({"penalty": "l2"}, None, False),
+            ({"penalty": "l2", "standardize": True}, 2, True),
+            ({"penalty": "l1"}, None, True),
+            ({"penalty": "l1", "alphas": 12}, 2, False),
+            ({"penalty": "elasticnet", "l1_ratio": [0.2, 0.8]}, None, False),
+            ({"penalty": "l2", "alpha_per_target": True}, 2, False),
+            ({"penalty": None, "learning_rate": [1e-7, 1e-6], "epochs": range(1, 50), "tol": None}, None, False),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("cv", [5, KFold(4, shuffle=True, random_state=0), TimeSeriesSplit(3)], ids=str)
+    def test_scores_and_choice_are_those_of_rows_in_memory(self, put, params, m, weighted, cv):
+        X, y, weight = make(m=m)
+        weight = weight + 0.1 if weighted else None
+        alphas = [1e-3] if params["penalty"] is None else [10.0, 0.1, 1e-3]
+        model = GradientDescentRegressorCV(**{"alphas": alphas, "cv": cv, **params})
+        with warnings.catch_warnings(action="ignore"):
+            here = clone(model).fit(X, y, weight)
+            there = clone(model).fit(put(X), put(y), None if weight is None else put(weight))
+        scores = (each.cv_results_["mean_test_score"] for each in (here, there))
+        np.testing.assert_allclose(*scores, rtol=1e-9)
+        np.testing.assert_array_equal(here.alpha_, there.alpha_)
+        assert distance(here, there, X) < 1e-9
+        assert where_is(there.coef_) == where_is(there.predict(put(X))) == place_of("X", put(X))
+
+    def test_the_models_of_the_path_live_there(self, put):
+        X, y, _ = make()
+        with warnings.catch_warnings(action="ignore"):
+            model = GradientDescentRegressorCV([1.0, 0.1], penalty="l2").fit(put(X), put(y))
+        assert where_is(model.at(0.1).predict(put(X))) == place_of("X", put(X))
+
+    @pytest.mark.parametrize(
+        ("params", "said"),
+        [
+            ({"loss": "huber"}, "rows of dask and on a device are cross-validated by their sums"),
+            ({"scoring": "neg_mean_absolute_error"}, "needs the rows of X, and those on a device stay there: leave it"),
+            ({"store_cv_predictions": True}, "store_cv_predictions=True needs the rows of X, and those on a device"),
+        ],
+        ids=str,
+    )
+    def test_what_needs_the_rows_is_refused(self, params, said):
+        X, y, _ = make()
+        with pytest.raises(ValueError, match=said):
+            GradientDescentRegressorCV([1.0], penalty="l2", **params).fit(on_a_device(X), on_a_device(y))
 
 
 class TestBadInput:
@@ -469,12 +517,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "use",
         [
-            lambda X, y: GradientDescentRegressorCV().fit(X, y),
             compare,
             closed_form,
             regularization_path,
         ],
-        ids=["GradientDescentRegressorCV", "compare", "closed_form", "regularization_path"],
+        ids=["compare", "closed_form", "regularization_path"],
     )
     def test_what_takes_rows_in_memory_alone_says_so(self, use):
         X, y, _ = make()

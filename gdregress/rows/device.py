@@ -5,9 +5,10 @@ Sums are in the widest floats of the device. Where these have 32 bits, the sums 
 in double precision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import Place, cast, place_of, to_host, where_is
-from gdregress.rows.rows import A, R
+from gdregress.rows.rows import A, GoneRows, R
 
 BLOCK_ENTRIES = 2**25
 """Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
@@ -106,10 +107,19 @@ class DeviceRows:
         _, held_out = train_test_split(np.flatnonzero(weight), test_size=fraction, random_state=random_state)
         of_held_out = None if self.weight is None else self.place.put(weight[held_out])
         weight[held_out] = 0.0
-        index = self.place.put(held_out)
-        X, y = (self.place.xp.take(array, index, axis=0) for array in (self.X, self.y))
         training = DeviceRows(self.X, self.y, self.place.put(weight), self.place, columns=self.columns)
-        return training, DeviceRows(X, y, of_held_out, self.place, columns=self.columns)
+        held = self.part(held_out)
+        return training, DeviceRows(held.X, held.y, of_held_out, self.place, columns=self.columns)
+
+    def part(self, chosen: NDArray | slice) -> "DeviceRows":
+        """Return some of the rows, as a view if they are a slice, else copied."""
+        arrays = (self.X, self.y, self.weight)
+        if isinstance(chosen, slice):
+            X, y, weight = (None if array is None else array[(chosen, ...)] for array in arrays)
+        else:
+            index = self.place.put(np.asarray(chosen, np.int64))
+            X, y, weight = (None if array is None else self.place.xp.take(array, index, axis=0) for array in arrays)
+        return DeviceRows(X, y, weight, self.place, name=self.name, columns=self.columns)
 
     def check_finite(self) -> None:
         """Raise a ValueError that names the position of the first NaN or infinity in X; blocks of it come here."""
@@ -148,6 +158,74 @@ class DeviceRows:
             there.add(self.X[rows, :], self.y[rows, :], None if self.weight is None else self.weight[rows])
         sums.take_from(there, self.place)
         return sums
+
+
+@dataclass(frozen=True)
+class NumberedDeviceRows:
+    """Rows on a device that are told apart by their numbers: X stays there, y and the weights are at hand.
+
+    Attributes
+    ----------
+    rows : DeviceRows
+        The rows.
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    """
+
+    rows: DeviceRows
+    y: NDArray
+    weight: NDArray | None
+    can_be_drawn = False
+
+    @classmethod
+    def of(cls, rows: DeviceRows) -> "NumberedDeviceRows":
+        """Return rows with their targets and weights on the host too."""
+        place = rows.place
+        return cls(rows, place.fetch(rows.y), None if rows.weight is None else place.fetch(rows.weight))
+
+    @property
+    def X(self) -> Any:  # noqa: N802
+        """Features."""
+        return self.rows.X
+
+    @property
+    def columns(self) -> NDArray | None:
+        """Names of the columns of X."""
+        return self.rows.columns
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows, including those of weight zero."""
+        return self.rows.n_samples
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return self.rows.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns of y."""
+        return self.rows.n_outputs
+
+    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
+        """Return a context of one thread, with the map of Python: passes run on the device."""
+        return nullcontext((1, map))
+
+    def part(self, chosen: NDArray | slice) -> DeviceRows:
+        """Return some of the rows."""
+        return self.rows.part(chosen)
+
+    def known_by(self, chosen: NDArray | slice, moments: Moments) -> GoneRows:
+        """Return some rows as what is known of them, their moments."""
+        return GoneRows(moments, self.rows.dtype)
+
+    def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
+        """Return the moments of some parts of the rows; None for one without a row of positive weight."""
+        several = map(self.part, parts)
+        return [part.moments() if part.n_weighted else None for part in several]
 
 
 def read_device_rows(

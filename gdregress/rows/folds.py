@@ -34,11 +34,13 @@ Split = tuple[NDArray, NDArray]
 
 
 class SplittableRows(Protocol):
-    """Rows that are told apart by their numbers, in memory (`RowBlocks`) or with X on Dask's workers (`NumberedRows`).
+    """Rows that are told apart by their numbers: in memory (`RowBlocks`), or with X elsewhere.
+
+    X is on Dask's workers (`NumberedRows`), or on a device (`NumberedDeviceRows`).
 
     Attributes
     ----------
-    X : array, CSR matrix or dask array of shape (n_samples, n_features)
+    X : array, CSR matrix, dask array or array of a device, of shape (n_samples, n_features)
         Features.
     y : ndarray of shape (n_samples, n_outputs)
         Targets.

@@ -108,8 +108,8 @@ def read_features(
     place = place_of("X" + suffix, X)
     if not place.is_host:
         raise TypeError(
-            f"X{suffix} is an array of {place}, which is taken by fit, predict and score of GradientDescentRegressor, "
-            "and for squared error by partial_fit and fit_batches: pass a copy as an array of NumPy."
+            f"X{suffix} is an array of {place}, which is taken by fit, predict and score, and for squared error by "
+            "partial_fit, fit_batches and GradientDescentRegressorCV: pass a copy as an array of NumPy."
         )
     X = with_names(X)
     check_numbers("X" + suffix, X, remedies)

@@ -19,9 +19,11 @@ from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.dask import NumberedRows, in_memory
+from gdregress.rows.device import NumberedDeviceRows, read_device_rows
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.namespaces import place_of, to_host, where_is
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
 from gdregress.solve.linear_predictor import LinearPredictor
@@ -427,7 +429,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if not np.isclose(alphas[near], alpha, rtol=1e-9, atol=0.0):
             raise ValueError(f"alpha={alpha} is not in alphas_: the nearest is {alphas[near]:.6g}.")
         model = self._model(**{**Axes.of(self).first, "l1_ratio": self.l1_ratio_, "alpha": float(alphas[near])})
-        model.coef_, model.intercept_ = coef[near].copy(), intercept[near][()] if self.fit_intercept else 0.0
+        form = OutputFormat(coef.dtype, coef.ndim == 2, where_is(getattr(self, "coef_", coef)))
+        model.coef_ = form.placed(coef[near].copy())
+        model.intercept_ = form.placed(intercept[near][()]) if self.fit_intercept else 0.0
         model.stop_reason_ = "a point of the path of GradientDescentRegressorCV"
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
@@ -532,20 +536,23 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             task.end()
 
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
-        """Return the validated rows, and dtype and shape of what is fitted to them; X of dask stays on its workers."""
-        if not is_dask(X):
+        """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
+        place = place_of("X", X)
+        if place.is_host and not is_dask(X):
             X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
             return rows, OutputFormat(X.dtype, y.ndim == 1)
+        where = "those of dask stay on their workers" if place.is_host else "those on a device stay there"
         if not scoring.follows_from_errors:
             raise ValueError(
-                f"scoring={self.scoring!r} needs the rows of X, and those of dask stay on their workers: leave it out, "
-                f"or use {', '.join(map(repr, FROM_ERRORS))}."
+                f"scoring={self.scoring!r} needs the rows of X, and {where}: leave it out, or use "
+                f"{', '.join(map(repr, FROM_ERRORS))}."
             )
         if self.store_cv_predictions:
-            raise ValueError(
-                "store_cv_predictions=True needs the rows of X, and those of dask stay on their workers: leave it out."
-            )
+            raise ValueError(f"store_cv_predictions=True needs the rows of X, and {where}: leave it out.")
+        if not place.is_host:
+            there = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
+            return NumberedDeviceRows.of(there), OutputFormat(there.dtype, np.ndim(y) == 1, place)
         self._see_columns(X, reset=True)
         on_workers = NumberedRows.of(X, y, sample_weight)
         return on_workers, OutputFormat(on_workers.dtype, np.ndim(y) == 1)
@@ -612,7 +619,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         weight, tests = search.rows.weight, [test for _, test in search.splits]
         if weight is None:
             return np.array([len(test) for test in tests])
-        unit = float(np.max(np.asarray(sample_weight))) / float(weight.max())
+        unit = float(np.max(np.asarray(to_host(sample_weight)))) / float(weight.max())
         return np.array([unit * weight[test].sum() for test in tests])
 
     def _store_paths(self, axes: Axes, found: list[Evaluated], search: Search) -> None:
@@ -662,8 +669,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         worst = max(models, key=lambda model: model.optimality_)
         for name in set(FITTED) & set(vars(worst)) - {"history_"}:
             setattr(self, name, getattr(worst, name))
-        self.coef_ = np.stack([model.coef_ for model in models])
-        self.intercept_ = np.array([model.intercept_ for model in models]) if self.fit_intercept else 0.0
+        self.coef_ = search.form.placed(np.stack([to_host(model.coef_) for model in models]))
+        self.intercept_ = 0.0
+        if self.fit_intercept:
+            self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
 
     def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
         """Return a model with the parameters that were chosen."""

@@ -141,8 +141,8 @@ class Search:
             sums.whole  # noqa: B018  the first pass finds NaN
         elif not rows.can_be_drawn:
             raise ValueError(
-                "rows of dask are cross-validated by their sums, which are enough for squared error without batch_size "
-                f"and early_stopping, and for up to {MOMENTS_LIMIT} columns: use rows in memory."
+                "rows of dask and on a device are cross-validated by their sums, which are enough for squared error "
+                f"without batch_size and early_stopping, and for up to {MOMENTS_LIMIT} columns: use rows in memory."
             )
         else:
             check_finite("X", rows.X, rows.columns)
