@@ -173,7 +173,7 @@ def test_dense_sparse_and_single_precision(loss):
 def test_multipliers_spare_a_small_mu(loss):
     """It need not come down to the tolerance, as smoothing alone would have it."""
     rng = np.random.default_rng(5)
-    X = sparse.random_array((1000, 400), density=0.05, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    X = sparse.random_array((1000, 400), density=0.05, format="csr", random_state=rng, data_sampler=rng.standard_normal)
     y = X @ rng.standard_normal(400) + rng.standard_normal(1000)
     model = make(loss, 1e-2).fit(X, y)
     assert model.converged_

@@ -36,7 +36,7 @@ from gdregress.method.sketches import (
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
-from gdregress.method.working_rows import SHARE, WorkingRows, pays
+from gdregress.method.working_rows import MOST_ENTRIES, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
@@ -355,7 +355,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
             return Method(problem, FiniteNewton(known.basis), choice.rung, choice.optimizer, 1.0)
         if problem.terms.loss.is_kinked and pays(problem.rows.n_weighted, problem.n_coordinates):
-            few = WorkingRows(known.basis, InteriorPoint(known.basis), spec.limits.tol or 0.0, SHARE)
+            on_all = InteriorPoint(known.basis)
+            few = WorkingRows(known.basis, on_all, spec.limits.tol or 0.0, most=problem.rows.n_weighted)
             return Method(problem, few, choice.rung, choice.optimizer, 1.0)
         return Method(problem, InteriorPoint(known.basis), choice.rung, choice.optimizer, 1.0)
     if choice.is_newton:
@@ -363,7 +364,8 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
         solver = _annealed(newton, spec, problem)
         if problem.terms.loss.is_kinked:
-            solver = WorkingRows(None, solver, spec.limits.tol or 0.0, share=float("inf"))
+            most = MOST_ENTRIES // (problem.n_coordinates + 2)
+            solver = WorkingRows(None, solver, spec.limits.tol or 0.0, most)
         return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
     return _descent(choice, spec, problem, known, rng)
 

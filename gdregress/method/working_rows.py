@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, interior_points
 from gdregress.method.states import Block, Points, Solver
-from gdregress.problem.boxes import ORDINARY, WINSORISED, BoxProblem, Iterate
+from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
@@ -29,16 +29,22 @@ FIRST = 40
 """Rows for each coefficient that are near at first, from a start that is not zero."""
 
 SHARE = 0.25
-"""Largest share of the rows that may be near at first where all rows at once are the other way."""
+"""Largest share of the rows that may be brought, all of them in memory, with which this is worth a try."""
 
-MOST_ENTRIES = 2**24
-"""Entries of the rows that are brought, at most: 128 MB."""
+MOST_ENTRIES = 2**25
+"""Entries of the rows that are brought from elsewhere, at most: 256 MB."""
 
 NARROWER = 0.1
 """Share of the gap to which a round should narrow it: else more rows count as near."""
 
+WIDER = 1.0 + 1e-6
+"""Factor on a distance, so that rows at that distance count as near however their residuals are rounded."""
+
 IDLE = 4
-"""Number of consecutive rounds that do not narrow the gap after which another solver takes over."""
+"""Number of consecutive rounds that bring F and its bound no nearer to each other: then another solver takes over."""
+
+ROUNDING = 8.0
+"""Rounding error of F, in units of the precision, of the mean loss and of the mean slope times prediction."""
 
 
 class Round(NamedTuple):
@@ -59,6 +65,11 @@ class Round(NamedTuple):
     gap: float
     scale: float
 
+    @property
+    def optimality(self) -> float:
+        """The gap as a share of its scale; 0 where there is none."""
+        return self.gap / self.scale if self.gap > 0 else 0.0
+
 
 @dataclass(frozen=True)
 class WorkingRows:
@@ -67,63 +78,72 @@ class WorkingRows:
     ::
 
         w = minimum of a sample of m = (n p)^(2/3) rows;    of a start that is not zero, w is that, and m = 40 p
-        L = 0
+        N, means, F(w) <- a pass:  the rows within d of a kink, and means of the others on each line of the loss
         repeat
-            N, means, F(w) <- one pass:  the rows within d of a kink, and means of the others on each line of the loss
-            gap = F(w) - L
             w, L <- minimum over N and the means, and the dual objective there
+            N, means, F(w) <- a pass
+            gap = F(w) - L
             d <- max(2 d, distance of the m nearest rows of N)    where the gap is not a tenth of the last one
         until the gap is closed
 
     The loss of a mean is at most the mean loss (Jensen), so that L is nowhere above the least F. Where no row has
     changed to another line the two are equal, and the minimum is exact, whatever the sample was. At first, d is so
-    large that m rows are near. An epoch is one round, with one pass. Rows are only summed, wherever they are stored.
-    Where m is more than a share of the rows, another solver is faster.
+    large that m rows are near. Rows are only summed, wherever they are stored. Another solver takes over where these
+    rows are too many, where most rows of the sample have no loss, so that an ordinary one is not known, or where the
+    gap does not close.
 
     Attributes
     ----------
     basis : ndarray of shape (n_features, rank) or None
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
     otherwise : Solver
-        What takes over where the near rows are too many, where most rows of the sample have no loss, or where the gap
-        does not close.
+        The other solver.
     tol : float
         Share of its scale up to which the gap may stay open.
-    share : float
-        The largest m, as a share of the rows.
+    most : int
+        Largest number of rows that are brought. At first they are a quarter as many at most.
     """
 
     basis: NDArray | None
     otherwise: Solver
     tol: float
-    share: float
+    most: int
     goes_below_tol = True
     limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
-        is_zero, n = not start[: len(problem.penalty.l2)].any(), problem.rows.n_weighted
-        size = sample_size(n, len(start)) if is_zero else FIRST * len(start)
-        if size > self.share * n:
-            yield from self.otherwise.iterates(problem, start, epoch)
-            return
         columns = np.hsplit(start.astype(np.float64), start.shape[1])
-        ones = [OneOutput(problem, output, self.basis, size) for output in range(len(columns))]
-        descents = [_descend(one, column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True)]
-        latest, rate = [next(descent) for descent in descents], np.nan
-        while True:
-            yield _block(latest, rate)
-            further = [next(descent, None) for descent in descents]
-            if not any(further):
-                break
-            latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
+        is_zero = not start[: len(problem.penalty.l2)].any()
+        size = sample_size(problem.rows.n_weighted, len(start)) if is_zero else FIRST * len(start)
+        ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
+        found = (one.sampled(column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True))
+        samples = [sample for sample in found if sample is not None] if size <= SHARE * self.most else []
+        if len(samples) < len(ones):
+            yield from self._otherwise(problem, start, epoch)
+            return
+        values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
+        latest = [Round(column, value, value, value) for column, value in zip(columns, values, strict=True)]
+        yield _block(latest, np.nan)
+        descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
+        while any(further := [next(descent, None) for descent in descents]):
+            latest = [new or old for new, old in zip(further, latest, strict=True)]
             epoch += 1
-        if max(each.gap / each.scale for each in latest) > max(self.tol, SOLVED):
-            blocks = self.otherwise.iterates(problem, np.hstack([each.point for each in latest]), epoch)
+            yield _block(latest, 1.0)
+        if max(each.optimality for each in latest) > max(self.tol, SOLVED):
+            blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch)
             first = next(blocks)
-            if len(first) > 1:
-                yield first.between(1, len(first))
+            if first.optimality[0] < max(each.optimality for each in latest):
+                yield first
             yield from blocks
+
+    def _otherwise(self, problem: Problem, start: NDArray, epoch: int) -> Iterator[Block]:
+        """Yield the states of the other solver one by one, the start first, until it has converged."""
+        for block in self.otherwise.iterates(problem, start, epoch):
+            for number in range(len(block)):
+                yield block.between(number, number + 1)
+                if block.optimality[number] <= self.tol and not self.otherwise.goes_below_tol:
+                    return
 
 
 def sample_size(n_samples: int, rank: int) -> int:
@@ -137,16 +157,12 @@ def pays(n_samples: int, rank: int) -> bool:
 
 
 def _block(latest: list[Round], rate: float) -> Block:
-    value, gap, scale = (np.array(part) for part in list(zip(*latest, strict=True))[1:])
     point = np.hstack([each.point for each in latest])
-    gaps, is_finite = gap[np.newaxis], np.array([np.isfinite(point).all() and np.isfinite(value).all()])
+    value, gaps = (np.array([[getattr(each, name) for each in latest]]) for name in ("value", "gap"))
+    optimality = np.array([max(each.optimality for each in latest)])
+    is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
     return Block(
-        np.array([rate]),
-        value[np.newaxis],
-        Gap(gaps, np.zeros_like(gaps), gaps),
-        np.array([(gap / scale).max()]),
-        is_finite,
-        Points.of([point]),
+        np.array([rate]), value, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
     )
 
 
@@ -156,17 +172,14 @@ class Sample(NamedTuple):
     Attributes
     ----------
     point : ndarray of shape (n_coordinates, 1)
-        Its minimum, roughly.
-    scale : float
-        What its gap is a share of.
+        Where the rounds begin.
     cut : float
         Loss at which those of wild rows are cut off.
     distance : float
-        Distance from a kink at that point up to which a round brings as many rows as the sample has.
+        Distance from a kink at that point up to which a pass brings as many rows as the sample has.
     """
 
     point: NDArray
-    scale: float
     cut: float
     distance: float
 
@@ -183,14 +196,15 @@ class OneOutput:
         Number of the output.
     basis : ndarray of shape (n_features, rank) or None
         See `WorkingRows`.
-    size : int
-        m.
+    size, most : int
+        m, and the largest number of rows that are brought.
     """
 
     problem: Problem
     output: int
     basis: NDArray | None
     size: int
+    most: int
 
     @cached_property
     def rows(self) -> Rows:
@@ -202,11 +216,6 @@ class OneOutput:
         """The loss of residuals in the coordinates."""
         return self.problem.terms.loss.in_units(float(self.problem.coordinates.target_scale[self.output]))
 
-    @property
-    def most(self) -> int:
-        """Largest number of rows that are brought."""
-        return MOST_ENTRIES // (self.problem.n_coordinates + 2)
-
     def look(self, point: NDArray, nearness: Nearness) -> NearRows:
         """Return what one pass brings: see `NearRows`."""
         residuals = Residuals(self.problem.coordinates, point)
@@ -216,24 +225,27 @@ class OneOutput:
         """Return what m rows tell; None if four fifths of them have no loss, so that an ordinary one is not known."""
         n = self.rows.n_weighted
         seen = self.look(start, Nearness(np.inf, self.most, np.inf, step=max(1, n // self.size)))
-        if not seen.near.size:
+        if not len(seen.near):
             return None
         box = restricted(self.problem, seen, self.output, self.basis)
-        y, point = seen.near[:, -2], box.of_point(start[:, 0])
+        X, y = seen.near[:, :-2], seen.near[:, -2]
         if not np.quantile(self.loss.value(y - box.level), ORDINARY) > 0:
             return None
-        residual = box.residual(point)
-        found = _solved(box, point, ROUGH) if is_zero else box.iterate(point, residual, box.slopes(residual), 0.0)
-        least = box.to_point(found.point)[:, np.newaxis]
-        cut = WINSORISED * float(np.quantile(self.loss.value(y - seen.near[:, :-2] @ least[:, 0]), ORDINARY))
+        point = start
+        if is_zero:
+            point = box.to_point(_solved(box, box.of_point(start[:, 0]), ROUGH).point)[:, np.newaxis]
+        ordinary = float(np.quantile(self.loss.value(y - X @ point[:, 0]), ORDINARY))
         few = len(y) * self.size // n
-        return Sample(least, found.scale * box.unit, cut, self.distance(seen, least, few) if n > self.size else np.inf)
+        distance = self.distance(seen, point, few) if n > self.size else np.inf
+        return Sample(point, WINSORISED * ordinary, distance)
 
     def distance(self, seen: NearRows, point: NDArray, size: int) -> float:
-        """Return how far from a kink so many of the rows are, of those that a look has brought."""
+        """Return how far from a kink so many of the rows are, of those that a look has brought; 0 of none."""
+        if not len(seen.near):
+            return 0.0
         residual = seen.near[:, -2] - seen.near[:, :-2] @ point[:, 0]
         distance = np.sort(np.abs(np.abs(residual) - self.loss.tube))
-        return float(distance[min(size, len(distance) - 1)])
+        return WIDER * float(distance[min(size, len(distance) - 1)]) + SOLVED * float(np.abs(seen.near[:, -2]).max())
 
     def minimum(self, seen: NearRows, point: NDArray) -> tuple[NDArray, float]:
         """Return the minimum over the rows and the means that a look has brought, and the dual objective there."""
@@ -241,38 +253,43 @@ class OneOutput:
         found = _solved(box, box.of_point(point[:, 0]), 0.0)
         return box.to_point(found.point)[:, np.newaxis], (found.value - found.gap) * box.unit
 
-    def measured(self, seen: NearRows, point: NDArray, bound: float, least_scale: float) -> Round:
+    def measured(self, seen: NearRows, point: NDArray, bound: float) -> Round:
         """Return a point with its objective, given a bound on the least one."""
+        sums = (seen.losses, seen.clipped, seen.predicted)
+        loss, clipped, predicted = (float(each[0]) / self.rows.total_weight for each in sums)
+        pull = max(-self.loss.low, self.loss.high) * predicted
         of_penalty = float(self.problem.penalty.of_output(self.output).value(point)[0])
-        value, scale = (float(sums[0]) / self.rows.total_weight + of_penalty for sums in (seen.losses, seen.clipped))
-        return Round(point, value, max(value - bound, 0.0), max(scale, least_scale) or 1.0)
+        rounding = ROUNDING * float(np.finfo(self.rows.place.precision).eps) * (loss + pull)
+        scale = max(clipped + of_penalty, ROUNDED[1] * pull)
+        return Round(point, loss + of_penalty, max(loss + of_penalty - bound, 0.0) + rounding, scale)
 
 
-def _descend(one: OneOutput, start: NDArray, *, is_zero: bool) -> Iterator[Round]:
-    """Yield the start, then a point for each round, until the gap is closed or no longer narrows."""
-    sample = one.sampled(start, is_zero=is_zero)
-    if sample is None:
-        yield one.measured(one.look(start, Nearness(-1.0, 0, np.inf)), start, 0.0, 0.0)
-        return
-    _, scale, cut, distance = sample
-    here = best = one.measured(one.look(start, Nearness(-1.0, 0, cut)), start, 0.0, scale)
-    yield here
-    point, bound, idle = sample.point, 0.0, 0
-    while idle < IDLE:
+def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
+    """Yield a point for each round, until the gap is closed or no longer narrows; the last one is the best."""
+    point, cut, distance = sample
+    seen = one.look(point, Nearness(distance, one.most, cut))
+    here = one.measured(seen, point, 0.0)
+    if start.value < here.value:  # the sample is unlike the other rows
+        point, here, distance = start.point, start, max(distance, one.distance(seen, start.point, one.size))
         seen = one.look(point, Nearness(distance, one.most, cut))
-        last, here = here, one.measured(seen, point, bound, scale)
-        yield here
-        if here.gap <= SOLVED * here.scale or seen.count[0] > one.most:
-            break
-        idle = 0 if here.value < best.value else idle + 1
-        best = min(best, here, key=lambda each: each.value)
+    best, bound, idle, is_narrower = min(start, here, key=lambda each: each.value), 0.0, 0, True
+    narrowest = best.value
+    while idle < IDLE and seen.count[0] <= one.most:
         point, lower = one.minimum(seen, point)
-        bound = max(bound, lower)
-        if here.gap > NARROWER * last.gap:
+        if not is_narrower:
             distance = max(2.0 * distance, one.distance(seen, point, one.size))
         del seen  # before the next look brings as many rows
+        bound, last = max(bound, lower), here
+        seen = one.look(point, Nearness(distance, one.most, cut))
+        here = one.measured(seen, point, bound)
+        yield here
+        if here.gap <= SOLVED * here.scale:
+            return
+        is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
+        idle = 0 if best.value - bound < narrowest else idle + 1
+        narrowest = min(narrowest, best.value - bound)
     if best.value < here.value:
-        yield best._replace(gap=max(best.value - bound, 0.0))
+        yield best._replace(gap=max(best.value - bound, 0.0), scale=here.scale)
 
 
 def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:

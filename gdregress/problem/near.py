@@ -20,13 +20,13 @@ class Nearness(NamedTuple):
     Attributes
     ----------
     distance : float
-        Largest distance of a residual from a kink with which its row is near; negative for no row.
+        Largest distance of a residual from a kink with which its row is near.
     most : int
         Number of near rows that may be brought.
     cut : float
         Loss at which those of wild rows are cut off.
     step : int, default=1
-        The first row of so many in a block is looked at, and the others are left out.
+        Only every row of a block whose number is a multiple of this is looked at.
     """
 
     distance: float
@@ -49,13 +49,15 @@ class NearRows(Sums):
 
     Attributes
     ----------
-    losses, clipped, count : ndarray of shape (1,)
-        Sum of the losses, sum of the losses that are cut off, and number of near rows.
+    losses, clipped, predicted, count : ndarray of shape (1,)
+        Sums of the losses, of the losses that are cut off, and of the sizes of the predictions; number of near rows.
     near : ndarray of shape (n_near, n_coordinates + 2)
         The near rows in the coordinates, each followed by its target and its weight. They are complete once `joined`,
         if `count` is no more than may be brought.
     parts : tuple of ndarray
         The near rows of blocks that have not been joined.
+    most : int
+        Number of near rows that may be brought.
     others : ndarray of shape (3, n_coordinates + 2)
         Sums of the other rows for each of `LINES`: weighted rows, weighted targets, and weights.
     """
@@ -65,7 +67,8 @@ class NearRows(Sums):
         self._loss = loss
         self._nearness = nearness
         self.parts: tuple[Any, ...] = ()
-        self.losses, self.clipped, self.count = np.zeros(1), np.zeros(1), np.zeros(1)
+        self.most = nearness.most
+        self.losses, self.clipped, self.predicted, self.count = (np.zeros(1) for _ in range(4))
         self.near: Any = np.empty((0, len(residuals.point) + 2))
         self.others = np.zeros((len(LINES), len(residuals.point) + 2))
 
@@ -76,18 +79,22 @@ class NearRows(Sums):
 
     def add(self, X, y, weight):
         """Add a block of rows."""
-        xp, rows = namespace(y), np.s_[:: self._nearness.step]
-        X, y = cast(X, self.losses.dtype)[rows, :], y[rows, :]
+        xp = namespace(y)
+        if self._nearness.step > 1:
+            rows = np.s_[:: self._nearness.step]
+            X, y, weight = X[rows, :], y[rows, :], None if weight is None else weight[rows]
+        X = cast(X, self.losses.dtype)
         residual = self._residuals.of(X, y)[:, 0, 0]
-        share = xp.ones_like(residual) if weight is None else weight[rows]
+        share = xp.ones_like(residual) if weight is None else weight
         losses = self._loss.value(residual)
         self.losses += xp.sum(share * losses)
         self.clipped += xp.sum(share * xp.clip(losses, None, self._nearness.cut))
+        self.predicted += xp.sum(share * xp.abs(y[:, 0] - residual))
         distance = xp.abs(xp.abs(residual) - self._loss.tube)
         is_near = (distance <= self._nearness.distance) & (share > 0)
         [chosen] = xp.nonzero(is_near)
         self.count += chosen.shape[0]
-        if sum(each.shape[0] for each in self.parts) + chosen.shape[0] <= self._nearness.most:
+        if self._n_brought() + chosen.shape[0] <= self.most:
             X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
             near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
             self.parts = (*self.parts, near)
@@ -98,10 +105,14 @@ class NearRows(Sums):
 
     def merge(self, other):
         """Add the result of another thread."""
-        for name in ("losses", "clipped", "count", "others"):
+        for name in ("losses", "clipped", "predicted", "count", "others"):
             mine = getattr(self, name)
             mine += getattr(other, name)
-        self.parts = (*self.parts, other.joined().near)
+        if self.count[0] <= self.most:
+            self.parts = (*self.parts, other.joined().near)
+
+    def _n_brought(self) -> int:
+        return sum(each.shape[0] for each in (self.near, *self.parts))
 
     def joined(self) -> Self:
         """Return this accumulator with the near rows of all blocks in one array."""

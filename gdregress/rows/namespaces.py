@@ -17,11 +17,11 @@ from scipy import sparse
 from sklearn import get_config
 
 FETCH: dict[str, Callable[[Any, Any], NDArray]] = {
-    "torch": lambda xp, array: array.cpu().numpy(),
+    "torch": lambda xp, array: array.detach().cpu().numpy(),
     "cupy": lambda xp, array: array.get(),
     "array_api_strict": lambda xp, array: np.asarray(array.to_device(xp.Device("CPU_DEVICE"))),
 }
-"""Libraries whose arrays are taken, each with the function that copies an array to the host: the standard has none."""
+"""Libraries whose arrays are taken, each with the function that brings an array to the host: the standard has none."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,18 @@ class Place:
         return self.is_host or "float64" in self.xp.__array_namespace_info__().dtypes(device=self.device)
 
     @property
+    def precision(self) -> type:
+        """The widest floating type, as that of NumPy."""
+        return np.float64 if self.has_doubles else np.float32
+
+    @property
     def widest(self) -> Any:
         """The widest floating type."""
-        return self.xp.float64 if self.has_doubles else self.xp.float32
+        return self.dtype(np.float64)
+
+    def dtype(self, wanted: Any) -> Any:
+        """Return a floating type of NumPy as the type here, or the widest that is no wider."""
+        return self.xp.float64 if np.dtype(wanted) == np.float64 and self.has_doubles else self.xp.float32
 
     def put(self, array: NDArray, dtype: Any = None) -> Any:
         """Return a copy of an array of the host; floats become the widest here unless `dtype` says otherwise."""
@@ -74,7 +83,7 @@ class Place:
         return self.xp.asarray(copied, dtype=dtype, device=self.device)
 
     def fetch(self, array: Any) -> NDArray:
-        """Return a copy on the host of an array that lives here."""
+        """Return on the host an array that lives here; it may share memory with it, and is not to be written to."""
         return array if self.is_host else FETCH[self.library](self.xp, array)
 
 
@@ -84,8 +93,9 @@ HOST = Place()
 
 def is_elsewhere(values: Any) -> bool:
     """Return whether values are an array of another library than NumPy: no table, list or matrix of SciPy."""
-    is_known = isinstance(values, np.ndarray | np.generic) or sparse.issparse(values)
-    return not is_known and hasattr(values, "__dlpack__") and hasattr(values, "dtype") and hasattr(values, "shape")
+    if isinstance(values, np.ndarray | np.generic) or sparse.issparse(values):
+        return False
+    return hasattr(values, "__dlpack__") and hasattr(values, "dtype") and hasattr(values, "shape")
 
 
 def place_of(name: str, values: Any) -> Place:
@@ -108,38 +118,47 @@ def place_of(name: str, values: Any) -> Place:
     if not (is_elsewhere(values) and get_config()["array_api_dispatch"]):
         return HOST
     try:
-        import array_api_compat
+        import array_api_compat  # noqa: F401
     except ImportError:
         raise ImportError(
             f"{name} is an array of {type(values).__module__}, which needs array-api-compat: "
             "pip install 'gdregress[array-api]'."
         ) from None
     library = type(values).__module__.partition(".")[0]
-    if library not in FETCH:
+    try:
+        place = where_is(values)
+    except TypeError:
+        place = None
+    if place is None or place.library not in FETCH:
         *others, last = FETCH
         known = f"numpy, {', '.join(others)} or {last}"
         raise TypeError(f"{name} is an array of {library}, which is not known here: pass one of {known}.")
-    return Place(array_api_compat.array_namespace(values), array_api_compat.device(values))
+    return place
 
 
 def where_is(array: Any) -> Place:
-    """Return where an array lives, of the host or of a device."""
-    return Place(*_namespace_and_device(array)) if is_elsewhere(array) else HOST
+    """Return where an array lives; all that is no array of another library is on the host."""
+    if not is_elsewhere(array):
+        return HOST
+    import array_api_compat
+
+    return Place(array_api_compat.array_namespace(array), array_api_compat.device(array))
 
 
 def to_host(array: Any) -> Any:
     """Return an array of a device as one of the host, and anything else as it is."""
-    return where_is(array).fetch(array) if is_elsewhere(array) else array
+    return where_is(array).fetch(array)
 
 
 def namespace(array: Any) -> Any:
     """Return the namespace of functions for an array of the host or of a device."""
-    return np if isinstance(array, np.ndarray | np.generic | float) else _namespace_and_device(array)[0]
+    return where_is(array).xp
 
 
 def beside(array: Any, values: NDArray) -> Any:
     """Return numbers of the host where an array lives, and in its floating type there."""
-    return values if isinstance(array, np.ndarray) else where_is(array).put(values, array.dtype)
+    place = where_is(array)
+    return values if place.is_host else place.put(values, array.dtype)
 
 
 def cast(array: Any, dtype: Any) -> Any:
@@ -169,9 +188,3 @@ class Movable:
         other = copy(self)
         other.__dict__.update({name: moved(value, place) for name, value in vars(self).items()})
         return other
-
-
-def _namespace_and_device(array: Any) -> tuple[Any, Any]:
-    import array_api_compat
-
-    return array_api_compat.array_namespace(array), array_api_compat.device(array)

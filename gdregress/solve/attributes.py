@@ -56,9 +56,7 @@ class OutputFormat(NamedTuple):
 
     def placed(self, fitted: NDArray) -> Any:
         """Return a fitted attribute in its place."""
-        return (
-            fitted if self.place.is_host else self.place.put(fitted, getattr(self.place.xp, np.dtype(self.dtype).name))
-        )
+        return fitted if self.place.is_host else self.place.put(fitted, self.place.dtype(self.dtype))
 
     def targets(self, y: NDArray) -> NDArray:
         """Return targets of shape (n_samples, n_outputs) as the user gave them."""
