@@ -414,8 +414,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         ----------
         X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
             Training rows, scaled or not. Floats in an array or a CSR matrix are not copied, unless X
-            is small and ill-conditioned. A CSR matrix is never made dense, and a memory map is read
-            block by block. Encode text columns first.
+            is small and ill-conditioned. A CSR matrix is never made dense as a whole, and a memory
+            map is read block by block. Encode text columns first.
         y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets. They are moved to the device of X if they live elsewhere, and so are the weights.
         sample_weight : array-like or dask array of shape (n_samples,), default=None

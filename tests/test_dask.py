@@ -121,6 +121,22 @@ def test_float32_and_integers():
     )
 
 
+@pytest.mark.parametrize("kind", ["mostly zero", "nearly collinear"])
+def test_the_solver_that_takes_over_ends_at_tol(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(2000)
+    if kind == "mostly zero":
+        y[rng.random(2000) < 0.85] = 0.0
+    else:
+        X[:, 2] = X[:, 0] + 1e-8 * rng.standard_normal(2000)
+    model = GradientDescentRegressor(loss="absolute_error").fit(da.from_array(X, chunks=(500, 3)), y)
+    best = GradientDescentRegressor(loss="absolute_error").fit(X, y).history_["loss"][-1]
+    assert model.converged_
+    assert model.n_iter_ < 30
+    assert model.history_["loss"][-1] <= best * (1 + 1e-6)
+
+
 def test_no_block_comes_to_the_client():
     X, y, _ = make()
     sizes = []
@@ -698,13 +714,16 @@ class TestCrossValidation:
     @pytest.mark.parametrize(
         ("params", "sentence"),
         [
-            ({"loss": "huber"}, "rows of dask are cross-validated by their sums, which are enough for squared error"),
+            (
+                {"loss": "huber"},
+                "cross-validated by their sums, which are enough for squared error",
+            ),
             (
                 {"scoring": "neg_max_error"},
                 "scoring='neg_max_error' needs the rows of X, and those of dask stay on their",
             ),
             ({"store_cv_predictions": True}, "store_cv_predictions=True needs the rows of X, and those of dask stay"),
-            ({"batch_size": 7}, "rows of dask are cross-validated by their sums"),
+            ({"batch_size": 7}, "rows of dask and on a device are cross-validated by their sums"),
         ],
         ids=str,
     )

@@ -237,6 +237,38 @@ class TestFollowingX:
             plain = GradientDescentRegressor(loss="huber").fit(X, y, weight)
         np.testing.assert_array_equal(dispatched.coef_, plain.coef_)
 
+    def test_floats_of_other_types_are_promoted(self, put):
+        X, y, _ = make(m=2)
+        small = X.astype(np.float32)
+        for fitted, given in ((X, small), (small, X)):
+            here = GradientDescentRegressor().fit(fitted, y)
+            there = GradientDescentRegressor().fit(put(fitted), put(y))
+            np.testing.assert_allclose(to_host(there.predict(put(given))), here.predict(given), rtol=1e-3, atol=1e-3)
+            assert there.score(put(given), put(y)) == pytest.approx(here.score(given, y), abs=1e-5)
+
+    def test_one_number_as_weight(self, put):
+        X, y, _ = make()
+        for given in ((X, y), (put(X), put(y))):
+            assert (
+                distance(GradientDescentRegressor().fit(*given, 2.0), GradientDescentRegressor().fit(X, y), X) < 1e-12
+            )
+
+    def test_scores_of_targets_that_do_not_vary(self, put):
+        X, y, weight = make(m=2)
+        y[:, 1] = 3.0
+        here = GradientDescentRegressor().fit(X, y, weight)
+        there = clone(here).fit(put(X), put(y), put(weight))
+        y[:, 1] += 1e-3
+        assert there.score(put(X), put(y), put(weight)) == pytest.approx(here.score(X, y, weight), abs=1e-9)
+
+    def test_a_model_of_a_device_without_dispatch(self):
+        torch = pytest.importorskip("torch")
+        X, y, _ = make()
+        model = GradientDescentRegressor().fit(torch.asarray(X), torch.asarray(y))
+        said = r"X in fit was of torch on cpu, but predict would convert X to numpy, .*array_api_dispatch=True"
+        with sklearn.config_context(array_api_dispatch=False), pytest.raises(ValueError, match=said):
+            model.predict(torch.asarray(X))
+
     def test_without_dispatch_arrays_are_converted(self):
         torch = pytest.importorskip("torch")
         X, y, _ = make()
@@ -363,6 +395,13 @@ class TestChunks:
         np.testing.assert_array_equal(to_host(model.coef_), before)
         assert model.n_chunks_seen_ == 2
 
+    def test_bad_weights(self, put):
+        X, y, _ = make()
+        with pytest.raises(ValueError, match="sample_weight of chunk 1 has text"):
+            GradientDescentRegressor().partial_fit(put(X), put(y), ["a"] * 400)
+        with pytest.raises(ValueError, match=r"sample_weight of chunk 1 must have shape \(400,\)"):
+            GradientDescentRegressor().partial_fit(put(X), put(y), [])
+
     def test_other_losses_are_refused(self):
         X, y, _ = make()
         with pytest.raises(TypeError, match="for squared error by partial_fit, fit_batches and"):
@@ -477,7 +516,14 @@ class TestBadInput:
             GradientDescentRegressor().fit(torch.asarray(X).to_sparse(), torch.asarray(y))
         with pytest.raises(TypeError, match="y holds complex128 on torch on cpu: pass real numbers"):
             GradientDescentRegressor().fit(torch.asarray(X), torch.asarray(y + 0j))
+
+        class Named(torch.Tensor):
+            pass
+
+        named = torch.asarray(X).as_subclass(Named)
+        assert distance(GradientDescentRegressor().fit(named, y), GradientDescentRegressor().fit(X, y), X) < 1e-12
         traced = torch.asarray(X).requires_grad_()
+        GradientDescentRegressor().fit(X, torch.asarray(y).requires_grad_())
         model = GradientDescentRegressor(loss="huber").fit(traced, torch.asarray(y).requires_grad_())
         assert not model.predict(traced).requires_grad
 

@@ -91,6 +91,56 @@ def test_ties(monkeypatch):
     assert rounds.history_["loss"][-1] == pytest.approx(whole.history_["loss"][-1], rel=1e-12)
 
 
+@pytest.mark.parametrize("params", LOSSES, ids=str)
+def test_a_loss_of_zero(params):
+    X, y = tall()
+    for targets in (np.full(len(y), 3.0), np.where(y > 0, 0.1, -0.1) if "epsilon" in params else np.zeros(len(y))):
+        model = GradientDescentRegressor(**params).fit(X, targets)
+        assert model.converged_
+        assert model.history_["loss"][-1] == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_of_rounded_targets_and_few_different_rows(monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    x = (rng.random((4000, 1)) < 0.5).astype(float)
+    y = np.round(x[:, 0] * rng.standard_normal() + rng.standard_normal(4000) * rng.choice([0.3, 0.5, 1]))
+    rounds, whole = both(monkeypatch, {"loss": "absolute_error"}, x, y, rounds_at_most=30)
+    assert rounds.history_["loss"][-1] == pytest.approx(whole.history_["loss"][-1], rel=1e-12)
+
+
+def test_a_sample_of_wild_rows_of_hardly_a_weight():
+    X, y = tall()
+    step, weight = len(y) // sample_size(len(y), 4), np.ones(len(y))
+    weight[::step] = 1e-9
+    y[::step] = 1e9 * np.random.default_rng(0).standard_normal(len(y[::step]))
+    model = GradientDescentRegressor(loss="absolute_error", tol=1e-3).fit(X, y, weight)
+    least = GradientDescentRegressor(loss="absolute_error").fit(X[weight == 1], y[weight == 1])
+    assert model.converged_
+    np.testing.assert_allclose(model.predict(X), least.predict(X), atol=1e-2)
+
+
+def test_an_optimal_start_that_the_other_solver_proves():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8000, 1)) * (rng.random((8000, 1)) < 0.1), rng.standard_normal(8000)
+    y[np.flatnonzero(x[:, 0] == 0)[:100]] = 1e3
+    model = GradientDescentRegressor(loss="epsilon_insensitive", epsilon=10.0, fit_intercept=False).fit(x, y)
+    assert model.converged_
+    assert model.n_iter_ == 0
+
+
+@pytest.mark.parametrize("most", [0, 5, 10**6])
+def test_no_more_near_rows_are_kept_than_may_be_brought(most):
+    X, y = tall(3000)
+    rows = RowBlocks(X, y[:, np.newaxis], block_rows=100, n_threads=2)
+    problem = Problem.of(Terms(losses.absolute_error(), 0.0, 0.0, False, True), gather(rows), rows)
+    residuals = Residuals(problem.coordinates, np.zeros((4, 1)))
+    seen = rows.sum(lambda: NearRows(residuals, losses.absolute_error(), Nearness(np.inf, most, np.inf))).joined()
+    assert seen.count[0] == 3000
+    assert len(seen.near) == (3000 if most == 10**6 else len(seen.near))
+    assert len(seen.near) <= most
+
+
 @pytest.mark.parametrize("loss", [losses.absolute_error(), losses.quantile_loss(0.9), losses.epsilon_insensitive(0.3)])
 def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_line(loss):
     X, y = tall(2000)

@@ -185,9 +185,12 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
     if n <= p and not (choice.is_raw or rows.is_sparse):
         products = False  # factoring the rows is cheaper and keeps more digits
-    if is_matrix_free or (choice.is_newton and not (terms.is_mostly_parabola or has_boxes)):
+    is_known = terms.is_mostly_parabola or terms.loss.is_kinked
+    if is_matrix_free or (choice.is_newton and not (is_known or has_boxes)):
         products = False  # every epoch weighs the rows anew, and needs products of its own
-    factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (has_boxes or not choice.is_newton)
+    factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (
+        has_boxes or terms.loss.is_kinked or not choice.is_newton
+    )
     return replace(
         choice,
         share=share,
@@ -365,7 +368,7 @@ def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         solver = _annealed(newton, spec, problem)
         if problem.terms.loss.is_kinked:
             most = MOST_ENTRIES // (problem.n_coordinates + 2)
-            solver = WorkingRows(None, solver, spec.limits.tol or 0.0, most)
+            solver = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, most)
         return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
     return _descent(choice, spec, problem, known, rng)
 
@@ -432,7 +435,7 @@ def know(choice: Choice, problem: Problem) -> Known:
     if choice.products and (moments.n_samples > len(moments.x.mean) or alpha > 0):
         inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
     # The noise of mini-batches exceeds the rounding of moments by far. Newton's steps take gradients from the rows.
-    digits = STEPS if choice.is_newton and _has_boxes(problem.terms, problem.rows) else DIGITS
+    digits = STEPS if choice.is_newton and not problem.terms.is_squared_error else DIGITS
     suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else digits)
     if suffice or choice.factored == "nothing":
         return Known(inverse, suffice)

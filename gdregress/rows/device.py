@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.namespaces import Place, cast, place_of, to_host, where_is
+from gdregress.rows.namespaces import Place, cast, place_of, to_host
 from gdregress.rows.rows import A, GoneRows, R
 
 BLOCK_ENTRIES = 2**25
@@ -263,15 +263,13 @@ def read_device_chunk(
     X: Any, y: Any, sample_weight: Any, place: Place, estimator: Any, number: int, *, is_first: bool
 ) -> tuple[DeviceRows, float]:
     """Validate a chunk of rows where X lives, and return it with the unit of its weights: see `read_chunk`."""
-    largest = 1.0
-    if sample_weight is not None:
-        largest = float(np.max(to_host(sample_weight)))
-        if largest == 0 and not is_first:
-            return read_device_rows(X, y, None, place, estimator=estimator, suffix=f" of chunk {number}"), 0.0
-    rows = read_device_rows(
-        X, y, sample_weight, place, estimator=estimator, reset=is_first, suffix=f" of chunk {number}"
-    )
-    return rows, 1.0 if rows.weight is None else largest / float(place.xp.max(rows.weight))
+    where = f" of chunk {number}"
+    given = to_host(sample_weight)
+    if given is not None and not is_first and not np.any(given):
+        check_weights("sample_weight" + where, np.ones_like(given, dtype=float), X.shape[0])
+        return read_device_rows(X, y, None, place, estimator=estimator, suffix=where), 0.0
+    rows = read_device_rows(X, y, sample_weight, place, estimator=estimator, reset=is_first, suffix=where)
+    return rows, 1.0 if rows.weight is None else float(np.max(given)) / float(place.xp.max(rows.weight))
 
 
 def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = False, suffix: str = "") -> Any:
@@ -299,39 +297,6 @@ def check_takes_device(estimator: Any) -> None:
             f"batch_size={estimator.batch_size} draws rows, but rows on a device are summed as a whole: use "
             "batch_size=None, or rows in memory."
         )
-
-
-def check_same_place(estimator: Any, place: Place, method: str) -> None:
-    """Raise a ValueError if X lives elsewhere than the coefficients.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        Estimator that was fitted.
-    place : Place
-        Where X lives.
-    method : str
-        Name of the method that was called.
-    """
-    there = where_is(estimator.coef_)
-    if there != place:
-        raise ValueError(
-            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
-            f"as X in fit, which was of {there}, but X is of {place}: move X, or fit again."
-        )
-
-
-def r2_on_device(rows: DeviceRows, predicted: Any) -> float:
-    """Return R^2 averaged over outputs, of rows and the predictions of their targets, (n_samples, n_outputs)."""
-    xp, y = rows.place.xp, rows.y
-    if predicted.shape[1] != rows.n_outputs:
-        raise ValueError(f"y has {rows.n_outputs} outputs, but the model has {predicted.shape[1]}: pass as many.")
-    share = xp.ones_like(y[:, :1]) if rows.weight is None else rows.weight[:, np.newaxis]
-    mean = xp.sum(share * y, axis=0) / rows.total_weight
-    error, spread = (xp.sum(share * off * off, axis=0) for off in (y - predicted, y - mean))
-    perfect = xp.where(error > 0, xp.zeros_like(error), xp.ones_like(error))  # where the targets do not vary
-    ratio = error / xp.where(spread > 0, spread, xp.ones_like(spread))
-    return float(xp.mean(xp.where(spread > 0, 1.0 - ratio, perfect)))
 
 
 def _targets(y: Any, place: Place, suffix: str) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.rows.extended import two_sum
-from gdregress.rows.namespaces import Movable, cast, namespace
+from gdregress.rows.namespaces import Movable, namespace
 from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
 from gdregress.rows.sums import Sums
 
@@ -498,6 +498,10 @@ class _SumsOfProducts(Sums):
 class _SumsOnDevice(_SumsOfProducts):
     """The same sums for rows on a device, in the widest floats it has; a block is centred as a whole."""
 
+    def __init__(self, rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type):
+        super().__init__(rows, x, y, cross, precision)
+        self._is_scaled = x.is_scaled or y.is_scaled
+
     def add(self, X, y, weight):
         xp = namespace(X)
         Z, targets = self._centered(self._x, X), self._centered(self._y, y)
@@ -510,7 +514,8 @@ class _SumsOnDevice(_SumsOfProducts):
         self.of_targets += targets.T @ targets
 
     def _centered(self, origin: Any, columns: Any) -> Any:
-        return cast(columns, self.joint.dtype) / origin.unit - origin.shift / origin.unit
+        # Types are promoted: one operation makes one copy, in the widest floats.
+        return (columns - origin.shift) / origin.unit if self._is_scaled else columns - origin.shift
 
 
 def _sums_of_squares(X: sparse.csr_array) -> NDArray:

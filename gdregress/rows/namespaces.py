@@ -145,6 +145,34 @@ def where_is(array: Any) -> Place:
     return Place(array_api_compat.array_namespace(array), array_api_compat.device(array))
 
 
+def check_same_place(estimator: Any, X: Any, place: Place, method: str) -> None:
+    """Raise a ValueError if X lives elsewhere than the coefficients.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        Estimator that was fitted.
+    X : object
+        Features as the user gave them.
+    place : Place
+        Where they live, as scikit-learn is to see it.
+    method : str
+        Name of the method that was called.
+    """
+    there = where_is(estimator.coef_)
+    if there == place:
+        return
+    if place.is_host and is_elsewhere(X):
+        raise ValueError(
+            f"X in fit was of {there}, but {method} would convert X to numpy, since scikit-learn does not dispatch by "
+            "arrays: call sklearn.set_config(array_api_dispatch=True) before."
+        )
+    raise ValueError(
+        f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as X "
+        f"in fit, which was of {there}, but X is of {place}: move X, or fit again."
+    )
+
+
 def to_host(array: Any) -> Any:
     """Return an array of a device as one of the host, and anything else as it is."""
     return where_is(array).fetch(array)

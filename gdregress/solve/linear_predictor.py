@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.rows.checks import check_finite
 from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, row_like, score_blocks
-from gdregress.rows.device import DeviceRows, check_same_place, r2_on_device, read_device_features, read_device_rows
+from gdregress.rows.device import DeviceRows, read_device_features, read_device_rows
 from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
-from gdregress.rows.namespaces import Place, place_of
+from gdregress.rows.namespaces import Place, cast, check_same_place, place_of
 
 
 class LinearPredictor(RegressorMixin, BaseEstimator):
@@ -40,7 +40,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
         place = place_of("X", X)
-        check_same_place(self, place, "predict")
+        check_same_place(self, X, place, "predict")
         if not place.is_host:
             return self._predict_on(place, read_device_features(X, place, estimator=self))
         X = read_features(X, estimator=self)
@@ -70,22 +70,28 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
         place = place_of("X", X)
-        check_same_place(self, place, "score")
+        check_same_place(self, X, place, "score")
         if not place.is_host:
             rows = read_device_rows(X, y, sample_weight, place, estimator=self)
             predicted = place.xp.reshape(self._predict_on(place, rows.X), (rows.n_samples, -1))
-            return r2_on_device(rows, predicted)
+            if predicted.shape[1] != rows.n_outputs:
+                raise ValueError(
+                    f"y has {rows.n_outputs} outputs, but the model has {predicted.shape[1]}: pass as many."
+                )
+            return float(r2_score(rows.y, cast(predicted, rows.y.dtype), sample_weight=rows.weight))
         X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
         check_finite("X", X, names_of(self))
         return r2_score(y, self._predict(X), sample_weight=weight)
 
     def _predict(self, X):
         """Predict the targets of rows that have been read."""
-        return X @ (self.coef_ if self.coef_.ndim == 1 else self.coef_.T) + self.intercept_
+        return X @ self.coef_.T + self.intercept_
 
     def _predict_on(self, place: Place, X):
         """Predict the targets of rows on a device; NaN and infinity in X show in the predictions."""
-        predicted = self._predict(X)
+        wider = place.xp.result_type(X.dtype, self.coef_.dtype)
+        coef = cast(self.coef_, wider)
+        predicted = cast(X, wider) @ (coef if coef.ndim == 1 else coef.T) + self.intercept_
         if not bool(place.xp.all(place.xp.isfinite(predicted))):
             DeviceRows(X, X[:, :0], None, place, columns=names_of(self)).check_finite()
         return predicted
