@@ -254,12 +254,12 @@ class TestFollowingX:
             )
 
     def test_scores_of_targets_that_do_not_vary(self, put):
-        X, y, weight = make(m=2)
+        X, y, _ = make(m=2)
         y[:, 1] = 3.0
-        here = GradientDescentRegressor().fit(X, y, weight)
-        there = clone(here).fit(put(X), put(y), put(weight))
+        here = GradientDescentRegressor().fit(X, y)
+        there = clone(here).fit(put(X), put(y))
         y[:, 1] += 1e-3
-        assert there.score(put(X), put(y), put(weight)) == pytest.approx(here.score(X, y, weight), abs=1e-9)
+        assert there.score(put(X), put(y)) == pytest.approx(here.score(X, y), abs=1e-9)
 
     def test_a_model_of_a_device_without_dispatch(self):
         torch = pytest.importorskip("torch")

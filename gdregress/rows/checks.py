@@ -1,7 +1,5 @@
 """Validation of sample weights, and a search for NaN and infinity."""
 
-from numbers import Number
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -79,8 +77,8 @@ def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
     if weight is None:
         return None
     weight = place_of(name, weight).fetch(weight)
-    weight = np.asarray(weight) if isinstance(weight, Number) else weight  # which a dispatch by arrays does not take
     check_numbers(name, weight, WEIGHTS)
+    weight = weight if hasattr(weight, "shape") else np.asarray(weight)  # scikit-learn may dispatch by arrays alone
     weight = check_array(
         weight, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name=name, ensure_min_samples=0
     )

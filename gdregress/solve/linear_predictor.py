@@ -74,11 +74,11 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         if not place.is_host:
             rows = read_device_rows(X, y, sample_weight, place, estimator=self)
             predicted = place.xp.reshape(self._predict_on(place, rows.X), (rows.n_samples, -1))
-            if predicted.shape[1] != rows.n_outputs:
-                raise ValueError(
-                    f"y has {rows.n_outputs} outputs, but the model has {predicted.shape[1]}: pass as many."
-                )
-            return float(r2_score(rows.y, cast(predicted, rows.y.dtype), sample_weight=rows.weight))
+            m, n_outputs = rows.n_outputs, predicted.shape[1]
+            if m != n_outputs:
+                raise ValueError(f"y has {m} outputs, but the model has {n_outputs}: pass as many.")
+            both = (each[:, 0] if m == 1 else each for each in (rows.y, cast(predicted, rows.y.dtype)))
+            return float(r2_score(*both, sample_weight=rows.weight))
         X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
         check_finite("X", X, names_of(self))
         return r2_score(y, self._predict(X), sample_weight=weight)
