@@ -221,7 +221,7 @@ class TestFollowingX:
             model = GradientDescentRegressor().fit(*given)
             assert distance(here, model, X) < 1e-12
             assert where_is(model.coef_) == place_of("X", given[0])
-            assert model.score(*given) == pytest.approx(here.score(X, y, weight), abs=1e-12)
+            assert model.score(*given[:2]) == pytest.approx(here.score(X, y), abs=1e-12)
 
     def test_y_on_another_device(self):
         X, y, weight = make()
@@ -253,13 +253,14 @@ class TestFollowingX:
                 distance(GradientDescentRegressor().fit(*given, 2.0), GradientDescentRegressor().fit(X, y), X) < 1e-12
             )
 
-    def test_scores_of_targets_that_do_not_vary(self, put):
-        X, y, _ = make(m=2)
-        y[:, 1] = 3.0
-        here = GradientDescentRegressor().fit(X, y)
+    @pytest.mark.parametrize("m", [None, 2])
+    def test_weighted_scores(self, put, m):
+        if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7):
+            pytest.skip("r2_score of this scikit-learn gives a list as a shape, which the standard does not allow")
+        X, y, weight = make(m=m)
+        here = GradientDescentRegressor(penalty="l2", alpha=10.0).fit(X, y)
         there = clone(here).fit(put(X), put(y))
-        y[:, 1] += 1e-3
-        assert there.score(put(X), put(y)) == pytest.approx(here.score(X, y), abs=1e-9)
+        assert there.score(put(X), put(y), put(weight)) == pytest.approx(here.score(X, y, weight), abs=1e-9)
 
     def test_a_model_of_a_device_without_dispatch(self):
         torch = pytest.importorskip("torch")
