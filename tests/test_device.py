@@ -369,7 +369,9 @@ class TestTheRestOfAFit:
         X, y, _ = make(100, 1)
         model = GradientDescentRegressor("lipschitz", epochs=10, tol=None, record_path=True)
         model.fit(on_a_device(X), on_a_device(y))
-        LossSurfaceDisplay.from_estimator(model, X, y)
+        there = LossSurfaceDisplay.from_estimator(model, X, y)
+        here = LossSurfaceDisplay.from_estimator(clone(model).fit(X, y), X, y)
+        np.testing.assert_allclose(there.path, here.path, rtol=1e-9)
 
 
 class TestChunks:

@@ -22,7 +22,7 @@ from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import HOST
-from gdregress.rows.rows import A, GoneRows, R
+from gdregress.rows.rows import A, Numbered, R
 
 FAN_IN = 8
 """Number of results that one task merges, chosen so that scheduling the task costs about as much as the merging."""
@@ -316,7 +316,7 @@ class DaskRows:
 
 
 @dataclass(frozen=True)
-class NumberedRows:
+class NumberedRows(Numbered):
     """Rows of Dask that are told apart by their numbers: X stays on the workers, y and the weights are at hand.
 
     Attributes
@@ -339,7 +339,6 @@ class NumberedRows:
     y: NDArray
     weight: NDArray | None
     columns = None
-    can_be_drawn = False
 
     @classmethod
     def of(cls, X: Any, y: Any, sample_weight: Any) -> "NumberedRows":
@@ -359,34 +358,6 @@ class NumberedRows:
         if weight is not None:
             weight = np.broadcast_to(np.asarray(weight, np.float64), X.shape[:1]) / rows.facts.largest_weight
         return cls(X, rows, X.chunks[0], read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows, including those of weight zero."""
-        return len(self.y)
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return self.rows.n_features
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of columns of y."""
-        return self.rows.n_outputs
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Floating type of X."""
-        return self.rows.dtype
-
-    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
-        """Return a context of one thread, with the map of Python: passes run on the threads of the workers."""
-        return nullcontext((1, map))
-
-    def known_by(self, chosen: NDArray | slice, moments: Moments) -> GoneRows:
-        """Return some rows as what is known of them, their moments."""
-        return GoneRows(moments, self.dtype)
 
     def part(self, chosen: NDArray | slice) -> Any:
         """Raise a ValueError: these rows are known by their sums alone."""

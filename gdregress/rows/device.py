@@ -20,7 +20,7 @@ from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import Place, cast, place_of, to_host
-from gdregress.rows.rows import A, GoneRows, R
+from gdregress.rows.rows import A, Numbered, R
 
 BLOCK_ENTRIES = 2**25
 """Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
@@ -161,7 +161,7 @@ class DeviceRows:
 
 
 @dataclass(frozen=True)
-class NumberedDeviceRows:
+class NumberedDeviceRows(Numbered):
     """Rows on a device that are told apart by their numbers: X stays there, y and the weights are at hand.
 
     Attributes
@@ -177,7 +177,6 @@ class NumberedDeviceRows:
     rows: DeviceRows
     y: NDArray
     weight: NDArray | None
-    can_be_drawn = False
 
     @classmethod
     def of(cls, rows: DeviceRows) -> "NumberedDeviceRows":
@@ -195,32 +194,9 @@ class NumberedDeviceRows:
         """Names of the columns of X."""
         return self.rows.columns
 
-    @property
-    def n_samples(self) -> int:
-        """Number of rows, including those of weight zero."""
-        return self.rows.n_samples
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return self.rows.n_features
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of columns of y."""
-        return self.rows.n_outputs
-
-    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
-        """Return a context of one thread, with the map of Python: passes run on the device."""
-        return nullcontext((1, map))
-
     def part(self, chosen: NDArray | slice) -> DeviceRows:
         """Return some of the rows."""
         return self.rows.part(chosen)
-
-    def known_by(self, chosen: NDArray | slice, moments: Moments) -> GoneRows:
-        """Return some rows as what is known of them, their moments."""
-        return GoneRows(moments, self.rows.dtype)
 
     def moments_of_parts(self, parts: Sequence[NDArray | slice]) -> list[Moments | None]:
         """Return the moments of some parts of the rows; None for one without a row of positive weight."""

@@ -6,7 +6,7 @@ what an implementation supports, so callers need not check its type.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
@@ -203,3 +203,47 @@ class GoneRows:
 
     sum = map_blocks = with_targets = counted = features_of = of_columns = _refuse
     sample = subsample = batches = split = _refuse
+
+
+class Numbered:
+    """Rows that are told apart by their numbers, with X elsewhere, y at hand, and known by their sums.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rows.
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets.
+    """
+
+    rows: Any
+    y: NDArray
+    can_be_drawn = False
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows, including those of weight zero."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return self.rows.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns of y."""
+        return self.rows.n_outputs
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating type of X."""
+        return self.rows.dtype
+
+    def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
+        """Return a context of one thread, with the map of Python: passes run where X is."""
+        return nullcontext((1, map))
+
+    def known_by(self, chosen: NDArray | slice, moments: Moments) -> GoneRows:
+        """Return some rows as what is known of them, their moments."""
+        return GoneRows(moments, self.dtype)
