@@ -255,7 +255,8 @@ def _goes_without_matrix(spec: Spec, rows: Rows) -> bool:
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
     """Return the share of the rows for an approximate preconditioner; None for the exact one."""
     n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
-    if not tol or rows.is_sparse or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
+    is_exact = rows.is_sparse or rows.is_summed
+    if is_exact or not tol or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
         return None
     if not asked and steps.optimizer in ("auto", "conjugate"):
         if p > MOMENTS_LIMIT and is_nearly_square(n, p) and tol >= FINEST_TOL:

@@ -229,6 +229,7 @@ class DaskRows:
 
     can_be_read = True
     can_be_drawn = False
+    is_summed = False
     place = HOST
 
     @property

@@ -50,6 +50,7 @@ class DeviceRows:
 
     can_be_read = True
     can_be_drawn = False
+    is_summed = False
     is_sparse = False
 
     def __init__(self, X, y, weight, place: Place, *, name: str = "X", columns: NDArray | None = None):

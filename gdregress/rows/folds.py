@@ -205,17 +205,18 @@ class _Labels:
         joint *= n_codes
         joint += train.astype(joint.dtype)
         joint += base * test.astype(joint.dtype)
-        occurs = np.bincount(joint) > 0
+        occurs = np.zeros(len(self.codes) * n_codes, bool)
+        occurs[joint[np.append(True, joint[1:] != joint[:-1])]] = True  # consecutive rows are mostly in the same cell
         present = np.flatnonzero(occurs)
         codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
         labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
-        return _Labels(labels[joint], codes, [*self.bases, base])
+        return _Labels(labels.take(joint), codes, [*self.bases, base])
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
         n_cells = len(self.codes)
         order = np.argsort(self.of_rows, kind="stable")  # NumPy sorts small integers by radix, in a time that is linear
-        ends = np.cumsum(np.bincount(self.of_rows, minlength=n_cells))
+        ends = np.searchsorted(self.of_rows.take(order), np.arange(n_cells), side="right")
         starts = np.concatenate([[0], ends[:-1]])
         by_row = np.argsort(order[starts], kind="stable")
         if (by_row != np.arange(n_cells)).any():

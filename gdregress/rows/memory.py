@@ -77,6 +77,11 @@ class RowBlocks:
         self.n_weighted = self.n_samples if weight is None else int(np.count_nonzero(weight))
 
     @property
+    def is_summed(self) -> bool:
+        """Whether their moments are known."""
+        return self.known is not None
+
+    @property
     def cached_rows(self) -> int:
         """Number of rows that fit in a block.
 

@@ -57,6 +57,8 @@ class Rows(Protocol):
         Whether passes over the rows are possible, any number of times.
     can_be_drawn : bool
         Whether single rows can be drawn, as `sample`, `subsample` and `batches` do.
+    is_summed : bool
+        Whether their moments are known, covariances included, so that `moments` takes no pass.
     """
 
     @property
@@ -79,6 +81,8 @@ class Rows(Protocol):
     def can_be_read(self) -> bool: ...  # noqa: D102
     @property
     def can_be_drawn(self) -> bool: ...  # noqa: D102
+    @property
+    def is_summed(self) -> bool: ...  # noqa: D102
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Add every row to accumulators created by `make`, and return them merged."""
@@ -156,6 +160,7 @@ class GoneRows:
     dtype: np.dtype
     can_be_read = False
     can_be_drawn = False
+    is_summed = True
     is_sparse = False
     place = HOST
 

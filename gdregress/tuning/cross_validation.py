@@ -54,6 +54,9 @@ from gdregress.tuning.selection import one_standard_error, table
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
 
+MANY_ROWS = 2**19
+"""Number of rows above which those of splits are kept in 32-bit integers: half the memory, for some more time."""
+
 REFIT = "refit-with-best-params"
 """Name of the task of the last fit, which is GridSearchCV's."""
 
@@ -504,7 +507,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         y, n = form.targets(rows.y), rows.n_samples
         splitter = check_cv(self.cv, y)  # a generator is used up by this
         scoring, to_splitter = self._routed(scoring, rows.weight, params, splitter)
-        every = np.arange(n, dtype=np.int32 if n < 2**31 else np.intp)  # half the memory
+        every = np.arange(n, dtype=np.int32 if MANY_ROWS < n < 2**31 else np.intp)
         is_frame = hasattr(X, "columns") and rows.can_be_drawn
         parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
