@@ -50,19 +50,21 @@ def test_each_point_of_a_path_is_a_minimum(positive, l2, kind):
             assert one.is_solved(points, alphas)
 
 
-def test_a_path_on_lines_is_that_of_the_active_set_method(monkeypatch):
-    one = program(0)
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_a_path_by_signs_is_that_of_the_active_set_method(l2, monkeypatch):
+    one = program(0, l2=l2)
     alphas = np.geomspace(3.0, 1e-3, 60)
-    on_lines = one.path(alphas)
+    by_signs = one.path(alphas)
     monkeypatch.setattr(minima, "CHANGES", 0)
-    assert_allclose(on_lines, one.path(alphas), atol=1e-12)
-    assert_array_equal(on_lines == 0, one.path(alphas) == 0)
+    assert_allclose(by_signs, one.path(alphas), atol=1e-12)
+    assert_array_equal(by_signs == 0, one.path(alphas) == 0)
 
 
-def test_most_points_are_found_on_lines(monkeypatch):
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_most_points_are_found_by_their_signs(l2, monkeypatch):
     calls = []
     monkeypatch.setattr(minima, "step_to_minimum", lambda *given: calls.append(given) or np.zeros(8))
-    program(0).path(np.geomspace(3.0, 1e-3, 60))
+    program(0, l2=l2).path(np.geomspace(3.0, 1e-3, 60))
     assert len(calls) <= 2
 
 

@@ -247,7 +247,7 @@ class Program(NamedTuple):
         return curvature
 
     def path(self, alphas: NDArray) -> NDArray:
-        """Return the minimisers, of shape (n_features, n_alphas): those on a line all at once, else each from the last.
+        """Return the minimisers, of shape (n_features, n_alphas): those of the same signs at once, each from the last.
 
         Parameters
         ----------
@@ -255,9 +255,10 @@ class Program(NamedTuple):
             Strengths.
         """
         points, place = np.zeros((len(self.joint), len(alphas))), 0
-        here = points[:, 0]
+        here, ahead = points[:, 0], 1
         while place < len(alphas):
-            along = self._on_line(np.sign(here), alphas[place:])
+            # On a line all strengths cost what one does.
+            along = self._of_signs(np.sign(here), alphas[place : place + ahead] if self.l2.any() else alphas[place:])
             if not along.shape[1]:
                 curvature = self.curvature(alphas[place])
                 kinks = Kinks.of(alphas[place] * self.l1, len(self.joint), positive=self.positive)
@@ -266,15 +267,16 @@ class Program(NamedTuple):
             points[:, place : place + along.shape[1]] = along
             place += along.shape[1]
             here = points[:, place - 1]
+            ahead = 2 * along.shape[1]
         return points
 
-    def _on_line(self, sign: NDArray, alphas: NDArray) -> NDArray:
+    def _of_signs(self, sign: NDArray, alphas: NDArray) -> NDArray:
         """Return the minimisers for the first strengths, as far as they have the same signs, with few changes to these.
 
-        Without L2 they are on a line: with A the columns that are not zero and s their signs,
-        ``z_A = G_AA^-1 (q_A - a l1_A s)`` is the minimum as long as it has these signs and no other column violates its
-        condition (Osborne, Presnell and Turlach, 2000). If that is not so for the first strength, the columns that
-        violate their conditions join and those of other signs leave, a few times.
+        With A the columns that are not zero and s their signs, ``z_A = (G_AA + a l2_A)^-1 (q_A - a l1_A s)`` is the
+        minimum as long as it has these signs and no other column violates its condition (Osborne, Presnell and
+        Turlach, 2000). If that is not so for the first strength, the columns that violate their conditions join and
+        those of other signs leave, a few times.
 
         Parameters
         ----------
@@ -286,31 +288,43 @@ class Program(NamedTuple):
         Returns
         -------
         ndarray of shape (n_features, n_found)
-            The minimisers; none if there is L2, or if the signs are not found.
+            The minimisers; none if the signs are not found.
         """
-        for _ in range(0 if self.l2.any() else CHANGES):
+        for _ in range(CHANGES):
             active = np.flatnonzero(sign)
-            signs = sign[active]
-            ends, info = np.array([self.joint[active], self.l1[active] * signs]).T, 0
-            if len(active):
-                _, ends, info = lapack.dposv(self.products[active[:, np.newaxis], active], ends, lower=1)
-            if info:
+            solved = self._where_active(active, sign[active], alphas)
+            if solved is None:
                 break
-            pulls = self.products[:, active] @ ends
-            point, pull = ends[:, 0] - alphas[0] * ends[:, 1], self.joint - pulls[:, 0] + alphas[0] * pulls[:, 1]
-            violates = (pull if self.positive else np.abs(pull)) > alphas[0] * self.l1
-            violates[active] = np.sign(point) != signs
-            if violates.any():
-                sign = np.where(violates, np.where(sign != 0, 0.0, np.sign(pull)), sign)
+            points, pulls = solved
+            violated = (pulls if self.positive else np.abs(pulls)) > np.outer(alphas, self.l1)
+            violated[:, active] = np.sign(points) != sign[active]
+            if violated[0].any():
+                sign = np.where(violated[0], np.where(sign != 0, 0.0, np.sign(pulls[0])), sign)
                 continue
-            line, along = np.zeros((len(sign), len(alphas))), np.outer(pulls[:, 1], alphas)
-            line[active] = ends[:, :1] - np.outer(ends[:, 1], alphas)
-            along += (self.joint - pulls[:, 0])[:, np.newaxis]
-            violated = (along if self.positive else np.abs(along)) > np.outer(self.l1, alphas)
-            violated[active] = np.sign(line[active]) != signs[:, np.newaxis]
-            is_other = violated.any(axis=0)
-            return line[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
+            is_other, found = violated.any(axis=1), np.zeros((len(sign), len(alphas)))
+            found[active] = points.T
+            return found[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
         return np.zeros((len(sign), 0))
+
+    def _where_active(self, active: NDArray, signs: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Return z_A for each strength, of shape (n_alphas, n_active), and ``q - G_A z_A``; None if G_AA is singular.
+
+        Without L2 the minimisers of all strengths are on one line.
+        """
+        second, joint, l1 = self.products[active[:, np.newaxis], active], self.joint[active], self.l1[active] * signs
+        points = np.zeros((len(alphas), len(active)))
+        if self.l2.any():
+            curvatures = second + alphas[:, np.newaxis, np.newaxis] * np.diag(self.l2[active])
+            try:
+                points = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
+            except np.linalg.LinAlgError:
+                return None
+        elif len(active):
+            _, ends, info = lapack.dposv(second, np.array([joint, l1]).T, lower=1)
+            if info:
+                return None
+            points = ends[:, 0] - np.outer(alphas, ends[:, 1])
+        return points, self.joint - points @ self.products[active]
 
     def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
         """Return whether the shortest subgradient at each point is zero, up to `PRECISE` of the largest q."""
