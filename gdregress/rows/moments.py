@@ -24,8 +24,12 @@ from gdregress.rows.namespaces import Movable, namespace
 from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
 from gdregress.rows.sums import Sums
 
-SAMPLE_ROWS = 31
-"""Number of rows whose median is the provisional shift."""
+SAMPLE_ROWS, FEWEST_ROWS, SAMPLE_ENTRIES = 31, 7, 2**16
+"""Number of rows whose median is the provisional shift: the second for so many columns that the first have more entries
+than the third."""
+
+PIECE_ENTRIES = 2**16
+"""Entries of some columns of a block that stay in the cache of a core while all their sums are computed."""
 
 CANCELLATION_LIMIT = 1e4
 """Ratio of mean square about the shift to variance above which the pass is repeated with the mean as shift."""
@@ -334,7 +338,7 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     with nonzeros, so its columns begin unshifted. If the first pass finds a mean far larger than the deviation, that
     column has hardly any zeros, and is shifted in the next pass.
     """
-    X, y = rows.sample(SAMPLE_ROWS)
+    X, y = rows.sample(min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_ENTRIES // max(1, rows.n_features))))
     xp, middle = rows.place.xp, X.shape[0] // 2
     shift, target_shift = (xp.sort(columns, axis=0)[middle, :] for columns in (X, y))
     spread = xp.sum(xp.abs(X - shift), axis=0)
@@ -378,9 +382,7 @@ class _SumsOfProducts(Sums):
         if sparse.issparse(X):
             self._add_sparse(X, root, targets)
         elif self._of_products is np.float64:
-            X = self._dense(X, root)
-            self.second += X.T @ X if self.second.ndim == 2 else np.einsum("ij,ij->j", X, X)
-            self.joint += X.T @ targets
+            self._add_dense(self._dense(X, root), targets)
         else:
             self._add_rounded(X, root, targets)
         self.of_targets += targets.T @ targets
@@ -389,6 +391,18 @@ class _SumsOfProducts(Sums):
         self.second += other.second
         self.joint += other.joint
         self.of_targets += other.of_targets
+
+    def _add_dense(self, X, targets):
+        if self.second.ndim == 2:
+            self.second += X.T @ X
+            self.joint += X.T @ targets
+            return
+        step = X.shape[1] if X.flags.c_contiguous else max(1, PIECE_ENTRIES // max(1, len(X)))
+        for start in range(0, X.shape[1], step):
+            columns = slice(start, start + step)
+            part = X[:, columns]
+            self.second[columns] += np.einsum("ij,ij->j", part, part)
+            self.joint[columns] += part.T @ targets
 
     def _add_rounded(self, X, root, targets):
         """Add a block, forming products of columns of X in single precision.
