@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from gdregress.method.choice import choose, make_method
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import choose
 from gdregress.method.effects import without_effect
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem

@@ -13,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from gdregress import GradientDescentRegressor
 from gdregress.method import augmented_lagrangian
 from gdregress.method import choice as choosing
+from gdregress.method.assembly import make_method
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
-from gdregress.method.choice import choose, make_method
+from gdregress.method.choice import choose
 from gdregress.method.spec import Spec
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design

@@ -10,8 +10,8 @@ from scipy import sparse
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.method import choice as choosing
 from gdregress.method import sketches
+from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose as choose_names
-from gdregress.method.choice import make_method
 from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
 from gdregress.method.rates import largest_curvature

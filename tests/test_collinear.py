@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import choice as choosing
-from gdregress.method.choice import STEPS
+from gdregress.method import assembly
+from gdregress.method.assembly import STEPS
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.preconditioners import InverseHessian
 from gdregress.method.spec import Spec
@@ -99,8 +99,8 @@ def test_a_null_space_that_the_products_know_badly_is_refined_on_the_rows():
 def test_a_fit_takes_it_and_is_the_least_squares_solution_of_least_norm(monkeypatch):
     X = COLLINEAR["one-hot CSR beside numbers"]
     y = X @ np.random.default_rng(6).normal(size=X.shape[1]) + np.random.default_rng(7).normal(size=300)
-    monkeypatch.setattr(choosing, "COSTLY", 0)
-    monkeypatch.setattr(choosing.InverseHessian, "from_rows", None)
+    monkeypatch.setattr(assembly, "COSTLY", 0)
+    monkeypatch.setattr(assembly.InverseHessian, "from_rows", None)
     model = GradientDescentRegressor().fit(X, y)
     dense = X.toarray()
     scale = dense.std(axis=0)

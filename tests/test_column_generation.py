@@ -10,7 +10,8 @@ from scipy.optimize import linprog
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import column_generation
-from gdregress.method.choice import choose, make_method
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.interior_point import interior_points
 from gdregress.method.spec import Spec

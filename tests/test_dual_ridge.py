@@ -6,7 +6,8 @@ from sklearn.linear_model import Ridge
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import dual_ridge
-from gdregress.method.choice import choose, make_method
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import choose
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.refinement import Refinement
 from gdregress.method.spec import Spec

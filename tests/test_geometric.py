@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import choice, geometric
+from gdregress.method import assembly, geometric
 from gdregress.method.descent import Descent
 from gdregress.method.geometric import Geometric
 from gdregress.method.optimizers import GradientDescent
@@ -88,7 +88,7 @@ def test_a_block_tells_of_all_its_states():
 
 def slowly(monkeypatch):
     """Take epochs one by one, as every other descent does."""
-    monkeypatch.setattr(choice, "_is_geometric", lambda *args: False)
+    monkeypatch.setattr(assembly, "_is_geometric", lambda *args: False)
 
 
 @pytest.mark.parametrize(

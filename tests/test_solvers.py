@@ -7,7 +7,8 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from gdregress import GradientDescentRegressor
-from gdregress.method.choice import choose, make_method
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import choose
 from gdregress.method.descent import Descent, Position
 from gdregress.method.optimizers import Momentum
 from gdregress.method.preconditioners import half, identity

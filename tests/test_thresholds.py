@@ -10,7 +10,8 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.comparison import _without_closed_form
-from gdregress.method.choice import choose, choose_for_chunks, make_method, needs_products
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import choose, choose_for_chunks, needs_products
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
 from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall
 from gdregress.method.spec import Spec

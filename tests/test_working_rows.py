@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import choice, working_rows
+from gdregress.method import assembly, working_rows
 from gdregress.method.working_rows import FIRST, SHARE, pays, restricted, sample_size
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
@@ -37,7 +37,7 @@ def both(monkeypatch, params, X, y, weight=None, rounds_at_most=6):
     """The fit by working rows, and by an interior point method on all of them."""
     rounds = GradientDescentRegressor(**params).fit(X, y, weight)
     with monkeypatch.context() as patch:
-        patch.setattr(choice, "pays", lambda n, p: False)
+        patch.setattr(assembly, "pays", lambda n, p: False)
         whole = GradientDescentRegressor(**params).fit(X, y, weight)
     assert rounds.converged_
     assert whole.converged_

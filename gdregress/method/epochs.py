@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import Choice, know
+from gdregress.method.assembly import know
+from gdregress.method.choice import Choice
 from gdregress.method.geometric import Eigenbasis, lengths
 from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half

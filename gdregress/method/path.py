@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import DIGITS
+from gdregress.method.assembly import DIGITS
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import Method
+from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
 from gdregress.rows.namespaces import HOST, Place

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from gdregress.method.choice import MOMENTS_LIMIT, choose, make_method
+from gdregress.method.assembly import make_method
+from gdregress.method.choice import MOMENTS_LIMIT, choose
 from gdregress.method.huber_scale import Place, descend_with_scale
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import Method
+from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
 from gdregress.solve.trace import Epoch, Measured, Trace

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import choose_for_chunks, empty_mean, know, make_batches, make_descent, needs_products
+from gdregress.method.assembly import empty_mean, know, make_batches, make_descent
+from gdregress.method.choice import choose_for_chunks, needs_products
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.descent import Batches, Descent, Mean, Position
 from gdregress.method.preconditioners import half, identity
