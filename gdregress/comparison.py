@@ -322,10 +322,10 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     scaled = make_pipeline(scaler, clone(sgd))
     own_row, fitted = data.fitted(type(model).__name__, model, exact)
     rows = [own_row]
-    for name, estimator in (("SGDRegressor", sgd), (BEHIND_SCALER, scaled)):
+    for name, estimator, standardizes in (("SGDRegressor", sgd, False), (BEHIND_SCALER, scaled, True)):
         try:
             row = data.fitted(name, estimator, exact)[0]
-            is_other = alpha and row.converged and (estimator is scaled) != bool(model.standardize)
+            is_other = alpha and row.converged and standardizes != bool(model.standardize)
             rows.append(replace(row, arrived="of another problem") if is_other else row)
         except ValueError:
             rows.append(Row(name, *[np.nan] * 6, converged=False, arrived="no"))
