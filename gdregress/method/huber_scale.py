@@ -13,6 +13,9 @@ from gdregress.rows.memory import RowBlocks
 ROUNDS = 20
 """Number of rounds after which it goes in circles; some five are usual."""
 
+CHANGES = 20
+"""Number of supports of the coefficients after which a round goes in circles."""
+
 DIGITS = 1e-11
 """Largest estimated relative error of the coefficients of a round."""
 
@@ -26,30 +29,37 @@ class Place(NamedTuple):
         Residuals r.
     scale : float
         sigma.
+    sign : ndarray of shape (n_features,)
+        Signs of the coefficients w.
     """
 
     residual: NDArray
     scale: float
+    sign: NDArray
 
 
 def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | None:
     """Return where coefficients and scale solve their equations; None where Newton's method does not find it.
 
-    With k = 1.35, L2 of strength l on coefficients in units D, P the rows with ``|r_i| < k sigma``, which are on the
-    parabola of the loss, Q the others, and t_i the signs of their residuals, the equations are::
+    With k = 1.35, L1 and L2 of strengths l_1 and l on coefficients in units D, P the rows with ``|r_i| < k sigma``,
+    which are on the parabola of the loss, Q the others, and t_i the signs of their residuals, the equations are::
 
-        sum_P s_i r_i x_i + k sigma sum_Q s_i t_i x_i  =  W l D^2 w / 2,     sum_P s_i r_i + k sigma sum_Q s_i t_i  =  0
-        sum_P s_i r_i^2 + k^2 sigma^2 W_Q  =  sigma^2 W
+        sum_P s_i r_i x_i + k sigma sum_Q s_i t_i x_i  =  W (l D^2 w + l_1 D sign(w)) / 2
+        sum_P s_i r_i + k sigma sum_Q s_i t_i  =  0,     sum_P s_i r_i^2 + k^2 sigma^2 W_Q  =  sigma^2 W
 
-    (Huber, 1981, section 7.8). While no row changes between P and Q, w is on a straight line in sigma, and sigma is the
-    root of a quadratic. With C the covariances of X in P, c those of X and y, v the variance of y, and q and q_0 the
-    sums over Q of s_i t_i (x_i - mean of x in P) and of s_i t_i::
+    (Huber, 1981, section 7.8). While no row changes between P and Q and no coefficient its sign, w is on a straight
+    line in sigma, and sigma is the root of a quadratic. With C the covariances of X in P, c those of X and y, v the
+    variance of y, q and q_0 the sums over Q of s_i t_i (x_i - mean of x in P) and of s_i t_i, and A the coefficients
+    that are not zero::
 
         repeat
             P, Q, t  <-  from r and sigma
-            (C + l W D^2 / (2 W_P)) (a, d)  =  (c, k q / W_P)
-            sigma  <-  the root of  v - 2 w . c + w' C w + (k sigma q_0 / W_P)^2  =  sigma^2 (W - k^2 W_Q) / W_P,
-                       with w = a + sigma d
+            repeat
+                (C + l W D^2 / (2 W_P))_AA (a, d)_A  =  (c - l_1 W D sign / (2 W_P), k q / W_P)_A
+                sigma  <-  the root of  v - 2 w . c + w' C w + (k sigma q_0 / W_P)^2  =  sigma^2 (W - k^2 W_Q) / W_P,
+                           with w = a + sigma d
+                A, sign  <-  without coefficients of another sign, with those that violate their conditions
+            until A stays
             r  <-  y - mean of y in P - w . (x - mean of x in P) - k sigma q_0 / W_P
         until P, Q and t stay
 
@@ -58,27 +68,29 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | N
     Parameters
     ----------
     terms : Terms
-        Terms of the objective, without L1 and signs; which loss it has does not count.
+        Terms of the objective; which loss it has does not count.
     rows : RowBlocks
         Training rows, of one target.
     start : Place
         Where to start.
     """
-    units = terms.units(rows.moments(products=False)) if terms.standardize else 1.0
+    units = terms.units(rows.moments(products=False)) if terms.standardize else np.ones(rows.n_features)
     weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight
     here, before = start, np.empty(0)
     for _ in range(ROUNDS):
         line = np.where(np.abs(here.residual) < HUBER_SHARE * here.scale, 0.0, np.sign(here.residual))
         if np.array_equal(line, before):
             return here
-        after = _round(terms, rows, weight, line, units)
+        after = _round(terms, rows, weight, line, np.asarray(units), here.sign)
         if after is None:
             return None
         here, before = after, line
     return None
 
 
-def _round(terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray | float) -> Place | None:
+def _round(
+    terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray, sign: NDArray
+) -> Place | None:
     """Return the solution while each row stays on its line, 0 for the parabola; None if there is none with digits."""
     on = weight * (line == 0)
     total, on_parabola = float(weight.sum()), float(on.sum())
@@ -89,27 +101,100 @@ def _round(terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units:
     size = about.x.deviation
     if about.cross is None or not (size > 0).all():
         return None
-    unit = about.x.unit / size
+    unit, per_unit = about.x.unit / size, units / size
     second, joint = about.cross * np.outer(unit, unit), about.target_cross[:, 0] * unit * about.y.unit[0]
     slope, level = _sums_over_lines(rows, weight - on, line, about.x.mean)
-    pull, shift = HUBER_SHARE * slope / size / on_parabola, HUBER_SHARE * level / on_parabola * terms.fit_intercept
-    curved = second.copy()
-    curved.flat[:: len(curved) + 1] += total * terms.l2 * (units / size) ** 2 / (2 * on_parabola)
-    lower, info = lapack.dpotrf(curved, lower=1, clean=1)
-    if info or not about.error(_trace_of_inverse(lower)) <= DIGITS:
+    shift = HUBER_SHARE * level / on_parabola * terms.fit_intercept
+    curved, share = second.copy(), total / (2 * on_parabola)
+    curved.flat[:: len(curved) + 1] += share * terms.l2 * per_unit**2
+    equations = Equations(
+        second,
+        curved,
+        joint,
+        HUBER_SHARE * slope / size / on_parabola,
+        share * terms.l1 * per_unit,
+        terms.positive,
+        float(about.y.deviation[0]) ** 2,
+        (total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
+        about.error(1.0),
+    )
+    found = equations.solution(sign)
+    if found is None:
         return None
-    a, d = lapack.dpotrs(lower, np.array([joint, pull]).T, lower=1)[0].T
-    # v - 2 w . c + w' C w + (shift sigma)^2 - share sigma^2  =  constant + linear sigma - bend sigma^2
-    share = (total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola
-    constant = float(about.y.deviation[0] ** 2 - 2 * a @ joint + a @ second @ a)
-    linear, bend = float(2 * d @ (second @ a - joint)), float(share - d @ second @ d - shift**2)
-    inside = linear**2 + 4 * bend * constant
-    if not (bend > 0 and inside > 0):
-        return None
-    scale = (linear + float(np.sqrt(inside))) / (2 * bend)
-    coef = ((a + scale * d) / size)[:, np.newaxis]
+    z, scale = found
+    coef = (z / size)[:, np.newaxis]
     intercept = about.y.mean[0] - about.x.mean @ coef[:, 0] + scale * shift
-    return Place(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale)
+    return Place(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
+
+
+class Equations(NamedTuple):
+    """The equations for coefficients and scale while each row stays on its line, in deviations of the columns in P.
+
+    Attributes
+    ----------
+    second, curved : ndarray of shape (n_features, n_features)
+        C, and C with the curvature of L2.
+    joint, pull, price : ndarray of shape (n_features,)
+        c, k q / W_P, and l_1 W D / (2 W_P).
+    positive : bool
+        Whether coefficients must not be negative.
+    variance, bend : float
+        v, and what sigma^2 is multiplied with in the equation of sigma, but for w.
+    precision : float
+        Relative error of the moments.
+    """
+
+    second: NDArray
+    curved: NDArray
+    joint: NDArray
+    pull: NDArray
+    price: NDArray
+    positive: bool
+    variance: float
+    bend: float
+    precision: float
+
+    def solution(self, sign: NDArray) -> tuple[NDArray, float] | None:
+        """Return w and sigma; None where there are none with digits, or their support is not found.
+
+        Parameters
+        ----------
+        sign : ndarray of shape (n_features,)
+            Signs of w to begin with; 0 for a coefficient that is zero.
+        """
+        has_kink = (self.price > 0) | self.positive
+        active = (sign != 0) | ~has_kink
+        for _ in range(CHANGES):
+            found = self._of_signs(active, sign)
+            if found is None:
+                return None
+            z, scale = found
+            slack = self.joint - self.second @ z + scale * self.pull
+            leaves = active & has_kink & (np.sign(z) != sign)
+            joins = ~active & ((slack if self.positive else np.abs(slack)) > self.price)
+            if not (leaves | joins).any():
+                return found
+            active = (active & ~leaves) | joins
+            sign = np.where(joins, np.sign(slack), np.where(leaves, 0.0, sign))
+        return None
+
+    def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
+        """Return w and sigma where the coefficients of A have some signs, and the others are zero."""
+        a, d = np.zeros((2, len(active)))
+        if active.any():
+            lower, info = lapack.dpotrf(self.curved[np.ix_(active, active)], lower=1, clean=1)
+            if info or not self.precision * _trace_of_inverse(lower) <= DIGITS:
+                return None
+            right = np.array([self.joint - self.price * sign, self.pull]).T[active]
+            a[active], d[active] = lapack.dpotrs(lower, right, lower=1)[0].T
+        # v - 2 w . c + w' C w  =  bend sigma^2,  that is  constant + linear sigma  =  bend sigma^2
+        constant = self.variance - 2 * a @ self.joint + a @ self.second @ a
+        linear, bend = 2 * d @ (self.second @ a - self.joint), self.bend - d @ self.second @ d
+        inside = linear**2 + 4 * bend * constant
+        if not (bend > 0 and inside > 0):
+            return None
+        scale = float((linear + np.sqrt(inside)) / (2 * bend))
+        return a + scale * d, scale
 
 
 def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: NDArray) -> tuple[NDArray, float]:

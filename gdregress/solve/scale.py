@@ -49,10 +49,9 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         sum s_i (sigma + sigma H_1.35(r_i / sigma))  +  penalty / sigma
 
     over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
-    (Huber, 1981, section 7.8; Owen, 2007). Newton's method finds both (`descend_with_scale`). With L1 or signs, where
-    it does not end, or where its equations have too few digits, the two are alternated, each fit from the last. From
-    the second round on sigma is where the secant of the change is zero, within the bounds that the rounds before have
-    found.
+    (Huber, 1981, section 7.8; Owen, 2007). Newton's method finds both (`descend_with_scale`). Where it does not end, or
+    where its equations have too few digits, the two are alternated, each fit from the last. From the second round on
+    sigma is where the secant of the change is zero, within the bounds that the rounds before have found.
 
     Parameters
     ----------
@@ -74,9 +73,10 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
     if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
         scale, raw = max(past["scale_"], least), (past["coef_"][:, np.newaxis], np.ravel(past["intercept_"]))
-    if not spec.terms.has_prox and rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
+    if rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
         level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
-        found = descend_with_scale(spec.terms, rows, Place(y[:, 0] - level, scale))
+        sign = np.zeros(rows.n_features) if raw is None else np.sign(raw[0][:, 0])
+        found = descend_with_scale(spec.terms, rows, Place(y[:, 0] - level, scale, sign))
         of_residuals = 0.0 if found is None else scale_of(found.residual, weight)
         if found is not None and of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale:
             return of_residuals
