@@ -155,7 +155,11 @@ def test_only_sums_leave_the_device_once_a_pass(monkeypatch, params):
     fetch, sum_of = Place.fetch, DeviceRows._sum
     monkeypatch.setattr(Place, "fetch", lambda *given: fetched.append(fetch(*given)) or fetched[-1])
     monkeypatch.setattr(DeviceRows, "_sum", lambda *given: passes.append(1) or sum_of(*given))
-    GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
+    put, sent = Place.put, []
+    X, y, weight = map(on_a_device, (X, y, weight))
+    monkeypatch.setattr(Place, "put", lambda *given: sent.append(np.size(given[1])) or put(*given))
+    GradientDescentRegressor(**params).fit(X, y, weight)
+    assert len(sent) <= len(passes) + 3  # what a pass needs goes there together
     sizes = [array.size for array in fetched if not isinstance(array, float)]
     brought = 0.25 * X.size if params.get("loss") == "absolute_error" else 100  # rows near a kink, or p^2 numbers
     assert 0 < max(sizes) < brought

@@ -16,7 +16,7 @@ A user's loss is an object with `value`, `derivative` and `curvature`, as `Loss`
 derives all other quantities from these.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -263,11 +263,11 @@ class PiecewiseLoss(Movable, Loss):
         """Whether the loss has kinks, that is c = infinity."""
         return bool(np.all(np.isinf(self.curvature)))
 
-    def moved(self, place: Place) -> "PiecewiseLoss":
+    def _placed(self, floats: Iterator[Any], place: Place) -> "PiecewiseLoss":
         """Return the same loss of residuals that live in another place; its shape is looked at here."""
         for fact in ("has_tube", "is_straight", "is_parabola", "is_kinked"):
             getattr(self, fact)
-        return super().moved(place)
+        return super()._placed(floats, place)
 
     def _beyond_tube(self, residual: NDArray) -> NDArray:
         if not self.has_tube:

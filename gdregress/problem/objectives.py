@@ -5,7 +5,7 @@ units of the target scale to the power of the loss's degree.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -348,16 +348,19 @@ class Residuals(Movable):
         self.coordinates = coordinates
         self.point = point
         self.slope = point[:p] * coordinates.inverse_scale[:, np.newaxis]
-        self._support = np.flatnonzero(self.slope.any(axis=1))
-        self._is_few = SUPPORT_SHARE * len(self._support) < p
         self.is_standardised = coordinates.is_identity
         self.level = -(coordinates.center[:, np.newaxis] * self.slope).sum(axis=0)
         if coordinates.fit_intercept:
             self.level += point[p]
 
+    @cached_property
+    def _support(self) -> NDArray:
+        """The columns whose coefficients are not all zero. For rows on a device it is not looked for."""
+        return np.flatnonzero(self.slope.any(axis=1))
+
     def of(self, X, y) -> NDArray:
         """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
-        if self._is_few and isinstance(X, np.ndarray):
+        if isinstance(X, np.ndarray) and SUPPORT_SHARE * len(self._support) < len(self.slope):
             predicted = X[:, self._support] @ self.slope[self._support]
         else:
             predicted = X @ self.slope

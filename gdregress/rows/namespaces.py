@@ -5,7 +5,7 @@ namespace is one of them, so that one formula serves all. For other libraries th
 array-api-compat, which is imported only if an array of theirs is given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -201,18 +201,39 @@ def taken(array: Any, chosen: Any) -> Any:
     return namespace(array).take(array, chosen, axis=0) if is_elsewhere(array) else array[chosen]
 
 
-def moved(value: Any, place: Place) -> Any:
-    """Return an array of the host, or an object that holds some, as a copy in another place; else the value itself."""
-    if isinstance(value, np.ndarray):
-        return place.put(value)
-    return value.moved(place) if hasattr(value, "moved") else value
-
-
 class Movable:
-    """An object whose attributes may be arrays of the host, and which can be copied to another place with these."""
+    """An object whose attributes may be arrays of the host, and which can be copied to another place with these.
+
+    Attributes may be such objects too.
+    """
 
     def moved(self, place: Place) -> Self:
-        """Return a copy whose arrays live in another place."""
+        """Return a copy whose arrays live in another place; all arrays of floats go there in one transfer."""
+        floats = [array for array in self._arrays() if array.dtype.kind == "f"]
+        joined: Any = place.put(np.concatenate([array.ravel() for array in floats])) if floats else None
+        ends = np.cumsum([array.size for array in floats])
+        parts = (
+            place.xp.reshape(joined[end - array.size : end], array.shape)
+            for array, end in zip(floats, ends.tolist(), strict=True)
+        )
+        return self._placed(parts, place)
+
+    def _arrays(self) -> Iterator[NDArray]:
+        """Yield the arrays of the host that it holds."""
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                yield value
+            elif hasattr(value, "_placed"):
+                yield from value._arrays()
+
+    def _placed(self, floats: Iterator[Any], place: Place) -> Self:
+        """Return a copy with arrays of another place: of floats the next ones given, of others copies."""
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return next(floats) if value.dtype.kind == "f" else place.put(value)
+            return value._placed(floats, place) if hasattr(value, "_placed") else value
+
         other = copy(self)
-        other.__dict__.update({name: moved(value, place) for name, value in vars(self).items()})
+        other.__dict__.update({name: placed(value) for name, value in vars(self).items()})
         return other
