@@ -22,7 +22,7 @@ class System(Protocol):
     """The system with a factor of its matrix."""
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
-        """Return dw, in the basis, and du for e = `rest` and g = `lack`."""
+        """Return dw and du for e = `rest` and g = `lack`."""
         ...
 
 
@@ -76,7 +76,7 @@ class ColumnSystem:
     weight, curvature : ndarray of shape (n_rows,)
         s and t.
     factor : Factor
-        Factor of the matrix, in the basis.
+        Factor of the matrix, in the basis of the design.
     """
 
     design: Design
@@ -85,11 +85,11 @@ class ColumnSystem:
     factor: Factor
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
-        """Return dw, in the basis, and du for e = `rest` and g = `lack`."""
+        """Return dw and du for e = `rest` and g = `lack`."""
         design = self.design
         pulled = design.transposed((self.weight * (self.curvature * rest))[:, np.newaxis])[:, 0]
-        along = self.factor.solve(design.within(pulled) + design.within(lack))
-        return along, self.curvature * (rest - design.dot(design.point(along)))
+        step = design.point(self.factor.solve(design.within(pulled) + design.within(lack)))
+        return step, self.curvature * (rest - design.dot(step))
 
 
 @dataclass(frozen=True)
