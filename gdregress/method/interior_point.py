@@ -42,6 +42,9 @@ IDLE, IDLE_AT_THE_END = 10, 2
 LESS = 0.9
 """Share of what slopes have lacked at least, from which they come nearer to being feasible."""
 
+MISTAKEN = 0.5
+"""Share of the gap from which it is owed to coefficients that have been taken for zero."""
+
 AT_THE_END = 1e-8
 """Gap, as a share of the scale, that counts as small."""
 
@@ -297,7 +300,10 @@ class Place(NamedTuple):
 
 
 def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
-    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
+    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place.
+
+    If most of the gap comes from these zeros, it is too early to tell, and they are left out.
+    """
     point, slope = state.point, state.slope(box)
     place = Place(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
@@ -305,7 +311,10 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
         return box.measured(point, place.residual, slope, place.pull), place
     exact = point.copy()
     exact[zeros] = 0.0
-    return box.measured(exact, box.residual(exact), slope, place.pull), place
+    here = box.measured(exact, box.residual(exact), slope, place.pull)
+    if here.value - box.value(point, place.residual) > MISTAKEN * here.gap:
+        here = box.measured(point, place.residual, slope, place.pull)
+    return here, place
 
 
 def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:

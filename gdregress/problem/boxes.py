@@ -136,7 +136,7 @@ class BoxProblem:
         # More L1 than holds a coefficient at zero changes nothing, and would be out of reach of the barrier.
         l1 = np.minimum(penalty.l1[:p, output] / slope_unit, HOLDS * _steepest(low, high, loss.curvature))
         varies = problem.moments.x.deviation > 0
-        ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else np.where(varies[:p], LITTLE, 1.0))
+        ends = n * np.where(l1 > 0, l1, np.where(varies[:p], 0.0 if penalty.positive else LITTLE, 1.0))
         l2 = np.zeros(design.n_coordinates)
         if problem.terms.l2 > 0:
             l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
@@ -429,6 +429,10 @@ class BoxProblem:
         """Return the mean loss at residuals, with the penalties of rows of A."""
         slope = self.slopes(residual)
         return float(self.weight @ (slope * (residual - 0.5 * self.flatness * slope)))
+
+    def value(self, point: NDArray, residual: NDArray) -> float:
+        """Return the objective F at a point, given its residuals."""
+        return self.loss(residual) + 0.5 * float(self.l2 @ (point * point))
 
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
