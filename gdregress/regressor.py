@@ -250,7 +250,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         columns are nearly collinear, the true distance can be larger than such an estimate. After
         `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the sums may hide,
         which is much where columns are nearly collinear. `optimality_` is measured before the
-        coefficients are rounded to the dtype of X.
+        coefficients are rounded to the dtype of X. For columns closer than about 1e-7 of each other it
+        is measured after they are rounded to double precision, if X is small and there is no penalty.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str

@@ -80,21 +80,53 @@ def objective(params, X, y, weight, coef, intercept):
 
 
 def standardised(X, y, weight, params):
-    """The shares of the rows, the columns and their units, and the targets and theirs."""
+    """The shares of the rows, the columns and their units, and the targets and theirs.
+
+    The solvers here do not tell columns apart that are nearer than 1e-6 of each other. If only the predictions matter,
+    orthonormal combinations take the place of such columns, which are computed in extended precision. What is no longer
+    than the rounding of the numbers in X is none.
+    """
     n, p = X.shape
-    share = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
+    share, X = np.full(n, 1.0 / n) if weight is None else weight / weight.sum(), X.astype(np.longdouble)
     center = share @ X if params["fit_intercept"] else np.zeros(p)
     scale = np.sqrt(share @ (X - center) ** 2)
     scale = np.where(scale > 0, scale, 1.0)
     level = np.median(y) if params["fit_intercept"] else 0.0
     unit = np.median(np.abs(y - level)) or 1.0
-    return share, (X - center) / scale, scale, (y - level) / unit, unit
+    Z = (X - center) / scale
+    is_free = params["penalty"] is None and not params["positive"]
+    if is_free and np.linalg.cond(Z.astype(float)) > 1e5:
+        size = np.sqrt(share @ X**2) / scale
+        Z = orthonormal(Z, 8 * np.finfo(float).eps * float(size.max()))
+        scale = np.ones(Z.shape[1])
+    return share, Z.astype(float), scale.astype(float), (y - level) / unit, unit
+
+
+def orthonormal(Z, least):
+    """Orthonormal columns with the same span, by the modified method of Gram and Schmidt with pivots, done twice.
+
+    A column that is no longer than `least`, once the others are projected out, is left out.
+    """
+    Z, columns = Z.copy(), []
+    while Z.shape[1]:
+        lengths = np.sqrt((Z**2).sum(axis=0))
+        first = int(lengths.argmax())
+        if not lengths[first] > least * len(Z) ** 0.5:
+            break
+        column = Z[:, first] / lengths[first]
+        for other in columns:
+            column = column - other * (other @ column)
+        column = column / np.sqrt(column @ column)
+        Z = np.delete(Z, first, axis=1)
+        Z = Z - np.outer(column, column @ Z)
+        columns.append(column)
+    return np.sqrt(len(Z)) * np.column_stack([*columns, np.zeros((len(Z), 0))])
 
 
 def linear_program(X, y, weight, params):
     """The least objective of a loss with kinks by HiGHS, or None: slacks above and below, and split coefficients."""
-    n, p = X.shape
     share, Z, scale, t, unit = standardised(X, y, weight, params)
+    n, p = Z.shape
     tube = params["epsilon"] / unit if params["loss"] == "epsilon_insensitive" else 0.0
     low, high = (1 - params["quantile"], params["quantile"]) if params["loss"] == "quantile" else (1.0, 1.0)
     price = strengths(params)[0] / scale
@@ -121,7 +153,7 @@ def conic_program(X, y, weight, params):
     import cvxpy as cp
 
     share, Z, scale, t, unit = standardised(X, y, weight, params)
-    z, level = cp.Variable(X.shape[1], nonneg=params["positive"]), cp.Variable()
+    z, level = cp.Variable(Z.shape[1], nonneg=params["positive"]), cp.Variable()
     residual = t - Z @ z - (level if params["fit_intercept"] else 0.0)
     epsilon, quantile = params["epsilon"] / unit, params["quantile"]
     of_rows = {

@@ -4,13 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
-from gdregress.problem.boxes import LITTLE, OUTSIDE, BoxProblem, Iterate
+from gdregress.problem.boxes import LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate
 
 CANDIDATES = 3
 """Rows among which those of a vertex are looked for, as a multiple of their number."""
-
-NOISE = 1e-12
-"""Residuals below this share of the target and of the prediction are zero but for rounding."""
 
 INSIDE = 1e-6
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
@@ -64,7 +61,7 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     slope[of_zeros] = -box.pull(slope)[zeros] / box.weight[of_zeros]
     on = np.concatenate([chosen, of_zeros])
     room, depth = (distance[on] for distance in box.distances(slope))
-    if min(room.min(), depth.min()) <= INSIDE * np.minimum(box.high, -box.low)[on].max():
+    if (np.minimum(room, depth) <= INSIDE * np.minimum(box.reach, box.reach[: box.n_data].max())[on]).any():
         return None
     return box.measured(point, residual, slope, box.pull(slope))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, Points
-from gdregress.problem.boxes import LITTLE, BoxProblem, Iterate, typical
+from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, typical
+from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Gap, Problem
 
@@ -37,6 +39,12 @@ EXACT = 1e-12
 IDLE, IDLE_AT_THE_END = 10, 2
 """Numbers of consecutive epochs without a smaller gap after which the solver ends: early on, and where it is small."""
 
+LESS = 0.9
+"""Share of what slopes have lacked at least, from which they come nearer to being feasible."""
+
+MISTAKEN = 0.5
+"""Share of the gap from which it is owed to coefficients that have been taken for zero."""
+
 AT_THE_END = 1e-8
 """Gap, as a share of the scale, that counts as small."""
 
@@ -52,8 +60,8 @@ class State(NamedTuple):
 
     Attributes
     ----------
-    inner : ndarray of shape (rank,)
-        The coefficients w, in the basis.
+    point : ndarray of shape (n_coordinates,)
+        The coefficients w.
     room, depth : ndarray of shape (n_rows,)
         Distances of the slopes u from the upper and from the lower end, 1 from an end that is not there. A slope next
         to an end would have lost the digits of that distance, which a wild row multiplies by its residual.
@@ -61,7 +69,7 @@ class State(NamedTuple):
         Multipliers p and q of the upper and of the lower ends.
     """
 
-    inner: NDArray
+    point: NDArray
     room: NDArray
     depth: NDArray
     above: NDArray
@@ -70,8 +78,8 @@ class State(NamedTuple):
     @classmethod
     def first(cls, box: BoxProblem) -> Self:
         """Return the state of least squares, with slopes in the middle of their boxes."""
-        inner = box.least_squares()
-        residual = box.residual(box.design.point(inner))
+        point = box.least_squares()
+        residual = box.residual(point)
         data = np.s_[: box.n_data]
         little = max(0.1 * typical(np.abs(residual[data]), box.weight[data]), LITTLE)
         slope = np.where(box.capped, 0.5 * (box.low + box.cap), np.maximum(box.low + 0.1 / box.weight, 0.0))
@@ -90,7 +98,7 @@ class State(NamedTuple):
         inside[: box.n_data] = inside[: box.n_data].mean()
         little = little * np.clip(inside[0] / inside * box.lightness, 1e-3, 1e3)
         above = box.capped * (np.maximum(residual, 0.0) + little)
-        return cls(inner, room, depth, above, np.maximum(-residual, 0.0) + little)
+        return cls(point, room, depth, above, np.maximum(-residual, 0.0) + little)
 
     def slope(self, box: BoxProblem) -> NDArray:
         """Return u."""
@@ -174,27 +182,62 @@ def in_lockstep(
     Block
         The next state. An output that has ended stays where it is.
     """
-    design, degree = Design.of(problem, basis), problem.terms.loss.degree
+    combined = None
+    if basis is not None and not (problem.terms.has_prox or problem.terms.l2 > 0):
+        combined = Design.of_combinations(problem, basis)
+    design = combined or Design.of(problem, basis)
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
+    rounded = None if combined is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
     latest, rate = [next(descent) for descent in descents], np.nan
+    best = None
     while True:
-        yield _block(latest, rate, boxes, degree)
+        block = _block(latest, rate, boxes, rounded)
+        best = block if best is None or block.optimality[0] <= best.optimality[0] else best
+        yield block
         further = [next(descent, None) for descent in descents]
         if not any(further):
-            return
+            break
         latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
+    if best is not block and rounded is not None:
+        yield best  # its coefficients have been rounded with more luck
 
 
-def _block(latest: list[Iterate], rate: float, boxes: list[BoxProblem], degree: int) -> Block:
+def _rounded(
+    coordinates: Coordinates, columns: Design, boxes: list[BoxProblem], latest: list[Iterate], point: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Return a point with rounded coefficients, and the objective there.
+
+    Large coefficients of nearly collinear columns cancel, so that their rounding changes predictions. It is the change
+    that is computed, since the predictions themselves lose as many digits.
+    """
+    rounded = coordinates.rounded(point)
+    changes = (rounded - point).astype(np.float64).T
+    values = [
+        box.loss(box.residual(each.point) - columns.dot(change / box.unit))
+        for box, each, change in zip(boxes, latest, changes, strict=True)
+    ]
+    return rounded, np.array(values)
+
+
+def _block(
+    latest: list[Iterate],
+    rate: float,
+    boxes: list[BoxProblem],
+    rounded: Callable[[list[Iterate], NDArray], tuple[NDArray, NDArray]] | None,
+) -> Block:
     value, gap, scale = (np.array(part) for part in list(zip(*latest, strict=True))[1:4])
-    units = np.array([box.unit for box in boxes])
-    share = float((gap / scale).max())
-    optimality = np.array([share if degree == 1 else np.sqrt(2.0 * share)])
+    units = np.array([box.unit**box.degree for box in boxes])
     point = np.array([box.to_point(each.point) for box, each in zip(boxes, latest, strict=True)]).T
+    if rounded is not None:
+        exact = value
+        point, value = rounded(latest, point)
+        gap = np.maximum(gap + (value - exact), 0.0)
+    share = float((gap / scale).max())
+    optimality = np.array([share if boxes[0].degree == 1 else np.sqrt(2.0 * share)])
     is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
-    values, gaps = (part[np.newaxis] * units**degree for part in (value, gap))
+    values, gaps = (part[np.newaxis] * units for part in (value, gap))
     return Block(
         np.array([rate]), values, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
     )
@@ -208,7 +251,7 @@ def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     yield best
     if best.gap <= EXACT**box.degree * best.scale:
         return
-    state, idle, least, tried = State.first(box), 0, np.inf, np.inf
+    state, idle, least, tried, lacked = State.first(box), 0, np.inf, np.inf, np.inf
     while idle < (IDLE if min(best.gap, least) > AT_THE_END**box.degree * best.scale else IDLE_AT_THE_END):
         here, place = _measure(box, state)
         ends = EXACT
@@ -220,8 +263,10 @@ def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
             settled = _settled(box, state, place)
             if settled is not None and settled.gap < here.gap:
                 here, ends = settled, AT_THE_END  # its gap is only rounding
-        idle = 0 if here.gap < best.gap or EXACT**box.degree * here.scale < distance < least else idle + 1
-        least = min(least, distance)
+        lack = float(np.abs(box.lack(place.point, place.pull)).max(initial=0.0))
+        gains = here.gap < best.gap or EXACT**box.degree * here.scale < distance < least
+        idle = 0 if gains or ROUNDING < lack <= LESS * lacked else idle + 1
+        least, lacked = min(least, distance), min(lacked, lack)
         best = min(best, here, key=lambda each: each.gap)
         yield here
         if here.gap <= ends**box.degree * here.scale:
@@ -255,15 +300,21 @@ class Place(NamedTuple):
 
 
 def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
-    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
-    point, slope = box.design.point(state.inner), state.slope(box)
+    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place.
+
+    If most of the gap comes from these zeros, it is too early to tell, and they are left out.
+    """
+    point, slope = state.point, state.slope(box)
     place = Place(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
     if not zeros.size:
         return box.measured(point, place.residual, slope, place.pull), place
     exact = point.copy()
     exact[zeros] = 0.0
-    return box.measured(exact, box.residual(exact), slope, place.pull), place
+    here = box.measured(exact, box.residual(exact), slope, place.pull)
+    if here.value - box.value(point, place.residual) > MISTAKEN * here.gap:
+        here = box.measured(point, place.residual, slope, place.pull)
+    return here, place
 
 
 def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:

@@ -35,6 +35,12 @@ ROUNDED = {1: 1e-9, 2: 1e-3}
 OUTSIDE = 1e-13
 """Share of its box by which rounding may put a slope outside."""
 
+NOISE = 1e-12
+"""Residuals below this share of the target and of the prediction are zero but for rounding."""
+
+DEFINITE = 1e-12
+"""Smallest squared pivot of a matrix whose diagonal is 1 from which its factor is used as it is, without a basis."""
+
 LITTLE = 1e-10
 """A residual or a multiplier that counts as little, in the unit of the boxes."""
 
@@ -130,9 +136,10 @@ class BoxProblem:
         # More L1 than holds a coefficient at zero changes nothing, and would be out of reach of the barrier.
         l1 = np.minimum(penalty.l1[:p, output] / slope_unit, HOLDS * _steepest(low, high, loss.curvature))
         varies = problem.moments.x.deviation > 0
-        ends = n * np.where(l1 > 0, l1, 0.0 if penalty.positive else np.where(varies[:p], LITTLE, 1.0))
-        l2 = np.zeros(problem.n_coordinates)
-        l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
+        ends = n * np.where(l1 > 0, l1, np.where(varies[:p], 0.0 if penalty.positive else LITTLE, 1.0))
+        l2 = np.zeros(design.n_coordinates)
+        if problem.terms.l2 > 0:
+            l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
         n_data = len(target)
         if p:
             target, weight = np.append(target, np.zeros(p)), np.append(weight, np.full(p, 1.0 / n))
@@ -142,11 +149,11 @@ class BoxProblem:
 
     def of_point(self, point: NDArray) -> NDArray:
         """Return a point of the problem in the units of the boxes."""
-        return self._shifted(point, -self.level) / self.unit
+        return self.design.of_given(self._shifted(point, -self.level)) / self.unit
 
     def to_point(self, point: NDArray) -> NDArray:
         """Return a point in the units of the problem."""
-        return self._shifted(point * self.unit, self.level)
+        return self._shifted(self.design.given(point * self.unit), self.level)
 
     def _shifted(self, point: NDArray, by: float) -> NDArray:
         if not by:
@@ -229,6 +236,12 @@ class BoxProblem:
         design, weight = self.design, self.weight
         if design.basis is None and design.rows.n_samples < design.n_penalised:
             return RowSystem.of(design, weight, curvature, self.l2)
+        if design.basis is not None and design.n_penalised:
+            # The penalty may hold the coefficients of nearly collinear columns. The basis would make them imprecise.
+            plain = design.without_basis()
+            factor = Factor.of(plain.gram(weight * curvature) + np.diag(self.l2))
+            if np.square(np.diagonal(factor.lower)).min() > DEFINITE:
+                return ColumnSystem(plain, weight, curvature, factor)
         return ColumnSystem(design, weight, curvature, Factor.of(design.gram(weight * curvature) + self.ridge))
 
     @cached_property
@@ -265,7 +278,7 @@ class BoxProblem:
         return np.where(self.capped, self.high - slope, 1.0), slope - self.low
 
     def least_squares(self) -> NDArray:
-        """Return the coefficients of least squares, in the basis."""
+        """Return the coefficients of least squares."""
         return self.metric.solve(self.target, np.zeros(len(self.l2)))[0]  # the targets of the penalty are 0
 
     def residual(self, point: NDArray) -> NDArray:
@@ -310,7 +323,7 @@ class BoxProblem:
 
         Of the slopes u, ``pull`` is A'S u, and ``metric`` the system with D for t, if it is known. They are projected,
         u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn together until they are in their boxes. Only rounding is
-        left of what they lack without L2.
+        left of what they lack without L2, and the slopes of the penalty take up what they can of that.
         """
         lack = self.lack(point, pull)
         if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
@@ -319,6 +332,8 @@ class BoxProblem:
         if ((slope < self.low) | (slope > self.high)).any():
             slope = self._drawn_together(slope)
             lack = self.lack(point, self.pull(slope))
+        if self.design.n_penalised and lack.any():
+            slope, lack = self._taken_up(slope, lack)
         here = self.slopes(residual)
         gap = self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))
         return self.iterate(point, residual, here, max(float(gap), 0.0) + self.cost(point, lack))._replace(dual=slope)
@@ -410,6 +425,15 @@ class BoxProblem:
         infinite = np.where(lack == 0, 0.0, np.copysign(np.inf, lack))
         return 0.5 * float(np.divide(lack, self.l2, out=infinite, where=self.l2 > 0) @ lack)
 
+    def loss(self, residual: NDArray) -> float:
+        """Return the mean loss at residuals, with the penalties of rows of A."""
+        slope = self.slopes(residual)
+        return float(self.weight @ (slope * (residual - 0.5 * self.flatness * slope)))
+
+    def value(self, point: NDArray, residual: NDArray) -> float:
+        """Return the objective F at a point, given its residuals."""
+        return self.loss(residual) + 0.5 * float(self.l2 @ (point * point))
+
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
         losses = slope * (residual - 0.5 * self.flatness * slope)
@@ -422,8 +446,19 @@ class BoxProblem:
         rounding = ROUNDED[self.degree] * float(weight @ (steep * np.abs(predicted)))
         if self.is_curved:
             return Iterate(point, float(value), gap, max(1.0, rounding), slope)
-        scale = typical(of_data, weight) + value - weight @ of_data
+        noise = NOISE * steep * (np.abs(self.target[data]) + np.abs(predicted))
+        scale = typical(np.where(of_data > noise, of_data, 0.0), weight) + value - weight @ of_data
         return Iterate(point, float(value), gap, max(scale, SMALL_SHARE, rounding), slope)
+
+    def _taken_up(self, slope: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
+        """Return slopes and A'S u - L w, of which the slopes of the penalty have taken up what their boxes allow."""
+        rows, p = np.s_[self.n_data :], self.design.n_penalised
+        weight, slope, lack = self.weight[rows], slope.copy(), lack.copy()
+        wanted = slope[rows] - np.where(self.l2[:p] > 0, 0.0, lack[:p]) / weight
+        taken = np.clip(wanted, self.low[rows], self.high[rows])
+        lack[:p] += weight * (taken - slope[rows])
+        slope[rows] = taken
+        return slope, lack
 
     def _drawn_together(self, slope: NDArray) -> NDArray:
         """Return slopes times the largest number, at most 1, that puts them into their boxes.

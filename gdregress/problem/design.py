@@ -18,7 +18,7 @@ from scipy import sparse
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
-from gdregress.problem.problem import Problem
+from gdregress.problem.problem import EXTENDED_LIMIT, Problem
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
@@ -45,6 +45,8 @@ class Design:
         Number of coefficients that have a row.
     basis : ndarray of shape (n_coordinates, rank) or None
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
+    combined : ndarray of shape (n_given, n_coordinates) or None, default=None
+        Coordinates of the problem for each coordinate of points, where X stands for combinations of its columns.
     """
 
     rows: Rows
@@ -52,6 +54,7 @@ class Design:
     copies: int
     n_penalised: int
     basis: NDArray | None
+    combined: NDArray | None = None
 
     @classmethod
     def of(cls, problem: Problem, basis: NDArray | None) -> "Design":
@@ -69,15 +72,58 @@ class Design:
             # The minimum is not among the combinations of rows: a penalty decides along the other directions too.
             basis = np.hstack([basis, np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]])
         if basis is not None and problem.terms.fit_intercept:
-            basis = np.block([[basis, np.zeros((len(basis), 1))], [np.zeros((1, basis.shape[1])), np.ones((1, 1))]])
+            basis = _with_intercept(basis)
         loss: Any = problem.terms.loss
         n_penalised = problem.n_coordinates - problem.terms.fit_intercept if problem.terms.has_prox else 0
         return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis)
 
+    @classmethod
+    def of_combinations(cls, problem: Problem, basis: NDArray) -> "Design | None":
+        """Make the matrix of combinations of the columns, which are multiplied in extended precision.
+
+        Where columns are closer than 1e-8 of each other, a product with the basis has lost half of its digits, and so
+        has one with their coefficients, which are large. Points in the coordinates of the combinations lose none.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem, without a penalty, in its unit-curvature coordinates.
+        basis : ndarray of shape (n_features, rank)
+            The combinations.
+
+        Returns
+        -------
+        Design or None
+            None if X is sparse or large.
+        """
+        exact, coordinates = problem.rows.counted().dense_copy(np.longdouble, EXTENDED_LIMIT), problem.coordinates
+        if exact is None:
+            return None
+        X = (exact.X - coordinates.center) * coordinates.inverse_scale @ basis.astype(np.longdouble)
+        if coordinates.fit_intercept:
+            X, basis = np.column_stack([X, np.ones(len(X))]), _with_intercept(basis)
+        columns = cls.of(problem, None)
+        rows = RowBlocks(X.astype(np.float64), *columns.targets())
+        plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
+        return replace(columns, rows=rows, coordinates=replace(plain, is_raw=False), combined=basis)
+
+    def given(self, point: NDArray) -> NDArray:
+        """Return the coordinates of the problem at a point."""
+        return point if self.combined is None else self.combined.astype(np.longdouble) @ point
+
+    def of_given(self, given: NDArray) -> NDArray:
+        """Return the point with these coordinates of the problem, or the nearest."""
+        return given if self.combined is None else np.linalg.lstsq(self.combined, given, rcond=None)[0]
+
+    @property
+    def n_coordinates(self) -> int:
+        """Number of coordinates of a point."""
+        return len(self.coordinates.center) + self.coordinates.fit_intercept
+
     @property
     def rank(self) -> int:
         """Number of coordinates in the basis."""
-        return self._n_coordinates if self.basis is None else self.basis.shape[1]
+        return self.n_coordinates if self.basis is None else self.basis.shape[1]
 
     def without_basis(self) -> "Design":
         """Return the same matrix, in its coordinates."""
@@ -144,7 +190,7 @@ class Design:
         of_rows = weight[: n * self.copies].reshape(self.copies, n).sum(axis=0)
         rows = self.rows.with_targets(lambda _: of_rows[:, np.newaxis])
         gram = rows.sum(
-            partial(_Gram, self.coordinates, self.basis), min_rows=CURVATURE_ENTRIES // self._n_coordinates
+            partial(_Gram, self.coordinates, self.basis), min_rows=CURVATURE_ENTRIES // self.n_coordinates
         ).scaled()
         if self.n_penalised:
             along, penalised = weight[n * self.copies :], np.arange(self.n_penalised)
@@ -159,8 +205,8 @@ class Design:
         n = self.rows.n_samples
         of_rows = indices[indices < n * self.copies]
         sign = np.where(of_rows < n, 1.0, -1.0)[:, np.newaxis]
-        dense = np.zeros((len(indices), self._n_coordinates))
-        residuals = Residuals(self.coordinates, np.zeros((self._n_coordinates, 1)))
+        dense = np.zeros((len(indices), self.n_coordinates))
+        residuals = Residuals(self.coordinates, np.zeros((self.n_coordinates, 1)))
         dense[indices < n * self.copies] = sign * residuals.standardised(self.rows.features_of(of_rows % n))
         penalised = np.flatnonzero(indices >= n * self.copies)
         dense[penalised, indices[penalised] - n * self.copies] = 1.0
@@ -169,12 +215,13 @@ class Design:
     @cached_property
     def dense(self) -> NDArray:
         """The rows of X in the coordinates, with ones for an intercept."""
-        residuals = Residuals(self.coordinates, np.zeros((self._n_coordinates, 1)))
+        residuals = Residuals(self.coordinates, np.zeros((self.n_coordinates, 1)))
         return residuals.standardised(self.rows.features_of(np.arange(self.rows.n_samples))).astype(np.float64)
 
-    @property
-    def _n_coordinates(self) -> int:
-        return len(self.coordinates.center) + self.coordinates.fit_intercept
+
+def _with_intercept(basis: NDArray) -> NDArray:
+    """Return a basis with a further coordinate, the intercept."""
+    return np.block([[basis, np.zeros((len(basis), 1))], [np.zeros((1, basis.shape[1])), np.ones((1, 1))]])
 
 
 class _Products(Sums):

@@ -22,7 +22,7 @@ class System(Protocol):
     """The system with a factor of its matrix."""
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
-        """Return dw, in the basis, and du for e = `rest` and g = `lack`."""
+        """Return dw and du for e = `rest` and g = `lack`."""
         ...
 
 
@@ -76,7 +76,7 @@ class ColumnSystem:
     weight, curvature : ndarray of shape (n_rows,)
         s and t.
     factor : Factor
-        Factor of the matrix, in the basis.
+        Factor of the matrix, in the basis of the design.
     """
 
     design: Design
@@ -85,11 +85,11 @@ class ColumnSystem:
     factor: Factor
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
-        """Return dw, in the basis, and du for e = `rest` and g = `lack`."""
+        """Return dw and du for e = `rest` and g = `lack`."""
         design = self.design
         pulled = design.transposed((self.weight * (self.curvature * rest))[:, np.newaxis])[:, 0]
-        along = self.factor.solve(design.within(pulled) + design.within(lack))
-        return along, self.curvature * (rest - design.dot(design.point(along)))
+        step = design.point(self.factor.solve(design.within(pulled) + design.within(lack)))
+        return step, self.curvature * (rest - design.dot(step))
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,16 @@ class RowSystem:
         (X E^-1 X' + diag(1 / d)) v + db  =  e - X E^-1 c,    sum_i v_i + b = 0
         dw  =  E^-1 (X'v + c)
 
+    It is solved once more for what rounding has left of e and g, since E ranges over many orders of magnitude.
+
     Attributes
     ----------
     design : Design
         A, without a basis.
     weight, curvature : ndarray of shape (n_rows,)
         s and t.
+    l2 : ndarray of shape (n_coordinates,)
+        Diagonal of L.
     bend : ndarray of shape (n_penalised,)
         E.
     factor : Factor
@@ -117,6 +121,7 @@ class RowSystem:
     design: Design
     weight: NDArray
     curvature: NDArray
+    l2: NDArray
     bend: NDArray
     factor: Factor
 
@@ -135,10 +140,17 @@ class RowSystem:
         root = X[:, :p] / np.sqrt(bend)
         matrix = root @ root.T
         matrix.flat[:: len(matrix) + 1] += 1.0 / of_data
-        return cls(design, weight, curvature, bend, Factor.of(matrix))
+        return cls(design, weight, curvature, l2, bend, Factor.of(matrix))
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         """Return dw and du for e = `rest` and g = `lack`."""
+        along, turn = self._solved(rest, lack)
+        pulled = self.design.transposed((self.weight * turn)[:, np.newaxis])[:, 0]
+        left = rest - self.design.dot(along) - turn / self.curvature, lack + pulled - self.l2 * along
+        further, turned = self._solved(*left)
+        return along + further, turn + turned
+
+    def _solved(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         p, copies, curvature = self.design.n_penalised, self.design.copies, self.curvature
         X, intercept, firm = self.design.dense[:, :p], self.design.dense[:, p:], self.weight * curvature
         data, of_penalty = np.s_[: len(rest) - p], np.s_[len(rest) - p :]
