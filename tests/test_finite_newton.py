@@ -28,11 +28,25 @@ def data(n=400, p=6):
 
 @pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
 @pytest.mark.parametrize("given", ["", "weights", "CSR", "no intercept", "several outputs"])
-@pytest.mark.parametrize("penalty", [{}, {"penalty": "l2", "alpha": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        {},
+        {"penalty": "l2", "alpha": 0.1},
+        {"penalty": "l1", "alpha": 0.3},
+        {"penalty": "elasticnet", "alpha": 0.2, "l1_ratio": 0.5},
+        {"positive": True},
+        {"penalty": "l1", "alpha": 0.1, "positive": True},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("loss", CURVED)
-def test_the_gradient_is_zero(loss, penalty, given, epsilon):
+def test_the_shortest_subgradient_is_zero(loss, penalty, given, epsilon):
     X, y = data()
-    y = np.column_stack([y, 10.0 - y**2]) if given == "several outputs" else y[:, np.newaxis]
+    has_kink = "positive" in penalty or penalty.get("penalty") in ("l1", "elasticnet")
+    if has_kink and (given in ("several outputs", "no intercept") or epsilon < 1):
+        y, epsilon = y - y.mean(), max(epsilon, 1.0)  # else an interior point takes over, within `tol`
+    y = np.column_stack([y, 10.0 - (y if has_kink else y**2)]) if given == "several outputs" else y[:, np.newaxis]
     weight = np.random.default_rng(1).uniform(0, 2, len(y)) if given == "weights" else np.ones(len(y))
     model = GradientDescentRegressor(loss=loss, epsilon=epsilon, fit_intercept=given != "no intercept", **penalty)
     model.fit(sparse.csr_array(X) if given == "CSR" else X, y.squeeze(), weight if given == "weights" else None)
@@ -40,14 +54,19 @@ def test_the_gradient_is_zero(loss, penalty, given, epsilon):
     assert model.optimizer_ == "newton"
     residual = y - model.predict(X).reshape(y.shape)
     slope = weight[:, np.newaxis] * DERIVATIVES[loss](residual, epsilon) / weight.sum()
-    strength = (0.2 if loss == "huber" else 0.1) if penalty else 0.0
+    alpha, share = penalty.get("alpha", 0.0), {"l1": 1.0, "elasticnet": 0.5}.get(penalty.get("penalty"), 0.0)
+    l1, l2 = alpha * share * (2 if loss == "huber" else 1), alpha * (1 - share) * (2 if loss == "huber" else 1)
     # A slope on a parabola has the rounding of its target, and nothing else is hidden.
     allowed = 1e-10 * np.abs(slope).sum(axis=0) + 1e-15 * np.abs(y).max(axis=0)
     if given != "no intercept":
         assert (np.abs(slope.sum(axis=0)) <= allowed).all()
         X = X - np.average(X, axis=0, weights=weight)
-    gradient = X.T @ slope - strength * model.coef_.reshape(y.shape[1], -1).T
-    assert (np.abs(gradient) <= np.sqrt((X**2).mean(axis=0))[:, np.newaxis] * allowed).all()
+    coef = model.coef_.reshape(y.shape[1], -1).T
+    gradient = X.T @ slope - l2 * coef
+    at_zero = np.maximum((gradient if "positive" in penalty else np.abs(gradient)) - l1, 0.0)
+    left = np.where((coef == 0) & has_kink, at_zero, np.abs(gradient - l1 * np.sign(coef)))
+    assert (left <= np.sqrt((X**2).mean(axis=0))[:, np.newaxis] * allowed).all()
+    assert "positive" not in penalty or (coef >= 0).all()
 
 
 @pytest.mark.parametrize("loss", CURVED)
@@ -91,12 +110,30 @@ def test_rows_that_columns_explain():
         assert np.abs(model.predict(X) - y).max() < 1.01e-3
 
 
+@pytest.mark.parametrize("penalty", [{"penalty": "l1", "alpha": 0.1}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", CURVED)
+def test_a_few_steps_with_l1_and_signs(loss, penalty):
+    """The zeros are exact, and found from zero as from another minimum."""
+    X, y = data(5000)
+    model = GradientDescentRegressor(loss=loss, epsilon=1.0, warm_start=True, **penalty)
+    epochs = model.fit(X, y).n_iter_
+    assert model.optimizer_ == "newton"
+    assert epochs <= 8
+    assert model.optimality_ < 1e-7
+    assert 0 < np.count_nonzero(model.coef_) < X.shape[1]
+    cold = model.coef_
+    model.fit(X, -y).fit(X, y)
+    np.testing.assert_allclose(model.coef_, cold, rtol=1e-9)
+    np.testing.assert_array_equal(model.coef_ == 0, cold == 0)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.05])
 @pytest.mark.parametrize("loss", [losses.huber(0.5), losses.squared_epsilon_insensitive(0.5)])
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
-def test_the_length_of_a_step_is_where_the_objective_is_least(loss, size):
+def test_the_length_of_a_step_is_where_the_objective_is_least(loss, size, l1):
     X, y = data(300, 4)
     rows = RowBlocks(X, y[:, np.newaxis])
-    problem = Problem.of(Terms(loss, 0.0, 0.1, False, True), gather(rows), rows)
+    problem = Problem.of(Terms(loss, l1, 0.1, False, True), gather(rows), rows)
     box = BoxProblem.of(problem, Design.of(problem, None), 0)
     point = 0.1 * np.random.default_rng(4).standard_normal(5)
     residual = box.residual(point)

@@ -147,7 +147,7 @@ def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rando
     known = know(choice, problem)
     problem, n, tol = known.told(problem), problem.rows.n_weighted, spec.limits.tol or 0.0
     solver: Solver = InteriorPoint(known.basis)
-    if problem.terms.is_mostly_parabola and not problem.terms.has_prox:
+    if problem.terms.is_mostly_parabola and not (problem.terms.has_prox and known.basis is not None):
         solver = FiniteNewton(known.basis)
     elif problem.terms.loss.is_kinked and pays(n, problem.n_coordinates):
         solver = WorkingRows(known.basis, solver, tol, most=n)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
@@ -26,24 +27,26 @@ SEARCHES = 30
 LONGER = 10.0
 """Multiple of a length along which F still falls that is tried next, at most."""
 
-PATIENCE = 12
-"""Number of epochs after which an interior point method takes over, unless the minimum is near."""
+PATIENCE, IDLE = 12, 4
+"""Numbers of epochs after which an interior point method takes over: in all, and since fewest rows have changed."""
 
 
 @dataclass(frozen=True)
 class FiniteNewton:
     """Newton's method with a line search, for Huber's loss and the squared insensitive one (Madsen and Nielsen, 1990).
 
-    With u the slopes at w, and c = 1 / k the curvature of the parabola::
+    With u the slopes of the rows of X at w, c = 1 / k the curvature of the parabola, and p(w) the part of the penalty
+    with kinks, which is L1 and the signs::
 
         H   = A'S diag(c on) A + L           on_i = 1 where u_i is inside its box, else 0
-        dw  = H^-1 (A'S u - L w)
+        g   = A'S u - L w
+        dw  = argmin dw'H dw / 2 - g . dw + p(w + dw),  exactly;  H^-1 g where there is no p
         w  <- w + t dw                       t: where F is least along dw
 
     Once no row changes between parabola and line, a step ends at the minimum. The first step has the curvature of all
     rows, that of least squares. Only the rows of one kind, the fewer, are multiplied: those on their parabola, or the
     others. The slopes ``u - c on A dw`` are feasible for w + dw. If they are inside their boxes, the duality gap is
-    g'H^-1 g / 2, with g = A'S u - L w, and else they are drawn together until they are. Where it takes many steps, as
+    what the step lowers its model by, and else they are drawn together until they are. Where it takes many steps, as
     for a parabola that is all but a kink, an interior point method takes over.
 
     Attributes
@@ -65,31 +68,41 @@ class FiniteNewton:
 def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[Iterate]:
     """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over.
 
-    ``gram`` is A'S A, where it is known.
+    ``gram`` is A'S A of the rows of X, where it is known.
     """
-    design, slack, c = box.design, OUTSIDE * float(box.reach[0]), float(box.curvature[0])
-    whole = design.gram(box.weight * box.curvature) if gram is None else c * gram
-    metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c + box.ridge))
-    point, residual, last = start, box.residual(start), np.inf
+    design, slack, c = box.design, OUTSIDE * float(box.reach[0]), box.curvature
+    of_data, kinks = c > 0, _kinks(box)
+    whole = design.gram(box.weight * c) if gram is None else c[0] * gram
+    metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
+    point, last = box.allowed(start), np.inf
+    residual, before, fewest, idle = box.residual(point), of_data, np.inf, 0
     for number in range(PATIENCE):
         slope = box.slopes(residual)
-        on = (slope > box.low) & (slope < box.high)
-        counted: NDArray | float = on if number else 1.0
+        on = of_data & (slope > box.low) & (slope < box.high)
+        n_changed = np.count_nonzero(on != before)
+        idle = 0 if n_changed < fewest else idle + 1
+        if idle > IDLE:
+            break
+        before, fewest = on, min(fewest, n_changed)
+        counted = on if number else of_data
         second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
         if not is_definite(second):
             counted, second = counted + DAMPED, second + DAMPED * whole
-        gradient = design.within(box.lack(point, box.pull(slope)))
-        along = Factor.of(second).solve(gradient)
+        gradient = design.within(box.lack(point, box.pull(slope * of_data)))
+        along, decrement, decrease = _step(second, gradient, kinks, point)
         step = design.point(along)
         change = design.dot(step)
-        turned = slope - c * counted * change
-        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack)).all())
-        decrement = float(gradient @ along)
-        if is_inside and np.all(counted == on):
-            here = box.iterate(point, residual, slope, 0.5 * decrement)
+        turned = slope * of_data - c * counted * change
+        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack))[of_data].all())
+        if is_inside and np.all(counted[of_data] == on[of_data]):
+            here = box.iterate(point, residual, slope, decrease)
         else:
             del slope  # of many rows: it is not needed while the gap is measured
-            here = box.measured(point, residual, turned, box.pull(turned), metric)
+            pull = box.pull(turned)
+            if kinks.free.all():
+                here = box.measured(point, residual, turned, pull, metric)
+            else:
+                here = box.measured_by_shrinking(point, residual, turned, pull)
         yield here
         if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:
             return
@@ -99,10 +112,35 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     yield from interior_points(box, point)
 
 
+def _kinks(box: BoxProblem) -> Kinks:
+    """Return L1 and the signs, whose rows have no parabola."""
+    rows, design = np.s_[box.n_data :], box.design
+    l1 = -(box.weight * box.low)[rows]
+    return Kinks.of(l1, design.rank, positive=bool(design.n_penalised) and not box.capped[-1])
+
+
+def _step(second: NDArray, gradient: NDArray, kinks: Kinks, point: NDArray) -> tuple[NDArray, float, float]:
+    """Return dw, how steeply F falls along it at its beginning, and by how much it lowers its model.
+
+    Without kinks the last is ``g . dw / 2``. Else ``v = g - H dw`` is a subgradient of p at w + dw, so that it is
+    ``dw'H dw / 2 + p(w) - v . w``. Coefficients that keep their signs add nothing to the difference.
+    """
+    if kinks.free.all():
+        along = Factor.of(second).solve(gradient)
+        decrement = float(gradient @ along)
+        return along, decrement, 0.5 * decrement
+    along = step_to_minimum(second, -gradient, kinks, point)
+    bent = second @ along
+    rise = kinks.l1 @ np.where(point != 0, np.sign(point) * along, np.abs(along))
+    changes = ~kinks.free & (np.sign(point + along) != np.sign(point))
+    lower = (kinks.l1 * np.abs(point) - (gradient - bent) * point)[changes].sum()
+    return along, float(gradient @ along - rise), float(0.5 * along @ bent + lower)
+
+
 def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
     """Return A'S diag(c on) A, from the products of the rows on their parabola or from those of the others."""
     weight = box.weight * box.curvature
-    if 2 * np.count_nonzero(on) <= len(on):
+    if 2 * np.count_nonzero(on) <= box.n_data:
         return box.design.gram(weight * on)
     return whole - box.design.gram(weight * ~on)
 
@@ -124,11 +162,17 @@ def step_length(
         How steeply F falls along the step at its beginning.
     """
     level, bend = float((box.l2 * point) @ step), float(box.l2 @ (step * step))
+    of_penalty = box.curvature == 0
+    nears = of_penalty & ~box.capped & (change < 0)
+    farthest = float((residual[nears] / change[nears]).min(initial=np.inf))  # where the first sign would be wrong
     shortest, longest, length = 0.0, np.inf, 1.0
     for _ in range(SEARCHES):
-        slope = box.slopes(residual - length * change)
+        rest = residual - length * change
+        slope = box.slopes(rest)
         downhill = float((box.weight * slope) @ change) - level - length * bend
-        if abs(downhill) <= FLAT * decrement:
+        here = of_penalty & (rest == 0) & (change != 0)  # F has a kink there, for which its slope is the mean
+        width = float((box.weight * -box.low * np.abs(change))[here].sum())
+        if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
             break
         shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
         on = (slope > box.low) & (slope < box.high)
@@ -136,6 +180,7 @@ def step_length(
         length = length + downhill / curved if curved > 0 else np.inf
         if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
             length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
+        length = min(length, farthest)
     else:
         return shortest  # F is lower there than at the point, since it falls all the way
     return length

@@ -204,8 +204,8 @@ class BoxProblem:
 
     @cached_property
     def curvature(self) -> NDArray:
-        """Curvature c = 1 / k of the rows of a smooth loss."""
-        return 1.0 / self.flatness
+        """Curvature c = 1 / k of the rows; 0 of those of the penalty, which have no parabola."""
+        return np.divide(1.0, self.flatness, out=np.zeros_like(self.flatness), where=self.flatness > 0)
 
     @cached_property
     def reach(self) -> NDArray:
