@@ -68,6 +68,12 @@ class DeviceRows:
         other.n_outputs = other.y.shape[1]
         return other
 
+    def without_features(self) -> "DeviceRows":
+        """Return the same rows without the columns of X, for passes over y and the weights alone."""
+        other = copy(self)
+        other.X = self.X.without_columns()
+        return other
+
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Add every row to accumulators created by `make`, which are sent to the device, and return them merged."""
         is_exact = self.place.has_doubles

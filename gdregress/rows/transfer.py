@@ -21,6 +21,9 @@ from gdregress.rows.namespaces import Place
 BLOCK_ENTRIES = 2**25
 """Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
 
+FILLING = 4
+"""Threads that fill pinned memory. One copies some 10 GB/s from the page cache, less than the bus carries."""
+
 BROUGHT_ENTRIES = 2**23
 """Entries of a block that is brought. In single precision its 32 MB take 1.3 ms at 25 GB/s, longer than to start the
 twenty operations or so of the work on it. Two such blocks and what is computed of one take less than a GB anywhere."""
@@ -63,6 +66,10 @@ class Features(Protocol):
 
     def part(self, chosen: NDArray | slice) -> Self:
         """Return some of the rows."""
+        ...
+
+    def without_columns(self) -> "Features":
+        """Return the rows without their columns, of which nothing has to be brought."""
         ...
 
     def check_finite(self, name: str, columns: NDArray | None) -> None:
@@ -120,6 +127,10 @@ class Resident:
             return Resident(self.array[chosen, :], self.place)
         index = self.place.put(np.asarray(chosen, np.int64))
         return Resident(self.place.xp.take(self.array, index, axis=0), self.place)
+
+    def without_columns(self) -> "Resident":
+        """Return the rows without their columns."""
+        return Resident(self.array[:, :0], self.place)
 
     def check_finite(self, name: str, columns: NDArray | None) -> None:
         """Raise a ValueError that names the position of the first NaN or infinity; the block with it comes here."""
@@ -201,6 +212,11 @@ class Brought:
             return Brought(self.array[chosen], self.place)
         return Brought(self.array, self.place, np.asarray(chosen))
 
+    def without_columns(self) -> Resident:
+        """Return the rows without their columns, as an empty array on the device."""
+        nothing = np.empty((self.shape[0], 0), self.dtype)
+        return Resident(self.place.put(nothing, self.place.dtype(self.dtype)), self.place)
+
     def check_finite(self, name: str, columns: NDArray | None) -> None:
         """Raise a ValueError that names the position of the first NaN or infinity."""
         for rows in pieces_of(self.shape[0], ROUNDED_ENTRIES // max(1, self.shape[1])):
@@ -210,8 +226,7 @@ class Brought:
         return self.array[rows if self.index is None else self.index[rows]]
 
     def _send(self, way: "Way", pieces: Sequence[slice], number: int) -> Any:
-        with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-            return way.send(number % 2, self._rows(pieces[number]))
+        return way.send(number % 2, self._rows(pieces[number]))
 
     def _way(self, pieces: Sequence[slice]) -> "Way":
         kind = getattr(self.place.device, "type", "")
@@ -261,7 +276,8 @@ class Plain:
     @staticmethod
     def to(place: Place, dtype: np.dtype, block: NDArray) -> Any:
         """Return a copy of a block in another place and floating type."""
-        return place.put(np.asarray(block, dtype), place.dtype(dtype))
+        with np.errstate(all="ignore"):
+            return place.put(np.asarray(block, dtype), place.dtype(dtype))
 
     def send(self, room: int, block: NDArray) -> Any:
         """Copy a block."""
@@ -343,6 +359,7 @@ class TwoStreams:
         self.there = [streams.there(size, dtype) for _ in range(2)]
         self.copied, self.worked = ([streams.event() for _ in range(2)] for _ in range(2))
         self.stream = streams.stream()
+        self.filling = ThreadPoolExecutor(FILLING, "gdregress-filling")
         for event in self.worked:  # the memory on the device may be that of an array with which work goes on
             event.record(streams.current())
 
@@ -350,7 +367,9 @@ class TwoStreams:
         """Fill pinned memory and begin to copy it; return the shape."""
         here, pinned = self.pinned[room]
         self.copied[room].synchronize()
-        np.copyto(here[: block.size].reshape(block.shape, order=self.order), block, casting="unsafe")
+        filled = here[: block.size].reshape(block.shape, order=self.order)
+        parts = pieces_of(len(block), -(-len(block) // FILLING))
+        list(self.filling.map(_fill, [filled[rows] for rows in parts], [block[rows] for rows in parts]))
         self.stream.wait_event(self.worked[room])
         self.streams.copy(pinned[: block.size], self.there[room][: block.size], self.stream)
         self.copied[room].record(self.stream)
@@ -368,7 +387,13 @@ class TwoStreams:
 
     def close(self) -> None:
         """Wait for the copies."""
+        self.filling.shutdown()
         self.stream.synchronize()
+
+
+def _fill(filled: NDArray, block: NDArray) -> None:
+    with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+        np.copyto(filled, block, casting="unsafe")
 
 
 class TorchStreams:
