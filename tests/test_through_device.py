@@ -53,6 +53,7 @@ def through(request):
 def small_blocks(monkeypatch):
     """Make blocks of a few rows, and the last one of fewer."""
     monkeypatch.setattr(transfer, "BROUGHT_ENTRIES", 5 * 37)
+    monkeypatch.setattr(transfer, "ROUNDED_ENTRIES", 5 * 37)
 
 
 @pytest.fixture
@@ -174,6 +175,21 @@ def test_x_is_never_copied_as_a_whole(monkeypatch, filed):
     finally:
         tracemalloc.stop()
     assert peak < 0.4 * X.nbytes  # some blocks, and some vectors as long as y
+
+
+def test_parts_of_parts():
+    X, _, _ = make()
+    whole = Brought(X, Place(strict, strict.Device("device1")))
+    chosen = np.arange(390, 10, -3)
+    for part, rows in (
+        (whole.part(slice(5, 300)).part(chosen[chosen < 200]), X[5:300][chosen[chosen < 200]]),
+        (whole.part(chosen).part(slice(7, 90)), X[chosen][7:90]),
+        (whole.part(chosen).part(np.array([3, 1, 2])), X[chosen][[3, 1, 2]]),
+    ):
+        assert part.shape == rows.shape
+        blocks = [whole.place.fetch(block) for block in part.blocks(pieces_of(len(rows), 11))]
+        np.testing.assert_array_equal(np.concatenate(blocks), rows)
+        np.testing.assert_array_equal(whole.place.fetch(part.sample(2)), rows[::2])
 
 
 class TestTheRestOfAFit:
@@ -522,7 +538,7 @@ def blocks_found(monkeypatch, library, array, size, *, seed=0, haste=0.3, before
     with closing(Brought(array, Place(xp, device)).blocks(pieces_of(len(array), size))) as blocks:
         for number, block in enumerate(blocks):
             before(gpu, number)
-            gpu.tell(gpu.main, lambda block=block: found.append(np.asarray(block).copy()))
+            gpu.tell(gpu.main, lambda block=block: found.append(np.array(block, subok=False)))
     gpu.main.synchronize()
     return found
 
@@ -538,6 +554,7 @@ class TestTwoStreams:
             found = blocks_found(monkeypatch, library, array, 5, seed=seed, haste=haste)
             assert [len(block) for block in found] == [5] * 9 + [2]
             np.testing.assert_array_equal(np.concatenate(found), array)
+            assert all(block.flags[f"{order}_CONTIGUOUS"] for block in found)
             assert found[0].dtype == (np.float32 if dtype == np.float32 else np.float64)
 
     @pytest.mark.parametrize("library", LIBRARIES)
