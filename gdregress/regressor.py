@@ -409,7 +409,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         Arrays of PyTorch and CuPy stay on their device if scikit-learn dispatches by arrays, that is
         after ``sklearn.set_config(array_api_dispatch=True)``. Only sums over the rows come to the host,
         and rows near a kink of the loss. `coef_` and `intercept_` are then arrays of that library, on
-        that device; `history_` is on the host.
+        that device; `history_` is on the host. What `through_device` returns goes through a device in
+        blocks of rows, at each pass over the rows, and what is fitted is on the host.
 
         Parameters
         ----------

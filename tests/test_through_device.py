@@ -339,10 +339,10 @@ class TestBadInput:
             GradientDescentRegressor(batch_size=8).fit(there, y)
         with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory"):
             GradientDescentRegressor(loss="huber", epsilon="auto").fit(there, y)
-        said = r"X of chunk 1 is to go through a device, which fit of GradientDescentRegressor .* take: pass its array"
+        said = r"X of chunk 1 is of through_device, which fit, predict and score of .* take: pass its array"
         with pytest.raises(TypeError, match=said):
             GradientDescentRegressor().partial_fit(there, y)
-        with pytest.raises(TypeError, match="X is to go through a device"):
+        with pytest.raises(TypeError, match="X is of through_device"):
             compare(there, y)
         with pytest.raises(ValueError, match="rows of dask and on a device are cross-validated by their sums"):
             GradientDescentRegressorCV([1.0], loss="huber", penalty="l2").fit(there, y)
@@ -623,7 +623,7 @@ class TestTwoStreams:
             def copy(self, pinned, there, stream):
                 gpu.tell(stream, lambda: there.copy_(pinned))
 
-        monkeypatch.setitem(transfer.STREAMS, "torch.cpu", Streams)
+        monkeypatch.setitem(transfer.STREAMS, ("torch", "cpu"), Streams)
         X, y, weight = make()
         for params in CONFIGURATIONS:
             here = GradientDescentRegressor(**params).fit(X, y, weight)

@@ -108,7 +108,7 @@ def read_features(
     """
     if goes_through(X):
         raise TypeError(
-            f"X{suffix} is to go through a device, which fit of GradientDescentRegressor and of "
+            f"X{suffix} is of through_device, which fit, predict and score of GradientDescentRegressor and "
             "GradientDescentRegressorCV take: pass its array."
         )
     place = place_of("X" + suffix, X)

@@ -19,14 +19,14 @@ class ThroughDevice:
     ----------
     array : ndarray of shape (n_samples, n_features)
         The array, in memory or in a file.
-    device : str or int
-        Name of the device.
+    device_name : str or int
+        Name of the device. (An attribute `device` would be taken for that of an array of the standard.)
     library : str
         Name of the library.
     """
 
     array: NDArray
-    device: str | int
+    device_name: str | int
     library: str
     ndim = 2
 
@@ -42,7 +42,7 @@ class ThroughDevice:
 
     def __through_device__(self) -> Brought:
         """Return the array with the device itself, which a pickle could not hold."""
-        return Brought(self.array, place_by_name(self.library, self.device))
+        return Brought(self.array, place_by_name(self.library, self.device_name))
 
     def __len__(self):
         """Return the number of rows."""
@@ -50,7 +50,7 @@ class ThroughDevice:
 
     def __getitem__(self, rows):
         """Return some rows, as NumPy does: consecutive ones are not copied."""
-        return through_device(self.array[rows], self.device, library=self.library)
+        return through_device(self.array[rows], self.device_name, library=self.library)
 
     def __array__(self, dtype=None, copy=None):
         """Return the array, for all that knows nothing of devices."""
@@ -59,7 +59,7 @@ class ThroughDevice:
     def __repr__(self):
         """Return shape, type and device."""
         n, p = self.shape
-        return f"<{n} x {p} {self.dtype} through {self.library} on {self.device!r}>"
+        return f"<{n} x {p} {self.dtype} through {self.library} on {self.device_name!r}>"
 
 
 def through_device(X, device, *, library="torch"):
@@ -100,8 +100,8 @@ def through_device(X, device, *, library="torch"):
 
     Notes
     -----
-    Moments, and so all of a fit of squared error, take one pass. The others take a few passes or a few for each epoch.
-    A pass takes at least as long as the file takes to be read and the bus to carry it.
+    Squared error takes one pass, losses with kinks about five, and others three or four for each epoch. A pass takes at
+    least as long as it takes to read the file and to carry it over the bus. The page "On a GPU" says when that pays.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """X on a device, block by block: of an array that lies there, or of one of the host, whose blocks are brought.
 
-While a block is worked on, the next one is on its way. A thread reads it, and copies it to the device. A GPU copies by
-itself from memory that the operating system cannot move (pinned memory), in a stream of its own, beside the stream in
-which it works. Events order what the two streams do.
+While a block is worked on, a thread reads the next one. Where there are streams, it is copied to the device meanwhile
+too: a GPU copies by itself from memory that the operating system cannot move (pinned memory), in a stream of its own,
+beside the stream in which it works. Events order what the two streams do.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -26,7 +26,7 @@ FILLING = 4
 
 BROUGHT_ENTRIES = 2**23
 """Entries of a block that is brought. In single precision its 32 MB take 1.3 ms at 25 GB/s, longer than to start the
-twenty operations or so of the work on it. Two such blocks and what is computed of one take less than a GB anywhere."""
+twenty operations or so of the work on it. Two of them take 128 MB of any device in double precision."""
 
 ROUNDED_ENTRIES = 2**20
 """Entries of a block where sums over it are in single precision: the fewer, the less is lost."""
@@ -202,7 +202,8 @@ class Brought:
 
     def sample(self, step: int) -> Any:
         """Return every row whose number is a multiple of `step`."""
-        return Plain.to(self.place, self.dtype, self._rows(slice(None, None, step)))
+        rows = self._rows(slice(None, None, step)).astype(self.dtype)
+        return self.place.put(rows, self.place.dtype(self.dtype))
 
     def part(self, chosen: NDArray | slice) -> "Brought":
         """Return some of the rows; nothing is copied here."""
@@ -229,8 +230,8 @@ class Brought:
         return way.send(number % 2, self._rows(pieces[number]))
 
     def _way(self, pieces: Sequence[slice]) -> "Way":
-        kind = getattr(self.place.device, "type", "")
-        streams = STREAMS.get(f"{self.place.library}.{kind}" if kind else self.place.library)
+        kind = getattr(self.place.device, "type", None)  # that PyTorch gives its devices
+        streams = STREAMS.get((self.place.library, kind))
         if streams is None:
             return Plain(self.place, self.dtype)
         largest = max(rows.stop - rows.start for rows in pieces) * self.shape[1]
@@ -262,6 +263,9 @@ class Way(Protocol):
 class Plain:
     """A new array for each block: the way for libraries and devices that have no streams.
 
+    What is sent is a copy on the host, read and converted. It goes to the device when it is received, in the thread
+    that works there, because not every library takes calls from two.
+
     Attributes
     ----------
     place : Place
@@ -273,25 +277,20 @@ class Plain:
     place: Place
     dtype: np.dtype
 
-    @staticmethod
-    def to(place: Place, dtype: np.dtype, block: NDArray) -> Any:
-        """Return a copy of a block in another place and floating type."""
-        with np.errstate(all="ignore"):
-            return place.put(np.asarray(block, dtype), place.dtype(dtype))
+    def send(self, room: int, block: NDArray) -> NDArray:
+        """Return a copy of a block on the host."""
+        with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+            return np.array(block, self.dtype)
 
-    def send(self, room: int, block: NDArray) -> Any:
-        """Copy a block."""
-        return self.to(self.place, self.dtype, block)
-
-    def receive(self, room: int, sent: Any) -> Any:
-        """Return the copy."""
-        return sent
+    def receive(self, room: int, sent: NDArray) -> Any:
+        """Return it on the device."""
+        return self.place.xp.asarray(sent, dtype=self.place.dtype(self.dtype), device=self.place.device)
 
     def release(self, room: int) -> None:
         """Do nothing: the copy goes when nobody holds it."""
 
     def close(self) -> None:
-        """Do nothing: no copy is under way once `send` has returned."""
+        """Do nothing: no copy is under way."""
 
 
 class Streams(Protocol):
@@ -456,5 +455,8 @@ class CupyStreams:
         there.set(pinned, stream=stream)
 
 
-STREAMS: dict[str, Callable[[Place], Streams]] = {"torch.cuda": TorchStreams, "cupy": CupyStreams}
-"""Libraries and types of devices that have streams, each with its calls. For others the way is `Plain`."""
+STREAMS: dict[tuple[str, str | None], Callable[[Place], Streams]] = {
+    ("torch", "cuda"): TorchStreams,
+    ("cupy", None): CupyStreams,
+}
+"""Libraries, with the types of their devices, that have streams, each with its calls. For others the way is `Plain`."""

@@ -361,7 +361,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
             Rows, scaled or not.
         y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets.
