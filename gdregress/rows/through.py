@@ -100,8 +100,9 @@ def through_device(X, device, *, library="torch"):
 
     Notes
     -----
-    Squared error takes one pass, losses with kinks about five, and others three or four for each epoch. A pass takes at
-    least as long as it takes to read the file and to carry it over the bus. The page "On a GPU" says when that pays.
+    Squared error takes one pass. Losses with kinks take about five, if few rows are near a kink. Newton's steps for
+    other losses take three or four for each epoch. A pass takes at least as long as it takes to read the file and to
+    carry it over the bus. The page "On a GPU" says when that pays.
 
     Examples
     --------
