@@ -97,6 +97,19 @@ def test_coefficients_are_those_of_rows_in_memory(through, filed, small_blocks, 
     np.testing.assert_allclose(there.predict(X), here.predict(X), atol=1e-8)
 
 
+@pytest.mark.parametrize(("library", "device"), [("torch", "cuda"), ("cupy", 0)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_gpu_where_there_is_one(small_blocks, library, device, order):
+    X, y, weight = make(m=2)
+    try:
+        there = through_device(np.asarray(X, order=order), device, library=library)
+    except (ImportError, ValueError) as error:
+        pytest.skip(str(error))
+    for params in CONFIGURATIONS:
+        here = GradientDescentRegressor(**params).fit(X, y, weight)
+        assert distance(here, GradientDescentRegressor(**params).fit(there, y, weight), X) < 1e-9
+
+
 @pytest.mark.parametrize(
     "given",
     [

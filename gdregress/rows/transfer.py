@@ -83,7 +83,7 @@ def pieces_of(n_samples: int, size: int) -> list[slice]:
     return [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resident:
     """An array that lies on a device; its blocks are views of it.
 
@@ -141,7 +141,7 @@ class Resident:
                 check_finite(name, self.place.fetch(block), columns, first_row=rows.start)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Brought:
     """An array of the host, whose blocks are brought to a device, each while the last one is worked on.
 
