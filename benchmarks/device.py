@@ -1,14 +1,16 @@
 """Rows on a device: fits beside the products that the device's memory allows, with the error of the coefficients.
 
-It needs torch, and takes its first GPU, or else the CPU, with as many rows as fit. On an H100 it takes under five
-minutes.
+It needs torch, and takes its first GPU, or else the CPU, with as many rows as fit. Then some of them go through the
+device from a file. On an H100 it takes under five minutes.
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,9 @@ BLOCK = 2**18
 
 LARGEST_ON_THE_HOST = 2**28
 """Entries of an X that is fitted on the host too."""
+
+LARGEST_FILE = 2**29
+"""Entries of the file: 2 GB."""
 
 LOSSES = {
     "ours, squared error": {},
@@ -57,6 +62,10 @@ def run(*, quick: bool) -> int:
     with sklearn.config_context(array_api_dispatch=True):
         table = _measured(torch, X, y)
     print(f"{name}: {n:,} x {p}, float32\n\n{markdown(table)}\n", flush=True)
+    n = min(n, LARGEST_FILE // p)
+    with tempfile.TemporaryDirectory() as folder:
+        table = _through(torch, Path(folder) / "X.npy", X[:n], y[:n].cpu().numpy())
+    print(f"{name}: {n:,} x {p}, float32, in a file\n\n{markdown(table)}\n", flush=True)
     return 0
 
 
@@ -101,6 +110,37 @@ def _measured(torch: Any, X: Any, y: Any) -> pd.DataFrame:
     frame["seconds"] = frame["seconds"].map("{:.4g}".format)
     frame["note"] = frame["note"].fillna("")
     frame["coef. error"] = frame["coef. error"].map(lambda error: "-" if np.isnan(error) else f"{error:.0e}")
+    return frame
+
+
+def _through(torch: Any, path: Path, X: Any, y: Any) -> pd.DataFrame:
+    """Measure fits of a file whose blocks go through the device, beside the way of all blocks without any work."""
+    from gdregress import GradientDescentRegressor, through_device
+    from gdregress.rows.transfer import pieces_of
+
+    n, p = X.shape
+    written = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, p))
+    for start in range(0, n, BLOCK):
+        written[start : start + BLOCK] = X[start : start + BLOCK].cpu().numpy()
+    there = through_device(np.load(path, mmap_mode="r"), X.device.type)
+    features = there.__through_device__()
+    pieces = pieces_of(n, features.block_entries // p)
+
+    def to_the_device() -> None:
+        for _ in features.blocks(pieces):
+            pass
+
+    rows = [{"": "the file to the device", "seconds": _seconds(torch, to_the_device)}]
+    rows[0]["note"] = f"{4e-9 * n * p / rows[0]['seconds']:.1f} GB/s"
+    for name in ("ours, squared error", "ours, Huber", "ours, median"):
+        for where, given in (("through the device", there), ("on the host", there.array)):
+            model = GradientDescentRegressor(**LOSSES[name])
+            seconds = _seconds(torch, partial(model.fit, given, y), runs=2)
+            note = f"{model.n_iter_} epochs, optimality {model.optimality_:.0e}"
+            rows.append({"": f"{name}, {where}", "seconds": seconds, "note": note})
+    frame = pd.DataFrame(rows)
+    frame.insert(2, "/ to the device", (frame["seconds"] / frame["seconds"][0]).map("{:.1f}".format))
+    frame["seconds"] = frame["seconds"].map("{:.4g}".format)
     return frame
 
 

@@ -14,6 +14,7 @@ from gdregress.displays import (
 )
 from gdregress.problem.losses import Loss
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.through import through_device
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 from gdregress.tuning.regularization_path import RegularizationPath, regularization_path
 from gdregress.tuning.selection import one_standard_error
@@ -36,4 +37,5 @@ __all__ = [
     "load_house_prices",
     "one_standard_error",
     "regularization_path",
+    "through_device",
 ]

@@ -24,7 +24,7 @@ from gdregress.rows.dask import (
     gather_blocks,
     in_memory,
 )
-from gdregress.rows.device import check_takes_device, read_device_chunk, read_device_rows
+from gdregress.rows.device import check_takes_device, read_brought_rows, read_device_chunk, read_device_rows
 from gdregress.rows.inputs import (
     check_outputs,
     check_same,
@@ -39,6 +39,7 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST, place_of, to_host, where_is
 from gdregress.rows.rows import GoneRows, Rows
 from gdregress.rows.threads import given_back
+from gdregress.rows.through import goes_through
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
@@ -410,7 +411,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         Arrays of PyTorch and CuPy stay on their device if scikit-learn dispatches by arrays, that is
         after ``sklearn.set_config(array_api_dispatch=True)``. Only sums over the rows come to the host,
         and rows near a kink of the loss. `coef_` and `intercept_` are then arrays of that library, on
-        that device; `history_` is on the host.
+        that device; `history_` is on the host. What `through_device` returns goes through a device in
+        blocks of rows, at each pass over the rows, and what is fitted is on the host.
 
         Parameters
         ----------
@@ -675,6 +677,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         """Return the validated training rows; dask rows that no epoch needs are reduced to their moments."""
         if hasattr(X, "__next__"):
             raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
+        if goes_through(X):
+            check_takes_device(self)
+            brought = read_brought_rows(X, y, sample_weight, estimator=self, reset=True)
+            return brought, OutputFormat(brought.dtype, np.ndim(y) == 1)
         place = place_of("X", X)
         if not place.is_host:
             check_takes_device(self)
@@ -695,6 +701,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
 
     def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
         """Return the given validation rows, validated; those of dask and of a device stay where they are."""
+        if goes_through(X_val):
+            brought = read_brought_rows(X_val, y_val, sample_weight_val, estimator=self, suffix="_val")
+            check_outputs(brought.n_outputs, n_outputs)
+            return brought
         place = place_of("X_val", X_val)
         if not place.is_host:
             on_device = read_device_rows(X_val, y_val, sample_weight_val, place, estimator=self, suffix="_val")

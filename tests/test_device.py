@@ -26,10 +26,11 @@ from gdregress import (
     compare,
     regularization_path,
 )
-from gdregress.rows.device import BLOCK_ENTRIES, DeviceRows
+from gdregress.rows.device import DeviceRows
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 from gdregress.rows.namespaces import HOST, Place, place_of, to_host, where_is
+from gdregress.rows.transfer import BLOCK_ENTRIES, Resident
 
 strict = pytest.importorskip("array_api_strict")
 pytest.importorskip("array_api_compat")
@@ -142,7 +143,7 @@ def test_values_by_the_check_of_scikit_learn(library, device, configuration):
 def test_blocks_of_rows_are_added_up(monkeypatch, params):
     X, y, weight = make(1000)
     whole = GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
-    monkeypatch.setattr("gdregress.rows.device.BLOCK_ENTRIES", 5 * 70)
+    monkeypatch.setattr("gdregress.rows.transfer.BLOCK_ENTRIES", 5 * 70)
     parts = GradientDescentRegressor(**params).fit(on_a_device(X), on_a_device(y), on_a_device(weight))
     assert X.size < BLOCK_ENTRIES
     assert 0 < distance(whole, parts, X) < 1e-9
@@ -585,7 +586,8 @@ class TestBadInput:
 def test_moments_are_those_of_rows_in_memory():
     X, y, weight = make(m=2)
     here = gather(RowBlocks(X, y, weight))
-    there = DeviceRows(*map(on_a_device, (X, y, weight)), Place(strict, strict.Device("device1"))).moments()
+    features = Resident(on_a_device(X), Place(strict, strict.Device("device1")))
+    there = DeviceRows(features, on_a_device(y), on_a_device(weight)).moments()
     assert there.n_samples == here.n_samples
     for name in ("mean", "variance"):
         np.testing.assert_allclose(getattr(there.x, name), getattr(here.x, name), rtol=1e-12)

@@ -41,12 +41,12 @@ def best_constant_loss(loss: Loss, view: View) -> NDArray:
     if loss.is_parabola:
         losses = (moments.y.deviation / scale) ** 2
         return np.where(losses > 0, losses, 1.0)
-    in_memory = view.scaled.targets()
+    in_memory, rows = view.scaled.targets(), view.scaled.without_features()
     if not coordinates.fit_intercept:
-        [losses] = _losses(view.scaled, loss.in_units(scale), np.zeros((1, len(scale))))  # the centre of y is 0 too
+        [losses] = _losses(rows, loss.in_units(scale), np.zeros((1, len(scale))))  # the centre of y is 0 too
     elif in_memory is None:
-        extent = view.scaled.sum(_Extent)
-        losses = _searched(view.scaled, loss.in_units(scale), extent.low, extent.high)
+        extent = rows.sum(_Extent)
+        losses = _searched(rows, loss.in_units(scale), extent.low, extent.high)
     else:
         losses = _exact(*in_memory, loss, scale)
     return np.where(losses > 0, losses, 1.0)

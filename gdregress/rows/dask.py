@@ -271,6 +271,10 @@ class DaskRows:
         """Return the same rows with transformed targets; each pass applies the transform anew."""
         return replace(self, transforms=(*self.transforms, transform))
 
+    def without_features(self) -> "DaskRows":
+        """Return these rows: a pass over y alone does not touch X, which stays on the workers."""
+        return self
+
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Add every row to accumulators created by `make`, and return them merged."""
         return self._reduce(partial(_accumulated, make=make, min_rows=min_rows), _merged_accumulators)

@@ -1,12 +1,11 @@
-"""Rows on a device: X stays where it is, and only sums over the rows come to the host.
+"""Rows on a device: X stays where it is, or comes block by block from the host, and only sums leave the device.
 
-A pass goes through blocks of rows, each so large that starting the work on it costs little beside the work itself.
-Sums are in the widest floats of the device. Where these have 32 bits, the sums of each block are added up on the host,
-in double precision.
+A pass goes through blocks of rows: see `gdregress.rows.transfer`. Sums are in the widest floats of the device. Where
+these have 32 bits, the sums of each block are added up on the host, in double precision.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +20,8 @@ from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import Place, cast, place_of, to_host
 from gdregress.rows.rows import A, Numbered, R
-
-BLOCK_ENTRIES = 2**25
-"""Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
-
-ROUNDED_ENTRIES = 2**20
-"""Entries of a block where sums over it are in single precision: the fewer, the less is lost."""
+from gdregress.rows.through import ThroughDevice
+from gdregress.rows.transfer import ROUNDED_ENTRIES, Features, Resident, pieces_of
 
 
 class DeviceRows:
@@ -34,14 +29,12 @@ class DeviceRows:
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
-        Features, in 32-bit or 64-bit floats.
+    X : Features
+        X in blocks that lie on the device.
     y : array of shape (n_samples, n_outputs)
-        Targets, in the widest floats of the device.
+        Targets, in the widest floats of the device, on it.
     weight : array of shape (n_samples,) or None
-        Non-negative sample weights, in the widest floats of the device; None for weights of 1.
-    place : Place
-        Where these arrays live.
+        Non-negative sample weights, in the widest floats of the device, on it; None for weights of 1.
     name : str, default="X"
         Name of X in error messages.
     columns : ndarray of str, default=None
@@ -53,20 +46,21 @@ class DeviceRows:
     is_summed = False
     is_sparse = False
 
-    def __init__(self, X, y, weight, place: Place, *, name: str = "X", columns: NDArray | None = None):
+    def __init__(self, X: Features, y, weight, *, name: str = "X", columns: NDArray | None = None):
         self.X = X
         self.y = y
         self.weight = weight
-        self.place = place
+        self.place = X.place
         self.name = name
         self.columns = columns
         self.n_samples, self.n_features = X.shape
         self.n_outputs = y.shape[1]
-        self.dtype = np.dtype(np.float32 if X.dtype == place.xp.float32 else np.float64)
+        self.dtype = X.dtype
         self.total_weight, self.n_weighted = float(self.n_samples), self.n_samples
         if weight is not None:
-            self.total_weight = float(place.xp.sum(weight))
-            self.n_weighted = int(place.xp.sum(cast(weight > 0, place.xp.int32)))
+            xp = self.place.xp
+            self.total_weight = float(xp.sum(weight))
+            self.n_weighted = int(xp.sum(cast(weight > 0, xp.int32)))
 
     def with_targets(self, transform: Callable[[Any], Any]) -> "DeviceRows":
         """Return the same rows with transformed targets."""
@@ -75,12 +69,21 @@ class DeviceRows:
         other.n_outputs = other.y.shape[1]
         return other
 
+    def without_features(self) -> "DeviceRows":
+        """Return the same rows without the columns of X, for passes over y and the weights alone."""
+        other = copy(self)
+        other.X = self.X.without_columns()
+        return other
+
     def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
         """Add every row to accumulators created by `make`, which are sent to the device, and return them merged."""
-        if self.place.has_doubles:
-            return self._sum(make, self._blocks(max(BLOCK_ENTRIES // self._width, min_rows)))
-        blocks = self._blocks(max(ROUNDED_ENTRIES // self._width, min_rows))
-        first, *others = (self._sum(make, [block]) for block in blocks)
+        is_exact = self.place.has_doubles
+        entries = self.X.block_entries if is_exact else min(self.X.block_entries, ROUNDED_ENTRIES)
+        pieces = pieces_of(self.n_samples, max(entries // max(1, self.n_features), min_rows))
+        with closing(self._blocks(pieces)) as blocks:
+            if is_exact:
+                return self._sum(make, blocks)
+            first, *others = (self._sum(make, [block]) for block in blocks)
         for other in others:
             first.merge(other)
         return first
@@ -96,38 +99,36 @@ class DeviceRows:
     def sample(self, size: int) -> tuple[Any, Any]:
         """Return at most `size` rows of X and y, evenly spaced; they stay on the device."""
         step = max(1, -(-self.n_samples // size))
-        return self.X[::step, :], self.y[::step, :]
+        return self.X.sample(step), self.y[::step, :]
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DeviceRows, DeviceRows]":
         """Split the rows of positive weight at random into training rows and held-out rows.
 
-        The training part keeps all rows and gives those held out the weight zero, so that only the held-out rows of X
-        are copied.
+        The training part keeps all rows and gives those held out the weight zero, so that only the held-out rows of an
+        X on the device are copied.
         """
         weight = np.ones(self.n_samples) if self.weight is None else self.place.fetch(self.weight).copy()
         _, held_out = train_test_split(np.flatnonzero(weight), test_size=fraction, random_state=random_state)
+        held_out = np.sort(held_out)  # a file is read in the order of its rows
         of_held_out = None if self.weight is None else self.place.put(weight[held_out])
         weight[held_out] = 0.0
-        training = DeviceRows(self.X, self.y, self.place.put(weight), self.place, columns=self.columns)
+        training = DeviceRows(self.X, self.y, self.place.put(weight), columns=self.columns)
         held = self.part(held_out)
-        return training, DeviceRows(held.X, held.y, of_held_out, self.place, columns=self.columns)
+        return training, DeviceRows(held.X, held.y, of_held_out, columns=self.columns)
 
     def part(self, chosen: NDArray | slice) -> "DeviceRows":
-        """Return some of the rows, as a view if they are a slice, else copied."""
-        arrays = (self.X, self.y, self.weight)
+        """Return some of the rows, as a view if they are a slice; of others y and the weights are copied."""
+        arrays = (self.y, self.weight)
         if isinstance(chosen, slice):
-            X, y, weight = (None if array is None else array[(chosen, ...)] for array in arrays)
+            y, weight = (None if array is None else array[(chosen, ...)] for array in arrays)
         else:
             index = self.place.put(np.asarray(chosen, np.int64))
-            X, y, weight = (None if array is None else self.place.xp.take(array, index, axis=0) for array in arrays)
-        return DeviceRows(X, y, weight, self.place, name=self.name, columns=self.columns)
+            y, weight = (None if array is None else self.place.xp.take(array, index, axis=0) for array in arrays)
+        return DeviceRows(self.X.part(chosen), y, weight, name=self.name, columns=self.columns)
 
     def check_finite(self) -> None:
-        """Raise a ValueError that names the position of the first NaN or infinity in X; blocks of it come here."""
-        for rows in self._blocks(ROUNDED_ENTRIES // self._width):
-            block = self.X[rows, :]
-            if not bool(self.place.xp.all(self.place.xp.isfinite(block))):
-                check_finite(self.name, self.place.fetch(block), self.columns, first_row=rows.start)
+        """Raise a ValueError that names the position of the first NaN or infinity in X."""
+        self.X.check_finite(self.name, self.columns)
 
     def targets(self) -> None:
         """Return None: the targets are on the device."""
@@ -144,19 +145,17 @@ class DeviceRows:
 
     counted = features_of = of_columns = subsample = batches = _refuse
 
-    @property
-    def _width(self) -> int:
-        return max(1, self.n_features)
+    def _blocks(self, pieces: list[slice]) -> Generator[tuple[Any, Any, Any], None, None]:
+        """Yield X, y and the weights of each block of rows."""
+        with closing(self.X.blocks(pieces)) as blocks:
+            for rows, X in zip(pieces, blocks, strict=True):
+                yield X, self.y[rows, :], None if self.weight is None else self.weight[rows]
 
-    def _blocks(self, size: int) -> list[slice]:
-        step = max(1, size)
-        return [slice(start, min(start + step, self.n_samples)) for start in range(0, self.n_samples, step)]
-
-    def _sum(self, make: Callable[[], Any], blocks: list[slice]) -> Any:
+    def _sum(self, make: Callable[[], Any], blocks: Iterable[tuple[Any, Any, Any]]) -> Any:
         sums = make()
         there = sums.moved(self.place)
-        for rows in blocks:
-            there.add(self.X[rows, :], self.y[rows, :], None if self.weight is None else self.weight[rows])
+        for block in blocks:
+            there.add(*block)
         sums.take_from(there, self.place)
         return sums
 
@@ -169,6 +168,8 @@ class NumberedDeviceRows(Numbered):
     ----------
     rows : DeviceRows
         The rows.
+    X : array or ThroughDevice of shape (n_samples, n_features)
+        Features, as the user gave them.
     y : ndarray of shape (n_samples, n_outputs)
         Targets.
     weight : ndarray of shape (n_samples,) or None
@@ -176,19 +177,15 @@ class NumberedDeviceRows(Numbered):
     """
 
     rows: DeviceRows
+    X: Any
     y: NDArray
     weight: NDArray | None
 
     @classmethod
-    def of(cls, rows: DeviceRows) -> "NumberedDeviceRows":
-        """Return rows with their targets and weights on the host too."""
+    def of(cls, rows: DeviceRows, X: Any) -> "NumberedDeviceRows":
+        """Return rows with their targets and weights on the host too, given X as it was passed."""
         place = rows.place
-        return cls(rows, place.fetch(rows.y), None if rows.weight is None else place.fetch(rows.weight))
-
-    @property
-    def X(self) -> Any:  # noqa: N802
-        """Features."""
-        return self.rows.X
+        return cls(rows, X, place.fetch(rows.y), None if rows.weight is None else place.fetch(rows.weight))
 
     @property
     def columns(self) -> NDArray | None:
@@ -229,11 +226,25 @@ def read_device_rows(
         If X, y or the weights are not valid.
     """
     X = read_device_features(X, place, estimator=estimator, reset=reset, suffix=suffix)
+    return _read_beside(Resident(X, place), y, sample_weight, estimator, suffix)
+
+
+def read_brought_rows(
+    X: ThroughDevice, y: Any, sample_weight: Any, *, estimator: Any, reset: bool = False, suffix: str = ""
+) -> DeviceRows:
+    """Validate rows of which X is on the host: see `read_device_rows`. All of y and the weights go to the device."""
+    validate_data(estimator, X.array[:1], reset=reset, dtype=None, ensure_all_finite=False)  # its columns
+    return _read_beside(X.__through_device__(), y, sample_weight, estimator, suffix)
+
+
+def _read_beside(X: Features, y: Any, sample_weight: Any, estimator: Any, suffix: str) -> DeviceRows:
+    """Validate y and the weights, and return them with X where its blocks lie."""
+    n_samples, place = X.shape[0], X.place
     y = _targets(y, place, suffix)
-    check_same_rows("X" + suffix, X.shape[0], "y" + suffix, y.shape[0])
-    weight = _weights(sample_weight, X.shape[0], place, suffix)
+    check_same_rows("X" + suffix, n_samples, "y" + suffix, y.shape[0])
+    weight = _weights(sample_weight, n_samples, place, suffix)
     columns = None if estimator is None else names_of(estimator)
-    return DeviceRows(X, place.xp.reshape(y, (y.shape[0], -1)), weight, place, name="X" + suffix, columns=columns)
+    return DeviceRows(X, place.xp.reshape(y, (n_samples, -1)), weight, name="X" + suffix, columns=columns)
 
 
 def read_device_chunk(

@@ -18,6 +18,7 @@ from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, Remedies, check_numbers
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.namespaces import place_of
+from gdregress.rows.through import goes_through
 
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
@@ -105,6 +106,11 @@ def read_features(
     ValueError, TypeError
         If X is no table of numbers, or has other columns than the estimator has seen.
     """
+    if goes_through(X):
+        raise TypeError(
+            f"X{suffix} is of through_device, which fit, predict and score of GradientDescentRegressor and "
+            "GradientDescentRegressorCV take: pass its array."
+        )
     place = place_of("X" + suffix, X)
     if not place.is_host:
         raise TypeError(

@@ -109,6 +109,10 @@ class RowBlocks:
         other.n_outputs = other.y.shape[1]
         return other
 
+    def without_features(self) -> "RowBlocks":
+        """Return these rows: a pass over y alone does not touch X."""
+        return self
+
     def with_weight(self, weight: NDArray) -> "RowBlocks":
         """Return the same rows with other weights."""
         other = copy(self)

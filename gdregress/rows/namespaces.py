@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,19 @@ FETCH: dict[str, Callable[[Any, Any], NDArray]] = {
     "array_api_strict": lambda xp, array: np.asarray(array.to_device(xp.Device("CPU_DEVICE"))),
 }
 """Libraries whose arrays are taken, each with the function that brings an array to the host: the standard has none."""
+
+
+def _empty_of_cupy(cupy: Any, device: Any) -> Any:
+    with cupy.cuda.Device(device):
+        return cupy.empty(0)
+
+
+EMPTY: dict[str, Callable[[Any, Any], Any]] = {
+    "torch": lambda torch, device: torch.empty(0, device=device),
+    "cupy": _empty_of_cupy,
+    "array_api_strict": lambda xp, device: xp.empty(0, device=xp.Device(device)),
+}
+"""The same libraries, each with the function that makes an empty array on a device, given the name of this."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,33 @@ def place_of(name: str, values: Any) -> Place:
         known = f"numpy, {', '.join(others)} or {last}"
         raise TypeError(f"{name} is an array of {library}, which is not known here: pass one of {known}.")
     return place
+
+
+def place_by_name(library: str, device: Any) -> Place:
+    """Return a device, given the names of its library and of itself.
+
+    Raises
+    ------
+    ImportError
+        If the library or array-api-compat is not installed.
+    ValueError
+        If the library is not in `EMPTY`, or has no such device here.
+    """
+    if library not in EMPTY:
+        *others, last = map(repr, EMPTY)
+        raise ValueError(f"library={library!r} is not known here: pass one of {', '.join(others)} or {last}.")
+    for name, remedy in ((library, "install it"), ("array_api_compat", "pip install 'gdregress[array-api]'")):
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ImportError(f"library={library!r} needs {name}, which cannot be imported: {remedy}.") from error
+    try:
+        return where_is(EMPTY[library](import_module(library), device))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        [reason, *_] = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"device={device!r} is none that {library} has here ({reason.rstrip('.')}): pass one that it has."
+        ) from error
 
 
 def where_is(array: Any) -> Place:

@@ -104,6 +104,10 @@ class Rows(Protocol):
         """Return the same rows with transformed targets."""
         ...
 
+    def without_features(self) -> "Rows":
+        """Return the same rows for passes over y and the weights alone, so that X need not be read for these."""
+        ...
+
     def targets(self) -> tuple[NDArray, NDArray | None] | None:
         """Return y and the weights; None if they are not in this process's memory."""
         ...
@@ -206,7 +210,7 @@ class GoneRows:
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("these rows were read once and are gone: their moments are all that is left.")
 
-    sum = map_blocks = with_targets = counted = features_of = of_columns = _refuse
+    sum = map_blocks = with_targets = without_features = counted = features_of = of_columns = _refuse
     sample = subsample = batches = split = _refuse
 
 

@@ -10,9 +10,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gdregress._version import __version__
 from gdregress.rows.checks import check_finite
 from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, row_like, score_blocks
-from gdregress.rows.device import DeviceRows, read_device_features, read_device_rows
+from gdregress.rows.device import read_device_features, read_device_rows
 from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
 from gdregress.rows.namespaces import Place, cast, check_same_place, place_of
+from gdregress.rows.through import on_the_host
+from gdregress.rows.transfer import Resident
 
 
 class LinearPredictor(RegressorMixin, BaseEstimator):
@@ -28,7 +30,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
-            Rows. They must live where those of `fit` did.
+            Rows. They must live where those of `fit` did. Those of `through_device` are on the host.
 
         Returns
         -------
@@ -36,6 +38,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             Predictions ``X @ coef_.T + intercept_``, where X lives. For dask they are lazy.
         """
         self._check_has_coefficients()
+        X = on_the_host(X)
         if is_dask(X):
             self._see_columns(X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
@@ -66,6 +69,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             averaged over targets.
         """
         self._check_has_coefficients()
+        X = on_the_host(X)
         if is_dask(X):
             self._see_columns(X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
@@ -73,7 +77,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         check_same_place(self, X, place, "score")
         if not place.is_host:
             rows = read_device_rows(X, y, sample_weight, place, estimator=self)
-            predicted = place.xp.reshape(self._predict_on(place, rows.X), (rows.n_samples, -1))
+            predicted = place.xp.reshape(self._predict_on(place, X), (rows.n_samples, -1))
             m, n_outputs = rows.n_outputs, predicted.shape[1]
             if m != n_outputs:
                 raise ValueError(f"y has {m} outputs, but the model has {n_outputs}: pass as many.")
@@ -93,7 +97,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         coef = cast(self.coef_, wider)
         predicted = cast(X, wider) @ (coef if coef.ndim == 1 else coef.T) + self.intercept_
         if not bool(place.xp.all(place.xp.isfinite(predicted))):
-            DeviceRows(X, X[:, :0], None, place, columns=names_of(self)).check_finite()
+            Resident(X, place).check_finite("X", names_of(self))
         return predicted
 
     def _see_columns(self, X, *, reset: bool) -> None:

@@ -19,11 +19,12 @@ from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor, fitting
 from gdregress.rows.dask import NumberedRows, in_memory
-from gdregress.rows.device import NumberedDeviceRows, read_device_rows
+from gdregress.rows.device import NumberedDeviceRows, read_brought_rows, read_device_rows
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_dask, names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.namespaces import place_of, to_host, where_is
+from gdregress.rows.through import goes_through
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
 from gdregress.solve.linear_predictor import LinearPredictor
@@ -363,7 +364,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, dask array or data frame} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array or data frame, array on a device} of shape (n_samples, n_features)
             Rows, scaled or not.
         y : array-like or dask array of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -541,11 +542,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
         place = place_of("X", X)
-        if place.is_host and not is_dask(X):
+        if place.is_host and not is_dask(X) and not goes_through(X):
             X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
             return rows, OutputFormat(X.dtype, y.ndim == 1)
-        where = "those of dask stay on their workers" if place.is_host else "those on a device stay there"
+        where = "those of dask stay on their workers" if is_dask(X) else "those on a device stay there"
         if not scoring.follows_from_errors:
             raise ValueError(
                 f"scoring={self.scoring!r} needs the rows of X, and {where}: leave it out, or use "
@@ -555,7 +556,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             raise ValueError(f"store_cv_predictions=True needs the rows of X, and {where}: leave it out.")
         if not place.is_host:
             there = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
-            return NumberedDeviceRows.of(there), OutputFormat(there.dtype, np.ndim(y) == 1, place)
+            return NumberedDeviceRows.of(there, X), OutputFormat(there.dtype, np.ndim(y) == 1, place)
+        if goes_through(X):
+            brought = read_brought_rows(X, y, sample_weight, estimator=self, reset=True)
+            return NumberedDeviceRows.of(brought, X), OutputFormat(brought.dtype, np.ndim(y) == 1)
         self._see_columns(X, reset=True)
         on_workers = NumberedRows.of(X, y, sample_weight)
         return on_workers, OutputFormat(on_workers.dtype, np.ndim(y) == 1)
