@@ -79,15 +79,15 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     for number in range(PATIENCE):
         slope = box.slopes(residual)
         on = of_data & (slope > box.low) & (slope < box.high)
-        n_changed = np.count_nonzero(on != before)
+        n_changed = float(np.count_nonzero(on != before))
         idle = 0 if n_changed < fewest else idle + 1
         if idle > IDLE:
             break
         before, fewest = on, min(fewest, n_changed)
-        counted = on if number else of_data
+        counted: NDArray = on if number else of_data
         second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
         if not is_definite(second):
-            counted, second = counted + DAMPED, second + DAMPED * whole
+            counted, second = counted + DAMPED * of_data, second + DAMPED * whole
         gradient = design.within(box.lack(point, box.pull(slope * of_data)))
         along, decrement, decrease = _step(second, gradient, kinks, point)
         step = design.point(along)
