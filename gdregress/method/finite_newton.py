@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,42 @@ SEARCHES = 30
 LONGER = 10.0
 """Multiple of a length along which F still falls that is tried next, at most."""
 
+STALE = 1e-3
+"""Share of the largest residual below which residuals are computed anew: the rounding of larger ones would show."""
+
 PATIENCE = 12
 """Number of epochs after which an interior point method takes over, unless the minimum is near."""
+
+
+class Place(NamedTuple):
+    """A point whose residuals follow from those of the point before.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates,)
+        w.
+    residual : ndarray of shape (n_rows,)
+        r = y - A w.
+    largest : float
+        The largest residual where they were last computed from the point, whose rounding they have.
+    """
+
+    point: NDArray
+    residual: NDArray
+    largest: float
+
+    @classmethod
+    def at(cls, box: BoxProblem, point: NDArray) -> Self:
+        """Return the place of a point."""
+        residual = box.residual(point)
+        return cls(point, residual, float(np.abs(residual).max()))
+
+    def moved(self, box: BoxProblem, step: NDArray, change: NDArray) -> Self:
+        """Return the place after a step, of which A dw is the change."""
+        point, residual = self.point + step, self.residual - change
+        if np.abs(residual).max() < STALE * self.largest:
+            return self.at(box, point)
+        return self._replace(point=point, residual=residual)
 
 
 @dataclass(frozen=True)
@@ -70,8 +105,9 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), float(box.curvature[0])
     whole = design.gram(box.weight * box.curvature) if gram is None else c * gram
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c + box.ridge))
-    point, residual, last = start, box.residual(start), np.inf
+    place, last = Place.at(box, start), np.inf
     for number in range(PATIENCE):
+        point, residual, _ = place
         slope = box.slopes(residual)
         on = (slope > box.low) & (slope < box.high)
         counted: NDArray | float = on if number else 1.0
@@ -95,8 +131,8 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
             return
         last = here.gap
         length = step_length(box, point, step, residual, change, decrement)
-        point, residual = point + length * step, residual - length * change
-    yield from interior_points(box, point)
+        place = place.moved(box, length * step, length * change)
+    yield from interior_points(box, place.point)
 
 
 def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
