@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hard_problems import CURVED
+from hard_problems import CURVED, objective
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
@@ -95,9 +95,35 @@ def test_a_parabola_that_is_all_but_a_kink_is_left_to_an_interior_point():
     X, y = data()
     huber = GradientDescentRegressor(loss="huber", epsilon=1e-7).fit(X, y)
     assert huber.converged_
-    assert 12 < huber.n_iter_ <= 30
+    assert finite_newton.PATIENCE < huber.n_iter_ <= 30
     absolute = GradientDescentRegressor(loss="absolute_error").fit(X, y)
     np.testing.assert_allclose(huber.predict(X), absolute.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e6, 1e10, 1e14])
+@pytest.mark.parametrize(
+    ("shape", "params"),
+    [
+        ((30, 5), {"loss": "squared_epsilon_insensitive", "epsilon": 0.01}),
+        ((5, 25), {"loss": "squared_epsilon_insensitive", "epsilon": 0.01}),
+        ((5, 25), {"loss": "squared_epsilon_insensitive", "epsilon": 0.01, "penalty": "l2", "alpha": 1e-3}),
+        ((60, 2100), {"loss": "absolute_error", "penalty": "l2", "alpha": 1e-2}),
+        ((60, 2100), {"loss": "huber", "epsilon": 0.5, "penalty": "l2", "alpha": 1e-2}),
+    ],
+    ids=str,
+)
+def test_a_start_far_away_leaves_no_rounding_behind(shape, params, size):
+    """Residuals that follow from those before have the rounding of the largest, and so has a gap from a far point."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal(shape), rng.standard_t(2, shape[0])
+    cold = GradientDescentRegressor(**params).fit(X, y)
+    model = GradientDescentRegressor(**params, warm_start=True).fit(X, y)
+    model.coef_ = size * rng.standard_normal(shape[1])
+    model.fit(X, y)
+    assert model.converged_
+    params = {"penalty": None, **params}
+    least, reached = (objective(params, X, y, None, each.coef_, each.intercept_) for each in (cold, model))
+    assert reached <= least * (1 + 1e-5) + 1e-12
 
 
 def test_rows_that_columns_explain():

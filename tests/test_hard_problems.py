@@ -40,7 +40,7 @@ def excess(model, least, X, y, weight, params):
 def check(seeds, elsewhere):
     """Fit each problem; return how many have not converged, and how many of these are at the minimum.
 
-    Besides, how many the other solver gives up, and the most epochs.
+    Besides, how many the other solver gives up, and the most epochs with a kinked loss.
     """
     unfinished = needless = unsolved = epochs = 0
     for seed in seeds:
@@ -50,17 +50,17 @@ def check(seeds, elsewhere):
         else:
             solved = elsewhere.submit(conic_program, X, y, weight, params).result()
             least = solved and solved[0]
-        if least is None:
-            unsolved += 1
-            continue
         with warnings.catch_warnings(action="ignore"):
             model = GradientDescentRegressor(**params).fit(X, y, weight)
         assert not params["positive"] or (model.coef_ >= 0).all()
+        unfinished += not model.converged_
+        epochs = max(epochs, model.n_iter_ if params["loss"] in KINKED else 0)
+        if least is None:
+            unsolved += 1
+            continue
         above = excess(model, least, X, y, weight, params)
         assert above <= 1e-5 or not model.converged_, f"seed {seed}: {above:.1e}, {model.stop_reason_}"
-        unfinished += not model.converged_
         needless += not model.converged_ and above <= 1e-8
-        epochs = max(epochs, model.n_iter_)
     return unfinished, needless, unsolved, epochs
 
 
@@ -71,13 +71,26 @@ def test_nothing_is_called_a_minimum_that_another_solver_is_below(elsewhere):
     assert epochs <= 30
 
 
+def test_kinds_whose_gap_closes_only_if_rounding_is_kept_out(elsewhere):
+    """Each of these ended above `tol`, at the minimum or far from it.
+
+    147, 213: fewer rows than columns, signs, and coefficients a thousand times the targets, so that rows lose digits.
+    281: rows with no loss but rounding, which is no typical one. 373, 886: nearly collinear columns with signs, whose
+    coefficients are small, so that an orthonormal basis makes them imprecise. 967, 1888, 2191: L1 a millionth to a
+    trillionth of the slopes of the loss. 2176: a column of zeros with signs.
+    """
+    unfinished, _, unsolved, _ = check([147, 213, 281, 373, 886, 967, 1888, 2176, 2191], elsewhere)
+    assert unfinished == 0
+    assert unsolved <= 3
+
+
 @pytest.mark.exhaustive
 def test_a_thousand_problems(elsewhere):
     unfinished, needless, unsolved, epochs = check(range(1000), elsewhere)
     assert unfinished <= 9  # where the rounding of coefficients shows: columns are nearer than 1e-8 of each other
     assert needless <= 1  # a parabola that is all but a kink
     assert unsolved <= 60  # Clarabel gives up where wild rows are a million times the others
-    assert epochs <= 40
+    assert epochs <= 30
 
 
 @pytest.mark.parametrize("apart", [1e-7, 1e-8, 1e-9])

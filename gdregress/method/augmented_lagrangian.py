@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.finite_newton import step_length
+from gdregress.method.finite_newton import Place, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
@@ -36,6 +36,9 @@ SHORT = 1e-2
 
 LEAST, UP, DOWN = 1e-4, 10.0, 0.3
 """The least damping besides 0, and the factors by which it changes."""
+
+DIGITS = 4.0 * float(np.finfo(np.float64).eps)
+"""Rounding of the dual value of a point that is far higher, as a share of how much higher it is."""
 
 COPIED = 0.5
 """Share of the rows up to which those that count in a Newton step are copied."""
@@ -98,7 +101,8 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
 
     ``variance`` is the diagonal of A'S A.
     """
-    point, residual, side = start, box.residual(start), box.design.side
+    place, side = Place.at(box, start), box.design.side
+    point, residual, _ = place
     slope = box.slopes(residual)
     best = box.measured_with_l2(point, residual, slope, box.pull(slope), has_intercept=has_intercept)
     yield best
@@ -112,11 +116,12 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
         forced = FORCED
         inner = replace(box, target=box.target + mu * multiplier, flatness=box.flatness + mu)
         for steps in range(MOST_STEPS + 1):
-            shifted = residual + mu * multiplier
+            shifted = place.residual + mu * multiplier
             if has_intercept:
                 level = _level(inner, shifted, side)
-                point = np.append(point[:-1], point[-1] + level)
-                residual, shifted = residual - level * side, shifted - level * side
+                place = place.moved(box, np.append(np.zeros(len(start) - 1), level), level * side)
+                shifted = shifted - level * side
+            point, residual, _ = place
             slope = inner.slopes(shifted)
             pull = box.pull(slope)
             here = box.measured_with_l2(point, residual, slope, pull, has_intercept=has_intercept)
@@ -134,7 +139,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
             step = _newton_step(inner, on, lack, variance, forced)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
-            point, residual = point + length * step, residual - length * change
+            place = place.moved(box, length * step, length * change)
             forced = max(FORCED * forced, FINEST) if length == 1.0 else FORCED
             damping = min(max(UP * damping, LEAST), 1.0) if length < SHORT else DOWN * damping
             damping = damping if damping >= LEAST else 0.0
@@ -145,7 +150,8 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
 def _better(best: Iterate, here: Iterate) -> Iterate:
     """Return the lower of two points, with the gap to the higher of their dual values."""
     lower, other = (here, best) if here.value <= best.value else (best, here)
-    return lower._replace(gap=min(lower.gap, max(other.gap - (other.value - lower.value), 0.0)))
+    rise = other.value - lower.value
+    return lower._replace(gap=min(lower.gap, max(other.gap - rise, 0.0) + DIGITS * rise))
 
 
 def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:

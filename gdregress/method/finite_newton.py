@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,42 @@ SEARCHES = 30
 LONGER = 10.0
 """Multiple of a length along which F still falls that is tried next, at most."""
 
+STALE = 1e-3
+"""Share of the largest residual below which residuals are computed anew: the rounding of larger ones would show."""
+
 PATIENCE, IDLE = 12, 4
 """Numbers of epochs after which an interior point method takes over: in all, and since fewest rows have changed."""
+
+
+class Place(NamedTuple):
+    """A point whose residuals follow from those of the point before.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates,)
+        w.
+    residual : ndarray of shape (n_rows,)
+        r = y - A w.
+    largest : float
+        The largest residual where they were last computed from the point, whose rounding they have.
+    """
+
+    point: NDArray
+    residual: NDArray
+    largest: float
+
+    @classmethod
+    def at(cls, box: BoxProblem, point: NDArray) -> Self:
+        """Return the place of a point."""
+        residual = box.residual(point)
+        return cls(point, residual, float(np.abs(residual).max()))
+
+    def moved(self, box: BoxProblem, step: NDArray, change: NDArray) -> Self:
+        """Return the place after a step, of which A dw is the change."""
+        point, residual = self.point + step, self.residual - change
+        if np.abs(residual).max() < STALE * self.largest:
+            return self.at(box, point)
+        return self._replace(point=point, residual=residual)
 
 
 @dataclass(frozen=True)
@@ -74,9 +109,10 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     of_data, kinks = c > 0, _kinks(box)
     whole = design.gram(box.weight * c) if gram is None else c[0] * gram
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
-    point, last = box.allowed(start), np.inf
-    residual, before, fewest, idle = box.residual(point), of_data, np.inf, 0
+    place, last = Place.at(box, box.allowed(start)), np.inf
+    before, fewest, idle = of_data, np.inf, 0
     for number in range(PATIENCE):
+        point, residual, _ = place
         slope = box.slopes(residual)
         on = of_data & (slope > box.low) & (slope < box.high)
         n_changed = float(np.count_nonzero(on != before))
@@ -108,8 +144,8 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
             return
         last = here.gap
         length = step_length(box, point, step, residual, change, decrement)
-        point, residual = point + length * step, residual - length * change
-    yield from interior_points(box, point)
+        place = place.moved(box, length * step, length * change)
+    yield from interior_points(box, place.point)
 
 
 def _kinks(box: BoxProblem) -> Kinks:

@@ -42,8 +42,8 @@ IDLE, IDLE_AT_THE_END = 10, 2
 LESS = 0.9
 """Share of what slopes have lacked at least, from which they come nearer to being feasible."""
 
-MISTAKEN = 0.5
-"""Share of the gap from which it is owed to coefficients that have been taken for zero."""
+WEAK = 1e-3
+"""Strength of L1, in slopes of the loss, below which it takes a smaller mu to tell that a coefficient is zero."""
 
 AT_THE_END = 1e-8
 """Gap, as a share of the scale, that counts as small."""
@@ -300,10 +300,7 @@ class Place(NamedTuple):
 
 
 def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
-    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place.
-
-    If most of the gap comes from these zeros, it is too early to tell, and they are left out.
-    """
+    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
     point, slope = state.point, state.slope(box)
     place = Place(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
@@ -311,10 +308,7 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
         return box.measured(point, place.residual, slope, place.pull), place
     exact = point.copy()
     exact[zeros] = 0.0
-    here = box.measured(exact, box.residual(exact), slope, place.pull)
-    if here.value - box.value(point, place.residual) > MISTAKEN * here.gap:
-        here = box.measured(point, place.residual, slope, place.pull)
-    return here, place
+    return box.measured(exact, box.residual(exact), slope, place.pull), place
 
 
 def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
@@ -331,12 +325,13 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
     """Return the coefficients that are zero at the minimum, as far as the state shows, or have the wrong sign.
 
     Of the two factors of a product that becomes zero, that of the residual is the smaller one, each in its own unit:
-    the slopes in that of their boxes, and the residuals in that of y.
+    the slopes in that of their boxes, and the residuals in that of y. Of weak L1 both are small until mu is far smaller
+    than it, so that slopes count for less.
     """
     rows = np.s_[box.n_data :]
     steepest = float(box.reach[: box.n_data].max())
     of_slope = np.minimum(np.where(box.capped, box.high, np.inf)[rows], steepest / box.weight[rows])
-    inside = state.inside(box)[rows] / of_slope
+    inside = state.inside(box)[rows] / of_slope * np.minimum(1.0, box.weight[rows] * of_slope / (WEAK * steepest))
     away = np.maximum(state.above, state.below)[rows]
     is_wrong = ~box.capped[rows] & (point[: box.design.n_penalised] < 0)
     return np.flatnonzero((inside > away) | is_wrong | box.is_held)

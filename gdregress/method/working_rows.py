@@ -58,12 +58,19 @@ class Round(NamedTuple):
         The objective F there, and how far it is above a lower bound of the least F.
     scale : float
         What the gap is a share of: see `gdregress.problem.boxes.Iterate`.
+    rounding : float
+        Part of the gap that is owed to the rounding of F.
     """
 
     point: NDArray
     value: float
     gap: float
     scale: float
+    rounding: float
+
+    def above(self, bound: float) -> "Round":
+        """Return the same point with the gap to a lower bound of the least F."""
+        return self._replace(gap=max(self.value - bound, 0.0) + self.rounding)
 
     @property
     def optimality(self) -> float:
@@ -123,7 +130,7 @@ class WorkingRows:
             yield from self._otherwise(problem, start, epoch)
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
-        latest = [Round(column, value, value, value) for column, value in zip(columns, values, strict=True)]
+        latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
         yield _block(latest, np.nan)
         descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
         while any(further := [next(descent, None) for descent in descents]):
@@ -261,7 +268,7 @@ class OneOutput:
         of_penalty = float(self.problem.penalty.of_output(self.output).value(point)[0])
         rounding = ROUNDING * float(np.finfo(self.rows.place.precision).eps) * (loss + pull)
         scale = max(clipped + of_penalty, ROUNDED[1] * pull)
-        return Round(point, loss + of_penalty, max(loss + of_penalty - bound, 0.0) + rounding, scale)
+        return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
@@ -270,9 +277,10 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
     seen = one.look(point, Nearness(distance, one.most, cut))
     here = one.measured(seen, point, 0.0)
     if start.value < here.value:  # the sample is unlike the other rows
-        point, here, distance = start.point, start, max(distance, one.distance(seen, start.point, one.size))
+        point, distance = start.point, max(distance, one.distance(seen, start.point, one.size))
         seen = one.look(point, Nearness(distance, one.most, cut))
-    best, bound, idle, is_narrower = min(start, here, key=lambda each: each.value), 0.0, 0, True
+        here = one.measured(seen, point, 0.0)
+    best, bound, idle, is_narrower = here, 0.0, 0, True
     narrowest = best.value
     while idle < IDLE and seen.count[0] <= one.most:
         point, lower = one.minimum(seen, point)
@@ -289,7 +297,7 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         idle = 0 if best.value - bound < narrowest else idle + 1
         narrowest = min(narrowest, best.value - bound)
     if best.value < here.value:
-        yield best._replace(gap=max(best.value - bound, 0.0), scale=here.scale)
+        yield best.above(bound)._replace(scale=here.scale)
 
 
 def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:

@@ -430,10 +430,6 @@ class BoxProblem:
         slope = self.slopes(residual)
         return float(self.weight @ (slope * (residual - 0.5 * self.flatness * slope)))
 
-    def value(self, point: NDArray, residual: NDArray) -> float:
-        """Return the objective F at a point, given its residuals."""
-        return self.loss(residual) + 0.5 * float(self.l2 @ (point * point))
-
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
         losses = slope * (residual - 0.5 * self.flatness * slope)
