@@ -57,6 +57,32 @@ def draw(seed):
     return X, y, weight, params
 
 
+def draw_small(seed):
+    """A small problem with L1, an elastic net or signs, near-square as often as not, with duplicates and constants."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 31))
+    p = int(np.clip(n + rng.integers(-2, 3), 3, 30)) if seed % 2 else int(rng.integers(3, 31))
+    X, noise = rng.standard_normal((n, p)) + 5.0 * (seed % 5 == 1), float(rng.choice([0.0, 0.1, 1.0, 10.0]))
+    y = X @ rng.standard_normal(p) + noise * rng.standard_normal(n)
+    if seed % 7 == 1:
+        X[:, -1] = rng.choice([-1.0, 1.0]) * X[:, 0]
+    if seed % 13 == 1:
+        X[:, 1] = 3.0
+    loss, penalty = str(rng.choice(KINKED + CURVED)), [None, "l1", "l1", "elasticnet"][rng.integers(0, 4)]
+    deviation = y.std() or 1.0
+    params = {
+        "loss": loss,
+        "quantile": float(rng.choice([0.1, 0.3, 0.5, 0.9])),
+        "epsilon": float(deviation * 10.0 ** rng.uniform(-2, 0.5)),
+        "penalty": penalty,
+        "alpha": float((deviation if loss in CURVED else 1.0) * 10.0 ** rng.uniform(-8 if seed % 3 == 0 else -3, 0)),
+        "l1_ratio": 0.5,
+        "positive": penalty is None or bool(rng.random() < 0.3),
+        "fit_intercept": bool(rng.integers(2)),
+    }
+    return X, y, None, params
+
+
 def strengths(params):
     """The strengths of L1 and of L2 in an objective with the loss as it is written here."""
     alpha = params.get("alpha", 0.0) * (2.0 if params["loss"] == "huber" else 1.0)
