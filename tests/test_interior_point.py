@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.problem import losses
-from gdregress.problem.boxes import BoxProblem
+from gdregress.problem.boxes import BoxProblem, quantile
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.memory import RowBlocks
@@ -262,3 +262,10 @@ def test_it_ends_by_itself_where_no_float_is_nearer():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         assert GradientDescentRegressor(loss="absolute_error", tol=1e-12).fit(X, y).converged_
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 501])
+def test_a_quantile_is_that_of_numpy(n):
+    values = np.random.default_rng(n).standard_normal(n)
+    for share in (0.0, 0.3, 0.8, 1.0):
+        assert quantile(values, share) == pytest.approx(np.quantile(values, share), abs=1e-15)

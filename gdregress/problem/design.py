@@ -19,6 +19,7 @@ from scipy import sparse
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
+from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
@@ -140,6 +141,14 @@ class Design:
         n = self.rows.n_samples
         return np.concatenate([np.ones(n), np.full(n * (self.copies - 1), -1.0), np.zeros(self.n_penalised)])
 
+    @cached_property
+    def stored(self) -> NDArray | None:
+        """X in the coordinates, where it is small and stored so: to multiply it takes less than a pass over rows."""
+        is_small = self.rows.n_samples * self.rows.n_features <= COPY_LIMIT
+        if not is_small or self.rows.is_sparse or not self.coordinates.is_identity:
+            return None
+        return self.rows.features_of(np.s_[:])
+
     def drawn(self, rows: NDArray) -> "Design":
         """Return the matrix of some rows of X, which are copied."""
         return replace(self, rows=RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))))
@@ -167,7 +176,10 @@ class Design:
     def dot(self, point: NDArray) -> NDArray:
         """Return A z of a point z, or of several points z, the columns of an array."""
         points = point.reshape(len(point), -1)
-        products = self.rows.sum(partial(_Products, Residuals(self.coordinates, points))).joined()
+        if self.stored is None:
+            products = self.rows.sum(partial(_Products, Residuals(self.coordinates, points))).joined()
+        else:
+            products = self.stored @ points
         stacked = np.vstack([products, -products[: len(products) * (self.copies - 1)], points[: self.n_penalised]])
         return stacked.reshape(len(stacked), *point.shape[1:])
 
@@ -175,14 +187,17 @@ class Design:
         """Return A' v of vectors v, the columns of an array."""
         n = self.rows.n_samples
         of_rows = vectors[:n] if self.copies == 1 else vectors[:n] - vectors[n : 2 * n]
+        turned = self._transposed(of_rows) if self.stored is None else self.stored.T @ of_rows
+        turned[: self.n_penalised] += vectors[n * self.copies :]
+        return turned
+
+    def _transposed(self, of_rows: NDArray) -> NDArray:
+        """Return X' v in the coordinates, by a pass over the rows."""
         sums = self.rows.with_targets(lambda _: of_rows).sum(partial(_Transposed, len(self.coordinates.center)))
         coordinates = self.coordinates
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
         turned = (sums.products - center * sums.totals) * inverse_scale
-        if coordinates.fit_intercept:
-            turned = np.vstack([turned, sums.totals])
-        turned[: self.n_penalised] += vectors[n * self.copies :]
-        return turned
+        return np.vstack([turned, sums.totals]) if coordinates.fit_intercept else turned
 
     def gram(self, weight: NDArray) -> NDArray:
         """Return A' diag(weight) A in the basis."""
