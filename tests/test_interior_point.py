@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
+from gdregress.method import interior_point
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem, quantile
 from gdregress.problem.design import Design
@@ -220,6 +221,24 @@ def test_a_dozen_epochs(loss, shape):
     X = rng.standard_normal(shape)
     model = GradientDescentRegressor(loss=loss, quantile=0.9 if loss == "quantile" else 0.5)
     assert model.fit(X, X @ rng.standard_normal(shape[1]) + rng.standard_t(2, shape[0])).n_iter_ <= 13
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("loss", [{"loss": "absolute_error"}, {"loss": "epsilon_insensitive", "epsilon": 0.5}], ids=str)
+def test_further_correctors_spare_epochs_with_many_coefficients(loss, ties, monkeypatch):
+    """The vertex is the same, also where more rows than coefficients lie on it."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 250))
+    y = X @ rng.standard_normal(250) + rng.standard_t(2, 2000)
+    y = np.round(X[:, 0] + y / 20) if ties else y
+    model = GradientDescentRegressor(**loss).fit(X, y)
+    monkeypatch.setattr(interior_point, "CORRECTORS", 0)
+    monkeypatch.setattr(interior_point, "CLEAR", np.inf)
+    plain = GradientDescentRegressor(**loss).fit(X, y)
+    assert model.converged_
+    assert plain.converged_
+    assert model.history_["loss"][-1] == pytest.approx(plain.history_["loss"][-1], rel=1e-9)
+    assert model.n_iter_ < plain.n_iter_
 
 
 def test_where_it_ends_by_itself_the_best_epoch_is_the_last():

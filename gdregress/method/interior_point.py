@@ -24,6 +24,18 @@ SHORT = 0.1
 CENTRED = 0.5
 """What this step aims at, as a share of mu."""
 
+MANY, CORRECTORS = 200, 3
+"""Number of coefficients from which a factor costs far more than a step, and how many further correctors pay then."""
+
+FURTHER, SLIGHT = 0.3, 0.01
+"""How much longer than the last step one is that a further corrector makes possible, and the least that it gains."""
+
+LEAST, MOST = 0.1, 3.0
+"""Multiples of what it aims at between which a product is near it."""
+
+CLEAR = 1.1
+"""Multiple of the number of coefficients up to which rows inside their boxes may be those of a vertex."""
+
 STEEPEST = 1e14
 """Largest curvature t of the barrier along a row."""
 
@@ -138,7 +150,9 @@ class InteriorPoint:
         w, p, q <- as far along as p and q stay positive;  u <- as far along as u stays inside
 
     It is taken twice with the same factor: the predictor aims at mu = 0, and the corrector at the cube of what the
-    predictor reached, with its products dp du and dq du. If this gets hardly anywhere, a third one aims at mu / 2. Once
+    predictor reached, with its products dp du and dq du. With many coefficients, further correctors bring those
+    products nearer mu that would end a longer step (Gondzio, 1996). If all this gets hardly anywhere, another step
+    aims at mu / 2. Once
     the gap is small, the rows with the largest t are those on which the minimum lies: without L2 it is a vertex, the
     solution of as many equations as there are coefficients, and else a face.
 
@@ -258,7 +272,8 @@ def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
         distance = state.complementarity(box)
         if not (np.isfinite(here.gap) and distance > 0):
             break  # no float is nearer
-        if here.gap <= NEAR**box.degree * here.scale and distance <= NEARER**box.degree * tried:
+        is_near = here.gap <= NEAR**box.degree * here.scale and distance <= NEARER**box.degree * tried
+        if is_near and (here.gap <= AT_THE_END * here.scale or _is_clear(box, state)):
             tried = distance
             settled = _settled(box, state, place)
             if settled is not None and settled.gap < here.gap:
@@ -316,9 +331,20 @@ def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
     if not (box.is_curved or box.l2.any()):
         zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
         return vertex(box, state.curvature(box), place.slope, zeros)
+    return face(box, place.point, place.residual, _is_inside(box, state), _zeros(box, state, place.point))
+
+
+def _is_inside(box: BoxProblem, state: State) -> NDArray:
+    """Return which rows of X have slopes inside their boxes at the minimum, as far as the state shows."""
     data = np.s_[: box.n_data]
-    is_inside = (state.inside(box) / box.reach)[data] > np.maximum(state.above, state.below)[data]
-    return face(box, place.point, place.residual, is_inside, _zeros(box, state, place.point))
+    return (state.inside(box) / box.reach)[data] > np.maximum(state.above, state.below)[data]
+
+
+def _is_clear(box: BoxProblem, state: State) -> bool:
+    """Return whether a vertex is worth looking for: it is dear with many coefficients, and so may have few rows."""
+    if box.design.rank <= MANY or box.is_curved:
+        return True
+    return int(np.count_nonzero(_is_inside(box, state))) <= CLEAR * box.design.rank
 
 
 def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
@@ -360,13 +386,27 @@ def _advance(box: BoxProblem, state: State, place: Place) -> State:
     reached = state.moved(predictor, *lengths(*predictor)).complementarity(box)
     aims = mu * min(max(reached / mu, 0.0), 1.0) ** 3 * box.lightness
     _, _, turn, of_above, of_below = predictor
-    found = step(capped * (aims - room * above + of_above * turn), aims - depth * below - of_below * turn)
+    top, bottom = capped * (aims - room * above + of_above * turn), aims - depth * below - of_below * turn
+    found = step(top, bottom)
     far = lengths(*found)
+    for _ in range(CORRECTORS if box.design.rank > MANY else 0):
+        trial = state.moved(found, *(min(each + FURTHER, 1.0) for each in far))
+        top = top + capped * _towards(trial.room * trial.above, aims)
+        bottom = bottom + _towards(trial.depth * trial.below, aims)
+        other = step(top, bottom)
+        if min(lengths(*other)) < min(far) + SLIGHT:
+            break
+        found, far = other, lengths(*other)
     if min(far) < SHORT:
         aims = CENTRED * mu * box.lightness
         centred = step(capped * (aims - room * above), aims - depth * below)
         found, far = max((found, far), (centred, lengths(*centred)), key=lambda each: min(each[1]))
     return state.moved(found, *far)
+
+
+def _towards(product: NDArray, aims: NDArray) -> NDArray:
+    """Return the change that brings products near what they aim at, which is no larger than that."""
+    return np.maximum(np.clip(product, LEAST * aims, MOST * aims) - product, -MOST * aims)
 
 
 def _longest(distance: NDArray, change: NDArray) -> float:
