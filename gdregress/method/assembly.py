@@ -366,14 +366,18 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
 
 
 def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
-    """Return how the gap is measured: by the inverse Hessian, else by duality, else by the diagonal alone.
+    """Return how the gap is measured: by duality where there is L2, by the inverse Hessian, or by the diagonal alone.
+
+    For squared error the inverse Hessian is exact.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
     """
     terms = problem.terms
-    if inverse is not None:
-        return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
-    return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)
+    if terms.l2 > 0 and terms.loss.is_piecewise and not (terms.is_squared_error and inverse is not None):
+        return DualityGap(tol)
+    if inverse is None:
+        return estimated_by(half)
+    return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
 
 
 WAYS: dict[str, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {

@@ -114,7 +114,7 @@ def _round(
         HUBER_SHARE * slope / size / on_parabola,
         share * terms.l1 * per_unit,
         terms.positive,
-        float(about.y.deviation[0]) ** 2,
+        float(np.square(about.y.deviation[0])),
         (total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
         about.error(1.0),
     )

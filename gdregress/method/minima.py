@@ -23,6 +23,9 @@ VISIBLE = 1e-8
 PRECISE = 1e-9
 """Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
 
+STACKED = 2**16
+"""Entries of the matrices of several strengths that are solved at a time."""
+
 CHANGES = 6
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
@@ -258,7 +261,8 @@ class Program(NamedTuple):
         here, ahead = points[:, 0], 1
         while place < len(alphas):
             # On a line all strengths cost what one does.
-            along = self._of_signs(np.sign(here), alphas[place : place + ahead] if self.l2.any() else alphas[place:])
+            most = min(ahead, STACKED // len(here) ** 2) if self.l2.any() else len(alphas)
+            along = self._of_signs(np.sign(here), alphas[place : place + most])
             if not along.shape[1]:
                 curvature = self.curvature(alphas[place])
                 kinks = Kinks.of(alphas[place] * self.l1, len(self.joint), positive=self.positive)
@@ -290,7 +294,7 @@ class Program(NamedTuple):
         ndarray of shape (n_features, n_found)
             The minimisers; none if the signs are not found.
         """
-        for _ in range(CHANGES):
+        for _ in range(CHANGES if len(alphas) else 0):
             active = np.flatnonzero(sign)
             solved = self._where_active(active, sign[active], alphas)
             if solved is None:

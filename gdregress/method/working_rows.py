@@ -75,7 +75,9 @@ class Round(NamedTuple):
     @property
     def optimality(self) -> float:
         """The gap as a share of its scale; 0 where there is none."""
-        return self.gap / self.scale if self.gap > 0 else 0.0
+        if self.gap == 0:
+            return 0.0
+        return self.gap / self.scale if self.scale > 0 else np.inf
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ NEAR = 12.0
 """Ratio of median to mean absolute deviation up to which a column is not shifted, in double precision."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """Means and variances of the columns of X, or of y.
 
@@ -109,7 +109,7 @@ class Columns:
         return Columns(zero, zero, self.unit, self.variance + (self.mean / self.unit) ** 2, np.ones_like(zero))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Weighted means, variances and covariances of (X, y).
 
@@ -397,7 +397,7 @@ class _SumsOfProducts(Sums):
             self.second += X.T @ X
             self.joint += X.T @ targets
             return
-        step = X.shape[1] if X.flags.c_contiguous else max(1, PIECE_ENTRIES // max(1, len(X)))
+        step = max(1, X.shape[1] if X.flags.c_contiguous else PIECE_ENTRIES // max(1, len(X)))
         for start in range(0, X.shape[1], step):
             columns = slice(start, start + step)
             part = X[:, columns]

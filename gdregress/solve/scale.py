@@ -72,7 +72,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     least = LEAST * (size or 1.0)
     scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
     if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
-        scale, raw = max(past["scale_"], least), (past["coef_"][:, np.newaxis], np.ravel(past["intercept_"]))
+        coef = np.maximum(past["coef_"], 0.0) if spec.terms.positive else past["coef_"]
+        scale, raw = max(past["scale_"], least), (coef[:, np.newaxis], np.ravel(past["intercept_"]))
     if rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
         level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
         sign = np.zeros(rows.n_features) if raw is None else np.sign(raw[0][:, 0])

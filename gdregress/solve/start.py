@@ -12,7 +12,7 @@ from gdregress.rows.namespaces import to_host
 
 
 def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
-    """Return the starting point in long doubles: zero, random, or the coefficients of the last fit.
+    """Return the starting point in long doubles: zero, random, or the coefficients of the last fit, with allowed signs.
 
     Where a target does not vary, its value is the intercept to start with: it is the minimum of every objective, and
     far from zero the rounding of a large value would decide where a descent ends. In raw coordinates, those of the
@@ -39,6 +39,11 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     ValueError
         If the last fit had another number of features or outputs, or its coefficients are not finite.
     """
+    return problem.penalty.prox(_any_point(spec, problem, rng, past), 0.0)
+
+
+def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
+    """Return the starting point, whatever its signs."""
     coordinates = problem.coordinates
     p, m = len(coordinates.center), len(coordinates.target_center)
     if spec.warm_start and "coef_" in past:

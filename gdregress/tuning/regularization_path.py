@@ -19,7 +19,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import given_back
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RegularizationPath:
     """Coefficients along a path of strengths of a penalty: the result of `regularization_path`.
 
