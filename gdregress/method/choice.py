@@ -8,6 +8,7 @@ import numpy as np
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
 from gdregress.method.sketches import FINEST_TOL, accelerated_is_cheaper, cheapest_share, is_nearly_square, is_tall
 from gdregress.method.spec import Spec
+from gdregress.problem.design import has_row_space
 from gdregress.problem.problem import Terms
 from gdregress.rows.rows import Rows
 
@@ -123,11 +124,12 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     is_plain = not (asked or rows.is_sparse)
     is_factored = (is_tall(n, p) or is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
     needs_no_matrix = has_set or _goes_without_matrix(spec, rows)
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored
+    is_short = has_boxes and has_row_space(terms, rows)
+    has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored or is_short
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix or needs_no_matrix else {"curvature"})
     if share is not None:
         costly |= {"gd", "newton"}  # both need the exact curvature
-    elif needs_no_matrix:
+    elif needs_no_matrix or is_short:
         costly -= {"newton"}
     choice = Choice.of(spec, asked, costly)
     is_matrix_free = choice.is_newton and needs_no_matrix
@@ -214,7 +216,7 @@ def _has_set(terms: Terms, rows: Rows) -> bool:
 def _goes_without_matrix(spec: Spec, rows: Rows) -> bool:
     """Return whether Newton's method goes by products with vectors: such a loss, L2 alone, many columns in memory."""
     terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
-    is_wide = rows.n_features > MOMENTS_LIMIT and not is_asked_for
+    is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or has_row_space(terms, rows))
     return is_wide and terms.l2 > 0 and not terms.has_prox and _has_boxes(terms, rows)
 
 

@@ -106,31 +106,35 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     ``gram`` is A'S A of the rows of X, where it is known.
     """
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), box.curvature
-    of_data, kinks = c > 0, _kinks(box)
-    whole = design.gram(box.weight * c) if gram is None else c[0] * gram
+    data, kinks = np.s_[: box.n_data], _kinks(box)
+    whole = design.gram(box.weight * c) if gram is None or design.combined is not None else c[0] * gram
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
     place, last = Place.at(box, box.allowed(start)), np.inf
-    before, fewest, idle = of_data, np.inf, 0
+    before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0
     for number in range(PATIENCE):
         point, residual, _ = place
         slope = box.slopes(residual)
-        on = of_data & (slope > box.low) & (slope < box.high)
+        on = (slope > box.low) & (slope < box.high)
+        on[box.n_data :] = False
         n_changed = float(np.count_nonzero(on != before))
         idle = 0 if n_changed < fewest else idle + 1
         if idle > IDLE:
             break
         before, fewest = on, min(fewest, n_changed)
-        counted: NDArray = on if number else of_data
+        counted: NDArray | float = on if number else 1.0
         second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
         if not is_definite(second):
-            counted, second = counted + DAMPED * of_data, second + DAMPED * whole
-        gradient = design.within(box.lack(point, box.pull(slope * of_data)))
+            counted, second = counted + DAMPED, second + DAMPED * whole
+        gradient = design.within(box.lack(point, box.pull_of_data(slope)))
         along, decrement, decrease = _step(second, gradient, kinks, point)
         step = design.point(along)
         change = design.dot(step)
-        turned = slope * of_data - c * counted * change
-        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack))[of_data].all())
-        if is_inside and np.all(counted[of_data] == on[of_data]):
+        turned = c * counted
+        turned *= change
+        np.subtract(slope, turned, out=turned)
+        turned[box.n_data :] = 0.0
+        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack))[data].all())
+        if is_inside and np.all(np.equal(counted, on)[data]):
             here = box.iterate(point, residual, slope, decrease)
         else:
             del slope  # of many rows: it is not needed while the gap is measured
@@ -198,16 +202,16 @@ def step_length(
         How steeply F falls along the step at its beginning.
     """
     level, bend = float((box.l2 * point) @ step), float(box.l2 @ (step * step))
-    of_penalty = box.curvature == 0
-    nears = of_penalty & ~box.capped & (change < 0)
-    farthest = float((residual[nears] / change[nears]).min(initial=np.inf))  # where the first sign would be wrong
+    penalty = np.s_[box.n_data :]
+    moved, zero = change[penalty], residual[penalty]
+    nears = ~box.capped[penalty] & (moved < 0)
+    farthest = float((zero[nears] / moved[nears]).min(initial=np.inf))  # where the first sign would be wrong
     shortest, longest, length = 0.0, np.inf, 1.0
     for _ in range(SEARCHES):
-        rest = residual - length * change
-        slope = box.slopes(rest)
+        slope = box.slopes(residual - length * change)
         downhill = float((box.weight * slope) @ change) - level - length * bend
-        here = of_penalty & (rest == 0) & (change != 0)  # F has a kink there, for which its slope is the mean
-        width = float((box.weight * -box.low * np.abs(change))[here].sum())
+        at_kink = zero == length * moved  # F has a kink there, for which its slope is the mean
+        width = float((box.weight[penalty] * -box.low[penalty] * np.abs(moved))[at_kink].sum())
         if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
             break
         shortest, longest = (length, longest) if downhill > 0 else (shortest, length)

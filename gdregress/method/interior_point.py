@@ -12,7 +12,7 @@ from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, Points
 from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, typical
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.design import Design
+from gdregress.problem.design import Design, has_row_space
 from gdregress.problem.problem import Gap, Problem
 
 NEARLY = 0.9995
@@ -196,12 +196,13 @@ def in_lockstep(
     Block
         The next state. An output that has ended stays where it is.
     """
-    combined = None
+    exact = None
     if basis is not None and not (problem.terms.has_prox or problem.terms.l2 > 0):
-        combined = Design.of_combinations(problem, basis)
-    design = combined or Design.of(problem, basis)
+        exact = Design.of_combinations(problem, basis)
+    is_short = has_row_space(problem.terms, problem.rows)
+    design = exact or (Design.of_row_space(problem) if is_short else Design.of(problem, basis))
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
-    rounded = None if combined is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
+    rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
     latest, rate = [next(descent) for descent in descents], np.nan

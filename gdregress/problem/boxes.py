@@ -137,14 +137,14 @@ class BoxProblem:
         l1 = np.minimum(penalty.l1[:p, output] / slope_unit, HOLDS * _steepest(low, high, loss.curvature))
         varies = problem.moments.x.deviation > 0
         ends = n * np.where(l1 > 0, l1, np.where(varies[:p], 0.0 if penalty.positive else LITTLE, 1.0))
-        l2 = np.zeros(design.n_coordinates)
-        if problem.terms.l2 > 0:
-            l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
+        l2 = np.zeros(problem.n_coordinates)
+        l2[: len(penalty.l2)] = unit * penalty.l2[:, output] / slope_unit
         n_data = len(target)
         if p:
             target, weight = np.append(target, np.zeros(p)), np.append(weight, np.full(p, 1.0 / n))
             low, high = np.append(low, -ends), np.append(high, np.full(p, np.inf) if penalty.positive else ends)
             flatness = np.append(flatness, np.zeros(p))
+        l2 = design.l2_of_given(l2)
         return cls(design, target, low, high, flatness, weight, l2, n_data, unit, float(constant))
 
     def of_point(self, point: NDArray) -> NDArray:
@@ -298,6 +298,12 @@ class BoxProblem:
     def pull(self, vector: NDArray) -> NDArray:
         """Return A'S v."""
         return self.design.transposed((self.weight * vector)[:, np.newaxis])[:, 0]
+
+    def pull_of_data(self, vector: NDArray) -> NDArray:
+        """Return A'S v, the rows of the penalty left out."""
+        pull, rows = self.pull(vector), np.s_[self.n_data :]
+        pull[: self.design.n_penalised] -= self.weight[rows] * vector[rows]
+        return pull
 
     def pulled(self, vector: NDArray) -> NDArray:
         """Return A'S v, in the basis."""

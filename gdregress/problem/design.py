@@ -18,11 +18,14 @@ from scipy import sparse
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
-from gdregress.problem.problem import EXTENDED_LIMIT, Problem
+from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
+
+ROW_SPACE = 2**31
+"""Multiplications of the factorisation of X' up to which points are looked for among combinations of the rows."""
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
@@ -48,6 +51,8 @@ class Design:
         Columns that make the rows of X orthonormal, for columns that are nearly collinear; None for none.
     combined : ndarray of shape (n_given, n_coordinates) or None, default=None
         Coordinates of the problem for each coordinate of points, where X stands for combinations of its columns.
+    inverse : ndarray of shape (n_coordinates, n_given) or None, default=None
+        A left inverse of `combined`.
     """
 
     rows: Rows
@@ -56,6 +61,7 @@ class Design:
     n_penalised: int
     basis: NDArray | None
     combined: NDArray | None = None
+    inverse: NDArray | None = None
 
     @classmethod
     def of(cls, problem: Problem, basis: NDArray | None) -> "Design":
@@ -104,9 +110,35 @@ class Design:
         if coordinates.fit_intercept:
             X, basis = np.column_stack([X, np.ones(len(X))]), _with_intercept(basis)
         columns = cls.of(problem, None)
-        rows = RowBlocks(X.astype(np.float64), *columns.targets())
+        return columns._combined(X.astype(np.float64), basis, np.linalg.pinv(basis))
+
+    @classmethod
+    def of_row_space(cls, problem: Problem) -> "Design":
+        """Make the matrix for fewer rows than columns and L2 alone, in as many coordinates as there are rows.
+
+        With L the strengths of L2 and ``X L^(-1/2) = R'Q'``, the minimum is at some ``w = L^(-1/2) Q z``: of all w with
+        the same predictions it has the least penalty, which is ``z'z / 2``. R' takes the place of X.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem, in its unit-curvature coordinates: see `has_row_space`.
+        """
+        columns, p = cls.of(problem, None), len(problem.penalty.l2)
+        root = np.sqrt(problem.penalty.l2[:, :1])
+        Q, R = np.linalg.qr(columns.dense[:, :p].T / root)
+        X, combined, inverse = np.ascontiguousarray(R.T), Q / root, (Q * root).T
+        if problem.terms.fit_intercept:
+            X = np.column_stack([X, np.ones(len(X))])
+            combined, inverse = _with_intercept(combined), _with_intercept(inverse)
+        return columns._combined(X, combined, inverse)
+
+    def _combined(self, X: NDArray, combined: NDArray, inverse: NDArray) -> "Design":
+        """Return the matrix of combinations of the columns, with the same targets."""
+        rows = RowBlocks(X, *self.targets())
         plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
-        return replace(columns, rows=rows, coordinates=replace(plain, is_raw=False), combined=basis)
+        coordinates = replace(plain, is_raw=False)
+        return replace(self, rows=rows, coordinates=coordinates, basis=None, combined=combined, inverse=inverse)
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""
@@ -114,7 +146,11 @@ class Design:
 
     def of_given(self, given: NDArray) -> NDArray:
         """Return the point with these coordinates of the problem, or the nearest."""
-        return given if self.combined is None else np.linalg.lstsq(self.combined, given, rcond=None)[0]
+        return given if self.inverse is None else self.inverse @ given
+
+    def l2_of_given(self, l2: NDArray) -> NDArray:
+        """Return the strengths of L2 of the coordinates of points, given those of the coordinates of the problem."""
+        return l2 if self.combined is None else np.square(self.combined).T @ l2
 
     @property
     def n_coordinates(self) -> int:
@@ -232,6 +268,13 @@ class Design:
         """The rows of X in the coordinates, with ones for an intercept."""
         residuals = Residuals(self.coordinates, np.zeros((self.n_coordinates, 1)))
         return residuals.standardised(self.rows.features_of(np.arange(self.rows.n_samples))).astype(np.float64)
+
+
+def has_row_space(terms: Terms, rows: Rows) -> bool:
+    """Return whether `Design.of_row_space` serves: L2 alone, and few rows in memory, dense."""
+    n, p = rows.n_weighted, rows.n_features
+    is_few = rows.can_be_drawn and not rows.is_sparse and n < p and n * n * p <= ROW_SPACE
+    return is_few and terms.l2 > 0 and not terms.has_prox
 
 
 def _with_intercept(basis: NDArray) -> NDArray:
