@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, working_rows
-from gdregress.method.working_rows import FIRST, SHARE, pays, restricted, sample_size
+from gdregress.method.working_rows import FIRST, SHARE, Round, pays, restricted, sample_size
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
@@ -252,6 +252,11 @@ def test_a_balanced_design_whose_start_has_hardly_a_slope(loss, quarter, apart):
         model = GradientDescentRegressor(loss=loss).fit(np.column_stack([x, x + apart * e]), y)
     least = GradientDescentRegressor(loss=loss).fit(e[:, np.newaxis], y).history_["loss"][-1]
     assert model.history_["loss"][-1] <= least * 1.001 or not model.converged_
+
+
+def test_a_gap_to_any_bound_includes_the_rounding_of_the_objective():
+    here = Round(np.zeros((1, 1)), value=2.0, gap=np.inf, scale=1.0, rounding=1e-12)
+    assert [here.above(bound).gap for bound in (1.5, 2.0, 3.0)] == [0.5 + 1e-12, 1e-12, 1e-12]
 
 
 def test_two_rows_of_wild_columns():
