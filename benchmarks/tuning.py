@@ -21,6 +21,12 @@ ALPHAS = np.geomspace(10.0, 1e-3, 24)
 SHARES, EPOCHS = np.geomspace(1e-3, 0.9, 20), range(1, 5001)
 """The grid of plain descent, a hundred thousand points; rates are shares of the largest stable one."""
 
+FEW_ALPHAS = np.geomspace(1.0, 1e-3, 6)
+"""The grid of the other losses."""
+
+HUBER, QUANTILE = {"loss": "huber", "epsilon": 1.0}, {"loss": "quantile", "quantile": 0.7}
+"""The other losses."""
+
 SHAPES = ((442, 10), (50_000, 30), (20_000, 300))
 """Rows and columns; the first are the diabetes data."""
 
@@ -71,9 +77,13 @@ def contenders(rates: list[float]) -> dict[str, Callable[[], Any]]:
         "L1: LassoCV": lambda: LassoCV(alphas=24, cv=5),
         "elastic net: ours": lambda: ours(24, penalty="elasticnet", l1_ratio=0.5),
         "elastic net: ElasticNetCV": lambda: ElasticNetCV(alphas=24, l1_ratio=0.5, cv=5),
-        "Huber, 6 strengths: ours": lambda: ours(np.geomspace(1.0, 1e-3, 6), loss="huber", epsilon=1.0),
+        "Huber, 6 strengths: ours": lambda: ours(FEW_ALPHAS, **HUBER),
         "Huber, 6 strengths: GridSearchCV of ours": lambda: GridSearchCV(
-            one(penalty="l2", loss="huber", epsilon=1.0), {"alpha": np.geomspace(1.0, 1e-3, 6)}, cv=5
+            one(penalty="l2", **HUBER), {"alpha": FEW_ALPHAS}, cv=5
+        ),
+        "quantile, 6 strengths: ours": lambda: ours(FEW_ALPHAS, **QUANTILE),
+        "quantile, 6 strengths: GridSearchCV of ours": lambda: GridSearchCV(
+            one(penalty="l2", **QUANTILE), {"alpha": FEW_ALPHAS}, cv=5
         ),
         "20 rates, 5,000 epochs: ours": lambda: ours(penalty=None, learning_rate=rates, epochs=EPOCHS, tol=None),
     }

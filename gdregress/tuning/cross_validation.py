@@ -75,9 +75,15 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     Squared error needs only sums over rows. So one pass over X gathers the sums of each fold, the
     training sets are merged from them, and with L2 every `alpha` comes from one eigenbasis of a
     training set, or of all rows if each is left out in turn. Errors on the test rows are quadratic
-    forms in their sums. Then the model is fitted to all rows, from the same sums. If the sums have too
-    few digits, or cannot be gathered because X has more columns than a training set has rows or more
-    than 2000, or with another loss, every split is fitted by a GradientDescentRegressor of its own.
+    forms in their sums. Then the model is fitted to all rows, from the same sums.
+
+    The other losses that have a name need few rows. With L2 and up to 500 columns the minimum over all
+    rows is followed along `alphas`. Between it and the minima over the training sets few rows change
+    their line, so that these minima follow from those rows and from sums over the others.
+
+    If the sums have too few digits, or cannot be gathered because X has more columns than a training
+    set has rows or more than 2000, or with another loss or penalty, every split is fitted by a
+    GradientDescentRegressor of its own.
 
     X may be a dask array or data frame. Its blocks stay on their workers, and only sums come from
     them, so that the loss is squared error, and what these sums do not tell is refused.
@@ -646,7 +652,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if self.loss == "squared_error":
             self.mse_path_ = of_ratios([each.loss.mean(axis=-1).T for each in found])
         if self.refit:
-            coef, intercept = zip(*[raw([search.whole(each.curve)], search.form) for each in found], strict=True)
+            wholes = [search.whole(each.curve) if each.whole is None else each.whole for each in found]
+            coef, intercept = zip(*[raw([whole], search.form) for whole in wholes], strict=True)
             self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
 
     def _refit(self, search: Search, task: SearchTask | None) -> None:

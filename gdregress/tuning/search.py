@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -21,7 +21,8 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, Sums
+from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, Sums, spec_of
+from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
 WIDE_LIMIT = 500
 """Number of columns up to which products are gathered even where a training set has fewer rows."""
@@ -34,6 +35,10 @@ With L1 it begins at the strength that makes all coefficients zero. With L2 it b
 
 SHARPER = 0.1
 """Share of `tol` to which points along a path are fitted: one within `tol` of the last would stay where that is."""
+
+
+FEWEST_EPOCHS = 100
+"""Number of epochs from which a fit is taken to end at the minimum; with fewer it may be meant to end before."""
 
 
 class Evaluated(NamedTuple):
@@ -49,12 +54,15 @@ class Evaluated(NamedTuple):
         Mean loss of the test rows.
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
+    whole : AnyPath or None
+        The points fitted to all rows, where the search began with these.
     """
 
     curve: Curve
     scores: dict[str, NDArray]
     loss: NDArray
     paths: Sequence[AnyPath]
+    whole: AnyPath | None
 
     def followed_by(self, other: "Evaluated") -> "Evaluated":
         """Return this curve with another at its end, whose strengths are smaller."""
@@ -63,6 +71,7 @@ class Evaluated(NamedTuple):
             {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
             np.hstack([self.loss, other.loss]),
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
+            None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
         )
 
     def along_alphas(self, name: str) -> NDArray:
@@ -150,7 +159,8 @@ class Search:
 
     def evaluate(self, curve: Curve) -> Evaluated:
         """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
-        paths, known = self._fitted(curve)
+        from_whole = self._from_whole(curve)
+        paths, known, whole = (*self._fitted(curve), None) if from_whole is None else from_whole
         with self.rows.on_threads(), np.errstate(all="ignore"):
             losses = [
                 self._losses_from_rows(number, path) if loss is None else loss
@@ -158,7 +168,24 @@ class Search:
             ]
         several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
         scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
-        return Evaluated(curve, scores, np.array(losses), paths)
+        return Evaluated(curve, scores, np.array(losses), paths, whole)
+
+    def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
+        """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
+        spec = spec_of(self.model, curve)
+        ends_there = ends_at_minimum(self.model, curve) and self.model.optimizer == "auto"
+        ends_there = ends_there and curve.epochs[0] >= FEWEST_EPOCHS
+        if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
+            return None
+        with self.rows.on_threads(), np.errstate(all="ignore"):
+            in_memory = cast(RowBlocks, self.rows)
+            rows = in_memory.with_moments(in_memory.moments())
+
+            def fit(some_rows: Any, alpha: float) -> Path:
+                return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+
+            whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
+        return paths, [None] * len(paths), whole
 
     def whole(self, curve: Curve) -> Path:
         """Fit the points of a curve to all rows."""
@@ -249,10 +276,8 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     curve : Curve
         The points.
     """
-    is_one = len(curve.epochs) == 1
+    is_one, is_path = len(curve.epochs) == 1, ends_at_minimum(model, curve)
     model.set_params(**curve.shared(), epochs=max(curve.epochs), record_path=not is_one)
-    ends_at_minimum = is_one and curve.learning_rate in EXACT and bool(model.tol) and model.target_loss is None
-    is_path = ends_at_minimum and not (model.early_stopping or model.batch_size or model.average)
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
@@ -263,6 +288,12 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
         points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
     return Path(coordinates, np.stack(points, axis=1))
+
+
+def ends_at_minimum(model: Any, curve: Curve) -> bool:
+    """Return whether each fit of a curve ends at the minimum wherever it begins."""
+    is_exact = len(curve.epochs) == 1 and curve.learning_rate in EXACT and bool(model.tol)
+    return is_exact and model.target_loss is None and not (model.early_stopping or model.batch_size or model.average)
 
 
 def fitted_point(model: Any, rows: Any) -> NDArray:
