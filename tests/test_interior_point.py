@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hard_problems import linear_program, objective
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
@@ -288,3 +289,35 @@ def test_a_quantile_is_that_of_numpy(n):
     values = np.random.default_rng(n).standard_normal(n)
     for share in (0.0, 0.3, 0.8, 1.0):
         assert quantile(values, share) == pytest.approx(np.quantile(values, share), abs=1e-15)
+
+
+@pytest.mark.parametrize("given", ["", "weights", "no intercept", "several outputs", "standardize"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"loss": "huber", "epsilon": 0.5},
+        {"loss": "squared_epsilon_insensitive", "epsilon": 0.5},
+        {"loss": "absolute_error"},
+        {"loss": "quantile", "quantile": 0.3},
+    ],
+    ids=str,
+)
+def test_few_rows_and_columns_of_any_unit(loss, given):
+    """With L2 the coefficients are combinations of the rows: those of as many columns as there are rows."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 2100)) * 10.0 ** rng.uniform(-4, 4, 2100), rng.standard_t(2, 40) + 3.0
+    y = np.column_stack([y, 5.0 * y[::-1]]) if given == "several outputs" else y
+    weight = rng.integers(0, 3, 40) if given == "weights" else None
+    params = {"penalty": "l2", "alpha": 1e-2, "standardize": given == "standardize"}
+    wide = GradientDescentRegressor(**loss, **params, fit_intercept=given != "no intercept")
+    coef = wide.fit(X, y, weight).coef_
+    if given != "no intercept":
+        X = X - np.average(X, axis=0, weights=weight)
+    if given == "standardize":
+        deviation = X.std(axis=0)
+        X, coef = X / deviation, coef * deviation
+    left, values, right = np.linalg.svd(X, full_matrices=False)
+    square = clone(wide).set_params(standardize=False).fit(left * values, y, weight)
+    assert wide.converged_
+    assert square.converged_
+    np.testing.assert_allclose(coef, square.coef_ @ right, atol=1e-7 * np.abs(coef).max())

@@ -77,3 +77,15 @@ def test_points_that_are_no_minimum_are_not_returned(monkeypatch):
     assert known.path(terms, np.array([0.1])) is not None
     monkeypatch.setattr(Program, "path", lambda self, alphas: np.full((4, 1), 0.1))
     assert known.path(terms, np.array([0.1])) is None
+
+
+def test_a_path_that_rounding_shows_in_is_not_returned():
+    """Two columns that are all but one: the products of their differences have too few digits."""
+    rng = np.random.default_rng(0)
+    x, e = rng.normal(size=(2, 300))
+    terms = Terms(squared_error(), 1.0, 0.0, positive=False, fit_intercept=True)
+    for apart, is_known in ((1e-1, True), (1e-5, False)):
+        X = np.column_stack([x, x + apart * e])
+        y = x + e + 0.1 * rng.normal(size=300)
+        known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
+        assert (known.path(terms, np.array([1e-9, 1e-12])) is not None) == is_known

@@ -81,7 +81,7 @@ def test_it_is_huber_regressor(is_weighted, alpha):
     assert_allclose(model.intercept_, other.intercept_, atol=2e-3)
 
 
-@pytest.mark.parametrize("unit", [1e-9, 1e6])
+@pytest.mark.parametrize("unit", [1e-9, 1e6, 2.0**510])
 def test_the_unit_of_y_does_not_count(unit):
     X, y, _ = make()
     one, other = (GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, each) for each in (y, unit * y))

@@ -121,18 +121,18 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
     return Method(problem, _annealed(descent, spec, problem), choice.rung, choice.optimizer, rate.rate)
 
 
-def _on_columns(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
+def _on_working_set(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver on a growing set of columns."""
     solver = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 
-def _by_products(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
+def _without_matrix(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver that multiplies X with vectors alone."""
     return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
 
 
-def _by_rows(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
+def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver by the products of the rows; a descent where these have too few digits."""
     is_large = problem.rows.n_samples * problem.rows.n_features * problem.rows.n_outputs > EXTENDED_LIMIT
     dual = DualRidge.of(problem, FEW_DIGITS if is_large else MOST_DIGITS)
@@ -383,9 +383,9 @@ def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> 
 
 WAYS: dict[str, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {
     "sketches": _with_sketches,
-    "columns": _on_columns,
-    "products": _by_products,
-    "rows": _by_rows,
+    "working set": _on_working_set,
+    "matrix-free": _without_matrix,
+    "dual": _by_dual,
     "boxes": _in_boxes,
     "newton": _by_newton,
     "descent": _by_descent,

@@ -50,9 +50,9 @@ class Choice:
     factored : {"rows", "spectrum", "nothing"}
         What is factored where the products have lost too many digits for a Cholesky factor: the rows themselves;
         the spectrum of the products, without the eigenvalues that rounding may have made; or nothing.
-    way : {"sketches", "columns", "products", "rows", "boxes", "newton", "descent"}
+    way : {"sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"}
         How the problem is solved: with approximate preconditioners; on a growing set of columns; by products of X with
-        vectors; by the products of the rows; as slopes in boxes; by Newton's method; or by a descent.
+        vectors alone; by the products of the rows; as slopes in boxes; by Newton's method; or by a descent.
     """
 
     rung: str
@@ -61,7 +61,7 @@ class Choice:
     share: float | None = None
     products: bool = True
     factored: Literal["rows", "spectrum", "nothing"] = "spectrum"
-    way: Literal["sketches", "columns", "products", "rows", "boxes", "newton", "descent"] = "descent"
+    way: Literal["sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"] = "descent"
 
     @classmethod
     def of(cls, spec: Spec, asked: frozenset[str], costly: set[str]) -> "Choice":
@@ -159,11 +159,11 @@ def choose(spec: Spec, rows: Rows) -> Choice:
 def _way(choice: Choice, spec: Spec, rows: Rows) -> Any:
     """Return how a problem is solved whose rows can be read, without a sketch: see `Choice`."""
     if not choice.is_newton:
-        return "rows" if _is_dual(choice, spec, rows) else "descent"
+        return "dual" if _is_dual(choice, spec, rows) else "descent"
     if _has_set(spec.terms, rows):
-        return "columns"
+        return "working set"
     if _goes_without_matrix(spec, rows):
-        return "products"
+        return "matrix-free"
     return "boxes" if _has_boxes(spec.terms, rows) else "newton"
 
 
