@@ -232,3 +232,12 @@ def test_a_grid_that_grows_has_a_path_of_all_rows(table):
     one = GradientDescentRegressor(penalty="l2", tol=1e-10, **LOSSES["huber"])
     for alpha, coef in zip(model.alphas_, model.coef_path_, strict=True):
         assert_allclose(coef, one.set_params(alpha=alpha).fit(X, y).coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_a_slope_at_an_end_up_to_rounding_holds_no_row():
+    ones = np.ones((3, 1))
+    rows = WeightedRows(ones, ones, -ones, ones, np.repeat(ones, 2, axis=1))
+    free = Objectives(rows, 0.0, np.zeros((1, 1)), np.zeros((1, 2)), np.zeros((2, 1, 1)))
+    slopes = np.array([[1.0, 1.0], [-1.0, 0.5], [1.0 - 1e-15, -1.0]])
+    assert free.are_unique(slopes).tolist() == [False, True]
+    assert free._replace(curvature=np.ones((2, 1, 1))).are_unique(slopes).all()

@@ -8,7 +8,7 @@ from scipy.linalg import lapack
 
 from gdregress.method.finite_newton import DAMPED, FLAT, LONGER, SEARCHES
 from gdregress.method.interior_point import EXACT
-from gdregress.method.newton import SINGULAR
+from gdregress.method.newton import SINGULAR, is_definite
 from gdregress.problem.boxes import LITTLE
 from gdregress.problem.systems import Factor
 
@@ -20,6 +20,9 @@ NARROWER = 0.5
 
 AGAIN = 100.0
 """Ratio of the first mu of a second search to the last one of the first."""
+
+CLEAR = 1e-8
+"""Distance from an end of its box, in the unit of the boxes, at which a slope is clearly inside."""
 
 STEPS, ROUNDS = 30, 50
 """Largest number of Newton steps for one mu, and of values of mu."""
@@ -136,6 +139,13 @@ class Objectives(NamedTuple):
         is_off = self.rows.is_inside(slope) & (np.abs(residual - k * slope) > LITTLE)
         return (gap <= EXACT ** (1 + (k > 0))) & ~is_off.any(axis=0)
 
+    def are_unique(self, slope: NDArray) -> NDArray:
+        """Return which minima are unique, given the slopes there: a slope at an end up to rounding holds no row."""
+        _, _, low, high, weight = self.rows
+        is_clear = (slope > low + CLEAR) & (slope < high - CLEAR) & (weight > 0)
+        seconds = [self.second(place).moved(self, place, is_clear[:, place], 1.0) for place in range(slope.shape[1])]
+        return np.array([is_definite(second.matrix) for second in seconds])
+
 
 class Second(NamedTuple):
     """Second derivatives of an objective.
@@ -251,7 +261,8 @@ def minima(objectives: Objectives, start: Found) -> Found:
         slope = np.clip((residual + shift) / flatness, now.rows.low, now.rows.high)
         slopes[:, open_] = slope
         fits = now.fit_together(residual, slope)
-        is_closed[open_] = fits & has_ended
+        closed = fits & has_ended
+        is_closed[open_[closed]] = now.only(np.flatnonzero(closed)).are_unique(slope[:, closed])
         if mu == 0:
             for number, second in zip(open_, known, strict=True):
                 seconds[number] = second
@@ -297,10 +308,10 @@ def _newton(
         slope = np.clip(left / flatness, now.rows.low, now.rows.high)
         on, of_quadratic = now.rows.is_inside(slope), now.of_quadratic(here)
         gradient = now.rows.sums(slope) + of_quadratic
-        along, is_definite = np.empty_like(gradient), np.ones(len(open_), bool)
+        along, is_newtons = np.empty_like(gradient), np.ones(len(open_), bool)
         for place, number in enumerate(open_):
             seconds[number] = seconds[number].moved(now, place, on[:, place], flatness)
-            along[:, place], is_definite[place] = _step(now, place, seconds[number], flatness, gradient[:, place])
+            along[:, place], is_newtons[place] = _step(now, place, seconds[number], flatness, gradient[:, place])
         change = now.rows.features @ along
         decrement, level = np.einsum("jc,jc->c", gradient, along), np.einsum("jc,jc->c", of_quadratic, along)
         bend = np.einsum("jc,jc->c", along, _products(now.curvature, along))
@@ -309,7 +320,7 @@ def _newton(
         residual[:, open_] = left = left - length * change
         turned = now.rows.is_inside(left / flatness)
         is_open = ((length != 1.0) | (turned != on).any(axis=0)) & (decrement > EXACT**2)
-        has_ended[open_] = is_definite & ~is_open
+        has_ended[open_] = is_newtons & ~is_open
         open_ = open_[is_open]
         if not len(open_):
             break
