@@ -367,14 +367,14 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
 
 
 def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
-    """Return how the gap is measured: by duality where there is L2, by the inverse Hessian, or by the diagonal alone.
+    """Return how the gap is measured: by the inverse Hessian, by duality, or by the diagonal alone.
 
-    For squared error the inverse Hessian is exact.
+    The inverse Hessian is close where the loss has a parabola. Of one that has none, with L2, only duality is.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
     """
     terms = problem.terms
-    if terms.l2 > 0 and terms.loss.is_piecewise and not (terms.is_squared_error and inverse is not None):
+    if terms.l2 > 0 and terms.loss.is_piecewise and (inverse is None or terms.loss.degree == 1):
         return DualityGap(tol)
     if inverse is None:
         return estimated_by(half)

@@ -152,9 +152,8 @@ class InteriorPoint:
     It is taken twice with the same factor: the predictor aims at mu = 0, and the corrector at the cube of what the
     predictor reached, with its products dp du and dq du. With many coefficients, further correctors bring those
     products nearer mu that would end a longer step (Gondzio, 1996). If all this gets hardly anywhere, another step
-    aims at mu / 2. Once
-    the gap is small, the rows with the largest t are those on which the minimum lies: without L2 it is a vertex, the
-    solution of as many equations as there are coefficients, and else a face.
+    aims at mu / 2. Once the gap is small, the rows with the largest t are those on which the minimum lies: without L2
+    it is a vertex, the solution of as many equations as there are coefficients, and else a face.
 
     Attributes
     ----------
@@ -196,11 +195,10 @@ def in_lockstep(
     Block
         The next state. An output that has ended stays where it is.
     """
-    exact = None
-    if basis is not None and not (problem.terms.has_prox or problem.terms.l2 > 0):
-        exact = Design.of_combinations(problem, basis)
-    is_short = has_row_space(problem.terms, problem.rows)
-    design = exact or (Design.of_row_space(problem) if is_short else Design.of(problem, basis))
+    exact = None if basis is None or _is_penalised(problem) else Design.of_combinations(problem, basis)
+    design = exact or (
+        Design.of_row_space(problem) if has_row_space(problem.terms, problem.rows) else Design.of(problem, basis)
+    )
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
     rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
@@ -217,6 +215,10 @@ def in_lockstep(
         latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
     if best is not block and rounded is not None:
         yield best  # its coefficients have been rounded with more luck
+
+
+def _is_penalised(problem: Problem) -> bool:
+    return problem.terms.has_prox or problem.terms.l2 > 0
 
 
 def _rounded(

@@ -80,6 +80,14 @@ class Penalty:
         moved[:p] = np.maximum(z - threshold, 0.0) if self.positive else z - np.clip(z, -threshold, threshold)
         return moved
 
+    def allowed(self, point: NDArray) -> NDArray:
+        """Return the nearest point whose signs are allowed."""
+        if not self.positive:
+            return point
+        p, allowed = len(self.l1), point.copy()
+        allowed[:p] = np.maximum(point[:p], 0.0)
+        return allowed
+
     def residual(self, point: NDArray, gradient: NDArray) -> NDArray:
         """Return the shortest subgradient at points side by side, given the gradient of the smooth part."""
         if self.is_smooth:

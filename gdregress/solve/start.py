@@ -39,7 +39,7 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     ValueError
         If the last fit had another number of features or outputs, or its coefficients are not finite.
     """
-    return problem.penalty.prox(_any_point(spec, problem, rng, past), 0.0)
+    return problem.penalty.allowed(_any_point(spec, problem, rng, past))
 
 
 def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
