@@ -73,12 +73,12 @@ def test_nothing_is_called_a_minimum_that_another_solver_is_below(elsewhere):
 def test_kinds_whose_gap_closes_only_if_rounding_is_kept_out(elsewhere):
     """Each of these ended above `tol`, at the minimum or far from it.
 
-    147, 213: fewer rows than columns, signs, and coefficients a thousand times the targets, so that rows lose digits.
+    213: fewer rows than columns, signs, and wild rows, so that the system of the rows loses digits.
     281: rows with no loss but rounding, which is no typical one. 373, 886: nearly collinear columns with signs, whose
     coefficients are small, so that an orthonormal basis makes them imprecise. 967, 1888, 2191: L1 a millionth to a
     trillionth of the slopes of the loss. 2176: a column of zeros with signs.
     """
-    unfinished, _, unsolved, _ = check(map(draw, [147, 213, 281, 373, 886, 967, 1888, 2176, 2191]), elsewhere)
+    unfinished, _, unsolved, _ = check(map(draw, [213, 281, 373, 886, 967, 1888, 2176, 2191]), elsewhere)
     assert unfinished == 0
     assert unsolved <= 3
 
