@@ -222,8 +222,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
     converged_ : bool
         Whether `optimality_` is at most `tol`.
     scale_ : float
-        Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(r / scale_, 1.35)^2`` over the
-        residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the
+        Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(abs(r) / scale_, 1.35)^2`` over
+        the residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the
         rows are fitted exactly there is no other. `n_iter_` and `history_` are those of the descent for
         this scale; the fits that find it are not counted.
     stop_reason_ : str

@@ -813,3 +813,15 @@ def test_values_of_an_axis_keep_their_types(raw):
     with warnings.catch_warnings(action="ignore"):
         model = GradientDescentRegressorCV([1.0], learning_rate=["auto", 1e-6], epochs=5).fit(X, y)
     assert model.cv_results_["param_learning_rate"].tolist() == ["auto", 1e-6]
+
+
+@pytest.mark.parametrize("penalty", [{"penalty": "l2"}, {"penalty": "elasticnet", "l1_ratio": 0.5}], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+def test_the_unit_of_y_does_not_count_for_an_automatic_grid(diabetes, loss, penalty):
+    """Its weakest strength leaves the coefficients as they are, in dollars as in millions of them."""
+    X, y = diabetes
+    scores = []
+    for unit in (1e-6, 1.0, 1e6):
+        model = GradientDescentRegressorCV(12, loss=loss, standardize=True, cv=3, **penalty).fit(X, unit * y)
+        scores.append(model.score(X, unit * y))
+    assert min(scores) > 0.98 * max(scores) > 0.4

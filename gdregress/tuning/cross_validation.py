@@ -32,9 +32,10 @@ from gdregress.solve.scale import scale_of_constant
 from gdregress.tuning.grid import (
     Axes,
     Curve,
+    Largest,
     automatic_alphas,
     given_alphas,
-    largest_strength,
+    largest_strengths,
     share_of_l1,
     without_effect,
 )
@@ -77,9 +78,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     training set, or of all rows if each is left out in turn. Errors on the test rows are quadratic
     forms in their sums. Then the model is fitted to all rows, from the same sums.
 
-    The other losses that have a name need few rows. With L2 and up to 500 columns the minimum over all
-    rows is followed along `alphas`. Between it and the minima over the training sets few rows change
-    their line, so that these minima follow from those rows and from sums over the others.
+    Other losses with a name consist of parabolas and straight lines. With L2 and up to 500 columns the
+    model is fitted to all rows, along `alphas`. In a training set all but a few rows have residuals on
+    the same parabola or line. So each of its minima follows from these few and from sums over the
+    others. It takes seconds where squared error takes milliseconds.
 
     If the sums have too few digits, or cannot be gathered because X has more columns than a training
     set has rows or more than 2000, or with another loss or penalty, every split is fitted by a
@@ -93,10 +95,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     alphas : int or array-like of float, default=100
         Strengths of the penalty, `alpha` of GradientDescentRegressor. An int is their number: they
         then fall from the smallest strength that makes all coefficients zero to `eps` times that, on
-        a logarithmic scale. Without L1 no strength does so, and that of an `l1_ratio` of 0.001 is taken.
-        Such a grid grows, by a third of its length up to six times (three with L1), while its best point
-        is at an end and the score still improves there, by
-        more than a ten-thousandth.
+        a logarithmic scale. Without L1 no strength does so: they begin where the largest coefficient
+        has an effect of a thousandth of the spread of y, whatever its unit. An elastic net goes down to
+        `eps` times the smaller of the two. Such a grid grows while its best point is at an end and the
+        score still improves there by more than a ten-thousandth: each time by a third of `alphas`, up to
+        six times (three with L1).
     eps : float, default=1e-3
         Smallest strength of an automatic grid, as a share of the largest, in (0, 1).
     l1_ratio : float or array-like of float, default=0.15
@@ -587,7 +590,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     def _check_alpha_per_target(self, axes: Axes) -> None:
         """Raise a ValueError if anything but the mean loss chooses, or anything but alpha is chosen."""
         if self.scoring is not None or not isinstance(self.refit, BOOLEANS):
-            raise ValueError("alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True.")
+            raise ValueError(
+                "alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True; alpha_1se_ then "
+                "has the strength of one standard error for each target."
+            )
         if axes.varied != ["alpha"]:
             raise ValueError(
                 f"alpha_per_target=True chooses alpha alone, but {axes.varied} vary: give one of the others."
@@ -611,14 +617,14 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
         """Return the grid: a curve for each l1_ratio and learning rate."""
-        largest = 1.0
+        largest = Largest(1.0, 1.0)
         if alphas is None:
             moments = None if search.sums is None else search.sums.whole
             spec = Spec.of(search.model)
             if spec.fits_scale:
                 rows = search.rows
                 spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-            largest = largest_strength(spec.terms, cast(RowBlocks, search.rows), moments)
+            largest = largest_strengths(spec.terms, cast(RowBlocks, search.rows), moments)
         curves = []
         for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
             share = share_of_l1(self.penalty, l1_ratio)

@@ -13,7 +13,10 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 
 LEAST_RATIO = 1e-3
-"""Share of L1 that the automatic grid assumes at least: without L1 no strength makes all coefficients zero."""
+"""Share of L1 from which it makes all coefficients zero at the largest strength of the automatic grid.
+
+With less, the largest strength leaves effects of this share of the spread of y.
+"""
 
 FLAT = 1e-4
 """Relative difference of two neighbouring scores below which a curve counts as flat."""
@@ -177,11 +180,28 @@ def without_effect(estimator: Any) -> Iterator[str]:
         yield f"eps={estimator.eps} has no effect with a list of alphas: give their number, or leave it out."
 
 
-def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> float:
-    """Return the least `alpha` of L1 that makes all coefficients zero; 1 if they are zero without any.
+class Largest(NamedTuple):
+    """Strengths with which a grid begins.
+
+    Attributes
+    ----------
+    l1 : float
+        The least of L1 that makes all coefficients zero; 1 if they are zero without any.
+    l2 : float
+        One of L2 that leaves little of them: the largest has an effect of a thousandth of the spread of y.
+    """
+
+    l1: float
+    l2: float
+
+
+def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) -> Largest:
+    """Return with which `alpha` of L1 and of L2 a grid begins.
 
     With u_i the slopes of the loss at the best constant and k the factor of `alpha` in the objective, it is
-    ``max_j |cov(x_j, u)| / k``, with each column in the unit in which it is penalised.
+    ``max_j |cov(x_j, u)| / k`` for L1, with each column in the unit in which it is penalised. With so much L2 that the
+    slopes stay as they are, coefficient j is ``cov(x_j, u) / (k alpha)``. Unlike the first, the strength of L2 does not
+    grow with the unit of y if the loss is squared.
 
     Parameters
     ----------
@@ -192,19 +212,23 @@ def largest_strength(terms: Terms, rows: RowBlocks, moments: Moments | None) -> 
     moments : Moments or None
         Their moments, if they were gathered and the loss is squared error: X is then not read.
     """
-    loss, factor = terms.loss, terms.loss.curvature
+    loss, factor, spread = terms.loss, terms.loss.curvature, None
     if moments is None:
-        slopes, factor = np.empty_like(rows.y), 1.0
+        slopes, factor, spread = np.empty_like(rows.y), 1.0, np.empty(rows.n_outputs)
         for output, y in enumerate(rows.y.T):
             constant = loss.best_constant(y, rows.weight) if terms.fit_intercept else 0.0
             slopes[:, output] = loss.derivative(y - constant)
+            spread[output] = np.average(np.abs(y - constant), weights=rows.weight)
         moments = rows.with_targets(lambda _: slopes).moments(products=False)
     units = terms.units(moments)
     if not terms.fit_intercept:
         moments = moments.about_origin()
-    slope = factor * moments.target_cross * (moments.x.unit / units)[:, np.newaxis] * moments.y.unit
-    largest = float((slope if terms.positive else np.abs(slope)).max(initial=0.0)) / loss.alpha_factor
-    return largest if largest > 0 and np.isfinite(largest) else 1.0
+    slope = factor * moments.target_cross * (moments.x.unit / units)[:, np.newaxis] * moments.y.unit / loss.alpha_factor
+    effect = np.abs(slope) * (moments.x.deviation / units)[:, np.newaxis]
+    of_y = moments.y.deviation if spread is None else spread
+    l1 = float((slope if terms.positive else np.abs(slope)).max(initial=0.0))
+    l2 = float(np.divide(effect, LEAST_RATIO * of_y, out=np.zeros_like(effect), where=of_y > 0).max(initial=0.0))
+    return Largest(*(each if each > 0 and np.isfinite(each) else 1.0 for each in (l1, l2)))
 
 
 def share_of_l1(penalty: str | None, l1_ratio: float) -> float:
@@ -212,22 +236,26 @@ def share_of_l1(penalty: str | None, l1_ratio: float) -> float:
     return {"l1": 1.0, "elasticnet": float(l1_ratio)}.get(str(penalty), 0.0)
 
 
-def automatic_alphas(largest: float, share: float, eps: float, n_alphas: int) -> NDArray:
-    """Return strengths on a logarithmic scale, down from the least that makes all coefficients zero.
+def automatic_alphas(largest: Largest, share: float, eps: float, n_alphas: int) -> NDArray:
+    """Return strengths on a logarithmic scale, down from the least that makes all coefficients zero, or so of L2.
+
+    An elastic net goes down to where both its parts are weak.
 
     Parameters
     ----------
-    largest : float
-        The least strength of L1 that does so.
+    largest : Largest
+        The strengths of L1 and of L2 alone.
     share : float
-        Share of L1 in the penalty; one below `LEAST_RATIO` counts as that.
+        Share of L1 in the penalty; one below `LEAST_RATIO` counts as none.
     eps : float
         The smallest strength as a share of the largest.
     n_alphas : int
         Number of strengths.
     """
-    top = largest / max(share, LEAST_RATIO)
-    return np.geomspace(top, eps * top, n_alphas) if n_alphas > 1 else np.array([top])
+    of_l1 = largest.l1 / share if share >= LEAST_RATIO else np.inf
+    of_l2 = largest.l2 / (1.0 - share) if share < 1 else np.inf
+    top = of_l1 if share >= LEAST_RATIO else of_l2
+    return np.geomspace(top, eps * min(of_l1, of_l2), n_alphas) if n_alphas > 1 else np.array([top])
 
 
 def more_alphas(alphas: NDArray, end: int, number: int) -> NDArray:
