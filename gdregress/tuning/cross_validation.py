@@ -591,8 +591,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Raise a ValueError if anything but the mean loss chooses, or anything but alpha is chosen."""
         if self.scoring is not None or not isinstance(self.refit, BOOLEANS):
             raise ValueError(
-                "alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True; alpha_1se_ then "
-                "has the strength of one standard error for each target."
+                "alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True; alpha_1se_ has "
+                "what one_standard_error would choose for each target."
             )
         if axes.varied != ["alpha"]:
             raise ValueError(
