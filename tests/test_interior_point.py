@@ -321,3 +321,15 @@ def test_few_rows_and_columns_of_any_unit(loss, given):
     assert wide.converged_
     assert square.converged_
     np.testing.assert_allclose(coef, square.coef_ @ right, atol=1e-7 * np.abs(coef).max())
+
+
+@pytest.mark.parametrize("size", [1e-150, 1.0, 1e150, 1e300])
+@pytest.mark.parametrize("loss", ["huber", "quantile"])
+def test_few_rows_of_columns_that_are_constant_or_of_any_size(loss, size):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 80)), rng.standard_t(2, 30)
+    X[:, 3], X[:, 7], X[:, 9], X[5] = 1.0, 0.0, X[:, 8], X[6]
+    model = GradientDescentRegressor(loss=loss, penalty="l2", alpha=0.1).fit(size * X, y)
+    assert model.converged_
+    assert not model.coef_[[3, 7]].any()
+    assert model.coef_[8] == pytest.approx(model.coef_[9], rel=1e-6)

@@ -116,8 +116,9 @@ class Design:
     def of_row_space(cls, problem: Problem) -> "Design":
         """Make the matrix for fewer rows than columns and L2 alone, in as many coordinates as there are rows.
 
-        With L the strengths of L2 and ``X L^(-1/2) = R'Q'``, the minimum is at some ``w = L^(-1/2) Q z``: of all w with
-        the same predictions it has the least penalty, which is ``z'z / 2``. R' takes the place of X.
+        With L the strengths of L2, c the largest, and ``X (L / c)^(-1/2) = R'Q'``, the minimum is at some
+        ``w = (L / c)^(-1/2) Q z``: of all w with the same predictions it has the least penalty, which is ``c z'z / 2``.
+        R' takes the place of X. Its singular values show which directions of Q there are.
 
         Parameters
         ----------
@@ -125,9 +126,16 @@ class Design:
             The problem, in its unit-curvature coordinates: see `has_row_space`.
         """
         columns, p = cls.of(problem, None), len(problem.penalty.l2)
-        root = np.sqrt(problem.penalty.l2[:, :1])
-        Q, R = np.linalg.qr(columns.dense[:, :p].T / root)
-        X, combined, inverse = np.ascontiguousarray(R.T), Q / root, (Q * root).T
+        rows = columns.dense[:, :p]
+        strength = np.where(rows.any(axis=0), problem.penalty.l2[:, 0], 0.0)[:, np.newaxis]
+        root = np.sqrt(np.where(strength > 0, strength / (strength.max() or 1.0), 1.0))  # it may have come to nothing
+        Q, R = np.linalg.qr(rows.T / root)
+        turned, values, left = np.linalg.svd(R)
+        # Where rows depend on others, Q has directions in which there is nothing of them.
+        rank = max(1, np.count_nonzero(values > p * np.finfo(np.float64).eps * values[0]))
+        Q, X = Q @ turned[:, :rank], np.ascontiguousarray(left[:rank].T * values[:rank])
+        Q[~rows.any(axis=0)] = 0.0
+        combined, inverse = Q / root, (Q * root).T
         if problem.terms.fit_intercept:
             X = np.column_stack([X, np.ones(len(X))])
             combined, inverse = _with_intercept(combined), _with_intercept(inverse)
