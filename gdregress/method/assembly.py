@@ -367,18 +367,14 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
 
 
 def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
-    """Return how the gap is measured: by the inverse Hessian, by duality, or by the diagonal alone.
-
-    The inverse Hessian is close where the loss has a parabola. Of one that has none, with L2, only duality is.
+    """Return how the gap is measured: by the inverse Hessian, else by duality, else by the diagonal alone.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.
     """
     terms = problem.terms
-    if terms.l2 > 0 and terms.loss.is_piecewise and (inverse is None or terms.loss.degree == 1):
-        return DualityGap(tol)
-    if inverse is None:
-        return estimated_by(half)
-    return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
+    if inverse is not None:
+        return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
+    return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)
 
 
 WAYS: dict[str, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {
