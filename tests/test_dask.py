@@ -628,7 +628,7 @@ def test_worker_processes(tmp_path, dies, n, p):
     script = tmp_path / "cluster.py"
     script.write_text(CLUSTER)
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
-    patient = "1h"  # a busy machine is slow, and no worker of it is lost
+    patient = "120s"  # a busy machine is slow, and no worker of it is lost
     environment |= {f"DASK_DISTRIBUTED__COMM__TIMEOUTS__{wait}": patient for wait in ("CONNECT", "TCP")}
     environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = patient
     command = [sys.executable, str(script), str(Path(__file__).parent), *markers, str(n), str(p)]
