@@ -9,6 +9,7 @@ from inspect import signature
 import numpy as np
 import pytest
 import sklearn
+from mixed_units import distance, make
 from recorder import Recorder
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -73,21 +74,6 @@ def put(request):
 
 def on_a_device(array, name="device1"):
     return strict.asarray(np.array(array), device=strict.Device(name))
-
-
-def make(n=400, p=5, m=None, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, p)) * np.logspace(-3, 3, p) + rng.uniform(-5, 5, p)
-    y = X @ (rng.standard_normal((p, m or 1)) / np.logspace(-3, 3, p)[:, np.newaxis]) + rng.standard_normal((n, m or 1))
-    weight = rng.uniform(0, 2, n)
-    weight[:7] = 0.0
-    return X, y if m else y[:, 0], weight
-
-
-def distance(one, other, X):
-    """Return the largest difference of coefficients, in standard deviations of the columns."""
-    size = np.abs(X).max(axis=0)
-    return np.abs((to_host(one.coef_) - to_host(other.coef_)) * size * (X / size).std(axis=0)).max()
 
 
 @pytest.mark.parametrize("m", [None, 2])

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from mixed_units import distance, make
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -66,21 +67,6 @@ def filed(tmp_path):
         return np.load(path, mmap_mode="r")
 
     return filed
-
-
-def make(n=400, p=5, m=None, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, p)) * np.logspace(-3, 3, p) + rng.uniform(-5, 5, p)
-    y = X @ (rng.standard_normal((p, m or 1)) / np.logspace(-3, 3, p)[:, np.newaxis]) + rng.standard_normal((n, m or 1))
-    weight = rng.uniform(0, 2, n)
-    weight[:7] = 0.0
-    return X, y if m else y[:, 0], weight
-
-
-def distance(one, other, X):
-    """Return the largest difference of coefficients, in standard deviations of the columns."""
-    size = np.abs(X).max(axis=0)
-    return np.abs((one.coef_ - other.coef_) * size * (X / size).std(axis=0)).max()
 
 
 @pytest.mark.parametrize(("m", "weighted"), [(None, True), (2, False)])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
-from gdregress.method.choice import Choice, is_short_and_wide
+from gdregress.method.choice import Choice, Way, is_short_and_wide
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS
@@ -377,7 +377,7 @@ def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> 
     return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)
 
 
-WAYS: dict[str, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {
+WAYS: dict[Way, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {
     "sketches": _with_sketches,
     "working set": _on_working_set,
     "matrix-free": _without_matrix,

@@ -1,7 +1,7 @@
 """The choice of rung, optimizer and solver, before any row is read."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +29,10 @@ NEWTON_LIMIT = 500
 
 SET_LIMIT = 250
 """Number of features, at most half the rows, up to which products of all columns are cheaper than working sets."""
+
+
+Way = Literal["sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"]
+"""How a problem is solved: see `Choice`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Choice:
     share: float | None = None
     products: bool = True
     factored: Literal["rows", "spectrum", "nothing"] = "spectrum"
-    way: Literal["sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"] = "descent"
+    way: Way = "descent"
 
     @classmethod
     def of(cls, spec: Spec, asked: frozenset[str], costly: set[str]) -> "Choice":
@@ -156,7 +160,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     )
 
 
-def _way(choice: Choice, spec: Spec, rows: Rows) -> Any:
+def _way(choice: Choice, spec: Spec, rows: Rows) -> Way:
     """Return how a problem is solved whose rows can be read, without a sketch: see `Choice`."""
     if not choice.is_newton:
         return "dual" if _is_dual(choice, spec, rows) else "descent"

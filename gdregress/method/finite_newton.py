@@ -129,7 +129,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
         along, decrement, decrease = _step(second, gradient, kinks, point)
         step = design.point(along)
         change = design.dot(step)
-        turned = c * counted
+        turned = c * counted  # in place: of many rows few arrays are held
         turned *= change
         np.subtract(slope, turned, out=turned)
         turned[box.n_data :] = 0.0
@@ -203,15 +203,15 @@ def step_length(
     """
     level, bend = float((box.l2 * point) @ step), float(box.l2 @ (step * step))
     penalty = np.s_[box.n_data :]
-    moved, zero = change[penalty], residual[penalty]
-    nears = ~box.capped[penalty] & (moved < 0)
-    farthest = float((zero[nears] / moved[nears]).min(initial=np.inf))  # where the first sign would be wrong
+    w, dw = -residual[penalty], change[penalty]
+    falls = ~box.capped[penalty] & (dw < 0)
+    farthest = float((w[falls] / -dw[falls]).min(initial=np.inf))  # where the first sign would be wrong
     shortest, longest, length = 0.0, np.inf, 1.0
     for _ in range(SEARCHES):
         slope = box.slopes(residual - length * change)
         downhill = float((box.weight * slope) @ change) - level - length * bend
-        at_kink = zero == length * moved  # F has a kink there, for which its slope is the mean
-        width = float((box.weight[penalty] * -box.low[penalty] * np.abs(moved))[at_kink].sum())
+        at_kink = w == -length * dw  # F has a kink there, for which its slope is the mean
+        width = float((box.weight[penalty] * -box.low[penalty] * np.abs(dw))[at_kink].sum())
         if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
             break
         shortest, longest = (length, longest) if downhill > 0 else (shortest, length)

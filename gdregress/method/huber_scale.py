@@ -108,15 +108,15 @@ def _round(
     curved, share = second.copy(), total / (2 * on_parabola)
     curved.flat[:: len(curved) + 1] += share * terms.l2 * per_unit**2
     equations = Equations(
-        second,
-        curved,
-        joint,
-        HUBER_SHARE * slope / size / on_parabola,
-        share * terms.l1 * per_unit,
-        terms.positive,
-        float(np.square(about.y.deviation[0])),
-        (total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
-        about.error(1.0),
+        second=second,
+        curved=curved,
+        joint=joint,
+        pull=HUBER_SHARE * slope / size / on_parabola,
+        price=share * terms.l1 * per_unit,
+        positive=terms.positive,
+        variance=float(np.square(about.y.deviation[0])),
+        bend=(total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
+        precision=about.error(1.0),
     )
     found = equations.solution(sign)
     if found is None:

@@ -196,9 +196,12 @@ def in_lockstep(
         The next state. An output that has ended stays where it is.
     """
     exact = None if basis is None or _is_penalised(problem) else Design.of_combinations(problem, basis)
-    design = exact or (
-        Design.of_row_space(problem) if has_row_space(problem.terms, problem.rows) else Design.of(problem, basis)
-    )
+    if exact is not None:
+        design = exact
+    elif has_row_space(problem.terms, problem.rows):
+        design = Design.of_row_space(problem)
+    else:
+        design = Design.of(problem, basis)
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
     rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)

@@ -110,7 +110,7 @@ class Design:
         if coordinates.fit_intercept:
             X, basis = np.column_stack([X, np.ones(len(X))]), _with_intercept(basis)
         columns = cls.of(problem, None)
-        return columns._combined(X.astype(np.float64), basis, np.linalg.pinv(basis))
+        return columns._combined(X.astype(np.float64), basis.astype(np.longdouble), np.linalg.pinv(basis))
 
     @classmethod
     def of_row_space(cls, problem: Problem) -> "Design":
@@ -127,14 +127,15 @@ class Design:
         """
         columns, p = cls.of(problem, None), len(problem.penalty.l2)
         rows = columns.dense[:, :p]
-        strength = np.where(rows.any(axis=0), problem.penalty.l2[:, 0], 0.0)[:, np.newaxis]
+        moves = rows.any(axis=0)
+        strength = np.where(moves, problem.penalty.l2[:, 0], 0.0)[:, np.newaxis]
         root = np.sqrt(np.where(strength > 0, strength / (strength.max() or 1.0), 1.0))  # it may have come to nothing
         Q, R = np.linalg.qr(rows.T / root)
         turned, values, left = np.linalg.svd(R)
         # Where rows depend on others, Q has directions in which there is nothing of them.
         rank = max(1, np.count_nonzero(values > p * np.finfo(np.float64).eps * values[0]))
         Q, X = Q @ turned[:, :rank], np.ascontiguousarray(left[:rank].T * values[:rank])
-        Q[~rows.any(axis=0)] = 0.0
+        Q[~moves] = 0.0
         combined, inverse = Q / root, (Q * root).T
         if problem.terms.fit_intercept:
             X = np.column_stack([X, np.ones(len(X))])
@@ -150,7 +151,7 @@ class Design:
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""
-        return point if self.combined is None else self.combined.astype(np.longdouble) @ point
+        return point if self.combined is None else self.combined @ point
 
     def of_given(self, given: NDArray) -> NDArray:
         """Return the point with these coordinates of the problem, or the nearest."""
@@ -158,7 +159,7 @@ class Design:
 
     def l2_of_given(self, l2: NDArray) -> NDArray:
         """Return the strengths of L2 of the coordinates of points, given those of the coordinates of the problem."""
-        return l2 if self.combined is None else np.square(self.combined).T @ l2
+        return l2 if self.combined is None else (np.square(self.combined).T @ l2).astype(np.float64)
 
     @property
     def n_coordinates(self) -> int:

@@ -212,23 +212,31 @@ def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) ->
     moments : Moments or None
         Their moments, if they were gathered and the loss is squared error: X is then not read.
     """
-    loss, factor, spread = terms.loss, terms.loss.curvature, None
+    loss = terms.loss
+    factor: float | NDArray = 1.0
     if moments is None:
-        slopes, factor, spread = np.empty_like(rows.y), 1.0, np.empty(rows.n_outputs)
-        for output, y in enumerate(rows.y.T):
-            constant = loss.best_constant(y, rows.weight) if terms.fit_intercept else 0.0
-            slopes[:, output] = loss.derivative(y - constant)
-            spread[output] = np.average(np.abs(y - constant), weights=rows.weight)
+        slopes, spread = _slopes(terms, rows)
         moments = rows.with_targets(lambda _: slopes).moments(products=False)
+        about = moments if terms.fit_intercept else moments.about_origin()
+    else:
+        about = moments if terms.fit_intercept else moments.about_origin()
+        spread, factor = about.y.deviation, loss.curvature
     units = terms.units(moments)
-    if not terms.fit_intercept:
-        moments = moments.about_origin()
-    slope = factor * moments.target_cross * (moments.x.unit / units)[:, np.newaxis] * moments.y.unit / loss.alpha_factor
-    effect = np.abs(slope) * (moments.x.deviation / units)[:, np.newaxis]
-    of_y = moments.y.deviation if spread is None else spread
+    slope = factor * about.target_cross * (about.x.unit / units)[:, np.newaxis] * about.y.unit / loss.alpha_factor
+    effect = np.abs(slope) * (about.x.deviation / units)[:, np.newaxis]
     l1 = float((slope if terms.positive else np.abs(slope)).max(initial=0.0))
-    l2 = float(np.divide(effect, LEAST_RATIO * of_y, out=np.zeros_like(effect), where=of_y > 0).max(initial=0.0))
+    l2 = float(np.divide(effect, LEAST_RATIO * spread, out=np.zeros_like(effect), where=spread > 0).max(initial=0.0))
     return Largest(*(each if each > 0 and np.isfinite(each) else 1.0 for each in (l1, l2)))
+
+
+def _slopes(terms: Terms, rows: RowBlocks) -> tuple[NDArray, NDArray]:
+    """Return the slopes of the loss at the best constant of each target, and the mean size of its residuals."""
+    slopes, spread = np.empty_like(rows.y), np.empty(rows.n_outputs)
+    for output, y in enumerate(rows.y.T):
+        constant = terms.loss.best_constant(y, rows.weight) if terms.fit_intercept else 0.0
+        slopes[:, output] = terms.loss.derivative(y - constant)
+        spread[output] = np.average(np.abs(y - constant), weights=rows.weight)
+    return slopes, spread
 
 
 def share_of_l1(penalty: str | None, l1_ratio: float) -> float:
