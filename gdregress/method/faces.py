@@ -1,5 +1,7 @@
 """The minimum on a face: where an active set is known, it is the solution of a linear system, with all digits."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
@@ -66,8 +68,116 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     return box.measured(point, residual, slope, box.pull(slope))
 
 
-def face(box: BoxProblem, point: NDArray, residual: NDArray, is_inside: NDArray, zeros: NDArray) -> Iterate | None:
-    """Return the minimum for an active set, if it is the minimum of the problem.
+class Face(NamedTuple):
+    """The minimum for an active set, which may be on the wrong side of some of its ends.
+
+    Attributes
+    ----------
+    point, residual : ndarray of shape (n_coordinates,), (n_rows,)
+        w and its residuals.
+    slope : ndarray of shape (n_rows,)
+        The slopes u that solve the system.
+    curvature : ndarray of shape (n_rows,)
+        1/k of the rows that are taken to be on their parabola, else 0.
+    free : ndarray of int
+        The coordinates F that are not zero.
+    system : ndarray of shape (n_free + n_kinks, n_free + n_kinks)
+        The matrix.
+    """
+
+    point: NDArray
+    residual: NDArray
+    slope: NDArray
+    curvature: NDArray
+    free: NDArray
+    system: NDArray
+
+    @classmethod
+    def of(cls, box: BoxProblem, point: NDArray, is_inside: NDArray, signs: NDArray) -> "Face | None":
+        """Return the minimum for an active set; None if its system is not finite.
+
+        Parameters
+        ----------
+        box : BoxProblem
+            The problem.
+        point : ndarray of shape (n_coordinates,)
+            A point from which to step.
+        is_inside : ndarray of bool, shape (n_data,)
+            Which rows of X have slopes inside their boxes.
+        signs : ndarray of shape (n_penalised,)
+            Signs of the coefficients that have a row of the penalty, 0 for those that are zero.
+        """
+        design, n_data = box.design.without_basis(), box.n_data
+        is_free = np.append(signs != 0, np.ones(len(point) - len(signs), bool))
+        free, rows, of_penalty = np.flatnonzero(is_free), box.n_data + np.flatnonzero(signs == 0), np.s_[n_data:]
+        point = np.where(is_free, point, 0.0)
+        residual = box.residual(point)
+        slope = box.slopes(residual)
+        slope = np.where(slope - box.low < box.high - slope, box.low, box.high)  # of a row that is on none of its lines
+        slope[of_penalty] = np.where(signs > 0, box.low[of_penalty], np.where(signs < 0, box.cap[of_penalty], 0.0))
+        kinks = np.flatnonzero(is_inside & (box.flatness[:n_data] == 0))
+        on = np.append(is_inside & (box.flatness[:n_data] > 0), np.zeros(len(signs), bool))
+        slope[kinks] = 0.0
+        slope[on] = residual[on] / box.flatness[on]
+        curvature = np.divide(1.0, box.flatness, out=np.zeros_like(slope), where=on)
+        if len(kinks) > len(free):
+            return None
+        second = np.diag(box.l2[free])
+        if on.any() and len(free):
+            of_free = design.of_columns(free[free < design.n_penalised]) if len(rows) else design
+            second += of_free.gram(np.delete(box.weight * curvature, rows))
+        along = design.chosen(kinks)[:, free]
+        system = np.block([[second, -along.T], [along, np.zeros((len(kinks),) * 2)]])
+        if not np.isfinite(system).all():
+            return None
+        solution = _solved(system, np.concatenate([box.lack(point, box.pull(slope))[free], residual[kinks]]))
+        step = np.zeros_like(point)
+        step[free] = solution[: len(free)]
+        slope -= curvature * design.dot(step)
+        slope[kinks] = solution[len(free) :] / box.weight[kinks]
+        point = point + step
+        slope[rows] = -box.lack(point, box.pull(slope))[rows - n_data] / box.weight[rows]
+        return cls(point, box.residual(point), slope, curvature, free, system)
+
+    def signs(self, box: BoxProblem, signs: NDArray) -> NDArray:
+        """Return the signs that follow: of zeros whose slopes are outside their boxes, 0 for those that have turned."""
+        of_penalty = np.s_[box.n_data :]
+        slope, slack = self.slope[of_penalty], _slack(box)[of_penalty]
+        turned = self.point[: len(signs)] * signs < 0
+        leaving = np.where(
+            slope > box.high[of_penalty] + slack, -1.0, np.where(slope < box.low[of_penalty] - slack, 1.0, 0.0)
+        )
+        return np.where(signs == 0, leaving, np.where(turned, 0.0, signs))
+
+    def is_inside(self, box: BoxProblem) -> NDArray:
+        """Return which rows of X are on their parabola at the point."""
+        slope, data = box.slopes(self.residual), np.s_[: box.n_data]
+        return ((slope > box.low) & (slope < box.high))[data]
+
+    def measured(self, box: BoxProblem) -> Iterate | None:
+        """Return how far the point is from the minimum; None if a slope is outside its box."""
+        point, residual, slope, curvature, free, system = self
+        slack = _slack(box)
+        if not ((slope >= box.low - slack) & (slope <= box.high + slack)).all():
+            return None
+        pull = box.pull(slope)
+        if not box.is_curved:
+            return box.measured(point, residual, slope, pull)
+        here, of_penalty = box.slopes(residual), np.s_[box.n_data :]
+        here[of_penalty] = np.where(residual[of_penalty] == 0, slope[of_penalty], here[of_penalty])
+        # What rounding has left of the lack is projected once more, without rounding it again: E is empty here.
+        lack = box.lack(point, pull)
+        left, rest, step = lack[free], np.zeros_like(lack), np.zeros_like(point)
+        step[free] = _solved(system, left)
+        rest[free] = left - system @ step[free]
+        gap = 0.5 * float(left @ step[free]) + box.cost(point, rest)
+        gap += float(box.weight @ ((here - slope) * (residual - 0.5 * box.flatness * (here + slope))))
+        dual = slope - curvature * box.design.without_basis().dot(step)
+        return box.iterate(point, residual, here, max(gap, 0.0))._replace(dual=dual)
+
+
+def face(box: BoxProblem, point: NDArray, is_inside: NDArray, zeros: NDArray) -> Iterate | None:
+    """Return the minimum near an active set, if it is found.
 
     Of the rows whose slopes are inside their boxes, some lie on a parabola, and the others, E, on a kink. With H the
     curvature of the parabolas and of L2, and F the coefficients that are not zero, a step d and the slopes u of E
@@ -76,70 +186,39 @@ def face(box: BoxProblem, point: NDArray, residual: NDArray, is_inside: NDArray,
         H d - E'S u  =  A'S u' - L w  (for F)            u': the slopes of the other rows, at w
         E d          =  r             (for E)
 
-    A coefficient that is zero has a slope of its own, which balances its gradient.
+    A coefficient that is zero has a slope of its own, which balances its gradient. If that is outside its box, the
+    coefficient joins F. One that has got the wrong sign leaves F, and a row on a line joins the parabola that it has
+    come to, or the other way round. Then the system is solved anew, as long as fewer change each time: the primal-dual
+    active set method of Hintermueller, Ito and Kunisch (2002).
 
     Parameters
     ----------
     box : BoxProblem
         The problem.
-    point, residual : ndarray of shape (n_coordinates,), (n_rows,)
-        w and its residuals.
+    point : ndarray of shape (n_coordinates,)
+        w.
     is_inside : ndarray of bool, shape (n_data,)
         Which rows of X have slopes inside their boxes.
     zeros : ndarray of int
         Coefficients that are zero.
     """
-    design, n_data = box.design.without_basis(), box.n_data
-    point, of_zeros = point.copy(), n_data + zeros
-    point[zeros] = 0.0
-    residual = residual.copy()
-    residual[of_zeros] = 0.0
-    slope = box.slopes(residual)
-    kinks = np.flatnonzero(is_inside & (box.flatness[:n_data] == 0))
-    on = np.append(is_inside & (box.flatness[:n_data] > 0), np.zeros(len(slope) - n_data, bool))
-    slope[kinks] = slope[of_zeros] = 0.0
-    slope[on] = residual[on] / box.flatness[on]
-    curvature = np.divide(1.0, box.flatness, out=np.zeros_like(slope), where=on)
-    free = np.setdiff1d(np.arange(len(point)), zeros)
-    if len(kinks) > len(free):
-        return None
-    second = np.diag(box.l2[free])
-    if on.any() and len(free):
-        of_free = design.of_columns(free[free < design.n_penalised]) if len(zeros) else design
-        second += of_free.gram(np.delete(box.weight * curvature, of_zeros))
-    along = design.chosen(kinks)[:, free]
-    system = np.block([[second, -along.T], [along, np.zeros((len(kinks),) * 2)]])
-    lack = box.lack(point, box.pull(slope))[free]
-    if not np.isfinite(system).all():
-        return None
-    solution = _solved(system, np.concatenate([lack, residual[kinks]]))
-    step = np.zeros_like(point)
-    step[free] = solution[: len(free)]
-    moved = point + step
-    penalised = free[free < design.n_penalised]
-    if (moved[penalised] * point[penalised] < 0).any():
-        return None
-    slope -= curvature * design.dot(step)
-    slope[kinks] = solution[len(free) :] / box.weight[kinks]
-    lack = box.lack(moved, box.pull(slope))
-    slope[of_zeros] = -lack[zeros] / box.weight[of_zeros]
-    slack = OUTSIDE * box.reach
-    if not ((slope >= box.low - slack) & (slope <= box.high + slack)).all():
-        return None
-    residual = box.residual(moved)
-    if not box.is_curved:
-        return box.measured(moved, residual, slope, box.pull(slope))
-    here = box.slopes(residual)
-    here[of_zeros] = slope[of_zeros]
-    # What rounding has left of the lack is projected once more, without rounding it again: E is empty here.
-    left, rest = lack[free], np.zeros_like(lack)
-    further = _solved(system, left)
-    rest[free] = left - system @ further
-    step[free] = further
-    gap = 0.5 * float(left @ further) + box.cost(moved, rest)
-    gap += float(box.weight @ ((here - slope) * (residual - 0.5 * box.flatness * (here + slope))))
-    dual = slope - curvature * design.dot(step)
-    return box.iterate(moved, residual, here, max(gap, 0.0))._replace(dual=dual)
+    signs = np.sign(point[: box.design.n_penalised])
+    signs[zeros] = 0.0
+    fewest = np.inf
+    while (found := Face.of(box, point, is_inside, signs)) is not None:
+        others, rows = found.signs(box, signs), found.is_inside(box) if box.is_curved else is_inside
+        n_changes = float(np.count_nonzero(others != signs) + np.count_nonzero(rows != is_inside))
+        if n_changes == 0:
+            return found.measured(box)
+        if n_changes >= fewest:
+            return None  # it goes in circles, or away
+        point, is_inside, signs, fewest = found.point, rows, others, n_changes
+    return None
+
+
+def _slack(box: BoxProblem) -> NDArray:
+    """Return by how much rounding may put slopes outside their boxes; one without an end is as large as another."""
+    return OUTSIDE * np.minimum(box.reach, box.reach[: box.n_data].max())
 
 
 def _solved(matrix: NDArray, right: NDArray) -> NDArray:

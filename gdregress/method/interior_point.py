@@ -337,7 +337,7 @@ def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
     if not (box.is_curved or box.l2.any()):
         zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
         return vertex(box, state.curvature(box), place.slope, zeros)
-    return face(box, place.point, place.residual, _is_inside(box, state), _zeros(box, state, place.point))
+    return face(box, place.point, _is_inside(box, state), _zeros(box, state, place.point))
 
 
 def _is_inside(box: BoxProblem, state: State) -> NDArray:
