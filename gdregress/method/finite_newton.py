@@ -35,7 +35,7 @@ PATIENCE, IDLE = 12, 4
 """Numbers of epochs after which an interior point method takes over: in all, and since fewest rows have changed."""
 
 
-class Place(NamedTuple):
+class FollowedPoint(NamedTuple):
     """A point whose residuals follow from those of the point before.
 
     Attributes
@@ -54,12 +54,12 @@ class Place(NamedTuple):
 
     @classmethod
     def at(cls, box: BoxProblem, point: NDArray) -> Self:
-        """Return the place of a point."""
+        """Follow a point from here on."""
         residual = box.residual(point)
         return cls(point, residual, float(np.abs(residual).max()))
 
     def moved(self, box: BoxProblem, step: NDArray, change: NDArray) -> Self:
-        """Return the place after a step, of which A dw is the change."""
+        """Return the point after a step, of which A dw is the change."""
         point, residual = self.point + step, self.residual - change
         if np.abs(residual).max() < STALE * self.largest:
             return self.at(box, point)
@@ -109,7 +109,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     data, kinks = np.s_[: box.n_data], _kinks(box)
     whole = design.gram(box.weight * c) if gram is None or design.combined is not None else c[0] * gram
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
-    place, last = Place.at(box, box.allowed(start)), np.inf
+    place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
     before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0
     for number in range(PATIENCE):
         point, residual, _ = place

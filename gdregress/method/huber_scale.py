@@ -20,8 +20,8 @@ DIGITS = 1e-11
 """Largest estimated relative error of the coefficients of a round."""
 
 
-class Place(NamedTuple):
-    """Coefficients, and the scale that goes with them.
+class FittedScale(NamedTuple):
+    """Residuals and signs of coefficients, and the scale that is fitted along with them.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     sign: NDArray
 
 
-def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | None:
+def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> FittedScale | None:
     """Return where coefficients and scale solve their equations; None where Newton's method does not find it.
 
     With k = 1.35, L1 and L2 of strengths l_1 and l on coefficients in units D, P the rows with ``|r_i| < k sigma``,
@@ -71,7 +71,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | N
         Terms of the objective; which loss it has does not count.
     rows : RowBlocks
         Training rows, of one target.
-    start : Place
+    start : FittedScale
         Where to start.
     """
     units = terms.units(rows.moments(products=False)) if terms.standardize else np.ones(rows.n_features)
@@ -90,7 +90,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | N
 
 def _round(
     terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray, sign: NDArray
-) -> Place | None:
+) -> FittedScale | None:
     """Return the solution while each row stays on its line, 0 for the parabola; None if there is none with digits."""
     on = weight * (line == 0)
     total, on_parabola = float(weight.sum()), float(on.sum())
@@ -124,7 +124,7 @@ def _round(
     z, scale = found
     coef = (z / size)[:, np.newaxis]
     intercept = about.y.mean[0] - about.x.mean @ coef[:, 0] + scale * shift
-    return Place(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
+    return FittedScale(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
 
 
 class Equations(NamedTuple):

@@ -299,8 +299,8 @@ def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     yield best
 
 
-class Place(NamedTuple):
-    """Where a state is, for which X is read.
+class PrimalDual(NamedTuple):
+    """The coefficients and the slopes of a state, with what X makes of them.
 
     Attributes
     ----------
@@ -320,10 +320,10 @@ class Place(NamedTuple):
     pull: NDArray
 
 
-def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
-    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
+def _measure(box: BoxProblem, state: State) -> tuple[Iterate, PrimalDual]:
+    """Return how far a state is, with zeros where it shows that coefficients are zero, and its point."""
     point, slope = state.point, state.slope(box)
-    place = Place(point, box.residual(point), slope, box.pull(slope))
+    place = PrimalDual(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
     if not zeros.size:
         return box.measured(point, place.residual, slope, place.pull), place
@@ -332,7 +332,7 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
     return box.measured(exact, box.residual(exact), slope, place.pull), place
 
 
-def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
+def _settled(box: BoxProblem, state: State, place: PrimalDual) -> Iterate | None:
     """Return the minimum, if the state shows on which rows it lies."""
     if not (box.is_curved or box.l2.any()):
         zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
@@ -369,7 +369,7 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
     return np.flatnonzero((inside > away) | is_wrong | box.is_held)
 
 
-def _advance(box: BoxProblem, state: State, place: Place) -> State:
+def _advance(box: BoxProblem, state: State, place: PrimalDual) -> State:
     """Take an epoch: a predictor and a corrector with one factor."""
     _, room, depth, above, below = state
     capped = box.capped

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import MOMENTS_LIMIT, choose
-from gdregress.method.huber_scale import Place, descend_with_scale
+from gdregress.method.huber_scale import FittedScale, descend_with_scale
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
@@ -77,7 +77,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     if rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
         level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
         sign = np.zeros(rows.n_features) if raw is None else np.sign(raw[0][:, 0])
-        found = descend_with_scale(spec.terms, rows, Place(y[:, 0] - level, scale, sign))
+        found = descend_with_scale(spec.terms, rows, FittedScale(y[:, 0] - level, scale, sign))
         of_residuals = 0.0 if found is None else scale_of(found.residual, weight)
         if found is not None and of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale:
             return of_residuals
