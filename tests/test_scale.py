@@ -170,6 +170,13 @@ def test_newton_finds_what_alternation_finds(monkeypatch, params, kind):
         fast.fit(X, y, weight)
 
 
+def test_a_penalty_that_overflows_in_units_of_the_columns_leaves_the_best_constant():
+    X, y, _ = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l2", alpha=1e250).fit(1e-160 * X, y)
+    assert_allclose(model.scale_, scale_of_constant(y, None, fit_intercept=True), rtol=1e-9)
+    assert not model.coef_.any()
+
+
 def test_a_scale_that_is_not_found_is_said(monkeypatch):
     X, y, _ = make()
     monkeypatch.setattr("gdregress.solve.scale.ROUNDS", 2)

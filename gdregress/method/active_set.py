@@ -26,7 +26,7 @@ class Kinks(NamedTuple):
 
     Attributes
     ----------
-    l1 : ndarray of shape (n_coordinates,)
+    l1 : ndarray of shape (..., n_coordinates)
         Strengths of L1.
     free : ndarray of shape (n_coordinates,) of bool
         Whether a coordinate has no kink: its strength is 0, and it may have either sign.
@@ -54,6 +54,23 @@ class Kinks(NamedTuple):
     def violation(self, pull: NDArray) -> NDArray:
         """Return by how much the negative gradient exceeds what holds a coordinate at zero."""
         return (np.where(self.free, np.abs(pull), pull) if self.positive else np.abs(pull)) - self.l1
+
+    def wrong(self, sign: NDArray, w: NDArray, pull: NDArray) -> NDArray:
+        """Return where the minimum for some signs is no minimum: by another sign, or by a pull that no zero holds.
+
+        Parameters
+        ----------
+        sign : ndarray of shape (..., n_coordinates)
+            The signs; 0 for a coordinate that was to be zero. That of a free one does not count.
+        w, pull : ndarray of shape (..., n_coordinates)
+            That minimum, and the negative gradient of the smooth part there.
+        """
+        return np.where((sign != 0) | self.free, (np.sign(w) != sign) & ~self.free, self.violation(pull) > 0)
+
+
+def exchanged(sign: NDArray, wrong: NDArray, pull: NDArray) -> NDArray:
+    """Return signs without the wrong ones, and with those by which coordinates leave a zero that does not hold them."""
+    return np.where(wrong, np.where(sign != 0, 0.0, np.sign(pull)), sign)
 
 
 class ActiveSet(NamedTuple):

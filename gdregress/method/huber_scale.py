@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
+from gdregress.method.active_set import Kinks, exchanged
 from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.problem import Terms
+from gdregress.problem.systems import Factor
 from gdregress.rows.memory import RowBlocks
 
 ROUNDS = 20
@@ -107,6 +108,8 @@ def _round(
     shift = HUBER_SHARE * level / on_parabola * terms.fit_intercept
     curved, share = second.copy(), total / (2 * on_parabola)
     curved.flat[:: len(curved) + 1] += share * terms.l2 * per_unit**2
+    if not np.isfinite(curved).all():
+        return None
     equations = Equations(
         second=second,
         curved=curved,
@@ -162,31 +165,28 @@ class Equations(NamedTuple):
         sign : ndarray of shape (n_features,)
             Signs of w to begin with; 0 for a coefficient that is zero.
         """
-        has_kink = (self.price > 0) | self.positive
-        active = (sign != 0) | ~has_kink
+        kinks = Kinks.of(self.price, len(self.price), positive=self.positive)
         for _ in range(CHANGES):
-            found = self._of_signs(active, sign)
+            found = self._of_signs((sign != 0) | kinks.free, sign)
             if found is None:
                 return None
             z, scale = found
-            slack = self.joint - self.second @ z + scale * self.pull
-            leaves = active & has_kink & (np.sign(z) != sign)
-            joins = ~active & ((slack if self.positive else np.abs(slack)) > self.price)
-            if not (leaves | joins).any():
+            pull = self.joint - self.second @ z + scale * self.pull
+            wrong = kinks.wrong(sign, z, pull)
+            if not wrong.any():
                 return found
-            active = (active & ~leaves) | joins
-            sign = np.where(joins, np.sign(slack), np.where(leaves, 0.0, sign))
+            sign = exchanged(sign, wrong, pull)
         return None
 
     def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
         """Return w and sigma where the coefficients of A have some signs, and the others are zero."""
         a, d = np.zeros((2, len(active)))
         if active.any():
-            lower, info = lapack.dpotrf(self.curved[np.ix_(active, active)], lower=1, clean=1)
-            if info or not self.precision * _trace_of_inverse(lower) <= DIGITS:
+            factor = Factor.of(self.curved[np.ix_(active, active)])
+            if not self.precision * factor.inflation <= DIGITS:
                 return None
-            right = np.array([self.joint - self.price * sign, self.pull]).T[active]
-            a[active], d[active] = lapack.dpotrs(lower, right, lower=1)[0].T
+            a[active] = factor.solve((self.joint - self.price * sign)[active])
+            d[active] = factor.solve(self.pull[active])
         # v - 2 w . c + w' C w  =  bend sigma^2,  that is  constant + linear sigma  =  bend sigma^2
         constant = self.variance - 2 * a @ self.joint + a @ self.second @ a
         linear, bend = 2 * d @ (self.second @ a - self.joint), self.bend - d @ self.second @ d
@@ -206,9 +206,3 @@ def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: ND
     sign = float(lines.y.mean[0])
     slope = lines.target_cross[:, 0] * lines.x.unit * lines.y.unit[0] + (lines.x.mean - center) * sign
     return total * slope, total * sign
-
-
-def _trace_of_inverse(lower: NDArray) -> float:
-    """Return the trace of (L L')^-1, given L; infinity if it is singular."""
-    inverse, info = lapack.dtrtri(lower, lower=1)
-    return np.inf if info else float(np.vdot(inverse, inverse))
