@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
-from gdregress.method.states import Block, Points
+from gdregress.method.states import Block, abreast
 from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, typical
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design, has_row_space
-from gdregress.problem.problem import Gap, Problem
+from gdregress.problem.problem import Problem
 
 NEARLY = 0.9995
 """Share of the way to the nearest end of a box that a step takes."""
@@ -206,16 +206,13 @@ def in_lockstep(
     rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
-    latest, rate = [next(descent) for descent in descents], np.nan
-    best = None
-    while True:
-        block = _block(latest, rate, boxes, rounded)
-        best = block if best is None or block.optimality[0] <= best.optimality[0] else best
+    first = [next(descent) for descent in descents]
+    best = block = _block(first, np.nan, boxes, rounded)
+    yield block
+    for latest in abreast(first, descents):
+        block = _block(latest, 1.0, boxes, rounded)
+        best = block if block.optimality[0] <= best.optimality[0] else best
         yield block
-        further = [next(descent, None) for descent in descents]
-        if not any(further):
-            break
-        latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
     if best is not block and rounded is not None:
         yield best  # its coefficients have been rounded with more luck
 
@@ -255,12 +252,7 @@ def _block(
         point, value = rounded(latest, point)
         gap = np.maximum(gap + (value - exact), 0.0)
     share = float((gap / scale).max())
-    optimality = np.array([share if boxes[0].degree == 1 else np.sqrt(2.0 * share)])
-    is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
-    values, gaps = (part[np.newaxis] * units for part in (value, gap))
-    return Block(
-        np.array([rate]), values, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
-    )
+    return Block.bounded(point, value * units, gap * units, share if boxes[0].degree == 1 else np.sqrt(2 * share), rate)
 
 
 def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
