@@ -185,6 +185,37 @@ def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
     return whole - box.design.gram(weight * ~on)
 
 
+class Bracket(NamedTuple):
+    """Lengths of a step between which F is least along it, and the one to try.
+
+    Attributes
+    ----------
+    shortest, longest : float
+        The longest known at which F still falls, and the shortest at which it rises; infinite while none is known.
+    length : float
+        The length to try.
+    """
+
+    shortest: float = 0.0
+    longest: float = np.inf
+    length: float = 1.0
+
+    def narrowed(self, downhill: float, curved: float) -> Self:
+        """Return what is left to search, by Newton's method, or by halving where that leads out.
+
+        Parameters
+        ----------
+        downhill, curved : float
+            How steeply F falls at the length that was tried, and its second derivative there.
+        """
+        shortest, longest, length = self
+        shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
+        length = length + downhill / curved if curved > 0 else np.inf
+        if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
+            length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
+        return type(self)(shortest, longest, length)
+
+
 def step_length(
     box: BoxProblem, point: NDArray, step: NDArray, residual: NDArray, change: NDArray, decrement: float
 ) -> float:
@@ -206,21 +237,17 @@ def step_length(
     w, dw = -residual[penalty], change[penalty]
     falls = ~box.capped[penalty] & (dw < 0)
     farthest = float((w[falls] / -dw[falls]).min(initial=np.inf))  # where the first sign would be wrong
-    shortest, longest, length = 0.0, np.inf, 1.0
+    bracket = Bracket()
     for _ in range(SEARCHES):
+        length = bracket.length
         slope = box.slopes(residual - length * change)
         downhill = float((box.weight * slope) @ change) - level - length * bend
         at_kink = w == -length * dw  # F has a kink there, for which its slope is the mean
         width = float((box.weight[penalty] * -box.low[penalty] * np.abs(dw))[at_kink].sum())
         if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
-            break
-        shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
+            return length
         on = (slope > box.low) & (slope < box.high)
         curved = float((box.weight * box.curvature * on) @ (change * change)) + bend
-        length = length + downhill / curved if curved > 0 else np.inf
-        if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
-            length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
-        length = min(length, farthest)
-    else:
-        return shortest  # F is lower there than at the point, since it falls all the way
-    return length
+        bracket = bracket.narrowed(downhill, curved)
+        bracket = bracket._replace(length=min(bracket.length, farthest))
+    return bracket.shortest  # F is lower there than at the point, since it falls all the way
