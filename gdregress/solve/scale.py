@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
 from gdregress.solve.stopping import Result, Stopping
 
@@ -39,6 +40,21 @@ NOT_FOUND = (
     "drop columns that are nearly collinear, or give epsilon a number."
 )
 """What is said where the rounds are used up."""
+
+
+def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+    if not spec.fits_scale:
+        return spec, {}
+    if rows.n_outputs > 1:
+        raise ValueError(
+            f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
+            "fit each target by itself."
+        )
+    if not rows.can_be_drawn:
+        raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
+    scale = fit_scale(spec, cast(RowBlocks, rows), past)
+    return spec.at_scale(scale), {"scale_": scale}
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
