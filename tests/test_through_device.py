@@ -320,6 +320,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"device='cuda' is none that torch has here \(.*\): pass one that it has"):
             through_device(np.ones((3, 1)), "cuda")
 
+    @pytest.mark.parametrize("name", ["gpu", "GPU:0"])
+    def test_a_gpu_is_called_as_its_library_calls_it(self, name):
+        pytest.importorskip("torch")
+        with pytest.raises(ValueError, match=r"is none that torch has here \(.*\): did you mean 'cuda'\?"):
+            through_device(np.ones((3, 1)), name)
+
     def test_rows_and_columns(self, through):
         X, y, _ = make()
         with pytest.raises(ValueError, match="X has 400 rows, but y has 399: give both the same"):

@@ -37,6 +37,9 @@ EMPTY: dict[str, Callable[[Any, Any], Any]] = {
 }
 """The same libraries, each with the function that makes an empty array on a device, given the name of this."""
 
+GPU: dict[str, str | int] = {"torch": "cuda", "cupy": 0}
+"""What libraries call a GPU, which users call "gpu"."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -172,8 +175,11 @@ def place_by_name(library: str, device: Any) -> Place:
         return where_is(EMPTY[library](import_module(library), device))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         [reason, *_] = str(error).splitlines() or [type(error).__name__]
+        is_gpu, called = str(device).lower().startswith(("gpu", "cuda", "nvidia")), GPU.get(library)
+        is_misnamed = is_gpu and called is not None and not str(device).startswith(str(called))
+        remedy = f"did you mean {called!r}?" if is_misnamed else "pass one that it has."
         raise ValueError(
-            f"device={device!r} is none that {library} has here ({reason.rstrip('.')}): pass one that it has."
+            f"device={device!r} is none that {library} has here ({reason.rstrip('.')}): {remedy}"
         ) from error
 
 
