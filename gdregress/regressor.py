@@ -15,7 +15,7 @@ from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.reading import training_rows, validation_rows
-from gdregress.solve.scale import at_scale
+from gdregress.solve.scale import at_scale, warn_of_epsilon
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -470,7 +470,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         if held_out is None and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
-            spec, found = at_scale(spec, rows, self.__dict__)
+            spec, found = at_scale(spec, rows, self.__dict__, self._warn)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -497,6 +497,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
                 one_by_one=task is not None,
             )
             self.__dict__.update(form.fitted(spec, method, result), **found)
+            is_given = self.loss == "huber" and not found and "epsilon" not in vars(self).get("_varied", ())
+            if is_given and self.converged_:
+                warn_of_epsilon(self.epsilon, problem, result, self._warn)
         if spec.verbose and result.interrupt is not None:
             progress.close(result)
         if task is not None and result.interrupt is None:

@@ -188,7 +188,7 @@ def test_parts_of_parts():
         assert part.shape == rows.shape
         blocks = [whole.place.fetch(block) for block in part.blocks(pieces_of(len(rows), 11))]
         np.testing.assert_array_equal(np.concatenate(blocks), rows)
-        np.testing.assert_array_equal(whole.place.fetch(part.sample(2)), rows[::2])
+        np.testing.assert_array_equal(whole.place.fetch(part.sample(slice(None, None, 2))), rows[::2])
 
 
 class TestTheRestOfAFit:

@@ -1,7 +1,6 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +17,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
 from gdregress.solve.stopping import Result, Stopping
+from gdregress.solve.validation import STACKLEVEL
 
 CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
@@ -41,9 +41,41 @@ NOT_FOUND = (
 )
 """What is said where the rounds are used up."""
 
+INTERPOLATED = (
+    "epsilon='auto' finds no scale of the residuals, since there are no more rows than coefficients, so that these fit "
+    "every row: set a penalty, such as penalty='l2', or give epsilon a number."
+)
+"""What is said where the scale is the least there is, whatever the targets are."""
 
-def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
-    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+FAR, FEW = 100.0, 0.02
+"""Mean size of a residual, in epsilons, and share of residuals below epsilon, at which Huber's loss has no parabola."""
+
+TOO_SMALL = (
+    "so that loss='huber' is all but the absolute error: set epsilon='auto', or a number near their size, "
+    "in units of y."
+)
+"""What is said where epsilon is far below the residuals."""
+
+
+def at_scale(spec: Spec, rows: Rows, past: dict[str, Any], warn: Callable[..., None]) -> tuple[Spec, dict[str, Any]]:
+    """Return the specification with a number for `epsilon`, and the fitted attribute that says which.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification.
+    rows : Rows
+        Training rows.
+    past : dict of str to object
+        Attributes of the last fit: see `fit_scale`.
+    warn : callable
+        Warns the user: see `NoticesMixin`.
+
+    Raises
+    ------
+    ValueError
+        If there are several targets, or rows that are not in memory.
+    """
     if not spec.fits_scale:
         return spec, {}
     if rows.n_outputs > 1:
@@ -53,11 +85,40 @@ def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[s
         )
     if not rows.can_be_drawn:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    scale = fit_scale(spec, cast(RowBlocks, rows), past)
+    scale = fit_scale(spec, cast(RowBlocks, rows), past, warn)
     return spec.at_scale(scale), {"scale_": scale}
 
 
-def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
+def warn_of_epsilon(epsilon: float, problem: Problem, result: Result, warn: Callable[..., None]) -> None:
+    """Warn where a fit by Huber's loss has converged and hardly any residual is below epsilon.
+
+    Parameters
+    ----------
+    epsilon : float
+        Where its parabola ends.
+    problem : Problem
+        The problem that was minimised.
+    result : Result
+        How the descent ended.
+    warn : callable
+        Warns the user: see `NoticesMixin`.
+
+    Warns
+    -----
+    UserWarning
+        If the mean residual is more than a hundred times epsilon, and no more residuals are below it than must be.
+    """
+    mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
+    if not FAR * epsilon < mean < np.inf:
+        return
+    [there] = problem.from_rows().evaluate([result.kept.point])
+    fitted = problem.n_coordinates / problem.rows.n_weighted  # so many residuals are small, whatever epsilon is
+    if np.max(there.curved) <= FEW + fitted:
+        reason = f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}"
+        warn(reason, f"epsilon is far below the residuals, {TOO_SMALL}", UserWarning, stacklevel=STACKLEVEL - 1)
+
+
+def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any], warn: Callable[..., None]) -> float:
     """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
 
     Coefficients and sigma minimise, with H_e(z) = z^2 up to abs(z) = e and 2 e abs(z) - e^2 beyond::
@@ -77,11 +138,15 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         Training rows.
     past : mapping of str to object
         Attributes of the last fit, from whose scale and coefficients a specification with `warm_start` begins.
+    warn : callable
+        Warns the user: see `NoticesMixin`.
 
     Warns
     -----
     ConvergenceWarning
         If the rounds are used up.
+    UserWarning
+        If the coefficients can fit every row, so that there is no scale.
     """
     moments, (y, weight) = rows.moments(products=False), rows.targets()
     size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
@@ -116,8 +181,11 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
             break
         scale = _next(tried, least)
     else:
-        warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
-    return tried[-1][1]
+        warn(NOT_FOUND, NOT_FOUND, ConvergenceWarning, stacklevel=STACKLEVEL)
+    scale = tried[-1][1]
+    if scale == least and rows.n_weighted <= rows.n_features + spec.terms.fit_intercept:
+        warn(INTERPOLATED, INTERPOLATED, UserWarning, stacklevel=STACKLEVEL)
+    return scale
 
 
 def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:
