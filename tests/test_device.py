@@ -21,11 +21,13 @@ from sklearn.utils.estimator_checks import check_array_api_input_and_values
 from gdregress import (
     GradientDescentRegressor,
     GradientDescentRegressorCV,
+    LearningRateDisplay,
     Loss,
     LossSurfaceDisplay,
     closed_form,
     compare,
     regularization_path,
+    through_device,
 )
 from gdregress.rows.device import DeviceRows
 from gdregress.rows.memory import RowBlocks
@@ -360,9 +362,24 @@ class TestTheRestOfAFit:
         X, y, _ = make(100, 1)
         model = GradientDescentRegressor("lipschitz", epochs=10, tol=None, record_path=True)
         model.fit(on_a_device(X), on_a_device(y))
-        there = LossSurfaceDisplay.from_estimator(model, X, y)
         here = LossSurfaceDisplay.from_estimator(clone(model).fit(X, y), X, y)
-        np.testing.assert_allclose(there.path, here.path, rtol=1e-9)
+        weight = on_a_device(np.ones(100))
+        for given in (
+            (X, y),
+            (on_a_device(X), on_a_device(y), weight),
+            (through_device(X, "device1", library="array_api_strict"), y),
+        ):
+            there = LossSurfaceDisplay.from_estimator(model, *given)
+            np.testing.assert_allclose(there.path, here.path, rtol=1e-9)
+            np.testing.assert_allclose(there.values, here.values, rtol=1e-9)
+
+    def test_learning_rates_on_rows_that_live_there(self):
+        X, y, weight = make(100, 1)
+        model = GradientDescentRegressor(epochs=10)
+        here = LearningRateDisplay.from_estimator(model, X, y, weight)
+        there = LearningRateDisplay.from_estimator(model, *map(on_a_device, (X, y, weight)))
+        np.testing.assert_allclose(there.losses, here.losses, rtol=1e-9)
+        np.testing.assert_allclose(there.best_rate, here.best_rate, rtol=1e-9)
 
 
 class TestChunks:
@@ -546,6 +563,23 @@ class TestBadInput:
         ):
             GradientDescentRegressor().fit(Foreign(), [1.0, 2.0, 3.0])
         assert place_of("X", np.zeros(3).view(Array)) is HOST
+
+    def test_a_device_that_numpy_cannot_read_without_dispatch(self):
+        class OnGPU:
+            __module__ = "torch.cuda"
+            dtype, shape = np.dtype(float), (3, 2)
+
+            def __dlpack__(self):
+                raise NotImplementedError
+
+            def __dlpack_device__(self):
+                return 2, 0
+
+        said = r"X is an array of torch on a device, .*: call sklearn.set_config\(array_api_dispatch=True\) before, or"
+        with sklearn.config_context(array_api_dispatch=False):
+            for use in (GradientDescentRegressor().fit, compare, closed_form, regularization_path):
+                with pytest.raises(TypeError, match=said):
+                    use(OnGPU(), [1.0, 2.0, 3.0])
 
     def test_array_api_compat_is_not_installed(self, monkeypatch):
         X, y, _ = make()

@@ -17,6 +17,7 @@ from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
+from gdregress.rows.through import fetched
 
 POINTS_AT_ONCE = 256
 """Number of points that are evaluated in one pass over the rows."""
@@ -48,8 +49,8 @@ class RawObjective:
     ----------
     estimator : GradientDescentRegressor
         The estimator, whose parameters define the objective. It need not be fitted.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows.
+    X : {array-like, sparse matrix, array on a device} of shape (n_samples, n_features)
+        Rows. Those of a device are copied to the host, and so are y and the weights.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -64,6 +65,7 @@ class RawObjective:
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, target: int = 0):
+        X, y, sample_weight = (fetched(*named) for named in (("X", X), ("y", y), ("sample_weight", sample_weight)))
         self.X = check_array(X, accept_sparse="csr", dtype=np.float64)
         y = check_array(y, ensure_2d=False, dtype=np.float64)
         check_consistent_length(self.X, y)
