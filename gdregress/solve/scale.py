@@ -1,5 +1,6 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -75,6 +76,11 @@ def at_scale(spec: Spec, rows: Rows, past: dict[str, Any], warn: Callable[..., N
     ------
     ValueError
         If there are several targets, or rows that are not in memory.
+
+    Warns
+    -----
+    UserWarning
+        If the coefficients fit every row, so that there is no scale.
     """
     if not spec.fits_scale:
         return spec, {}
@@ -85,7 +91,11 @@ def at_scale(spec: Spec, rows: Rows, past: dict[str, Any], warn: Callable[..., N
         )
     if not rows.can_be_drawn:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    scale = fit_scale(spec, cast(RowBlocks, rows), past, warn)
+    scale = fit_scale(spec, cast(RowBlocks, rows), past)
+    if rows.n_weighted <= rows.n_features + spec.terms.fit_intercept:
+        of_y = rows.moments(products=False).y
+        if scale <= 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
+            warn(INTERPOLATED, INTERPOLATED, UserWarning, stacklevel=STACKLEVEL - 1)
     return spec.at_scale(scale), {"scale_": scale}
 
 
@@ -118,7 +128,7 @@ def warn_of_epsilon(epsilon: float, problem: Problem, result: Result, warn: Call
         warn(reason, f"epsilon is far below the residuals, {TOO_SMALL}", UserWarning, stacklevel=STACKLEVEL - 1)
 
 
-def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any], warn: Callable[..., None]) -> float:
+def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
 
     Coefficients and sigma minimise, with H_e(z) = z^2 up to abs(z) = e and 2 e abs(z) - e^2 beyond::
@@ -138,15 +148,11 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any], warn: Callab
         Training rows.
     past : mapping of str to object
         Attributes of the last fit, from whose scale and coefficients a specification with `warm_start` begins.
-    warn : callable
-        Warns the user: see `NoticesMixin`.
 
     Warns
     -----
     ConvergenceWarning
         If the rounds are used up.
-    UserWarning
-        If the coefficients can fit every row, so that there is no scale.
     """
     moments, (y, weight) = rows.moments(products=False), rows.targets()
     size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
@@ -181,11 +187,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any], warn: Callab
             break
         scale = _next(tried, least)
     else:
-        warn(NOT_FOUND, NOT_FOUND, ConvergenceWarning, stacklevel=STACKLEVEL)
-    scale = tried[-1][1]
-    if scale == least and rows.n_weighted <= rows.n_features + spec.terms.fit_intercept:
-        warn(INTERPOLATED, INTERPOLATED, UserWarning, stacklevel=STACKLEVEL)
-    return scale
+        warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
+    return tried[-1][1]
 
 
 def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:
