@@ -206,14 +206,12 @@ def in_lockstep(
     rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
-    first = [next(descent) for descent in descents]
-    best = block = _block(first, np.nan, boxes, rounded)
-    yield block
-    for latest in abreast(first, descents):
-        block = _block(latest, 1.0, boxes, rounded)
-        best = block if block.optimality[0] <= best.optimality[0] else best
+    best: Block | None = None
+    for epochs, latest in enumerate(abreast(descents)):
+        block = _block(latest, 1.0 if epochs else np.nan, boxes, rounded)
+        best = block if best is None or block.optimality[0] <= best.optimality[0] else best
         yield block
-    if best is not block and rounded is not None:
+    if best is not None and best is not block and rounded is not None:
         yield best  # its coefficients have been rounded with more luck
 
 
