@@ -314,7 +314,9 @@ class TestWhatIsSaid:
         with pytest.warns(UserWarning, match="epsilon is far below the residuals, so that") as caught:
             GridSearchCV(model, {"alpha": [1e-4, 1e-3]}, cv=2, refit=False).fit(X, 1e3 * y)
         assert len(caught) == 1
-        GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
 
     def test_no_scale_where_the_coefficients_fit_every_row(self):
         X, y, _ = make(n=5)
