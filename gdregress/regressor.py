@@ -423,9 +423,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
             better; if it diverges; or if no epoch has a better validation loss than the start.
         UserWarning
-            If a parameter that differs from its default has no effect beside the others; if
-            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X
-            was scaled. In a search each of these is said once.
+            If a parameter that differs from its default has no effect beside the others; if hardly any
+            residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
+            are no more rows than coefficients; if `early_stopping` held out rows for nothing; or if `X_val` is
+            far from X, as it is if only X was scaled. In a search each of these is said once.
         """
         with fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
