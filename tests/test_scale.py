@@ -318,6 +318,14 @@ class TestWhatIsSaid:
             warnings.simplefilter("error")
             GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
 
+    def test_nothing_of_the_fits_of_a_display(self):
+        X, y, _ = make(p=3, wild=0.0)
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        model = GradientDescentRegressor(0.1, 20, loss="huber", tol=None, record_path=True).fit(X, 1e3 * y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            LossSurfaceDisplay.from_estimator(model, X, 1e3 * y, resolution=3)
+
     def test_no_scale_where_the_coefficients_fit_every_row(self):
         X, y, _ = make(n=5)
         assert self.said(X[:, :2], y, epsilon="auto", penalty="l2", alpha=0.1) == []

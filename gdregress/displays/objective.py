@@ -1,5 +1,6 @@
 """The objective of an estimator as a function of raw coefficients, on the original scale of X and y."""
 
+import warnings
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
@@ -114,7 +115,7 @@ class RawObjective:
 
     def minimum(self) -> NDArray:
         """Return the minimiser of the objective, from a fit."""
-        model = settled(self.estimator).fit(self.X, self.y, self.weight)
+        model = self._fitted(self.X, self.y)
         return self.point(model.coef_, model.intercept_)
 
     def point(self, coef: NDArray, intercept: NDArray) -> NDArray:
@@ -136,11 +137,17 @@ class RawObjective:
         if self.estimator.fit_intercept:
             y = y - point[-1]
         X = self.X[:, others] if others else np.zeros((len(y), 1))  # a fit needs a column: one of zeros has no effect
-        model = settled(self.estimator, fit_intercept=has_intercept).fit(X, y, self.weight)
+        model = self._fitted(X, y, fit_intercept=has_intercept)
         point[others] = model.coef_[: len(others)]
         if has_intercept:
             point[-1] = model.intercept_
         return point
+
+    def _fitted(self, X: Any, y: NDArray, **parameters: Any) -> Any:
+        """Return a model at the minimum, fitted without the notice on epsilon, which is that of the user's own fit."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "epsilon")
+            return settled(self.estimator, **parameters).fit(X, y, self.weight)
 
     def _centred(self, moments: Moments) -> Moments:
         """Return moments about the mean as they are, or about the origin if there is no intercept."""
