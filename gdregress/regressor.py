@@ -1,5 +1,7 @@
 """The estimator: parameters and data in, fitted attributes out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gdregress.method.assembly import make_method
@@ -15,7 +17,7 @@ from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.reading import training_rows, validation_rows
-from gdregress.solve.scale import at_scale, warn_of_epsilon
+from gdregress.solve.scale import at_scale, remark_on_epsilon, remark_on_scale
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -471,7 +473,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         if held_out is None and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
-            spec, found = at_scale(spec, rows, self.__dict__, self._warn)
+            spec, found = at_scale(spec, rows, self.__dict__)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -498,9 +500,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
                 one_by_one=task is not None,
             )
             self.__dict__.update(form.fitted(spec, method, result), **found)
-            is_given = self.loss == "huber" and not found and "epsilon" not in vars(self).get("_varied", ())
-            if is_given and self.converged_:
-                warn_of_epsilon(self.epsilon, problem, result, self._warn)
+            if found:
+                result = replace(result, remark=remark_on_scale(found["scale_"], problem))
+            elif self.loss == "huber" and self.converged_:
+                result = replace(result, remark=remark_on_epsilon(self.epsilon, problem, result))
         if spec.verbose and result.interrupt is not None:
             progress.close(result)
         if task is not None and result.interrupt is None:

@@ -318,6 +318,16 @@ class TestWhatIsSaid:
             warnings.simplefilter("error")
             GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
 
+    def test_what_was_fitted_stays_where_it_is_an_error(self):
+        X, y, _ = make(wild=0.0)
+        model = GradientDescentRegressor(loss="huber")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match=self.SMALL):
+                model.fit(X, 1e3 * y)
+        assert model.converged_
+        assert model.coef_.shape == (4,)
+
     def test_nothing_of_the_fits_of_a_display(self):
         X, y, _ = make(p=3, wild=0.0)
         X = (X - X.mean(axis=0)) / X.std(axis=0)

@@ -63,6 +63,8 @@ def finished(
         raise result.interrupt
     varied = estimator._varied if estimator._is_candidate else ()
     notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
+    if result is not None and result.remark is not None and "epsilon" not in varied:
+        notices.append(result.remark)
     if estimator.early_stopping and estimator.converged_ and not given:
         notices.append((FOR_NOTHING, FOR_NOTHING))
     for reason, notice in notices:

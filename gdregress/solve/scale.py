@@ -1,7 +1,7 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +18,6 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
 from gdregress.solve.stopping import Result, Stopping
-from gdregress.solve.validation import STACKLEVEL
 
 CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
@@ -58,30 +57,8 @@ TOO_SMALL = (
 """What is said where epsilon is far below the residuals."""
 
 
-def at_scale(spec: Spec, rows: Rows, past: dict[str, Any], warn: Callable[..., None]) -> tuple[Spec, dict[str, Any]]:
-    """Return the specification with a number for `epsilon`, and the fitted attribute that says which.
-
-    Parameters
-    ----------
-    spec : Spec
-        The specification.
-    rows : Rows
-        Training rows.
-    past : dict of str to object
-        Attributes of the last fit: see `fit_scale`.
-    warn : callable
-        Warns the user: see `NoticesMixin`.
-
-    Raises
-    ------
-    ValueError
-        If there are several targets, or rows that are not in memory.
-
-    Warns
-    -----
-    UserWarning
-        If the coefficients fit every row, so that there is no scale.
-    """
+def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
     if not spec.fits_scale:
         return spec, {}
     if rows.n_outputs > 1:
@@ -92,40 +69,46 @@ def at_scale(spec: Spec, rows: Rows, past: dict[str, Any], warn: Callable[..., N
     if not rows.can_be_drawn:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
     scale = fit_scale(spec, cast(RowBlocks, rows), past)
-    if rows.n_weighted <= rows.n_features + spec.terms.fit_intercept:
-        of_y = rows.moments(products=False).y
-        if scale <= 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
-            warn(INTERPOLATED, INTERPOLATED, UserWarning, stacklevel=STACKLEVEL - 1)
     return spec.at_scale(scale), {"scale_": scale}
 
 
-def warn_of_epsilon(epsilon: float, problem: Problem, result: Result, warn: Callable[..., None]) -> None:
-    """Warn where a fit by Huber's loss has converged and hardly any residual is below epsilon.
+def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, str] | None:
+    """Return what to say where Huber's loss has converged and hardly any residual is below epsilon; None elsewhere.
+
+    That is where the mean residual is more than a hundred times epsilon, and no more residuals are below it than must
+    be: as many as there are coefficients are, whatever it is.
 
     Parameters
     ----------
     epsilon : float
-        Where its parabola ends.
+        Where the parabola ends.
     problem : Problem
         The problem that was minimised.
     result : Result
         How the descent ended.
-    warn : callable
-        Warns the user: see `NoticesMixin`.
 
-    Warns
-    -----
-    UserWarning
-        If the mean residual is more than a hundred times epsilon, and no more residuals are below it than must be.
+    Returns
+    -------
+    tuple of str or None
+        The sentence with figures, and without them.
     """
     mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
     if not FAR * epsilon < mean < np.inf:
-        return
+        return None
     [there] = problem.from_rows().evaluate([result.kept.point])
-    fitted = problem.n_coordinates / problem.rows.n_weighted  # so many residuals are small, whatever epsilon is
-    if np.max(there.curved) <= FEW + fitted:
-        reason = f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}"
-        warn(reason, f"epsilon is far below the residuals, {TOO_SMALL}", UserWarning, stacklevel=STACKLEVEL - 1)
+    if np.max(there.curved) > FEW + problem.n_coordinates / problem.rows.n_weighted:
+        return None
+    reason = f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}"
+    return reason, f"epsilon is far below the residuals, {TOO_SMALL}"
+
+
+def remark_on_scale(scale: float, problem: Problem) -> tuple[str, str] | None:
+    """Return what to say where coefficients fit every row, so that the scale is the least there is; None elsewhere."""
+    of_y, rows = problem.moments.y, problem.rows
+    is_least = scale <= 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0])
+    if is_least and rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
+        return INTERPOLATED, INTERPOLATED
+    return None
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
