@@ -342,3 +342,5 @@ class TestWhatIsSaid:
         [sentence] = self.said(X, y, epsilon="auto")
         assert sentence.startswith("epsilon='auto' finds no scale of the residuals, since there are no more rows than")
         assert self.said(np.tile(X, 2), y, epsilon="auto", penalty="l2", alpha=0.1) == []
+        X = make()[0]
+        assert self.said(X, X[:, 0], epsilon="auto") == []  # fitted exactly, but not whatever the targets are
