@@ -207,7 +207,7 @@ def in_lockstep(
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
     best: Block | None = None
-    for epochs, latest in enumerate(abreast(descents)):
+    for epochs, latest in enumerate(abreast([next(descent) for descent in descents], descents)):
         block = _block(latest, 1.0 if epochs else np.nan, boxes, rounded)
         best = block if best is None or block.optimality[0] <= best.optimality[0] else best
         yield block

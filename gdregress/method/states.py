@@ -200,9 +200,16 @@ class Solver(Protocol):
         ...
 
 
-def abreast(descents: Sequence[Iterator[Latest]]) -> Iterator[list[Latest]]:
-    """Yield where several descents stand, the start first, until all have ended; one that has ended stays."""
-    latest = [next(descent) for descent in descents]
+def abreast(latest: list[Latest], descents: Sequence[Iterator[Latest]]) -> Iterator[list[Latest]]:
+    """Yield where several descents stand, and go on until all have ended; one that has ended stays.
+
+    Parameters
+    ----------
+    latest : list
+        Where they stand now.
+    descents : sequence of iterator
+        Where each will stand.
+    """
     yield latest
     while any(further := [next(descent, None) for descent in descents]):
         latest = [new or old for new, old in zip(further, latest, strict=True)]

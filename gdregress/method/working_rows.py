@@ -133,7 +133,8 @@ class WorkingRows:
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
         begin = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        for epochs, latest in enumerate(abreast([_descend(*each) for each in zip(ones, begin, samples, strict=True)])):
+        descents = [_descend(*each) for each in zip(ones, begin, samples, strict=True)]
+        for epochs, latest in enumerate(abreast(begin, descents)):
             yield _block(latest, 1.0 if epochs else np.nan)
         if max(each.optimality for each in latest) > max(self.tol, SOLVED):
             blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch + epochs)
@@ -266,8 +267,7 @@ class OneOutput:
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
-    """Yield the start and a point for each round until the gap is closed or no longer narrows; the last is the best."""
-    yield start
+    """Yield a point for each round, until the gap is closed or no longer narrows; the last one is the best."""
     point, cut, distance = sample
     seen = one.look(point, Nearness(distance, one.most, cut))
     here = one.measured(seen, point, 0.0)
