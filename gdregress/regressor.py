@@ -1,60 +1,30 @@
 """The estimator: parameters and data in, fitted attributes out."""
 
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, cast
+from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
-from gdregress.method.effects import without_effect
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
-from gdregress.rows.checks import check_finite
-from gdregress.rows.chunks import check_has_products, moments_of_chunk, numbered, parts_of
-from gdregress.rows.dask import (
-    DaskRows,
-    as_array,
-    blocks_of,
-    check_takes_blocks,
-    gather_blocks,
-    in_memory,
-)
-from gdregress.rows.device import check_takes_device, read_brought_rows, read_device_chunk, read_device_rows
-from gdregress.rows.inputs import (
-    check_outputs,
-    check_same,
-    is_dask,
-    names_of,
-    read_chunk,
-    read_rows,
-    read_validation_rows,
-)
-from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import HOST, place_of, to_host, where_is
-from gdregress.rows.rows import GoneRows, Rows
-from gdregress.rows.threads import given_back
-from gdregress.rows.through import goes_through
+from gdregress.rows.rows import Rows
 from gdregress.solve.attributes import FITTED, OutputFormat
-from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.chunked import ChunksMixin
+from gdregress.solve.fitting import finished, fitting, in_any_range
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
-from gdregress.solve.scale import fit_scale
+from gdregress.solve.reading import training_rows, validation_rows
+from gdregress.solve.scale import at_scale, remark_on_epsilon, remark_on_scale
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
-from gdregress.solve.streams import Stream, descend_chunk
-from gdregress.solve.validation import FOR_NOTHING, check_validation_arguments, split_off, validation_value
+from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
 
 
-class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredictor):
+class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, LinearPredictor):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -455,205 +425,14 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
             better; if it diverges; or if no epoch has a better validation loss than the start.
         UserWarning
-            If a parameter that differs from its default has no effect beside the others; if
-            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X
-            was scaled. In a search each of these is said once.
+            If a parameter that differs from its default has no effect beside the others; if hardly any
+            residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
+            are no more rows than coefficients; if `early_stopping` held out rows for nothing; or if `X_val` is
+            far from X, as it is if only X was scaled. In a search each of these is said once.
         """
         with fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        return _finished(self, result, given=X_val is not None)
-
-    @available_where(check_takes_chunks)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Learn from a chunk of rows: minimise over all rows so far, or descend one epoch over the chunk.
-
-        Squared error with a str as `learning_rate` needs only sums over rows. The moments of each
-        chunk are added to those of the chunks before, the rows are not kept, and the objective of all
-        rows so far is minimised. Chunks of any size, in any order, give the result of one `fit`.
-
-        With another loss, a number as `learning_rate`, `batch_size`, `average`, or one of the
-        optimizers "momentum", "adagrad", "rmsprop" and "adam", a call is one epoch of mini-batches
-        over the chunk, as in SGDRegressor. More chunks, or more passes over the same chunks, bring the
-        coefficients nearer to the minimum. Then:
-
-        - The coefficients, the memory of the optimizer, the schedule and the average continue from
-          chunk to chunk. The schedule counts chunks.
-        - `history_` holds the loss of every chunk, measured before learning from it. There is no
-          `optimality_`.
-        - With a str as `learning_rate`, columns need no scaling: the moments of all rows so far decide
-          coordinates, preconditioner and rate. For losses that end in straight lines the rate falls
-          from chunk to chunk. If `batch_size` is None, a mini-batch has a fiftieth of the rows of the
-          chunk, but at least 32.
-        - With a number as `learning_rate` and `batch_size` None, the whole chunk is one batch.
-
-        After a `fit`, epochs over chunks start from its coefficients, as in SGDRegressor. The rows of
-        that fit are not kept, so that the minimum of squared error is that of the rows of `partial_fit`
-        alone; a warning says so. Parameters may change between two calls: an epoch then starts from the
-        current coefficients, and squared error is minimised over all rows whose moments were kept.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, scaled or not. One row is enough.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, on the same scale for all chunks.
-
-        Returns
-        -------
-        self : GradientDescentRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        AttributeError
-            If the parameters need the same rows at every epoch. The estimator then has no such
-            method, and `hasattr` returns False.
-        ValueError
-            If the features or targets are not those of the chunks before; else as in `fit`. The
-            estimator stays as it was.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the descent diverges over the chunk; for squared error with a str as
-            `learning_rate`, as in `fit`.
-        UserWarning
-            If earlier rows are left out because their moments were not kept; at the first chunk, if a
-            parameter that differs from its default has no effect beside the others.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_diabetes
-        >>> from gdregress import GradientDescentRegressor
-        >>> X, y = load_diabetes(return_X_y=True, scaled=False)
-        >>> model, whole = GradientDescentRegressor(), GradientDescentRegressor().fit(X, y)
-        >>> for start in range(0, len(X), 50):
-        ...     model = model.partial_fit(X[start : start + 50], y[start : start + 50])
-        >>> print(model.n_samples_seen_, np.allclose(model.predict(X), whole.predict(X), rtol=1e-10))
-        442 True
-        """
-        past = {name: to_host(value) for name, value in vars(self).items()} if "coef_" in vars(self) else {}
-        if not moments_suffice(self):
-            with fitting(self):
-                warning = self._descend_chunk(X, y, sample_weight, past)
-            if warning is not None:
-                warnings.warn(warning, ConvergenceWarning, stacklevel=2)
-            return _finished(self, in_chunks=True, is_first=not past)
-        with fitting(self):
-            result = self._stream([(X, y, sample_weight)], past)
-        if past and ("moments_" not in past or past["moments_"]["n_samples"] != past["n_samples_seen_"]):
-            warnings.warn(
-                "fit, or a number as learning_rate, has used rows without keeping their sums: these are the "
-                f"coefficients of the other {self.n_samples_seen_} rows. Give all rows to partial_fit or "
-                "fit_batches, or start again with a clone.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return _finished(self, result, is_first=not past)
-
-    @available_where(check_takes_batches)
-    def fit_batches(self, batches, *others):
-        """Fit to chunks of rows, each read once, so that the data need not fit in memory.
-
-        The result is that of a new estimator that takes each chunk by `partial_fit`, but there is only
-        one descent, after the last chunk.
-
-        Parameters
-        ----------
-        batches : iterable of tuple
-            ``(X, y)`` or ``(X, y, sample_weight)``, as `partial_fit` takes them.
-        *others : tuple
-            Nothing: it is here for the error message of a call with X and y.
-
-        Returns
-        -------
-        self : GradientDescentRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        AttributeError
-            If the parameters need the rows themselves at every epoch. The estimator then has no such
-            method, and `hasattr` returns False.
-        TypeError
-            If `batches` is no iterable of chunks, or is not the only argument.
-        ValueError
-            If there is no chunk; else as in `partial_fit`. The estimator stays as it was.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from gdregress import GradientDescentRegressor
-        >>> def chunks(rng):
-        ...     for _ in range(1000):
-        ...         X = rng.normal(size=(100, 3))
-        ...         yield X, X @ [1.0, 2.0, 3.0] + 4.0
-        >>> model = GradientDescentRegressor().fit_batches(chunks(np.random.default_rng(0)))
-        >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
-        100000 [1. 2. 3.] 4.0
-        """
-        if others:
-            raise TypeError("fit_batches takes one iterable of pairs (X, y): pass [(X, y)], or call fit(X, y).")
-        with fitting(self):
-            result = self._stream(batches, {})
-        return _finished(self, result)
-
-    def merge(self, other):
-        """Add the rows of another estimator, fitted on another machine for instance, and minimise over both.
-
-        Parameters
-        ----------
-        other : GradientDescentRegressor
-            Fitted by `partial_fit` or `fit_batches` to rows with the same features and targets. It is
-            not changed.
-
-        Returns
-        -------
-        self : GradientDescentRegressor
-            This estimator, fitted to the rows of both with its own parameters.
-
-        Raises
-        ------
-        ValueError
-            If one of the two has no moments, if the parameters need the rows themselves, or if the
-            features or targets differ.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_diabetes
-        >>> from gdregress import GradientDescentRegressor
-        >>> X, y = load_diabetes(return_X_y=True, scaled=False)
-        >>> here, there = GradientDescentRegressor(), GradientDescentRegressor()
-        >>> here = here.partial_fit(X[:200], y[:200]).merge(there.partial_fit(X[200:], y[200:]))
-        >>> np.allclose(here.predict(X), GradientDescentRegressor().fit(X, y).predict(X), rtol=1e-10)
-        True
-        """
-        spec = Spec.of(self)
-        _check_moments_suffice(self, "Of two streams the moments are merged")
-        for side in (self, other):
-            if not hasattr(side, "moments_"):
-                which = "this model" if side is self else f"the {type(other).__name__} to merge"
-                raise ValueError(
-                    f"{which} has no sums of its rows: fit it with squared error by partial_fit or fit_batches."
-                )
-        mine, theirs = Moments.from_plain(self.moments_), Moments.from_plain(other.moments_)
-        check_has_products(mine, theirs)
-        check_same("n_features", len(mine.x.mean), len(theirs.x.mean))
-        check_same("n_targets", len(mine.y.mean), len(theirs.y.mean))
-        names = [list(getattr(side, "feature_names_in_", [])) for side in (self, other)]
-        check_same("feature_names_in_", *names)
-        dtype = np.result_type(to_host(self.coef_), to_host(other.coef_))
-        form = OutputFormat(dtype, self.coef_.ndim == 1, where_is(self.coef_))
-        with fitting(self):
-            n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
-            with _in_any_range():
-                moments = mine.merge(theirs)
-            result = self._minimise_streamed(spec, moments, form, n_chunks)
-        return _finished(self, result, is_first=False)
+        return finished(self, result, given=X_val is not None)
 
     def __sklearn_tags__(self):
         """Return the tags: X may be sparse or on a device, and y may have several columns."""
@@ -666,64 +445,19 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         """Read the rows, hold out the validation rows, minimise."""
         spec = Spec.of(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
-        rows, form = self._read(spec, X, y, sample_weight)
+        rows, form = training_rows(self, spec, X, y, sample_weight)
         task = FitTask.begin(self, X, y, sample_weight)
         rng, held_out = spec.rng(), None
         if X_val is not None:
-            held_out = self._validation_rows(X_val, y_val, sample_weight_val, rows.n_outputs)
+            held_out = validation_rows(self, X_val, y_val, sample_weight_val, rows.n_outputs)
         return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
-
-    def _read(self, spec: Spec, X, y, sample_weight) -> tuple[Rows, OutputFormat]:
-        """Return the validated training rows; dask rows that no epoch needs are reduced to their moments."""
-        if hasattr(X, "__next__"):
-            raise TypeError(f"X is a {type(X).__name__}: pass an iterator of (X, y) to fit_batches.")
-        if goes_through(X):
-            check_takes_device(self)
-            brought = read_brought_rows(X, y, sample_weight, estimator=self, reset=True)
-            return brought, OutputFormat(brought.dtype, np.ndim(y) == 1)
-        place = place_of("X", X)
-        if not place.is_host:
-            check_takes_device(self)
-            on_device = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
-            return on_device, OutputFormat(on_device.dtype, np.ndim(y) == 1, place)
-        if not is_dask(X):
-            X, y, weight = read_rows(X, y, sample_weight, estimator=self, reset=True)
-            rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
-            return rows, OutputFormat(X.dtype, y.ndim == 1)
-        check_takes_blocks(self)
-        self._see_columns(X, reset=True)
-        blocks, is_single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
-        if moments_suffice(self) and not spec.limits.early_stopping:
-            dtype = np.float32 if as_array(X).dtype == np.float32 else np.float64
-            return GoneRows(gather_blocks(blocks), np.dtype(dtype)), OutputFormat(dtype, is_single)
-        on_workers = DaskRows.of(blocks)
-        return on_workers, OutputFormat(on_workers.dtype, is_single)
-
-    def _validation_rows(self, X_val, y_val, sample_weight_val, n_outputs: int) -> Rows:
-        """Return the given validation rows, validated; those of dask and of a device stay where they are."""
-        if goes_through(X_val):
-            brought = read_brought_rows(X_val, y_val, sample_weight_val, estimator=self, suffix="_val")
-            check_outputs(brought.n_outputs, n_outputs)
-            return brought
-        place = place_of("X_val", X_val)
-        if not place.is_host:
-            on_device = read_device_rows(X_val, y_val, sample_weight_val, place, estimator=self, suffix="_val")
-            check_outputs(on_device.n_outputs, n_outputs)
-            return on_device
-        if not is_dask(X_val):
-            y_val, sample_weight_val = in_memory(y_val, sample_weight_val)
-            return read_validation_rows(self, X_val, y_val, sample_weight_val, n_outputs)
-        self._see_columns(X_val, reset=False)
-        rows = DaskRows.of(blocks_of(X_val, y_val, sample_weight_val, suffix="_val"))
-        check_outputs(rows.n_outputs, n_outputs)
-        return rows
 
     def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None):
         """Minimise over rows that have been read, and warn as `fit` does."""
         with fitting(self):
             spec = Spec.of(self)
             result = self._minimise(spec, rows, form, spec.rng(), task=task)
-        return _finished(self, result)
+        return finished(self, result)
 
     def _minimise(
         self,
@@ -738,8 +472,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
         """Choose a method, minimise by it, and store the fitted attributes."""
         if held_out is None and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
-        with rows.on_threads(), _in_any_range():
-            spec, found = _at_scale(spec, rows, self.__dict__)
+        with rows.on_threads(), in_any_range():
+            spec, found = at_scale(spec, rows, self.__dict__)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
@@ -766,165 +500,17 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, LinearPredict
                 one_by_one=task is not None,
             )
             self.__dict__.update(form.fitted(spec, method, result), **found)
+            if found:
+                result = replace(result, remark=remark_on_scale(found["scale_"], problem))
+            elif self.loss == "huber" and self.converged_:
+                result = replace(result, remark=remark_on_epsilon(self.epsilon, problem, result))
         if spec.verbose and result.interrupt is not None:
             progress.close(result)
         if task is not None and result.interrupt is None:
             task.end()
         return result
 
-    def _stream(self, batches: Iterable, past: dict[str, Any]) -> Result:
-        """Add the moments of new chunks to those of the chunks before, and minimise over all rows."""
-        spec = Spec.of(self)
-        moments = Moments.from_plain(past["moments_"]) if "moments_" in past else None
-        if moments is not None:
-            check_has_products(moments)
-        n_targets, is_single, dtypes, place = None, False, [], HOST
-        if past:
-            coef = past["coef_"]
-            n_targets, is_single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
-        for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
-            rows, is_vector, unit = self._read_chunk(*parts_of(batch, number), number, is_first=n_targets is None)
-            if n_targets is None:
-                n_targets, is_single = rows.n_outputs, is_vector
-            check_same("n_targets", n_targets, rows.n_outputs)
-            place = rows.place
-            if unit > 0:
-                dtypes.append(rows.dtype)
-                with _in_any_range():
-                    chunk = moments_of_chunk(rows, unit)
-                    moments = chunk if moments is None else moments.merge(chunk)
-        if moments is None:
-            raise ValueError(
-                f"every row of chunk {number} has weight zero: give the first chunk a row of positive weight."
-            )
-        form = OutputFormat(np.result_type(*dtypes), is_single, place)
-        return self._minimise_streamed(spec, moments, form, number)
-
-    def _read_chunk(self, X, y, sample_weight, number: int, *, is_first: bool) -> tuple[Rows, bool, float]:
-        """Return the rows of a chunk, whether y is a vector, and the unit of the weights: see `read_chunk`."""
-        name = f"X of chunk {number}"
-        place = place_of(name, X)
-        if not place.is_host:
-            on_device, unit = read_device_chunk(X, y, sample_weight, place, self, number, is_first=is_first)
-            return on_device, np.ndim(y) == 1, unit
-        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=is_first)
-        targets = y[:, np.newaxis] if y.ndim == 1 else y
-        return RowBlocks(X, targets, weight, name=name, columns=names_of(self)), y.ndim == 1, unit
-
-    def _minimise_streamed(self, spec: Spec, moments: Moments, form: OutputFormat, n_chunks: int) -> Result:
-        """Minimise over rows that are known by their moments only, and store the moments."""
-        result = self._minimise(spec, GoneRows(moments, np.dtype(form.dtype)), form, spec.rng())
-        self.moments_ = moments.plain()
-        self.n_samples_seen_, self.n_chunks_seen_ = moments.n_samples, n_chunks
-        return result
-
-    def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> str | None:
-        """Descend an epoch over a chunk from where the last one ended; store the attributes, return a warning."""
-        spec, number = Spec.of(self), past.get("n_chunks_seen_", 0) + 1
-        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
-        form = OutputFormat(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
-        name = f"X of chunk {number}"
-        rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=name, columns=names_of(self))
-        check_finite(name, X, rows.columns)
-        if past:
-            check_same("n_targets", 1 if form.is_single else len(past["coef_"]), rows.n_outputs)
-        carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))
-        attributes, warning = {name: past[name] for name in carried if name in past}, None
-        if unit > 0:
-            with _in_any_range():
-                stream, told, warning = descend_chunk(spec, rows, unit, number, past)
-            attributes |= told
-        else:
-            stream = Stream.of_attributes(past)
-        self._forget()
-        self.__dict__.update(attributes)
-        self.coef_ = form.of(stream.point[:-1])
-        self.intercept_ = form.of(stream.point[-1])[()] if spec.terms.fit_intercept else 0.0
-        self.n_iter_, self.stop_reason_ = stream.n_epochs, f"an epoch over chunk {number}"
-        self.n_samples_seen_, self.n_chunks_seen_ = stream.n_samples, number
-        self.descent_ = stream.plain()
-        return warning
-
     def _forget(self) -> None:
         """Delete the attributes that an earlier fit has set, except those of the columns."""
         for name in FITTED:
             self.__dict__.pop(name, None)
-
-
-def _at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
-    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
-    if not spec.fits_scale:
-        return spec, {}
-    if rows.n_outputs > 1:
-        raise ValueError(
-            f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
-            "fit each target by itself."
-        )
-    if not rows.can_be_drawn:
-        raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    scale = fit_scale(spec, cast(RowBlocks, rows), past)
-    return spec.at_scale(scale), {"scale_": scale}
-
-
-def _check_moments_suffice(estimator: Any, because: str) -> None:
-    try:
-        check_takes_batches(estimator)
-    except AttributeError as needs_rows:
-        raise ValueError(f"{because}: {needs_rows}") from None
-
-
-def _finished(
-    estimator: Any, result: Result | None = None, *, given: bool = False, in_chunks: bool = False, is_first: bool = True
-) -> Any:
-    """Return the estimator after its warnings (placed at the user's call), or raise the interrupt that ended it.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        The fitted estimator.
-    result : Result or None, default=None
-        How the descent ended; None after an epoch over a chunk.
-    given, in_chunks : bool, default=False
-        Whether validation rows were given, and whether there was an epoch over a chunk.
-    is_first : bool, default=True
-        Whether these are the first rows, so that nothing was said yet of the parameters.
-    """
-    if result is not None and result.notice is not None:
-        estimator._warn(result.reason, result.notice, ConvergenceWarning, stacklevel=3)
-    if result is not None and result.interrupt is not None:
-        raise result.interrupt
-    varied = estimator._varied if estimator._is_candidate else ()
-    notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
-    if estimator.early_stopping and estimator.converged_ and not given:
-        notices.append((FOR_NOTHING, FOR_NOTHING))
-    for reason, notice in notices:
-        estimator._warn(reason, notice, UserWarning, stacklevel=3)
-    estimator._forget_search()
-    return estimator
-
-
-@contextmanager
-def fitting(estimator: BaseEstimator) -> Iterator[None]:
-    """Give back the threads that a fit has taken, and the estimator as it was if an error is raised."""
-    with given_back(), _unchanged_on_error(estimator):
-        yield
-
-
-@contextmanager
-def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore the attributes of an estimator if an exception is raised."""
-    before = dict(estimator.__dict__)
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__.clear()
-        estimator.__dict__.update(before)
-        raise
-
-
-def _in_any_range() -> AbstractContextManager:
-    """Ignore floating-point errors, whatever the user's NumPy settings: the descent handles divergence itself.
-
-    An overflow shows as infinity or NaN in the objective, which is checked after every epoch.
-    """
-    return np.errstate(all="ignore")

@@ -500,7 +500,8 @@ def test_what_is_not_a_finite_number(name, value):
 @pytest.mark.parametrize("name", ["epochs", "n_iter_no_change"])
 @pytest.mark.parametrize("value", [0, 1.0, 2.5, "10", None])
 def test_counts_are_positive_integers(name, value):
-    message = rf"^The '{name}' parameter .* must be an int in the range \[1, inf\)\. Got {value!r} instead\.$"
+    message = rf"^The '{name}' parameter .* must be an int in the range \[1, inf\)\. Got {value!r} instead\."
+    message += r" Pass the number 10, without quotes\.$" if value == "10" else "$"
     assert_refused_fitted_and_not(message, (X, y), own=True, params={name: value})
 
 

@@ -470,3 +470,13 @@ class TestChoice:
         off = np.vstack([part.reshape(-1, 1).astype(float) for part in method.problem.coordinates.to_raw(point)]) - best
         squared = (np.mean((Z @ off) ** 2) + (off.T @ ridge @ off).item()) / np.var(y)
         assert optimality(method, point) ** 2 / 2 == pytest.approx(squared, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error"])
+def test_nothing_is_factored_where_few_rows_span_the_space_of_the_coefficients(loss):
+    rng = np.random.default_rng(0)
+    rows = RowBlocks(rng.normal(size=(20, 50)), rng.normal(size=(20, 1)))
+    with_l2 = choose_names(Spec.of(GradientDescentRegressor(loss=loss, penalty="l2")), rows)
+    without = choose_names(Spec.of(GradientDescentRegressor(loss=loss)), rows)
+    assert (with_l2.way, with_l2.factored) == ("boxes", "nothing")
+    assert (without.way, without.factored) == ("boxes", "rows")

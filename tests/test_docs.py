@@ -54,7 +54,9 @@ def entries(section):
 
 
 def own_methods(cls):
-    for name, member in vars(cls).items():
+    """Give the public methods of a class, and those that it has from other classes of the package."""
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("gdregress")]
+    for name, member in {name: member for base in ours for name, member in vars(base).items()}.items():
         method = member.__func__ if isinstance(member, classmethod) else member
         if not name.startswith("_") and inspect.isfunction(method):
             yield pytest.param(method, id=f"{cls.__name__}.{name}")

@@ -8,6 +8,7 @@ from gdregress.method import minima
 from gdregress.method.minima import Minima, Program
 from gdregress.problem.losses import squared_error
 from gdregress.problem.problem import Terms
+from gdregress.problem.systems import Factor
 from gdregress.rows.memory import RowBlocks
 
 
@@ -89,3 +90,13 @@ def test_a_path_that_rounding_shows_in_is_not_returned():
         y = x + e + 0.1 * rng.normal(size=300)
         known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
         assert (known.path(terms, np.array([1e-9, 1e-12])) is not None) == is_known
+
+
+def test_the_inflation_is_the_trace_of_the_inverse_and_has_no_unit():
+    products = program(3).products
+    scale = np.sqrt(np.diagonal(products))
+    trace = np.trace(np.linalg.inv(products / np.outer(scale, scale)))
+    unit = np.geomspace(1e-8, 1e8, len(products))
+    assert_allclose(Factor.of(products).inflation, trace, rtol=1e-10)
+    assert_allclose(Factor.of(products * np.outer(unit, unit)).inflation, trace, rtol=1e-10)
+    assert Factor.of(program(0, kind="duplicated").products).inflation > 1e12

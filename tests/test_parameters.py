@@ -418,6 +418,12 @@ class TestMisspelt:
             ("loss", " MSE ", "Here it is loss='squared_error'."),
             ("loss", "None", ""),
             ("loss", "zzz", ""),
+            ("alpha", "0.5", "Pass the number 0.5, without quotes."),
+            ("epochs", "20", "Pass the number 20, without quotes."),
+            ("epochs", "0", ""),
+            ("alpha", [1, 2], "GradientDescentRegressorCV chooses among several: pass them as its alphas."),
+            ("epochs", (5, 6), "GradientDescentRegressorCV chooses among several: pass them as its epochs."),
+            ("momentum", [0.5, 0.9], "GridSearchCV chooses among several: pass one here."),
         ],
     )
     def test_the_sentence_follows_scikit_learn_s(self, name, value, sentence):

@@ -3,6 +3,7 @@
 import re
 import warnings
 from dataclasses import replace
+from inspect import currentframe
 
 import numpy as np
 import pytest
@@ -170,6 +171,13 @@ def test_newton_finds_what_alternation_finds(monkeypatch, params, kind):
         fast.fit(X, y, weight)
 
 
+def test_a_penalty_that_overflows_in_units_of_the_columns_leaves_the_best_constant():
+    X, y, _ = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l2", alpha=1e250).fit(1e-160 * X, y)
+    assert_allclose(model.scale_, scale_of_constant(y, None, fit_intercept=True), rtol=1e-9)
+    assert not model.coef_.any()
+
+
 def test_a_scale_that_is_not_found_is_said(monkeypatch):
     X, y, _ = make()
     monkeypatch.setattr("gdregress.solve.scale.ROUNDS", 2)
@@ -263,3 +271,76 @@ def test_streams_and_blocks_have_no_scale():
     dask = pytest.importorskip("dask.array")
     with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory: give epsilon a number"):
         model.fit(dask.from_array(X, chunks=(50, 4)), y)
+
+
+class TestWhatIsSaid:
+    SMALL = r"epsilon=0.1 is far below the residuals, whose mean size is .*: set epsilon='auto', or a number"
+
+    @staticmethod
+    def said(X, y, weight=None, **params):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            here = currentframe().f_lineno
+            GradientDescentRegressor(**{"loss": "huber", **params}).fit(X, y, weight)
+        assert all((warning.filename, warning.lineno) == (__file__, here + 1) for warning in caught)
+        return [str(warning.message) for warning in caught]
+
+    @pytest.mark.parametrize("m", [1, 2])
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
+    def test_an_epsilon_of_another_unit(self, kind, m):
+        X, y, weight = make(wild=0.0)
+        several = np.column_stack([y, -y][:m]).squeeze()
+        assert self.said(kind(X), several, weight) == []
+        [sentence] = self.said(kind(X), 1e3 * several, weight)
+        assert re.match(self.SMALL, sentence)
+
+    def test_that_it_matters_is_known_from_most_residuals_and_not_from_their_mean(self):
+        X, y, _ = make(wild=0.0)
+        y[:3] += 1e6
+        assert self.said(X, y) == []
+
+    @pytest.mark.parametrize(
+        "params",
+        [{"epsilon": "auto"}, {"epsilon": 500.0}, {"loss": "absolute_error"}, {"epochs": 2, "tol": None}],
+        ids=str,
+    )
+    def test_nothing_where_it_does_not_matter(self, params):
+        X, y, _ = make(wild=0.0)
+        assert self.said(X, 1e3 * y, **params) == []
+
+    def test_once_in_a_search_and_never_of_an_epsilon_that_it_varies(self):
+        X, y, _ = make(wild=0.0)
+        model = GradientDescentRegressor(loss="huber", penalty="l2")
+        with pytest.warns(UserWarning, match="epsilon is far below the residuals, so that") as caught:
+            GridSearchCV(model, {"alpha": [1e-4, 1e-3]}, cv=2, refit=False).fit(X, 1e3 * y)
+        assert len(caught) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
+
+    def test_what_was_fitted_stays_where_it_is_an_error(self):
+        X, y, _ = make(wild=0.0)
+        model = GradientDescentRegressor(loss="huber")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match=self.SMALL):
+                model.fit(X, 1e3 * y)
+        assert model.converged_
+        assert model.coef_.shape == (4,)
+
+    def test_nothing_of_the_fits_of_a_display(self):
+        X, y, _ = make(p=3, wild=0.0)
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        model = GradientDescentRegressor(0.1, 20, loss="huber", tol=None, record_path=True).fit(X, 1e3 * y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            LossSurfaceDisplay.from_estimator(model, X, 1e3 * y, resolution=3)
+
+    def test_no_scale_where_the_coefficients_fit_every_row(self):
+        X, y, _ = make(n=5)
+        assert self.said(X[:, :2], y, epsilon="auto", penalty="l2", alpha=0.1) == []
+        [sentence] = self.said(X, y, epsilon="auto")
+        assert sentence.startswith("epsilon='auto' finds no scale of the residuals, since there are no more rows than")
+        assert self.said(np.tile(X, 2), y, epsilon="auto", penalty="l2", alpha=0.1) == []
+        X = make()[0]
+        assert self.said(X, X[:, 0], epsilon="auto") == []  # fitted exactly, but not whatever the targets are

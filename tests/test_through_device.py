@@ -188,7 +188,7 @@ def test_parts_of_parts():
         assert part.shape == rows.shape
         blocks = [whole.place.fetch(block) for block in part.blocks(pieces_of(len(rows), 11))]
         np.testing.assert_array_equal(np.concatenate(blocks), rows)
-        np.testing.assert_array_equal(whole.place.fetch(part.sample(2)), rows[::2])
+        np.testing.assert_array_equal(whole.place.fetch(part.sample(slice(None, None, 2))), rows[::2])
 
 
 class TestTheRestOfAFit:
@@ -319,6 +319,12 @@ class TestBadInput:
             pytest.skip("there is a GPU")
         with pytest.raises(ValueError, match=r"device='cuda' is none that torch has here \(.*\): pass one that it has"):
             through_device(np.ones((3, 1)), "cuda")
+
+    @pytest.mark.parametrize("name", ["gpu", "GPU:0"])
+    def test_a_gpu_is_called_as_its_library_calls_it(self, name):
+        pytest.importorskip("torch")
+        with pytest.raises(ValueError, match=r"is none that torch has here \(.*\): did you mean 'cuda'\?"):
+            through_device(np.ones((3, 1)), name)
 
     def test_rows_and_columns(self, through):
         X, y, _ = make()

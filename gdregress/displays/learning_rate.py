@@ -143,7 +143,7 @@ class LearningRateDisplay:
         estimator : GradientDescentRegressor
             The estimator, fitted or not. It is not changed: plain descents with its loss, penalty and
             epochs are fitted.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, array on a device} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.

@@ -24,6 +24,7 @@ from gdregress.displays.drawing import (
 from gdregress.displays.objective import RawObjective
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import to_host
+from gdregress.rows.through import fetched
 
 MOST_EPOCHS = 1000
 """Largest number of epochs shown; of more, those evenly spaced on a logarithmic axis are taken."""
@@ -183,8 +184,8 @@ class LossSurfaceDisplay:
         ----------
         estimator : GradientDescentRegressor
             The estimator, fitted with ``record_path=True``.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The training rows.
+        X : {array-like, sparse matrix, array on a device} of shape (n_samples, n_features)
+            The training rows. They are drawn from a copy on the host if they are on a device.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -232,7 +233,7 @@ class LossSurfaceDisplay:
             raise ValueError(f"resolution={resolution} draws no surface: use 2 points or more along each coefficient.")
         if others not in ("optimal", "fixed"):
             raise ValueError(f"others={others!r} is neither 'optimal' nor 'fixed': use one of them.")
-        X = validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = validate_data(estimator, fetched("X", X), accept_sparse="csr", dtype=np.float64, reset=False)
         objective = RawObjective(estimator, X, y, sample_weight, target=target)
         coef, intercept = history["coef"], history["intercept"]
         if coef.ndim == 3:

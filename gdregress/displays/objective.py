@@ -1,5 +1,6 @@
 """The objective of an estimator as a function of raw coefficients, on the original scale of X and y."""
 
+import warnings
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
@@ -17,6 +18,7 @@ from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
+from gdregress.rows.through import fetched
 
 POINTS_AT_ONCE = 256
 """Number of points that are evaluated in one pass over the rows."""
@@ -48,8 +50,8 @@ class RawObjective:
     ----------
     estimator : GradientDescentRegressor
         The estimator, whose parameters define the objective. It need not be fitted.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows.
+    X : {array-like, sparse matrix, array on a device} of shape (n_samples, n_features)
+        Rows. Those of a device are copied to the host, and so are y and the weights.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -64,6 +66,7 @@ class RawObjective:
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, target: int = 0):
+        X, y, sample_weight = (fetched(*named) for named in (("X", X), ("y", y), ("sample_weight", sample_weight)))
         self.X = check_array(X, accept_sparse="csr", dtype=np.float64)
         y = check_array(y, ensure_2d=False, dtype=np.float64)
         check_consistent_length(self.X, y)
@@ -112,7 +115,7 @@ class RawObjective:
 
     def minimum(self) -> NDArray:
         """Return the minimiser of the objective, from a fit."""
-        model = settled(self.estimator).fit(self.X, self.y, self.weight)
+        model = self._fitted(self.X, self.y)
         return self.point(model.coef_, model.intercept_)
 
     def point(self, coef: NDArray, intercept: NDArray) -> NDArray:
@@ -134,11 +137,17 @@ class RawObjective:
         if self.estimator.fit_intercept:
             y = y - point[-1]
         X = self.X[:, others] if others else np.zeros((len(y), 1))  # a fit needs a column: one of zeros has no effect
-        model = settled(self.estimator, fit_intercept=has_intercept).fit(X, y, self.weight)
+        model = self._fitted(X, y, fit_intercept=has_intercept)
         point[others] = model.coef_[: len(others)]
         if has_intercept:
             point[-1] = model.intercept_
         return point
+
+    def _fitted(self, X: Any, y: NDArray, **parameters: Any) -> Any:
+        """Return a model at the minimum, fitted without the notice on epsilon, which is that of the user's own fit."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "epsilon")
+            return settled(self.estimator, **parameters).fit(X, y, self.weight)
 
     def _centred(self, moments: Moments) -> Moments:
         """Return moments about the mean as they are, or about the origin if there is no intercept."""

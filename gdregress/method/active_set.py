@@ -26,7 +26,7 @@ class Kinks(NamedTuple):
 
     Attributes
     ----------
-    l1 : ndarray of shape (n_coordinates,)
+    l1 : ndarray of shape (..., n_coordinates)
         Strengths of L1.
     free : ndarray of shape (n_coordinates,) of bool
         Whether a coordinate has no kink: its strength is 0, and it may have either sign.
@@ -55,8 +55,25 @@ class Kinks(NamedTuple):
         """Return by how much the negative gradient exceeds what holds a coordinate at zero."""
         return (np.where(self.free, np.abs(pull), pull) if self.positive else np.abs(pull)) - self.l1
 
+    def wrong(self, sign: NDArray, w: NDArray, pull: NDArray) -> NDArray:
+        """Return where the minimum for some signs is no minimum: by another sign, or by a pull that no zero holds.
 
-class Place(NamedTuple):
+        Parameters
+        ----------
+        sign : ndarray of shape (..., n_coordinates)
+            The signs; 0 for a coordinate that was to be zero. That of a free one does not count.
+        w, pull : ndarray of shape (..., n_coordinates)
+            That minimum, and the negative gradient of the smooth part there.
+        """
+        return np.where((sign != 0) | self.free, (np.sign(w) != sign) & ~self.free, self.violation(pull) > 0)
+
+
+def exchanged(sign: NDArray, wrong: NDArray, pull: NDArray) -> NDArray:
+    """Return signs without the wrong ones, and with those by which coordinates leave a zero that does not hold them."""
+    return np.where(wrong, np.where(sign != 0, 0.0, np.sign(pull)), sign)
+
+
+class ActiveSet(NamedTuple):
     """A point, the coordinates that may move, and the signs for which |w_j| is s_j w_j.
 
     Attributes
@@ -73,11 +90,11 @@ class Place(NamedTuple):
     active: NDArray
     sign: NDArray
 
-    def moved(self, w: NDArray, kinks: Kinks) -> "Place":
+    def moved(self, w: NDArray, kinks: Kinks) -> "ActiveSet":
         """Return another point, from whose coordinates those are taken that have become zero."""
         stays = (w[self.active] != 0) | kinks.free[self.active]
         active = self.active[stays]
-        return Place(w, active, np.sign(w[active]))
+        return ActiveSet(w, active, np.sign(w[active]))
 
 
 def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: NDArray) -> NDArray:
@@ -142,17 +159,17 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
     return step
 
 
-def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place) -> Place:
+def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) -> ActiveSet:
     """Return the minimum of w' G w / 2 - q . w + sum_j l1_j |w_j|."""
     held, root = np.ones(len(slope), bool), np.sqrt(np.diagonal(curvature))
     is_minimum = False
     for _ in range(ROUNDS * (len(slope) + 5)):
         if not is_minimum:
-            place = _settled(curvature, slope, kinks, place)
-        active = place.active
-        w = place.w[active]
+            here = _settled(curvature, slope, kinks, here)
+        active = here.active
+        w = here.w[active]
         gradient = w @ curvature[active] - slope
-        left = np.abs(gradient[active] + kinks.l1[active] * place.sign) / root[active]
+        left = np.abs(gradient[active] + kinks.l1[active] * here.sign) / root[active]
         rounding = np.maximum(root * left.max(initial=0.0), EPS * (np.abs(slope) + root * (root[active] @ np.abs(w))))
         held[:], held[active] = True, False
         violation = np.where(held, kinks.violation(-gradient), -np.inf)
@@ -160,14 +177,14 @@ def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place) -> 
         if not len(joining):
             break
         joining = joining[np.argsort(-violation[joining])]
-        joined = _joined(curvature, slope, kinks, place, gradient, joining)
+        joined = _joined(curvature, slope, kinks, here, gradient, joining)
         if joined is None:
             break
-        place, is_minimum = joined
-    return place
+        here, is_minimum = joined
+    return here
 
 
-def _first(curvature: NDArray, kinks: Kinks, start: NDArray) -> Place:
+def _first(curvature: NDArray, kinks: Kinks, start: NDArray) -> ActiveSet:
     """Return the start, without coordinates whose columns depend on others."""
     w = kinks.feasible(start)
     active = np.flatnonzero((w != 0) | kinks.free)
@@ -175,39 +192,39 @@ def _first(curvature: NDArray, kinks: Kinks, start: NDArray) -> Place:
         active = np.delete(active, n)
     kept = np.zeros_like(w)
     kept[active] = w[active]
-    return Place(kept, active, np.sign(kept[active]))
+    return ActiveSet(kept, active, np.sign(kept[active]))
 
 
-def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place) -> Place:
-    """Return a place that is no higher, and is the minimum for its signs."""
+def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) -> ActiveSet:
+    """Return an active set that is no higher, and is the minimum for its signs."""
     while True:
-        w, active, sign = place
+        w, active, sign = here
         z = np.zeros_like(w)
         factor = _factor(curvature, active)
         active = active[: len(factor)]
         z[active] = _solve(factor, slope[active] - kinks.l1[active] * sign[: len(factor)])
         wrong = (z * np.sign(w) <= 0) & (w != 0) & ~kinks.free
         if not wrong.any():
-            return Place(z, active, sign[: len(factor)])
+            return ActiveSet(z, active, sign[: len(factor)])
         lower = _lower(curvature, slope, kinks, w, np.where(wrong, 0.0, z))
-        place = place.moved(_to_first_zero(w, z - w, wrong) if lower is None else lower, kinks)
+        here = here.moved(_to_first_zero(w, z - w, wrong) if lower is None else lower, kinks)
 
 
 def _joined(
-    curvature: NDArray, slope: NDArray, kinks: Kinks, place: Place, gradient: NDArray, joining: NDArray
-) -> tuple[Place, bool] | None:
-    """Return a lower place than the minimum for some signs, with some of the coordinates that violate it, if any.
+    curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, gradient: NDArray, joining: NDArray
+) -> tuple[ActiveSet, bool] | None:
+    """Return a lower active set than the minimum of some signs, with some coordinates that violate it, if there is one.
 
     With it comes whether it is the minimum for its signs.
     """
-    w, active, sign = place
+    w, active, sign = here
     n, candidates = len(active), np.concatenate([active, joining])
     signs = np.concatenate([sign, -np.sign(gradient[joining])])
     factor = _factor(curvature, candidates)
     size = len(factor)
     if size < n:  # a factor of another size is rounded otherwise, and a column that was just independent may not be
         active = active[:size]
-        return Place(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size]), False
+        return ActiveSet(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size]), False
     while size > n + 1:
         some, z = candidates[:size], np.zeros_like(w)
         z[some] = _solve(factor[:size, :size], slope[some] - kinks.l1[some] * signs[:size])
@@ -215,7 +232,7 @@ def _joined(
         z[some[wrong & ~kinks.free[some]]] = 0.0
         if _lower(curvature, slope, kinks, w, z) is not None:
             stays = (z[some] != 0) | kinks.free[some]
-            return Place(z, some[stays], np.sign(z[some[stays]])), not wrong.any()
+            return ActiveSet(z, some[stays], np.sign(z[some[stays]])), not wrong.any()
         size = n + (size - n) // 2
     for first, direction in zip(joining, signs[n:], strict=True):
         step = np.zeros_like(w)
@@ -230,7 +247,7 @@ def _joined(
             w = _to_first_zero(w, step, falling)
         else:
             w = w + length * step
-        return Place(w, np.append(active, first), np.append(sign, direction)).moved(w, kinks), False
+        return ActiveSet(w, np.append(active, first), np.append(sign, direction)).moved(w, kinks), False
     return None
 
 

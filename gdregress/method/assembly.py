@@ -27,7 +27,6 @@ from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
 from gdregress.method.working_rows import MOST_ENTRIES, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
-from gdregress.problem.design import has_row_space
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
 from gdregress.problem.spectrum import Spectrum
@@ -145,7 +144,7 @@ def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Random
 
 def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver for a loss of lines and parabolas, whose slopes are in boxes."""
-    known = Known(None, False) if has_row_space(problem.terms, problem.rows) else know(choice, problem)
+    known = know(choice, problem)
     problem, n, tol = known.told(problem), problem.rows.n_weighted, spec.limits.tol or 0.0
     solver: Solver = InteriorPoint(known.basis)
     if problem.terms.is_mostly_parabola and not (problem.terms.has_prox and known.basis is not None):

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.finite_newton import Place, step_length
+from gdregress.method.finite_newton import FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
@@ -101,7 +101,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
 
     ``variance`` is the diagonal of A'S A.
     """
-    place, side = Place.at(box, start), box.design.side
+    place, side = FollowedPoint.at(box, start), box.design.side
     point, residual, _ = place
     slope = box.slopes(residual)
     best = box.measured_with_l2(point, residual, slope, box.pull(slope), has_intercept=has_intercept)

@@ -123,12 +123,13 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
     if not rows.can_be_read:
         return Choice.of(spec, asked, _costly(p, spec))
-    has_boxes, has_set = _has_boxes(terms, rows), _has_set(terms, rows)
+    has_boxes = _has_boxes(terms, rows)
+    is_short = has_boxes and has_row_space(terms, rows)
+    newtons = _way_of_newton(spec, rows, is_short=is_short)
+    has_set, needs_no_matrix = newtons == "working set", newtons in ("working set", "matrix-free")
     share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
     is_plain = not (asked or rows.is_sparse)
     is_factored = (is_tall(n, p) or is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
-    needs_no_matrix = has_set or _goes_without_matrix(spec, rows)
-    is_short = has_boxes and has_row_space(terms, rows)
     has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored or is_short
     costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix or needs_no_matrix else {"curvature"})
     if share is not None:
@@ -149,26 +150,33 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     if is_matrix_free or (choice.is_newton and not (is_known or has_boxes)):
         products = False  # every epoch weighs the rows anew, and needs products of its own
     factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (
-        has_boxes or terms.loss.is_kinked or not choice.is_newton
+        not choice.is_newton or (not is_short and (has_boxes or terms.loss.is_kinked))
     )
     return replace(
         choice,
         share=share,
         products=products if share is None else share == 1.0,
         factored="rows" if factors_rows else "nothing",
-        way="sketches" if share is not None else _way(choice, spec, rows),
+        way="sketches" if share is not None else _way(choice, spec, rows, newtons),
     )
 
 
-def _way(choice: Choice, spec: Spec, rows: Rows) -> Way:
+def _way(choice: Choice, spec: Spec, rows: Rows, newtons: Way) -> Way:
     """Return how a problem is solved whose rows can be read, without a sketch: see `Choice`."""
-    if not choice.is_newton:
-        return "dual" if _is_dual(choice, spec, rows) else "descent"
-    if _has_set(spec.terms, rows):
+    if choice.is_newton:
+        return newtons
+    return "dual" if _is_dual(choice, spec, rows) else "descent"
+
+
+def _way_of_newton(spec: Spec, rows: Rows, *, is_short: bool) -> Way:
+    """Return how Newton's method goes, if it is chosen; `is_short` says that the rows have a space of their own."""
+    terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
+    if _has_set(terms, rows):
         return "working set"
-    if _goes_without_matrix(spec, rows):
-        return "matrix-free"
-    return "boxes" if _has_boxes(spec.terms, rows) else "newton"
+    if not _has_boxes(terms, rows):
+        return "newton"
+    is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or is_short)
+    return "matrix-free" if is_wide and terms.l2 > 0 and not terms.has_prox else "boxes"
 
 
 def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
@@ -215,13 +223,6 @@ def _has_set(terms: Terms, rows: Rows) -> bool:
     if terms.is_squared_error:
         return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
     return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
-
-
-def _goes_without_matrix(spec: Spec, rows: Rows) -> bool:
-    """Return whether Newton's method goes by products with vectors: such a loss, L2 alone, many columns in memory."""
-    terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
-    is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or has_row_space(terms, rows))
-    return is_wide and terms.l2 > 0 and not terms.has_prox and _has_boxes(terms, rows)
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:

@@ -120,7 +120,7 @@ class DualRidge:
         while True:
             point, fitted, rest = state
             value = _squares(targets - fitted) + problem.penalty.value(point)
-            block = Block.of_value(problem, point, value, _gap(_squares(rest)), 1.0)
+            block = Block.of_value(problem, point, value, Gap.unsmoothed(_squares(rest)), 1.0)
             optimality = float(block.optimality[0])
             if not optimality < before:
                 return
@@ -162,14 +162,10 @@ class DualRidge:
         point, of_point, rest = state
         value = _squares(targets - fitted) + problem.penalty.value(start)
         apart = _squares(of_point - fitted) + problem.penalty.value(point - start)
-        return Block.of_value(problem, start, value, _gap((np.sqrt(apart) + np.sqrt(_squares(rest))) ** 2), np.nan)
+        gap = Gap.unsmoothed((np.sqrt(apart) + np.sqrt(_squares(rest))) ** 2)
+        return Block.of_value(problem, start, value, gap, np.nan)
 
 
 def _squares(columns: NDArray) -> NDArray:
     """Return the squared lengths of columns."""
     return np.einsum("ij,ij->j", columns, columns)
-
-
-def _gap(total: NDArray) -> Gap:
-    """Return the gap of a loss that is not smoothed."""
-    return Gap(total, np.zeros_like(total), total)

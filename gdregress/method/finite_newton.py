@@ -35,7 +35,7 @@ PATIENCE, IDLE = 12, 4
 """Numbers of epochs after which an interior point method takes over: in all, and since fewest rows have changed."""
 
 
-class Place(NamedTuple):
+class FollowedPoint(NamedTuple):
     """A point whose residuals follow from those of the point before.
 
     Attributes
@@ -54,12 +54,12 @@ class Place(NamedTuple):
 
     @classmethod
     def at(cls, box: BoxProblem, point: NDArray) -> Self:
-        """Return the place of a point."""
+        """Follow a point from here on."""
         residual = box.residual(point)
         return cls(point, residual, float(np.abs(residual).max()))
 
     def moved(self, box: BoxProblem, step: NDArray, change: NDArray) -> Self:
-        """Return the place after a step, of which A dw is the change."""
+        """Return the point after a step, of which A dw is the change."""
         point, residual = self.point + step, self.residual - change
         if np.abs(residual).max() < STALE * self.largest:
             return self.at(box, point)
@@ -109,7 +109,7 @@ def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[
     data, kinks = np.s_[: box.n_data], _kinks(box)
     whole = design.gram(box.weight * c) if gram is None or design.combined is not None else c[0] * gram
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
-    place, last = Place.at(box, box.allowed(start)), np.inf
+    place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
     before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0
     for number in range(PATIENCE):
         point, residual, _ = place
@@ -185,6 +185,37 @@ def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
     return whole - box.design.gram(weight * ~on)
 
 
+class Bracket(NamedTuple):
+    """Lengths of a step between which F is least along it, and the one to try.
+
+    Attributes
+    ----------
+    shortest, longest : float
+        The longest known at which F still falls, and the shortest at which it rises; infinite while none is known.
+    length : float
+        The length to try.
+    """
+
+    shortest: float = 0.0
+    longest: float = np.inf
+    length: float = 1.0
+
+    def narrowed(self, downhill: float, curved: float) -> Self:
+        """Return what is left to search, by Newton's method, or by halving where that leads out.
+
+        Parameters
+        ----------
+        downhill, curved : float
+            How steeply F falls at the length that was tried, and its second derivative there.
+        """
+        shortest, longest, length = self
+        shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
+        length = length + downhill / curved if curved > 0 else np.inf
+        if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
+            length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
+        return type(self)(shortest, longest, length)
+
+
 def step_length(
     box: BoxProblem, point: NDArray, step: NDArray, residual: NDArray, change: NDArray, decrement: float
 ) -> float:
@@ -206,21 +237,17 @@ def step_length(
     w, dw = -residual[penalty], change[penalty]
     falls = ~box.capped[penalty] & (dw < 0)
     farthest = float((w[falls] / -dw[falls]).min(initial=np.inf))  # where the first sign would be wrong
-    shortest, longest, length = 0.0, np.inf, 1.0
+    bracket = Bracket()
     for _ in range(SEARCHES):
+        length = bracket.length
         slope = box.slopes(residual - length * change)
         downhill = float((box.weight * slope) @ change) - level - length * bend
         at_kink = w == -length * dw  # F has a kink there, for which its slope is the mean
         width = float((box.weight[penalty] * -box.low[penalty] * np.abs(dw))[at_kink].sum())
         if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
-            break
-        shortest, longest = (length, longest) if downhill > 0 else (shortest, length)
+            return length
         on = (slope > box.low) & (slope < box.high)
         curved = float((box.weight * box.curvature * on) @ (change * change)) + bend
-        length = length + downhill / curved if curved > 0 else np.inf
-        if not shortest < length < min(longest, LONGER * max(shortest, 1.0)):
-            length = LONGER * shortest if longest == np.inf else 0.5 * (shortest + longest)
-        length = min(length, farthest)
-    else:
-        return shortest  # F is lower there than at the point, since it falls all the way
-    return length
+        bracket = bracket.narrowed(downhill, curved)
+        bracket = bracket._replace(length=min(bracket.length, farthest))
+    return bracket.shortest  # F is lower there than at the point, since it falls all the way

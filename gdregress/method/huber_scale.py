@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
+from gdregress.method.active_set import Kinks, exchanged
 from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.problem import Terms
+from gdregress.problem.systems import Factor
 from gdregress.rows.memory import RowBlocks
 
 ROUNDS = 20
@@ -20,8 +21,8 @@ DIGITS = 1e-11
 """Largest estimated relative error of the coefficients of a round."""
 
 
-class Place(NamedTuple):
-    """Coefficients, and the scale that goes with them.
+class FittedScale(NamedTuple):
+    """Residuals and signs of coefficients, and the scale that is fitted along with them.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class Place(NamedTuple):
     sign: NDArray
 
 
-def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | None:
+def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> FittedScale | None:
     """Return where coefficients and scale solve their equations; None where Newton's method does not find it.
 
     With k = 1.35, L1 and L2 of strengths l_1 and l on coefficients in units D, P the rows with ``|r_i| < k sigma``,
@@ -71,7 +72,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | N
         Terms of the objective; which loss it has does not count.
     rows : RowBlocks
         Training rows, of one target.
-    start : Place
+    start : FittedScale
         Where to start.
     """
     units = terms.units(rows.moments(products=False)) if terms.standardize else np.ones(rows.n_features)
@@ -90,7 +91,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: Place) -> Place | N
 
 def _round(
     terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray, sign: NDArray
-) -> Place | None:
+) -> FittedScale | None:
     """Return the solution while each row stays on its line, 0 for the parabola; None if there is none with digits."""
     on = weight * (line == 0)
     total, on_parabola = float(weight.sum()), float(on.sum())
@@ -107,6 +108,8 @@ def _round(
     shift = HUBER_SHARE * level / on_parabola * terms.fit_intercept
     curved, share = second.copy(), total / (2 * on_parabola)
     curved.flat[:: len(curved) + 1] += share * terms.l2 * per_unit**2
+    if not np.isfinite(curved).all():
+        return None
     equations = Equations(
         second=second,
         curved=curved,
@@ -124,7 +127,7 @@ def _round(
     z, scale = found
     coef = (z / size)[:, np.newaxis]
     intercept = about.y.mean[0] - about.x.mean @ coef[:, 0] + scale * shift
-    return Place(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
+    return FittedScale(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
 
 
 class Equations(NamedTuple):
@@ -162,31 +165,28 @@ class Equations(NamedTuple):
         sign : ndarray of shape (n_features,)
             Signs of w to begin with; 0 for a coefficient that is zero.
         """
-        has_kink = (self.price > 0) | self.positive
-        active = (sign != 0) | ~has_kink
+        kinks = Kinks.of(self.price, len(self.price), positive=self.positive)
         for _ in range(CHANGES):
-            found = self._of_signs(active, sign)
+            found = self._of_signs((sign != 0) | kinks.free, sign)
             if found is None:
                 return None
             z, scale = found
-            slack = self.joint - self.second @ z + scale * self.pull
-            leaves = active & has_kink & (np.sign(z) != sign)
-            joins = ~active & ((slack if self.positive else np.abs(slack)) > self.price)
-            if not (leaves | joins).any():
+            pull = self.joint - self.second @ z + scale * self.pull
+            wrong = kinks.wrong(sign, z, pull)
+            if not wrong.any():
                 return found
-            active = (active & ~leaves) | joins
-            sign = np.where(joins, np.sign(slack), np.where(leaves, 0.0, sign))
+            sign = exchanged(sign, wrong, pull)
         return None
 
     def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
         """Return w and sigma where the coefficients of A have some signs, and the others are zero."""
         a, d = np.zeros((2, len(active)))
         if active.any():
-            lower, info = lapack.dpotrf(self.curved[np.ix_(active, active)], lower=1, clean=1)
-            if info or not self.precision * _trace_of_inverse(lower) <= DIGITS:
+            factor = Factor.of(self.curved[np.ix_(active, active)])
+            if not self.precision * factor.inflation <= DIGITS:
                 return None
-            right = np.array([self.joint - self.price * sign, self.pull]).T[active]
-            a[active], d[active] = lapack.dpotrs(lower, right, lower=1)[0].T
+            a[active] = factor.solve((self.joint - self.price * sign)[active])
+            d[active] = factor.solve(self.pull[active])
         # v - 2 w . c + w' C w  =  bend sigma^2,  that is  constant + linear sigma  =  bend sigma^2
         constant = self.variance - 2 * a @ self.joint + a @ self.second @ a
         linear, bend = 2 * d @ (self.second @ a - self.joint), self.bend - d @ self.second @ d
@@ -206,9 +206,3 @@ def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: ND
     sign = float(lines.y.mean[0])
     slope = lines.target_cross[:, 0] * lines.x.unit * lines.y.unit[0] + (lines.x.mean - center) * sign
     return total * slope, total * sign
-
-
-def _trace_of_inverse(lower: NDArray) -> float:
-    """Return the trace of (L L')^-1, given L; infinity if it is singular."""
-    inverse, info = lapack.dtrtri(lower, lower=1)
-    return np.inf if info else float(np.vdot(inverse, inverse))

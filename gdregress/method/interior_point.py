@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
-from gdregress.method.states import Block, Points
+from gdregress.method.states import Block, abreast
 from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, typical
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design, has_row_space
-from gdregress.problem.problem import Gap, Problem
+from gdregress.problem.problem import Problem
 
 NEARLY = 0.9995
 """Share of the way to the nearest end of a box that a step takes."""
@@ -206,17 +206,12 @@ def in_lockstep(
     rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
     columns = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
-    latest, rate = [next(descent) for descent in descents], np.nan
-    best = None
-    while True:
-        block = _block(latest, rate, boxes, rounded)
+    best: Block | None = None
+    for epochs, latest in enumerate(abreast([next(descent) for descent in descents], descents)):
+        block = _block(latest, 1.0 if epochs else np.nan, boxes, rounded)
         best = block if best is None or block.optimality[0] <= best.optimality[0] else best
         yield block
-        further = [next(descent, None) for descent in descents]
-        if not any(further):
-            break
-        latest, rate = [new or old for new, old in zip(further, latest, strict=True)], 1.0
-    if best is not block and rounded is not None:
+    if best is not None and best is not block and rounded is not None:
         yield best  # its coefficients have been rounded with more luck
 
 
@@ -255,12 +250,7 @@ def _block(
         point, value = rounded(latest, point)
         gap = np.maximum(gap + (value - exact), 0.0)
     share = float((gap / scale).max())
-    optimality = np.array([share if boxes[0].degree == 1 else np.sqrt(2.0 * share)])
-    is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
-    values, gaps = (part[np.newaxis] * units for part in (value, gap))
-    return Block(
-        np.array([rate]), values, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
-    )
+    return Block.bounded(point, value * units, gap * units, share if boxes[0].degree == 1 else np.sqrt(2 * share), rate)
 
 
 def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
@@ -299,8 +289,8 @@ def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     yield best
 
 
-class Place(NamedTuple):
-    """Where a state is, for which X is read.
+class PrimalDual(NamedTuple):
+    """The coefficients and the slopes of a state, with what X makes of them.
 
     Attributes
     ----------
@@ -320,10 +310,10 @@ class Place(NamedTuple):
     pull: NDArray
 
 
-def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
-    """Return how far a state is, with zeros where it shows that coefficients are zero, and its place."""
+def _measure(box: BoxProblem, state: State) -> tuple[Iterate, PrimalDual]:
+    """Return how far a state is, with zeros where it shows that coefficients are zero, and its point."""
     point, slope = state.point, state.slope(box)
-    place = Place(point, box.residual(point), slope, box.pull(slope))
+    place = PrimalDual(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
     if not zeros.size:
         return box.measured(point, place.residual, slope, place.pull), place
@@ -332,7 +322,7 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, Place]:
     return box.measured(exact, box.residual(exact), slope, place.pull), place
 
 
-def _settled(box: BoxProblem, state: State, place: Place) -> Iterate | None:
+def _settled(box: BoxProblem, state: State, place: PrimalDual) -> Iterate | None:
     """Return the minimum, if the state shows on which rows it lies."""
     if not (box.is_curved or box.l2.any()):
         zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
@@ -369,7 +359,7 @@ def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
     return np.flatnonzero((inside > away) | is_wrong | box.is_held)
 
 
-def _advance(box: BoxProblem, state: State, place: Place) -> State:
+def _advance(box: BoxProblem, state: State, place: PrimalDual) -> State:
     """Take an epoch: a predictor and a corrector with one factor."""
     _, room, depth, above, below = state
     capped = box.capped

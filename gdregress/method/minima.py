@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from gdregress.method.active_set import Kinks, step_to_minimum
+from gdregress.method.active_set import Kinks, exchanged, step_to_minimum
 from gdregress.method.ridge import Ridge, covariances
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Terms
+from gdregress.problem.systems import Factor
 from gdregress.rows.moments import Moments
 
 VISIBLE = 1e-8
@@ -213,8 +214,9 @@ class Minima:
             points[:, :, output] = program.path(alphas)
             if not program.is_solved(points[:, :, output], alphas):
                 return None
-            last = points[:, -1, output]  # the last point has the most columns
-            if self.moments.error(_inflation(program.curvature(alphas[-1]), last != 0)) > PRECISE:
+            active = np.flatnonzero(points[:, -1, output])  # the last point has the most columns
+            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
+            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
                 return None
         return Path(self._standard, points)
 
@@ -294,20 +296,19 @@ class Program(NamedTuple):
         ndarray of shape (n_features, n_found)
             The minimisers; none if the signs are not found.
         """
+        kinks = Kinks.of(self.l1, len(sign), positive=self.positive)._replace(l1=np.outer(alphas, self.l1))
         for _ in range(CHANGES if len(alphas) else 0):
-            active = np.flatnonzero(sign)
+            active, found = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
             solved = self._where_active(active, sign[active], alphas)
             if solved is None:
                 break
-            points, pulls = solved
-            violated = (pulls if self.positive else np.abs(pulls)) > np.outer(alphas, self.l1)
-            violated[:, active] = np.sign(points) != sign[active]
-            if violated[0].any():
-                sign = np.where(violated[0], np.where(sign != 0, 0.0, np.sign(pulls[0])), sign)
+            found[:, active], pulls = solved
+            wrong = kinks.wrong(sign, found, pulls)
+            if wrong[0].any():
+                sign = exchanged(sign, wrong[0], pulls[0])
                 continue
-            is_other, found = violated.any(axis=1), np.zeros((len(sign), len(alphas)))
-            found[active] = points.T
-            return found[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
+            is_other = wrong.any(axis=1)
+            return found.T[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
         return np.zeros((len(sign), 0))
 
     def _where_active(self, active: NDArray, signs: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
@@ -336,19 +337,3 @@ class Program(NamedTuple):
         gradient = self.products @ points - self.joint[:, np.newaxis] + penalty.gradient(points)
         left = np.abs(penalty.residual(points, gradient))[self.moves]
         return bool((left <= PRECISE * np.abs(self.joint).max(initial=0.0)).all())
-
-
-def _inflation(curvature: NDArray, is_active: NDArray) -> float:
-    """Return the factor by which solving for the active coordinates enlarges a relative error.
-
-    It is the trace of the inverse of their second derivatives, once these have a diagonal of 1.
-    """
-    active = curvature[np.ix_(is_active, is_active)]
-    scale = np.sqrt(np.diagonal(active))
-    if not len(scale):
-        return 0.0
-    lower, info = lapack.dpotrf(active / np.outer(scale, scale), lower=1, clean=1)
-    if info:
-        return float("inf")
-    inverse, info = lapack.dtrtri(lower, lower=1)
-    return float("inf") if info else float(np.vdot(inverse, inverse))

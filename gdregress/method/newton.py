@@ -109,7 +109,7 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
     if problem.terms.is_squared_error and problem.terms.has_prox:
         members = np.arange(len(problem.penalty.l1))
         bound = squared_error_gap(problem.penalty, point, here.evaluation, members, here.second[0])
-        return Gap(bound, np.zeros_like(bound), bound)
+        return Gap.unsmoothed(bound)
     residual = problem.subgradient(point, here.evaluation.gradient)
     decrement = np.zeros(residual.shape[1])
     for output, (r, second, majoriser) in enumerate(zip(residual.T, here.second, here.majoriser, strict=True)):

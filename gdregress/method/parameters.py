@@ -21,6 +21,13 @@ BOOLEANS = (bool, np.bool_)
 """Types that Python and NumPy count as numbers, but that no numeric parameter accepts."""
 
 
+SEARCHED = {"alpha": "alphas", "l1_ratio": "l1_ratio", "learning_rate": "learning_rate", "epochs": "epochs"}
+"""Parameters among whose values GradientDescentRegressorCV chooses, with what it calls these."""
+
+SEVERAL = (list, tuple, set, range, np.ndarray)
+"""Types of which a user may give several values."""
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A set of valid values.
@@ -167,12 +174,28 @@ def check_parameters(estimator: Any) -> None:
         )
 
 
+def _is_written(kind: type, value: str) -> bool:
+    """Return whether a string is a number of some kind."""
+    try:
+        kind(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _hint(name: str, value: Any) -> str:
     """Return a sentence on what the user probably meant, or nothing."""
     if isinstance(value, str):
         constraint = CONSTRAINTS[name]
         sentence = meant(name, value, constraint.names, takes_none=constraint.holds(None))
+        number = next((kind(value) for kind in (int, float) if _is_written(kind, value)), None)
+        if not sentence and number is not None and constraint.holds(number):
+            sentence = f"Pass the number {number:g}, without quotes."
         return sentence and f" {sentence}"
+    if isinstance(value, SEVERAL) and name in SEARCHED:
+        return f" GradientDescentRegressorCV chooses among several: pass them as its {SEARCHED[name]}."
+    if isinstance(value, SEVERAL) and name != "loss":
+        return " GridSearchCV chooses among several: pass one here."
     if name == "loss":
         if isinstance(value, type):
             return " It is a class: pass an instance of it."

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.systems import Factor
 from gdregress.rows.moments import Moments
 
 REFINED = 1e-3
@@ -93,11 +94,7 @@ class Ridge(NamedTuple):
         if self._has_digits(np.array([strength]))[0]:
             inverse = np.square(self.vectors) @ (1.0 / (self.curvature + strength))
             return self.precision * float(inverse @ (np.diagonal(self.second) + strength))
-        lower, info = lapack.dpotrf(self._scaled(strength)[0], lower=1, clean=1)
-        if info:
-            return np.inf
-        inverse, info = lapack.dtrtri(lower, lower=1)
-        return np.inf if info else self.precision * float(np.vdot(inverse, inverse))
+        return self.precision * Factor.of(self._scaled(strength)[0]).inflation
 
     def is_precise(self, strengths: NDArray) -> bool:
         """Return whether the eigenvalues have enough digits for some strengths."""

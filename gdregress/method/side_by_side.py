@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from gdregress.method.finite_newton import DAMPED, FLAT, LONGER, SEARCHES
+from gdregress.method.finite_newton import DAMPED, FLAT, SEARCHES, Bracket
 from gdregress.method.interior_point import EXACT
 from gdregress.method.newton import SINGULAR, is_definite
 from gdregress.problem.boxes import LITTLE
@@ -360,29 +360,24 @@ def _lengths(
         How steeply F falls along each step at its beginning, the share of the quadratic in this, and how that bends.
     """
     decrement, level, bend = along
-    n = len(decrement)
-    shortest, longest, length, open_ = np.zeros(n), np.full(n, np.inf), np.ones(n), np.arange(n)
+    brackets, open_ = [Bracket()] * len(decrement), np.arange(len(decrement))
     weighted = rows.weight * change
     for _ in range(SEARCHES):
-        tried, steps, pulls = length[open_], change[:, open_], weighted[:, open_]
+        tried = np.array([brackets[number].length for number in open_])
+        steps, pulls = change[:, open_], weighted[:, open_]
         slope = (residual[:, open_] - tried * steps) / flatness
         downhill = np.einsum("ic,ic->c", pulls, np.clip(slope, rows.low, rows.high))
         downhill += level[open_] - tried * bend[open_]
         searches = ~(np.abs(downhill) <= FLAT * decrement[open_])
-        if not searches.any():
-            return length
+        open_, bends = open_[searches], bend[open_][searches]
+        if not len(open_):
+            break
         on = (slope > rows.low) & (slope < rows.high)
-        curved = (np.einsum("ic,ic->c", pulls * on, steps) / flatness + bend[open_])[searches]
-        open_, downhill, tried = open_[searches], downhill[searches], tried[searches]
-        shortest[open_] = np.where(downhill > 0, tried, shortest[open_])
-        longest[open_] = np.where(downhill > 0, longest[open_], tried)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            onward = np.where(curved > 0, tried + downhill / curved, np.inf)
-        most = LONGER * np.maximum(shortest[open_], 1.0)
-        is_between = (shortest[open_] < onward) & (onward < np.minimum(longest[open_], most))
-        halved = np.where(np.isinf(longest[open_]), LONGER * shortest[open_], 0.5 * (shortest[open_] + longest[open_]))
-        length[open_] = np.where(is_between, onward, halved)
-    length[open_] = shortest[open_]
+        curved = np.einsum("ic,ic->c", pulls * on, steps)[searches] / flatness + bends
+        for number, *there in zip(open_.tolist(), downhill[searches].tolist(), curved.tolist(), strict=True):
+            brackets[number] = brackets[number].narrowed(*there)
+    length = np.array([bracket.length for bracket in brackets])
+    length[open_] = [brackets[number].shortest for number in open_]
     return length
 
 

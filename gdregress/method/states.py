@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ Measure = Callable[[Problem, NDArray, Evaluation], Gap]
 def estimated_by(preconditioner: Any) -> Measure:
     """Return the measure that estimates the gap by an inverse Hessian: see `Problem.gap`."""
     return partial(Problem.gap, preconditioner=preconditioner)
+
+
+Latest = TypeVar("Latest")
+"""Where a descent stands."""
 
 
 class Points(NamedTuple):
@@ -129,6 +133,23 @@ class Block:
         optimality = problem.optimality(value, gap.total)
         return cls(np.array([rate]), value, gap, optimality, is_finite, Points.of([point]))
 
+    @classmethod
+    def bounded(cls, point: NDArray, value: NDArray, gap: NDArray, optimality: float, rate: float) -> "Block":
+        """Make the block of a single state whose gap is a bound, and so hides nothing.
+
+        Parameters
+        ----------
+        point : ndarray of shape (n_coordinates, n_outputs)
+            The point.
+        value, gap : ndarray of shape (n_outputs,)
+            The objective, and how far it is above its minimum at most.
+        optimality, rate : float
+            The gap without units, and the learning rate of the epoch.
+        """
+        is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
+        whole = Gap.unsmoothed(gap[np.newaxis])
+        return cls(np.array([rate]), value[np.newaxis], whole, np.array([optimality]), is_finite, Points.of([point]))
+
     def __len__(self) -> int:
         """Return the number of states."""
         return len(self.rate)
@@ -177,6 +198,22 @@ class Solver(Protocol):
             The next states.
         """
         ...
+
+
+def abreast(latest: list[Latest], descents: Sequence[Iterator[Latest]]) -> Iterator[list[Latest]]:
+    """Yield where several descents stand, and go on until all have ended; one that has ended stays.
+
+    Parameters
+    ----------
+    latest : list
+        Where they stand now.
+    descents : sequence of iterator
+        Where each will stand.
+    """
+    yield latest
+    while any(further := [next(descent, None) for descent in descents]):
+        latest = [new or old for new, old in zip(further, latest, strict=True)]
+        yield latest
 
 
 def in_blocks(

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, interior_points
-from gdregress.method.states import Block, Points, Solver
+from gdregress.method.states import Block, Solver, abreast
 from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
 from gdregress.problem.objectives import Residuals
-from gdregress.problem.problem import Gap, Problem
+from gdregress.problem.problem import Problem
 from gdregress.problem.view import View
 from gdregress.rows.rows import Rows
 
@@ -132,15 +132,12 @@ class WorkingRows:
             yield from self._otherwise(problem, start, epoch)
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
-        latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        yield _block(latest, np.nan)
-        descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
-        while any(further := [next(descent, None) for descent in descents]):
-            latest = [new or old for new, old in zip(further, latest, strict=True)]
-            epoch += 1
-            yield _block(latest, 1.0)
+        begin = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
+        descents = [_descend(*each) for each in zip(ones, begin, samples, strict=True)]
+        for epochs, latest in enumerate(abreast(begin, descents)):
+            yield _block(latest, 1.0 if epochs else np.nan)
         if max(each.optimality for each in latest) > max(self.tol, SOLVED):
-            blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch)
+            blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch + epochs)
             first = next(blocks)
             if first.optimality[0] < max(each.optimality for each in latest):
                 yield first
@@ -167,12 +164,8 @@ def pays(n_samples: int, rank: int) -> bool:
 
 def _block(latest: list[Round], rate: float) -> Block:
     point = np.hstack([each.point for each in latest])
-    value, gaps = (np.array([[getattr(each, name) for each in latest]]) for name in ("value", "gap"))
-    optimality = np.array([max(each.optimality for each in latest)])
-    is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
-    return Block(
-        np.array([rate]), value, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
-    )
+    value, gap = (np.array([getattr(each, name) for each in latest]) for name in ("value", "gap"))
+    return Block.bounded(point, value, gap, max(each.optimality for each in latest), rate)
 
 
 class Sample(NamedTuple):

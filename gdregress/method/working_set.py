@@ -105,7 +105,7 @@ class WorkingSet:
         objective, point = problem.from_rows(), problem.penalty.prox(start.astype(np.float64), 0.0)
         rate, position = np.nan, Position(point, problem.evaluate_start(objective, point), NO_COLUMNS)
         for (point, here, _), gap in positions(problem, objective, position):
-            yield Block.of_one(problem, Step(point, here, rate), Gap(gap, np.zeros_like(gap), gap))
+            yield Block.of_one(problem, Step(point, here, rate), Gap.unsmoothed(gap))
             rate = 1.0
 
 

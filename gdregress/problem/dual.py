@@ -151,7 +151,7 @@ class DualityGap:
             fall = problem.in_standard_units((evaluation.value - there.value).reshape(-1, len(problem.constant_loss)))
             total = np.fmin(total, np.maximum(fall.ravel(), 0.0) + _l2_gaps(problem, moved, there)[1])
         if problem.terms.is_squared_error:
-            return Gap(total, np.zeros_like(total), total)
+            return Gap.unsmoothed(total)
         return problem.gap(points, evaluation, _half)._replace(total=total)
 
 

@@ -108,6 +108,11 @@ class Gap(NamedTuple):
     smoothing: NDArray
     total: NDArray
 
+    @classmethod
+    def unsmoothed(cls, total: NDArray) -> "Gap":
+        """Return the gap of a loss that is not smoothed."""
+        return cls(total, np.zeros_like(total), total)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -332,7 +337,7 @@ class Problem:
         residual = self.subgradient(points, evaluation.gradient)
         squared = (residual * preconditioner(residual)).sum(axis=0)
         if self.terms.is_squared_error:
-            return Gap(0.5 * squared, np.zeros_like(squared), 0.5 * squared)
+            return Gap.unsmoothed(0.5 * squared)
         to_coordinates = _tiled(self._to_coordinates, len(squared) // len(self.constant_loss))
         smoothing = evaluation.fenchel_gap / to_coordinates * np.ones_like(squared)
         curvature = 0.5 * self.standard_curvature * evaluation.curved
@@ -357,8 +362,7 @@ class Problem:
 
     def gap_of_quadratic(self, decrement: NDArray) -> Gap:
         """Return the gap of squared error without a prox, given the decrement in units of `coordinates`."""
-        decrement = decrement * self._gradient_to_standard**2
-        return Gap(decrement, np.zeros_like(decrement), decrement)
+        return Gap.unsmoothed(decrement * self._gradient_to_standard**2)
 
     def with_hidden(self, gap: Gap, points: NDArray, evaluation: Evaluation) -> Gap:
         """Return the gap of points side by side, raised by what the rounding of the moments may hide.

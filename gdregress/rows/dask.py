@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.chunks import moments_of_chunk
@@ -33,24 +34,34 @@ def as_array(values: Any) -> Any:
     return values.to_dask_array() if hasattr(values, "to_dask_array") else values
 
 
-def row_like(X: Any) -> Any:
-    """Return one row of zeros with as many columns as X and the same column names.
+def see_columns(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Check number and names of the columns of a collection, by one row in memory that has the same.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator that holds both.
+    X : dask array or data frame
+        The collection.
+    reset : bool
+        Whether to set both from X. If False, X is checked against them.
 
     Raises
     ------
     ValueError
-        If X is not two-dimensional, or is a data frame with columns of dates or text.
+        If X is not two-dimensional, is a data frame with columns of dates or text, or has other columns than those
+        that the estimator has seen.
     """
     if hasattr(X, "dtypes"):
         check_types("X", X)
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: give X rows and columns.")
-    row = np.zeros((1, int(X.shape[1])))
-    if not hasattr(X, "columns"):
-        return row
-    import pandas as pd
+    row: Any = np.zeros((1, int(X.shape[1])))
+    if hasattr(X, "columns"):
+        import pandas as pd
 
-    return pd.DataFrame(row, columns=X.columns)
+        row = pd.DataFrame(row, columns=X.columns)
+    validate_data(estimator, row, reset=reset)
 
 
 def in_memory(*values: Any) -> tuple[Any, ...]:

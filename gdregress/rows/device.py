@@ -97,9 +97,13 @@ class DeviceRows:
         return gather(self, cross=products, precision=np.float64 if self.place.has_doubles else np.float32)
 
     def sample(self, size: int) -> tuple[Any, Any]:
-        """Return at most `size` rows of X and y, evenly spaced; they stay on the device."""
-        step = max(1, -(-self.n_samples // size))
-        return self.X.sample(step), self.y[::step, :]
+        """Return at most `size` rows of X and y, evenly spaced among those of positive weight, on the device."""
+        step = max(1, -(-self.n_weighted // size))
+        if self.weight is None or self.n_weighted == self.n_samples:
+            return self.X.sample(slice(None, None, step)), self.y[::step, :]
+        [counted] = self.place.xp.nonzero(self.weight)
+        sampled = counted[::step]
+        return self.X.sample(sampled), self.place.xp.take(self.y, sampled, axis=0)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[DeviceRows, DeviceRows]":
         """Split the rows of positive weight at random into training rows and held-out rows.

@@ -37,6 +37,12 @@ EMPTY: dict[str, Callable[[Any, Any], Any]] = {
 }
 """The same libraries, each with the function that makes an empty array on a device, given the name of this."""
 
+READABLE = (1, 3)
+"""Kinds of devices of DLPack whose memory NumPy reads: that of the host, and what CUDA has of it."""
+
+GPU: dict[str, str | int] = {"torch": "cuda", "cupy": 0}
+"""What libraries call a GPU, which users call "gpu"."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -127,9 +133,16 @@ def place_of(name: str, values: Any) -> Place:
     ImportError
         If the array is of another library than NumPy, and array-api-compat is not installed.
     TypeError
-        If it is of a library that is not in `FETCH`.
+        If it is of a library that is not in `FETCH`, or on a device and scikit-learn does not dispatch by arrays.
     """
-    if not (is_elsewhere(values) and get_config()["array_api_dispatch"]):
+    if not is_elsewhere(values):
+        return HOST
+    if not get_config()["array_api_dispatch"]:
+        if hasattr(values, "__dlpack_device__") and values.__dlpack_device__()[0] not in READABLE:
+            raise TypeError(
+                f"{name} is an array of {type(values).__module__.partition('.')[0]} on a device, which NumPy cannot "
+                "read: call sklearn.set_config(array_api_dispatch=True) before, or pass a copy as an array of NumPy."
+            )
         return HOST
     try:
         import array_api_compat  # noqa: F401
@@ -172,8 +185,11 @@ def place_by_name(library: str, device: Any) -> Place:
         return where_is(EMPTY[library](import_module(library), device))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         [reason, *_] = str(error).splitlines() or [type(error).__name__]
+        is_gpu, called = str(device).lower().startswith(("gpu", "cuda", "nvidia")), GPU.get(library)
+        is_misnamed = is_gpu and called is not None and not str(device).startswith(str(called))
+        remedy = f"did you mean {called!r}?" if is_misnamed else "pass one that it has."
         raise ValueError(
-            f"device={device!r} is none that {library} has here ({reason.rstrip('.')}): pass one that it has."
+            f"device={device!r} is none that {library} has here ({reason.rstrip('.')}): {remedy}"
         ) from error
 
 

@@ -60,8 +60,8 @@ class Features(Protocol):
         """Yield blocks of rows. Each may be overwritten once the next one is asked for."""
         ...
 
-    def sample(self, step: int) -> Any:
-        """Return every row whose number is a multiple of `step`."""
+    def sample(self, chosen: Any) -> Any:
+        """Return some rows on the device, given a slice or their numbers, which are there too."""
         ...
 
     def part(self, chosen: NDArray | slice) -> Self:
@@ -117,9 +117,9 @@ class Resident:
         """Yield blocks of rows."""
         return (self.array[rows, :] for rows in pieces)
 
-    def sample(self, step: int) -> Any:
-        """Return every row whose number is a multiple of `step`."""
-        return self.array[::step, :]
+    def sample(self, chosen: Any) -> Any:
+        """Return some rows on the device, given a slice or their numbers, which are there too."""
+        return self.array[chosen, :] if isinstance(chosen, slice) else self.place.xp.take(self.array, chosen, axis=0)
 
     def part(self, chosen: NDArray | slice) -> "Resident":
         """Return some of the rows, as a view if they are a slice, else copied."""
@@ -200,9 +200,9 @@ class Brought:
                 yield block
                 way.release(number % 2)
 
-    def sample(self, step: int) -> Any:
-        """Return every row whose number is a multiple of `step`."""
-        rows = self._rows(slice(None, None, step)).astype(self.dtype)
+    def sample(self, chosen: Any) -> Any:
+        """Return some rows on the device, given a slice or their numbers, which are there too."""
+        rows = self._rows(chosen if isinstance(chosen, slice) else self.place.fetch(chosen)).astype(self.dtype)
         return self.place.put(rows, self.place.dtype(self.dtype))
 
     def part(self, chosen: NDArray | slice) -> "Brought":
@@ -223,7 +223,7 @@ class Brought:
         for rows in pieces_of(self.shape[0], ROUNDED_ENTRIES // max(1, self.shape[1])):
             check_finite(name, self._rows(rows).astype(self.dtype, copy=False), columns, first_row=rows.start)
 
-    def _rows(self, rows: slice) -> NDArray:
+    def _rows(self, rows: slice | NDArray) -> NDArray:
         return self.array[rows if self.index is None else self.index[rows]]
 
     def _send(self, way: "Way", pieces: Sequence[slice], number: int) -> Any:

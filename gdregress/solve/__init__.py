@@ -1,1 +1,1 @@
-"""The loop of a fit and what observes it: trace, stopping rules, progress, callbacks, validation, streams."""
+"""The loop of a fit, what it reads, and what observes it: trace, stopping rules, progress, callbacks, validation."""

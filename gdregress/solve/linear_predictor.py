@@ -5,11 +5,11 @@ import warnings
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from gdregress._version import __version__
 from gdregress.rows.checks import check_finite
-from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, row_like, score_blocks
+from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, score_blocks, see_columns
 from gdregress.rows.device import read_device_features, read_device_rows
 from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
 from gdregress.rows.namespaces import Place, cast, check_same_place, place_of
@@ -40,7 +40,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         self._check_has_coefficients()
         X = on_the_host(X)
         if is_dask(X):
-            self._see_columns(X, reset=False)
+            see_columns(self, X, reset=False)
             return predict_blocks(X, self.coef_, self.intercept_)
         place = place_of("X", X)
         check_same_place(self, X, place, "predict")
@@ -71,7 +71,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         self._check_has_coefficients()
         X = on_the_host(X)
         if is_dask(X):
-            self._see_columns(X, reset=False)
+            see_columns(self, X, reset=False)
             return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
         place = place_of("X", X)
         check_same_place(self, X, place, "score")
@@ -99,10 +99,6 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
         if not bool(place.xp.all(place.xp.isfinite(predicted))):
             Resident(X, place).check_finite("X", names_of(self))
         return predicted
-
-    def _see_columns(self, X, *, reset: bool) -> None:
-        """Check number and names of the columns of a dask collection, by one row in memory that has the same."""
-        validate_data(self, row_like(X), reset=reset)
 
     def __sklearn_tags__(self):
         """Return the tags: X may be sparse, and y may have several columns."""

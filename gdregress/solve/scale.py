@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import MOMENTS_LIMIT, choose
-from gdregress.method.huber_scale import Place, descend_with_scale
+from gdregress.method.huber_scale import FittedScale, descend_with_scale
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
 from gdregress.solve.stopping import Result, Stopping
 
@@ -39,6 +40,75 @@ NOT_FOUND = (
     "drop columns that are nearly collinear, or give epsilon a number."
 )
 """What is said where the rounds are used up."""
+
+INTERPOLATED = (
+    "epsilon='auto' finds no scale of the residuals, since there are no more rows than coefficients, so that these fit "
+    "every row: set a penalty, such as penalty='l2', or give epsilon a number."
+)
+"""What is said where the scale is the least there is, whatever the targets are."""
+
+FAR, FEW = 100.0, 0.02
+"""Mean size of a residual, in epsilons, and share of residuals below epsilon, at which Huber's loss has no parabola."""
+
+TOO_SMALL = (
+    "so that loss='huber' is all but the absolute error: set epsilon='auto', or a number near their size, "
+    "in units of y."
+)
+"""What is said where epsilon is far below the residuals."""
+
+
+def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+    if not spec.fits_scale:
+        return spec, {}
+    if rows.n_outputs > 1:
+        raise ValueError(
+            f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
+            "fit each target by itself."
+        )
+    if not rows.can_be_drawn:
+        raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
+    scale = fit_scale(spec, cast(RowBlocks, rows), past)
+    return spec.at_scale(scale), {"scale_": scale}
+
+
+def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, str] | None:
+    """Return what to say where Huber's loss has converged and hardly any residual is below epsilon; None elsewhere.
+
+    That is where the mean residual is more than a hundred times epsilon, and no more residuals are below it than must
+    be: as many as there are coefficients are, whatever it is.
+
+    Parameters
+    ----------
+    epsilon : float
+        Where the parabola ends.
+    problem : Problem
+        The problem that was minimised.
+    result : Result
+        How the descent ended.
+
+    Returns
+    -------
+    tuple of str or None
+        The sentence with figures, and without them.
+    """
+    mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
+    if not FAR * epsilon < mean < np.inf:
+        return None
+    [there] = problem.from_rows().evaluate([result.kept.point])
+    if np.max(there.curved) > FEW + problem.n_coordinates / problem.rows.n_weighted:
+        return None
+    reason = f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}"
+    return reason, f"epsilon is far below the residuals, {TOO_SMALL}"
+
+
+def remark_on_scale(scale: float, problem: Problem) -> tuple[str, str] | None:
+    """Return what to say where coefficients fit every row, so that the scale is the least there is; None elsewhere."""
+    of_y, rows = problem.moments.y, problem.rows
+    is_least = scale <= 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0])
+    if is_least and rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
+        return INTERPOLATED, INTERPOLATED
+    return None
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
@@ -77,7 +147,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     if rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
         level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
         sign = np.zeros(rows.n_features) if raw is None else np.sign(raw[0][:, 0])
-        found = descend_with_scale(spec.terms, rows, Place(y[:, 0] - level, scale, sign))
+        found = descend_with_scale(spec.terms, rows, FittedScale(y[:, 0] - level, scale, sign))
         of_residuals = 0.0 if found is None else scale_of(found.residual, weight)
         if found is not None and of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale:
             return of_residuals

@@ -43,6 +43,8 @@ class Result:
         The reason and the remedy without figures; None if there is nothing to warn of.
     interrupt : KeyboardInterrupt or None, default=None
         The interrupt that ended it, to be raised again once all is stored.
+    remark : tuple of str or None, default=None
+        What else is to be said of what was minimised, with figures and without them; None for nothing.
     """
 
     trace: Trace
@@ -50,6 +52,7 @@ class Result:
     reason: str
     notice: str | None = None
     interrupt: KeyboardInterrupt | None = None
+    remark: tuple[str, str] | None = None
 
 
 class Rule(Protocol):

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from gdregress.method.parameters import BOOLEANS, check_parameters
 from gdregress.method.spec import Spec
-from gdregress.regressor import GradientDescentRegressor, fitting
-from gdregress.rows.dask import NumberedRows, in_memory
+from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.dask import NumberedRows, in_memory, see_columns
 from gdregress.rows.device import NumberedDeviceRows, read_brought_rows, read_device_rows
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_dask, names_of, read_rows
@@ -27,6 +27,7 @@ from gdregress.rows.namespaces import place_of, to_host, where_is
 from gdregress.rows.through import goes_through
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
+from gdregress.solve.fitting import fitting
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.scale import scale_of_constant
 from gdregress.tuning.grid import (
@@ -569,7 +570,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if goes_through(X):
             brought = read_brought_rows(X, y, sample_weight, estimator=self, reset=True)
             return NumberedDeviceRows.of(brought, X), OutputFormat(brought.dtype, np.ndim(y) == 1)
-        self._see_columns(X, reset=True)
+        see_columns(self, X, reset=True)
         on_workers = NumberedRows.of(X, y, sample_weight)
         return on_workers, OutputFormat(on_workers.dtype, np.ndim(y) == 1)
 

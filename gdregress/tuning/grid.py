@@ -157,7 +157,8 @@ def given_alphas(estimator: Any) -> NDArray | None:
     if given.shape == (0,):
         raise ValueError("alphas is empty: give at least one strength, or their number.")
     if given.ndim != 1:
-        raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}.")
+        remedy = f": pass [{alphas!r}]" if given.ndim == 0 else ""
+        raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}{remedy}.")
     is_valid = np.isfinite(given) & (given >= 0)
     if not is_valid.all():
         raise ValueError(f"alphas has the value {given[~is_valid][0]:g}: give finite strengths of at least 0.")

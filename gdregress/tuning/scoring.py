@@ -23,6 +23,18 @@ FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
 
+ABBREVIATED = {
+    "mse": "neg_mean_squared_error",
+    "rmse": "neg_root_mean_squared_error",
+    "mae": "neg_mean_absolute_error",
+    "medae": "neg_median_absolute_error",
+    "mape": "neg_mean_absolute_percentage_error",
+    "msle": "neg_mean_squared_log_error",
+    "rmsle": "neg_root_mean_squared_log_error",
+    "r2_score": "r2",
+}
+"""Scores by the names that they have elsewhere."""
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -140,7 +152,8 @@ def check_name(scoring: Any) -> None:
     """Raise a ValueError if a string names no scorer of scikit-learn."""
     names = get_scorer_names()
     if isinstance(scoring, str) and scoring not in names:
-        near = get_close_matches(scoring.lower(), names, n=1)
+        plain = scoring.strip().lower().removeprefix("neg_")
+        near = [ABBREVIATED[plain]] if plain in ABBREVIATED else get_close_matches(plain, names, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "sklearn.metrics.get_scorer_names() lists them."
         raise ValueError(f"scoring={scoring!r} is no score: {remedy}")
 
