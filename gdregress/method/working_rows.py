@@ -1,6 +1,6 @@
 """Tall data and losses with kinks: an interior point method on the rows near a kink, with the others as means."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -134,15 +134,11 @@ class WorkingRows:
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
         latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
         yield _block(latest, np.nan)
-        descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
-        while any(further := [next(descent, None) for descent in descents]):
-            latest = [new or old for new, old in zip(further, latest, strict=True)]
-            epoch += 1
-            yield _block(latest, 1.0)
-        if max(each.optimality for each in latest) > max(self.tol, SOLVED):
+        latest = yield from rounds(ones, latest, samples)
+        if worst(latest) > max(self.tol, SOLVED):
             blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch)
             first = next(blocks)
-            if first.optimality[0] < max(each.optimality for each in latest):
+            if first.optimality[0] < worst(latest):
                 yield first
             yield from blocks
 
@@ -168,7 +164,7 @@ def pays(n_samples: int, rank: int) -> bool:
 def _block(latest: list[Round], rate: float) -> Block:
     point = np.hstack([each.point for each in latest])
     value, gaps = (np.array([[getattr(each, name) for each in latest]]) for name in ("value", "gap"))
-    optimality = np.array([max(each.optimality for each in latest)])
+    optimality = np.array([worst(latest)])
     is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
     return Block(
         np.array([rate]), value, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
@@ -273,6 +269,30 @@ class OneOutput:
         return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
 
 
+def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Generator[Block, None, list[Round]]:
+    """Yield a block for each round of all outputs, until none has another, and return the last points.
+
+    Parameters
+    ----------
+    ones : list of OneOutput
+        The outputs.
+    latest : list of Round
+        Their first points.
+    samples : list of Sample
+        What samples of the rows tell.
+    """
+    descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
+    while any(further := [next(descent, None) for descent in descents]):
+        latest = [new or old for new, old in zip(further, latest, strict=True)]
+        yield _block(latest, 1.0)
+    return latest
+
+
+def worst(latest: list[Round]) -> float:
+    """Return the optimality of the output where it is largest."""
+    return max(each.optimality for each in latest)
+
+
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
     """Yield a point for each round, until the gap is closed or no longer narrows; the last one is the best."""
     point, cut, distance = sample
@@ -306,7 +326,8 @@ def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | N
     """Return the problem over the rows that a look has brought."""
     rows = seen.rows(len(problem.constant_loss))
     plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
-    design = Design.of(replace(problem, view=View(rows, problem.moments, plain)), basis)
+    moments = replace(problem.moments, cross=None)  # the products are those of all rows
+    design = Design.of(replace(problem, view=View(rows, moments, plain)), basis)
     return BoxProblem.of(problem, design, output)
 
 

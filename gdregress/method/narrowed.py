@@ -1,0 +1,74 @@
+"""Many rows and losses with kinks: an interior point method on all rows, which ends on those near a kink."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.interior_point import NO_NEARER, InteriorPoint
+from gdregress.method.states import Block
+from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds, worst
+from gdregress.problem.problem import Problem
+
+NEAR = 0.1
+"""Optimality from which few rows change sides any more."""
+
+PART = 8
+"""Number of parts of the rows of which one, that nearest a kink, is near at first."""
+
+FEWEST, EACH = 3000, 2 * PART
+"""Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """An interior point method that narrows the rows: fewer and fewer decide where the minimum is.
+
+    ::
+
+        w <- epochs over all n rows                      until the gap is a tenth of its scale
+        w <- rounds of `WorkingRows` from w              with the n / 8 rows nearest a kink at first
+        w <- further epochs over all rows                where these have not closed the gap
+
+    At a point of the interior with slopes u, a row's distance from the end of its box times its residual is mu. Steps
+    change residuals by a few mu, so that rows whose slopes are next to an end stay where they are: they count as sums.
+    Leaving rows out of the steps is due to Tits, Absil and Woessner (2006), and the sums, with which the gap is that of
+    all rows, to Portnoy and Koenker (1997).
+
+    Attributes
+    ----------
+    whole : InteriorPoint
+        The method.
+    tol : float
+        Share of its scale up to which the gap may stay open.
+    """
+
+    whole: InteriorPoint
+    tol: float
+    goes_below_tol = True
+    limit = NO_NEARER
+
+    def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
+        """Yield the states in blocks of one, the start first; end where the gap is closed."""
+        epochs, n = self.whole.iterates(problem, start, epoch), problem.rows.n_weighted
+        for block in epochs:
+            yield block
+            if block.optimality[-1] <= NEAR:
+                break
+        columns = np.hsplit(block.points.at(-1).astype(np.float64), start.shape[1])
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n) for output in range(len(columns))]
+        found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
+        samples = [sample for sample in found if sample is not None]
+        if len(samples) == len(ones):
+            values = block.value[-1].tolist()
+            latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
+            latest = yield from rounds(ones, latest, samples)
+            if worst(latest) <= max(self.tol, SOLVED):
+                return
+        yield from epochs
+
+
+def narrows(n_samples: int, rank: int) -> bool:
+    """Return whether there are so many rows that to leave some out is faster."""
+    return n_samples >= max(FEWEST, EACH * rank)
