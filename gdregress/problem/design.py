@@ -254,10 +254,7 @@ class Design:
         """Return A' diag(weight) A in the basis."""
         n = self.rows.n_samples
         of_rows = weight[: n * self.copies].reshape(self.copies, n).sum(axis=0)
-        rows = self.rows.with_targets(lambda _: of_rows[:, np.newaxis])
-        gram = rows.sum(
-            partial(_Gram, self.coordinates, self.basis), min_rows=CURVATURE_ENTRIES // self.n_coordinates
-        ).scaled()
+        gram = self._gram(of_rows)
         if self.n_penalised:
             along, penalised = weight[n * self.copies :], np.arange(self.n_penalised)
             if self.basis is None:
@@ -265,6 +262,23 @@ class Design:
             else:
                 gram += (self.basis[penalised].T * along) @ self.basis[penalised]
         return gram
+
+    def _gram(self, weight: NDArray) -> NDArray:
+        """Return X' diag(weight) X in the basis: at once if X is stored and a block, else by a pass over the rows."""
+        X = self.stored
+        if X is None or X.size > CACHED_ENTRIES:
+            rows, min_rows = (
+                self.rows.with_targets(lambda _: weight[:, np.newaxis]),
+                CURVATURE_ENTRIES // self.n_coordinates,
+            )
+            return rows.sum(partial(_Gram, self.coordinates, self.basis), min_rows=min_rows).scaled()
+        counted = np.flatnonzero(weight)
+        if 2 * len(counted) < len(weight):
+            X, weight = X[counted], weight[counted]
+        block = np.sqrt(weight)[:, np.newaxis] * X
+        if self.basis is not None:
+            block = block @ self.basis
+        return block.T @ block
 
     def chosen(self, indices: NDArray) -> NDArray:
         """Return some rows of A, in the basis."""
