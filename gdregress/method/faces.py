@@ -6,8 +6,8 @@ from scipy.linalg import lapack, qr
 
 from gdregress.problem.boxes import LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate
 
-CANDIDATES = 3
-"""Rows among which those of a vertex are looked for, as a multiple of their number."""
+CANDIDATES, FEW_CANDIDATES = 3, 1.5
+"""Rows among which those of a vertex are looked for, as a multiple of their number: of few and of many."""
 
 MANY = 200
 """Number of columns from which a QR factorisation with pivots costs far more than an epoch."""
@@ -38,7 +38,8 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     free, of_zeros = np.delete(np.arange(design.rank), zeros), box.n_data + zeros
     rank = len(free)
     likely = np.argsort(-curvature, kind="stable")
-    likely = likely[np.isin(likely, of_zeros, invert=True)][: CANDIDATES * rank]
+    candidates = CANDIDATES if rank <= MANY else FEW_CANDIDATES
+    likely = likely[np.isin(likely, of_zeros, invert=True)][: int(candidates * rank)]
     rows = design.chosen(likely)[:, free]
     order = _independent(rows * np.sqrt(curvature[likely])[:, np.newaxis])
     chosen, rows = likely[order], rows[order]

@@ -416,8 +416,11 @@ def _towards(product: NDArray, aims: NDArray) -> NDArray:
 
 
 def _longest(distance: NDArray, change: NDArray) -> float:
-    """Return how far a change may go, at most 1, so that distances stay positive."""
-    nearer = change < 0
-    if not nearer.any():
+    """Return how far a change may go, at most 1, so that distances stay positive; those that are 0 do not change."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = change / distance
+    steepest = np.fmin.reduce(share)
+    if not steepest < 0:
         return 1.0
-    return min(1.0, NEARLY * float((-distance[nearer] / change[nearer]).min()))
+    nearest = int((share == steepest).argmax())
+    return min(1.0, NEARLY * float(-distance[nearest] / change[nearest]))

@@ -131,8 +131,10 @@ class NearRows(Sums):
 
     def _summed(self, shares: Any, weights: Any, X: Any) -> Any:
         """Return weighted sums of rows in the coordinates; CSR is not made dense."""
-        if not sparse.issparse(X):
-            return shares @ self._residuals.standardised(X)
-        coordinates = self._residuals.coordinates
-        sums = (shares @ X - weights * coordinates.center) * coordinates.inverse_scale
-        return np.concatenate([sums, weights], axis=1) if coordinates.fit_intercept else sums
+        coordinates, xp = self._residuals.coordinates, namespace(weights)
+        if sparse.issparse(X):
+            sums = shares @ X - weights * coordinates.center
+        else:
+            sums = shares @ (X - coordinates.center)  # sums of what is not centred would lose digits
+        sums = sums * coordinates.inverse_scale
+        return xp.concat([sums, weights], axis=1) if coordinates.fit_intercept else sums
