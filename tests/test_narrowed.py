@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import assembly, narrowed, working_rows
-from gdregress.method.narrowed import EACH, FEWEST, narrows
+from gdregress.method import assembly, working_rows
+from gdregress.method.narrowed import EACH, FEWEST, PART, narrows
 from gdregress.method.working_rows import restricted
 
 LOSSES = [
@@ -86,7 +86,11 @@ def test_where_rounds_fail_the_epochs_over_all_rows_go_on(monkeypatch):
     """They go on from where they were: a bound of 0, which each round is given here, closes no gap."""
     X, y = draw()
     minimum = working_rows.OneOutput.minimum
-    monkeypatch.setattr(working_rows.OneOutput, "minimum", lambda self, *given: (minimum(self, *given)[0] + 0.1, 0.0))
+
+    def without_bound(self, *given):
+        return minimum(self, *given)._replace(bound=0.0, gap=0.0)
+
+    monkeypatch.setattr(working_rows.OneOutput, "minimum", without_bound)
     narrow, whole = both(monkeypatch, {"loss": "absolute_error"}, X, y)
     assert narrow.n_iter_ > whole.n_iter_
     assert narrow.n_iter_ <= whole.n_iter_ + 3 * working_rows.IDLE
@@ -97,7 +101,7 @@ def test_rows_that_are_near_at_first_are_a_part(looks):
     X, y = draw(3200, 30)
     GradientDescentRegressor(loss="absolute_error").fit(X, y)
     assert len(looks) >= 2
-    assert looks[1] == pytest.approx(3200 / narrowed.PART, rel=0.4)
+    assert looks[1] == pytest.approx(3200 / PART, rel=0.4)
 
 
 def test_where_it_narrows():

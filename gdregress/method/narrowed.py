@@ -11,13 +11,16 @@ from gdregress.method.states import Block
 from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds, worst
 from gdregress.problem.problem import Problem
 
-NEAR = 0.1
+NEAR = 0.2
 """Optimality from which few rows change sides any more."""
 
-PART = 8
+PART = 7
 """Number of parts of the rows of which one, that nearest a kink, is near at first."""
 
-FEWEST, EACH = 3000, 2 * PART
+MOST = 2
+"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
+
+FEWEST, EACH = 3000, 32
 """Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
 
 
@@ -27,9 +30,9 @@ class Narrowed:
 
     ::
 
-        w <- epochs over all n rows                      until the gap is a tenth of its scale
-        w <- rounds of `WorkingRows` from w              with the n / 8 rows nearest a kink at first
-        w <- further epochs over all rows                where these have not closed the gap
+        w <- epochs over all n rows                      until the gap is a fifth of its scale
+        w <- rounds of `WorkingRows` from w              with the n / 7 rows nearest a kink at first
+        w <- further epochs over all rows                where half of the rows are not enough
 
     At a point of the interior with slopes u, a row's distance from the end of its box times its residual is mu. Steps
     change residuals by a few mu, so that rows whose slopes are next to an end stay where they are: they count as sums.
@@ -57,7 +60,7 @@ class Narrowed:
             if block.optimality[-1] <= NEAR:
                 break
         columns = np.hsplit(block.points.at(-1).astype(np.float64), start.shape[1])
-        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n) for output in range(len(columns))]
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // MOST) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):

@@ -34,6 +34,9 @@ SHARE = 0.25
 MOST_ENTRIES = 2**25
 """Entries of the rows that are brought from elsewhere, at most: 256 MB."""
 
+LEFT = 2.0
+"""Multiple of the gap that is left over the near rows, to which the gap over all rows is narrow enough."""
+
 NARROWER = 0.1
 """Share of the gap to which a round should narrow it: else more rows count as near."""
 
@@ -189,6 +192,22 @@ class Sample(NamedTuple):
     distance: float
 
 
+class Minimum(NamedTuple):
+    """The minimum over near rows and means.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, 1)
+        The point.
+    bound, gap : float
+        The dual objective there, and how far the objective is above it.
+    """
+
+    point: NDArray
+    bound: float
+    gap: float
+
+
 @dataclass(frozen=True)
 class OneOutput:
     """One output of a problem, over rows that are only summed.
@@ -252,11 +271,12 @@ class OneOutput:
         distance = np.sort(np.abs(np.abs(residual) - self.loss.tube))
         return WIDER * float(distance[min(size, len(distance) - 1)]) + SOLVED * float(np.abs(seen.near[:, -2]).max())
 
-    def minimum(self, seen: NearRows, point: NDArray) -> tuple[NDArray, float]:
-        """Return the minimum over the rows and the means that a look has brought, and the dual objective there."""
+    def minimum(self, seen: NearRows, point: NDArray) -> Minimum:
+        """Return the minimum over the rows and the means that a look has brought."""
         box = restricted(self.problem, seen, self.output, self.basis)
         found = _solved(box, box.of_point(point[:, 0]), 0.0)
-        return box.to_point(found.point)[:, np.newaxis], (found.value - found.gap) * box.unit
+        gap = found.gap * box.unit
+        return Minimum(box.to_point(found.point)[:, np.newaxis], found.value * box.unit - gap, gap)
 
     def measured(self, seen: NearRows, point: NDArray, bound: float) -> Round:
         """Return a point with its objective, given a bound on the least one."""
@@ -305,7 +325,7 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
     best, bound, idle, is_narrower = here, 0.0, 0, True
     narrowest = best.value
     while idle < IDLE and seen.count[0] <= one.most:
-        point, lower = one.minimum(seen, point)
+        point, lower, left = one.minimum(seen, point)
         if not is_narrower:
             distance = max(2.0 * distance, one.distance(seen, point, one.size))
         del seen  # before the next look brings as many rows
@@ -313,8 +333,8 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, bound)
         yield here
-        if here.gap <= SOLVED * here.scale:
-            return
+        if here.gap <= max(SOLVED * here.scale, LEFT * left + here.rounding):
+            return  # more rows would narrow it no further
         is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
         idle = 0 if best.value - bound < narrowest else idle + 1
         narrowest = min(narrowest, best.value - bound)
