@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, InteriorPoint
 from gdregress.method.states import Block
-from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds, worst
+from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds
 from gdregress.problem.problem import Problem
 
 NEAR = 0.2
@@ -32,7 +32,7 @@ class Narrowed:
 
         w <- epochs over all n rows                      until the gap is a fifth of its scale
         w <- rounds of `WorkingRows` from w              with the n / 7 rows nearest a kink at first
-        w <- further epochs over all rows                where half of the rows are not enough
+        w <- further epochs over all rows                where the rounds raise F or need more than half of the rows
 
     At a point of the interior with slopes u, a row's distance from the end of its box times its residual is mu. Steps
     change residuals by a few mu, so that rows whose slopes are next to an end stay where they are: they count as sums.
@@ -55,21 +55,23 @@ class Narrowed:
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
         epochs, n = self.whole.iterates(problem, start, epoch), problem.rows.n_weighted
-        for block in epochs:
-            yield block
-            if block.optimality[-1] <= NEAR:
+        for last in epochs:
+            yield last
+            if last.optimality[-1] <= NEAR:
                 break
-        columns = np.hsplit(block.points.at(-1).astype(np.float64), start.shape[1])
+        columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
         ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // MOST) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):
-            values = block.value[-1].tolist()
             latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-            latest = yield from rounds(ones, latest, samples)
-            if worst(latest) <= max(self.tol, SOLVED):
-                return
-        yield from epochs
+            for block in rounds(ones, latest, samples):
+                if (block.value[0] > values).any():
+                    break  # the near rows leave so much open that their minimum is far off
+                yield block
+                last = block
+        if last.optimality[-1] > max(self.tol, SOLVED):
+            yield from epochs
 
 
 def narrows(n_samples: int, rank: int) -> bool:

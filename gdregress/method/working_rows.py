@@ -1,6 +1,6 @@
 """Tall data and losses with kinks: an interior point method on the rows near a kink, with the others as means."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ MOST_ENTRIES = 2**25
 """Entries of the rows that are brought from elsewhere, at most: 256 MB."""
 
 LEFT = 2.0
-"""Multiple of the gap that is left over the near rows, to which the gap over all rows is narrow enough."""
+"""Multiple of the gap that is left over the near rows, and of rounding, below which more rows narrow it no further."""
 
 NARROWER = 0.1
 """Share of the gap to which a round should narrow it: else more rows count as near."""
@@ -136,12 +136,15 @@ class WorkingRows:
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
         latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        yield _block(latest, np.nan)
-        latest = yield from rounds(ones, latest, samples)
-        if worst(latest) > max(self.tol, SOLVED):
-            blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch)
+        block = _block(latest, np.nan)
+        yield block
+        for block in rounds(ones, latest, samples):
+            epoch += 1
+            yield block
+        if block.optimality[0] > max(self.tol, SOLVED):
+            blocks = self._otherwise(problem, block.points.at(0), epoch)
             first = next(blocks)
-            if first.optimality[0] < worst(latest):
+            if first.optimality[0] < block.optimality[0]:
                 yield first
             yield from blocks
 
@@ -167,7 +170,7 @@ def pays(n_samples: int, rank: int) -> bool:
 def _block(latest: list[Round], rate: float) -> Block:
     point = np.hstack([each.point for each in latest])
     value, gaps = (np.array([[getattr(each, name) for each in latest]]) for name in ("value", "gap"))
-    optimality = np.array([worst(latest)])
+    optimality = np.array([max(each.optimality for each in latest)])
     is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
     return Block(
         np.array([rate]), value, Gap(gaps, np.zeros_like(gaps), gaps), optimality, is_finite, Points.of([point])
@@ -258,7 +261,8 @@ class OneOutput:
         point = start
         if is_zero:
             point = box.to_point(_solved(box, box.of_point(start[:, 0]), ROUGH).point)[:, np.newaxis]
-        ordinary = float(np.quantile(self.loss.value(y - X @ point[:, 0]), ORDINARY))
+        losses = self.loss.value(y - X @ point[:, 0])
+        ordinary = float(np.quantile(losses, ORDINARY)) or float(np.median(losses[losses > 0])) if losses.any() else 0.0
         few = len(y) * self.size // n
         distance = self.distance(seen, point, few) if n > self.size else np.inf
         return Sample(point, WINSORISED * ordinary, distance)
@@ -289,8 +293,8 @@ class OneOutput:
         return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
 
 
-def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Generator[Block, None, list[Round]]:
-    """Yield a block for each round of all outputs, until none has another, and return the last points.
+def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Iterator[Block]:
+    """Yield a block for each round of all outputs, until none has another.
 
     Parameters
     ----------
@@ -305,12 +309,6 @@ def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) ->
     while any(further := [next(descent, None) for descent in descents]):
         latest = [new or old for new, old in zip(further, latest, strict=True)]
         yield _block(latest, 1.0)
-    return latest
-
-
-def worst(latest: list[Round]) -> float:
-    """Return the optimality of the output where it is largest."""
-    return max(each.optimality for each in latest)
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
@@ -333,8 +331,8 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, bound)
         yield here
-        if here.gap <= max(SOLVED * here.scale, LEFT * left + here.rounding):
-            return  # more rows would narrow it no further
+        if here.gap <= max(SOLVED * here.scale, LEFT * (left + here.rounding)):
+            return
         is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
         idle = 0 if best.value - bound < narrowest else idle + 1
         narrowest = min(narrowest, best.value - bound)
