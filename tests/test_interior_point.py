@@ -121,6 +121,27 @@ def test_the_gap_is_a_bound_whatever_the_slopes(loss, given):
             assert found.gap * unit >= found.value * unit - least - 1e-9
 
 
+@pytest.mark.parametrize("given", [{}, {"alpha": 0.05}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", [losses.absolute_error(), losses.quantile_loss(0.8), losses.epsilon_insensitive(0.5)])
+def test_slopes_that_suit_a_point_are_those_of_the_central_path(loss, given):
+    rng = np.random.default_rng(9)
+    X = rng.standard_normal((30, 4))
+    y = X @ [1.0, -1.0, 0.5, 0.0] + rng.standard_t(1, 30) * 10.0 ** rng.uniform(0, 12, 30)
+    rows = RowBlocks(X, y[:, np.newaxis], rng.uniform(0.1, 10, 30))
+    terms = Terms(loss, given.get("alpha", 0.0), 0.0, given.get("positive", False), True)
+    problem = Problem.of(terms, gather(rows), rows)
+    box = BoxProblem.of(problem, Design.of(problem, None), 0)
+    point = box.allowed(rng.standard_normal(5))
+    state, residual, ends = interior_point.State.near(box, point), box.residual(point), box.capped
+    for part in state[1:]:
+        assert (part[ends] > 0).all()
+    np.testing.assert_allclose((state.room + state.depth)[ends], (box.high - box.low)[ends], rtol=1e-14)
+    np.testing.assert_allclose((state.above - state.below)[ends], residual[ends], rtol=1e-9, atol=1e-9)
+    products = np.concatenate([(state.room * state.above)[ends], state.depth * state.below])
+    mu = products / np.concatenate([box.lightness[ends], box.lightness])
+    np.testing.assert_allclose(mu, state.complementarity(box), rtol=1e-12)
+
+
 def test_wild_rows_do_not_own_the_scale():
     """A tenth of wild rows make the objective a thousand million times that of the others."""
     rng = np.random.default_rng(0)

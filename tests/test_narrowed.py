@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import assembly, working_rows
+from gdregress.method import assembly, interior_point, working_rows
+from gdregress.method.interior_point import State
 from gdregress.method.narrowed import EACH, FEWEST, PART, narrows
 from gdregress.method.working_rows import restricted
 
@@ -102,6 +103,33 @@ def test_rows_that_are_near_at_first_are_a_part(looks):
     GradientDescentRegressor(loss="absolute_error").fit(X, y)
     assert len(looks) >= 2
     assert looks[1] == pytest.approx(3200 / PART, rel=0.4)
+
+
+def test_a_round_begins_near_its_start_and_anew_where_that_is_far(monkeypatch):
+    """Slopes that suit the start spare epochs; if the gap does not soon show it to be near, least squares is there."""
+    X, y = draw(6000, 30)
+    epochs, advance = [], interior_point._advance
+
+    def count(box, *given):
+        epochs.append(box.n_data < 3000)
+        return advance(box, *given)
+
+    def fit():
+        """The predictions with each loss, and the number of epochs on near rows."""
+        epochs.clear()
+        models = [GradientDescentRegressor(**params).fit(X, y) for params in LOSSES]
+        assert all(model.converged_ for model in models)
+        return [model.predict(X) for model in models], sum(epochs)
+
+    monkeypatch.setattr(interior_point, "_advance", count)
+    near, of_near = fit()
+    monkeypatch.setattr(State, "near", classmethod(lambda cls, box, point: cls.first(box)))
+    anew, of_anew = fit()
+    monkeypatch.setattr(working_rows, "PATIENCE", 3)
+    impatient, of_impatient = fit()
+    assert of_near < of_anew < of_impatient
+    for others in (impatient, anew):
+        np.testing.assert_allclose(others, near, rtol=1e-9, atol=1e-9)
 
 
 def test_where_it_narrows():

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.interior_point import NO_NEARER, interior_points
+from gdregress.method.interior_point import NO_NEARER, State, interior_points
 from gdregress.method.states import Block, Points, Solver
 from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
@@ -20,7 +21,10 @@ from gdregress.problem.view import View
 from gdregress.rows.rows import Rows
 
 ROUGH = 1e-3
-"""Gap, as a share of the scale, to which the sample is solved."""
+"""Gap, as a share of the scale, to which the sample is solved, and that shows a start to be near."""
+
+PATIENCE = 15
+"""Number of points within which that gap is reached from a state near the start, or else a round begins anew."""
 
 SOLVED = 1e-12
 """Gap, as a share of the scale, at which the minimum is found."""
@@ -260,7 +264,8 @@ class OneOutput:
             return None
         point = start
         if is_zero:
-            point = box.to_point(_solved(box, box.of_point(start[:, 0]), ROUGH).point)[:, np.newaxis]
+            points = interior_points(box, box.of_point(start[:, 0]))
+            point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
         losses = self.loss.value(y - X @ point[:, 0])
         ordinary = float(np.quantile(losses, ORDINARY)) or float(np.median(losses[losses > 0])) if losses.any() else 0.0
         few = len(y) * self.size // n
@@ -278,7 +283,12 @@ class OneOutput:
     def minimum(self, seen: NearRows, point: NDArray) -> Minimum:
         """Return the minimum over the rows and the means that a look has brought."""
         box = restricted(self.problem, seen, self.output, self.basis)
-        found = _solved(box, box.of_point(point[:, 0]), 0.0)
+        start = box.of_point(point[:, 0])
+        points = interior_points(box, start, partial(State.near, point=start))
+        here = _last(islice(points, PATIENCE), ROUGH)
+        if here.gap > ROUGH * here.scale:  # the start is far from it
+            points = interior_points(box, start)
+        found = _last(chain([here], points), 0.0)
         gap = found.gap * box.unit
         return Minimum(box.to_point(found.point)[:, np.newaxis], found.value * box.unit - gap, gap)
 
@@ -349,9 +359,9 @@ def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | N
     return BoxProblem.of(problem, design, output)
 
 
-def _solved(box: BoxProblem, start: NDArray, tol: float) -> Iterate:
-    """Return the minimum, or the first point whose gap is at most tol."""
-    for here in interior_points(box, start):
+def _last(points: Iterator[Iterate], tol: float) -> Iterate:
+    """Return the last point, or the first whose gap is at most tol."""
+    for here in points:
         if here.gap <= tol * here.scale:
             break
     return here
