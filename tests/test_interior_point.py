@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import interior_point
+from gdregress.method import faces, interior_point
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem, quantile
 from gdregress.problem.design import Design
@@ -119,6 +119,52 @@ def test_the_gap_is_a_bound_whatever_the_slopes(loss, given):
             found = box.measured(point, box.residual(point), slope, box.pull(slope))
             unit = box.unit * problem.coordinates.target_scale[0]
             assert found.gap * unit >= found.value * unit - least - 1e-9
+
+
+@pytest.mark.parametrize("given", [{}, {"alpha": 0.05}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", [losses.absolute_error(), losses.quantile_loss(0.8), losses.epsilon_insensitive(0.5)])
+def test_slopes_that_suit_a_point_are_those_of_the_central_path(loss, given):
+    rng = np.random.default_rng(9)
+    X = rng.standard_normal((30, 4))
+    y = X @ [1.0, -1.0, 0.5, 0.0] + rng.standard_t(1, 30) * 10.0 ** rng.uniform(0, 12, 30)
+    rows = RowBlocks(X, y[:, np.newaxis], rng.uniform(0.1, 10, 30))
+    terms = Terms(loss, given.get("alpha", 0.0), 0.0, given.get("positive", False), True)
+    problem = Problem.of(terms, gather(rows), rows)
+    box = BoxProblem.of(problem, Design.of(problem, None), 0)
+    point = box.allowed(rng.standard_normal(5))
+    state, residual, ends = interior_point.State.near(box, point), box.residual(point), box.capped
+    for part in state[1:]:
+        assert (part[ends] > 0).all()
+    np.testing.assert_allclose((state.room + state.depth)[ends], (box.high - box.low)[ends], rtol=1e-14)
+    np.testing.assert_allclose((state.above - state.below)[ends], residual[ends], rtol=1e-9, atol=1e-9)
+    products = np.concatenate([(state.room * state.above)[ends], state.depth * state.below])
+    mu = products / np.concatenate([box.lightness[ends], box.lightness])
+    np.testing.assert_allclose(mu, state.complementarity(box), rtol=1e-12)
+
+
+@pytest.mark.parametrize("given", [{}, {"alpha": 0.05}, {"positive": True}, {"l2": 0.1}], ids=str)
+@pytest.mark.parametrize("loss", [losses.absolute_error(), losses.quantile_loss(0.8), losses.epsilon_insensitive(0.5)])
+def test_the_metric_of_the_moments_is_that_of_the_rows(loss, given):
+    rng = np.random.default_rng(9)
+    X, y = rng.standard_normal((30, 4)) + 3.0, rng.standard_t(2, (30, 1))
+    rows = RowBlocks(X, y, rng.integers(0, 4, 30).astype(float))
+    terms = Terms(loss, given.get("alpha", 0.0), given.get("l2", 0.0), given.get("positive", False), True)
+    problem = Problem.of(terms, gather(rows), rows)
+    box = BoxProblem.of(problem, Design.of(problem, None), 0)
+    assert box.design.whole is not None
+    rest, lack = rng.standard_normal(len(box.target)), rng.standard_normal(5)
+    for known, gathered in zip(box.metric.solve(rest, lack), box.system(box.freedom).solve(rest, lack), strict=True):
+        np.testing.assert_allclose(known, gathered, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_columns", [5, faces.MANY + 1])
+def test_rows_of_a_vertex_are_independent_and_long(n_columns):
+    rng = np.random.default_rng(0)
+    short = rng.standard_normal((n_columns, n_columns))
+    rows = np.vstack([np.tile(rng.standard_normal(n_columns), (n_columns, 1)), 1e-9 * short, short[::-1]])
+    chosen = faces._independent(rows)
+    assert np.linalg.matrix_rank(rows[chosen]) == n_columns
+    assert ((chosen < n_columns) | (chosen >= 2 * n_columns)).all()
 
 
 def test_wild_rows_do_not_own_the_scale():

@@ -177,6 +177,7 @@ def test_where_it_pays_there_are_rounds(monkeypatch, n, faster):
     assert (sample_size(n, 12) <= SHARE * n) == faster
     X, y = np.random.default_rng(4).standard_normal((n, 11)), np.random.default_rng(5).standard_normal(n)
     rounds = []
+    monkeypatch.setattr(assembly, "narrows", lambda n, rank: False)
     monkeypatch.setattr(working_rows, "restricted", lambda *given: rounds.append(1) or restricted(*given))
     GradientDescentRegressor(loss="absolute_error").fit(X, y)
     assert bool(rounds) == faster

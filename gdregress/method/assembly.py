@@ -16,6 +16,7 @@ from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
 from gdregress.method.interior_point import InteriorPoint
+from gdregress.method.narrowed import Narrowed, narrows
 from gdregress.method.newton import Newton
 from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
@@ -149,8 +150,11 @@ def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rando
     solver: Solver = InteriorPoint(known.basis)
     if problem.terms.is_mostly_parabola and not (problem.terms.has_prox and known.basis is not None):
         solver = FiniteNewton(known.basis)
-    elif problem.terms.loss.is_kinked and pays(n, problem.n_coordinates):
-        solver = WorkingRows(known.basis, solver, tol, most=n)
+    elif problem.terms.loss.is_kinked:
+        if narrows(n, problem.n_coordinates):
+            solver = Narrowed(InteriorPoint(known.basis), tol)
+        if pays(n, problem.n_coordinates):
+            solver = WorkingRows(known.basis, solver, tol, most=n)
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -96,18 +95,14 @@ class FiniteNewton:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where no step narrows the gap."""
-        gram = problem.view.gram if self.basis is None else None
-        return in_lockstep(problem, start, self.basis, partial(_descend, gram=gram))
+        return in_lockstep(problem, start, self.basis, _descend)
 
 
-def _descend(box: BoxProblem, start: NDArray, gram: NDArray | None) -> Iterator[Iterate]:
-    """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over.
-
-    ``gram`` is A'S A of the rows of X, where it is known.
-    """
+def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
+    """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over."""
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), box.curvature
     data, kinks = np.s_[: box.n_data], _kinks(box)
-    whole = design.gram(box.weight * c) if gram is None or design.combined is not None else c[0] * gram
+    whole = design.gram(box.weight * c) if design.whole is None else c[0] * design.whole
     metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
     place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
     before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, abreast
-from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, typical
+from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, quantile, typical
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design, has_row_space
 from gdregress.problem.problem import Problem
 
 NEARLY = 0.9995
 """Share of the way to the nearest end of a box that a step takes."""
+
+BETWEEN = 0.1
+"""Residual of rows that are between the lines at a start that is nearly the minimum, as a share of the median one."""
 
 SHORT = 0.1
 """Length of a step below which one towards the middle of the boxes is tried instead."""
@@ -33,7 +36,7 @@ FURTHER, SLIGHT = 0.3, 0.01
 LEAST, MOST = 0.1, 3.0
 """Multiples of what it aims at between which a product is near it."""
 
-CLEAR = 1.1
+CLEAR = 1.02
 """Multiple of the number of coefficients up to which rows inside their boxes may be those of a vertex."""
 
 STEEPEST = 1e14
@@ -111,6 +114,29 @@ class State(NamedTuple):
         little = little * np.clip(inside[0] / inside * box.lightness, 1e-3, 1e3)
         above = box.capped * (np.maximum(residual, 0.0) + little)
         return cls(point, room, depth, above, np.maximum(-residual, 0.0) + little)
+
+    @classmethod
+    def near(cls, box: BoxProblem, point: NDArray) -> Self:
+        """Return the state at a point that is nearly the minimum of a loss with kinks, with slopes that suit it.
+
+        With r its residuals, d = high - low, and mu a tenth of the median of abs(r) times the steepest slope::
+
+            the nearer of high - u and u - low  =  2 mu d / (|r| d + 2 mu + sqrt(r^2 d^2 + 4 mu^2))
+
+        solves ``p - q = r``, ``p (high - u) = q (u - low) = mu``. So only A'S u = L w is open.
+        """
+        residual, data = box.residual(point), np.s_[: box.n_data]
+        little = max(BETWEEN * quantile(np.abs(residual[data]), 0.5), LITTLE)
+        mu = little * float(box.reach[data].max()) * box.lightness
+        width = np.where(box.capped, box.cap - box.low, 1.0)
+        size = np.abs(residual) * width
+        nearer = 2.0 * mu * width / (size + 2.0 * mu + np.hypot(size, 2.0 * mu))
+        is_positive = residual > 0
+        room = np.where(is_positive, nearer, width - nearer)
+        depth = np.where(is_positive, width - nearer, nearer)
+        alone = mu / np.maximum(-residual, little)
+        room, depth = np.where(box.capped, room, 1.0), np.where(box.capped, depth, alone)
+        return cls(point, room, depth, box.capped * mu / room, mu / depth)
 
     def slope(self, box: BoxProblem) -> NDArray:
         """Return u."""
@@ -253,15 +279,32 @@ def _block(
     return Block.bounded(point, value * units, gap * units, share if boxes[0].degree == 1 else np.sqrt(2 * share), rate)
 
 
-def interior_points(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
-    """Yield the start, then a point for each epoch, until the gap is closed or no longer narrows."""
+def interior_points(
+    box: BoxProblem, start: NDArray, first: Callable[[BoxProblem], State] = State.first
+) -> Iterator[Iterate]:
+    """Yield the start, then a point for each epoch, until the gap is closed or no longer narrows.
+
+    Parameters
+    ----------
+    box : BoxProblem
+        The problem.
+    start : ndarray of shape (n_coordinates,)
+        The start, from which nothing but its gap follows.
+    first : callable, default=State.first
+        Function from the problem to the state from which the epochs begin.
+
+    Yields
+    ------
+    Iterate
+        The next point.
+    """
     residual = box.residual(start)
     slope = box.slopes(residual)
     best = box.measured(start, residual, slope, box.pull(slope))
     yield best
     if best.gap <= EXACT**box.degree * best.scale:
         return
-    state, idle, least, tried, lacked = State.first(box), 0, np.inf, np.inf, np.inf
+    state, idle, least, tried, lacked = first(box), 0, np.inf, np.inf, np.inf
     while idle < (IDLE if min(best.gap, least) > AT_THE_END**box.degree * best.scale else IDLE_AT_THE_END):
         here, place = _measure(box, state)
         ends = EXACT
@@ -406,8 +449,11 @@ def _towards(product: NDArray, aims: NDArray) -> NDArray:
 
 
 def _longest(distance: NDArray, change: NDArray) -> float:
-    """Return how far a change may go, at most 1, so that distances stay positive."""
-    nearer = change < 0
-    if not nearer.any():
+    """Return how far a change may go, at most 1, so that distances stay positive; those that are 0 do not change."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = change / distance
+    steepest = np.fmin.reduce(share)
+    if not steepest < 0:
         return 1.0
-    return min(1.0, NEARLY * float((-distance[nearer] / change[nearer]).min()))
+    nearest = int((share == steepest).argmax())
+    return min(1.0, NEARLY * float(-distance[nearest] / change[nearest]))

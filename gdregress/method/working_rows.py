@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.interior_point import NO_NEARER, interior_points
+from gdregress.method.interior_point import NO_NEARER, State, interior_points
 from gdregress.method.states import Block, Solver, abreast
 from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
@@ -20,7 +21,10 @@ from gdregress.problem.view import View
 from gdregress.rows.rows import Rows
 
 ROUGH = 1e-3
-"""Gap, as a share of the scale, to which the sample is solved."""
+"""Gap, as a share of the scale, to which the sample is solved, and that shows a start to be near."""
+
+PATIENCE = 15
+"""Number of points within which that gap is reached from a state near the start, or else a round begins anew."""
 
 SOLVED = 1e-12
 """Gap, as a share of the scale, at which the minimum is found."""
@@ -33,6 +37,9 @@ SHARE = 0.25
 
 MOST_ENTRIES = 2**25
 """Entries of the rows that are brought from elsewhere, at most: 256 MB."""
+
+LEFT = 2.0
+"""Multiple of the gap that is left over the near rows, and of rounding, below which more rows narrow it no further."""
 
 NARROWER = 0.1
 """Share of the gap to which a round should narrow it: else more rows count as near."""
@@ -132,14 +139,16 @@ class WorkingRows:
             yield from self._otherwise(problem, start, epoch)
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
-        begin = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        descents = [_descend(*each) for each in zip(ones, begin, samples, strict=True)]
-        for epochs, latest in enumerate(abreast(begin, descents)):
-            yield _block(latest, 1.0 if epochs else np.nan)
-        if max(each.optimality for each in latest) > max(self.tol, SOLVED):
-            blocks = self._otherwise(problem, np.hstack([each.point for each in latest]), epoch + epochs)
+        latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
+        block = _block(latest, np.nan)
+        yield block
+        for block in rounds(ones, latest, samples):
+            epoch += 1
+            yield block
+        if block.optimality[0] > max(self.tol, SOLVED):
+            blocks = self._otherwise(problem, block.points.at(0), epoch)
             first = next(blocks)
-            if first.optimality[0] < max(each.optimality for each in latest):
+            if first.optimality[0] < block.optimality[0]:
                 yield first
             yield from blocks
 
@@ -184,6 +193,22 @@ class Sample(NamedTuple):
     point: NDArray
     cut: float
     distance: float
+
+
+class Minimum(NamedTuple):
+    """The minimum over near rows and means.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_coordinates, 1)
+        The point.
+    bound, gap : float
+        The dual objective there, and how far the objective is above it.
+    """
+
+    point: NDArray
+    bound: float
+    gap: float
 
 
 @dataclass(frozen=True)
@@ -235,8 +260,10 @@ class OneOutput:
             return None
         point = start
         if is_zero:
-            point = box.to_point(_solved(box, box.of_point(start[:, 0]), ROUGH).point)[:, np.newaxis]
-        ordinary = float(np.quantile(self.loss.value(y - X @ point[:, 0]), ORDINARY))
+            points = interior_points(box, box.of_point(start[:, 0]))
+            point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
+        losses = self.loss.value(y - X @ point[:, 0])
+        ordinary = float(np.quantile(losses, ORDINARY)) or float(np.median(losses[losses > 0])) if losses.any() else 0.0
         few = len(y) * self.size // n
         distance = self.distance(seen, point, few) if n > self.size else np.inf
         return Sample(point, WINSORISED * ordinary, distance)
@@ -249,11 +276,17 @@ class OneOutput:
         distance = np.sort(np.abs(np.abs(residual) - self.loss.tube))
         return WIDER * float(distance[min(size, len(distance) - 1)]) + SOLVED * float(np.abs(seen.near[:, -2]).max())
 
-    def minimum(self, seen: NearRows, point: NDArray) -> tuple[NDArray, float]:
-        """Return the minimum over the rows and the means that a look has brought, and the dual objective there."""
+    def minimum(self, seen: NearRows, point: NDArray) -> Minimum:
+        """Return the minimum over the rows and the means that a look has brought."""
         box = restricted(self.problem, seen, self.output, self.basis)
-        found = _solved(box, box.of_point(point[:, 0]), 0.0)
-        return box.to_point(found.point)[:, np.newaxis], (found.value - found.gap) * box.unit
+        start = box.of_point(point[:, 0])
+        points = interior_points(box, start, partial(State.near, point=start))
+        here = _last(islice(points, PATIENCE), ROUGH)
+        if here.gap > ROUGH * here.scale:  # the start is far from it
+            points = interior_points(box, start)
+        found = _last(chain([here], points), 0.0)
+        gap = found.gap * box.unit
+        return Minimum(box.to_point(found.point)[:, np.newaxis], found.value * box.unit - gap, gap)
 
     def measured(self, seen: NearRows, point: NDArray, bound: float) -> Round:
         """Return a point with its objective, given a bound on the least one."""
@@ -264,6 +297,23 @@ class OneOutput:
         rounding = ROUNDING * float(np.finfo(self.rows.place.precision).eps) * (loss + pull)
         scale = max(clipped + of_penalty, ROUNDED[1] * pull)
         return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
+
+
+def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Iterator[Block]:
+    """Yield a block for each round of all outputs, until none has another.
+
+    Parameters
+    ----------
+    ones : list of OneOutput
+        The outputs.
+    latest : list of Round
+        Their first points.
+    samples : list of Sample
+        What samples of the rows tell.
+    """
+    descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
+    for here in islice(abreast(latest, descents), 1, None):
+        yield _block(here, 1.0)
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
@@ -278,7 +328,7 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
     best, bound, idle, is_narrower = here, 0.0, 0, True
     narrowest = best.value
     while idle < IDLE and seen.count[0] <= one.most:
-        point, lower = one.minimum(seen, point)
+        point, lower, left = one.minimum(seen, point)
         if not is_narrower:
             distance = max(2.0 * distance, one.distance(seen, point, one.size))
         del seen  # before the next look brings as many rows
@@ -286,7 +336,7 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, bound)
         yield here
-        if here.gap <= SOLVED * here.scale:
+        if here.gap <= max(SOLVED * here.scale, LEFT * (left + here.rounding)):
             return
         is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
         idle = 0 if best.value - bound < narrowest else idle + 1
@@ -299,13 +349,14 @@ def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | N
     """Return the problem over the rows that a look has brought."""
     rows = seen.rows(len(problem.constant_loss))
     plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
-    design = Design.of(replace(problem, view=View(rows, problem.moments, plain)), basis)
+    moments = replace(problem.moments, cross=None)  # the products are those of all rows
+    design = Design.of(replace(problem, view=View(rows, moments, plain)), basis)
     return BoxProblem.of(problem, design, output)
 
 
-def _solved(box: BoxProblem, start: NDArray, tol: float) -> Iterate:
-    """Return the minimum, or the first point whose gap is at most tol."""
-    for here in interior_points(box, start):
+def _last(points: Iterator[Iterate], tol: float) -> Iterate:
+    """Return the last point, or the first whose gap is at most tol."""
+    for here in points:
         if here.gap <= tol * here.scale:
             break
     return here

@@ -222,8 +222,13 @@ class BoxProblem:
 
     @cached_property
     def metric(self) -> System:
-        """The system with D for t, whose matrix is A'SDA + L."""
-        return self.system(self.freedom)
+        """The system with D for t, whose matrix is A'SDA + L: that of least squares, which the moments may know."""
+        design, freedom, data = self.design, self.freedom, np.s_[: self.n_data]
+        if design.whole is None or (freedom[data] < 1).any():
+            return self.system(freedom)
+        along, matrix = np.arange(design.n_penalised), design.copies * design.whole + self.ridge
+        matrix[along, along] += np.delete(self.weight * freedom, data)
+        return ColumnSystem(design, self.weight, freedom, Factor.of(matrix))
 
     def system(self, curvature: NDArray) -> System:
         """Return the system of a step with the weights t of the rows, along the fewer of columns and rows of X.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.linalg import blas
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
@@ -53,6 +54,8 @@ class Design:
         Coordinates of the problem for each coordinate of points, where X stands for combinations of its columns.
     inverse : ndarray of shape (n_coordinates, n_given) or None, default=None
         A left inverse of `combined`.
+    whole : ndarray of shape (n_coordinates, n_coordinates) or None, default=None
+        Mean of the products of the rows of X in the coordinates, where the moments know it and no basis is needed.
     """
 
     rows: Rows
@@ -62,6 +65,7 @@ class Design:
     basis: NDArray | None
     combined: NDArray | None = None
     inverse: NDArray | None = None
+    whole: NDArray | None = None
 
     @classmethod
     def of(cls, problem: Problem, basis: NDArray | None) -> "Design":
@@ -74,6 +78,7 @@ class Design:
         basis : ndarray of shape (n_features, rank) or None
             Columns that make the rows of X orthonormal; None if they need not be.
         """
+        whole = problem.view.gram if basis is None else None
         view = replace(problem.view, rows=problem.rows.counted()).standardised
         if basis is not None and basis.shape[1] < len(basis) and (problem.terms.has_prox or problem.terms.l2 > 0):
             # The minimum is not among the combinations of rows: a penalty decides along the other directions too.
@@ -82,7 +87,7 @@ class Design:
             basis = _with_intercept(basis)
         loss: Any = problem.terms.loss
         n_penalised = problem.n_coordinates - problem.terms.fit_intercept if problem.terms.has_prox else 0
-        return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis)
+        return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis, whole=whole)
 
     @classmethod
     def of_combinations(cls, problem: Problem, basis: NDArray) -> "Design | None":
@@ -147,7 +152,8 @@ class Design:
         rows = RowBlocks(X, *self.targets())
         plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
         coordinates = replace(plain, is_raw=False)
-        return replace(self, rows=rows, coordinates=coordinates, basis=None, combined=combined, inverse=inverse)
+        plainly = replace(self, rows=rows, coordinates=coordinates, basis=None, whole=None)
+        return replace(plainly, combined=combined, inverse=inverse)
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""
@@ -196,13 +202,13 @@ class Design:
 
     def drawn(self, rows: NDArray) -> "Design":
         """Return the matrix of some rows of X, which are copied."""
-        return replace(self, rows=RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))))
+        return replace(self, rows=RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))), whole=None)
 
     def of_columns(self, columns: NDArray) -> "Design":
         """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
         of_X = np.append(columns, np.arange(self.n_penalised, self.rows.n_features))
         rows, coordinates = self.rows.of_columns(of_X), self.coordinates.of_columns(of_X)
-        return replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns))
+        return replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns), whole=None)
 
     def targets(self) -> tuple[NDArray, NDArray | None]:
         """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
@@ -248,10 +254,7 @@ class Design:
         """Return A' diag(weight) A in the basis."""
         n = self.rows.n_samples
         of_rows = weight[: n * self.copies].reshape(self.copies, n).sum(axis=0)
-        rows = self.rows.with_targets(lambda _: of_rows[:, np.newaxis])
-        gram = rows.sum(
-            partial(_Gram, self.coordinates, self.basis), min_rows=CURVATURE_ENTRIES // self.n_coordinates
-        ).scaled()
+        gram = self._gram(of_rows)
         if self.n_penalised:
             along, penalised = weight[n * self.copies :], np.arange(self.n_penalised)
             if self.basis is None:
@@ -259,6 +262,23 @@ class Design:
             else:
                 gram += (self.basis[penalised].T * along) @ self.basis[penalised]
         return gram
+
+    def _gram(self, weight: NDArray) -> NDArray:
+        """Return X' diag(weight) X in the basis: at once if X is stored and a block, else by a pass over the rows."""
+        X = self.stored
+        if X is None or X.size > CACHED_ENTRIES:
+            rows, min_rows = (
+                self.rows.with_targets(lambda _: weight[:, np.newaxis]),
+                CURVATURE_ENTRIES // self.n_coordinates,
+            )
+            return rows.sum(partial(_Gram, self.coordinates, self.basis), min_rows=min_rows).scaled()
+        counted = np.flatnonzero(weight)
+        if 2 * len(counted) < len(weight):
+            X, weight = X[counted], weight[counted]
+        block = np.sqrt(weight)[:, np.newaxis] * X
+        if self.basis is not None:
+            block = block @ self.basis
+        return block.T @ block
 
     def chosen(self, indices: NDArray) -> NDArray:
         """Return some rows of A, in the basis."""
@@ -340,7 +360,7 @@ class _Gram(Sums):
         width = max(1, len(self._scale))
         self._buffer = np.empty((max(CACHED_ENTRIES // width, width), width))
         self._filled = 0
-        self._gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2)
+        self._gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2, order="F")
 
     def add(self, X, y, weight):
         share, p = y[:, 0], len(self._center)
@@ -366,11 +386,17 @@ class _Gram(Sums):
     def scaled(self) -> NDArray:
         """Return the products in the coordinates, or in the basis."""
         self._flush()
-        return self._gram if self._basis is not None else self._gram * self._scale * self._scale[:, np.newaxis]
+        gram = self._gram.T  # rows are contiguous now, and the triangle above the diagonal is filled
+        if self._basis is None:
+            gram *= self._scale
+            gram *= self._scale[:, np.newaxis]
+        gram = np.triu(gram)
+        gram += np.triu(gram, 1).T
+        return gram
 
     def _flush(self):
         block = self._buffer[: self._filled]
         if self._basis is not None:
             block = block @ self._basis
-        self._gram += block.T @ block
+        self._gram = blas.dsyrk(1.0, block.T, beta=1.0, c=self._gram, overwrite_c=1, lower=1)
         self._filled = 0

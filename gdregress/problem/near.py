@@ -130,9 +130,9 @@ class NearRows(Sums):
         return RowBlocks(together[:, :-2], np.repeat(together[:, -2:-1], n_outputs, axis=1), together[:, -1].copy())
 
     def _summed(self, shares: Any, weights: Any, X: Any) -> Any:
-        """Return weighted sums of rows in the coordinates; CSR is not made dense."""
-        if not sparse.issparse(X):
-            return shares @ self._residuals.standardised(X)
-        coordinates = self._residuals.coordinates
-        sums = (shares @ X - weights * coordinates.center) * coordinates.inverse_scale
-        return np.concatenate([sums, weights], axis=1) if coordinates.fit_intercept else sums
+        """Return weighted sums of rows in the coordinates; CSR is not made dense, and has lost digits by that."""
+        coordinates, xp = self._residuals.coordinates, namespace(weights)
+        center = coordinates.center
+        centred = shares @ X - weights * center if sparse.issparse(X) else shares @ (X - center)
+        sums = centred * coordinates.inverse_scale
+        return xp.concat([sums, weights], axis=1) if coordinates.fit_intercept else sums

@@ -92,9 +92,10 @@ class ColumnSystem:
 
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         """Return dw and du for e = `rest` and g = `lack`."""
-        design = self.design
-        pulled = design.transposed((self.weight * (self.curvature * rest))[:, np.newaxis])[:, 0]
-        step = design.point(self.factor.solve(design.within(pulled) + design.within(lack)))
+        design, right = self.design, lack
+        if rest.any():  # a pass over X; a projection has none
+            right = lack + design.transposed((self.weight * (self.curvature * rest))[:, np.newaxis])[:, 0]
+        step = design.point(self.factor.solve(design.within(right)))
         return step, self.curvature * (rest - design.dot(step))
 
 

@@ -1,0 +1,79 @@
+"""Many rows and losses with kinks: an interior point method on all rows, which ends on those near a kink."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.interior_point import NO_NEARER, InteriorPoint
+from gdregress.method.states import Block
+from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds
+from gdregress.problem.problem import Problem
+
+NEAR = 0.2
+"""Optimality from which few rows change sides any more."""
+
+PART = 7
+"""Number of parts of the rows of which one, that nearest a kink, is near at first."""
+
+MOST = 2
+"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
+
+FEWEST, EACH = 3000, 32
+"""Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """An interior point method that narrows the rows: fewer and fewer decide where the minimum is.
+
+    ::
+
+        w <- epochs over all n rows                      until the gap is a fifth of its scale
+        w <- rounds of `WorkingRows` from w              with the n / 7 rows nearest a kink at first
+        w <- further epochs over all rows                where the rounds raise F or need more than half of the rows
+
+    At a point of the interior with slopes u, a row's distance from the end of its box times its residual is mu. Steps
+    change residuals by a few mu, so that rows whose slopes are next to an end stay where they are: they count as sums.
+    Leaving rows out of the steps is due to Tits, Absil and Woessner (2006), and the sums, with which the gap is that of
+    all rows, to Portnoy and Koenker (1997).
+
+    Attributes
+    ----------
+    whole : InteriorPoint
+        The method.
+    tol : float
+        Share of its scale up to which the gap may stay open.
+    """
+
+    whole: InteriorPoint
+    tol: float
+    goes_below_tol = True
+    limit = NO_NEARER
+
+    def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
+        """Yield the states in blocks of one, the start first; end where the gap is closed."""
+        epochs, n = self.whole.iterates(problem, start, epoch), problem.rows.n_weighted
+        for last in epochs:
+            yield last
+            if last.optimality[-1] <= NEAR:
+                break
+        columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // MOST) for output in range(len(columns))]
+        found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
+        samples = [sample for sample in found if sample is not None]
+        if len(samples) == len(ones):
+            latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
+            for block in rounds(ones, latest, samples):
+                if (block.value[0] > values).any():
+                    break  # the near rows leave so much open that their minimum is far off
+                yield block
+                last = block
+        if last.optimality[-1] > max(self.tol, SOLVED):
+            yield from epochs
+
+
+def narrows(n_samples: int, rank: int) -> bool:
+    """Return whether there are so many rows that to leave some out is faster."""
+    return n_samples >= max(FEWEST, EACH * rank)
