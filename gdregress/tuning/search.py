@@ -20,8 +20,8 @@ from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
-from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, Sums, spec_of
+from gdregress.tuning.scoring import Scoring, mean_of_outputs
+from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
 WIDE_LIMIT = 500
@@ -50,8 +50,8 @@ class Evaluated(NamedTuple):
         The points.
     scores : dict of str to ndarray of shape (n_splits, n_points)
         Scores on the test rows, by name.
-    loss : ndarray of shape (n_splits, n_points, n_outputs)
-        Mean loss of the test rows.
+    losses : list of ndarray of shape (n_points, n_outputs)
+        Mean losses of the test rows of each split.
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     whole : AnyPath or None
@@ -60,7 +60,7 @@ class Evaluated(NamedTuple):
 
     curve: Curve
     scores: dict[str, NDArray]
-    loss: NDArray
+    losses: Sequence[NDArray]
     paths: Sequence[AnyPath]
     whole: AnyPath | None
 
@@ -69,10 +69,15 @@ class Evaluated(NamedTuple):
         return Evaluated(
             self.curve._replace(alphas=np.concatenate([self.curve.alphas, other.curve.alphas])),
             {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
-            np.hstack([self.loss, other.loss]),
+            [np.concatenate(both) for both in zip(self.losses, other.losses, strict=True)],
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
             None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
         )
+
+    @property
+    def loss(self) -> NDArray:
+        """Mean losses of the test rows, of shape (n_splits, n_points, n_outputs)."""
+        return np.array(self.losses)
 
     def along_alphas(self, name: str) -> NDArray:
         """Return the best mean score of each strength; minus infinity where it is NaN."""
@@ -157,18 +162,36 @@ class Search:
             check_finite("X", rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
 
-    def evaluate(self, curve: Curve) -> Evaluated:
-        """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
-        from_whole = self._from_whole(curve)
-        paths, known, whole = (*self._fitted(curve), None) if from_whole is None else from_whole
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            losses = [
-                self._losses_from_rows(number, path) if loss is None else loss
-                for number, (path, loss) in enumerate(zip(paths, known, strict=True))
-            ]
+    def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
+        """Fit the points of some curves to the training rows of each split, and score them on the test rows.
+
+        Parameters
+        ----------
+        curves : sequence of Curve
+            The curves, which have the same epochs.
+        """
+        told = [None] * len(curves) if self.sums is None else self.sums.fitted(curves)
+        return [self._evaluated(curve, known) for curve, known in zip(curves, told, strict=True)]
+
+    def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
+        """Fit and score the points of a curve, given what the sums tell of them."""
+        from_whole = self._from_whole(curve) if self.sums is None else None
+        if from_whole is not None:
+            paths, known, whole = from_whole
+        else:
+            paths, known, whole = *(told or self._fitted(curve)), None
+        losses = [
+            self._losses_from_rows(number, path) if loss is None else loss
+            for number, (path, loss) in enumerate(zip(paths, known, strict=True))
+        ]
+        if self.scoring.is_loss:
+            score = np.empty((len(losses), curve.n_points))
+            for of_split, loss in zip(score, losses, strict=True):
+                np.negative(mean_of_outputs(loss), out=of_split)
+            return Evaluated(curve, {"score": score}, losses, paths, whole)
         several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
         scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
-        return Evaluated(curve, scores, np.array(losses), paths, whole)
+        return Evaluated(curve, scores, losses, paths, whole)
 
     def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
@@ -195,16 +218,13 @@ class Search:
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
         return fitted_path(clone(self.model), rows, curve)
 
-    def _fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]]:
-        """Return the points fitted to the training rows of each split, and their losses where sums tell these."""
-        found = None if self.sums is None else self.sums.fitted(curve)
-        if found is not None:
-            return found
+    def _fitted(self, curve: Curve) -> FromSums:
+        """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         paths = Parallel(n_jobs=self.n_jobs)(
             delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
-        return paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths)
+        return FromSums(paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths))
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
@@ -215,14 +235,15 @@ class Search:
 
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
-        return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
+        with self.rows.on_threads(), np.errstate(all="ignore"):
+            return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
 
     def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
         is_weighed = self.rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
         test, scores = self.splits[number][1], None
         y = self.rows.y[test]
-        if self.scoring.is_loss or (self.sums is not None and is_weighed):
+        if self.sums is not None and is_weighed:
             scores = self.scoring.from_loss(loss, y, None if self.rows.weight is None else self.rows.weight[test])
         if scores is not None:
             return scores
@@ -253,9 +274,9 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
         end = still_improves(top.along_alphas(name))
         if end == 0 or (end < 0 and share_of_l1(search.model.penalty, top.curve.l1_ratio) >= LEAST_RATIO):
             break
-        for place, each in enumerate(found):
-            more = search.evaluate(each.curve._replace(alphas=more_alphas(each.curve.alphas, end, number)))
-            found[place] = each.followed_by(more) if end > 0 else more.followed_by(each)
+        longer = [each.curve._replace(alphas=more_alphas(each.curve.alphas, end, number)) for each in found]
+        both = zip(found, search.evaluate(longer), strict=True)
+        found = [each.followed_by(more) if end > 0 else more.followed_by(each) for each, more in both]
     return found
 
 
