@@ -1,6 +1,7 @@
 """Cross-validation of the points of a grid: fits on the training rows of each split, errors on the test rows."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
+from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.scoring import Scoring, mean_of_outputs
 from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
@@ -196,8 +198,7 @@ class Search:
     def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
-        ends_there = ends_at_minimum(self.model, curve) and self.model.optimizer == "auto"
-        ends_there = ends_there and curve.epochs[0] >= FEWEST_EPOCHS
+        ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
         if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
@@ -302,12 +303,22 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
+    finds_scale = is_path and Spec.of(model).fits_scale and goes_to_minimum(model, curve)
+    if finds_scale and rows.n_features <= WIDE_LIMIT:
+        rows = rows.with_moments(rows.moments())  # for all strengths
     points: list[NDArray] = []
-    of_search = clone(model)
+    of_search, past = clone(model), vars(model)
     for alpha in curve.alphas.tolist():
         model._follow(of_search)
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
-        points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
+        found = minimum_with_scale(Spec.of(model), rows, past) if finds_scale and points else None
+        if found is None:
+            points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
+            past = vars(model)
+        else:
+            level = [found.intercept] if model.fit_intercept else []
+            points.append(np.append(found.coef, level)[:, np.newaxis])
+            past = {"coef_": found.coef, "intercept_": found.intercept, "scale_": found.scale}
     return Path(coordinates, np.stack(points, axis=1))
 
 
@@ -315,6 +326,11 @@ def ends_at_minimum(model: Any, curve: Curve) -> bool:
     """Return whether each fit of a curve ends at the minimum wherever it begins."""
     is_exact = len(curve.epochs) == 1 and curve.learning_rate in EXACT and bool(model.tol)
     return is_exact and model.target_loss is None and not (model.early_stopping or model.batch_size or model.average)
+
+
+def goes_to_minimum(model: Any, curve: Curve) -> bool:
+    """Return whether a fit that ends at the minimum is asked for nothing else, so that any way there will do."""
+    return model.optimizer == "auto" and curve.epochs[0] >= FEWEST_EPOCHS
 
 
 def fitted_point(model: Any, rows: Any) -> NDArray:
@@ -360,7 +376,8 @@ def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, n
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
     for place in range(curve.n_points):
-        fitted = clone(model).set_params(**curve.point(place))
+        fitted = copy(model)  # a clone takes longer than a score
+        vars(fitted).update(curve.point(place))
         fitted.coef_ = form.of(coef[:, place])
         fitted.intercept_ = form.of(intercept[place])[()] if model.fit_intercept else 0.0
         fitted.n_features_in_ = len(coef)
