@@ -169,12 +169,13 @@ def test_raw_columns_of_very_different_curvature(monkeypatch, case, fit_intercep
     assert_allclose(fast.history_["loss"], slow.history_["loss"], rtol=1e-9)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
 @pytest.mark.parametrize("power", [4.0, 6.0])
-def test_few_epochs_need_no_digits_of_small_eigenvalues(monkeypatch, power):
+def test_few_epochs_need_no_digits_of_small_eigenvalues(monkeypatch, power, noise):
     """The smallest is 1e-10 or 1e-14 of the largest, and yet the loop is not needed."""
     rng = np.random.default_rng(0)
     raw = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 4)) * 10.0 ** np.linspace(0, power, 4) + 1.0
-    target = raw @ 10.0 ** -np.linspace(0, power, 4) + rng.normal(size=80)
+    target = raw @ 10.0 ** -np.linspace(0, power, 4) + noise * rng.normal(size=80)
     evaluations, evaluate = [], MomentObjective.evaluate
     monkeypatch.setattr(MomentObjective, "evaluate", lambda self, p: evaluations.append(1) or evaluate(self, p))
     model = GradientDescentRegressor("lipschitz", epochs=3000, tol=None, record_path=True)

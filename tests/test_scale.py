@@ -14,6 +14,7 @@ from sklearn.linear_model import HuberRegressor
 from sklearn.model_selection import GridSearchCV, KFold
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, LossSurfaceDisplay
+from gdregress.method import huber_scale
 from gdregress.method.huber_scale import Equations
 from gdregress.solve.scale import scale_of, scale_of_constant
 from gdregress.solve.solve import solve
@@ -236,12 +237,14 @@ def test_along_a_path_one_fit_is_enough(monkeypatch, params):
     X, y, weight = make()
     alphas, params = np.geomspace(1.0, 0.001, 8), {"loss": "huber", "epsilon": "auto", **params}
     splits = list(KFold(3).split(X))
-    fits, fitted = [], search.fitted_point
+    fits, fitted, rounds, one_round = [], search.fitted_point, [], huber_scale._round
     monkeypatch.setattr(search, "fitted_point", lambda *given: fits.append(1) or fitted(*given))
+    monkeypatch.setattr(huber_scale, "_round", lambda *given: rounds.append(1) or one_round(*given))
     model = GradientDescentRegressorCV(
         alphas, cv=splits, scoring="neg_mean_absolute_error", store_cv_results=True, **params
     ).fit(X, y, weight)
     assert len(fits) == len(splits) + 1
+    assert len(rounds) < 4 * len(alphas) * len(fits)
     for number, (train, _) in enumerate([*splits, (slice(None), None)]):
         for place, alpha in enumerate(alphas):
             one = GradientDescentRegressor(alpha=alpha, tol=1e-9, **params).fit(X[train], y[train], weight[train])
@@ -252,15 +255,15 @@ def test_along_a_path_one_fit_is_enough(monkeypatch, params):
             assert_allclose(intercept[place], one.intercept_, rtol=1e-6, atol=1e-6)
 
 
-def test_few_epochs_along_a_path_are_fits():
-    """A fit that is not asked for the minimum has to stop where it is told."""
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:the best alpha")
+@pytest.mark.parametrize("asked", [{"epochs": 2}, {"optimizer": "nesterov"}], ids=lambda asked: "".join(asked))
+def test_a_path_that_is_asked_for_more_than_the_minimum_consists_of_fits(monkeypatch, asked):
     X, y, _ = make()
-    params = {"loss": "huber", "epsilon": "auto", "epochs": 2, "penalty": "l2"}
-    with warnings.catch_warnings(action="ignore"):
-        model = GradientDescentRegressorCV([1.0, 0.01], scoring="r2", optimizer="nesterov", **params).fit(X, y)
-        one = GradientDescentRegressor(alpha=1.0, optimizer="nesterov", **params).fit(X, y)
-    assert_allclose(model.coef_path_[0], one.coef_)
-    assert one.optimality_ > 1e-3
+    fits, fitted = [], search.fitted_point
+    monkeypatch.setattr(search, "fitted_point", lambda *given: fits.append(1) or fitted(*given))
+    params = {"loss": "huber", "epsilon": "auto", "scoring": "r2", "cv": 3, **asked}
+    GradientDescentRegressorCV([1.0, 0.3, 0.5], **params).fit(X, y)
+    assert len(fits) == 4 * 3
 
 
 def test_newton_goes_on_where_most_rows_are_on_lines(monkeypatch):

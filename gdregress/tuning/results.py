@@ -36,7 +36,7 @@ def choice(scores: Scores, refit: Any, primary: str) -> dict[str, Any]:
         "alpha_min_": scores.point(top)["alpha"],
     }
     if len(scores.weights) > 1:
-        simple = scores.point(scores.within_one_error(primary, top))
+        simple = scores.within_one_error(primary, top)
         attributes |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
     return attributes
 

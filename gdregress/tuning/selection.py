@@ -92,10 +92,15 @@ class Scores:
         number, place = self.place(index)
         return self.curves[number].point(place)
 
-    def within_one_error(self, name: str, top: int) -> int:
-        """Return the index that `one_standard_error` chooses by one of several scores, given that of the best.
+    def within_one_error(self, name: str, top: int) -> dict[str, Any]:
+        """Return the parameters of the point that `one_standard_error` chooses by one of several scores.
 
-        There are at least two splits.
+        Parameters
+        ----------
+        name : str
+            Name of the score, of at least two splits.
+        top : int
+            Index of the best point.
         """
         number, place = self.place(top)
         shared = self.curves[number].shared()
@@ -108,7 +113,7 @@ class Scores:
             columns, before + place, of_splits.mean(axis=0), lambda near: standard_error(of_splits[:, near])
         )
         among, place = replace(self, curves=curves).place(found)
-        return sum(curve.n_points for curve in self.curves[: alike[among]]) + place
+        return curves[among].point(place)
 
 
 def _values(curves: Sequence[Curve], name: str) -> NDArray:
