@@ -1,7 +1,7 @@
 """Choice among the points of a grid: the table of scores, the best point, and the one-standard-error rule."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from numbers import Integral
@@ -102,18 +102,11 @@ class Scores:
         top : int
             Index of the best point.
         """
-        number, place = self.place(top)
-        shared = self.curves[number].shared()
-        alike = [each for each, curve in enumerate(self.curves) if curve.shared() == shared]
-        curves = [self.curves[each] for each in alike]
-        of_splits = np.hstack([self.of_curves[each][name] for each in alike])
-        before = sum(curve.n_points for curve in curves[: alike.index(number)])
-        columns = {each: _values(curves, each) for each in self.varied}
-        found = simplest_near(
-            columns, before + place, of_splits.mean(axis=0), lambda near: standard_error(of_splits[:, near])
-        )
-        among, place = replace(self, curves=curves).place(found)
-        return curves[among].point(place)
+        number, place = self.place(top)  # another curve with the same parameters has the same scores
+        curve, of_splits = self.curves[number], self.of_curves[number][name]
+        columns = {each: _values([curve], each) for each in self.varied}
+        mean = of_splits.mean(axis=0)
+        return curve.point(simplest_near(columns, place, mean, lambda near: standard_error(of_splits[:, near])))
 
 
 def _values(curves: Sequence[Curve], name: str) -> NDArray:

@@ -158,7 +158,7 @@ class Sums:
         """
         found = [self._at_minima(curve) if self._ends_at_minimum(curve) else None for curve in curves]
         others = [curve for curve, known in zip(curves, found, strict=True) if known is None]
-        descended = iter(self._of_plain_descents(others))
+        descended = iter(self._of_plain_descents(others) if others else [])
         return [next(descended) if known is None else known for known in found]
 
     def _at_minima(self, curve: Curve) -> FromSums | None:
