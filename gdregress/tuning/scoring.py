@@ -17,9 +17,9 @@ from gdregress.problem.losses import loss_of
 Scorer = Callable[..., Any]
 
 FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
-    "neg_mean_squared_error": lambda errors, variance: -errors.mean(axis=-1),
-    "neg_root_mean_squared_error": lambda errors, variance: -np.sqrt(errors).mean(axis=-1),
-    "r2": lambda errors, variance: (1.0 - errors / variance).mean(axis=-1),
+    "neg_mean_squared_error": lambda errors, variance: -mean_of_outputs(errors),
+    "neg_root_mean_squared_error": lambda errors, variance: -mean_of_outputs(np.sqrt(errors)),
+    "r2": lambda errors, variance: mean_of_outputs(1.0 - errors / variance),
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
 
