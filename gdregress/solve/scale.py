@@ -70,8 +70,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     found = minimum_with_scale(spec, rows, past)
     if found is not None:
         return found.scale
-    (y, weight), least = rows.targets(), _least_scale(rows)
-    scale, raw = _start(spec, rows, past)
+    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
     tried: list[tuple[float, float]] = []
     spec = spec.at_the_minimum()
     choice, rng = choose(spec, rows), spec.rng()
@@ -110,31 +109,28 @@ def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> 
     """
     if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
         return None
-    y, weight = rows.targets()
-    scale, raw = _start(spec, rows, past)
+    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
     coef, level = (np.zeros(rows.n_features), float(np.median(y))) if raw is None else (raw[0][:, 0], float(raw[1][0]))
     residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
     found = descend_with_scale(spec.terms, rows, Place(residual, scale, coef, level))
     if found is None:
         return None
     of_residuals = scale_of(found.residual, weight)
-    is_exact = of_residuals >= _least_scale(rows) and abs(of_residuals - found.scale) <= CLOSE * found.scale
+    is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale
     return found._replace(scale=of_residuals) if is_exact else None
 
 
-def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float, tuple[NDArray, NDArray] | None]:
-    """Return the scale to begin with, and coefficients with their intercept; None for those of the best constant."""
-    least = _least_scale(rows)
+def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float, float, tuple[NDArray, NDArray] | None]:
+    """Return the least scale, that to begin with, and coefficients with their intercept; None for the best constant."""
+    y, weight = rows.targets()
+    largest = float(np.abs(y).max()) or 1.0  # the squares of these shares are in the range of floats
+    mean = np.average(y[:, 0] / largest, weights=weight)
+    deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))
+    least = LEAST * largest * (float(np.hypot(deviation, mean)) or 1.0)
     if not (spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features):
-        return max(float(rows.moments(products=False).y.deviation[0]), least), None
+        return least, max(largest * deviation, least), None
     coef = np.maximum(past["coef_"], 0.0) if spec.terms.positive else past["coef_"]
-    return max(past["scale_"], least), (coef.reshape(-1, 1), np.ravel(past["intercept_"]))
-
-
-def _least_scale(rows: RowBlocks) -> float:
-    """Return the least scale of the residuals of some rows."""
-    of_y = rows.moments(products=False).y
-    return LEAST * (float(np.hypot(of_y.deviation, of_y.mean)[0]) or 1.0)
+    return least, max(past["scale_"], least), (coef.reshape(-1, 1), np.ravel(past["intercept_"]))
 
 
 def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:
