@@ -1,5 +1,7 @@
 """Errors of plain descent after many epochs, equal to those of a loop, and the table of their scores."""
 
+import copy
+import pickle
 from itertools import product
 
 import numpy as np
@@ -7,9 +9,11 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
 from sklearn.model_selection import KFold, ParameterGrid
 
-from gdregress import GradientDescentRegressor, GradientDescentRegressorCV
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
 from gdregress.method.epochs import times_between
 from gdregress.tuning.grid import Curve
 from gdregress.tuning.selection import ranks
@@ -26,14 +30,13 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
-def test_terms_of_every_decay_follow_from_few_times(numbers):
-    """Terms ``a^t``, some of which alternate, and products of two of them as in an error."""
+def test_powers_of_every_size_follow_from_few_times(numbers):
+    """Products of two of them, as in an error, are such powers too."""
     times = times_between(numbers.tobytes())
-    assert len(times.times) <= min(len(np.unique(numbers)), 500)
-    shares = np.concatenate([np.geomspace(1e-9, 0.999, 200), [1.0], 2.0 - np.geomspace(1e-9, 0.999, 200)])
-    size = np.abs(1.0 - shares) ** times.times[:, np.newaxis]
-    at_times = np.where(times.is_odd[:, np.newaxis] & (shares > 1), -size, size)
-    assert_allclose(times.interpolate(at_times), (1.0 - shares) ** numbers[:, np.newaxis], rtol=0, atol=3e-15)
+    assert len(times.times) <= min(len(np.unique(numbers)), 150)
+    power = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])
+    found = times.interpolate(power[:, np.newaxis] ** times.times)
+    assert_allclose(found, power[:, np.newaxis] ** numbers, rtol=0, atol=3e-15)
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.5, 0.999])
@@ -83,10 +86,45 @@ def test_the_table_of_a_grid_has_the_points_of_a_loop():
     assert len({id(point) for point in params}) == 12
 
 
-def test_the_table_becomes_a_frame():
+@pytest.fixture
+def small_search():
     X = np.random.default_rng(0).normal(size=(40, 2))
     model = GradientDescentRegressorCV([1.0, 0.1], learning_rate=["lipschitz", 1e-3], epochs=[2, 4], tol=None, cv=2)
-    model.fit(X, X[:, 0])
+    return model.fit(X, X[:, 0])
+
+
+def test_the_table_is_made_once_and_pickled_as_a_dict(small_search):
+    unread = pickle.loads(pickle.dumps(small_search))
+    assert type(vars(unread)["cv_results_"]) is dict
+    results = small_search.cv_results_
+    assert small_search.cv_results_ is results
+    for copied in (unread, pickle.loads(pickle.dumps(small_search)), copy.deepcopy(small_search)):
+        assert list(copied.cv_results_) == list(results)
+        assert copied.cv_results_["params"] == results["params"]
+        for name in set(results) - {"params"}:
+            assert_array_equal(copied.cv_results_[name], results[name])
+    assert not hasattr(clone(small_search), "cv_results_")
+    small_search.fit([[0.0, 1.0], [1.0, 3.0], [2.0, 2.0], [5.0, 1.0]], [0.0, 1.0, 3.0, 2.0])
+    assert small_search.cv_results_ is not results
+
+
+def test_the_choice_is_that_of_the_table():
+    """`fit` does not read the table, and the rule is of use on the table alone."""
+    X, y = load_diabetes(return_X_y=True)
+    axes = {"learning_rate": [1e-3, 0.3, 1e-3, 0.3], "epochs": [9, 3, 400, *range(20, 400, 9)], "cv": 4, "tol": None}
+    for params in ({"alphas": [3e-4, 1e-4, 1e-3]}, {"penalty": None}):
+        model = GradientDescentRegressorCV(**params, **axes).fit(X, y)
+        results, simple = model.cv_results_, one_standard_error(model.cv_results_)
+        assert model.best_index_ == np.argmin(results["rank_test_score"])
+        assert model.best_score_ == results["mean_test_score"][model.best_index_]
+        assert model.best_params_ == results["params"][model.best_index_]
+        one = GradientDescentRegressorCV(**params, **axes, refit=one_standard_error).fit(X, y)
+        assert one.best_index_ == simple != model.best_index_
+        assert (one.alpha_, one.epochs_) == (model.alpha_1se_, model.epochs_1se_)
+
+
+def test_the_table_becomes_a_frame(small_search):
+    model = small_search
     frame = pd.DataFrame(model.cv_results_)
     for name in ("alpha", "epochs", "learning_rate"):
         assert frame[f"param_{name}"].tolist() == [point[name] for point in model.cv_results_["params"]]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 
 from gdregress import GradientDescentRegressor
@@ -166,6 +167,26 @@ def test_raw_columns_of_very_different_curvature(monkeypatch, case, fit_intercep
     assert (fast.n_iter_, fast.converged_) == (slow.n_iter_, slow.converged_)
     assert_allclose(fast.history_["optimality"], slow.history_["optimality"], rtol=1e-6, atol=1e-12)
     assert_allclose(fast.history_["loss"], slow.history_["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+@pytest.mark.parametrize("power", [4.0, 6.0])
+def test_few_epochs_need_no_digits_of_small_eigenvalues(monkeypatch, power, noise):
+    """The smallest is 1e-10 or 1e-14 of the largest, and yet the loop is not needed."""
+    rng = np.random.default_rng(0)
+    raw = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 4)) * 10.0 ** np.linspace(0, power, 4) + 1.0
+    target = raw @ 10.0 ** -np.linspace(0, power, 4) + noise * rng.normal(size=80)
+    evaluations, evaluate = [], MomentObjective.evaluate
+    monkeypatch.setattr(MomentObjective, "evaluate", lambda self, p: evaluations.append(1) or evaluate(self, p))
+    model = GradientDescentRegressor("lipschitz", epochs=3000, tol=None, record_path=True)
+    fast = clone(model).fit(raw, target)
+    assert len(evaluations) < 60
+    slowly(monkeypatch)
+    slow = clone(model).fit(raw, target)
+    assert len(evaluations) > 3000
+    for name in ("loss", "optimality", "coef", "intercept"):
+        found, expected = fast.history_[name], slow.history_[name]
+        assert_allclose(found, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max(), err_msg=name)
 
 
 def test_collinear_and_constant_columns_stay_put():

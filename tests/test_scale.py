@@ -12,11 +12,14 @@ from scipy import sparse
 from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, LossSurfaceDisplay
+from gdregress.method import huber_scale
+from gdregress.method.huber_scale import Equations
 from gdregress.solve.scale import scale_of, scale_of_constant
 from gdregress.solve.solve import solve
+from gdregress.tuning import search
 
 
 def make(n=120, p=4, wild=0.2, seed=0):
@@ -215,15 +218,82 @@ def test_the_scale_of_a_constant():
 def test_in_a_search_each_fit_has_its_own():
     X, y, _ = make()
     alphas, params = [1.0, 0.01], {"loss": "huber", "epsilon": "auto", "penalty": "l1"}
-    search = GridSearchCV(
+    grid_search = GridSearchCV(
         GradientDescentRegressor(**params), {"alpha": alphas}, cv=3, scoring="neg_mean_absolute_error"
     ).fit(X, y)
     with warnings.catch_warnings(action="ignore"):
         model = GradientDescentRegressorCV(alphas, cv=3, scoring="neg_mean_absolute_error", **params).fit(X, y)
         grid = GradientDescentRegressorCV(3, cv=3, scoring="neg_mean_absolute_error", **params).fit(X, y)
-    assert_allclose(model.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"], rtol=1e-5)
-    assert model.scale_ == pytest.approx(search.best_estimator_.scale_, rel=1e-6)
+    assert_allclose(model.cv_results_["mean_test_score"], grid_search.cv_results_["mean_test_score"], rtol=1e-5)
+    assert model.scale_ == pytest.approx(grid_search.best_estimator_.scale_, rel=1e-6)
     assert not grid.coef_path_[0].any()
+
+
+@pytest.mark.filterwarnings("ignore:the best alpha")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"penalty": "l2"},
+        {"penalty": "l1", "standardize": True},
+        {"penalty": "elasticnet", "l1_ratio": 0.5, "positive": True},
+        {"penalty": "l2", "fit_intercept": False},
+    ],
+    ids=lambda params: "-".join(map(str, params)),
+)
+def test_along_a_path_one_fit_is_enough(monkeypatch, params):
+    """The strengths that follow start Newton's method for coefficients and scale, which ends at the same points."""
+    X, y, weight = make()
+    alphas, params = np.geomspace(1.0, 0.001, 8), {"loss": "huber", "epsilon": "auto", **params}
+    splits = list(KFold(3).split(X))
+    fits, fitted, rounds, one_round = [], search.fitted_point, [], huber_scale._round
+    monkeypatch.setattr(search, "fitted_point", lambda *given: fits.append(1) or fitted(*given))
+    monkeypatch.setattr(huber_scale, "_round", lambda *given: rounds.append(1) or one_round(*given))
+    model = GradientDescentRegressorCV(
+        alphas, cv=splits, scoring="neg_mean_absolute_error", store_cv_results=True, **params
+    ).fit(X, y, weight)
+    assert len(fits) == len(splits) + 1
+    assert len(rounds) < 4 * len(alphas) * len(fits)
+    for number, (train, _) in enumerate([*splits, (slice(None), None)]):
+        for place, alpha in enumerate(alphas):
+            one = GradientDescentRegressor(alpha=alpha, tol=1e-9, **params).fit(X[train], y[train], weight[train])
+            paths = (model.fold_coef_path_, model.fold_intercept_path_) if number < len(splits) else ()
+            coef, intercept = (path[number] for path in paths) if paths else (model.coef_path_, model.intercept_path_)
+            spread = X[train].std(axis=0)
+            assert_allclose(coef[place] * spread, one.coef_ * spread, rtol=1e-6, atol=1e-7)
+            assert_allclose(intercept[place], one.intercept_, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:the best alpha")
+@pytest.mark.parametrize("asked", [{"epochs": 2}, {"optimizer": "nesterov"}], ids=lambda asked: "".join(asked))
+def test_a_path_that_is_asked_for_more_than_the_minimum_consists_of_fits(monkeypatch, asked):
+    X, y, _ = make()
+    fits, fitted = [], search.fitted_point
+    monkeypatch.setattr(search, "fitted_point", lambda *given: fits.append(1) or fitted(*given))
+    params = {"loss": "huber", "epsilon": "auto", "scoring": "r2", "cv": 3, **asked}
+    GradientDescentRegressorCV([1.0, 0.3, 0.5], **params).fit(X, y)
+    assert len(fits) == 4 * 3
+
+
+def test_newton_goes_on_where_most_rows_are_on_lines(monkeypatch):
+    """Far from the solution the equation of the scale is one of a parabola that bends the other way."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 6))
+    y = X @ rng.normal(size=6) * 3 + rng.standard_t(2, size=300)
+    bends, solve_for = [], Equations._of_signs
+    monkeypatch.setattr(Equations, "_of_signs", lambda self, *a: bends.append(bend(self, *a)) or solve_for(self, *a))
+    monkeypatch.setattr("gdregress.solve.scale.solve", None)
+    for alpha in np.geomspace(3.0, 0.01, 12):
+        GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1", alpha=alpha).fit(X, y)
+    assert min(bends) < 0
+
+
+def bend(equations, active, sign):
+    """Return what sigma^2 is multiplied with, once the coefficients are on their line in sigma."""
+    if not active.any():
+        return equations.bend
+    some = np.ix_(active, active)
+    along = np.linalg.solve(equations.curved[some], equations.pull[active])
+    return equations.bend - along @ equations.second[some] @ along
 
 
 def test_the_surface_is_that_of_the_scale_that_was_found():

@@ -14,7 +14,6 @@ from gdregress.method.geometric import Eigenbasis, lengths
 from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half
 from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
-from gdregress.method.schedules import EpochSchedule
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import Evaluation, MomentObjective
 from gdregress.problem.problem import Problem, Terms
@@ -24,8 +23,11 @@ from gdregress.rows.rows import GoneRows
 BELOW_THE_CEILING = 1.0 - 1e-9
 """Share of the stability ceiling 2/L up to which a rate cannot diverge, whatever the rounding of L."""
 
-NODES = 20
-"""Number of times that stand for the even or the odd epochs of an octave, which leaves an error of 1e-15."""
+RANGE = 4
+"""Binary logarithm of the ratio of the last to the first epoch for which the same times stand, at most."""
+
+STACKED = 2**20
+"""Coordinates of the points at which errors are computed at a time: 8 MB."""
 
 LOG_OF_NOTHING = -745.0
 """Logarithm of the smallest positive float."""
@@ -74,47 +76,54 @@ class PlainDescent:
         basis = Eigenbasis.of(problem.from_moments(), start, problem.root(known.inverse or half), reliable=0.0)
         return None if basis is None else cls(problem, basis, start, basis.objective.evaluate([start])[0])
 
-    def rates(self, learning_rate: float | str, schedule: EpochSchedule, n_epochs: int) -> NDArray | None:
-        """Return the rates of some epochs; None if one of them may diverge.
+    def rate(self, learning_rate: float | str, largest: float) -> float | None:
+        """Return the rate that the factors of a schedule multiply; None if an epoch may diverge.
 
         Parameters
         ----------
         learning_rate : float or {"lipschitz"}
-            The rate before the schedule multiplies it.
-        schedule : EpochSchedule
-            The schedule, which depends on the epoch alone.
-        n_epochs : int
-            Number of epochs.
+            The rate.
+        largest : float
+            The largest factor.
         """
         rate = FixedRate(float(learning_rate)) if learning_rate != "lipschitz" else self._lipschitz
-        rates = rate.of(self.problem) * schedule.ahead(0, n_epochs)
-        return rates if rates.max() * self.basis.curvature.max() < 2.0 * BELOW_THE_CEILING else None
+        eta = float(rate.of(self.problem))
+        return eta if eta * largest * self.basis.curvature[-1] < 2.0 * BELOW_THE_CEILING else None  # the largest
 
     @cached_property
     def slope(self) -> NDArray:
         """Gradient at the start along the eigenvectors; 0 where rounding alone curves the objective."""
         return np.where(self.basis.is_curved[:, np.newaxis], self.basis.vectors.T @ self.here.gradient, 0.0)
 
-    def lengths(self, rate: float, times: "Times") -> NDArray:
-        """Return how far along each eigenvector the descent at a constant rate is from the start at some times.
+    @property
+    def inverse(self) -> NDArray:
+        """Inverse eigenvalues; 0 where rounding alone curves the objective."""
+        curvature = self.basis.curvature
+        return np.divide(1.0, curvature, out=np.zeros_like(curvature), where=self.basis.is_curved)
+
+    def lengths(self, rates: NDArray, times: NDArray, *, odd: bool) -> NDArray:
+        """Return how far along each eigenvector descents at constant rates are from the start at some times.
 
         It is ``(1 - (1 - rate lambda)^t) / lambda`` as a share of the slope at the start, of shape
-        (n_times, n_coordinates).
+        (n_rates, n_times, n_coordinates).
 
         Parameters
         ----------
-        rate : float
-            The rate.
-        times : Times
-            The times, as numbers of epochs that need not be whole.
+        rates : ndarray of shape (n_rates,)
+            The rates.
+        times : ndarray of shape (n_times,)
+            The times t, as numbers of epochs that need not be whole.
+        odd : bool
+            Whether powers of negative numbers are those of odd epochs, else of even ones.
         """
-        share, is_curved = rate * self.basis.curvature, self.basis.is_curved
+        share = np.multiply.outer(rates, self.basis.curvature)
         # The logarithm of abs(1 - share), with all its digits where share is tiny.
         decay = np.maximum(np.log1p(np.where(share < 1, -share, share - 2)), LOG_OF_NOTHING)
-        gone = -np.expm1(np.multiply.outer(times.times, decay))
-        alternates = np.ix_(times.is_odd, share > 1)
-        gone[alternates] = 2.0 - gone[alternates]
-        return np.divide(gone, self.basis.curvature, out=np.zeros_like(gone), where=is_curved)
+        left = times[:, np.newaxis] * decay[:, np.newaxis]
+        np.expm1(left, out=left)
+        if odd:
+            np.subtract(-2.0, left, out=left, where=(share > 1)[:, np.newaxis])
+        return np.multiply(left, -self.inverse, out=left)
 
     @property
     def _lipschitz(self) -> CurvatureRate:
@@ -140,47 +149,47 @@ class Stretch(NamedTuple):
     ----------
     descent : PlainDescent
         The descent.
-    rates : ndarray of shape (n_epochs,)
-        The rate of each epoch.
+    rate : float
+        The rate, before the factors multiply it.
+    factors : ndarray of shape (n_epochs,)
+        The factor of each epoch.
     numbers : ndarray of int64, of shape (n_points,)
         Numbers of epochs after which the points are.
     """
 
     descent: PlainDescent
-    rates: NDArray
+    rate: float
+    factors: NDArray
     numbers: NDArray
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all epochs have the same rate."""
+        return bool((self.factors == self.factors[0]).all())
+
+    @property
+    def first_rate(self) -> float:
+        """The rate of the first epoch."""
+        return self.rate * float(self.factors[0])
+
+    @property
+    def alternates(self) -> bool:
+        """Whether the first rate makes the descent jump back and forth along an eigenvector."""
+        return bool(self.first_rate * self.descent.basis.curvature[-1] > 1.0)  # the largest is the last
 
     def points(self) -> NDArray:
         """Return the points, of shape (n_coordinates, n_points, n_outputs)."""
-        moved = self._lengths().T[:, :, np.newaxis] * self.descent.slope[:, np.newaxis]
+        moved = self.lengths().T[:, :, np.newaxis] * self.descent.slope[:, np.newaxis]
         return -np.tensordot(self.descent.basis.vectors, moved, axes=1)
 
-    def errors(self, held_out: "HeldOut", times_between: Callable[[bytes], "Times"]) -> NDArray | None:
-        """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
-
-        At a constant rate they are computed at a few `Times` only.
-
-        Parameters
-        ----------
-        held_out : HeldOut
-            The error on the test rows as a function of the point.
-        times_between : callable
-            The function of that name, which may remember what it has returned.
-        """
-        if (self.rates != self.rates[0]).any():
-            return held_out.errors(self._lengths(), self.descent.slope)
-        times = times_between(self.numbers.tobytes())
-        few = held_out.errors(self.descent.lengths(self.rates[0], times), self.descent.slope)
-        return None if few is None else times.interpolate(few)
-
-    def _lengths(self) -> NDArray:
+    def lengths(self) -> NDArray:
         """Return how far along each eigenvector the points are from the start, as a share of the slope there.
 
         It is the sum of the rates times the shares of the slope that were left, of shape (n_points, n_coordinates).
         """
-        basis = self.descent.basis
-        from_start = np.zeros((len(self.rates) + 1, len(basis.curvature)))
-        np.cumsum(lengths(self.rates, basis.shrunk(self.rates)), axis=0, out=from_start[1:])
+        basis, rates = self.descent.basis, self.rate * self.factors
+        from_start = np.zeros((len(rates) + 1, len(basis.curvature)))
+        np.cumsum(lengths(rates, basis.shrunk(rates)), axis=0, out=from_start[1:])
         return from_start[self.numbers]
 
 
@@ -204,21 +213,6 @@ class EpochPath(NamedTuple):
     def points(self) -> NDArray:
         """The points, of shape (n_coordinates, n_points, n_outputs)."""
         return np.concatenate([stretch.points() for stretch in self.stretches], axis=1)
-
-    def errors(self, held_out: Sequence["HeldOut"], times_between: Callable[[bytes], "Times"]) -> NDArray | None:
-        """Return the mean squared errors on test rows, of shape (n_points, n_outputs); None where rounding would show.
-
-        Parameters
-        ----------
-        held_out : sequence of HeldOut
-            The error on the test rows as a function of the point of each descent.
-        times_between : callable
-            The function of that name, which may remember what it has returned.
-        """
-        both = zip(self.stretches, held_out, strict=True)
-        parts = [stretch.errors(of_test, times_between) for stretch, of_test in both]
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
 
 
 class HeldOut(NamedTuple):
@@ -261,8 +255,8 @@ class HeldOut(NamedTuple):
             coordinates.target_scale**2,
         )
 
-    def errors(self, lengths: NDArray, slope: NDArray) -> NDArray | None:
-        """Return the errors of some points, of shape (n_points, n_outputs); None where rounding would show.
+    def errors(self, lengths: NDArray, slope: NDArray) -> NDArray:
+        """Return the errors of some points, of shape (n_outputs, n_points).
 
         Parameters
         ----------
@@ -271,44 +265,56 @@ class HeldOut(NamedTuple):
         slope : ndarray of shape (n_coordinates, n_outputs)
             The slope.
         """
-        errors = np.empty((len(lengths), len(self.zero)))
+        errors = np.empty((len(self.zero), len(lengths)))
         for output, along in enumerate(slope.T):
             moved = lengths * along
-            errors[:, output] = self.zero[output] - moved @ self.gradient[:, output]
-            errors[:, output] += np.einsum("ij,ij->i", moved @ self.half_second, moved)
-        return None if (self.rounding > VISIBLE * errors).any() else errors * self.unit
+            pull = moved @ self.half_second
+            pull -= self.gradient[:, output]
+            errors[output] = self.zero[output] + np.einsum("ij,ij->i", pull, moved)
+        return errors * self.unit[:, np.newaxis]
+
+    def has_digits(self, errors: NDArray) -> NDArray:
+        """Return for which points rounding does not show in the errors, which are of shape (n_outputs, n_points)."""
+        return ((self.rounding * self.unit)[:, np.newaxis] <= VISIBLE * errors).all(axis=0)
 
 
 class Times(NamedTuple):
     """The times at which errors of a descent at a constant rate are computed, and how those of some epochs follow.
 
-    The error after t epochs is a sum of terms ``c a^t`` with a in (-1, 1). For even t it is one smooth function of t,
-    and for odd t another. It has no more detail between 2T and 4T than between T and 2T. So in each octave the
-    polynomial through `NODES` Chebyshev points stands for all even epochs, and another for all odd epochs. Since a^t is
-    bounded where t has a positive real part, each point more divides the error of these polynomials by 3 + sqrt(8), so
-    that `NODES` are enough for rounding (Trefethen, 2019, Approximation Theory and Approximation Practice, section 8).
+    The error after t epochs is a sum of terms ``c a^t`` with a in (-1, 1). If no a is negative, it is a smooth function
+    of t; else that for even t is one, and that for odd t another. It is smooth in ``s = log t`` too: ``a^exp(s)`` is
+    bounded where t has a positive real part, and so where the imaginary part of s is below pi / 2. So the polynomial
+    in s through n Chebyshev points between epochs T_0 and T_1 stands for all epochs between. With the ellipse of this
+    height, each point divides its error by ``rho = b + sqrt(b^2 + 1)``, where ``b = pi / log(T_1 / T_0)`` (Trefethen,
+    2019, Approximation Theory and Approximation Practice, section 8).
 
     Attributes
     ----------
     times : ndarray of shape (n_times,)
         The times, which may be between two epochs.
-    is_odd : ndarray of bool, of shape (n_times,)
-        Whether a time is one for odd epochs.
-    parts : list of (ndarray of int, ndarray of shape (n_epochs_of_part, n_times_of_part))
-        For each octave, and for even and odd epochs: places of the epochs, and the weights of the times of this part,
-        which follow on those of the part before.
+    parts : list of (slice or ndarray of int, ndarray of shape (n_times_of_part, n_epochs_of_part))
+        For each range of epochs: places of the epochs, and the weights of the times of this part, which follow on those
+        of the part before.
     """
 
     times: NDArray
-    is_odd: NDArray
-    parts: list[tuple[NDArray, NDArray]]
+    parts: list[tuple[slice | NDArray, NDArray]]
 
     def interpolate(self, errors: NDArray) -> NDArray:
-        """Return the errors after the epochs, given those at the times, of shape (n_times, n_outputs)."""
-        found, first = np.empty((sum(len(places) for places, _ in self.parts), errors.shape[1])), 0
+        """Return the errors after the epochs, of shape (n_descents, n_epochs).
+
+        Parameters
+        ----------
+        errors : ndarray of shape (n_descents, n_times)
+            The errors at the times.
+        """
+        found, first = np.empty((len(errors), sum(weights.shape[1] for _, weights in self.parts))), 0
         for places, weights in self.parts:
-            last = first + weights.shape[1]
-            found[places] = weights @ errors[first:last]
+            last = first + len(weights)
+            if isinstance(places, slice):
+                np.matmul(errors[:, first:last], weights, out=found[:, places])  # a view, which needs no copy
+            else:
+                found[:, places] = errors[:, first:last] @ weights
             first = last
         return found
 
@@ -322,26 +328,105 @@ def times_between(numbers: bytes) -> Times:
         Numbers of epochs, an array of int64; as bytes, so that a cache can tell them.
     """
     epochs = np.frombuffer(numbers, np.int64)
-    code = 2 * np.frexp(epochs)[1] + epochs % 2
-    times, is_odd, parts = [], [], []
-    for part in np.unique(code):
-        places = np.flatnonzero(code == part)
-        asked, back = np.unique(epochs[places], return_inverse=True)
-        nodes, weights = chebyshev(asked) if len(asked) > NODES else (asked, np.eye(len(asked)))
+    of_range = -(-np.frexp(epochs)[1] // RANGE)
+    times, parts = [], []
+    for part in np.unique(of_range):
+        places = np.flatnonzero(of_range == part)
+        of_part = epochs[places]
+        rises = bool((of_part[1:] > of_part[:-1]).all())
+        asked, back = (of_part, slice(None)) if rises else np.unique(of_part, return_inverse=True)
+        n_nodes = nodes_between(asked[0], asked[-1])
+        nodes, weights = chebyshev(asked, n_nodes) if n_nodes < len(asked) else (asked, np.eye(len(asked)))
+        is_run = places[-1] - places[0] == len(places) - 1
         times.append(nodes)
-        is_odd.append(np.full(len(nodes), part % 2 == 1))
-        parts.append((places, weights[back]))
-    return Times(np.concatenate(times), np.concatenate(is_odd), parts)
+        parts.append((slice(places[0], places[-1] + 1) if is_run else places, weights[:, back]))
+    return Times(np.concatenate(times), parts)
 
 
-def chebyshev(epochs: NDArray) -> tuple[NDArray, NDArray]:
-    """Return Chebyshev points for some epochs in ascending order, and the weights by which values at these follow.
+def nodes_between(first: int, last: int) -> int:
+    """Return the number of Chebyshev points between two epochs whose polynomial has errors of rounding.
 
-    The second is the barycentric formula of the points of the first kind. None of them is rational, so that no
-    difference in it is zero (Berrut and Trefethen, 2004).
+    It is even, so that no point is in the middle, whose time may be a whole number.
     """
-    angle = (2 * np.arange(NODES) + 1) * np.pi / (2 * NODES)
-    first, last = epochs[0], epochs[-1]
-    nodes = (first + last) / 2 + (last - first) / 2 * np.cos(angle)
-    weights = np.where(np.arange(NODES) % 2, -1.0, 1.0) * np.sin(angle) / (epochs[:, np.newaxis] - nodes)
-    return nodes, weights / weights.sum(axis=1, keepdims=True)
+    if first == 0 or first == last:
+        return int(last - first) + 1
+    b = np.pi / np.log(last / first)
+    return 2 * int(np.ceil(-np.log(np.finfo(np.float64).eps) / np.log(b + np.sqrt(b * b + 1.0)) / 2))
+
+
+def chebyshev(epochs: NDArray, n_nodes: int) -> tuple[NDArray, NDArray]:
+    """Return times for some epochs in ascending order, and the weights by which values at these times follow.
+
+    The logarithms of the times are Chebyshev points of the first kind. The weights are those of the barycentric formula
+    (Berrut and Trefethen, 2004). None of its differences is zero: a time is no whole number, by the theorem of Gelfond
+    and Schneider, as the cosines of an even number of points are algebraic and not rational.
+    """
+    angle = (2 * np.arange(n_nodes) + 1) * np.pi / (2 * n_nodes)
+    logs = np.log(epochs)
+    nodes = (logs[0] + logs[-1]) / 2 + (logs[-1] - logs[0]) / 2 * np.cos(angle)
+    share = np.where(np.arange(n_nodes) % 2, -1.0, 1.0) * np.sin(angle)
+    weights = np.subtract.outer(-nodes, -logs)
+    np.divide(share[:, np.newaxis], weights, out=weights)
+    weights /= weights.sum(axis=0)
+    return np.exp(nodes), weights
+
+
+def held_out_errors(
+    several: Sequence[tuple[Stretch, HeldOut]], times_between: Callable[[bytes], Times]
+) -> list[NDArray | None]:
+    """Return the mean squared errors on test rows after some epochs, each of shape (n_points, n_outputs).
+
+    At a constant rate they are computed at a few `Times` only, for all rates of a descent side by side. None takes the
+    place of errors in which rounding would show.
+
+    Parameters
+    ----------
+    several : sequence of (Stretch, HeldOut)
+        Epochs of plain descents over the same rows, and the error on the test rows as a function of the point.
+    times_between : callable
+        The function of that name, which may remember what it has returned.
+    """
+    found: list[NDArray | None] = [None] * len(several)
+    alike: dict[tuple[int, int, int, bool], list[int]] = {}
+    for place, (stretch, _) in enumerate(several):
+        key = id(stretch.descent), id(stretch.numbers), id(stretch.factors), stretch.alternates
+        alike.setdefault(key, []).append(place)
+    for places in alike.values():
+        stretch, held_out = several[places[0]]
+        descent, n_coordinates = stretch.descent, len(held_out.gradient)
+        if not stretch.is_constant:
+            for place in places:
+                errors = held_out.errors(several[place][0].lengths(), descent.slope)
+                found[place] = errors.T if held_out.has_digits(errors).all() else None
+            continue
+        times = times_between(stretch.numbers.tobytes())
+        at_a_time = max(1, STACKED // (len(times.times) * n_coordinates))
+        for first in range(0, len(places), at_a_time):
+            some = places[first : first + at_a_time]
+            rates = np.array([several[place][0].first_rate for place in some])
+            after, have_digits = _at_constant_rates(stretch, held_out, rates, times)
+            for number, place in enumerate(some):
+                found[place] = after[:, number].T if have_digits[number] else None
+    return found
+
+
+def _at_constant_rates(stretch: Stretch, held_out: HeldOut, rates: NDArray, times: Times) -> tuple[NDArray, NDArray]:
+    """Return errors after the epochs of a stretch, at other rates that alternate if its own does.
+
+    Returns
+    -------
+    errors : ndarray of shape (n_outputs, n_rates, n_points)
+        The errors.
+    have_digits : ndarray of bool, of shape (n_rates,)
+        Whether rounding does not show in them.
+    """
+    after, have_digits = [], np.ones(len(rates), bool)
+    for odd in (False, True) if stretch.alternates else (False,):
+        along = stretch.descent.lengths(rates, times.times, odd=odd).reshape(-1, len(held_out.gradient))
+        few = held_out.errors(along, stretch.descent.slope)
+        after.append(times.interpolate(few.reshape(-1, len(times.times))).reshape(len(few), len(rates), -1))
+        have_digits &= held_out.has_digits(few).reshape(len(rates), -1).all(axis=1)
+    if stretch.alternates:
+        is_odd = stretch.numbers % 2 == 1
+        after[0][..., is_odd] = after[1][..., is_odd]
+    return after[0], have_digits

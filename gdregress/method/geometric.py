@@ -20,6 +20,9 @@ FIRST_BLOCK = 16
 RELIABLE = 1e-7
 """Share of the largest eigenvalue above which the others have nine digits, enough to reproduce the loop."""
 
+REPRODUCED = 1e-9
+"""Largest relative error that rounding of an eigenvalue, however small, may cause over all epochs."""
+
 ORTHOGONAL = 1e-10
 """Cosine of the angle between two columns below which they count as orthogonal."""
 
@@ -40,7 +43,7 @@ class Geometric:
         decrement_k = |C Q shrunk_k g|^2 / 2,   C' C = P
 
     An epoch costs a few operations a coordinate; points are computed only for the epochs that need them. Where the
-    eigenvalues have too few digits, the loop of `descent` takes the epochs one by one.
+    eigenvalues have too few digits for so many epochs, the loop of `descent` takes them one by one.
 
     Parameters
     ----------
@@ -80,7 +83,10 @@ class Geometric:
             The next states.
         """
         start = start.astype(np.float64)
-        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.inverse))
+        # An absolute error d of an eigenvalue changes a share (1 - eta lambda)^k by k eta d, and eta < 2 / L.
+        from_rounding = 2.0 * self.descent.epochs * len(start) * np.finfo(np.float64).eps
+        reliable = RELIABLE if from_rounding > REPRODUCED else 0.0
+        basis = Eigenbasis.of(problem.from_moments(), start, problem.root(self.inverse), reliable=reliable)
         if basis is None:
             yield from self.descent.iterates(problem, start, epoch)
             return
@@ -198,7 +204,7 @@ class Eigenbasis(NamedTuple):
             C, the root of the inverse Hessian in which the gap is measured.
         reliable : float, default=RELIABLE
             Share of the largest eigenvalue above which the others have digits enough. Values F need those of each
-            eigenvalue; points do not, since an absolute error of an eigenvalue moves them by no more.
+            eigenvalue over many epochs; points do not, since an absolute error of an eigenvalue moves them by no more.
         """
         hessian = objective.hessian()
         if not np.isfinite(hessian).all():
@@ -243,7 +249,8 @@ class Eigenbasis(NamedTuple):
         curvature = self.curvature[:, np.newaxis]
         gain = np.divide(0.5 * slope * slope, curvature, out=np.zeros_like(slope), where=slope != 0)
         shrunk = self.shrunk(steps, gain.any(axis=1))
-        values = np.maximum(value - gain.sum(axis=0), 0.0) + np.square(shrunk) @ gain
+        # An eigenvalue without digits makes a gain wrong by as much in both terms, so that their difference has digits.
+        values = np.maximum(value - gain.sum(axis=0) + np.square(shrunk) @ gain, 0.0)
         points = GeometricPoints(point, slope, steps, shrunk, self.vectors)
         return Points(points.at, points.stacked), values, 0.5 * self._squared(shrunk, slope)
 

@@ -22,7 +22,7 @@ DIGITS = 1e-11
 
 
 class FittedScale(NamedTuple):
-    """Residuals and signs of coefficients, and the scale that is fitted along with them.
+    """Coefficients, their residuals, and the scale that is fitted along with them.
 
     Attributes
     ----------
@@ -30,13 +30,16 @@ class FittedScale(NamedTuple):
         Residuals r.
     scale : float
         sigma.
-    sign : ndarray of shape (n_features,)
-        Signs of the coefficients w.
+    coef : ndarray of shape (n_features,)
+        Coefficients w.
+    intercept : float
+        The intercept.
     """
 
     residual: NDArray
     scale: float
-    sign: NDArray
+    coef: NDArray
+    intercept: float
 
 
 def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> FittedScale | None:
@@ -82,7 +85,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
         line = np.where(np.abs(here.residual) < HUBER_SHARE * here.scale, 0.0, np.sign(here.residual))
         if np.array_equal(line, before):
             return here
-        after = _round(terms, rows, weight, line, np.asarray(units), here.sign)
+        after = _round(terms, rows, weight, line, np.asarray(units), np.sign(here.coef))
         if after is None:
             return None
         here, before = after, line
@@ -125,9 +128,10 @@ def _round(
     if found is None:
         return None
     z, scale = found
-    coef = (z / size)[:, np.newaxis]
-    intercept = about.y.mean[0] - about.x.mean @ coef[:, 0] + scale * shift
-    return FittedScale(rows.y[:, 0] - rows.product(coef)[:, 0] - intercept, scale, np.sign(z))
+    coef = z / size
+    intercept = float(about.y.mean[0] - about.x.mean @ coef + scale * shift)
+    residual = rows.y[:, 0] - rows.product(coef[:, np.newaxis])[:, 0] - intercept
+    return FittedScale(residual, scale, coef, intercept)
 
 
 class Equations(NamedTuple):
@@ -191,10 +195,14 @@ class Equations(NamedTuple):
         constant = self.variance - 2 * a @ self.joint + a @ self.second @ a
         linear, bend = 2 * d @ (self.second @ a - self.joint), self.bend - d @ self.second @ d
         inside = linear**2 + 4 * bend * constant
-        if not (bend > 0 and inside > 0):
+        if not inside > 0:
             return None
-        scale = float((linear + np.sqrt(inside)) / (2 * bend))
-        return a + scale * d, scale
+        # Far from the solution the bend may be negative: then it is the smaller of two roots, if both are positive.
+        root = np.sqrt(inside)
+        if not (bend > 0 or linear < 0):
+            return None
+        scale = float((linear + root) / (2 * bend) if bend > 0 else 2 * constant / (root - linear))
+        return (a + scale * d, scale) if 0 < scale < np.inf else None
 
 
 def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: NDArray) -> tuple[NDArray, float]:

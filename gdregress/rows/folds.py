@@ -206,7 +206,7 @@ class _Labels:
         joint += train.astype(joint.dtype)
         joint += base * test.astype(joint.dtype)
         occurs = np.zeros(len(self.codes) * n_codes, bool)
-        occurs[joint[np.append(True, joint[1:] != joint[:-1])]] = True  # consecutive rows are mostly in the same cell
+        occurs[joint[_first_of_runs(joint)]] = True  # consecutive rows are mostly in the same cell
         present = np.flatnonzero(occurs)
         codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
         labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
@@ -214,7 +214,10 @@ class _Labels:
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
-        n_cells = len(self.codes)
+        n_cells, first = len(self.codes), _first_of_runs(self.of_rows)
+        if len(first) == n_cells:  # each cell is a run of rows
+            ends = np.append(first[1:], len(self.of_rows))
+            return Cells(np.arange(len(self.of_rows)), ends, self._counts_of(self.of_rows[first]))
         order = np.argsort(self.of_rows, kind="stable")  # NumPy sorts small integers by radix, in a time that is linear
         ends = np.searchsorted(self.of_rows.take(order), np.arange(n_cells), side="right")
         starts = np.concatenate([[0], ends[:-1]])
@@ -222,9 +225,17 @@ class _Labels:
         if (by_row != np.arange(n_cells)).any():
             order = np.concatenate([order[starts[cell] : ends[cell]] for cell in by_row])
             ends = np.cumsum((ends - starts)[by_row])
-        codes = self.codes[by_row]
-        counts = [(codes[:, k] % base, codes[:, k] // base) for k, base in enumerate(self.bases)]
-        return Cells(order, ends, counts)
+        return Cells(order, ends, self._counts_of(by_row))
+
+    def _counts_of(self, cells: NDArray) -> list[tuple[NDArray, NDArray]]:
+        """Return how often the rows of some cells are in each training set and in each test set."""
+        codes = self.codes[cells]
+        return [(codes[:, k] % base, codes[:, k] // base) for k, base in enumerate(self.bases)]
+
+
+def _first_of_runs(labels: NDArray) -> NDArray:
+    """Return the first row of each run of rows with the same label."""
+    return np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
 
 
 def _counts(chosen: NDArray, n_samples: int) -> NDArray:

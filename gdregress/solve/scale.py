@@ -137,20 +137,11 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     ConvergenceWarning
         If the rounds are used up.
     """
-    moments, (y, weight) = rows.moments(products=False), rows.targets()
-    size = float(np.hypot(moments.y.deviation, moments.y.mean)[0])
-    least = LEAST * (size or 1.0)
-    scale, raw, tried = max(float(moments.y.deviation[0]), least), None, []
-    if spec.warm_start and "scale_" in past and past["coef_"].shape == moments.x.mean.shape:
-        coef = np.maximum(past["coef_"], 0.0) if spec.terms.positive else past["coef_"]
-        scale, raw = max(past["scale_"], least), (coef[:, np.newaxis], np.ravel(past["intercept_"]))
-    if rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted - 1):
-        level = np.median(y) if raw is None else rows.product(raw[0])[:, 0] + raw[1]
-        sign = np.zeros(rows.n_features) if raw is None else np.sign(raw[0][:, 0])
-        found = descend_with_scale(spec.terms, rows, FittedScale(y[:, 0] - level, scale, sign))
-        of_residuals = 0.0 if found is None else scale_of(found.residual, weight)
-        if found is not None and of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale:
-            return of_residuals
+    found = minimum_with_scale(spec, rows, past)
+    if found is not None:
+        return found.scale
+    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
+    tried: list[tuple[float, float]] = []
     spec = spec.at_the_minimum()
     choice, rng = choose(spec, rows), spec.rng()
     moments = rows.moments(products=choice.products, precision=choice.precision)
@@ -172,6 +163,44 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     else:
         warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
     return tried[-1][1]
+
+
+def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale | None:
+    """Return the coefficients and the scale that `fit_scale` looks for; None if Newton's method does not find them.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification of the fit; how it descends does not count.
+    rows : RowBlocks
+        Training rows.
+    past : mapping of str to object
+        Attributes of the last fit, from which a specification with `warm_start` begins.
+    """
+    if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
+        return None
+    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
+    coef, level = (np.zeros(rows.n_features), float(np.median(y))) if raw is None else (raw[0][:, 0], float(raw[1][0]))
+    residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
+    found = descend_with_scale(spec.terms, rows, FittedScale(residual, scale, coef, level))
+    if found is None:
+        return None
+    of_residuals = scale_of(found.residual, weight)
+    is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale
+    return found._replace(scale=of_residuals) if is_exact else None
+
+
+def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float, float, tuple[NDArray, NDArray] | None]:
+    """Return the least scale, that to begin with, and coefficients with their intercept; None for the best constant."""
+    y, weight = rows.targets()
+    largest = float(np.abs(y).max()) or 1.0  # the squares of these shares are in the range of floats
+    mean = np.average(y[:, 0] / largest, weights=weight)
+    deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))
+    least = LEAST * largest * (float(np.hypot(deviation, mean)) or 1.0)
+    if not (spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features):
+        return least, max(largest * deviation, least), None
+    coef = np.maximum(past["coef_"], 0.0) if spec.terms.positive else past["coef_"]
+    return least, max(past["scale_"], least), (coef.reshape(-1, 1), np.ravel(past["intercept_"]))
 
 
 def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:

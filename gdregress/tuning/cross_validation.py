@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import product
 from numbers import Real
 from typing import Any, cast
@@ -48,11 +49,10 @@ from gdregress.tuning.results import (
     fold_paths,
     predictions,
     raw,
-    scores_of,
 )
 from gdregress.tuning.scoring import FROM_ERRORS, Scoring, takes
 from gdregress.tuning.search import Evaluated, Search, grown
-from gdregress.tuning.selection import one_standard_error, table
+from gdregress.tuning.selection import Scores, one_standard_error
 
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
@@ -65,7 +65,8 @@ REFIT = "refit-with-best-params"
 
 FOUND = (
     *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_", "epochs_1se_"),
-    *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "cv_results_", "alphas_", "mse_path_"),
+    *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "_scores", "cv_results_"),
+    *("alphas_", "mse_path_"),
     *("coef_path_", "intercept_path_", "fold_coef_path_", "fold_intercept_path_", "cv_predictions_"),
 )
 """Names of the attributes that the search sets, besides those of the model."""
@@ -408,6 +409,20 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self._choose(X, y, sample_weight, params)
         return self
 
+    @cached_property
+    def cv_results_(self):
+        """The grid and its scores, a dict in the form of GridSearchCV, which is made when it is first read."""
+        if "_scores" not in self.__dict__:
+            raise AttributeError(f"this {type(self).__name__} has no cv_results_: it is not fitted.")
+        return self._scores.table
+
+    def __getstate__(self):
+        """Return what a pickle holds: `cv_results_` itself, and not what it is made from."""
+        state = super().__getstate__()
+        if "_scores" not in state:
+            return state
+        return {name: value for name, value in state.items() if name != "_scores"} | {"cv_results_": self.cv_results_}
+
     def at(self, alpha):
         """Return the model of the path of all rows with one of the strengths in `alphas_`.
 
@@ -454,7 +469,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _path_of_choice(self) -> tuple[NDArray, NDArray, NDArray]:
         """Return strengths, coefficients and intercepts of the fits to all rows with the chosen `l1_ratio`."""
-        check_is_fitted(self, "cv_results_")
+        check_is_fitted(self, "n_splits_")
         if not hasattr(self, "coef_path_"):
             raise ValueError("there is no path: it is kept with refit=True, one learning_rate and one epochs.")
         if self.alphas_.ndim == 1:
@@ -475,7 +490,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _check_has_coefficients(self) -> None:
         """Raise a NotFittedError if there are no coefficients."""
-        if hasattr(self, "cv_results_") and not hasattr(self, "coef_"):
+        if hasattr(self, "n_splits_") and not hasattr(self, "coef_"):
             raise NotFittedError(
                 "refit=False has fitted no model to all rows: set refit=True to predict, and fit again."
             )
@@ -527,17 +542,18 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
             task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
             with part_of(task, "cross-validation"):
-                found = [search.evaluate(curve) for curve in self._curves(axes, alphas, search)]
+                found = search.evaluate(self._curves(axes, alphas, search))
                 if alphas is None and self.alphas > 1:
                     found = grown(search, found, primary)
             for name in (*FITTED, *FOUND):
                 self.__dict__.pop(name, None)
             curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
-            self.cv_results_ = table(curves, axes.varied, scores_of(found), weights)
+            self._scores = Scores(curves, axes.varied, [each.scores for each in found], weights)
             self.n_splits_, scorers = len(splits), scoring.scorers
             self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
-            self.__dict__.update(choice(found, self.cv_results_, self.refit, primary))
-            sentences = list(ends(found, primary, is_automatic=not np.iterable(self.alphas)))
+            self.__dict__.update(choice(self._scores, self.refit, primary))
+            best, _ = self._scores.place(self._scores.best(primary))
+            sentences = list(ends(found[best], primary, is_automatic=not np.iterable(self.alphas)))
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))
                 sentences += ends_of_targets(found[0])

@@ -8,50 +8,37 @@ from numpy.typing import NDArray
 
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import still_improves
-from gdregress.tuning.search import Evaluated, Search, best_curve
-from gdregress.tuning.selection import best, chosen, simplest, standard_error, within_one_error
+from gdregress.tuning.search import Evaluated, Search
+from gdregress.tuning.selection import Scores, chosen, simplest, standard_error
 from gdregress.tuning.sums import AnyPath
 
 
-def scores_of(found: Sequence[Evaluated]) -> dict[str, NDArray]:
-    """Return the scores of all points, of shape (n_splits, n_points), by name."""
-    return {name: np.hstack([each.scores[name] for each in found]) for name in found[0].scores}
-
-
-def choice(found: Sequence[Evaluated], results: dict[str, Any], refit: Any, primary: str) -> dict[str, Any]:
+def choice(scores: Scores, refit: Any, primary: str) -> dict[str, Any]:
     """Return the attributes of the chosen point.
 
     Parameters
     ----------
-    found : sequence of Evaluated
-        The curves.
-    results : dict of str to ndarray
-        `cv_results_`.
+    scores : Scores
+        The scores.
     refit : bool, str or callable
         The parameter of the estimator.
     primary : str
         Name of the score that decides.
     """
-    index = chosen(refit, results, primary)
+    top = scores.best(primary)
+    index = chosen(refit, scores, top)
+    point = scores.point(index)
     attributes = {
         "best_index_": index,
-        "best_params_": results["params"][index],
-        "best_score_": float(results[f"mean_test_{primary}"][index]),
-        **{f"{name}_": value for name, value in point_at(found, index).items()},
-        "alpha_min_": point_at(found, best(results, primary))["alpha"],
+        "best_params_": {name: point[name] for name in scores.varied},
+        "best_score_": float(scores.means[primary][index]),
+        **{f"{name}_": value for name, value in point.items()},
+        "alpha_min_": scores.point(top)["alpha"],
     }
-    if f"se_test_{primary}" in results:
-        simple = point_at(found, within_one_error(results, primary))
+    if len(scores.weights) > 1:
+        simple = scores.within_one_error(primary, top)
         attributes |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
     return attributes
-
-
-def point_at(found: Sequence[Evaluated], index: int) -> dict[str, Any]:
-    """Return the parameters of the point that has an index in `cv_results_`."""
-    ends = np.cumsum([each.curve.n_points for each in found])
-    number = int(np.searchsorted(ends, index, side="right"))
-    curve = found[number].curve
-    return curve.point(index - int(ends[number]) + curve.n_points)
 
 
 def choice_of_targets(found: Evaluated) -> dict[str, Any]:
@@ -72,19 +59,18 @@ def choice_of_targets(found: Evaluated) -> dict[str, Any]:
     return choices
 
 
-def ends(found: list[Evaluated], primary: str, *, is_automatic: bool) -> Iterator[str]:
+def ends(top: Evaluated, primary: str, *, is_automatic: bool) -> Iterator[str]:
     """Yield a sentence for each axis whose best value is at an end while the score still improves there.
 
     Parameters
     ----------
-    found : list of Evaluated
-        The curves.
+    top : Evaluated
+        The curve of the best mean score.
     primary : str
         Name of the score that decides.
     is_automatic : bool
         Whether the strengths were found: nothing is gained beyond the largest of these.
     """
-    top = best_curve(found, primary)
     along_alphas = top.along_alphas(primary)
     end, alpha = still_improves(along_alphas), top.curve.alphas[int(np.argmax(along_alphas))]
     if (end > 0 and alpha > 0) or (end < 0 and not is_automatic):  # nothing is smaller than 0

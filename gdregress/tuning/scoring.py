@@ -17,9 +17,9 @@ from gdregress.problem.losses import loss_of
 Scorer = Callable[..., Any]
 
 FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
-    "neg_mean_squared_error": lambda errors, variance: -errors.mean(axis=-1),
-    "neg_root_mean_squared_error": lambda errors, variance: -np.sqrt(errors).mean(axis=-1),
-    "r2": lambda errors, variance: (1.0 - errors / variance).mean(axis=-1),
+    "neg_mean_squared_error": lambda errors, variance: -mean_of_outputs(errors),
+    "neg_root_mean_squared_error": lambda errors, variance: -mean_of_outputs(np.sqrt(errors)),
+    "r2": lambda errors, variance: mean_of_outputs(1.0 - errors / variance),
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
 
@@ -100,19 +100,17 @@ class Scoring:
         return self.is_loss or all(name in FROM_ERRORS for name in self.names.values())
 
     def from_loss(self, loss: NDArray, y: NDArray, weight: NDArray | None) -> dict[str, NDArray] | None:
-        """Return the scores that follow from losses of shape (n_points, n_outputs); None if some do not.
+        """Return the scores that follow from squared errors; None if some do not.
 
         Parameters
         ----------
         loss : ndarray of shape (n_points, n_outputs)
-            Mean losses of the test rows; squared errors unless the score is minus the loss.
+            Mean squared errors of the test rows.
         y : ndarray of shape (n_samples, n_outputs)
             Targets of the test rows.
         weight : ndarray of shape (n_samples,) or None
             Their weights.
         """
-        if self.is_loss:
-            return {"score": -loss.mean(axis=-1)}
         if not self.follows_from_errors:
             return None
         variance = np.average(np.square(y - np.average(y, axis=0, weights=weight)), axis=0, weights=weight)
@@ -146,6 +144,11 @@ class Scoring:
                     warnings.warn(said, UserWarning, stacklevel=2)
                     self.failed.add(said)
         return scores
+
+
+def mean_of_outputs(loss: NDArray) -> NDArray:
+    """Return the mean along the last axis; that of one number takes NumPy long."""
+    return loss[..., 0] if loss.shape[-1] == 1 else loss.mean(axis=-1)
 
 
 def check_name(scoring: Any) -> None:

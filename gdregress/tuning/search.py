@@ -1,6 +1,7 @@
 """Cross-validation of the points of a grid: fits on the training rows of each split, errors on the test rows."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -19,9 +20,10 @@ from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
+from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
-from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, Sums, spec_of
+from gdregress.tuning.scoring import Scoring, mean_of_outputs
+from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
 WIDE_LIMIT = 500
@@ -50,8 +52,8 @@ class Evaluated(NamedTuple):
         The points.
     scores : dict of str to ndarray of shape (n_splits, n_points)
         Scores on the test rows, by name.
-    loss : ndarray of shape (n_splits, n_points, n_outputs)
-        Mean loss of the test rows.
+    losses : list of ndarray of shape (n_points, n_outputs)
+        Mean losses of the test rows of each split.
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     whole : AnyPath or None
@@ -60,7 +62,7 @@ class Evaluated(NamedTuple):
 
     curve: Curve
     scores: dict[str, NDArray]
-    loss: NDArray
+    losses: Sequence[NDArray]
     paths: Sequence[AnyPath]
     whole: AnyPath | None
 
@@ -69,10 +71,15 @@ class Evaluated(NamedTuple):
         return Evaluated(
             self.curve._replace(alphas=np.concatenate([self.curve.alphas, other.curve.alphas])),
             {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
-            np.hstack([self.loss, other.loss]),
+            [np.concatenate(both) for both in zip(self.losses, other.losses, strict=True)],
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
             None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
         )
+
+    @property
+    def loss(self) -> NDArray:
+        """Mean losses of the test rows, of shape (n_splits, n_points, n_outputs)."""
+        return np.array(self.losses)
 
     def along_alphas(self, name: str) -> NDArray:
         """Return the best mean score of each strength; minus infinity where it is NaN."""
@@ -157,24 +164,41 @@ class Search:
             check_finite("X", rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
 
-    def evaluate(self, curve: Curve) -> Evaluated:
-        """Fit the points of a curve to the training rows of each split, and score them on the test rows."""
-        from_whole = self._from_whole(curve)
-        paths, known, whole = (*self._fitted(curve), None) if from_whole is None else from_whole
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            losses = [
-                self._losses_from_rows(number, path) if loss is None else loss
-                for number, (path, loss) in enumerate(zip(paths, known, strict=True))
-            ]
+    def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
+        """Fit the points of some curves to the training rows of each split, and score them on the test rows.
+
+        Parameters
+        ----------
+        curves : sequence of Curve
+            The curves, which have the same epochs.
+        """
+        told = [None] * len(curves) if self.sums is None else self.sums.fitted(curves)
+        return [self._evaluated(curve, known) for curve, known in zip(curves, told, strict=True)]
+
+    def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
+        """Fit and score the points of a curve, given what the sums tell of them."""
+        from_whole = self._from_whole(curve) if self.sums is None else None
+        if from_whole is not None:
+            paths, known, whole = from_whole
+        else:
+            paths, known, whole = *(told or self._fitted(curve)), None
+        losses = [
+            self._losses_from_rows(number, path) if loss is None else loss
+            for number, (path, loss) in enumerate(zip(paths, known, strict=True))
+        ]
+        if self.scoring.is_loss:
+            score = np.empty((len(losses), curve.n_points))
+            for of_split, loss in zip(score, losses, strict=True):
+                np.negative(mean_of_outputs(loss), out=of_split)
+            return Evaluated(curve, {"score": score}, losses, paths, whole)
         several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
         scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
-        return Evaluated(curve, scores, np.array(losses), paths, whole)
+        return Evaluated(curve, scores, losses, paths, whole)
 
     def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
-        ends_there = ends_at_minimum(self.model, curve) and self.model.optimizer == "auto"
-        ends_there = ends_there and curve.epochs[0] >= FEWEST_EPOCHS
+        ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
         if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
@@ -195,16 +219,13 @@ class Search:
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
         return fitted_path(clone(self.model), rows, curve)
 
-    def _fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]]:
-        """Return the points fitted to the training rows of each split, and their losses where sums tell these."""
-        found = None if self.sums is None else self.sums.fitted(curve)
-        if found is not None:
-            return found
+    def _fitted(self, curve: Curve) -> FromSums:
+        """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         paths = Parallel(n_jobs=self.n_jobs)(
             delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
-        return paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths)
+        return FromSums(paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths))
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
@@ -215,14 +236,15 @@ class Search:
 
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
-        return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
+        with self.rows.on_threads(), np.errstate(all="ignore"):
+            return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
 
     def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
         is_weighed = self.rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
         test, scores = self.splits[number][1], None
         y = self.rows.y[test]
-        if self.scoring.is_loss or (self.sums is not None and is_weighed):
+        if self.sums is not None and is_weighed:
             scores = self.scoring.from_loss(loss, y, None if self.rows.weight is None else self.rows.weight[test])
         if scores is not None:
             return scores
@@ -253,9 +275,9 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
         end = still_improves(top.along_alphas(name))
         if end == 0 or (end < 0 and share_of_l1(search.model.penalty, top.curve.l1_ratio) >= LEAST_RATIO):
             break
-        for place, each in enumerate(found):
-            more = search.evaluate(each.curve._replace(alphas=more_alphas(each.curve.alphas, end, number)))
-            found[place] = each.followed_by(more) if end > 0 else more.followed_by(each)
+        longer = [each.curve._replace(alphas=more_alphas(each.curve.alphas, end, number)) for each in found]
+        both = zip(found, search.evaluate(longer), strict=True)
+        found = [each.followed_by(more) if end > 0 else more.followed_by(each) for each, more in both]
     return found
 
 
@@ -281,12 +303,22 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
+    finds_scale = is_path and Spec.of(model).fits_scale and goes_to_minimum(model, curve)
+    if finds_scale and rows.n_features <= WIDE_LIMIT:
+        rows = rows.with_moments(rows.moments())  # for all strengths
     points: list[NDArray] = []
-    of_search = clone(model)
+    of_search, past = clone(model), vars(model)
     for alpha in curve.alphas.tolist():
         model._follow(of_search)
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
-        points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
+        found = minimum_with_scale(Spec.of(model), rows, past) if finds_scale and points else None
+        if found is None:
+            points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
+            past = vars(model)
+        else:
+            level = [found.intercept] if model.fit_intercept else []
+            points.append(np.append(found.coef, level)[:, np.newaxis])
+            past = {"coef_": found.coef, "intercept_": found.intercept, "scale_": found.scale}
     return Path(coordinates, np.stack(points, axis=1))
 
 
@@ -294,6 +326,11 @@ def ends_at_minimum(model: Any, curve: Curve) -> bool:
     """Return whether each fit of a curve ends at the minimum wherever it begins."""
     is_exact = len(curve.epochs) == 1 and curve.learning_rate in EXACT and bool(model.tol)
     return is_exact and model.target_loss is None and not (model.early_stopping or model.batch_size or model.average)
+
+
+def goes_to_minimum(model: Any, curve: Curve) -> bool:
+    """Return whether a fit that ends at the minimum is asked for nothing else, so that any way there will do."""
+    return model.optimizer == "auto" and curve.epochs[0] >= FEWEST_EPOCHS
 
 
 def fitted_point(model: Any, rows: Any) -> NDArray:
@@ -339,7 +376,8 @@ def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, n
     """Yield a model for each point of a path, fitted to what it was fitted to."""
     coef, intercept = path.coordinates.to_raw(path.points)
     for place in range(curve.n_points):
-        fitted = clone(model).set_params(**curve.point(place))
+        fitted = copy(model)  # a clone takes longer than a score
+        vars(fitted).update(curve.point(place))
         fitted.coef_ = form.of(coef[:, place])
         fitted.intercept_ = form.of(intercept[place])[()] if model.fit_intercept else 0.0
         fitted.n_features_in_ = len(coef)

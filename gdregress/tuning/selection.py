@@ -1,6 +1,8 @@
 """Choice among the points of a grid: the table of scores, the best point, and the one-standard-error rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from numbers import Integral
 from typing import Any
@@ -11,43 +13,100 @@ from numpy.typing import NDArray
 from gdregress.tuning.grid import Curve
 
 
-def table(
-    curves: Sequence[Curve],
-    varied: Sequence[str],
-    scores: Mapping[str, NDArray],
-    weights: NDArray,
-) -> dict[str, Any]:
-    """Return `cv_results_`.
+@dataclass(frozen=True)
+class Scores:
+    """The scores of all points of a grid.
 
-    Parameters
+    There may be a hundred thousand points, and the dicts of `cv_results_` take longer than the scores. So the table is
+    made when it is first read, and what `fit` needs comes from the arrays.
+
+    Attributes
     ----------
     curves : sequence of Curve
-        The points of the grid, one curve after the other.
+        The points, one curve after the other.
     varied : sequence of str
         Names of the parameters that are axes of the grid.
-    scores : dict of str to ndarray of shape (n_splits, n_points)
-        Scores by name.
+    of_curves : sequence of dict of str to ndarray of shape (n_splits, n_points_of_curve)
+        Scores of each curve, by name.
     weights : ndarray of shape (n_splits,)
         Weight of the test rows of each split.
     """
-    results: dict[str, Any] = {}
-    n_points = sum(curve.n_points for curve in curves)
-    for name in varied:
-        results[f"param_{name}"] = np.ma.MaskedArray(_values(curves, name), mask=np.zeros(n_points, bool))
-    results["params"] = list(chain.from_iterable(curve.params(varied) for curve in curves))
-    for name, of_splits in scores.items():
-        n_splits = len(of_splits)
-        for number, of_split in enumerate(of_splits):
-            results[f"split{number}_test_{name}"] = of_split
+
+    curves: Sequence[Curve]
+    varied: Sequence[str]
+    of_curves: Sequence[Mapping[str, NDArray]]
+    weights: NDArray
+
+    @cached_property
+    def table(self) -> dict[str, Any]:
+        """`cv_results_`."""
+        results: dict[str, Any] = {}
+        n_points, n_splits = sum(curve.n_points for curve in self.curves), len(self.weights)
+        for name in self.varied:
+            results[f"param_{name}"] = np.ma.MaskedArray(_values(self.curves, name), mask=np.zeros(n_points, bool))
+        results["params"] = list(chain.from_iterable(curve.params(self.varied) for curve in self.curves))
+        for name in self.of_curves[0]:
+            of_splits = np.hstack([scores[name] for scores in self.of_curves])
+            for number, of_split in enumerate(of_splits):
+                results[f"split{number}_test_{name}"] = of_split
+            results[f"mean_test_{name}"] = self.means[name]
+            results[f"std_test_{name}"] = of_splits.std(axis=0)
+            if n_splits > 1:
+                results[f"se_test_{name}"] = standard_error(of_splits)
+            results[f"rank_test_{name}"] = ranks(self.means[name])
+        for number, weight in enumerate(self.weights):
+            results[f"split{number}_test_weight"] = np.full(n_points, weight)
+        return results
+
+    @cached_property
+    def means(self) -> dict[str, NDArray]:
+        """Mean scores of the splits by name, each of shape (n_points,)."""
+        names = self.of_curves[0]
+        return {name: np.concatenate([scores[name].mean(axis=0) for scores in self.of_curves]) for name in names}
+
+    def best(self, name: str) -> int:
+        """Return the index of the first point of the best mean score.
+
+        Raises
+        ------
+        ValueError
+            If all are NaN.
+        """
+        mean = self.means[name]
+        top = int(np.argmax(mean))  # the first NaN, if there is one
+        if not np.isnan(mean[top]):
+            return top
+        if np.isnan(mean).all():
+            at = int(np.isnan(self.of_curves[0][name][:, 0]).argmax())
+            raise ValueError(f"the score {name!r} is NaN in split {at}: use another score, or larger test sets.")
+        return int(np.nanargmax(mean))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the number of the curve of a point, and its place along this curve."""
+        ends = np.cumsum([curve.n_points for curve in self.curves])
+        number = int(np.searchsorted(ends, index, side="right"))
+        return number, index - int(ends[number]) + self.curves[number].n_points
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Return the parameters of a point."""
+        number, place = self.place(index)
+        return self.curves[number].point(place)
+
+    def within_one_error(self, name: str, top: int) -> dict[str, Any]:
+        """Return the parameters of the point that `one_standard_error` chooses by one of several scores.
+
+        Parameters
+        ----------
+        name : str
+            Name of the score, of at least two splits.
+        top : int
+            Index of the best point.
+        """
+        number, place = self.place(top)  # another curve with the same parameters has the same scores
+        curve, of_splits = self.curves[number], self.of_curves[number][name]
+        columns = {each: _values([curve], each) for each in self.varied}
         mean = of_splits.mean(axis=0)
-        results[f"mean_test_{name}"] = mean
-        results[f"std_test_{name}"] = of_splits.std(axis=0)
-        if n_splits > 1:
-            results[f"se_test_{name}"] = standard_error(of_splits)
-        results[f"rank_test_{name}"] = ranks(mean)
-    for number, weight in enumerate(weights):
-        results[f"split{number}_test_weight"] = np.full(n_points, weight)
-    return results
+        return curve.point(simplest_near(columns, place, mean, lambda near: standard_error(of_splits[:, near])))
 
 
 def _values(curves: Sequence[Curve], name: str) -> NDArray:
@@ -117,19 +176,35 @@ def one_standard_error(cv_results):
             "there is no se_test_score: one_standard_error takes results of a GradientDescentRegressorCV from at least "
             "two splits."
         )
-    return within_one_error(cv_results, "score")
+    columns = {key.removeprefix("param_"): cv_results[key].data for key in cv_results if key.startswith("param_")}
+    mean, error = cv_results["mean_test_score"], cv_results["se_test_score"]
+    return simplest_near(columns, int(np.nanargmax(mean)), mean, lambda near: error[near])
 
 
-def within_one_error(cv_results: Mapping[str, Any], name: str) -> int:
-    """Return the index that `one_standard_error` chooses by one of several scores."""
-    mean, points, top = cv_results[f"mean_test_{name}"], cv_results["params"], best(cv_results, name)
-    axis, sign = ("alpha", 1.0) if "alpha" in points[top] else ("epochs", -1.0)
-    if axis not in points[top]:
+def simplest_near(columns: Mapping[str, NDArray], top: int, mean: NDArray, error: Callable[[NDArray], NDArray]) -> int:
+    """Return the index of the simplest point within one standard error of the best.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_points,)
+        Values of the parameters that are axes of the grid, by name.
+    top : int
+        Index of the best point.
+    mean : ndarray of shape (n_points,)
+        Mean scores.
+    error : callable
+        Function from indices to the standard errors of these points.
+    """
+    axis, sign = ("alpha", 1.0) if "alpha" in columns else ("epochs", -1.0)
+    if axis not in columns:
         return top
-    others = [cv_results[f"param_{key}"].data == value for key, value in points[top].items() if key != axis]
-    near = np.flatnonzero(np.all([np.ones(len(points), bool), *others], axis=0))
-    near = near[np.argsort(-sign * cv_results[f"param_{axis}"].data[near].astype(np.float64), kind="stable")]
-    return int(near[simplest(mean[near], cv_results[f"se_test_{name}"][near])])
+    alike = np.ones(len(mean), bool)
+    for name, values in columns.items():
+        if name != axis:
+            alike &= values == values[top]
+    near = np.flatnonzero(alike)
+    near = near[np.argsort(-sign * columns[axis][near].astype(np.float64), kind="stable")]
+    return int(near[simplest(mean[near], error(near))])
 
 
 def simplest(mean: NDArray, error: NDArray) -> int:
@@ -149,17 +224,17 @@ def standard_error(scores: NDArray) -> NDArray:
     return scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
 
 
-def chosen(refit: Any, results: Mapping[str, Any], name: str) -> int:
+def chosen(refit: Any, scores: Scores, top: int) -> int:
     """Return the index of the point that `refit` chooses: the best by one score, or what a callable returns.
 
     Parameters
     ----------
     refit : bool, str or callable
         The parameter of the estimator.
-    results : dict of str to ndarray
-        `cv_results_`.
-    name : str
-        Name of the score that decides.
+    scores : Scores
+        The scores.
+    top : int
+        Index of the best point.
 
     Raises
     ------
@@ -167,19 +242,8 @@ def chosen(refit: Any, results: Mapping[str, Any], name: str) -> int:
         If a callable returns no index.
     """
     if not callable(refit):
-        return best(results, name)
-    index, n_points = refit(results), len(results["params"])
+        return top
+    index, n_points = refit(scores.table), len(scores.table["params"])
     if not isinstance(index, Integral) or not 0 <= int(index) < n_points:
         raise ValueError(f"refit returned {index!r}: it must return an index from 0 to {n_points - 1}.")
     return int(index)
-
-
-def best(results: Mapping[str, Any], name: str) -> int:
-    """Return the index of the first point of the best mean score."""
-    mean = results[f"mean_test_{name}"]
-    if np.isnan(mean).all():
-        n_splits = sum(key.startswith("split") and key.endswith(f"_test_{name}") for key in results)
-        scores = np.array([results[f"split{number}_test_{name}"][0] for number in range(n_splits)])
-        at = int(np.isnan(scores).argmax())
-        raise ValueError(f"the score {name!r} is NaN in split {at}: use another score, or larger test sets.")
-    return int(np.argmin(results[f"rank_test_{name}"]))

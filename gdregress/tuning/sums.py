@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, times_between
+from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, held_out_errors, times_between
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path
 from gdregress.method.spec import Spec
@@ -23,6 +23,9 @@ from gdregress.tuning.grid import Curve
 THREADED_COLUMNS = 100
 """Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
 
+THREADED_POINTS = 10_000
+"""Number of points of plain descents from which their arrays take longer than the Python around them."""
+
 OF_ALL_EPOCHS = ("exponential", "cosine")
 """Schedules that depend on the number of epochs."""
 
@@ -31,6 +34,45 @@ EXACT = ("auto", "curvature")
 
 AnyPath = Path | EpochPath | WithoutRow | Chained
 """Points fitted to the same rows."""
+
+
+class FromSums(NamedTuple):
+    """What sums tell of a curve.
+
+    Attributes
+    ----------
+    paths : sequence of AnyPath
+        The points fitted to the training rows of each split.
+    losses : list of ndarray of shape (n_points, n_outputs) or None
+        Their losses on the test rows; None for a split whose test rows have to be read.
+    """
+
+    paths: Sequence[AnyPath]
+    losses: list[NDArray | None]
+
+
+class PlainSpec(NamedTuple):
+    """What plain descents at all rates have in common.
+
+    Attributes
+    ----------
+    terms : Terms
+        Terms of the objective, for the strength 1.
+    numbers : ndarray of int64, of shape (n_points,)
+        Numbers of epochs.
+    factors : ndarray of shape (n_epochs,)
+        Factors of the rate, up to the most epochs.
+    largest : float
+        The largest of them.
+    tol : float
+        Optimality at which a descent has converged; 0 for no such test.
+    """
+
+    terms: Terms
+    numbers: NDArray
+    factors: NDArray
+    largest: float
+    tol: float
 
 
 @dataclass(frozen=True)
@@ -106,24 +148,27 @@ class Sums:
             return None
         return _quietly(self._minima_of_whole, spec_of(self.model, curve).terms, curve.alphas)
 
-    def fitted(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None]] | None:
-        """Return the points of a curve fitted to the training rows of each split, and their losses on the test rows.
+    def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
+        """Return what the sums tell of some curves of the same epochs; None for one whose points they do not tell.
 
-        Returns
-        -------
-        paths : sequence of AnyPath
-            The points for each split.
-        losses : list of ndarray of shape (n_points, n_outputs) or None
-            The losses for each split; None for a split whose test rows have to be read.
-
-        None takes the place of both if the points do not follow from the sums.
+        Parameters
+        ----------
+        curves : sequence of Curve
+            The curves.
         """
-        if self._ends_at_minimum(curve) and self._leaves_one_out:
+        found = [self._at_minima(curve) if self._ends_at_minimum(curve) else None for curve in curves]
+        others = [curve for curve, known in zip(curves, found, strict=True) if known is None]
+        descended = iter(self._of_plain_descents(others) if others else [])
+        return [next(descended) if known is None else known for known in found]
+
+    def _at_minima(self, curve: Curve) -> FromSums | None:
+        """Return the minimisers along a curve and their losses; None if moments do not tell them."""
+        if self._leaves_one_out:
             found = self._left_out(curve)
             if found is not None:
                 return found
         paths = self._minimisers(curve)
-        return (paths, self.losses(paths)) if paths else self._of_plain_descents(curve)
+        return FromSums(paths, self.losses(paths)) if paths else None
 
     def losses(self, paths: Sequence[AnyPath]) -> list[NDArray | None]:
         """Return the losses on the test rows of each split, of shape (n_points, n_outputs); None where rounding shows.
@@ -149,9 +194,7 @@ class Sums:
         return ends_there and model.target_loss is None and len(curve.epochs) == 1
 
     def _minimisers(self, curve: Curve) -> list[Path]:
-        """Return the minimisers if fits would end there and moments are precise enough; else an empty list."""
-        if not self._ends_at_minimum(curve):
-            return []
+        """Return the minimisers over the training rows of each split; none if moments are not precise enough."""
         terms, n_splits = spec_of(self.model, curve).terms, len(self.splits)
         with self._on_worthy_threads() as map_on_threads:
             # Those of all rows are wanted too, and a thread would be idle while the others wait for the last split.
@@ -159,7 +202,7 @@ class Sums:
             paths = list(map_on_threads(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
         return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
 
-    def _left_out(self, curve: Curve) -> tuple[list[WithoutRow], list[NDArray | None]] | None:
+    def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
         terms = spec_of(self.model, curve).terms
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
@@ -171,62 +214,76 @@ class Sums:
             return None
         errors = np.square(residuals * every.coordinates.target_scale)
         tested = [int(test[0]) for _, test in self.splits]
-        return [WithoutRow(every, row) for row in tested], [errors[row] for row in tested]
+        return FromSums([WithoutRow(every, row) for row in tested], [errors[row] for row in tested])
 
-    def _of_plain_descents(self, curve: Curve) -> tuple[list[EpochPath], list[NDArray | None]] | None:
-        """Return the points of plain descents in closed form and their errors; None if fits would not come to these."""
-        model = self.model
-        spec = spec_of(model, curve)
+    def _of_plain_descents(self, curves: Sequence[Curve]) -> list[FromSums | None]:
+        """Return the points of plain descents in closed form and their errors; None where fits would not come to these.
+
+        All rates of a split are computed side by side.
+        """
+        specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
+
+        def of_split(number: int) -> list[tuple[EpochPath, NDArray | None] | None]:
+            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+                several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
+                errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
+                return [_path_and_errors(some, errors) if some else None for some in several]
+
+        self._folds  # noqa: B018  gathered before the threads begin
+        n_points = sum(curve.n_points for curve in curves)
+        with self._on_worthy_threads(n_points=n_points) as map_on_threads:
+            of_splits = list(map_on_threads(of_split, range(len(self.splits))))
+        return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
+
+    def _plain_spec(self, curve: Curve) -> PlainSpec | None:
+        """Return what descents at all rates that are numbers have in common; None if they are not plain."""
+        model, spec = self.model, spec_of(self.model, curve)
         schedule = spec.steps.schedule.known_ahead
-        is_plain = spec.steps.is_number or curve.learning_rate == "lipschitz"
-        is_plain = is_plain and model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
+        is_plain = model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
         if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
             return None
         numbers = np.array(curve.epochs, dtype=np.int64)
+        factors = schedule.ahead(0, int(numbers.max()))
+        return PlainSpec(spec.terms, numbers, factors, float(factors.max()), spec.limits.tol)
 
-        def of_split(number: int) -> tuple[EpochPath, NDArray | None] | None:
-            stretches, held_out = [], []
-            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-                for alpha in curve.alphas.tolist():
-                    found = self._descent(number, replace(spec.terms, l2=alpha * spec.terms.l2))
-                    if found is None:
-                        return None
-                    descent, of_test = found
-                    rates = descent.rates(curve.learning_rate, schedule, int(numbers.max()))
-                    if rates is None:
-                        return None
-                    end = descent.end(rates, spec.limits.tol)
-                    stretches.append(Stretch(descent, rates, np.minimum(numbers, end)))
-                    held_out.append(of_test)
-                path = EpochPath(stretches)
-                return path, path.errors(held_out, self._times_between)
-
-        self._folds  # noqa: B018  gathered before the threads begin
-        with self._on_worthy_threads() as map_on_threads:
-            several = list(map_on_threads(of_split, range(len(self.splits))))
-        known = [each for each in several if each is not None]
-        return ([path for path, _ in known], [errors for _, errors in known]) if len(known) == len(several) else None
+    def _stretches(self, number: int, curve: Curve, spec: PlainSpec | None) -> list[tuple[Stretch, HeldOut]]:
+        """Return the descents of a split along a curve, one for each strength, with their errors; none if not plain."""
+        if spec is None or (isinstance(curve.learning_rate, str) and curve.learning_rate != "lipschitz"):
+            return []
+        stretches = []
+        for alpha in curve.alphas.tolist():
+            found = self._descent(number, spec.terms, alpha)
+            rate = None if found is None else found[0].rate(curve.learning_rate, spec.largest)
+            if found is None or rate is None:
+                return []
+            descent, held_out = found
+            numbers = spec.numbers
+            if spec.tol:
+                numbers = np.minimum(numbers, descent.end(rate * spec.factors, spec.tol))
+            stretches.append((Stretch(descent, rate, spec.factors, numbers), held_out))
+        return stretches
 
     @cached_property
     def _times_between(self) -> Callable[[bytes], Times]:
         """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
         return lru_cache(maxsize=1)(times_between)
 
-    def _descent(self, number: int, terms: Terms) -> tuple[PlainDescent, HeldOut] | None:
+    def _descent(self, number: int, terms: Terms, alpha: float) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over a split and its error, which are made once for all rates."""
-        key = number, terms.l2
+        key = number, alpha * terms.l2
         if key not in self.descents:
             fold = self.of_split(number)
-            descent = PlainDescent.of(terms, fold.train)
+            descent = PlainDescent.of(replace(terms, l2=alpha * terms.l2), fold.train)
             self.descents[key] = None if descent is None else (descent, HeldOut.of(descent, fold.test))
         return self.descents[key]
 
     @contextmanager
-    def _on_worthy_threads(self) -> Iterator[Callable[..., Any]]:
-        """Provide a `map` over splits: on threads where there are columns enough for these to pay."""
+    def _on_worthy_threads(self, n_points: int = 0) -> Iterator[Callable[..., Any]]:
+        """Provide a `map` over splits: on threads where columns, or points of descents, are enough for these to pay."""
         with self.rows.on_threads() as (_, map_on_threads):
-            yield map_on_threads if self.rows.n_features >= THREADED_COLUMNS else map
+            pays = self.rows.n_features >= THREADED_COLUMNS or n_points >= THREADED_POINTS
+            yield map_on_threads if pays else map
 
 
 def _prepare(minima: Minima, terms: Terms) -> None:
@@ -239,6 +296,25 @@ def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
     """Return the minimisers for some strengths; overflow shows as infinity, which `Minima` looks for."""
     with np.errstate(all="ignore"):
         return minima.path(terms, alphas)
+
+
+def _path_and_errors(
+    stretches: list[tuple[Stretch, HeldOut]], errors: Iterator[NDArray | None]
+) -> tuple[EpochPath, NDArray | None]:
+    """Return the path of the descents of a curve, and their errors, which come one after the other; None if one is."""
+    parts = [next(errors) for _ in stretches]
+    known, path = [part for part in parts if part is not None], EpochPath([stretch for stretch, _ in stretches])
+    if len(known) < len(parts):
+        return path, None
+    return path, known[0] if len(known) == 1 else np.concatenate(known)
+
+
+def _of_all_splits(several: Sequence[tuple[EpochPath, NDArray | None] | None]) -> FromSums | None:
+    """Return what the sums tell of a curve, given this for each split; None if they do not tell it for one."""
+    known = [each for each in several if each is not None]
+    if len(known) < len(several):
+        return None
+    return FromSums([path for path, _ in known], [errors for _, errors in known])
 
 
 def spec_of(model: Any, curve: Curve) -> Spec:
