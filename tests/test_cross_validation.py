@@ -520,6 +520,7 @@ BAD = [
     ({"scoring": "R2"}, "scoring='R2' is no score: did you mean 'r2'?"),
     ({"scoring": "RMSE"}, "scoring='RMSE' is no score: did you mean 'neg_root_mean_squared_error'?"),
     ({"scoring": "neg_mae"}, "scoring='neg_mae' is no score: did you mean 'neg_mean_absolute_error'?"),
+    ({"alphas": None}, "alphas must be an int or a list of numbers, but is None."),
     ({"alphas": 0.5}, "alphas must be an int or a list of numbers, but is 0.5: pass [0.5]."),
     ({"scoring": {"one": "?"}, "refit": "one"}, "scoring='?' is no score: sklearn.metrics.get_scorer_names() lists"),
     ({"alphas": [1.0, -2.0]}, "alphas has the value -2: give finite strengths of at least 0."),

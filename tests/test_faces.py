@@ -85,7 +85,11 @@ class TestFace:
         once = Face.of(box, point, is_inside, signs)
         assert (once.signs(box, signs) != signs).any() or (once.is_inside(box) != is_inside).any()
 
-    def test_a_set_that_leads_away_is_given_up(self, loss, penalty):
-        box, point, is_inside, _ = self.start(loss, penalty)
-        found = face(box, -100.0 * point, ~is_inside, np.arange(2))
-        assert found is None or (found.gap > 1e-9 or violation(box, found.point) < 1e-12)
+    def test_a_set_that_leads_away_ends_where_the_gap_says_so(self, loss, penalty):
+        box, point, is_inside, zeros = self.start(loss, penalty)
+        least = face(box, point, is_inside, zeros).value
+        found = [face(box, scale * point, ~is_inside, np.arange(2)) for scale in (-100.0, -10.0, -1.0, 3.0, 10.0)]
+        ended = [each for each in found if each is not None]
+        assert ended
+        for each in ended:
+            assert each.value - least <= each.gap + 1e-14 * each.value

@@ -190,7 +190,7 @@ def _hint(name: str, value: Any) -> str:
         sentence = meant(name, value, constraint.names, takes_none=constraint.holds(None))
         number = next((kind(value) for kind in (int, float) if _is_written(kind, value)), None)
         if not sentence and number is not None and constraint.holds(number):
-            sentence = f"Pass the number {number:g}, without quotes."
+            sentence = f"Pass the number {number!r}, without quotes."
         return sentence and f" {sentence}"
     if isinstance(value, SEVERAL) and name in SEARCHED:
         return f" GradientDescentRegressorCV chooses among several: pass them as its {SEARCHED[name]}."

@@ -157,7 +157,7 @@ def given_alphas(estimator: Any) -> NDArray | None:
     if given.shape == (0,):
         raise ValueError("alphas is empty: give at least one strength, or their number.")
     if given.ndim != 1:
-        remedy = f": pass [{alphas!r}]" if given.ndim == 0 else ""
+        remedy = f": pass [{alphas!r}]" if given.ndim == 0 and np.isfinite(given) else ""
         raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}{remedy}.")
     is_valid = np.isfinite(given) & (given >= 0)
     if not is_valid.all():
