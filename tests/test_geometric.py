@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, geometric
@@ -251,3 +252,18 @@ def test_verbose_shows_the_epochs_of_blocks(capsys):
     GradientDescentRegressor(0.1, epochs=45, tol=None, verbose=20).fit(Z, y)
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert shown[:5] == ["epoch", "0", "20", "40", "45"]
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-16, 1e-100, 1e-160, 1e-300, 1e12, 1e100])
+@pytest.mark.parametrize("rate", ["lipschitz", 0.01])
+def test_columns_far_smaller_than_the_intercept_are_still_measured(unit, rate):
+    """The optimality is the distance of the predictions from the optimal ones, in whatever unit X is."""
+    if unit > 1 and rate != "lipschitz":
+        rate /= unit**2
+    model = GradientDescentRegressor(rate, 20, tol=1e-12)
+    with pytest.warns(ConvergenceWarning, match="all 20 epochs were used"):
+        model.fit(unit * Z, y)
+    distance = model.predict(unit * Z) - GradientDescentRegressor().fit(Z, y).predict(Z)
+    assert_allclose(model.optimality_, np.sqrt(2.0) * np.sqrt(np.mean(distance**2)) / y.std(), rtol=1e-6)
+    assert not model.converged_
+    assert np.isfinite(model.history_["optimality"]).all()

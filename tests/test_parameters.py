@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 
 import joblib
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate, validation_cur
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gdregress import GradientDescentRegressor, Loss
+from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, Loss, regularization_path
 from gdregress.method.effects import EFFECTS
 from gdregress.method.hints import HABITS
 from gdregress.method.parameters import CONSTRAINTS
@@ -455,6 +456,38 @@ class TestMisspelt:
         with pytest.raises(ValueError, match=r"Got .{197}\.\.\. instead\.") as caught:
             GradientDescentRegressor(penalty=value).fit(X, y)
         assert len(str(caught.value)) < 400
+
+    @pytest.mark.parametrize("name", ["learning_rate", "epsilon", "alpha", "power_t", "tol", "target_loss"])
+    @pytest.mark.parametrize(
+        "value",
+        [10**400, -(10**5000), Fraction(10**400), np.longdouble("1e4000")],
+        ids=["400", "5000", "fraction", "long double"],
+    )
+    def test_a_number_beyond_floats_is_refused_by_the_name_of_its_parameter(self, name, value):
+        with pytest.raises(ValueError, match=f"^The '{name}' parameter .* It is beyond the range of floats[.]$"):
+            GradientDescentRegressor(loss="huber", penalty="l2", **{name: value}).fit(X, y)
+
+    @pytest.mark.parametrize("name", ["epochs", "batch_size", "average", "n_iter_no_change", "verbose"])
+    def test_so_is_a_whole_number(self, name):
+        with pytest.raises(ValueError, match=f"^The '{name}' parameter .* It is beyond the range of floats[.]$"):
+            GradientDescentRegressor(**{name: 10**400}).fit(X, y)
+
+    @pytest.mark.parametrize("value", [10**400, 10**5000], ids=["400", "5000"])
+    def test_so_it_is_among_several(self, value):
+        for grid in ([value], value):
+            with pytest.raises(ValueError, match=r"^alphas"):
+                GradientDescentRegressorCV(grid, penalty="l2").fit(X, y)
+            with pytest.raises(ValueError, match=r"^alphas"):
+                regularization_path(X, y, alphas=grid)
+        with pytest.raises(ValueError, match=r"^The 'learning_rate' parameter"):
+            GradientDescentRegressorCV(learning_rate=[value]).fit(X, y)
+
+    def test_a_fraction_is_the_float_next_to_it(self):
+        half, third = Fraction(1, 2), Fraction(1, 3)
+        fractions = {"learning_rate": third / 100, "target_loss": third, "epsilon": half, "alpha": half}
+        floats = {name: float(value) for name, value in fractions.items()}
+        models = [GradientDescentRegressor(loss="huber", penalty="l2", **each) for each in (fractions, floats)]
+        np.testing.assert_equal(*(fitted_by(model.set_params(tol=None, epochs=9).fit(Z, y)) for model in models))
 
     @pytest.mark.parametrize("name", ["lr", "eta0", "max_iter", "n_iter_no_changes", "learning_rate_init", "l1", "C"])
     def test_an_unknown_name_is_python_s_own_error(self, name):

@@ -192,7 +192,8 @@ class Eigenbasis(NamedTuple):
         """Return the eigenvectors, or None where an eigenvalue has too few digits to predict thousands of epochs.
 
         The absolute error of every eigenvalue is the rounding of the largest, so small ones have few digits. The
-        exception is an eigenvalue of zero along which the gradient at the start is zero: there nothing moves.
+        exception is an eigenvalue of zero along which the gradient at the start is zero: there nothing moves. It must
+        be zero in the metric of the gap too: where the numbers of X are small, so is the gradient, but not the gap.
 
         Parameters
         ----------
@@ -219,6 +220,10 @@ class Eigenbasis(NamedTuple):
         if not (slope[~is_curved] <= rounding * np.linalg.norm(gradient, axis=0)).all():
             return None
         root = root @ vectors
+        measured = np.abs(root).max(axis=0)[:, np.newaxis] * slope
+        if not (measured[~is_curved] <= rounding * measured.max(axis=0)).all():
+            return None
+        root = np.where(is_curved, root, 0.0)
         products, lengths = root.T @ root, np.sqrt(np.square(root).sum(axis=0))
         products.flat[:: len(products) + 1] = 0.0
         is_orthogonal = bool((np.abs(products) <= ORTHOGONAL * np.outer(lengths, lengths)).all())

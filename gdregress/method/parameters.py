@@ -1,7 +1,9 @@
 """The valid values of each parameter, and the messages for invalid ones."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -55,8 +57,17 @@ class Constraint:
         )
 
 
+def as_float(value: Any) -> float | None:
+    """Return a real number as a float; None if it is beyond the range of floats, as 10**400 is."""
+    try:
+        nearest = float(value)
+    except OverflowError:
+        return None
+    return nearest if isfinite(nearest) or value == nearest or value != value else None
+
+
 def interval(kind: str, low: float, high: float, closed: str = "neither") -> Constraint:
-    """Return the constraint of numbers in an interval; NaN and booleans lie in none.
+    """Return the constraint of numbers in an interval; NaN, booleans and numbers beyond floats lie in none.
 
     Parameters
     ----------
@@ -75,7 +86,10 @@ def interval(kind: str, low: float, high: float, closed: str = "neither") -> Con
             return False
         if kind == "int" and type(value) is float:
             return False
-        return (low <= value if left else low < value) and (value <= high if right else value < high)
+        nearest = as_float(value)
+        if nearest is None:
+            return False
+        return (low <= nearest if left else low < nearest) and (nearest <= high if right else nearest < high)
 
     article = "an" if kind == "int" else "a"
     form = "d" if kind == "int" and high < INFINITY else "g"
@@ -95,16 +109,19 @@ BOOL = Constraint("a bool", lambda value: isinstance(value, BOOLEANS))
 RANDOM_STATE = Constraint("a RandomState", lambda value: isinstance(value, np.random.RandomState))
 
 
+POSITIVE = interval("float", 0, INFINITY)
+
+
 def _is_loss(value: Any) -> bool:
     """Return whether a value is an instance of the form of `Loss`; a class with the same attributes is none."""
     named = all(hasattr(value, name) for name in REQUIRED) and not isinstance(value, type)
-    return named and isinstance(value.curvature, Real) and 0 < float(value.curvature) < INFINITY
+    return named and POSITIVE.holds(value.curvature)
 
 
 LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", _is_loss)
 
 CONSTRAINTS: dict[str, Constraint] = {
-    "learning_rate": interval("float", 0, INFINITY) | choice("auto", "lipschitz", "diagonal", "curvature"),
+    "learning_rate": POSITIVE | choice("auto", "lipschitz", "diagonal", "curvature"),
     "epochs": interval("int", 1, INFINITY, "left"),
     "loss": choice(*LOSSES) | LOSS,
     "epsilon": interval("float", 0, INFINITY, "left") | choice("auto"),
@@ -135,9 +152,12 @@ CONSTRAINTS: dict[str, Constraint] = {
 }
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value as it is written, but no more of it than a message needs."""
-    words = repr(value)
+    try:
+        words = repr(value)
+    except ValueError:  # Python writes no number of more than some thousand digits
+        words = f"a number that is written in more than {sys.get_int_max_str_digits()} digits"
     return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."
 
 
@@ -159,7 +179,7 @@ def check_parameters(estimator: Any) -> None:
         if not constraint.holds(value):
             raise ValueError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}. "
-                f"Got {_shown(value)} instead."
+                f"Got {shown(value)} instead."
                 f"{_hint(name, value)}"
             )
     if estimator.penalty is not None and 2.0 * float(estimator.alpha) == INFINITY:
@@ -190,8 +210,10 @@ def _hint(name: str, value: Any) -> str:
         sentence = meant(name, value, constraint.names, takes_none=constraint.holds(None))
         number = next((kind(value) for kind in (int, float) if _is_written(kind, value)), None)
         if not sentence and number is not None and constraint.holds(number):
-            sentence = f"Pass the number {number!r}, without quotes."
+            sentence = f"Pass the number {shown(number)}, without quotes."
         return sentence and f" {sentence}"
+    if isinstance(value, Real) and as_float(value) is None:
+        return " It is beyond the range of floats."
     if isinstance(value, SEVERAL) and name in SEARCHED:
         return f" GradientDescentRegressorCV chooses among several: pass them as its {SEARCHED[name]}."
     if isinstance(value, SEVERAL) and name != "loss":
@@ -200,6 +222,7 @@ def _hint(name: str, value: Any) -> str:
         if isinstance(value, type):
             return " It is a class: pass an instance of it."
         lacking = " and ".join(required for required in REQUIRED if not hasattr(value, required))
-        fault = f"It has no {lacking}" if lacking else f"Its curvature is {value.curvature!r}, not a positive number"
+        curvature = shown(getattr(value, "curvature", None))
+        fault = f"It has no {lacking}" if lacking else f"Its curvature is {curvature}, not a positive number"
         return f" {fault}: see gdregress.Loss."
     return ""

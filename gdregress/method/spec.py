@@ -143,7 +143,7 @@ class Spec:
         """
         check_parameters(estimator)
         fits_scale = isinstance(estimator.epsilon, str)
-        epsilon = HUBER_SHARE if fits_scale else estimator.epsilon
+        epsilon = HUBER_SHARE if fits_scale else float(estimator.epsilon)
         loss = as_loss(estimator.loss, epsilon, estimator.quantile)
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
         strength = 0.0 if estimator.penalty is None else loss.alpha_factor * float(estimator.alpha)
@@ -173,7 +173,7 @@ class Spec:
             limits=Limits(
                 epochs=int(estimator.epochs),
                 tol=float(estimator.tol or 0.0),
-                target_loss=estimator.target_loss,
+                target_loss=None if estimator.target_loss is None else float(estimator.target_loss),
                 early_stopping=bool(estimator.early_stopping),
                 validation_fraction=float(estimator.validation_fraction),
                 n_iter_no_change=int(estimator.n_iter_no_change),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.parameters import BOOLEANS, CONSTRAINTS, interval
+from gdregress.method.parameters import BOOLEANS, CONSTRAINTS, INFINITY, interval, shown
 from gdregress.problem.problem import Terms
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
@@ -23,6 +23,12 @@ FLAT = 1e-4
 
 SHARE = interval("float", 0, 1)
 """Valid values of `eps`."""
+
+COUNT = interval("int", 1, INFINITY, "left")
+"""Valid numbers of strengths."""
+
+BEYOND_FLOATS = "alphas has a number beyond the range of floats: give smaller strengths."
+"""What is said where a strength is a whole number such as 10**400."""
 
 
 class Curve(NamedTuple):
@@ -142,23 +148,25 @@ def given_alphas(estimator: Any) -> NDArray | None:
     alphas, eps = estimator.alphas, estimator.eps
     if not SHARE.holds(eps):
         raise ValueError(
-            f"The 'eps' parameter of {type(estimator).__name__} must be {SHARE.words}. Got {eps!r} instead."
+            f"The 'eps' parameter of {type(estimator).__name__} must be {SHARE.words}. Got {shown(eps)} instead."
         )
     if estimator.penalty is None:
         return np.zeros(1)
     if type(alphas) is int or isinstance(alphas, np.integer):
-        if alphas < 1:
-            raise ValueError(f"alphas={alphas} is no number of strengths: give at least 1, or a list of them.")
+        if not COUNT.holds(alphas):
+            raise ValueError(f"alphas={shown(alphas)} is no number of strengths: give at least 1, or a list of them.")
         return None
     try:
         given = np.empty((0, 0)) if isinstance(alphas, BOOLEANS) else np.asarray(alphas, dtype=np.float64)
     except (TypeError, ValueError):
         given = np.empty((0, 0))
+    except OverflowError:
+        raise ValueError(BEYOND_FLOATS) from None
     if given.shape == (0,):
         raise ValueError("alphas is empty: give at least one strength, or their number.")
     if given.ndim != 1:
-        remedy = f": pass [{alphas!r}]" if given.ndim == 0 and np.isfinite(given) else ""
-        raise ValueError(f"alphas must be an int or a list of numbers, but is {alphas!r}{remedy}.")
+        remedy = f": pass [{shown(alphas)}]" if given.ndim == 0 and np.isfinite(given) else ""
+        raise ValueError(f"alphas must be an int or a list of numbers, but is {shown(alphas)}{remedy}.")
     is_valid = np.isfinite(given) & (given >= 0)
     if not is_valid.all():
         raise ValueError(f"alphas has the value {given[~is_valid][0]:g}: give finite strengths of at least 0.")
@@ -316,6 +324,6 @@ def _values(estimator: Any, name: str) -> list[Any]:
         if not constraint.holds(value):
             raise ValueError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {constraint.words}, or several. "
-                f"Got {value!r} instead."
+                f"Got {shown(value)} instead."
             )
     return values

@@ -10,13 +10,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.displays.drawing import check_names
 from gdregress.displays.paths import RegularizationPathDisplay
-from gdregress.method.parameters import INFINITY, interval
+from gdregress.method.parameters import shown
 from gdregress.method.path import descend_path, largest_l1, needs_products, problem_of_path
 from gdregress.method.spec import Spec
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.inputs import names_of, read_rows
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.threads import given_back
+from gdregress.tuning.grid import BEYOND_FLOATS, COUNT, SHARE
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -241,19 +242,21 @@ def _strengths(alphas: Any, eps: float, largest: float) -> NDArray:
     ValueError
         If a value is not valid, or if `alphas` is a number and `largest` is zero.
     """
-    count, share = interval("int", 1, INFINITY, "left"), interval("float", 0, 1)
     if np.ndim(alphas) == 0:
-        if not count.holds(alphas):
-            raise ValueError(f"alphas={alphas!r} must be {count.words}, or an array of alphas.")
-        if not share.holds(eps):
-            raise ValueError(f"eps={eps!r} must be {share.words}.")
+        if not COUNT.holds(alphas):
+            raise ValueError(f"alphas={shown(alphas)} must be {COUNT.words}, or an array of alphas.")
+        if not SHARE.holds(eps):
+            raise ValueError(f"eps={shown(eps)} must be {SHARE.words}.")
         if largest == 0:
             raise ValueError(
                 "every alpha leaves all coefficients at zero, for no column moves with y (upwards, if positive=True): "
                 "pass the alphas themselves to have that path."
             )
         return largest * np.geomspace(1.0, eps, alphas)
-    given = np.asarray(alphas, np.float64)
+    try:
+        given = np.asarray(alphas, np.float64)
+    except OverflowError:
+        raise ValueError(BEYOND_FLOATS) from None
     if given.ndim != 1 or not len(given) or not (np.isfinite(given) & (given > 0)).all():
-        raise ValueError(f"alphas={alphas!r} must be positive numbers, in one dimension.")
+        raise ValueError(f"alphas={shown(alphas)} must be positive numbers, in one dimension.")
     return np.sort(given)[::-1]
