@@ -379,3 +379,14 @@ def test_few_rows_of_columns_that_are_constant_or_of_any_size(loss, size):
     assert model.converged_
     assert not model.coef_[[3, 7]].any()
     assert model.coef_[8] == pytest.approx(model.coef_[9], rel=1e-6)
+
+
+@pytest.mark.parametrize("sparse_format", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l1"}, {"penalty": "l2"}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive", *KINKED])
+def test_few_rows_of_zeros_alone_leave_every_coefficient_at_zero(loss, penalty, sparse_format):
+    for shape in [(1, 1), (2, 5)]:
+        model = GradientDescentRegressor(loss=loss, fit_intercept=False, **penalty)
+        model.fit(sparse_format(np.zeros(shape)), np.arange(5.0, 5.0 + shape[0]))
+        assert model.converged_
+        assert not model.coef_.any()
