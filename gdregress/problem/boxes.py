@@ -120,9 +120,10 @@ class BoxProblem:
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
         constant = loss.best_constant(target, weight) if problem.terms.fit_intercept else 0.0
-        losses = loss.value(target - constant)
-        is_robust = loss.is_straight
-        unit = (typical(losses, weight) if is_robust else float(weight @ losses)) ** (1 / loss.degree) or 1.0
+        unit = 1.0
+        if not loss.is_zero_at(constant, target):
+            losses = loss.value(target - constant)
+            unit = (typical(losses, weight) if loss.is_straight else float(weight @ losses)) ** (1 / loss.degree) or 1.0
         slope_unit = unit ** (loss.degree - 1)
         target = (target - constant) / unit
         low, high = (np.broadcast_to(float(end) / slope_unit, n) for end in (loss.low, loss.high))
