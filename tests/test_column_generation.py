@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import column_generation
+from gdregress.method import column_generation, faces
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
@@ -299,3 +299,16 @@ def test_it_starts_anywhere(start, loss):
         model.set_params(alpha=0.03).fit(X, y)
     assert model.converged_
     np.testing.assert_allclose(model.coef_, cold.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_no_vertex_is_looked_for_that_needs_more_rows_than_there_are(loss, monkeypatch):
+    """Signs alone leave a thousand coefficients of two rows positive: a factor of all would take most of the time."""
+    rng, n_columns, independent = np.random.default_rng(0), [], faces._independent
+    monkeypatch.setattr(faces, "_independent", lambda rows: n_columns.append(rows.shape[1]) or independent(rows))
+    X, y = rng.normal(size=(2, 1200)), rng.normal(size=2)
+    model = GradientDescentRegressor(loss=loss, positive=True).fit(X, y)
+    assert model.converged_
+    assert np.count_nonzero(model.coef_) > faces.MANY
+    assert max(n_columns, default=0) <= faces.MANY
+    np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
