@@ -312,3 +312,22 @@ def test_no_vertex_is_looked_for_that_needs_more_rows_than_there_are(loss, monke
     assert np.count_nonzero(model.coef_) > faces.MANY
     assert max(n_columns, default=0) <= faces.MANY
     np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
+
+
+def test_the_minimum_is_reached_whatever_the_units_of_few_rows():
+    """The slopes of L1 span twelve orders of magnitude: the squares of all of them are more than digits can hold."""
+    counts = np.array([[-2, -3, 1, -3, 0, 0], [-3, 2, 0, -1, 0, -1], [-1, -3, -2, 3, 3, 1], [-1, -1, 1, 1, 1, -1]])
+    counts = np.vstack([counts, [2, 3, -2, -1, 3, 3]])
+    X, y = counts * [7e5, 3.3e-5, 1.4e-3, 1e3, 7.5e-4, 1.25e-6], np.full(5, 1.13e5)
+    alpha, epsilon = 7.6e-7, 1e-3
+    params = {"penalty": "l1", "alpha": alpha, "epsilon": epsilon, "fit_intercept": False}
+    model = GradientDescentRegressor(loss="squared_epsilon_insensitive", **params).fit(X, y)
+    assert model.converged_
+    # All rows are met but for epsilon, so that the coefficients are those of a linear program, the basis pursuit.
+    unit = np.abs(X).max(axis=0)
+    both = np.hstack([X / unit, -X / unit]) / y[0]
+    ends = np.concatenate([y + epsilon, epsilon - y]) / y[0]
+    found = linprog(np.tile(unit.min() / unit, 2), np.vstack([both, -both]), ends)
+    least = alpha * found.fun / unit.min()
+    assert alpha * np.abs(model.coef_).sum() == pytest.approx(least, rel=1e-3)
+    assert model.history_["loss"][-1] <= 1e-3 * least
