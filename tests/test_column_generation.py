@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import column_generation
+from gdregress.method import column_generation, faces
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
@@ -299,3 +299,35 @@ def test_it_starts_anywhere(start, loss):
         model.set_params(alpha=0.03).fit(X, y)
     assert model.converged_
     np.testing.assert_allclose(model.coef_, cold.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_no_vertex_is_looked_for_that_needs_more_rows_than_there_are(loss, monkeypatch):
+    """Signs alone leave a thousand coefficients of two rows positive: a factor of all would take most of the time."""
+    rng, n_columns, independent = np.random.default_rng(0), [], faces._independent
+    monkeypatch.setattr(faces, "_independent", lambda rows: n_columns.append(rows.shape[1]) or independent(rows))
+    X, y = rng.normal(size=(2, 1200)), rng.normal(size=2)
+    model = GradientDescentRegressor(loss=loss, positive=True).fit(X, y)
+    assert model.converged_
+    assert np.count_nonzero(model.coef_) > faces.MANY
+    assert max(n_columns, default=0) <= faces.MANY
+    np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
+
+
+def test_the_minimum_is_reached_whatever_the_units_of_few_rows():
+    """The slopes of L1 span twelve orders of magnitude: the squares of all of them are more than digits can hold."""
+    counts = np.array([[-2, -3, 1, -3, 0, 0], [-3, 2, 0, -1, 0, -1], [-1, -3, -2, 3, 3, 1], [-1, -1, 1, 1, 1, -1]])
+    counts = np.vstack([counts, [2, 3, -2, -1, 3, 3]])
+    X, y = counts * [7e5, 3.3e-5, 1.4e-3, 1e3, 7.5e-4, 1.25e-6], np.full(5, 1.13e5)
+    alpha, epsilon = 7.6e-7, 1e-3
+    params = {"penalty": "l1", "alpha": alpha, "epsilon": epsilon, "fit_intercept": False}
+    model = GradientDescentRegressor(loss="squared_epsilon_insensitive", **params).fit(X, y)
+    assert model.converged_
+    # All rows are met but for epsilon, so that the coefficients are those of a linear program, the basis pursuit.
+    unit = np.abs(X).max(axis=0)
+    both = np.hstack([X / unit, -X / unit]) / y[0]
+    ends = np.concatenate([y + epsilon, epsilon - y]) / y[0]
+    found = linprog(np.tile(unit.min() / unit, 2), np.vstack([both, -both]), ends)
+    least = alpha * found.fun / unit.min()
+    assert alpha * np.abs(model.coef_).sum() == pytest.approx(least, rel=1e-3)
+    assert model.history_["loss"][-1] <= 1e-3 * least

@@ -346,6 +346,17 @@ def test_the_best_constant_is_found_without_the_targets(params, fit_intercept, m
     np.testing.assert_allclose(found, exact, rtol=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["epsilon_insensitive", "squared_epsilon_insensitive"])
+def test_a_tube_that_just_contains_all_targets_leaves_nothing_to_measure_in(loss):
+    X, y, weight = contaminated()
+    y = np.where(y > 0, 0.9, 0.2)
+    terms = Spec.of(GradientDescentRegressor(loss=loss, epsilon=0.35)).terms
+    moments = gather(RowBlocks(X, y[:, np.newaxis], weight))
+    frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
+    far = DaskRows.of(blocks_of(da.from_array(X, chunks=(700, 6)), y, weight))
+    assert best_constant_loss(terms.loss, View(far, moments, frame)) == 1.0
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_split_of_a_few_rows_leaves_some_on_both_sides():
     X, y, _ = make(12)

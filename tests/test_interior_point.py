@@ -379,3 +379,27 @@ def test_few_rows_of_columns_that_are_constant_or_of_any_size(loss, size):
     assert model.converged_
     assert not model.coef_[[3, 7]].any()
     assert model.coef_[8] == pytest.approx(model.coef_[9], rel=1e-6)
+
+
+@pytest.mark.parametrize("sparse_format", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l1"}, {"penalty": "l2"}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive", *KINKED])
+def test_few_rows_of_zeros_alone_leave_every_coefficient_at_zero(loss, penalty, sparse_format):
+    for shape in [(1, 1), (2, 5)]:
+        model = GradientDescentRegressor(loss=loss, fit_intercept=False, **penalty)
+        model.fit(sparse_format(np.zeros(shape)), np.arange(5.0, 5.0 + shape[0]))
+        assert model.converged_
+        assert not model.coef_.any()
+
+
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l1"}, {"penalty": "l2"}, {"positive": True}], ids=str)
+@pytest.mark.parametrize("loss", ["epsilon_insensitive", "squared_epsilon_insensitive"])
+def test_a_tube_that_just_contains_all_rows_is_fitted_without_loss(loss, penalty):
+    """The best constant has no loss but for rounding, which is no unit to measure a gap in."""
+    for y, epsilon in [([0, 0, 0, 2], 1.0), ([0.3, 0.5, 0.3, 0.3], 0.1), ([0.1, 0.1, 0.1, 0.7], 0.3)]:
+        model = GradientDescentRegressor(loss=loss, epsilon=epsilon, **penalty).fit(np.arange(4.0)[:, np.newaxis], y)
+        assert model.converged_
+        assert model.history_["loss"][-1] == pytest.approx(0.0, abs=1e-12)
+    for y, epsilon in [([0.3, -0.3, 0.3, 0.3], 0.1 + 0.2), ([-0.3, 0.3, 0.3, 0.3], np.nextafter(0.3, 0.0))]:
+        model = GradientDescentRegressor(loss=loss, epsilon=epsilon, fit_intercept=False, **penalty)
+        assert model.fit(np.arange(4.0)[:, np.newaxis], y).converged_

@@ -401,3 +401,16 @@ class TestBestConstant:
 def test_any_constant_will_do_within_the_tube(name):
     y = np.array([1.0, 1.1, 1.2])
     assert mean_loss(NAMED[name], y)(NAMED[name].best_constant(y)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["epsilon_insensitive", "squared_epsilon_insensitive"])
+@pytest.mark.parametrize("y", [[0.0, 0.0, 2.0], [1e6 + 0.3, 1e6 + 2.3], [-0.7, 1.3, 1.3]], ids=str)
+def test_a_tube_that_just_contains_all_targets_has_a_constant_without_loss(name, y):
+    y = np.array(y)
+    loss, unit = LOSSES[name](np.ptp(y) / 2.0, 0.5), 0.3
+    own = loss.in_units(unit)
+    constant = own.best_constant(y / unit)
+    assert constant == pytest.approx((y.min() + y.max()) / 2 / unit, rel=1e-15)
+    assert own.is_zero_at(constant, y / unit)
+    assert not own.is_zero_at(constant * (1.0 + 1e-12), y / unit)
+    assert not own.is_zero_at(constant, np.append(y, y.max() * (1.0 + 1e-12)) / unit)

@@ -191,10 +191,14 @@ class Known:
 
     @property
     def basis(self) -> NDArray | None:
-        """The basis in which columns are orthonormal, where they are too nearly collinear as they are, else None."""
+        """The basis in which columns are orthonormal, where they are too nearly collinear as they are, else None.
+
+        Columns of which none varies are not: their coefficients stay where they are, in coordinates of their own.
+        """
         if self.inverse is None or (self.moments_suffice and not self.inverse.is_singular):
             return None
-        return self.inverse.basis
+        basis = self.inverse.basis
+        return basis if basis is not None and basis.shape[1] else None
 
     def told(self, problem: Problem) -> Problem:
         """Return a problem that knows its spectrum, if that was computed."""

@@ -12,7 +12,9 @@ CANDIDATES, FEW_CANDIDATES = 3, 1.5
 """Rows among which those of a vertex are looked for, as a multiple of their number: of few and of many."""
 
 MANY = 200
-"""Number of columns from which a QR factorisation with pivots costs far more than an epoch."""
+"""Number of columns from which a QR factorisation with pivots costs far more than an epoch.
+
+Up to so many a vertex is looked for with rows of the penalty in place of coefficients that are not known to be zero."""
 
 INSIDE = 1e-6
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
@@ -39,6 +41,8 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     design, zeros = box.design, zeros[: box.design.rank - 1]  # LAPACK takes no system without equations
     free, of_zeros = np.delete(np.arange(design.rank), zeros), box.n_data + zeros
     rank = len(free)
+    if rank > max(MANY, design.rows.n_samples):
+        return None  # it would need more rows of X than there are: the state shows too few zeros yet
     likely = np.argsort(-curvature, kind="stable")
     candidates = CANDIDATES if rank <= MANY else FEW_CANDIDATES
     likely = likely[np.isin(likely, of_zeros, invert=True)][: int(candidates * rank)]

@@ -42,21 +42,26 @@ def best_constant_loss(loss: Loss, view: View) -> NDArray:
         losses = (moments.y.deviation / scale) ** 2
         return np.where(losses > 0, losses, 1.0)
     in_memory, rows = view.scaled.targets(), view.scaled.without_features()
-    if not coordinates.fit_intercept:
+    if in_memory is not None:
+        losses = _exact(*in_memory, loss, scale, fit_intercept=coordinates.fit_intercept)
+    elif not coordinates.fit_intercept:
         [losses] = _losses(rows, loss.in_units(scale), np.zeros((1, len(scale))))  # the centre of y is 0 too
-    elif in_memory is None:
+    else:
         extent = rows.sum(_Extent)
         losses = _searched(rows, loss.in_units(scale), extent.low, extent.high)
-    else:
-        losses = _exact(*in_memory, loss, scale)
+        for output, ends in enumerate(np.column_stack([extent.low, extent.high])):
+            if loss.in_units(scale[output]).is_zero_at(ends[0] + (ends[1] - ends[0]) / 2.0, ends):
+                losses[output] = 0.0
     return np.where(losses > 0, losses, 1.0)
 
 
-def _exact(y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray) -> NDArray:
-    losses = np.empty(y.shape[1])
+def _exact(y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray, *, fit_intercept: bool) -> NDArray:
+    losses = np.zeros(y.shape[1])
     for output, targets in enumerate(y.T):
         own = loss.in_units(scale[output])
-        losses[output] = np.average(own.value(targets - own.best_constant(targets, weight)), weights=weight)
+        constant = own.best_constant(targets, weight) if fit_intercept else 0.0
+        if not own.is_zero_at(constant, targets if weight is None else targets[weight > 0]):
+            losses[output] = np.average(own.value(targets - constant), weights=weight)
     return losses
 
 

@@ -32,6 +32,10 @@ FAR = 1e3
 ROUNDED = {1: 1e-9, 2: 1e-3}
 """Share of the mean of slope times prediction below which the gap is not a share of less; for each degree."""
 
+LEAST_FREEDOM = 1e-10
+"""Least share of the way of other slopes that a projection may move one: along the rows of X, whose matrix holds the
+inverses, those of coefficients with far weaker L1 would take all digits of the others."""
+
 OUTSIDE = 1e-13
 """Share of its box by which rounding may put a slope outside."""
 
@@ -120,9 +124,10 @@ class BoxProblem:
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
         constant = loss.best_constant(target, weight) if problem.terms.fit_intercept else 0.0
-        losses = loss.value(target - constant)
-        is_robust = loss.is_straight
-        unit = (typical(losses, weight) if is_robust else float(weight @ losses)) ** (1 / loss.degree) or 1.0
+        unit = 1.0
+        if not loss.is_zero_at(constant, target):
+            losses = loss.value(target - constant)
+            unit = (typical(losses, weight) if loss.is_straight else float(weight @ losses)) ** (1 / loss.degree) or 1.0
         slope_unit = unit ** (loss.degree - 1)
         target = (target - constant) / unit
         low, high = (np.broadcast_to(float(end) / slope_unit, n) for end in (loss.low, loss.high))
@@ -253,7 +258,7 @@ class BoxProblem:
     def freedom(self) -> NDArray:
         """D, how far a projection may move slopes: those of a penalty less than others if their boxes are small."""
         steepest = float(self.reach[: self.n_data].max())
-        return np.minimum(1.0, (self.reach / steepest) ** 2)
+        return np.clip((self.reach / steepest) ** 2, LEAST_FREEDOM, 1.0)
 
     @cached_property
     def hidden(self) -> float:

@@ -32,6 +32,9 @@ REQUIRED = ("value", "derivative", "curvature")
 
 INFINITY = float("inf")
 
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Residuals of a constant up to this share of the target and of the constant may be rounding alone."""
+
 DIFFERENCE = 1e-6
 """Step of the finite differences that approximate second derivatives, relative to 1 + abs(residual)."""
 
@@ -183,6 +186,24 @@ class Loss:
             Shares, between 0 and 1.
         """
         return self.second_derivative(residual) / self.curvature
+
+    def is_zero_at(self, constant: float, y: NDArray) -> bool:
+        """Return whether no target has a loss where a constant is predicted, apart from what rounding may make.
+
+        Parameters
+        ----------
+        constant : float
+            The constant prediction, in the units of y.
+        y : ndarray of shape (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        bool
+            Whether all losses are zero, of residuals without the part that may be rounding.
+        """
+        residual, rounding = y - constant, ROUNDING * (np.abs(y) + abs(constant))
+        return not self.value(residual - np.clip(residual, -rounding, rounding)).any()
 
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
         """Return the constant prediction with the least weighted mean loss, by default from a bounded search.
@@ -361,7 +382,7 @@ class PiecewiseLoss(Movable, Loss):
         """Return the constant prediction with the least weighted mean loss.
 
         It is a mean for squared error, a quantile for a loss with a kink and no tube, and else a root of the mean
-        slope.
+        slope, or the middle of the targets if the tube contains all of them.
         """
         if not (self.is_straight or self.has_tube):
             return float(np.average(y, weights=weight))
@@ -375,8 +396,9 @@ class PiecewiseLoss(Movable, Loss):
 
         counted = y if weight is None else y[weight > 0]
         low, high = float(np.min(counted)), float(np.max(counted))
-        if mean_slope(low) <= 0 or mean_slope(high) >= 0:
-            return low + (high - low) / 2.0  # the tube contains all targets
+        middle = low + (high - low) / 2.0
+        if self.is_zero_at(middle, counted):
+            return middle
         return float(brentq(mean_slope, low, high, xtol=1e-9 * (high - low)))
 
 
