@@ -504,7 +504,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             )
             self.__dict__.update(form.fitted(spec, method, result), **found)
             if found:
-                result = replace(result, remark=remark_on_scale(found["scale_"], problem))
+                result = replace(result, remark=remark_on_scale(found["scale_"], problem, result))
             elif self.loss == "huber" and self.converged_:
                 result = replace(result, remark=remark_on_epsilon(self.epsilon, problem, result))
         if spec.verbose and result.interrupt is not None:

@@ -426,3 +426,35 @@ def test_residuals_far_smaller_than_y_have_a_scale_with_all_their_digits(monkeyp
     params = {"loss": "huber", "epsilon": "auto", "penalty": "l1", "standardize": True}
     weak, strong = (GradientDescentRegressor(**params, alpha=each).fit(X, y).scale_ for each in (alpha, 0.01))
     assert_allclose(weak / alpha, strong / 0.01, rtol=1e-10 + np.finfo(float).eps * np.abs(y).max() / weak)
+
+
+class TestMostTargetsEqual:
+    """Where most targets are equal, strong L1 leaves residuals of zero, and the least scale fits the others to them."""
+
+    @staticmethod
+    def counts():
+        rng = np.random.default_rng(1)
+        X = rng.normal(size=(400, 6))
+        return X, rng.poisson(np.exp(0.8 * X[:, 0] - 0.5 * X[:, 1] - 1.0)).astype(float)
+
+    def test_a_path_does_not_stay_at_the_least_scale(self):
+        X, y = self.counts()
+        alphas = [1.0, 0.1, 0.01, 0.001]
+        model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1")
+        with warnings.catch_warnings(action="ignore"):
+            search = GradientDescentRegressorCV(
+                alphas, loss="huber", epsilon="auto", penalty="l1", cv=5, scoring="neg_mean_squared_error"
+            ).fit(X, y)
+            cold = [model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas]
+        assert not cold[0].any()
+        assert cold[-1].all()
+        np.testing.assert_allclose(search.coef_path_.T.reshape(4, 6), cold, atol=1e-8)
+
+    def test_a_warm_start_does_not_stay_there_and_the_scale_is_said_to_be_missing(self):
+        X, y = self.counts()
+        model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1", alpha=1.0, warm_start=True)
+        with pytest.warns(UserWarning, match="finds no scale of the residuals, since most of them are zero"):
+            model.fit(X, y)
+        assert not model.coef_.any()
+        warm = model.set_params(alpha=0.01).fit(X, y).coef_
+        np.testing.assert_allclose(warm, clone(model).fit(X, y).coef_, atol=1e-8)

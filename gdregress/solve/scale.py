@@ -50,6 +50,12 @@ INTERPOLATED = (
 )
 """What is said where the scale is the least there is, whatever the targets are."""
 
+MOSTLY_ZERO = (
+    "epsilon='auto' finds no scale of the residuals, since most of them are zero: give epsilon a number, "
+    "in units of y."
+)
+"""What is said where coefficients fit most rows, but not all."""
+
 FAR, FEW = 100.0, 0.02
 """Mean size of a residual, in epsilons, and share of residuals below epsilon, at which Huber's loss has no parabola."""
 
@@ -105,13 +111,30 @@ def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple
     return reason, f"epsilon is far below the residuals, {TOO_SMALL}"
 
 
-def remark_on_scale(scale: float, problem: Problem) -> tuple[str, str] | None:
-    """Return what to say where coefficients fit every row, so that the scale is the least there is; None elsewhere."""
+def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, str] | None:
+    """Return what to say where coefficients fit every row or most rows, so that the scale is the least there is.
+
+    Parameters
+    ----------
+    scale : float
+        The scale.
+    problem : Problem
+        The problem that was minimised.
+    result : Result
+        How the descent ended.
+
+    Returns
+    -------
+    tuple of str or None
+        The sentence with figures, and without them; None where there is a scale, or where all rows are fitted.
+    """
     of_y, rows = problem.moments.y, problem.rows
-    is_least = scale <= 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0])
-    if is_least and rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
+    if scale > 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
+        return None
+    if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
         return INTERPOLATED, INTERPOLATED
-    return None
+    epsilon = HUBER_SHARE * scale
+    return (MOSTLY_ZERO, MOSTLY_ZERO) if result.kept.loss > (FAR * epsilon) ** 2 else None
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
@@ -203,7 +226,9 @@ def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float,
     mean = np.average(y[:, 0] / largest, weights=weight)
     deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))
     least = LEAST * largest * (float(np.hypot(deviation, mean)) or 1.0)
-    if not (spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features):
+    has_past = spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features
+    # Where most residuals are zero, the least scale solves the equations whatever the penalty: no other is found there.
+    if not has_past or past["scale_"] <= 2.0 * least:
         size = deviation if spec.terms.fit_intercept else float(np.hypot(deviation, mean))
         return least, max(largest * size, least), None
     coef = past["coef_"].astype(np.float64)  # in the digits of the residuals that are computed from them
