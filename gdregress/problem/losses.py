@@ -202,7 +202,8 @@ class Loss:
         bool
             Whether all losses are zero, of residuals without the part that may be rounding.
         """
-        residual, rounding = y - constant, ROUNDING * (np.abs(y) + abs(constant))
+        ends = np.array([np.min(y), np.max(y)])  # the loss is convex, so that no other target has a larger one
+        residual, rounding = ends - constant, ROUNDING * (np.abs(ends) + abs(constant))
         return not self.value(residual - np.clip(residual, -rounding, rounding)).any()
 
     def best_constant(self, y: NDArray, weight: NDArray | None = None) -> float:
