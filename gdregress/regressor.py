@@ -423,7 +423,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         -----
         ConvergenceWarning
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
-            better; if it diverges; or if no epoch has a better validation loss than the start.
+            better; if it diverges; if no epoch has a better validation loss than the start; or if coefficients
+            are beyond the range of their dtype.
         UserWarning
             If a parameter that differs from its default has no effect beside the others; if hardly any
             residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
@@ -481,7 +482,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             start = starting_point(spec, problem, rng, self.__dict__)
             validate = None if held_out is None else validation_value(held_out, problem, self._warn)
             self._forget()
-            observers: list[Observer] = []
+            observers: list[Observer] = [
+                lambda _trace, _latest, result: None if result is None else form.in_range(problem, result)
+            ]
             if task is not None:
                 observers.append(task.observer(lambda epoch: form.solution(problem, epoch)))
             progress = Progress(spec.verbose, validates=held_out is not None)

@@ -1,5 +1,6 @@
 """The fitted attributes that a descent leaves, on the original scale of X and y."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ FITTED = (
     "history_",
 )
 """Names of the attributes that a fit sets, except those of the columns: the next fit deletes them first."""
+
+NOTICED = 1e-6
+"""Change of the predictions, in standard deviations of y, from which a coefficient that is out of range is said so."""
 
 
 class OutputFormat(NamedTuple):
@@ -73,6 +77,48 @@ class OutputFormat(NamedTuple):
             "intercept_": self.placed(self.of(intercept)[()]) if problem.terms.fit_intercept else 0.0,
             "optimality_": epoch.optimality,
         }
+
+    def in_range(self, problem: Problem, result: Result) -> Result:
+        """Return the result; with a warning where the dtype cannot hold what was found, so that predictions are off."""
+        sentence = self._out_of_range(problem, result.kept.point)
+        return replace(result, reason=sentence, notice=sentence) if sentence else result
+
+    def _out_of_range(self, problem: Problem, point: NDArray) -> str:
+        """Return a sentence on coefficients or intercepts beyond the range of the dtype; nothing where all are in it.
+
+        A column whose standard deviation has no reciprocal in double precision cannot have a coefficient at all.
+        """
+        coordinates, standard, limits = problem.coordinates, problem.standard, np.finfo(self.dtype)
+        coef, intercept = coordinates.to_raw(point)
+        wider = "" if self.dtype == np.float64 else ", or pass X in 64 bits"
+
+        def said(what: str, size: str, remedy: str) -> str:
+            return f"{what} too {size} for {np.dtype(self.dtype)}: {remedy} by a power of ten{wider}."
+
+        def is_out(found: NDArray) -> NDArray:
+            size = np.abs(found)
+            return ~((size >= limits.tiny) & (size <= limits.max))
+
+        def lost(exact: NDArray) -> NDArray:
+            return np.abs(exact.astype(self.dtype).astype(np.longdouble) - exact)
+
+        moves = (point[: len(coef)] != 0) & (coordinates.inverse_scale != 0)[:, np.newaxis]
+        column, output = np.nonzero(moves & is_out(coef))
+        effect = np.abs(problem.standard_coefficients(point)[column, output])
+        factor = coordinates.inverse_scale[column].astype(np.longdouble) * coordinates.target_scale[output]
+        exact = point[column, output] * factor
+        is_lost = ~(lost(exact) / np.abs(exact) * effect <= NOTICED)
+        is_still = (standard.inverse_scale == 0) & (problem.moments.x.variance > 0)
+        is_large = np.append(np.abs(exact[is_lost]) > 1, problem.moments.x.deviation[is_still] < 1)
+        if is_large.any():
+            return said("coefficients are", "large", "multiply X or divide y")
+        if len(is_large):
+            return said("coefficients are", "small", "divide X or multiply y")
+        is_lost = is_out(intercept) & ~(lost(intercept.astype(np.longdouble)) <= NOTICED * standard.target_scale)
+        if is_lost.any():
+            is_large = np.abs(intercept[is_lost]) > 1
+            return said("the intercept is", *(("large", "divide y") if is_large.any() else ("small", "multiply y")))
+        return ""
 
     def fitted(self, spec: Spec, method: Method, result: Result) -> dict[str, Any]:
         """Return the fitted attributes of a descent.
