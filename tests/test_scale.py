@@ -414,3 +414,15 @@ class TestWhatIsSaid:
         assert self.said(np.tile(X, 2), y, epsilon="auto", penalty="l2", alpha=0.1) == []
         X = make()[0]
         assert self.said(X, X[:, 0], epsilon="auto") == []  # fitted exactly, but not whatever the targets are
+
+
+@pytest.mark.parametrize("alpha", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+def test_residuals_far_smaller_than_y_have_a_scale_with_all_their_digits(monkeypatch, alpha):
+    """Of an exact y L1 leaves residuals, in proportion to its strength. Newton finds their scale without a fit."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 4))
+    y = X @ [1.0, 2.0, 3.0, 1.0]
+    monkeypatch.setattr("gdregress.solve.scale.solve", None)
+    params = {"loss": "huber", "epsilon": "auto", "penalty": "l1", "standardize": True}
+    weak, strong = (GradientDescentRegressor(**params, alpha=each).fit(X, y).scale_ for each in (alpha, 0.01))
+    assert_allclose(weak / alpha, strong / 0.01, rtol=1e-10 + np.finfo(float).eps * np.abs(y).max() / weak)

@@ -52,22 +52,27 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
         sum_P s_i r_i + k sigma sum_Q s_i t_i  =  0,     sum_P s_i r_i^2 + k^2 sigma^2 W_Q  =  sigma^2 W
 
     (Huber, 1981, section 7.8). While no row changes between P and Q and no coefficient its sign, w is on a straight
-    line in sigma, and sigma is the root of a quadratic. With C the covariances of X in P, c those of X and y, v the
-    variance of y, q and q_0 the sums over Q of s_i t_i (x_i - mean of x in P) and of s_i t_i, and A the coefficients
-    that are not zero::
+    line in sigma, and sigma is the root of a quadratic. With w_0 the coefficients before a round, C the covariances of
+    X in P, c those of X and r, v the variance of r, q and q_0 the sums over Q of s_i t_i (x_i - mean of x in P) and of
+    s_i t_i, A the coefficients that are not zero, and N the others::
 
         repeat
             P, Q, t  <-  from r and sigma
             repeat
-                (C + l W D^2 / (2 W_P))_AA (a, d)_A  =  (c - l_1 W D sign / (2 W_P), k q / W_P)_A
-                sigma  <-  the root of  v - 2 w . c + w' C w + (k sigma q_0 / W_P)^2  =  sigma^2 (W - k^2 W_Q) / W_P,
-                           with w = a + sigma d
+                a_N  =  -w_0,    d_N  =  0
+                (C + l W D^2 / (2 W_P))_AA a_A  =  (c - C a_N - (l_1 W D sign + l W D^2 w_0) / (2 W_P))_A
+                (C + l W D^2 / (2 W_P))_AA d_A  =  (k q / W_P)_A
+                sigma  <-  the root of  v - 2 e . c + e' C e + (k sigma q_0 / W_P)^2  =  sigma^2 (W - k^2 W_Q) / W_P,
+                           with the step e = a + sigma d
+                w  <-  w_0 + e
                 A, sign  <-  without coefficients of another sign, with those that violate their conditions
             until A stays
-            r  <-  y - mean of y in P - w . (x - mean of x in P) - k sigma q_0 / W_P
+            b  <-  b + mean of r in P - e . mean of x in P + k sigma q_0 / W_P
+            r  <-  y - w . x - b
         until P, Q and t stay
 
-    A round takes three passes over X. Without an intercept the moments are about zero, and q_0 is 0.
+    The steps are from the residuals, so that sigma has its digits where these are far smaller than y. A round takes
+    three passes over X. Without an intercept the moments are about zero, and q_0 is 0.
 
     Parameters
     ----------
@@ -85,7 +90,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
         line = np.where(np.abs(here.residual) < HUBER_SHARE * here.scale, 0.0, np.sign(here.residual))
         if np.array_equal(line, before):
             return here
-        after = _round(terms, rows, weight, line, np.asarray(units), np.sign(here.coef))
+        after = _round(terms, rows, weight, line, np.asarray(units), here)
         if after is None:
             return None
         here, before = after, line
@@ -93,14 +98,17 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
 
 
 def _round(
-    terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray, sign: NDArray
+    terms: Terms, rows: RowBlocks, weight: NDArray, line: NDArray, units: NDArray, here: FittedScale
 ) -> FittedScale | None:
-    """Return the solution while each row stays on its line, 0 for the parabola; None if there is none with digits."""
+    """Return the solution while each row stays on its line, 0 for the parabola; None if there is none with digits.
+
+    It is found as a step from `here`, with the residuals there as targets: sigma has their digits, not those of y.
+    """
     on = weight * (line == 0)
     total, on_parabola = float(weight.sum()), float(on.sum())
     if not on_parabola:
         return None
-    parabola = rows.with_weight(on).moments()
+    parabola = rows.with_weight(on).with_targets(lambda _: here.residual[:, np.newaxis]).moments()
     about = parabola if terms.fit_intercept else parabola.about_origin()
     size = about.x.deviation
     if about.cross is None or not (size > 0).all():
@@ -117,6 +125,7 @@ def _round(
         second=second,
         curved=curved,
         joint=joint,
+        start=here.coef * size,
         pull=HUBER_SHARE * slope / size / on_parabola,
         price=share * terms.l1 * per_unit,
         positive=terms.positive,
@@ -124,12 +133,13 @@ def _round(
         bend=(total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
         precision=about.error(1.0),
     )
-    found = equations.solution(sign)
+    found = equations.solution(np.sign(here.coef))
     if found is None:
         return None
     z, scale = found
     coef = z / size
-    intercept = float(about.y.mean[0] - about.x.mean @ coef + scale * shift)
+    step = float(about.y.mean[0] - about.x.mean @ ((z - equations.start) / size) + scale * shift)
+    intercept = here.intercept + step
     residual = rows.y[:, 0] - rows.product(coef[:, np.newaxis])[:, 0] - intercept
     return FittedScale(residual, scale, coef, intercept)
 
@@ -141,12 +151,12 @@ class Equations(NamedTuple):
     ----------
     second, curved : ndarray of shape (n_features, n_features)
         C, and C with the curvature of L2.
-    joint, pull, price : ndarray of shape (n_features,)
-        c, k q / W_P, and l_1 W D / (2 W_P).
+    joint, start, pull, price : ndarray of shape (n_features,)
+        Covariances c of X and the residuals at the start, w there, k q / W_P, and l_1 W D / (2 W_P).
     positive : bool
         Whether coefficients must not be negative.
     variance, bend : float
-        v, and what sigma^2 is multiplied with in the equation of sigma, but for w.
+        Variance v of these residuals, and what sigma^2 is multiplied with in the equation of sigma, but for w.
     precision : float
         Relative error of the moments.
     """
@@ -154,6 +164,7 @@ class Equations(NamedTuple):
     second: NDArray
     curved: NDArray
     joint: NDArray
+    start: NDArray
     pull: NDArray
     price: NDArray
     positive: bool
@@ -175,7 +186,7 @@ class Equations(NamedTuple):
             if found is None:
                 return None
             z, scale = found
-            pull = self.joint - self.second @ z + scale * self.pull
+            pull = self.joint - self.second @ (z - self.start) + scale * self.pull
             wrong = kinks.wrong(sign, z, pull)
             if not wrong.any():
                 return found
@@ -184,12 +195,14 @@ class Equations(NamedTuple):
 
     def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
         """Return w and sigma where the coefficients of A have some signs, and the others are zero."""
-        a, d = np.zeros((2, len(active)))
+        # The step from the start is a + sigma d.
+        a, d = np.where(active, 0.0, -self.start), np.zeros(len(active))
         if active.any():
             factor = Factor.of(self.curved[np.ix_(active, active)])
             if not self.precision * factor.inflation <= DIGITS:
                 return None
-            a[active] = factor.solve((self.joint - self.price * sign)[active])
+            of_penalty = self.price * sign + (self.curved - self.second) @ self.start
+            a[active] = factor.solve((self.joint - of_penalty - self.second @ a)[active])
             d[active] = factor.solve(self.pull[active])
         # v - 2 w . c + w' C w  =  bend sigma^2,  that is  constant + linear sigma  =  bend sigma^2
         constant = self.variance - 2 * a @ self.joint + a @ self.second @ a
@@ -202,7 +215,7 @@ class Equations(NamedTuple):
         if not (bend > 0 or linear < 0):
             return None
         scale = float((linear + root) / (2 * bend) if bend > 0 else 2 * constant / (root - linear))
-        return (a + scale * d, scale) if 0 < scale < np.inf else None
+        return (self.start + a + scale * d, scale) if 0 < scale < np.inf else None
 
 
 def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: NDArray) -> tuple[NDArray, float]:

@@ -22,6 +22,9 @@ from gdregress.solve.stopping import Result, Stopping
 CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
 
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Rounding error of a residual, as a share of the numbers whose difference it is."""
+
 ROUNDS = 200
 """Number of fits at most, where Newton's method has not found both; some five are usual."""
 
@@ -180,13 +183,16 @@ def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> 
     if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
         return None
     (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
-    coef, level = (np.zeros(rows.n_features), float(np.median(y))) if raw is None else (raw[0][:, 0], float(raw[1][0]))
+    constant = float(np.median(y)) if spec.terms.fit_intercept else 0.0
+    coef, level = (np.zeros(rows.n_features), constant) if raw is None else (raw[0][:, 0], float(raw[1][0]))
     residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
     found = descend_with_scale(spec.terms, rows, FittedScale(residual, scale, coef, level))
     if found is None:
         return None
     of_residuals = scale_of(found.residual, weight)
-    is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale
+    # The residuals are differences of numbers as large as y and the intercept, and have no more digits than these.
+    rounding = ROUNDING * (float(np.abs(y).max()) + abs(found.intercept))
+    is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale + rounding
     return found._replace(scale=of_residuals) if is_exact else None
 
 
@@ -198,9 +204,12 @@ def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float,
     deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))
     least = LEAST * largest * (float(np.hypot(deviation, mean)) or 1.0)
     if not (spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features):
-        return least, max(largest * deviation, least), None
-    coef = np.maximum(past["coef_"], 0.0) if spec.terms.positive else past["coef_"]
-    return least, max(past["scale_"], least), (coef.reshape(-1, 1), np.ravel(past["intercept_"]))
+        size = deviation if spec.terms.fit_intercept else float(np.hypot(deviation, mean))
+        return least, max(largest * size, least), None
+    coef = past["coef_"].astype(np.float64)  # in the digits of the residuals that are computed from them
+    coef = np.maximum(coef, 0.0) if spec.terms.positive else coef
+    intercept = np.ravel(past["intercept_"]) if spec.terms.fit_intercept else np.zeros(1)
+    return least, max(past["scale_"], least), (coef.reshape(-1, 1), intercept)
 
 
 def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool) -> float:
