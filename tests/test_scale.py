@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.optimize import brentq
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor
 from sklearn.model_selection import GridSearchCV, KFold
@@ -448,7 +449,7 @@ class TestMostTargetsEqual:
             cold = [model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas]
         assert not cold[0].any()
         assert cold[-1].all()
-        np.testing.assert_allclose(search.coef_path_.T.reshape(4, 6), cold, atol=1e-8)
+        assert_allclose(search.coef_path_.T.reshape(4, 6), cold, atol=1e-8)
 
     def test_a_warm_start_does_not_stay_there_and_the_scale_is_said_to_be_missing(self):
         X, y = self.counts()
@@ -457,4 +458,4 @@ class TestMostTargetsEqual:
             model.fit(X, y)
         assert not model.coef_.any()
         warm = model.set_params(alpha=0.01).fit(X, y).coef_
-        np.testing.assert_allclose(warm, clone(model).fit(X, y).coef_, atol=1e-8)
+        assert_allclose(warm, clone(model).fit(X, y).coef_, atol=1e-8)

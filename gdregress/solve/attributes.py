@@ -102,7 +102,8 @@ class OutputFormat(NamedTuple):
         def lost(exact: NDArray) -> NDArray:
             return np.abs(exact.astype(self.dtype).astype(np.longdouble) - exact)
 
-        column, output = np.nonzero(is_out(coef) & (point[: len(coef)] != 0))
+        moves = (point[: len(coef)] != 0) & (coordinates.inverse_scale != 0)[:, np.newaxis]
+        column, output = np.nonzero(moves & is_out(coef))
         effect = np.abs(problem.standard_coefficients(point)[column, output])
         factor = coordinates.inverse_scale[column].astype(np.longdouble) * coordinates.target_scale[output]
         exact = point[column, output] * factor

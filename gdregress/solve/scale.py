@@ -51,8 +51,8 @@ INTERPOLATED = (
 """What is said where the scale is the least there is, whatever the targets are."""
 
 MOSTLY_ZERO = (
-    "epsilon='auto' finds no scale of the residuals, since most of them are zero: give epsilon a number, "
-    "in units of y."
+    "epsilon='auto' finds no scale of the residuals, since most of them are zero under this penalty: give epsilon a "
+    "number, in units of y, or lower alpha."
 )
 """What is said where coefficients fit most rows, but not all."""
 
@@ -112,7 +112,7 @@ def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple
 
 
 def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, str] | None:
-    """Return what to say where coefficients fit every row or most rows, so that the scale is the least there is.
+    """Return what to say where coefficients fit every row, or with a penalty most rows, so that the scale is the least.
 
     Parameters
     ----------
@@ -133,8 +133,9 @@ def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str
         return None
     if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
         return INTERPOLATED, INTERPOLATED
-    epsilon = HUBER_SHARE * scale
-    return (MOSTLY_ZERO, MOSTLY_ZERO) if result.kept.loss > (FAR * epsilon) ** 2 else None
+    is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0  # else coefficients that fit most rows are a find
+    is_far = result.kept.loss > (FAR * HUBER_SHARE * scale) ** 2
+    return (MOSTLY_ZERO, MOSTLY_ZERO) if is_penalised and is_far else None
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
