@@ -449,7 +449,7 @@ class TestMostTargetsEqual:
             cold = [model.set_params(alpha=alpha).fit(X, y).coef_ for alpha in alphas]
         assert not cold[0].any()
         assert cold[-1].all()
-        assert_allclose(search.coef_path_.T.reshape(4, 6), cold, atol=1e-8)
+        assert_allclose(search.coef_path_, cold, atol=1e-8)
 
     def test_a_warm_start_does_not_stay_there_and_the_scale_is_said_to_be_missing(self):
         X, y = self.counts()
