@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_moments import assert_moments, naive
+from numpy.testing import assert_allclose
 from scipy import sparse
 
 from gdregress.rows.memory import RowBlocks
@@ -134,6 +135,16 @@ def test_sorted_rows_whose_first_are_far_from_the_rest():
     X[:, 0] = np.r_[np.full(20, 1e9), np.random.default_rng(0).normal(size=9980)]
     X[:, 1] = np.arange(10_000)
     assert_moments(gather(RowBlocks(X, y)), naive(X, y), rtol=1e-10)
+
+
+@pytest.mark.parametrize("far", [20.0, 3000.0])
+def test_columns_of_csr_far_from_zero_lose_no_more_digits_than_dense_ones(far):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=500) + far, rng.integers(0, 2, size=(500, 3))])
+    y = rng.normal(size=(500, 1))
+    of_csr, dense = (gather(RowBlocks(each, y)) for each in (sparse.csr_array(X), X))
+    assert of_csr.x.cancellation.max() < 10
+    assert_allclose(of_csr.cross, dense.cross, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])

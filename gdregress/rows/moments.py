@@ -273,7 +273,9 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
         x, y = replace(x, unit=power_of_two(ranges.x.largest)), replace(y, unit=power_of_two(ranges.y.largest))
         sums = _sum(rows, x, y, cross, precision)
     moments = sums.moments()
-    far = moments.x.cancellation > CANCELLATION_LIMIT * np.finfo(np.float64).eps / np.finfo(precision).eps + 10.0
+    limit = CANCELLATION_LIMIT * np.finfo(np.float64).eps / np.finfo(precision).eps
+    # A column of CSR whose mean is that far from zero has at most one zero in NEAR^2 entries: a shift fills hardly any.
+    far = moments.x.cancellation > (NEAR**2 if rows.is_sparse else limit) + 10.0
     if far.any() or (moments.y.cancellation > CANCELLATION_LIMIT).any():
         x, y = replace(x, shift=np.where(far, moments.x.mean, x.shift)), replace(y, shift=moments.y.mean)
         moments = _sum(rows, x, y, cross, precision).moments()
