@@ -111,6 +111,17 @@ def test_a_round_that_raises_the_objective_is_no_epoch(monkeypatch):
     np.testing.assert_array_equal(narrow.history_["loss"], whole.history_["loss"])
 
 
+def test_a_round_is_kept_where_the_next_one_fails(looks):
+    """Columns with heavy tails: from the first round on, at epoch 12, more epochs are never a worse model."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_t(1.5, size=(3200, 80))
+    y = X @ rng.normal(size=80) + rng.standard_cauchy(3200)
+    model = GradientDescentRegressor(loss="quantile", quantile=0.9, epochs=40, tol=None).fit(X, y)
+    assert len(looks) == 3
+    assert (np.diff(model.history_["loss"][11:]) <= 0).all()
+    assert (np.diff(model.history_["optimality"][11:]) <= 0).all()
+
+
 def test_rows_that_are_near_at_first_are_a_part(looks):
     X, y = draw(3200, 30)
     GradientDescentRegressor(loss="absolute_error").fit(X, y)

@@ -300,7 +300,7 @@ class OneOutput:
 
 
 def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Iterator[Block]:
-    """Yield a block for each round of all outputs, until none has another.
+    """Yield a block for each round of all outputs, until none has another; F and the gap never rise.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) ->
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
-    """Yield a point for each round, until the gap is closed or no longer narrows; the last one is the best."""
+    """Yield the best point up to each round, with the best bound, until the gap is closed or no longer narrows."""
     point, cut, distance = sample
     seen = one.look(point, Nearness(distance, one.most, cut))
     here = one.measured(seen, point, 0.0)
@@ -335,14 +335,12 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         bound, last = max(bound, lower), here
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, bound)
-        yield here
+        is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
+        yield best.above(bound)
         if here.gap <= max(SOLVED * here.scale, LEFT * (left + here.rounding)):
             return
-        is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
         idle = 0 if best.value - bound < narrowest else idle + 1
         narrowest = min(narrowest, best.value - bound)
-    if best.value < here.value:
-        yield best.above(bound)._replace(scale=here.scale)
 
 
 def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:
