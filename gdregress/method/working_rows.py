@@ -321,7 +321,8 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
     point, cut, distance = sample
     seen = one.look(point, Nearness(distance, one.most, cut))
     here = one.measured(seen, point, 0.0)
-    if start.value < here.value:  # the sample is unlike the other rows
+    has_moved = not np.array_equal(point, start.point)  # where it has not, the two values differ by rounding
+    if has_moved and start.value < here.value:  # the sample is unlike the other rows
         point, distance = start.point, max(distance, one.distance(seen, start.point, one.size))
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, 0.0)
