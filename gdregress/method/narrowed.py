@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, InteriorPoint
 from gdregress.method.states import Block
-from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds
+from gdregress.method.working_rows import HALF, SOLVED, OneOutput, Round, rounds
 from gdregress.problem.problem import Problem
 
 NEAR = 0.2
@@ -16,9 +16,6 @@ NEAR = 0.2
 
 PART = 7
 """Number of parts of the rows of which one, that nearest a kink, is near at first."""
-
-MOST = 2
-"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
 
 FEWEST, EACH = 3000, 32
 """Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
@@ -62,7 +59,7 @@ class Narrowed:
             if last.optimality[-1] <= NEAR:
                 break
         columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
-        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // MOST) for output in range(len(columns))]
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // HALF) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):

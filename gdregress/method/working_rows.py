@@ -35,6 +35,9 @@ FIRST = 40
 SHARE = 0.25
 """Largest share of the rows that may be brought, all of them in memory, with which this is worth a try."""
 
+HALF = 2
+"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
+
 MOST_ENTRIES = 2**25
 """Entries of the rows that are brought from elsewhere, at most: 256 MB."""
 
@@ -116,13 +119,14 @@ class WorkingRows:
         The other solver.
     tol : float
         Share of its scale up to which the gap may stay open.
-    most : int
-        Largest number of rows that are brought. At first they are a quarter as many at most.
+    first, most : int
+        Largest numbers of rows that are brought, for the sample and later.
     """
 
     basis: NDArray | None
     otherwise: Solver
     tol: float
+    first: int
     most: int
     goes_below_tol = True
     limit = NO_NEARER
@@ -134,7 +138,7 @@ class WorkingRows:
         size = sample_size(problem.rows.n_weighted, len(start)) if is_zero else FIRST * len(start)
         ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True))
-        samples = [sample for sample in found if sample is not None] if size <= SHARE * self.most else []
+        samples = [sample for sample in found if sample is not None] if size <= self.first else []
         if len(samples) < len(ones):
             yield from self._otherwise(problem, start, epoch)
             return
