@@ -111,6 +111,34 @@ def test_a_round_that_raises_the_objective_is_no_epoch(monkeypatch):
     np.testing.assert_array_equal(narrow.history_["loss"], whole.history_["loss"])
 
 
+def test_a_round_is_kept_where_the_next_one_fails(looks):
+    """Columns with heavy tails: from the first round on, at epoch 12, more epochs are never a worse model."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_t(1.5, size=(3200, 80))
+    y = X @ rng.normal(size=80) + rng.standard_cauchy(3200)
+    model = GradientDescentRegressor(loss="quantile", quantile=0.9, epochs=40, tol=None).fit(X, y)
+    assert len(looks) == 3
+    assert (np.diff(model.history_["loss"][11:]) <= 0).all()
+    assert (np.diff(model.history_["optimality"][11:]) <= 0).all()
+
+
+def test_no_pass_is_made_for_a_difference_of_rounding(monkeypatch):
+    """The rounds begin where the epochs have ended, however the objective is rounded there: a look for each minimum."""
+    X, y = draw(3200, 30)
+    calls = []
+    look, minimum, measured = (getattr(working_rows.OneOutput, name) for name in ("look", "minimum", "measured"))
+
+    def rounded_up(self, *given):
+        here = measured(self, *given)
+        return here._replace(value=here.value * (1.0 + 1e-14))
+
+    monkeypatch.setattr(working_rows.OneOutput, "look", lambda *given: calls.append("look") or look(*given))
+    monkeypatch.setattr(working_rows.OneOutput, "minimum", lambda *given: calls.append("minimum") or minimum(*given))
+    monkeypatch.setattr(working_rows.OneOutput, "measured", rounded_up)
+    GradientDescentRegressor(loss="quantile", quantile=0.95).fit(X, y)
+    assert calls[:4] == ["look", "look", "minimum", "look"]
+
+
 def test_rows_that_are_near_at_first_are_a_part(looks):
     X, y = draw(3200, 30)
     GradientDescentRegressor(loss="absolute_error").fit(X, y)

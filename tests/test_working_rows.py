@@ -224,6 +224,20 @@ def test_more_near_rows_than_may_be_brought_are_left_to_another_solver(monkeypat
     assert other.history_["loss"][-1] == pytest.approx(best.history_["loss"][-1], rel=1e-12)
 
 
+def test_rounds_with_more_than_half_of_the_rows_are_left_to_another_solver(monkeypatch):
+    """Columns with heavy tails, of which rounds would bring nearly all rows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(1.5, size=(10_000, 4))
+    y = X.sum(axis=1) + rng.standard_cauchy(10_000)
+    counts = []
+    monkeypatch.setattr(
+        working_rows, "restricted", lambda *given: counts.append(len(given[1].near)) or restricted(*given)
+    )
+    rounds, _ = both(monkeypatch, {"loss": "quantile", "quantile": 0.9}, X, y, rounds_at_most=40)
+    assert max(counts) <= 5000
+    assert rounds.n_iter_ > 6
+
+
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "huber"])
 @pytest.mark.parametrize("apart", [1e-2, 1e-3])
 def test_at_a_loose_tolerance_the_start_is_no_minimum(loss, apart):

@@ -26,7 +26,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
-from gdregress.method.working_rows import MOST_ENTRIES, WorkingRows, pays
+from gdregress.method.working_rows import HALF, MOST_ENTRIES, SHARE, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
@@ -154,7 +154,7 @@ def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rando
         if narrows(n, problem.n_coordinates):
             solver = Narrowed(InteriorPoint(known.basis), tol)
         if pays(n, problem.n_coordinates):
-            solver = WorkingRows(known.basis, solver, tol, most=n)
+            solver = WorkingRows(known.basis, solver, tol, first=int(SHARE * n), most=n // HALF)
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 
@@ -167,7 +167,7 @@ def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rand
     solver = _annealed(newton, spec, problem)
     if problem.terms.loss.is_kinked:
         most = MOST_ENTRIES // (problem.n_coordinates + 2)
-        solver = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, most)
+        solver = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, int(SHARE * most), most)
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 

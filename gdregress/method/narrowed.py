@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, InteriorPoint
 from gdregress.method.states import Block
-from gdregress.method.working_rows import SOLVED, OneOutput, Round, rounds
+from gdregress.method.working_rows import HALF, SOLVED, OneOutput, Round, rounds
 from gdregress.problem.problem import Problem
 
 NEAR = 0.2
@@ -16,9 +16,6 @@ NEAR = 0.2
 
 PART = 7
 """Number of parts of the rows of which one, that nearest a kink, is near at first."""
-
-MOST = 2
-"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
 
 FEWEST, EACH = 3000, 32
 """Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
@@ -32,12 +29,13 @@ class Narrowed:
 
         w <- epochs over all n rows                      until the gap is a fifth of its scale
         w <- rounds of `WorkingRows` from w              with the n / 7 rows nearest a kink at first
-        w <- further epochs over all rows                where the rounds raise F or need more than half of the rows
+        w <- the best of that and of further epochs      where a round raises F or needs more than half of the rows
 
     At a point of the interior with slopes u, a row's distance from the end of its box times its residual is mu. Steps
     change residuals by a few mu, so that rows whose slopes are next to an end stay where they are: they count as sums.
     Leaving rows out of the steps is due to Tits, Absil and Woessner (2006), and the sums, with which the gap is that of
-    all rows, to Portnoy and Koenker (1997).
+    all rows, to Portnoy and Koenker (1997). The further epochs go on from the interior point at which the rounds began.
+    From the best round, with slopes that suit it, they are more.
 
     Attributes
     ----------
@@ -55,23 +53,27 @@ class Narrowed:
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
         epochs, n = self.whole.iterates(problem, start, epoch), problem.rows.n_weighted
+        closed = max(self.tol, SOLVED)
         for last in epochs:
             yield last
             if last.optimality[-1] <= NEAR:
                 break
         columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
-        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // MOST) for output in range(len(columns))]
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // HALF) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):
             latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
             for block in rounds(ones, latest, samples):
-                if (block.value[0] > values).any():
+                has_moved = not np.array_equal(block.points.at(0), last.points.at(-1))
+                if not has_moved and block.optimality[0] > closed:
                     break  # the near rows leave so much open that their minimum is far off
                 yield block
                 last = block
-        if last.optimality[-1] > max(self.tol, SOLVED):
-            yield from epochs
+        if last.optimality[-1] > closed:
+            for block in epochs:
+                last = min(last, block, key=lambda each: each.optimality[-1])
+                yield last
 
 
 def narrows(n_samples: int, rank: int) -> bool:

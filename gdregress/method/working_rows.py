@@ -35,6 +35,9 @@ FIRST = 40
 SHARE = 0.25
 """Largest share of the rows that may be brought, all of them in memory, with which this is worth a try."""
 
+HALF = 2
+"""Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
+
 MOST_ENTRIES = 2**25
 """Entries of the rows that are brought from elsewhere, at most: 256 MB."""
 
@@ -116,13 +119,14 @@ class WorkingRows:
         The other solver.
     tol : float
         Share of its scale up to which the gap may stay open.
-    most : int
-        Largest number of rows that are brought. At first they are a quarter as many at most.
+    first, most : int
+        Largest numbers of rows that are brought, for the sample and later.
     """
 
     basis: NDArray | None
     otherwise: Solver
     tol: float
+    first: int
     most: int
     goes_below_tol = True
     limit = NO_NEARER
@@ -134,7 +138,7 @@ class WorkingRows:
         size = sample_size(problem.rows.n_weighted, len(start)) if is_zero else FIRST * len(start)
         ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
         found = (one.sampled(column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True))
-        samples = [sample for sample in found if sample is not None] if size <= SHARE * self.most else []
+        samples = [sample for sample in found if sample is not None] if size <= self.first else []
         if len(samples) < len(ones):
             yield from self._otherwise(problem, start, epoch)
             return
@@ -300,7 +304,7 @@ class OneOutput:
 
 
 def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Iterator[Block]:
-    """Yield a block for each round of all outputs, until none has another.
+    """Yield a block for each round of all outputs, until none has another; F and the gap never rise.
 
     Parameters
     ----------
@@ -317,11 +321,12 @@ def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) ->
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
-    """Yield a point for each round, until the gap is closed or no longer narrows; the last one is the best."""
+    """Yield the best point up to each round, with the best bound, until the gap is closed or no longer narrows."""
     point, cut, distance = sample
     seen = one.look(point, Nearness(distance, one.most, cut))
     here = one.measured(seen, point, 0.0)
-    if start.value < here.value:  # the sample is unlike the other rows
+    has_moved = not np.array_equal(point, start.point)  # where it has not, the two values differ by rounding
+    if has_moved and start.value < here.value:  # the sample is unlike the other rows
         point, distance = start.point, max(distance, one.distance(seen, start.point, one.size))
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, 0.0)
@@ -335,14 +340,12 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
         bound, last = max(bound, lower), here
         seen = one.look(point, Nearness(distance, one.most, cut))
         here = one.measured(seen, point, bound)
-        yield here
+        is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
+        yield best.above(bound)
         if here.gap <= max(SOLVED * here.scale, LEFT * (left + here.rounding)):
             return
-        is_narrower, best = here.gap <= NARROWER * last.gap, min(best, here, key=lambda each: each.value)
         idle = 0 if best.value - bound < narrowest else idle + 1
         narrowest = min(narrowest, best.value - bound)
-    if best.value < here.value:
-        yield best.above(bound)._replace(scale=here.scale)
 
 
 def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:
