@@ -428,8 +428,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         UserWarning
             If a parameter that differs from its default has no effect beside the others; if hardly any
             residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
-            are no more rows than coefficients; if `early_stopping` held out rows for nothing; or if `X_val` is
-            far from X, as it is if only X was scaled. In a search each of these is said once.
+            are no more rows than coefficients, or because a penalty leaves most residuals zero; if
+            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X was
+            scaled.
         """
         with fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
