@@ -136,7 +136,7 @@ class Face(NamedTuple):
         point = np.where(is_free, point, 0.0)
         residual = box.residual(point)
         slope = box.slopes(residual)
-        slope = np.where(slope - box.low < box.high - slope, box.low, box.high)  # of a row that is on none of its lines
+        slope = np.where(slope - box.low < box.high - slope, box.low, box.high)  # a row off its parabola is at an end
         slope[of_penalty] = np.where(signs > 0, box.low[of_penalty], np.where(signs < 0, box.cap[of_penalty], 0.0))
         kinks = np.flatnonzero(is_inside & (box.flatness[:n_data] == 0))
         on = np.append(is_inside & (box.flatness[:n_data] > 0), np.zeros(len(signs), bool))
