@@ -117,7 +117,7 @@ class Face(NamedTuple):
 
     @classmethod
     def of(cls, box: BoxProblem, point: NDArray, is_inside: NDArray, signs: NDArray) -> "Face | None":
-        """Return the minimum for an active set; None if its system is not finite.
+        """Return the minimum for an active set; None with more kinks than coefficients, or where no system is finite.
 
         Parameters
         ----------
