@@ -29,6 +29,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Head and form of each figure; a column without any value is left out."""
 
+NEAR = 1e-3
+"""Largest excess of a solver that is near the minimum."""
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Those that Okabe and Ito chose for all kinds of colour vision; the first is ours."""
 
@@ -63,6 +66,30 @@ def section(frame: pd.DataFrame) -> str:
     notes += [f"- {name}: failed, or says that it arrived and is wrong." for name in ran["solver"][ran["is_wrong"]]]
     parts = [f"### {frame['problem'].iloc[0]}", markdown(pd.DataFrame(table)), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
+
+
+def standings(frame: pd.DataFrame) -> tuple[str, str]:
+    """Write two tables with a row for each problem: where ours is the fastest near the minimum, and where it is not."""
+    rows = {True: [], False: []}
+    for name, contest in frame[frame["missing"] == ""].groupby("problem", sort=False):
+        near = contest[contest["runs"].gt(0) & contest["excess"].le(NEAR) & contest["solver"].ne(GRAM)]
+        others = near[~near["solver"].str.startswith(OURS)].sort_values("seconds")
+        for ours in contest[contest["solver"].eq(OURS) & contest["runs"].gt(0)].itertuples():
+            short, text = str(name).split(": ", 1)
+            best = others.iloc[0] if len(others) else None
+            ratio = float("inf") if best is None else best["seconds"] / ours.seconds
+            rows[ours.excess <= NEAR and ratio > 1].append(
+                {
+                    "problem": short,
+                    "rows x columns, loss": text,
+                    "seconds of ours": f"{ours.seconds:.3g}",
+                    "excess of ours": f"{ours.excess:.1e}",
+                    "fastest other solver near the minimum": "none" if best is None else best["solver"],
+                    "its time / ours": ratio,
+                    "its excess": "-" if best is None else f"{best['excess']:.1e}",
+                }
+            )
+    return _standing(rows[True]), _standing(rows[False])
 
 
 def title(curve: Curve, frame: pd.DataFrame) -> str:
@@ -118,6 +145,15 @@ def draw(curve: Curve, frame: pd.DataFrame, file: Path) -> None:
         figure.legend(loc="outside right center", frameon=False, fontsize=8.5)
         # Without a date the same numbers give the same bytes.
         figure.savefig(file, dpi=100, metadata={"Date": None})
+
+
+def _standing(rows: list[dict[str, object]]) -> str:
+    """Write the rows of one table of `standings`, the one furthest ahead first."""
+    if not rows:
+        return "none"
+    frame = pd.DataFrame(rows).sort_values("its time / ours", ascending=False, kind="stable")
+    frame["its time / ours"] = ["-" if ratio == float("inf") else f"{ratio:.2f}" for ratio in frame["its time / ours"]]
+    return markdown(frame)
 
 
 def _time(row: pd.Series) -> str:

@@ -23,12 +23,15 @@ FIGURES = (
 )
 """What is told of each solver, where it is known."""
 
+STANDINGS = ("ahead", "behind")
+"""Names of the tables of where ours is the fastest near the minimum, and where it is not."""
+
 NAMES = (*(problem.name for problem in PROBLEMS), *(curve.name for curve in CURVES))
 """All that can be asked for: problems, and what grows."""
 
 
 def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repeats: int | None, output: Path) -> int:
-    """Run problems, print how all did, and write ``results.csv``, ``tables.md`` and the plots.
+    """Run problems, print how all did, and write ``results.csv``, ``tables.md``, where ours stands, and the plots.
 
     Parameters
     ----------
@@ -67,13 +70,16 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
             frame = contest(problem.quick() if quick else problem, solvers, repeats)
             if len(frame):
                 publish(report.section(frame), frame)
+    for name, table in zip(STANDINGS, report.standings(pd.concat(frames)) if frames else (), strict=False):
+        print(f"\n{name}:\n\n{table}", flush=True)
+        (output / f"{name}.md").write_text(f"{table}\n")
     for curve in CURVES:
         if names is None or curve.name in names:
             frame = grow(curve, solvers, quick=quick, repeats=repeats)
             if len(frame):
                 publish(report.curve_section(curve, frame), frame)
                 report.draw(curve, frame, output / f"{curve.name}.svg")
-    print(f"\ntables.md, results.csv and the plots are in {output}.")
+    print(f"\nThe tables, results.csv and the plots are in {output}.")
     return int(any(frame["is_wrong"].any() for frame in frames))
 
 

@@ -26,7 +26,7 @@ def report(tmp_path_factory):
     command += ["--output", str(output), "--solvers", *SOLVERS]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    return pd.read_csv(output / "results.csv"), (output / "tables.md").read_text(), ran.stdout
+    return pd.read_csv(output / "results.csv"), output, ran.stdout
 
 
 def results(report, problem):
@@ -67,11 +67,30 @@ def test_time_and_memory_are_recorded(report):
 
 
 def test_what_is_printed_is_what_is_written(report):
-    frame, tables, printed = report
+    frame, output, printed = report
+    tables = (output / "tables.md").read_text()
     assert tables.strip() in printed
     assert "| solver " in tables
+    for file in ("ahead.md", "behind.md"):
+        assert (output / file).read_text().strip() in printed
     assert len(np.unique(frame["size"].dropna())) == 3
     assert ("celer is not installed" in printed) == (find_spec("celer") is None)
+
+
+def test_ours_is_ahead_where_nobody_else_that_arrives_is_faster():
+    from benchmarks.report import standings
+
+    contests = {
+        "fast": [("GradientDescentRegressor", 1.0, 0.0), ("Ridge", 2.0, 0.0), ("SGDRegressor", 0.5, 0.1)],
+        "alone": [("GradientDescentRegressor", 1.0, 0.0), ("X.T @ X", 0.1, np.nan), ("SGDRegressor", 0.5, 0.1)],
+        "slow": [("GradientDescentRegressor", 1.0, 0.0), ("Ridge", 0.8, 1e-4)],
+        "wrong": [("GradientDescentRegressor", 1.0, 0.2), ("Ridge", 3.0, 0.0)],
+    }
+    rows = [(f"{name}: 2 x 1, loss", *row) for name, contest in contests.items() for row in contest]
+    frame = pd.DataFrame(rows, columns=["problem", "solver", "seconds", "excess"]).assign(missing="", runs=1)
+    ahead, behind = standings(frame)
+    assert [line.split()[1] for line in ahead.splitlines()[2:]] == ["alone", "fast"]
+    assert [line.split()[1] for line in behind.splitlines()[2:]] == ["wrong", "slow"]
 
 
 def test_the_commands_of_the_pages_are_known():
