@@ -70,15 +70,17 @@ def run(names: list[str] | None, solvers: list[str] | None, *, quick: bool, repe
             frame = contest(problem.quick() if quick else problem, solvers, repeats)
             if len(frame):
                 publish(report.section(frame), frame)
-    for name, table in zip(STANDINGS, report.standings(pd.concat(frames)) if frames else (), strict=False):
-        print(f"\n{name}:\n\n{table}", flush=True)
-        (output / f"{name}.md").write_text(f"{table}\n")
+    contests = list(frames)
     for curve in CURVES:
         if names is None or curve.name in names:
             frame = grow(curve, solvers, quick=quick, repeats=repeats)
             if len(frame):
                 publish(report.curve_section(curve, frame), frame)
                 report.draw(curve, frame, output / f"{curve.name}.svg")
+    if contests:
+        for name, table in zip(STANDINGS, report.standings(pd.concat(contests)), strict=True):
+            print(f"\n{name.capitalize()}:\n\n{table}", flush=True)
+            (output / f"{name}.md").write_text(f"{table}\n")
     print(f"\nThe tables, results.csv and the plots are in {output}.")
     return int(any(frame["is_wrong"].any() for frame in frames))
 
