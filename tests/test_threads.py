@@ -5,6 +5,7 @@ import contextlib
 import dis
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
@@ -17,6 +18,7 @@ from gdregress import GradientDescentRegressor
 from gdregress.rows import memory as blocks
 from gdregress.rows import threads
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.sums import dot
 from gdregress.rows.threads import CORES, Holder, given_back, on_threads
 
 source = np.random.default_rng(0)
@@ -303,3 +305,30 @@ def test_blas_and_the_cores_are_given_back_wherever_an_interrupt_falls(work, mon
         assert blas_threads() == {2}, held
         assert CORES.holder is None
         assert_free()
+
+
+def seen_within(product):
+    """Whether this thread ran in the middle of a product that another one computes, in some of many tries."""
+
+    def work():
+        started.append(time.perf_counter())
+        product()
+        ended.append(time.perf_counter())
+
+    for _ in range(50):
+        started, ended, seen = [], [], []
+        thread = Thread(target=work)
+        thread.start()
+        while not ended:
+            seen.append(time.perf_counter())
+        thread.join()
+        quarter = (ended[0] - started[0]) / 4
+        if any(started[0] + quarter < moment < ended[0] - quarter for moment in seen):
+            return True
+    return False
+
+
+def test_other_threads_run_during_a_product_with_few_entries():
+    rows = np.ones((1_000_000, 5))
+    assert seen_within(lambda: dot(rows.T, rows))
+    assert seen_within(lambda: dot(rows.T, np.ones((len(rows), 1))))

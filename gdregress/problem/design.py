@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import blas
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
@@ -23,10 +22,13 @@ from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
-from gdregress.rows.sums import Sums
+from gdregress.rows.sums import Sums, dot
 
 ROW_SPACE = 2**31
 """Multiplications of the factorisation of X' up to which points are looked for among combinations of the rows."""
+
+READ_ENTRIES = 2**19
+"""Entries of a block that is read once: it need not stay in the cache, and few blocks are few handovers of threads."""
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
@@ -228,7 +230,8 @@ class Design:
         """Return A z of a point z, or of several points z, the columns of an array."""
         points = point.reshape(len(point), -1)
         if self.stored is None:
-            products = self.rows.sum(partial(_Products, Residuals(self.coordinates, points))).joined()
+            make = partial(_Products, Residuals(self.coordinates, points))
+            products = self.rows.sum(make, min_rows=READ_ENTRIES // self.n_coordinates).joined()
         else:
             products = self.stored @ points
         stacked = np.vstack([products, -products[: len(products) * (self.copies - 1)], points[: self.n_penalised]])
@@ -244,8 +247,9 @@ class Design:
 
     def _transposed(self, of_rows: NDArray) -> NDArray:
         """Return X' v in the coordinates, by a pass over the rows."""
-        sums = self.rows.with_targets(lambda _: of_rows).sum(partial(_Transposed, len(self.coordinates.center)))
-        coordinates = self.coordinates
+        coordinates, rows = self.coordinates, self.rows.with_targets(lambda _: of_rows)
+        make = partial(_Transposed, len(coordinates.center))
+        sums = rows.sum(make, min_rows=READ_ENTRIES // self.n_coordinates)
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
         turned = (sums.products - center * sums.totals) * inverse_scale
         return np.vstack([turned, sums.totals]) if coordinates.fit_intercept else turned
@@ -319,7 +323,7 @@ class _Products(Sums):
         self.parts: list[NDArray] = []
 
     def add(self, X, y, weight):
-        self.parts.append(X @ self._residuals.slope + self._residuals.level)
+        self.parts.append(dot(X, self._residuals.slope) + self._residuals.level)
 
     def merge(self, other):
         self.parts += other.parts
@@ -337,7 +341,7 @@ class _Transposed(Sums):
         self.totals: Any = 0.0
 
     def add(self, X, y, weight):
-        self.products = self.products + X.T @ y
+        self.products = self.products + dot(X.T, y)
         self.totals = self.totals + y.sum(axis=0)
 
     def merge(self, other):
@@ -360,7 +364,8 @@ class _Gram(Sums):
         width = max(1, len(self._scale))
         self._buffer = np.empty((max(CACHED_ENTRIES // width, width), width))
         self._filled = 0
-        self._gram = np.zeros((len(self._scale) if basis is None else basis.shape[1],) * 2, order="F")
+        self._product = np.empty((len(self._scale) if basis is None else basis.shape[1],) * 2)
+        self._gram = np.zeros_like(self._product)
 
     def add(self, X, y, weight):
         share, p = y[:, 0], len(self._center)
@@ -386,17 +391,15 @@ class _Gram(Sums):
     def scaled(self) -> NDArray:
         """Return the products in the coordinates, or in the basis."""
         self._flush()
-        gram = self._gram.T  # rows are contiguous now, and the triangle above the diagonal is filled
+        gram = self._gram
         if self._basis is None:
             gram *= self._scale
             gram *= self._scale[:, np.newaxis]
-        gram = np.triu(gram)
-        gram += np.triu(gram, 1).T
         return gram
 
     def _flush(self):
         block = self._buffer[: self._filled]
         if self._basis is not None:
-            block = block @ self._basis
-        self._gram = blas.dsyrk(1.0, block.T, beta=1.0, c=self._gram, overwrite_c=1, lower=1)
+            block = dot(block, self._basis)
+        self._gram += np.dot(block.T, block, out=self._product)
         self._filled = 0

@@ -8,7 +8,7 @@ from scipy import sparse
 from gdregress.problem.objectives import Residuals
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.namespaces import cast, namespace, taken
-from gdregress.rows.sums import Sums
+from gdregress.rows.sums import Sums, dot
 
 LINES = (-1.0, 0.0, 1.0)
 """The lines of a loss with kinks, by the signs of their slopes."""
@@ -133,6 +133,6 @@ class NearRows(Sums):
         """Return weighted sums of rows in the coordinates; CSR is not made dense, and has lost digits by that."""
         coordinates, xp = self._residuals.coordinates, namespace(weights)
         center = coordinates.center
-        centred = shares @ X - weights * center if sparse.issparse(X) else shares @ (X - center)
+        centred = shares @ X - weights * center if sparse.issparse(X) else dot(shares, X - center)
         sums = centred * coordinates.inverse_scale
         return xp.concat([sums, weights], axis=1) if coordinates.fit_intercept else sums

@@ -17,7 +17,7 @@ from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace, taken
 from gdregress.rows.rows import Rows
-from gdregress.rows.sums import Sums
+from gdregress.rows.sums import Sums, dot
 
 CURVATURE_ENTRIES = 2**19
 """Entries of a block of rows for second derivatives, whose work per entry is so large that it may exceed the cache."""
@@ -361,9 +361,9 @@ class Residuals(Movable):
     def of(self, X, y) -> NDArray:
         """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
         if isinstance(X, np.ndarray) and SUPPORT_SHARE * len(self._support) < len(self.slope):
-            predicted = X[:, self._support] @ self.slope[self._support]
+            predicted = dot(X[:, self._support], self.slope[self._support])
         else:
-            predicted = X @ self.slope
+            predicted = dot(X, self.slope)
         predicted += self.level
         return y[:, np.newaxis, :] - namespace(y).reshape(predicted, (y.shape[0], -1, y.shape[1]))
 
@@ -526,7 +526,7 @@ def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:
 
 def _total(terms: NDArray, weight: NDArray | None) -> NDArray:
     columns = _flattened(terms)
-    return namespace(columns).sum(columns, axis=0) if weight is None else weight @ columns
+    return namespace(columns).sum(columns, axis=0) if weight is None else dot(weight, columns)
 
 
 def _flattened(terms: NDArray) -> NDArray:
@@ -547,11 +547,11 @@ def _gram(block: NDArray, weight: NDArray) -> NDArray:
     if 2 * counts.shape[0] < weight.shape[0]:
         block, weight = taken(block, counts), taken(weight, counts)
     scaled = block * xp.sqrt(weight)[:, np.newaxis]
-    return scaled.T @ scaled
+    return dot(scaled.T, scaled)
 
 
 def _transposed_product(X, residual: NDArray) -> NDArray:
-    return X.T @ residual
+    return dot(X.T, residual)
 
 
 def _side_by_side(points: Sequence[NDArray]) -> NDArray:

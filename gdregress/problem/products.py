@@ -8,7 +8,7 @@ from scipy import sparse
 
 from gdregress.problem.view import View
 from gdregress.rows.rows import Rows
-from gdregress.rows.sums import Sums
+from gdregress.rows.sums import Sums, dot
 
 PRODUCT_ENTRIES = 2**18
 """Entries of a block of chosen columns whose products are formed: 2 MB, so that BLAS works on large enough matrices."""
@@ -108,7 +108,7 @@ class _Products(Sums):
             return
         block = X[:, self._members] - self._center
         weighted = block if weight is None else block * weight[:, np.newaxis]
-        self.products += weighted[:, self._n_known :].T @ block
+        self.products += dot(weighted[:, self._n_known :].T, block)
 
     def merge(self, other):
         self.products += other.products

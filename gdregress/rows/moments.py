@@ -22,7 +22,7 @@ from scipy import sparse
 from gdregress.rows.extended import two_sum
 from gdregress.rows.namespaces import Movable, namespace
 from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
-from gdregress.rows.sums import Sums
+from gdregress.rows.sums import Sums, dot
 
 SAMPLE_ROWS, FEWEST_ROWS, SAMPLE_ENTRIES = 31, 7, 2**16
 """Number of rows whose median is the provisional shift: the second for so many columns that the first have more entries
@@ -387,7 +387,7 @@ class _SumsOfProducts(Sums):
             self._add_dense(self._dense(X, root), targets)
         else:
             self._add_rounded(X, root, targets)
-        self.of_targets += targets.T @ targets
+        self.of_targets += dot(targets.T, targets)
 
     def merge(self, other):
         self.second += other.second
@@ -396,15 +396,15 @@ class _SumsOfProducts(Sums):
 
     def _add_dense(self, X, targets):
         if self.second.ndim == 2:
-            self.second += X.T @ X
-            self.joint += X.T @ targets
+            self.second += dot(X.T, X)
+            self.joint += dot(X.T, targets)
             return
         step = max(1, X.shape[1] if X.flags.c_contiguous else PIECE_ENTRIES // max(1, len(X)))
         for start in range(0, X.shape[1], step):
             columns = slice(start, start + step)
             part = X[:, columns]
             self.second[columns] += np.einsum("ij,ij->j", part, part)
-            self.joint[columns] += part.T @ targets
+            self.joint[columns] += dot(part.T, targets)
 
     def _add_rounded(self, X, root, targets):
         """Add a block, forming products of columns of X in single precision.
@@ -418,9 +418,9 @@ class _SumsOfProducts(Sums):
         for start in range(0, len(X), cached_rows):
             part = slice(start, start + cached_rows)
             dense = self._dense(X[part], None if root is None else root[part])
-            self.joint += dense.T @ targets[part]
+            self.joint += dot(dense.T, targets[part])
             np.copyto(rounded[part], dense, casting="same_kind")
-        self.second += rounded.T @ rounded
+        self.second += dot(rounded.T, rounded)
 
     def _dense(self, X, root):
         if self._is_view:
@@ -438,14 +438,14 @@ class _SumsOfProducts(Sums):
         if not apart.size:
             return
         dense = self._shifted(X, root, apart)
-        self.joint[apart] += dense.T @ targets
+        self.joint[apart] += dot(dense.T, targets)
         if self.second.ndim == 1:
             self.second[apart] += np.einsum("ij,ij->j", dense, dense)
         else:
             mixed = rest.T @ dense
             self.second[:, apart] += mixed
             self.second[apart] += mixed.T
-            self.second[np.ix_(apart, apart)] += dense.T @ dense
+            self.second[np.ix_(apart, apart)] += dot(dense.T, dense)
 
     def _shifted(self, X, root, apart):
         """Return the shifted columns of a block of CSR, dense."""

@@ -1,6 +1,6 @@
 """Sums over rows, as accumulators that can be sent to where the rows are."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,3 +39,14 @@ class Sums(Movable):
         parts = np.split(place.fetch(joined).astype(np.float64), ends[:-1])
         for name, shape, part in zip(arrays, shapes, parts, strict=True):
             setattr(self, name, part.reshape(shape))
+
+
+def dot(left: Any, right: Any) -> Any:
+    """Return ``left @ right``, and let other threads run meanwhile.
+
+    NumPy's ``@`` keeps the interpreter's lock where the product has at most 500 entries, however many rows it sums
+    over, and `scipy.linalg.blas` always does. A pass on several threads would take as long as on one. `np.dot` never
+    does, but copies a part of a matrix whose columns are contiguous, which takes longer than the product.
+    """
+    is_contiguous = all(isinstance(each, np.ndarray) and each.flags.forc for each in (left, right))
+    return np.dot(left, right) if is_contiguous else left @ right
