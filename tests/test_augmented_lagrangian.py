@@ -189,7 +189,8 @@ def test_a_start_at_the_minimum_ends_soon(loss):
     model.fit(X, y)
     params = {"loss": loss, "penalty": "l2", "alpha": 1e-3, **GIVEN[loss]}
     value = objective(params, X, y, None, model.coef_, model.intercept_)
-    assert model.n_iter_ <= first
+    # Where the loss has kinks, the slopes on them are not known from the point, and are found anew.
+    assert model.n_iter_ <= (0 if loss in CURVED else 1.25 * first)
     assert value <= objective(params, X, y, None, coef, intercept) * (1 + 1e-9)
 
 

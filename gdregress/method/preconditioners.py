@@ -350,7 +350,7 @@ class CholeskyFactor:
         if info:
             return None
         share, _ = condition(lower, norm, uplo="L")
-        return cls(lower, moves, CAUTION / (float(share) * norm) if share > 0 else np.inf)
+        return cls(lower, moves, CAUTION / (float(share) * norm)) if share > np.finfo(precision).eps else None
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Return P g."""
