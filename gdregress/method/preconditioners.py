@@ -328,7 +328,7 @@ class CholeskyFactor:
     def from_quadratic(
         cls, quadratic: MomentObjective, coordinates: Coordinates, precision: type
     ) -> "CholeskyFactor | None":
-        """Make P from H / 2, or return None where H is not positive definite.
+        """Make P from H / 2, or return None where H is not positive definite, or is so by rounding alone.
 
         Parameters
         ----------
