@@ -132,8 +132,9 @@ class MomentObjective:
         z, joint, target_second, target_mean = stacked[:p], self.joint, self._target_second, self._target_mean
         if stacked.shape[1] > joint.shape[1]:
             times = stacked.shape[1] // joint.shape[1]  # a point may consist of several side by side
-            joint, target_second = np.tile(joint, times), np.tile(target_second, times)
-            target_mean = np.tile(target_mean, times)
+            joint, target_second, target_mean = (
+                np.concatenate([each] * times, axis=-1) for each in (joint, target_second, target_mean)
+            )
         product = 0.0 if self._second is None else self._second @ z
         value = np.maximum(target_second + (z * (product - 2.0 * joint)).sum(axis=0), 0.0)
         gradient = np.empty_like(stacked)
@@ -562,4 +563,5 @@ def _split(n_points: int, *columns: NDArray) -> list[tuple[NDArray, ...]]:
     """Return one tuple for each point, with its part of the columns."""
     if n_points == 1:
         return [columns]
-    return list(zip(*(np.split(part, n_points, axis=-1) for part in columns), strict=True))
+    size = columns[0].shape[-1] // n_points
+    return [tuple(part[..., k * size : (k + 1) * size] for part in columns) for k in range(n_points)]

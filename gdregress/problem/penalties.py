@@ -104,4 +104,4 @@ class Penalty:
 
 
 def _tiled(strength: NDArray, times: int) -> NDArray:
-    return strength if times == 1 else np.tile(strength, times)
+    return strength if times == 1 else np.concatenate([strength] * times, axis=1)

@@ -509,4 +509,4 @@ def _mean(of_outputs: NDArray) -> NDArray:
 
 
 def _tiled(numbers: NDArray, times: int) -> NDArray:
-    return numbers if times == 1 else np.tile(numbers, times)
+    return numbers if times == 1 else np.concatenate([numbers] * times, axis=-1)
