@@ -150,7 +150,8 @@ def test_nothing_deceives_accelerated_descent_of_other_losses(monkeypatch, make,
     least = exact.history_["loss"][-1]
     best_constant = GradientDescentRegressor(**params).fit(np.ones((len(X), 1)), y, sample_weight=weight)
     above = 2 * (model.history_["loss"][-1] - least) / best_constant.history_["loss"][-1]
-    rounding = 2e-13  # of its sums, which cannot tell columns that are as near as 1e-7; the exact steps can
+    # That of its sums, which cannot tell columns that are as near as 1e-7, as the exact steps can, by BLAS kernels.
+    rounding = 1e-12 if make.__name__.endswith("1e-07") else 2e-13
     assert above <= 1.01 * model.optimality_**2 + exact.optimality_**2 + rounding
 
 
