@@ -29,14 +29,16 @@ NUMBERS = {
 }
 
 
+@pytest.mark.parametrize("alternates", [False, True])
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
-def test_powers_of_every_size_follow_from_few_times(numbers):
+def test_powers_of_every_size_follow_from_few_times(numbers, alternates):
     """Products of two of them, as in an error, are such powers too."""
-    times = times_between(numbers.tobytes())
-    assert len(times.times) <= min(len(np.unique(numbers)), 150)
-    power = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])
-    found = times.interpolate(power[:, np.newaxis] ** times.times)
-    assert_allclose(found, power[:, np.newaxis] ** numbers, rtol=0, atol=3e-15)
+    times = times_between(numbers.tobytes(), alternates=alternates)
+    assert len(times.times) <= min(len(np.unique(numbers)), 300 if alternates else 150)
+    size = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])[:, np.newaxis]
+    for sign in (1.0, -1.0) if alternates else (1.0,):
+        found = times.interpolate(size**times.times * np.where(times.is_odd, sign, 1.0))
+        assert_allclose(found, (sign * size) ** numbers, rtol=0, atol=3e-15)
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.5, 0.999])

@@ -22,7 +22,8 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
-from gdregress.tuning.scoring import Scoring, mean_of_outputs
+from gdregress.tuning.of_splits import OfSplits
+from gdregress.tuning.scoring import Scoring
 from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
@@ -50,10 +51,10 @@ class Evaluated(NamedTuple):
     ----------
     curve : Curve
         The points.
-    scores : dict of str to ndarray of shape (n_splits, n_points)
-        Scores on the test rows, by name.
-    losses : list of ndarray of shape (n_points, n_outputs)
-        Mean losses of the test rows of each split.
+    scores : dict of str to OfSplits
+        Scores on the test rows, of shape (n_splits, n_points), by name.
+    losses : OfSplits
+        Mean losses of the test rows, of shape (n_splits, n_outputs, n_points).
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     whole : AnyPath or None
@@ -61,8 +62,8 @@ class Evaluated(NamedTuple):
     """
 
     curve: Curve
-    scores: dict[str, NDArray]
-    losses: Sequence[NDArray]
+    scores: dict[str, OfSplits]
+    losses: OfSplits
     paths: Sequence[AnyPath]
     whole: AnyPath | None
 
@@ -70,8 +71,8 @@ class Evaluated(NamedTuple):
         """Return this curve with another at its end, whose strengths are smaller."""
         return Evaluated(
             self.curve._replace(alphas=np.concatenate([self.curve.alphas, other.curve.alphas])),
-            {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
-            [np.concatenate(both) for both in zip(self.losses, other.losses, strict=True)],
+            {name: score.followed_by(other.scores[name]) for name, score in self.scores.items()},
+            self.losses.followed_by(other.losses),
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
             None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
         )
@@ -79,7 +80,7 @@ class Evaluated(NamedTuple):
     @property
     def loss(self) -> NDArray:
         """Mean losses of the test rows, of shape (n_splits, n_points, n_outputs)."""
-        return np.array(self.losses)
+        return np.moveaxis(self.losses.all, 1, 2)
 
     def along_alphas(self, name: str) -> NDArray:
         """Return the best mean score of each strength; minus infinity where it is NaN."""
@@ -91,7 +92,7 @@ class Evaluated(NamedTuple):
 
     def _means(self, name: str) -> NDArray:
         """Return mean scores of shape (n_alphas, n_epochs)."""
-        mean = self.scores[name].mean(axis=0).reshape(len(self.curve.alphas), -1)
+        mean = self.scores[name].mean.reshape(len(self.curve.alphas), -1)
         return np.where(np.isnan(mean), -np.inf, mean)
 
 
@@ -179,23 +180,20 @@ class Search:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
         if from_whole is not None:
-            paths, known, whole = from_whole
+            paths, losses, whole = from_whole
         else:
-            paths, known, whole = *(told or self._fitted(curve)), None
-        losses = [
-            self._losses_from_rows(number, path) if loss is None else loss
-            for number, (path, loss) in enumerate(zip(paths, known, strict=True))
-        ]
+            paths, losses, whole = *(told or self._fitted(curve)), None
+        if losses is None:
+            losses = OfSplits.whole(
+                np.stack([self._losses_from_rows(number, path).T for number, path in enumerate(paths)])
+            )
         if self.scoring.is_loss:
-            score = np.empty((len(losses), curve.n_points))
-            for of_split, loss in zip(score, losses, strict=True):
-                np.negative(mean_of_outputs(loss), out=of_split)
-            return Evaluated(curve, {"score": score}, losses, paths, whole)
-        several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
-        scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
+            return Evaluated(curve, {"score": losses.mapped(minus_mean_of_outputs)}, losses, paths, whole)
+        several = [self._scores(number, path, curve, losses.all[number].T) for number, path in enumerate(paths)]
+        scores = {name: OfSplits.whole(np.array([each[name] for each in several])) for name in self.scoring.scorers}
         return Evaluated(curve, scores, losses, paths, whole)
 
-    def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
+    def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], None, AnyPath] | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
         ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
@@ -209,7 +207,7 @@ class Search:
                 return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
-        return paths, [None] * len(paths), whole
+        return paths, None, whole
 
     def whole(self, curve: Curve) -> Path:
         """Fit the points of a curve to all rows."""
@@ -225,7 +223,7 @@ class Search:
             delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
-        return FromSums(paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths))
+        return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
@@ -365,6 +363,11 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
     model.set_params(epochs=max(curve.epochs))
     return [last if epochs >= n_epochs else path[returned[epochs]].T for epochs in curve.epochs]
+
+
+def minus_mean_of_outputs(losses: NDArray) -> NDArray:
+    """Return scores of shape (n_splits, n_points), given losses of shape (n_splits, n_outputs, n_points)."""
+    return -losses[:, 0] if losses.shape[1] == 1 else -losses.mean(axis=1)
 
 
 def rows_of(X: Any, chosen: NDArray) -> Any:

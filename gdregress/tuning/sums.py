@@ -5,12 +5,22 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, held_out_errors, times_between
+from gdregress.method.epochs import (
+    EpochPath,
+    HeldOut,
+    Known,
+    PlainDescent,
+    Stretch,
+    Times,
+    held_out_errors,
+    times_between,
+)
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path
 from gdregress.method.spec import Spec
@@ -19,6 +29,7 @@ from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_fold
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.tuning.grid import Curve
+from gdregress.tuning.of_splits import OfSplits
 
 THREADED_COLUMNS = 100
 """Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
@@ -43,12 +54,12 @@ class FromSums(NamedTuple):
     ----------
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
-    losses : list of ndarray of shape (n_points, n_outputs) or None
-        Their losses on the test rows; None for a split whose test rows have to be read.
+    losses : OfSplits or None
+        Their losses on the test rows, of shape (n_splits, n_outputs, n_points); None if these rows have to be read.
     """
 
     paths: Sequence[AnyPath]
-    losses: list[NDArray | None]
+    losses: OfSplits | None
 
 
 class PlainSpec(NamedTuple):
@@ -170,8 +181,8 @@ class Sums:
         paths = self._minimisers(curve)
         return FromSums(paths, self.losses(paths)) if paths else None
 
-    def losses(self, paths: Sequence[AnyPath]) -> list[NDArray | None]:
-        """Return the losses on the test rows of each split, of shape (n_points, n_outputs); None where rounding shows.
+    def losses(self, paths: Sequence[AnyPath]) -> OfSplits | None:
+        """Return the losses on the test rows, of shape (n_splits, n_outputs, n_points); None if rounding shows in one.
 
         Parameters
         ----------
@@ -185,7 +196,9 @@ class Sums:
 
         self._folds  # noqa: B018  gathered before the threads begin
         with self.rows.on_threads() as (_, map_on_threads):
-            return list(map_on_threads(errors, range(len(paths)), paths))
+            of_splits = list(map_on_threads(errors, range(len(paths)), paths))
+        known = [each.T for each in of_splits if each is not None]
+        return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
     def _ends_at_minimum(self, curve: Curve) -> bool:
         """Return whether the fits of a curve would end at the minimum."""
@@ -214,7 +227,8 @@ class Sums:
             return None
         errors = np.square(residuals * every.coordinates.target_scale)
         tested = [int(test[0]) for _, test in self.splits]
-        return FromSums([WithoutRow(every, row) for row in tested], [errors[row] for row in tested])
+        paths = [WithoutRow(every, row) for row in tested]
+        return FromSums(paths, OfSplits.whole(np.moveaxis(errors[tested], 1, 2)))
 
     def _of_plain_descents(self, curves: Sequence[Curve]) -> list[FromSums | None]:
         """Return the points of plain descents in closed form and their errors; None where fits would not come to these.
@@ -223,11 +237,14 @@ class Sums:
         """
         specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
 
-        def of_split(number: int) -> list[tuple[EpochPath, NDArray | None] | None]:
+        def of_split(number: int) -> list[tuple[EpochPath, list[Known | None]] | None]:
             with np.errstate(all="ignore"):  # that of the caller is not that of its threads
                 several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
                 errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
-                return [_path_and_errors(some, errors) if some else None for some in several]
+                return [
+                    (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
+                    for some in several
+                ]
 
         self._folds  # noqa: B018  gathered before the threads begin
         n_points = sum(curve.n_points for curve in curves)
@@ -265,9 +282,9 @@ class Sums:
         return stretches
 
     @cached_property
-    def _times_between(self) -> Callable[[bytes], Times]:
+    def _times_between(self) -> Callable[..., Times]:
         """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
-        return lru_cache(maxsize=1)(times_between)
+        return lru_cache(maxsize=2)(times_between)
 
     def _descent(self, number: int, terms: Terms, alpha: float) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over a split and its error, which are made once for all rates."""
@@ -298,23 +315,14 @@ def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
         return minima.path(terms, alphas)
 
 
-def _path_and_errors(
-    stretches: list[tuple[Stretch, HeldOut]], errors: Iterator[NDArray | None]
-) -> tuple[EpochPath, NDArray | None]:
-    """Return the path of the descents of a curve, and their errors, which come one after the other; None if one is."""
-    parts = [next(errors) for _ in stretches]
-    known, path = [part for part in parts if part is not None], EpochPath([stretch for stretch, _ in stretches])
-    if len(known) < len(parts):
-        return path, None
-    return path, known[0] if len(known) == 1 else np.concatenate(known)
-
-
-def _of_all_splits(several: Sequence[tuple[EpochPath, NDArray | None] | None]) -> FromSums | None:
+def _of_all_splits(several: Sequence[tuple[EpochPath, list[Known | None]] | None]) -> FromSums | None:
     """Return what the sums tell of a curve, given this for each split; None if they do not tell it for one."""
-    known = [each for each in several if each is not None]
-    if len(known) < len(several):
+    told = [each for each in several if each is not None]
+    if len(told) < len(several):
         return None
-    return FromSums([path for path, _ in known], [errors for _, errors in known])
+    known = [[part for part in parts if part is not None] for _, parts in told]
+    is_known = all(len(some) == len(parts) for some, (_, parts) in zip(known, told, strict=True))
+    return FromSums([path for path, _ in told], OfSplits.stacked(known) if is_known else None)
 
 
 def spec_of(model: Any, curve: Curve) -> Spec:
