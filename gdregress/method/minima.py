@@ -27,6 +27,9 @@ PRECISE = 1e-9
 STACKED = 2**16
 """Entries of the matrices of several strengths that are solved at a time."""
 
+FEW = 2**11
+"""Entries of such matrices that take no longer than the Python around them."""
+
 CHANGES = 6
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
@@ -254,82 +257,78 @@ class Program(NamedTuple):
     def path(self, alphas: NDArray) -> NDArray:
         """Return the minimisers, of shape (n_features, n_alphas): those of the same signs at once, each from the last.
 
-        Parameters
-        ----------
-        alphas : ndarray of shape (n_alphas,)
-            Strengths.
-        """
-        points, place = np.zeros((len(self.joint), len(alphas))), 0
-        here, ahead = points[:, 0], 1
-        while place < len(alphas):
-            # On a line all strengths cost what one does.
-            most = min(ahead, STACKED // len(here) ** 2) if self.l2.any() else len(alphas)
-            along = self._of_signs(np.sign(here), alphas[place : place + most])
-            if not along.shape[1]:
-                curvature = self.curvature(alphas[place])
-                kinks = Kinks.of(alphas[place] * self.l1, len(self.joint), positive=self.positive)
-                step = step_to_minimum(curvature, curvature @ here - self.joint, kinks, here)
-                along = (here + step)[:, np.newaxis]
-            points[:, place : place + along.shape[1]] = along
-            place += along.shape[1]
-            here = points[:, place - 1]
-            ahead = 2 * along.shape[1]
-        return points
-
-    def _of_signs(self, sign: NDArray, alphas: NDArray) -> NDArray:
-        """Return the minimisers for the first strengths, as far as they have the same signs, with few changes to these.
-
         With A the columns that are not zero and s their signs, ``z_A = (G_AA + a l2_A)^-1 (q_A - a l1_A s)`` is the
         minimum as long as it has these signs and no other column violates its condition (Osborne, Presnell and
-        Turlach, 2000). If that is not so for the first strength, the columns that violate their conditions join and
-        those of other signs leave, a few times.
+        Turlach, 2000). At the first strength for which that is not so, the columns that violate their conditions join
+        and those of other signs leave. Where a few such changes do not find the signs, the active-set method does.
 
         Parameters
         ----------
-        sign : ndarray of shape (n_features,)
-            Signs to begin with, those of the minimiser for a strength nearby; 0 for a column that is zero.
         alphas : ndarray of shape (n_alphas,)
             Strengths.
-
-        Returns
-        -------
-        ndarray of shape (n_features, n_found)
-            The minimisers; none if the signs are not found.
         """
-        kinks = Kinks.of(self.l1, len(sign), positive=self.positive)._replace(l1=np.outer(alphas, self.l1))
-        for _ in range(CHANGES if len(alphas) else 0):
-            active, found = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
-            solved = self._where_active(active, sign[active], alphas)
-            if solved is None:
-                break
-            found[:, active], pulls = solved
-            wrong = kinks.wrong(sign, found, pulls)
-            if wrong[0].any():
-                sign = exchanged(sign, wrong[0], pulls[0])
-                continue
-            is_other = wrong.any(axis=1)
-            return found.T[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
-        return np.zeros((len(sign), 0))
+        p = len(self.joint)
+        points, sign, place, n_changes = np.zeros((len(alphas), p)), self._first_signs(alphas[0]), 0, 0
+        kinks = Kinks.of(self.l1, p, positive=self.positive)
+        # On a line all strengths cost what one does.
+        most = max(1, STACKED // p**2) if self.l2.any() else len(alphas)
+        fewest = min(most, max(1, FEW // p**2))
+        ahead = fewest
+        while place < len(alphas):
+            along, n_found = alphas[place : place + ahead], 0
+            solved = self._of_signs(sign, along) if n_changes < CHANGES else None
+            if solved is not None:
+                found, pulls = solved
+                wrong = kinks._replace(l1=np.outer(along, self.l1)).wrong(sign, found, pulls)
+                is_other = wrong.any(axis=1)
+                n_found = int(is_other.argmax()) if is_other.any() else len(along)
+                points[place : place + n_found] = found[:n_found]
+                place += n_found
+                n_changes = 0 if n_found else n_changes + 1
+                ahead = min(most, max(fewest, 2 * n_found))
+                if n_found < len(along):
+                    sign = exchanged(sign, wrong[n_found], pulls[n_found])
+            else:
+                here, curvature = points[max(place - 1, 0)], self.curvature(alphas[place])
+                strengths = kinks._replace(l1=alphas[place] * self.l1)
+                points[place] = here + step_to_minimum(curvature, curvature @ here - self.joint, strengths, here)
+                sign, n_changes, place = np.sign(points[place]), 0, place + 1
+        return points.T
 
-    def _where_active(self, active: NDArray, signs: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
-        """Return z_A for each strength, of shape (n_alphas, n_active), and ``q - G_A z_A``; None if G_AA is singular.
+    def _first_signs(self, alpha: float) -> NDArray:
+        """Return signs to begin with: those of the minimum without L1, where L1 holds less than half of the columns."""
+        pull, none = self.joint if self.positive else np.abs(self.joint), np.zeros(len(self.joint))
+        if 2 * np.count_nonzero(pull > alpha * self.l1) <= len(pull):
+            return none
+        _, point, info = lapack.dposv(self.curvature(alpha), self.joint[:, np.newaxis], lower=1)
+        sign = none if info else np.sign(point[:, 0])
+        return np.maximum(sign, 0.0) if self.positive else sign
+
+    def _of_signs(self, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Return z for each strength, of shape (n_alphas, n_features), and ``q - G z``; None if G_AA is singular.
 
         Without L2 the minimisers of all strengths are on one line.
         """
-        second, joint, l1 = self.products[active[:, np.newaxis], active], self.joint[active], self.l1[active] * signs
-        points = np.zeros((len(alphas), len(active)))
+        active, points = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
+        second, joint = self.products[active[:, np.newaxis], active], self.joint[active]
+        l1 = self.l1[active] * sign[active]
         if self.l2.any():
-            curvatures = second + alphas[:, np.newaxis, np.newaxis] * np.diag(self.l2[active])
+            curvatures = np.repeat(second[np.newaxis], len(alphas), axis=0)
+            diagonal = np.arange(len(active))
+            curvatures[:, diagonal, diagonal] += np.outer(alphas, self.l2[active])
             try:
-                points = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
+                solved = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
             except np.linalg.LinAlgError:
                 return None
         elif len(active):
             _, ends, info = lapack.dposv(second, np.array([joint, l1]).T, lower=1)
             if info:
                 return None
-            points = ends[:, 0] - np.outer(alphas, ends[:, 1])
-        return points, self.joint - points @ self.products[active]
+            solved = ends[:, 0] - np.outer(alphas, ends[:, 1])
+        else:
+            return points, np.repeat(self.joint[np.newaxis], len(alphas), axis=0)
+        points[:, active] = solved
+        return points, self.joint - solved @ self.products[active]
 
     def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
         """Return whether the shortest subgradient at each point is zero, up to `PRECISE` of the largest q."""
