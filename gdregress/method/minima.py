@@ -104,7 +104,7 @@ class Chained(NamedTuple):
 class Minima:
     """The minimisers of squared error plus penalties, over rows that are known by their moments.
 
-    Without L1 and `positive` all come from one eigenbasis. Otherwise each is the start of the next.
+    Without L1 and `positive` all come from one eigenbasis: see `RidgeMinima`. Otherwise each is the start of the next.
 
     Attributes
     ----------
@@ -114,31 +114,17 @@ class Minima:
         Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
-    computed : list of Ridge
-        The eigenbasis, once it has been computed.
     """
 
     moments: Moments
     penalized: NDArray | float
     fit_intercept: bool
-    computed: list[Ridge] = field(default_factory=list)
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments) -> "Minima":
         """Return the minimisers, given the terms of the objective and the moments about the mean."""
         about = moments if terms.fit_intercept else moments.about_origin()
         return cls(about, terms.units(moments), terms.fit_intercept)
-
-    def prepare(self, terms: Terms) -> None:
-        """Compute what the minimisers for all strengths share, so that `path` takes little time.
-
-        Parameters
-        ----------
-        terms : Terms
-            Squared error, with the penalty of strength 1.
-        """
-        if not terms.has_prox:
-            self._ridge  # noqa: B018
 
     def path(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
@@ -155,36 +141,67 @@ class Minima:
         Path or None
             None if one of the minimisers cannot be computed from moments to a relative error of `PRECISE`.
         """
-        path = self._with_prox(terms, alphas) if terms.has_prox else self._smooth(terms, alphas)
-        if path is None or not self.fit_intercept:
-            return path
-        level = np.zeros((1, *path.points.shape[1:]))
-        return path._replace(points=np.concatenate([path.points, level]))
+        if terms.has_prox:
+            return self._with_prox(terms, alphas)
+        paths = RidgeMinima([self]).paths(terms, alphas)
+        return None if paths is None else paths[0]
 
     @cached_property
-    def _standard(self) -> Coordinates:
+    def standard(self) -> Coordinates:
         """Coordinates with the standard deviations as scales."""
         return Coordinates.unit_curvature(
             self.moments, alpha=0.0, fit_intercept=self.fit_intercept, penalized=self.penalized
         )
 
     @cached_property
-    def _alike(self) -> Coordinates:
+    def alike(self) -> Coordinates:
         """Coordinates in which the penalty is the same for each coefficient, and no column is longer than 1."""
-        moves, scale = self._standard.inverse_scale > 0, self._standard.scale / self.penalized
+        moves, scale = self.standard.inverse_scale > 0, self.standard.scale / self.penalized
         alike = (scale.max(initial=0.0) or 1.0) * self.penalized
         inverse_scale = np.where(moves, 1.0 / alike, 0.0)
-        return replace(self._standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
+        return replace(self.standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
+
+    def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
+        second, joint = covariances(self.moments, self.standard)
+        whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
+        points = np.zeros((len(joint) + self.fit_intercept, len(alphas), joint.shape[1]))
+        for output, rho in enumerate(joint.T):
+            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
+            found = points[: len(joint), :, output] = program.path(alphas)
+            if not program.is_solved(found, alphas):
+                return None
+            active = np.flatnonzero(found[:, -1])  # the last point has the most columns
+            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
+            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
+                return None
+        return Path(self.standard, points)
+
+
+@dataclass(frozen=True)
+class RidgeMinima:
+    """The minimisers for L2, or no penalty, over several sets of rows, side by side.
+
+    Attributes
+    ----------
+    sets : sequence of Minima
+        The minimisers over each set.
+    computed : list of Ridge
+        The eigenbases, once they have been computed.
+    """
+
+    sets: Sequence[Minima]
+    computed: list[Ridge] = field(default_factory=list)
 
     @property
-    def _ridge(self) -> Ridge:
+    def ridge(self) -> Ridge:
+        """The eigenbases."""
         # A `cached_property` of Python 3.11 has a lock, for which the threads of other splits would wait.
         if not self.computed:
-            self.computed.append(Ridge.of(self.moments, self._alike))
+            self.computed.append(Ridge.of([(each.moments, each.alike) for each in self.sets]))
         return self.computed[0]
 
-    def ridge(self, terms: Terms, alphas: NDArray) -> tuple[Ridge, Coordinates, NDArray] | None:
-        """Return the eigenbasis for L2, its coordinates, and the strengths in these; None if they are not precise.
+    def strengths(self, terms: Terms, alphas: NDArray) -> NDArray | None:
+        """Return the strengths in the coordinates of each set; None if a minimiser would not be precise.
 
         Parameters
         ----------
@@ -193,35 +210,21 @@ class Minima:
         alphas : ndarray of shape (n_penalties,)
             Strengths.
         """
-        strengths = alphas * terms.penalty_in(self._alike).l2.max(initial=0.0) / 2
-        if not np.isfinite(strengths).all() or self._ridge.error(strengths.min()) > PRECISE:
+        factors = [terms.penalty_in(each.alike).l2.max(initial=0.0) / 2 for each in self.sets]
+        strengths = np.outer(factors, alphas)
+        if not np.isfinite(strengths).all() or not (self.ridge.error(strengths.min(axis=1)) <= PRECISE).all():
             return None
-        return self._ridge, self._alike, strengths
+        return strengths
 
-    def _smooth(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers without the row of the intercept."""
-        found = self.ridge(terms, alphas)
-        if found is None:
+    def paths(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over each set, as `Minima.path` does; None if one of them is not precise."""
+        strengths = self.strengths(terms, alphas)
+        points = None if strengths is None else self.ridge.minimisers(strengths)
+        if points is None:
             return None
-        ridge, coordinates, strengths = found
-        points = ridge.minimisers(strengths)
-        return None if points is None else Path(coordinates, points)
-
-    def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers without the row of the intercept."""
-        second, joint = covariances(self.moments, self._standard)
-        whole, moves = terms.penalty_in(self._standard), self._standard.inverse_scale > 0
-        points = np.zeros((len(joint), len(alphas), joint.shape[1]))
-        for output, rho in enumerate(joint.T):
-            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
-            points[:, :, output] = program.path(alphas)
-            if not program.is_solved(points[:, :, output], alphas):
-                return None
-            active = np.flatnonzero(points[:, -1, output])  # the last point has the most columns
-            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
-            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
-                return None
-        return Path(self._standard, points)
+        if self.sets[0].fit_intercept:
+            points = np.concatenate([points, np.zeros_like(points[:, :1])], axis=1)
+        return [Path(each.alike, of_set) for each, of_set in zip(self.sets, points, strict=True)]
 
 
 class Program(NamedTuple):

@@ -58,7 +58,7 @@ class Evaluated(NamedTuple):
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     whole : AnyPath or None
-        The points fitted to all rows, where the search began with these.
+        The points fitted to all rows, where these came with the others.
     """
 
     curve: Curve
@@ -179,10 +179,7 @@ class Search:
     def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
-        if from_whole is not None:
-            paths, losses, whole = from_whole
-        else:
-            paths, losses, whole = *(told or self._fitted(curve)), None
+        paths, losses, whole = from_whole or told or self._fitted(curve)
         if losses is None:
             losses = OfSplits.whole(
                 np.stack([self._losses_from_rows(number, path).T for number, path in enumerate(paths)])
@@ -193,7 +190,7 @@ class Search:
         scores = {name: OfSplits.whole(np.array([each[name] for each in several])) for name in self.scoring.scorers}
         return Evaluated(curve, scores, losses, paths, whole)
 
-    def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], None, AnyPath] | None:
+    def _from_whole(self, curve: Curve) -> FromSums | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
         ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
@@ -207,7 +204,7 @@ class Search:
                 return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
-        return paths, None, whole
+        return FromSums(paths, None, whole)
 
     def whole(self, curve: Curve) -> Path:
         """Fit the points of a curve to all rows."""

@@ -22,7 +22,7 @@ from gdregress.method.epochs import (
     times_between,
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
-from gdregress.method.minima import Chained, Minima, Path
+from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
@@ -33,6 +33,9 @@ from gdregress.tuning.of_splits import OfSplits
 
 THREADED_COLUMNS = 100
 """Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
+
+STACKED = 2**20
+"""Entries of the covariances of training sets whose eigenvectors are computed side by side: 8 MB."""
 
 THREADED_POINTS = 10_000
 """Number of points of plain descents from which their arrays take longer than the Python around them."""
@@ -56,10 +59,13 @@ class FromSums(NamedTuple):
         The points fitted to the training rows of each split.
     losses : OfSplits or None
         Their losses on the test rows, of shape (n_splits, n_outputs, n_points); None if these rows have to be read.
+    whole : AnyPath or None
+        The points fitted to all rows, where these came with the others.
     """
 
     paths: Sequence[AnyPath]
     losses: OfSplits | None
+    whole: AnyPath | None = None
 
 
 class PlainSpec(NamedTuple):
@@ -153,11 +159,29 @@ class Sums:
     def _minima_of_whole(self) -> Minima:
         return Minima.of(Spec.of(self.model).terms, self.whole)
 
+    @cached_property
+    def _ridge_of_whole(self) -> RidgeMinima:
+        return RidgeMinima([self._minima_of_whole])
+
+    @cached_property
+    def _ridges(self) -> list[RidgeMinima]:
+        """The minimisers for L2 over the training rows of each split and, last, over all rows: a part for each thread.
+
+        Those of few columns are computed side by side.
+        """
+        several, p = [*self._minima, self._minima_of_whole], self.rows.n_features
+        size = 1 if p >= THREADED_COLUMNS else max(1, STACKED // max(1, p) ** 2)
+        return [RidgeMinima(several[first : first + size]) for first in range(0, len(several), size)]
+
     def path_of_whole(self, curve: Curve) -> Path | None:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self._ends_at_minimum(curve):
             return None
-        return _quietly(self._minima_of_whole, spec_of(self.model, curve).terms, curve.alphas)
+        terms = spec_of(self.model, curve).terms
+        if terms.has_prox:
+            return _path(self._minima_of_whole, terms, curve.alphas)
+        paths = _paths(self._ridge_of_whole, terms, curve.alphas)
+        return None if paths is None else paths[0]
 
     def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
         """Return what the sums tell of some curves of the same epochs; None for one whose points they do not tell.
@@ -178,8 +202,12 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        paths = self._minimisers(curve)
-        return FromSums(paths, self.losses(paths)) if paths else None
+        terms = spec_of(self.model, curve).terms
+        paths = self._with_prox(terms, curve.alphas) if terms.has_prox else self._smooth(terms, curve.alphas)
+        if paths is None:
+            return None
+        of_splits, whole = paths[: len(self.splits)], paths[len(self.splits) :]
+        return FromSums(of_splits, self.losses(of_splits), whole[0] if whole else None)
 
     def losses(self, paths: Sequence[AnyPath]) -> OfSplits | None:
         """Return the losses on the test rows, of shape (n_splits, n_outputs, n_points); None if rounding shows in one.
@@ -206,14 +234,21 @@ class Sums:
         ends_there = curve.learning_rate in EXACT and model.optimizer == "auto" and bool(model.tol)
         return ends_there and model.target_loss is None and len(curve.epochs) == 1
 
-    def _minimisers(self, curve: Curve) -> list[Path]:
-        """Return the minimisers over the training rows of each split; none if moments are not precise enough."""
-        terms, n_splits = spec_of(self.model, curve).terms, len(self.splits)
+    def _with_prox(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over the training rows of each split; None if moments are not precise enough."""
+        n_splits = len(self.splits)
         with self._on_worthy_threads() as map_on_threads:
-            # Those of all rows are wanted too, and a thread would be idle while the others wait for the last split.
-            list(map_on_threads(_prepare, [*self._minima, self._minima_of_whole], [terms] * (n_splits + 1)))
-            paths = list(map_on_threads(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
-        return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
+            paths = list(map_on_threads(_path, self._minima, [terms] * n_splits, [alphas] * n_splits))
+        known = [path for path in paths if path is not None]
+        return known if len(known) == n_splits else None
+
+    def _smooth(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over the training rows of each split and, last, over all rows; None if not precise."""
+        n_parts = len(self._ridges)
+        with self._on_worthy_threads() as map_on_threads:
+            parts = list(map_on_threads(_paths, self._ridges, [terms] * n_parts, [alphas] * n_parts))
+        known = [paths for paths in parts if paths is not None]
+        return [path for paths in known for path in paths] if len(known) == n_parts else None
 
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
@@ -221,7 +256,7 @@ class Sums:
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._minima_of_whole, self._in_memory, terms, curve.alphas)
+            every = LeftOut.of(self._ridge_of_whole, self._in_memory, terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
@@ -303,16 +338,16 @@ class Sums:
             yield map_on_threads if pays else map
 
 
-def _prepare(minima: Minima, terms: Terms) -> None:
-    """Compute what the minimisers for all strengths share."""
-    with np.errstate(all="ignore"):
-        minima.prepare(terms)
-
-
-def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
+def _path(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
     """Return the minimisers for some strengths; overflow shows as infinity, which `Minima` looks for."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # that of the caller is not that of its threads
         return minima.path(terms, alphas)
+
+
+def _paths(ridges: RidgeMinima, terms: Terms, alphas: NDArray) -> list[Path] | None:
+    """Return the minimisers for some strengths over several sets of rows."""
+    with np.errstate(all="ignore"):
+        return ridges.paths(terms, alphas)
 
 
 def _of_all_splits(several: Sequence[tuple[EpochPath, list[Known | None]] | None]) -> FromSums | None:
