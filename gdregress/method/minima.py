@@ -65,8 +65,9 @@ class Path(NamedTuple):
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
         [here] = objective.evaluate([self.points.reshape(len(self.points), -1)])
         value = here.value.reshape(self.points.shape[1:])
-        sizes = np.abs(self.points[: len(objective.joint)])
-        terms = np.einsum("j...,j...->...", sizes, np.tensordot(np.abs(objective.products()), sizes, axes=1))
+        # |z|' |R| |z| is at most the square of sum |z_j| sqrt(R_jj).
+        scale = np.sqrt(objective.products().diagonal())
+        terms = np.square(np.tensordot(scale, np.abs(self.points[: len(scale)]), axes=1))
         if (objective.noise + np.finfo(np.float64).eps * terms > VISIBLE * value).any():
             return None
         return value * coordinates.target_scale**2

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -103,8 +104,7 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share, a clone made by this search: its own clones say each
-        cause of a warning once, see `NoticesMixin`.
+        A model with the parameters that all points share.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
     rows : SplittableRows
@@ -152,7 +152,7 @@ class Search:
         spec, p = Spec.of(model), rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
-        model, sums = clone(model), None
+        sums = None
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
             sums = Sums(model, rows, splits)
             sums.whole  # noqa: B018  the first pass finds NaN
@@ -164,6 +164,11 @@ class Search:
         else:
             check_finite("X", rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
+
+    @cached_property
+    def candidate(self) -> Any:
+        """The model as a clone made by this search: its own clones say each cause of a warning once."""
+        return clone(self.model)
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
@@ -201,7 +206,7 @@ class Search:
             rows = in_memory.with_moments(in_memory.moments())
 
             def fit(some_rows: Any, alpha: float) -> Path:
-                return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+                return fitted_path(clone(self.candidate), some_rows, curve._replace(alphas=np.array([alpha])))
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
         return FromSums(paths, None, whole)
@@ -212,12 +217,12 @@ class Search:
         if exact is not None:
             return exact
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
-        return fitted_path(clone(self.model), rows, curve)
+        return fitted_path(clone(self.candidate), rows, curve)
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
+            delayed(fitted_path)(clone(self.candidate), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
         return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
@@ -245,7 +250,7 @@ class Search:
             return scores
         X = rows_of(self.X, test)
         names = self.rows.columns if hasattr(self.X, "columns") else None
-        models = fitted_models(clone(self.model), path, curve, self.form, names)
+        models = fitted_models(clone(self.candidate), path, curve, self.form, names)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 
@@ -294,7 +299,7 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
         The points.
     """
     is_one, is_path = len(curve.epochs) == 1, ends_at_minimum(model, curve)
-    model.set_params(**curve.shared(), epochs=max(curve.epochs), record_path=not is_one)
+    model.set_params(**curve.shared(), epochs=curve.most_epochs, record_path=not is_one)
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
@@ -344,7 +349,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     """
     if model.schedule in OF_ALL_EPOCHS:
         points = [fitted_point(model.set_params(epochs=epochs), rows) for epochs in curve.epochs]
-        model.set_params(epochs=max(curve.epochs))
+        model.set_params(epochs=curve.most_epochs)
         return points
     last, history, terms = fitted_point(model, rows), model.history_, Spec.of(model).terms
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
@@ -358,7 +363,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     if above and not np.array_equal(fitted_point(model.set_params(epochs=above[0]), rows), path[above[0]].T):
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
-    model.set_params(epochs=max(curve.epochs))
+    model.set_params(epochs=curve.most_epochs)
     return [last if epochs >= n_epochs else path[returned[epochs]].T for epochs in curve.epochs]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.tuning.grid import Curve
+from gdregress.tuning.grid import Curve, as_array
 from gdregress.tuning.of_splits import OfSplits, means
 
 
@@ -115,13 +115,8 @@ def _values(curves: Sequence[Curve], name: str) -> NDArray:
     if name == "alpha":
         return np.concatenate([np.repeat(curve.alphas, len(curve.epochs)) for curve in curves])
     if name == "epochs":  # all curves have the same
-        return np.tile(_as_array(curves[0].epochs), sum(len(curve.alphas) for curve in curves))
-    return np.repeat(_as_array([curve.shared()[name] for curve in curves]), [curve.n_points for curve in curves])
-
-
-def _as_array(values: list[Any]) -> NDArray:
-    """Return values as an array that keeps their types."""
-    return np.array(values, dtype=object if len(set(map(type, values))) > 1 else None)
+        return np.tile(as_array(curves[0].epochs), sum(len(curve.alphas) for curve in curves))
+    return np.repeat(as_array([curve.shared()[name] for curve in curves]), [curve.n_points for curve in curves])
 
 
 def ranks(mean: NDArray) -> NDArray:

@@ -28,7 +28,7 @@ from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
-from gdregress.tuning.grid import Curve
+from gdregress.tuning.grid import Curve, as_array
 from gdregress.tuning.of_splits import OfSplits
 
 THREADED_COLUMNS = 100
@@ -295,7 +295,7 @@ class Sums:
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
         if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
             return None
-        numbers = np.array(curve.epochs, dtype=np.int64)
+        numbers = as_array(curve.epochs).astype(np.int64)
         factors = schedule.ahead(0, int(numbers.max()))
         return PlainSpec(spec.terms, numbers, factors, float(factors.max()), spec.limits.tol)
 
@@ -371,5 +371,5 @@ def spec_of(model: Any, curve: Curve) -> Spec:
         The points.
     """
     of_curve = copy(model)  # a clone takes longer than the fit of a few columns
-    vars(of_curve).update(alpha=1.0, epochs=max(curve.epochs), **curve.shared())
+    vars(of_curve).update(alpha=1.0, epochs=curve.most_epochs, **curve.shared())
     return Spec.of(of_curve)
