@@ -14,8 +14,9 @@ from gdregress.method.states import Block, Points
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem
 
-FIRST_BLOCK = 16
-"""Number of epochs in the first block; each further block is twice as long, so that a stop inside it wastes little."""
+FIRST_BLOCK = 64
+"""Number of epochs in the first block. Each further block is four times as long: a stop inside it wastes the rest, but
+every block has a fixed cost too."""
 
 RELIABLE = 1e-7
 """Share of the largest eigenvalue above which the others have nine digits, enough to reproduce the loop."""
@@ -101,7 +102,7 @@ class Geometric:
             gap = problem.gap_of_quadratic(decrement)
             is_finite = np.isfinite(value).all(axis=1)
             yield Block(rates, value, gap, problem.optimality(value, gap.total), is_finite, points)
-            epoch, length = epoch + len(rates), 2 * length
+            epoch, length = epoch + len(rates), 4 * length
             point = points.at(len(rates) - 1)
             [here] = basis.objective.evaluate([point])
 
