@@ -62,6 +62,18 @@ def test_errors_after_each_of_many_epochs_are_those_of_a_loop(share, n_targets):
         assert_allclose(results[f"split{number}_test_score"], -np.array(errors), rtol=1e-11)
 
 
+@pytest.mark.parametrize("tol", [None, 1e-3])
+def test_means_are_those_of_the_scores_of_each_split(tol):
+    """Means follow from the means at few epochs, unless `tol` ends the descents of each split after other ones."""
+    X, y = load_diabetes(return_X_y=True)
+    y = np.column_stack([y, X[:, 0]])
+    params = {"alphas": [1e-2, 1e-4], "learning_rate": [0.05, 0.1, 0.3, 0.9], "epochs": range(1, 900)}
+    results = GradientDescentRegressorCV(**params, tol=tol, refit=False).fit(X, y).cv_results_
+    several = np.array([results[f"split{number}_test_score"] for number in range(5)])
+    assert_allclose(results["mean_test_score"], several.mean(axis=0), rtol=1e-12)
+    assert_allclose(results["std_test_score"], several.std(axis=0), rtol=1e-12)
+
+
 def test_ranks_are_those_of_scipy():
     rng = np.random.default_rng(0)
     for mean in (rng.normal(size=50), rng.integers(0, 5, 50).astype(float), np.ones(3), np.array([2.0])):

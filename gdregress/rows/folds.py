@@ -252,7 +252,7 @@ def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
     labels = _Labels.none(rows.n_samples)
     for split in splits:
         more = labels.with_split(split)
-        n_splits, n_cells = len(more.bases), len(more.codes)
+        n_splits, n_cells = len(more.bases), np.count_nonzero(more.codes.any(axis=1))  # rows of no split are in none
         is_cheap = n_splits * n_cells * ROWS_OF_A_MERGE <= rows.n_samples
         if n_cells > n_splits + 1 and not (is_cheap and n_cells * rows.n_features**2 <= CELL_ENTRIES) and n_splits > 1:
             yield labels.cells()
