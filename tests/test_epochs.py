@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -17,6 +18,7 @@ from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_
 from gdregress.method.epochs import times_between
 from gdregress.tuning.grid import Curve
 from gdregress.tuning.selection import ranks
+from gdregress.tuning.sums import Sums
 
 pytestmark = pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)")
 
@@ -72,6 +74,15 @@ def test_means_are_those_of_the_scores_of_each_split(tol):
     several = np.array([results[f"split{number}_test_score"] for number in range(5)])
     assert_allclose(results["mean_test_score"], several.mean(axis=0), rtol=1e-12)
     assert_allclose(results["std_test_score"], several.std(axis=0), rtol=1e-12)
+
+
+def test_all_threads_get_the_same_times():
+    """Else the means over splits would not follow from the means at these times."""
+    sums = Sums(GradientDescentRegressor(), None, [])
+    numbers = np.arange(1, 100_000).tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda _: sums._times_between(numbers, alternates=False), range(4)))
+    assert all(times is several[0] for times in several)
 
 
 def test_ranks_are_those_of_scipy():

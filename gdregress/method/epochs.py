@@ -376,8 +376,8 @@ def chebyshev(epochs: NDArray, n_nodes: int) -> tuple[NDArray, NDArray]:
     return np.exp(nodes), weights
 
 
-class Known(NamedTuple):
-    """Numbers along some points, as those from which all follow by a linear map.
+class FromFew(NamedTuple):
+    """Numbers along some points, as the few from which all follow by a linear map.
 
     Attributes
     ----------
@@ -398,7 +398,7 @@ def as_they_are(values: NDArray) -> NDArray:
 
 def held_out_errors(
     several: Sequence[tuple[Stretch, HeldOut]], times_between: Callable[..., Times]
-) -> list[Known | None]:
+) -> list[FromFew | None]:
     """Return the mean squared errors on test rows after some epochs, of shape (n_outputs, n_points).
 
     At a constant rate they are computed at a few `Times` only, for all rates of a descent side by side. None takes the
@@ -411,7 +411,7 @@ def held_out_errors(
     times_between : callable
         The function of that name, which may remember what it has returned.
     """
-    found: list[Known | None] = [None] * len(several)
+    found: list[FromFew | None] = [None] * len(several)
     alike: dict[tuple[int, int, int, bool], list[int]] = {}
     for place, (stretch, _) in enumerate(several):
         key = id(stretch.descent), id(stretch.numbers), id(stretch.factors), stretch.alternates
@@ -422,7 +422,7 @@ def held_out_errors(
         if not stretch.is_constant:
             for place in places:
                 errors = held_out.errors(several[place][0].lengths(), descent.slope)
-                found[place] = Known(errors, as_they_are) if held_out.has_digits(errors).all() else None
+                found[place] = FromFew(errors, as_they_are) if held_out.has_digits(errors).all() else None
             continue
         times = times_between(stretch.numbers.tobytes(), alternates=stretch.alternates)
         at_a_time = max(1, STACKED // (len(times.times) * n_coordinates))
@@ -434,5 +434,5 @@ def held_out_errors(
             have_digits = held_out.has_digits(errors).reshape(len(some), -1).all(axis=1)
             of_rates = errors.reshape(-1, len(some), len(times.times))
             for number in np.flatnonzero(have_digits).tolist():
-                found[some[number]] = Known(of_rates[:, number], times.interpolate)
+                found[some[number]] = FromFew(of_rates[:, number], times.interpolate)
     return found

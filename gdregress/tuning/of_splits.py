@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.epochs import Known, as_they_are
+from gdregress.method.epochs import FromFew, as_they_are
 
 
 @dataclass(frozen=True)
@@ -19,33 +19,25 @@ class OfSplits:
 
     Attributes
     ----------
-    parts : sequence of Known
+    parts : sequence of FromFew
         Stretches of the curve, one after the other, with values of shape (n_splits, ..., n_values).
     """
 
-    parts: Sequence[Known]
+    parts: Sequence[FromFew]
 
     @classmethod
     def whole(cls, values: NDArray) -> "OfSplits":
         """Return numbers that are all known, of shape (n_splits, ..., n_points)."""
-        return cls([Known(values, as_they_are)])
+        return cls([FromFew(values, as_they_are)])
 
     @classmethod
-    def stacked(cls, of_splits: Sequence[Sequence[Known]]) -> "OfSplits":
+    def stacked(cls, of_splits: Sequence[Sequence[FromFew]]) -> "OfSplits":
         """Return the numbers, given the stretches of each split."""
-        alike = [len({part.fill for part in parts}) == 1 for parts in zip(*of_splits, strict=True)]
-        return cls(
-            [
-                Known(np.stack([part.values for part in parts]), parts[0].fill)
-                if is_alike
-                else Known(np.stack([part.fill(part.values) for part in parts]), as_they_are)
-                for parts, is_alike in zip(zip(*of_splits, strict=True), alike, strict=True)
-            ]
-        )
+        return cls([_stacked(parts) for parts in zip(*of_splits, strict=True)])
 
     def mapped(self, function: Callable[[NDArray], NDArray]) -> "OfSplits":
         """Return a linear function of the numbers at each point."""
-        return OfSplits([Known(function(part.values), part.fill) for part in self.parts])
+        return OfSplits([FromFew(function(part.values), part.fill) for part in self.parts])
 
     def followed_by(self, other: "OfSplits") -> "OfSplits":
         """Return these numbers with others at their end."""
@@ -61,6 +53,13 @@ class OfSplits:
     def mean(self) -> NDArray:
         """The mean over the splits, of shape (..., n_points)."""
         return means([self])
+
+
+def _stacked(parts: Sequence[FromFew]) -> FromFew:
+    """Return a stretch of all splits: as few numbers if these are at the same places in each, else all of them."""
+    if any(part.fill != parts[0].fill for part in parts):
+        return FromFew(np.stack([part.fill(part.values) for part in parts]), as_they_are)
+    return FromFew(np.stack([part.values for part in parts]), parts[0].fill)
 
 
 def means(several: Sequence[OfSplits]) -> NDArray:

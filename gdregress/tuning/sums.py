@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from gdregress.method.epochs import (
     EpochPath,
+    FromFew,
     HeldOut,
-    Known,
     PlainDescent,
     Stretch,
     Times,
@@ -272,7 +273,7 @@ class Sums:
         """
         specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
 
-        def of_split(number: int) -> list[tuple[EpochPath, list[Known | None]] | None]:
+        def of_split(number: int) -> list[tuple[EpochPath, list[FromFew | None]] | None]:
             with np.errstate(all="ignore"):  # that of the caller is not that of its threads
                 several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
                 errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
@@ -318,8 +319,17 @@ class Sums:
 
     @cached_property
     def _times_between(self) -> Callable[..., Times]:
-        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
-        return lru_cache(maxsize=2)(times_between)
+        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents.
+
+        Threads wait for each other, so that all splits get the same.
+        """
+        remembered, one_by_one = lru_cache(maxsize=2)(times_between), Lock()
+
+        def times(numbers: bytes, *, alternates: bool) -> Times:
+            with one_by_one:
+                return remembered(numbers, alternates=alternates)
+
+        return times
 
     def _descent(self, number: int, terms: Terms, alpha: float) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over a split and its error, which are made once for all rates."""
@@ -350,7 +360,7 @@ def _paths(ridges: RidgeMinima, terms: Terms, alphas: NDArray) -> list[Path] | N
         return ridges.paths(terms, alphas)
 
 
-def _of_all_splits(several: Sequence[tuple[EpochPath, list[Known | None]] | None]) -> FromSums | None:
+def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
     """Return what the sums tell of a curve, given this for each split; None if they do not tell it for one."""
     told = [each for each in several if each is not None]
     if len(told) < len(several):
