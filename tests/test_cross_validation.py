@@ -368,6 +368,18 @@ def test_moments_of_cells_are_those_of_the_rows(raw, name):
     assert_allclose(folds.whole.cross, rows.moments().cross, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("cv", [KFold(7), TimeSeriesSplit(6), TimeSeriesSplit(20)], ids=str)
+def test_each_row_is_read_once(raw, cv, monkeypatch):
+    """Also where there are so few rows that a pass costs less than unions of more cells."""
+    X, y = raw
+    read, gather = [], RowBlocks.moments_of_parts
+    monkeypatch.setattr(RowBlocks, "moments_of_parts", lambda self, parts: read.extend(parts) or gather(self, parts))
+    rows = RowBlocks(X, y[:, np.newaxis])
+    gather_folds(rows, list(cv.split(X)))
+    every = np.arange(len(y))
+    assert_array_equal(np.sort(np.concatenate([every[part] for part in read])), every)
+
+
 def test_rows_that_are_drawn_twice_count_twice(raw):
     X, y = raw
     train, test = np.r_[np.arange(50), np.arange(10), np.arange(5)], np.r_[np.arange(50, 90), 60, 60]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -17,6 +18,7 @@ from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_
 from gdregress.method.epochs import times_between
 from gdregress.tuning.grid import Curve
 from gdregress.tuning.selection import ranks
+from gdregress.tuning.sums import Sums
 
 pytestmark = pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)")
 
@@ -29,14 +31,16 @@ NUMBERS = {
 }
 
 
+@pytest.mark.parametrize("alternates", [False, True])
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
-def test_powers_of_every_size_follow_from_few_times(numbers):
+def test_powers_of_every_size_follow_from_few_times(numbers, alternates):
     """Products of two of them, as in an error, are such powers too."""
-    times = times_between(numbers.tobytes())
-    assert len(times.times) <= min(len(np.unique(numbers)), 150)
-    power = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])
-    found = times.interpolate(power[:, np.newaxis] ** times.times)
-    assert_allclose(found, power[:, np.newaxis] ** numbers, rtol=0, atol=3e-15)
+    times = times_between(numbers.tobytes(), alternates=alternates)
+    assert len(times.times) <= min(len(np.unique(numbers)), 300 if alternates else 150)
+    size = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])[:, np.newaxis]
+    for sign in (1.0, -1.0) if alternates else (1.0,):
+        found = times.interpolate(size**times.times * np.where(times.is_odd, sign, 1.0))
+        assert_allclose(found, (sign * size) ** numbers, rtol=0, atol=3e-15)
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.5, 0.999])
@@ -58,6 +62,27 @@ def test_errors_after_each_of_many_epochs_are_those_of_a_loop(share, n_targets):
             coef = coef - rate * 2 / len(train) * A[train].T @ (A[train] @ coef - y[train])
             errors.append(np.mean((A[test] @ coef - y[test]) ** 2))
         assert_allclose(results[f"split{number}_test_score"], -np.array(errors), rtol=1e-11)
+
+
+@pytest.mark.parametrize("tol", [None, 1e-3])
+def test_means_are_those_of_the_scores_of_each_split(tol):
+    """Means follow from the means at few epochs, unless `tol` ends the descents of each split after other ones."""
+    X, y = load_diabetes(return_X_y=True)
+    y = np.column_stack([y, X[:, 0]])
+    params = {"alphas": [1e-2, 1e-4], "learning_rate": [0.05, 0.1, 0.3, 0.9], "epochs": range(1, 900)}
+    results = GradientDescentRegressorCV(**params, tol=tol, refit=False).fit(X, y).cv_results_
+    several = np.array([results[f"split{number}_test_score"] for number in range(5)])
+    assert_allclose(results["mean_test_score"], several.mean(axis=0), rtol=1e-12)
+    assert_allclose(results["std_test_score"], several.std(axis=0), rtol=1e-12)
+
+
+def test_all_threads_get_the_same_times():
+    """Else the means over splits would not follow from the means at these times."""
+    sums = Sums(GradientDescentRegressor(), None, [])
+    numbers = np.arange(1, 100_000).tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda _: sums._times_between(numbers, alternates=False), range(4)))
+    assert all(times is several[0] for times in several)
 
 
 def test_ranks_are_those_of_scipy():

@@ -62,6 +62,18 @@ def test_a_path_by_signs_is_that_of_the_active_set_method(l2, monkeypatch):
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_path_may_begin_anywhere(l2, positive):
+    """At a weak strength it begins with the signs of the minimum without L1."""
+    alphas = np.geomspace(3.0, 1e-3, 60)
+    for seed in range(5):
+        one = program(seed, l2=l2)._replace(positive=positive)
+        whole = one.path(alphas)
+        for first in (10, 30, 59):
+            assert_allclose(one.path(alphas[first:]), whole[:, first:], atol=1e-12)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_most_points_are_found_by_their_signs(l2, monkeypatch):
     calls = []
     monkeypatch.setattr(minima, "step_to_minimum", lambda *given: calls.append(given) or np.zeros(8))

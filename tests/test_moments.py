@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
+from gdregress.rows.moments import gather, united
 
 
 def make(n=300, p=5, m=2, seed=0):
@@ -269,6 +269,31 @@ def test_merging_costs_no_digits_of_a_mean_far_above_the_deviation(offset, n_pie
     found = merged(X, y + offset, np.array_split(np.arange(3000), n_pieces))
     assert_moments(found, naive(X, y + offset), rtol=1e-12)
     assert found.x.cancellation.max() < 10
+
+
+@pytest.mark.parametrize("scales", [[1.0] * 6, [1.0, 1e-170, 1e170, 1.0, 1e-300, 1e300]], ids=["alike", "far apart"])
+@pytest.mark.parametrize("n_parts", [2, 6])
+def test_unions_are_those_of_their_rows(n_parts, scales, monkeypatch):
+    """A part of another size that is in none of their own does not take their digits; each group has few of them."""
+    X, y = make(120, 4)
+    parts = np.array_split(np.arange(120), n_parts)
+    for part, scale in zip(parts, scales, strict=False):
+        X[part] *= scale
+    counts = np.array([[1, 0] * 3, [0, 1] * 3, [1] * 6, [2, 1, 1, 0, 0, 3], [0, 0, 0, 0, 0, 1]])[:, -n_parts:]
+    monkeypatch.setattr("gdregress.rows.moments.UNITED_ENTRIES", 50)
+    with np.errstate(all="ignore"):
+        found = united([gather(RowBlocks(X[part], y[part])) for part in parts], counts)
+        for union, times in zip(found, counts, strict=True):
+            rows = np.concatenate([np.tile(part, k) for part, k in zip(parts, times, strict=True)])
+            expected = gather(RowBlocks(X[rows], y[rows]))
+            assert (union.weight, union.n_samples) == (len(rows), len(rows))
+            assert_allclose(union.x.mean, expected.x.mean, rtol=1e-12, atol=1e-14 * expected.x.magnitude.max())
+            assert_allclose(union.x.deviation, expected.x.deviation, rtol=1e-10)
+            unit = union.x.unit / expected.x.unit
+            assert_allclose(
+                union.cross * np.outer(unit, unit), expected.cross, rtol=1e-9, atol=1e-10 * expected.cross.max()
+            )
+            assert_allclose(union.y.deviation, expected.y.deviation, rtol=1e-12)
 
 
 def test_merging_tells_means_apart_down_to_their_last_digits():

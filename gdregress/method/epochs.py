@@ -101,7 +101,7 @@ class PlainDescent:
         curvature = self.basis.curvature
         return np.divide(1.0, curvature, out=np.zeros_like(curvature), where=self.basis.is_curved)
 
-    def lengths(self, rates: NDArray, times: NDArray, *, odd: bool) -> NDArray:
+    def lengths(self, rates: NDArray, times: "Times") -> NDArray:
         """Return how far along each eigenvector descents at constant rates are from the start at some times.
 
         It is ``(1 - (1 - rate lambda)^t) / lambda`` as a share of the slope at the start, of shape
@@ -111,18 +111,16 @@ class PlainDescent:
         ----------
         rates : ndarray of shape (n_rates,)
             The rates.
-        times : ndarray of shape (n_times,)
-            The times t, as numbers of epochs that need not be whole.
-        odd : bool
-            Whether powers of negative numbers are those of odd epochs, else of even ones.
+        times : Times
+            The times t.
         """
         share = np.multiply.outer(rates, self.basis.curvature)
         # The logarithm of abs(1 - share), with all its digits where share is tiny.
         decay = np.maximum(np.log1p(np.where(share < 1, -share, share - 2)), LOG_OF_NOTHING)
-        left = times[:, np.newaxis] * decay[:, np.newaxis]
+        left = times.times[:, np.newaxis] * decay[:, np.newaxis]
         np.expm1(left, out=left)
-        if odd:
-            np.subtract(-2.0, left, out=left, where=(share > 1)[:, np.newaxis])
+        if times.is_odd.any():
+            np.subtract(-2.0, left, out=left, where=(share > 1)[:, np.newaxis] & times.is_odd[:, np.newaxis])
         return np.multiply(left, -self.inverse, out=left)
 
     @property
@@ -292,44 +290,50 @@ class Times(NamedTuple):
     ----------
     times : ndarray of shape (n_times,)
         The times, which may be between two epochs.
+    is_odd : ndarray of bool, of shape (n_times,)
+        Whether powers of negative numbers at a time are those of odd epochs, else of even ones.
     parts : list of (slice or ndarray of int, ndarray of shape (n_times_of_part, n_epochs_of_part))
         For each range of epochs: places of the epochs, and the weights of the times of this part, which follow on those
         of the part before.
     """
 
     times: NDArray
+    is_odd: NDArray
     parts: list[tuple[slice | NDArray, NDArray]]
 
     def interpolate(self, errors: NDArray) -> NDArray:
-        """Return the errors after the epochs, of shape (n_descents, n_epochs).
+        """Return the errors after the epochs, of shape (..., n_epochs).
 
         Parameters
         ----------
-        errors : ndarray of shape (n_descents, n_times)
+        errors : ndarray of shape (..., n_times)
             The errors at the times.
         """
-        found, first = np.empty((len(errors), sum(weights.shape[1] for _, weights in self.parts))), 0
+        few = errors.reshape(-1, errors.shape[-1])
+        found, first = np.empty((len(few), sum(weights.shape[1] for _, weights in self.parts))), 0
         for places, weights in self.parts:
             last = first + len(weights)
             if isinstance(places, slice):
-                np.matmul(errors[:, first:last], weights, out=found[:, places])  # a view, which needs no copy
+                np.matmul(few[:, first:last], weights, out=found[:, places])  # a view, which needs no copy
             else:
-                found[:, places] = errors[:, first:last] @ weights
+                found[:, places] = few[:, first:last] @ weights
             first = last
-        return found
+        return found.reshape(*errors.shape[:-1], -1)
 
 
-def times_between(numbers: bytes) -> Times:
-    """Return the times for some numbers of epochs, which are the same for every rate.
+def times_between(numbers: bytes, *, alternates: bool) -> Times:
+    """Return the times for some numbers of epochs, which are the same for many rates.
 
     Parameters
     ----------
     numbers : bytes
         Numbers of epochs, an array of int64; as bytes, so that a cache can tell them.
+    alternates : bool
+        Whether the descents jump back and forth, so that odd epochs and even ones have times of their own.
     """
     epochs = np.frombuffer(numbers, np.int64)
-    of_range = -(-np.frexp(epochs)[1] // RANGE)
-    times, parts = [], []
+    of_range = -(-np.frexp(epochs)[1] // RANGE) * 2 + (epochs % 2 if alternates else 0)
+    times, is_odd, parts = [], [], []
     for part in np.unique(of_range):
         places = np.flatnonzero(of_range == part)
         of_part = epochs[places]
@@ -339,8 +343,9 @@ def times_between(numbers: bytes) -> Times:
         nodes, weights = chebyshev(asked, n_nodes) if n_nodes < len(asked) else (asked, np.eye(len(asked)))
         is_run = places[-1] - places[0] == len(places) - 1
         times.append(nodes)
+        is_odd.append(np.full(len(nodes), part % 2 == 1))
         parts.append((slice(places[0], places[-1] + 1) if is_run else places, weights[:, back]))
-    return Times(np.concatenate(times), parts)
+    return Times(np.concatenate(times), np.concatenate(is_odd), parts)
 
 
 def nodes_between(first: int, last: int) -> int:
@@ -371,10 +376,30 @@ def chebyshev(epochs: NDArray, n_nodes: int) -> tuple[NDArray, NDArray]:
     return np.exp(nodes), weights
 
 
+class FromFew(NamedTuple):
+    """Numbers along some points, as the few from which all follow by a linear map.
+
+    Attributes
+    ----------
+    values : ndarray of shape (..., n_values)
+        The numbers that are known.
+    fill : callable
+        The map to those of all points, along the last axis.
+    """
+
+    values: NDArray
+    fill: Callable[[NDArray], NDArray]
+
+
+def as_they_are(values: NDArray) -> NDArray:
+    """Return the numbers, where all are known."""
+    return values
+
+
 def held_out_errors(
-    several: Sequence[tuple[Stretch, HeldOut]], times_between: Callable[[bytes], Times]
-) -> list[NDArray | None]:
-    """Return the mean squared errors on test rows after some epochs, each of shape (n_points, n_outputs).
+    several: Sequence[tuple[Stretch, HeldOut]], times_between: Callable[..., Times]
+) -> list[FromFew | None]:
+    """Return the mean squared errors on test rows after some epochs, of shape (n_outputs, n_points).
 
     At a constant rate they are computed at a few `Times` only, for all rates of a descent side by side. None takes the
     place of errors in which rounding would show.
@@ -386,7 +411,7 @@ def held_out_errors(
     times_between : callable
         The function of that name, which may remember what it has returned.
     """
-    found: list[NDArray | None] = [None] * len(several)
+    found: list[FromFew | None] = [None] * len(several)
     alike: dict[tuple[int, int, int, bool], list[int]] = {}
     for place, (stretch, _) in enumerate(several):
         key = id(stretch.descent), id(stretch.numbers), id(stretch.factors), stretch.alternates
@@ -397,36 +422,17 @@ def held_out_errors(
         if not stretch.is_constant:
             for place in places:
                 errors = held_out.errors(several[place][0].lengths(), descent.slope)
-                found[place] = errors.T if held_out.has_digits(errors).all() else None
+                found[place] = FromFew(errors, as_they_are) if held_out.has_digits(errors).all() else None
             continue
-        times = times_between(stretch.numbers.tobytes())
+        times = times_between(stretch.numbers.tobytes(), alternates=stretch.alternates)
         at_a_time = max(1, STACKED // (len(times.times) * n_coordinates))
         for first in range(0, len(places), at_a_time):
             some = places[first : first + at_a_time]
             rates = np.array([several[place][0].first_rate for place in some])
-            after, have_digits = _at_constant_rates(stretch, held_out, rates, times)
-            for number, place in enumerate(some):
-                found[place] = after[:, number].T if have_digits[number] else None
+            along = descent.lengths(rates, times).reshape(-1, n_coordinates)
+            errors = held_out.errors(along, descent.slope)
+            have_digits = held_out.has_digits(errors).reshape(len(some), -1).all(axis=1)
+            of_rates = errors.reshape(-1, len(some), len(times.times))
+            for number in np.flatnonzero(have_digits).tolist():
+                found[some[number]] = FromFew(of_rates[:, number], times.interpolate)
     return found
-
-
-def _at_constant_rates(stretch: Stretch, held_out: HeldOut, rates: NDArray, times: Times) -> tuple[NDArray, NDArray]:
-    """Return errors after the epochs of a stretch, at other rates that alternate if its own does.
-
-    Returns
-    -------
-    errors : ndarray of shape (n_outputs, n_rates, n_points)
-        The errors.
-    have_digits : ndarray of bool, of shape (n_rates,)
-        Whether rounding does not show in them.
-    """
-    after, have_digits = [], np.ones(len(rates), bool)
-    for odd in (False, True) if stretch.alternates else (False,):
-        along = stretch.descent.lengths(rates, times.times, odd=odd).reshape(-1, len(held_out.gradient))
-        few = held_out.errors(along, stretch.descent.slope)
-        after.append(times.interpolate(few.reshape(-1, len(times.times))).reshape(len(few), len(rates), -1))
-        have_digits &= held_out.has_digits(few).reshape(len(rates), -1).all(axis=1)
-    if stretch.alternates:
-        is_odd = stretch.numbers % 2 == 1
-        after[0][..., is_odd] = after[1][..., is_odd]
-    return after[0], have_digits

@@ -14,8 +14,9 @@ from gdregress.method.states import Block, Points
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.problem import Problem
 
-FIRST_BLOCK = 16
-"""Number of epochs in the first block; each further block is twice as long, so that a stop inside it wastes little."""
+FIRST_BLOCK = 64
+"""Number of epochs in the first block. Each further block is four times as long: a stop inside it wastes the rest, but
+every block has a fixed cost too."""
 
 RELIABLE = 1e-7
 """Share of the largest eigenvalue above which the others have nine digits, enough to reproduce the loop."""
@@ -101,7 +102,7 @@ class Geometric:
             gap = problem.gap_of_quadratic(decrement)
             is_finite = np.isfinite(value).all(axis=1)
             yield Block(rates, value, gap, problem.optimality(value, gap.total), is_finite, points)
-            epoch, length = epoch + len(rates), 2 * length
+            epoch, length = epoch + len(rates), 4 * length
             point = points.at(len(rates) - 1)
             [here] = basis.objective.evaluate([point])
 
@@ -255,9 +256,10 @@ class Eigenbasis(NamedTuple):
         gain = np.divide(0.5 * slope * slope, curvature, out=np.zeros_like(slope), where=slope != 0)
         shrunk = self.shrunk(steps, gain.any(axis=1))
         # An eigenvalue without digits makes a gain wrong by as much in both terms, so that their difference has digits.
-        values = np.maximum(value - gain.sum(axis=0) + np.square(shrunk) @ gain, 0.0)
+        squares = np.square(shrunk)
+        values = np.maximum(value - gain.sum(axis=0) + squares @ gain, 0.0)
         points = GeometricPoints(point, slope, steps, shrunk, self.vectors)
-        return Points(points.at, points.stacked), values, 0.5 * self._squared(shrunk, slope)
+        return Points(points.at, points.stacked), values, 0.5 * self._squared(shrunk, squares, slope)
 
     def shrunk(self, steps: NDArray, moves: NDArray | bool = True) -> NDArray:
         """Return the share of the slope that is left after each epoch, of shape (n_epochs, n_coordinates).
@@ -276,12 +278,13 @@ class Eigenbasis(NamedTuple):
     def decrement(self, gradient: NDArray) -> NDArray:
         """Return half the squared length of C times a gradient, for each output."""
         slope = np.where(self.is_curved[:, np.newaxis], self.vectors.T @ gradient, 0.0)
-        return 0.5 * self._squared(np.ones((1, len(slope))), slope)[0]
+        one = np.ones((1, len(slope)))
+        return 0.5 * self._squared(one, one, slope)[0]
 
-    def _squared(self, shrunk: NDArray, slope: NDArray) -> NDArray:
-        """Return the squared length of C times the gradient of each epoch."""
+    def _squared(self, shrunk: NDArray, squares: NDArray, slope: NDArray) -> NDArray:
+        """Return the squared length of C times the gradient of each epoch, given the shares that are left."""
         if self.is_orthogonal:
-            return np.square(shrunk) @ (slope * slope * np.square(self.root).sum(axis=0)[:, np.newaxis])
+            return squares @ (slope * slope * np.square(self.root).sum(axis=0)[:, np.newaxis])
         squares = np.empty((len(shrunk), slope.shape[1]))
         for output, along in enumerate(slope.T):
             transformed = (shrunk * along) @ self.root.T

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.minima import VISIBLE, Minima
+from gdregress.method.minima import VISIBLE, RidgeMinima
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Terms
 from gdregress.rows.memory import RowBlocks
@@ -36,17 +36,17 @@ class LeftOut:
     ----------
     coordinates : Coordinates
         Coordinates in which the penalty is the same for each coefficient.
-    along : ndarray of shape (n_samples, n_moving)
+    along : ndarray of shape (n_samples, n_features)
         Q' x_i.
     target : ndarray of shape (n_samples, n_outputs)
         y_i.
     share : ndarray of shape (n_samples,)
         s_i.
-    curvature : ndarray of shape (n_moving,)
+    curvature : ndarray of shape (n_features,)
         lambda.
-    joint : ndarray of shape (n_moving, n_outputs)
+    joint : ndarray of shape (n_features, n_outputs)
         Q' rho.
-    basis : ndarray of shape (n_features, n_moving)
+    basis : ndarray of shape (n_features, n_features)
         Q.
     strengths : ndarray of shape (n_strengths,)
         a.
@@ -65,12 +65,12 @@ class LeftOut:
     noise: NDArray
 
     @classmethod
-    def of(cls, minima: Minima, rows: RowBlocks, terms: Terms, alphas: NDArray) -> "LeftOut | None":
+    def of(cls, minima: RidgeMinima, rows: RowBlocks, terms: Terms, alphas: NDArray) -> "LeftOut | None":
         """Return the minimisers; None if moments are not precise enough for one of the strengths.
 
         Parameters
         ----------
-        minima : Minima
+        minima : RidgeMinima
             The minimisers over all rows.
         rows : RowBlocks
             All rows, each of positive weight.
@@ -79,28 +79,25 @@ class LeftOut:
         alphas : ndarray of shape (n_strengths,)
             Strengths.
         """
-        found = minima.ridge(terms, alphas)
+        found = minima.strengths(terms, alphas)
         if found is None:
             return None
-        ridge, coordinates, strengths = found
+        [strengths], ridge, coordinates = found, minima.ridge, minima.sets[0].alike
+        [curvature], [vectors], [joint] = ridge.curvature, ridge.vectors, ridge.joint
         share = np.full(rows.n_samples, 1.0 / rows.n_samples)
         if rows.weight is not None:
             share = rows.weight / rows.total_weight
-        if not ridge.is_precise(strengths * (1.0 - share.max())):
+        if not ridge.has_digits(found * (1.0 - share.max())).all():
             return None
-        basis = np.zeros((len(ridge.moves), len(ridge.curvature)))
-        basis[ridge.moves] = ridge.vectors
-        raw = basis * coordinates.inverse_scale[:, np.newaxis]
+        raw = vectors * coordinates.inverse_scale[:, np.newaxis]
         level = coordinates.center @ raw
         along = np.asarray(rows.X @ raw) - level
-        joint = ridge.vectors.T @ ridge.joint
+        joint = vectors.T @ joint
         # Q' x_i has the rounding of the terms that cancel in it, which enters the prediction by the coefficients.
         smallest = float(strengths.min()) * (1.0 - share.max())
-        steepest = np.abs(joint / (ridge.curvature + smallest)[:, np.newaxis]).max(axis=1)
+        steepest = np.abs(joint / (curvature + smallest)[:, np.newaxis]).max(axis=1)
         noise = (np.abs(along) + np.abs(level)) @ steepest
-        return cls(
-            coordinates, along, coordinates.targets(rows.y), share, ridge.curvature, joint, basis, strengths, noise
-        )
+        return cls(coordinates, along, coordinates.targets(rows.y), share, curvature, joint, vectors, strengths, noise)
 
     @cached_property
     def residuals(self) -> NDArray | None:
@@ -137,7 +134,7 @@ class LeftOut:
         return np.concatenate([points, -moved[np.newaxis]]) if self.coordinates.fit_intercept else points
 
     def _inverse(self, strength: NDArray, share: NDArray) -> NDArray:
-        """Return 1 / (lambda + a_i), of shape (n_rows, n_moving)."""
+        """Return 1 / (lambda + a_i), of shape (n_rows, n_features)."""
         return 1.0 / (self.curvature + strength * (1.0 - share)[:, np.newaxis])
 
 

@@ -27,6 +27,9 @@ PRECISE = 1e-9
 STACKED = 2**16
 """Entries of the matrices of several strengths that are solved at a time."""
 
+FEW = 2**11
+"""Entries of such matrices that take no longer than the Python around them."""
+
 CHANGES = 6
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
@@ -62,8 +65,9 @@ class Path(NamedTuple):
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
         [here] = objective.evaluate([self.points.reshape(len(self.points), -1)])
         value = here.value.reshape(self.points.shape[1:])
-        sizes = np.abs(self.points[: len(objective.joint)])
-        terms = np.einsum("j...,j...->...", sizes, np.tensordot(np.abs(objective.products()), sizes, axes=1))
+        # |z|' |R| |z| is at most the square of sum |z_j| sqrt(R_jj).
+        scale = np.sqrt(objective.products().diagonal())
+        terms = np.square(np.tensordot(scale, np.abs(self.points[: len(scale)]), axes=1))
         if (objective.noise + np.finfo(np.float64).eps * terms > VISIBLE * value).any():
             return None
         return value * coordinates.target_scale**2
@@ -101,7 +105,7 @@ class Chained(NamedTuple):
 class Minima:
     """The minimisers of squared error plus penalties, over rows that are known by their moments.
 
-    Without L1 and `positive` all come from one eigenbasis. Otherwise each is the start of the next.
+    Without L1 and `positive` all come from one eigenbasis: see `RidgeMinima`. Otherwise each is the start of the next.
 
     Attributes
     ----------
@@ -111,31 +115,17 @@ class Minima:
         Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
-    computed : list of Ridge
-        The eigenbasis, once it has been computed.
     """
 
     moments: Moments
     penalized: NDArray | float
     fit_intercept: bool
-    computed: list[Ridge] = field(default_factory=list)
 
     @classmethod
     def of(cls, terms: Terms, moments: Moments) -> "Minima":
         """Return the minimisers, given the terms of the objective and the moments about the mean."""
         about = moments if terms.fit_intercept else moments.about_origin()
         return cls(about, terms.units(moments), terms.fit_intercept)
-
-    def prepare(self, terms: Terms) -> None:
-        """Compute what the minimisers for all strengths share, so that `path` takes little time.
-
-        Parameters
-        ----------
-        terms : Terms
-            Squared error, with the penalty of strength 1.
-        """
-        if not terms.has_prox:
-            self._ridge  # noqa: B018
 
     def path(self, terms: Terms, alphas: NDArray) -> Path | None:
         """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
@@ -152,36 +142,67 @@ class Minima:
         Path or None
             None if one of the minimisers cannot be computed from moments to a relative error of `PRECISE`.
         """
-        path = self._with_prox(terms, alphas) if terms.has_prox else self._smooth(terms, alphas)
-        if path is None or not self.fit_intercept:
-            return path
-        level = np.zeros((1, *path.points.shape[1:]))
-        return path._replace(points=np.concatenate([path.points, level]))
+        if terms.has_prox:
+            return self._with_prox(terms, alphas)
+        paths = RidgeMinima([self]).paths(terms, alphas)
+        return None if paths is None else paths[0]
 
     @cached_property
-    def _standard(self) -> Coordinates:
+    def standard(self) -> Coordinates:
         """Coordinates with the standard deviations as scales."""
         return Coordinates.unit_curvature(
             self.moments, alpha=0.0, fit_intercept=self.fit_intercept, penalized=self.penalized
         )
 
     @cached_property
-    def _alike(self) -> Coordinates:
+    def alike(self) -> Coordinates:
         """Coordinates in which the penalty is the same for each coefficient, and no column is longer than 1."""
-        moves, scale = self._standard.inverse_scale > 0, self._standard.scale / self.penalized
+        moves, scale = self.standard.inverse_scale > 0, self.standard.scale / self.penalized
         alike = (scale.max(initial=0.0) or 1.0) * self.penalized
         inverse_scale = np.where(moves, 1.0 / alike, 0.0)
-        return replace(self._standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
+        return replace(self.standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
+
+    def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
+        second, joint = covariances(self.moments, self.standard)
+        whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
+        points = np.zeros((len(joint) + self.fit_intercept, len(alphas), joint.shape[1]))
+        for output, rho in enumerate(joint.T):
+            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
+            found = points[: len(joint), :, output] = program.path(alphas)
+            if not program.is_solved(found, alphas):
+                return None
+            active = np.flatnonzero(found[:, -1])  # the last point has the most columns
+            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
+            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
+                return None
+        return Path(self.standard, points)
+
+
+@dataclass(frozen=True)
+class RidgeMinima:
+    """The minimisers for L2, or no penalty, over several sets of rows, side by side.
+
+    Attributes
+    ----------
+    sets : sequence of Minima
+        The minimisers over each set.
+    computed : list of Ridge
+        The eigenbases, once they have been computed.
+    """
+
+    sets: Sequence[Minima]
+    computed: list[Ridge] = field(default_factory=list)
 
     @property
-    def _ridge(self) -> Ridge:
+    def ridge(self) -> Ridge:
+        """The eigenbases."""
         # A `cached_property` of Python 3.11 has a lock, for which the threads of other splits would wait.
         if not self.computed:
-            self.computed.append(Ridge.of(self.moments, self._alike))
+            self.computed.append(Ridge.of([(each.moments, each.alike) for each in self.sets]))
         return self.computed[0]
 
-    def ridge(self, terms: Terms, alphas: NDArray) -> tuple[Ridge, Coordinates, NDArray] | None:
-        """Return the eigenbasis for L2, its coordinates, and the strengths in these; None if they are not precise.
+    def strengths(self, terms: Terms, alphas: NDArray) -> NDArray | None:
+        """Return the strengths in the coordinates of each set; None if a minimiser would not be precise.
 
         Parameters
         ----------
@@ -190,35 +211,21 @@ class Minima:
         alphas : ndarray of shape (n_penalties,)
             Strengths.
         """
-        strengths = alphas * terms.penalty_in(self._alike).l2.max(initial=0.0) / 2
-        if not np.isfinite(strengths).all() or self._ridge.error(strengths.min()) > PRECISE:
+        factors = [terms.penalty_in(each.alike).l2.max(initial=0.0) / 2 for each in self.sets]
+        strengths = np.outer(factors, alphas)
+        if not np.isfinite(strengths).all() or not (self.ridge.error(strengths.min(axis=1)) <= PRECISE).all():
             return None
-        return self._ridge, self._alike, strengths
+        return strengths
 
-    def _smooth(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers without the row of the intercept."""
-        found = self.ridge(terms, alphas)
-        if found is None:
+    def paths(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over each set, as `Minima.path` does; None if one of them is not precise."""
+        strengths = self.strengths(terms, alphas)
+        points = None if strengths is None else self.ridge.minimisers(strengths)
+        if points is None:
             return None
-        ridge, coordinates, strengths = found
-        points = ridge.minimisers(strengths)
-        return None if points is None else Path(coordinates, points)
-
-    def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers without the row of the intercept."""
-        second, joint = covariances(self.moments, self._standard)
-        whole, moves = terms.penalty_in(self._standard), self._standard.inverse_scale > 0
-        points = np.zeros((len(joint), len(alphas), joint.shape[1]))
-        for output, rho in enumerate(joint.T):
-            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
-            points[:, :, output] = program.path(alphas)
-            if not program.is_solved(points[:, :, output], alphas):
-                return None
-            active = np.flatnonzero(points[:, -1, output])  # the last point has the most columns
-            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
-            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
-                return None
-        return Path(self._standard, points)
+        if self.sets[0].fit_intercept:
+            points = np.concatenate([points, np.zeros_like(points[:, :1])], axis=1)
+        return [Path(each.alike, of_set) for each, of_set in zip(self.sets, points, strict=True)]
 
 
 class Program(NamedTuple):
@@ -254,82 +261,78 @@ class Program(NamedTuple):
     def path(self, alphas: NDArray) -> NDArray:
         """Return the minimisers, of shape (n_features, n_alphas): those of the same signs at once, each from the last.
 
-        Parameters
-        ----------
-        alphas : ndarray of shape (n_alphas,)
-            Strengths.
-        """
-        points, place = np.zeros((len(self.joint), len(alphas))), 0
-        here, ahead = points[:, 0], 1
-        while place < len(alphas):
-            # On a line all strengths cost what one does.
-            most = min(ahead, STACKED // len(here) ** 2) if self.l2.any() else len(alphas)
-            along = self._of_signs(np.sign(here), alphas[place : place + most])
-            if not along.shape[1]:
-                curvature = self.curvature(alphas[place])
-                kinks = Kinks.of(alphas[place] * self.l1, len(self.joint), positive=self.positive)
-                step = step_to_minimum(curvature, curvature @ here - self.joint, kinks, here)
-                along = (here + step)[:, np.newaxis]
-            points[:, place : place + along.shape[1]] = along
-            place += along.shape[1]
-            here = points[:, place - 1]
-            ahead = 2 * along.shape[1]
-        return points
-
-    def _of_signs(self, sign: NDArray, alphas: NDArray) -> NDArray:
-        """Return the minimisers for the first strengths, as far as they have the same signs, with few changes to these.
-
         With A the columns that are not zero and s their signs, ``z_A = (G_AA + a l2_A)^-1 (q_A - a l1_A s)`` is the
         minimum as long as it has these signs and no other column violates its condition (Osborne, Presnell and
-        Turlach, 2000). If that is not so for the first strength, the columns that violate their conditions join and
-        those of other signs leave, a few times.
+        Turlach, 2000). At the first strength for which that is not so, the columns that violate their conditions join
+        and those of other signs leave. Where a few such changes do not find the signs, the active-set method does.
 
         Parameters
         ----------
-        sign : ndarray of shape (n_features,)
-            Signs to begin with, those of the minimiser for a strength nearby; 0 for a column that is zero.
         alphas : ndarray of shape (n_alphas,)
             Strengths.
-
-        Returns
-        -------
-        ndarray of shape (n_features, n_found)
-            The minimisers; none if the signs are not found.
         """
-        kinks = Kinks.of(self.l1, len(sign), positive=self.positive)._replace(l1=np.outer(alphas, self.l1))
-        for _ in range(CHANGES if len(alphas) else 0):
-            active, found = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
-            solved = self._where_active(active, sign[active], alphas)
-            if solved is None:
-                break
-            found[:, active], pulls = solved
-            wrong = kinks.wrong(sign, found, pulls)
-            if wrong[0].any():
-                sign = exchanged(sign, wrong[0], pulls[0])
-                continue
-            is_other = wrong.any(axis=1)
-            return found.T[:, : int(is_other.argmax()) if is_other.any() else len(alphas)]
-        return np.zeros((len(sign), 0))
+        p = len(self.joint)
+        points, sign, place, n_changes = np.zeros((len(alphas), p)), self._first_signs(alphas[0]), 0, 0
+        kinks = Kinks.of(self.l1, p, positive=self.positive)
+        # On a line all strengths cost what one does.
+        most = max(1, STACKED // p**2) if self.l2.any() else len(alphas)
+        fewest = min(most, max(1, FEW // p**2))
+        ahead = fewest
+        while place < len(alphas):
+            along, n_found = alphas[place : place + ahead], 0
+            solved = self._of_signs(sign, along) if n_changes < CHANGES else None
+            if solved is not None:
+                found, pulls = solved
+                wrong = kinks._replace(l1=np.outer(along, self.l1)).wrong(sign, found, pulls)
+                is_other = wrong.any(axis=1)
+                n_found = int(is_other.argmax()) if is_other.any() else len(along)
+                points[place : place + n_found] = found[:n_found]
+                place += n_found
+                n_changes = 0 if n_found else n_changes + 1
+                ahead = min(most, max(fewest, 2 * n_found))
+                if n_found < len(along):
+                    sign = exchanged(sign, wrong[n_found], pulls[n_found])
+            else:
+                here, curvature = points[max(place - 1, 0)], self.curvature(alphas[place])
+                strengths = kinks._replace(l1=alphas[place] * self.l1)
+                points[place] = here + step_to_minimum(curvature, curvature @ here - self.joint, strengths, here)
+                sign, n_changes, place = np.sign(points[place]), 0, place + 1
+        return points.T
 
-    def _where_active(self, active: NDArray, signs: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
-        """Return z_A for each strength, of shape (n_alphas, n_active), and ``q - G_A z_A``; None if G_AA is singular.
+    def _first_signs(self, alpha: float) -> NDArray:
+        """Return signs to begin with: those of the minimum without L1, where L1 holds less than half of the columns."""
+        pull, none = self.joint if self.positive else np.abs(self.joint), np.zeros(len(self.joint))
+        if 2 * np.count_nonzero(pull > alpha * self.l1) <= len(pull):
+            return none
+        _, point, info = lapack.dposv(self.curvature(alpha), self.joint[:, np.newaxis], lower=1)
+        sign = none if info else np.sign(point[:, 0])
+        return np.maximum(sign, 0.0) if self.positive else sign
+
+    def _of_signs(self, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Return z for each strength, of shape (n_alphas, n_features), and ``q - G z``; None if G_AA is singular.
 
         Without L2 the minimisers of all strengths are on one line.
         """
-        second, joint, l1 = self.products[active[:, np.newaxis], active], self.joint[active], self.l1[active] * signs
-        points = np.zeros((len(alphas), len(active)))
+        active, points = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
+        second, joint = self.products[active[:, np.newaxis], active], self.joint[active]
+        l1 = self.l1[active] * sign[active]
         if self.l2.any():
-            curvatures = second + alphas[:, np.newaxis, np.newaxis] * np.diag(self.l2[active])
+            curvatures = np.repeat(second[np.newaxis], len(alphas), axis=0)
+            diagonal = np.arange(len(active))
+            curvatures[:, diagonal, diagonal] += np.outer(alphas, self.l2[active])
             try:
-                points = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
+                solved = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
             except np.linalg.LinAlgError:
                 return None
         elif len(active):
             _, ends, info = lapack.dposv(second, np.array([joint, l1]).T, lower=1)
             if info:
                 return None
-            points = ends[:, 0] - np.outer(alphas, ends[:, 1])
-        return points, self.joint - points @ self.products[active]
+            solved = ends[:, 0] - np.outer(alphas, ends[:, 1])
+        else:
+            return points, np.repeat(self.joint[np.newaxis], len(alphas), axis=0)
+        points[:, active] = solved
+        return points, self.joint - solved @ self.products[active]
 
     def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
         """Return whether the shortest subgradient at each point is zero, up to `PRECISE` of the largest q."""

@@ -1,5 +1,6 @@
 """Squared error plus L2 for every strength, from the eigenvectors of one matrix."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ REFINED = 1e-3
 
 
 class Ridge(NamedTuple):
-    """The minimisers of mean squared error + a |z|_2^2 for every strength a.
+    """The minimisers of mean squared error + a |z|_2^2 for every strength a, over several sets of rows side by side.
 
     With R the covariances of X in the coordinates z, rho those of X and y, and R = Q diag(lambda) Q'::
 
@@ -27,17 +28,15 @@ class Ridge(NamedTuple):
 
     Attributes
     ----------
-    second : ndarray of shape (n_moving, n_moving)
-        R, of the columns that vary.
-    joint : ndarray of shape (n_moving, n_outputs)
+    second : ndarray of shape (n_sets, n_features, n_features)
+        R, with 1 on the diagonal for a column that does not vary.
+    joint : ndarray of shape (n_sets, n_features, n_outputs)
         rho.
-    curvature : ndarray of shape (n_moving,)
+    curvature : ndarray of shape (n_sets, n_features)
         lambda, ascending.
-    vectors : ndarray of shape (n_moving, n_moving)
+    vectors : ndarray of shape (n_sets, n_features, n_features)
         Q.
-    moves : ndarray of bool, of shape (n_features,)
-        Whether a column varies.
-    precision : float
+    precision : ndarray of shape (n_sets,)
         Relative error of R and rho in units of the standard deviations.
     """
 
@@ -45,79 +44,75 @@ class Ridge(NamedTuple):
     joint: NDArray
     curvature: NDArray
     vectors: NDArray
-    moves: NDArray
-    precision: float
+    precision: NDArray
 
     @classmethod
-    def of(cls, moments: Moments, coordinates: Coordinates) -> "Ridge":
+    def of(cls, sets: Sequence[tuple[Moments, Coordinates]]) -> "Ridge":
         """Compute the eigenvectors.
 
         Parameters
         ----------
-        moments : Moments
-            Moments with covariances; about the origin for a model without intercept.
-        coordinates : Coordinates
-            Coordinates in which the penalty is the same for each coefficient.
+        sets : sequence of (Moments, Coordinates)
+            Moments of each set with covariances, about the origin for a model without intercept; and coordinates in
+            which the penalty is the same for each coefficient.
         """
-        second, joint = covariances(moments, coordinates)
-        moves = coordinates.inverse_scale > 0
-        if not moves.all():
-            second, joint = second[np.ix_(moves, moves)], joint[moves]
+        second, joint = map(np.array, zip(*(covariances(*each) for each in sets), strict=True))
+        diagonal = np.arange(second.shape[-1])
+        second[:, diagonal, diagonal] += [coordinates.inverse_scale == 0 for _, coordinates in sets]
         curvature, vectors = np.linalg.eigh(second)
-        return cls(second, joint, np.maximum(curvature, 0.0), vectors, moves, moments.error(1.0))
+        precision = np.array([moments.error(1.0) for moments, _ in sets])
+        return cls(second, joint, np.maximum(curvature, 0.0), vectors, precision)
 
     def minimisers(self, strengths: NDArray) -> NDArray | None:
-        """Return the minimisers for some strengths, of shape (n_features, n_strengths, n_outputs).
+        """Return the minimisers, of shape (n_sets, n_features, n_strengths, n_outputs).
 
         None if R + a is singular up to rounding for one of them.
+
+        Parameters
+        ----------
+        strengths : ndarray of shape (n_sets, n_strengths)
+            Strengths for each set.
         """
-        z = np.zeros((len(self.moves), len(strengths), self.joint.shape[1]))
-        within = np.empty((len(self.joint), *z.shape[1:]))
-        apart = self._has_digits(strengths)
-        within[:, apart] = self._from_vectors(strengths[apart])
-        for place in np.flatnonzero(~apart):
-            scaled, scale = self._scaled(strengths[place])
-            _, solution, info = lapack.dposv(scaled, self.joint / scale, lower=1)
+        z = self._from_vectors(strengths)
+        for number, place in np.argwhere(~self.has_digits(strengths)).tolist():
+            scaled, scale = self._scaled(number, strengths[number, place])
+            _, solution, info = lapack.dposv(scaled, self.joint[number] / scale, lower=1)
             if info:
                 return None
-            within[:, place] = solution / scale
-        z[self.moves] = within
+            z[number, :, place] = solution / scale
         return z
 
-    def error(self, strength: float) -> float:
-        """Estimate the relative error of the minimiser for a strength, in units of the standard deviations.
+    def error(self, strengths: NDArray) -> NDArray:
+        """Estimate the relative errors of the minimisers for a strength of each set, in units of standard deviations.
 
         It is that of R and rho, times the trace of (R + a)^-1 once the diagonal of R + a is scaled to 1.
         """
-        if not len(self.joint):
-            return 0.0
-        if self._has_digits(np.array([strength]))[0]:
-            inverse = np.square(self.vectors) @ (1.0 / (self.curvature + strength))
-            return self.precision * float(inverse @ (np.diagonal(self.second) + strength))
-        return self.precision * Factor.of(self._scaled(strength)[0]).inflation
+        strength = strengths[:, np.newaxis]
+        inverse = (np.square(self.vectors) @ (1.0 / (self.curvature + strength))[:, :, np.newaxis])[:, :, 0]
+        error = (inverse * (self.second.diagonal(axis1=1, axis2=2) + strength)).sum(axis=1)
+        for number in np.flatnonzero(~self.has_digits(strength)).tolist():
+            error[number] = Factor.of(self._scaled(number, strengths[number])[0]).inflation
+        return self.precision * error
 
-    def is_precise(self, strengths: NDArray) -> bool:
-        """Return whether the eigenvalues have enough digits for some strengths."""
-        return bool(self._has_digits(strengths).all())
-
-    def _has_digits(self, strengths: NDArray) -> NDArray:
-        """Return for which strengths each lambda + a has enough digits."""
-        rounding = len(self.joint) * np.finfo(float).eps * self.curvature.max(initial=0.0)
-        return rounding < REFINED * (self.curvature.min(initial=1.0) + strengths)
+    def has_digits(self, strengths: NDArray) -> NDArray:
+        """Return for which strengths, of shape (n_sets, n_strengths), each lambda + a has enough digits."""
+        rounding = self.joint.shape[1] * np.finfo(float).eps * self.curvature.max(axis=1, initial=0.0)
+        return rounding[:, np.newaxis] < REFINED * (self.curvature.min(axis=1, initial=1.0)[:, np.newaxis] + strengths)
 
     def _from_vectors(self, strengths: NDArray) -> NDArray:
-        n_outputs = self.joint.shape[1]
-        strength, joint = np.repeat(strengths, n_outputs), np.tile(self.joint, len(strengths))
-        inverse = 1.0 / (self.curvature[:, np.newaxis] + strength)
-        z = self.vectors @ (self.vectors.T @ joint * inverse)
+        n_sets, p, n_outputs = self.joint.shape
+        strength = np.repeat(strengths, n_outputs, axis=1)[:, np.newaxis]
+        joint, across = np.tile(self.joint, strengths.shape[1]), self.vectors.transpose(0, 2, 1)
+        inverse = 1.0 / (self.curvature[:, :, np.newaxis] + strength)
+        z = self.vectors @ (across @ joint * inverse)
         residual = joint - self.second @ z - strength * z
-        z += self.vectors @ (self.vectors.T @ residual * inverse)
-        return z.reshape(len(z), len(strengths), n_outputs)
+        z += self.vectors @ (across @ residual * inverse)
+        return z.reshape(n_sets, p, -1, n_outputs)
 
-    def _scaled(self, strength: float) -> tuple[NDArray, NDArray]:
-        """Return R + a with its diagonal scaled to 1, and the scale as a column."""
-        scale = np.sqrt(np.diagonal(self.second) + strength)[:, np.newaxis]
-        matrix = self.second / (scale * scale.T)
+    def _scaled(self, number: int, strength: float) -> tuple[NDArray, NDArray]:
+        """Return R + a of a set with its diagonal scaled to 1, and the scale as a column."""
+        scale = np.sqrt(np.diagonal(self.second[number]) + strength)[:, np.newaxis]
+        matrix = self.second[number] / (scale * scale.T)
         matrix.flat[:: len(matrix) + 1] = 1.0
         return matrix, scale
 

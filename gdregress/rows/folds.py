@@ -1,27 +1,20 @@
 """Cross-validation from moments: those of every training set and every test set, for about one pass over X.
 
 Rows are cut into cells. The rows of a cell belong to the same training sets and test sets, so that each of these sets
-is a union of cells. One pass gathers the moments of each cell, and those of a union are merged from its cells::
-
-    prefix_j  =  cell_0 + ... + cell_j
-    suffix_j  =  cell_j + ... + cell_last
-    all rows but those of cell_j  =  prefix_(j-1) + suffix_(j+1)
-
-with + the merge of `Moments.merge`. Nothing is subtracted, so nothing cancels. K folds have K cells, and the splits of
-a time series K + 1. Splits with too many cells in common, such as random ones, are gathered in groups, each in a pass.
+is a union of cells. One pass gathers the moments of each cell, and those of all unions follow from these (`united`).
+Nothing is subtracted, so nothing cancels. K folds have K cells, and the splits of a time series K + 1. Splits with too
+many cells in common, such as random ones, are gathered in groups, each in a pass.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.rows.moments import Moments
+from gdregress.rows.moments import Moments, united
 
 ROWS_OF_A_MERGE = 32
 """Number of rows whose products cost as much as the merge of two moments."""
@@ -141,10 +134,13 @@ def gather_folds(rows: SplittableRows, splits: Sequence[Split]) -> Folds:
     folds: list[Fold] = []
     with rows.on_threads(), np.errstate(all="ignore"):
         for group in _groups(rows, splits):
-            sums = CellSums.gather(rows, group, whole=not folds)
+            sets = [each for split in group.counts for each in split]
             if not folds:
-                whole = sums.whole
-            folds += [Fold(sums.union(train), sums.union(test)) for train, test in group.counts]
+                sets.append(np.ones_like(sets[0]))
+            found = _unions(rows, group, np.array(sets))
+            if not folds:
+                whole = found.pop()
+            folds += map(Fold, found[::2], found[1::2])
     return Folds(folds, whole)
 
 
@@ -256,7 +252,7 @@ def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
     labels = _Labels.none(rows.n_samples)
     for split in splits:
         more = labels.with_split(split)
-        n_splits, n_cells = len(more.bases), len(more.codes)
+        n_splits, n_cells = len(more.bases), np.count_nonzero(more.codes.any(axis=1))  # rows of no split are in none
         is_cheap = n_splits * n_cells * ROWS_OF_A_MERGE <= rows.n_samples
         if n_cells > n_splits + 1 and not (is_cheap and n_cells * rows.n_features**2 <= CELL_ENTRIES) and n_splits > 1:
             yield labels.cells()
@@ -265,70 +261,10 @@ def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
     yield labels.cells()
 
 
-@dataclass(frozen=True)
-class CellSums:
-    """The moments of the cells of a group, and of their unions.
-
-    Attributes
-    ----------
-    cells : list of Moments
-        Moments of the cells that hold rows of positive weight.
-    places : ndarray of int
-        Number of each of them among all cells.
-    """
-
-    cells: list[Moments]
-    places: NDArray
-
-    @classmethod
-    def gather(cls, rows: SplittableRows, cells: Cells, *, whole: bool) -> "CellSums":
-        """Gather the moments of each cell; those of rows in no split only for the moments of the whole."""
-        is_used = np.any([train + test > 0 for train, test in cells.counts], axis=0)
-        asked = [k for k in range(len(is_used)) if whole or is_used[k]]
-        rows_of = list(cells.rows())
-        found = rows.moments_of_parts([rows_of[k] for k in asked])
-        places = [k for k, moments in zip(asked, found, strict=True) if moments is not None]
-        return cls([moments for moments in found if moments is not None], np.array(places))
-
-    @cached_property
-    def prefixes(self) -> list[Moments]:
-        """Moments of the first cell, of the first two, and so on."""
-        return _running(self.cells)
-
-    @cached_property
-    def suffixes(self) -> list[Moments]:
-        """Moments of all cells but the first, of all but the first two, and so on."""
-        return _running(self.cells[:0:-1])[::-1]
-
-    @property
-    def whole(self) -> Moments:
-        """Moments of all cells."""
-        return self.prefixes[-1]
-
-    def union(self, counts: NDArray) -> Moments:
-        """Return the moments of a union of cells, given how often each cell is in it."""
-        return _running(list(self._parts(counts[self.places])))[-1]
-
-    def _parts(self, counts: NDArray) -> Iterator[Moments]:
-        """Yield the moments of runs of cells that are equally often in a union; of long runs they are known."""
-        for count, run in groupby(range(len(counts)), key=lambda place: int(counts[place])):
-            places = list(run)
-            first, last = places[0], places[-1]
-            if count == 0:
-                continue
-            if first == 0:
-                parts = [self.prefixes[last]]
-            elif last == len(counts) - 1:
-                parts = [self.suffixes[first - 1]]
-            else:
-                parts = self.cells[first : last + 1]
-            for part in parts:
-                yield replace(part, weight=count * part.weight, n_samples=count * part.n_samples)
-
-
-def _running(parts: list[Moments]) -> list[Moments]:
-    """Return the moments of the first part, of the first two, and so on."""
-    merged = parts[:1]
-    for part in parts[1:]:
-        merged.append(merged[-1].merge(part))
-    return merged
+def _unions(rows: SplittableRows, cells: Cells, counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of cells, given how often the rows of each cell are in each union."""
+    asked = np.flatnonzero(counts.any(axis=0))
+    rows_of = list(cells.rows())
+    found = rows.moments_of_parts([rows_of[k] for k in asked])
+    known = [k for k, moments in zip(asked, found, strict=True) if moments is not None]
+    return united([moments for moments in found if moments is not None], counts[:, known])

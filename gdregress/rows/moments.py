@@ -11,8 +11,10 @@ Each column has a unit, a power of two in which its second moments are expressed
 squares of the data come near the limits of the range of floats. Scaling by a power of two is exact.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Self
 
 import numpy as np
@@ -36,6 +38,9 @@ CANCELLATION_LIMIT = 1e4
 
 SAFE_SHARE = 0.8
 """Power of the largest float which, with its inverse, bounds the squares that are computed in the unit 1."""
+
+UNITED_ENTRIES = 2**22
+"""Entries of the products of a group of unions that are formed at a time: 32 MB."""
 
 ROUNDED_ROWS = 4096
 """Least number of rows in a block whose products are formed in single precision."""
@@ -78,31 +83,11 @@ class Columns:
         """The larger of the mean's size and the standard deviation, in the units of the data."""
         return np.maximum(np.abs(self.mean), self.deviation)
 
-    def _mean_squares(self) -> NDArray:
-        """Return the mean squares about the shift, from which centring left the variances."""
-        return np.where(self.variance > 0, self.cancellation, 0.0) * self.variance
-
     def _in_unit(self, unit: NDArray) -> tuple["Columns", NDArray]:
         """Return the same moments in other units, and the factors by which the columns were multiplied."""
         # The ratio may overflow for a constant column, which needs no factor.
         factor = np.divide(self.unit, unit, out=np.zeros_like(unit), where=self.variance > 0)
         return replace(self, unit=unit, variance=self.variance * factor**2), factor
-
-    def _drift_from(self, origin: "Columns") -> NDArray:
-        """Return the means less those of `origin`, in the units of both, which are equal."""
-        unit = self.unit
-        return self.mean / unit - origin.mean / unit + (self.remainder / unit - origin.remainder / unit)
-
-    def _merge(self, other: "Columns", drift: NDArray, share: float, rest: float) -> "Columns":
-        """Return the moments of these rows and others together, given the difference `drift` of their means.
-
-        Both are in the same units; `share` and `rest` are their shares of the weight.
-        """
-        mean, remainder = two_sum(self.mean, self.remainder + rest * drift * self.unit)
-        variance = _combined(share, rest, self.variance, other.variance, drift * drift)
-        mean_squares = _combined(share, rest, self._mean_squares(), other._mean_squares(), drift * drift)
-        cancellation = np.divide(mean_squares, variance, out=np.ones_like(mean_squares), where=variance > 0)
-        return Columns(mean, remainder, self.unit, variance, cancellation)
 
     def _about_origin(self) -> "Columns":
         zero = np.zeros_like(self.mean)
@@ -182,40 +167,15 @@ class Moments:
         return replace(self, weight=weight)
 
     def merge(self, other: "Moments") -> "Moments":
-        """Return the moments of these rows and others together (Chan, Golub and LeVeque, 1983).
-
-        With `share` and `rest` the two shares of the weight, and `drift` the difference of the means::
-
-            mean   =  mean_1 + rest drift
-            cross  =  share cross_1 + rest cross_2 + share rest drift drift'
+        """Return the moments of these rows and others together, as `united` does.
 
         Parameters
         ----------
         other : Moments
             Moments of other rows with the same columns. The result has `cross` if both have.
         """
-        weight = self.weight + other.weight
-        share, rest = self.weight / weight, other.weight / weight
-        both = (self.x, other.x), (self.y, other.y)
-        units = [_safe_unit(np.maximum(one.magnitude, two.magnitude)) for one, two in both]
-        one, two = self._in_units(*units), other._in_units(*units)
-        drift, target_drift = two.x._drift_from(one.x), two.y._drift_from(one.y)
-        # If a column is constant, the two means are its value and differ only by the rounding of a sum.
-        size = np.maximum(np.abs(one.x.mean), np.abs(two.x.mean)) / one.x.unit
-        is_rounding = np.abs(drift) <= 8 * np.finfo(np.float64).eps * size
-        drift[(one.x.variance == 0) & (two.x.variance == 0) & is_rounding] = 0.0
-        cross = None
-        if one.cross is not None and two.cross is not None:
-            cross = _combined(share, rest, one.cross, two.cross, np.outer(drift, drift))
-        return replace(
-            one,
-            weight=weight,
-            n_samples=self.n_samples + other.n_samples,
-            x=one.x._merge(two.x, drift, share, rest),
-            y=one.y._merge(two.y, target_drift, share, rest),
-            cross=cross,
-            target_cross=_combined(share, rest, one.target_cross, two.target_cross, np.outer(drift, target_drift)),
-        )
+        [both] = united([self, other], np.ones((1, 2), np.intp))
+        return both
 
     def _in_units(self, unit: NDArray, target_unit: NDArray) -> "Moments":
         """Return the same moments in other units."""
@@ -282,12 +242,92 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     return moments
 
 
-def _combined(share: float, rest: float, first: NDArray, second: NDArray, between: NDArray) -> NDArray:
-    """Return ``share * first + rest * second + share * rest * between``, with few temporary arrays."""
-    combined, part = share * first, rest * second
-    combined += part
-    combined += np.multiply(share * rest, between, out=part)
-    return combined
+def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of parts, all of them in a few steps (after Chan, Golub and LeVeque, 1983).
+
+    With w_k the share of part k in the weight of a union, and m_0 the mean of its first part::
+
+        mean   =  m_0 + sum_k w_k (m_k - m_0)
+        cross  =  sum_k w_k cross_k + sum_k w_k (m_k - mean)(m_k - mean)'
+
+    Nothing is subtracted but means from means, so nothing cancels.
+
+    Parameters
+    ----------
+    parts : sequence of Moments
+        Moments of rows with the same columns. The results have `cross` if all have.
+    counts : ndarray of int, of shape (n_unions, n_parts)
+        How often the rows of each part are in each union, which has at least one part.
+    """
+    unit, target_unit = _units_of_all(parts)
+    if all((part.x.unit == unit).all() and (part.y.unit == target_unit).all() for part in parts):
+        at_a_time = max(1, UNITED_ENTRIES // max(1, len(unit) * max(len(parts), len(unit))))
+        groups = [_united(parts, counts[first : first + at_a_time]) for first in range(0, len(counts), at_a_time)]
+        return [union for group in groups for union in group]
+    several = []
+    for times in counts:
+        some = np.flatnonzero(times)
+        units = _units_of_all([parts[k] for k in some.tolist()])
+        several += _united([parts[k]._in_units(*units) for k in some.tolist()], times[np.newaxis, some])
+    return several
+
+
+def _units_of_all(parts: Sequence[Moments]) -> tuple[NDArray, NDArray]:
+    """Return units of X and y in which the squares of all parts are in range."""
+    return (
+        _safe_unit(np.max([part.x.magnitude for part in parts], axis=0)),
+        _safe_unit(np.max([part.y.magnitude for part in parts], axis=0)),
+    )
+
+
+def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of parts in the same units."""
+    p, unit = len(parts[0].x.mean), np.concatenate([parts[0].x.unit, parts[0].y.unit])
+    mean, remainder, variance, cancellation = (
+        np.array([np.concatenate([getattr(part.x, name), getattr(part.y, name)]) for part in parts])
+        for name in ("mean", "remainder", "variance", "cancellation")
+    )
+    weights = counts * [part.weight for part in parts]
+    totals, first = weights.sum(axis=1), (counts > 0).argmax(axis=1)
+    share, is_in = weights / totals[:, np.newaxis], counts > 0
+    scaled, rest = mean / unit, remainder / unit
+    drift = scaled - scaled[first][:, np.newaxis] + (rest - rest[first][:, np.newaxis])
+    # If a column is constant, the means of all parts are its value and differ only by the rounding of a sum.
+    varies = is_in @ (variance > 0)
+    if not varies[:, :p].all():
+        size = np.where(is_in[:, :, np.newaxis], np.abs(scaled), 0.0).max(axis=1, keepdims=True)
+        is_rounding = np.abs(drift) <= 8 * np.finfo(np.float64).eps * size
+        is_rounding[:, :, p:] = False
+        drift[is_rounding & ~varies[:, np.newaxis]] = 0.0
+    moved = (share[:, np.newaxis] @ drift)[:, 0]
+    drift -= moved[:, np.newaxis]
+    drift *= np.sqrt(share)[:, :, np.newaxis]
+    mean, remainder = two_sum(mean[first], remainder[first] + moved * unit)
+    between = np.square(drift).sum(axis=1)
+    mean_squares = share @ (np.where(variance > 0, cancellation, 0.0) * variance) + between
+    variance = share @ variance + between
+    products = drift[:, :, :p].transpose(0, 2, 1) @ drift
+    joint = np.tensordot(share, [part.target_cross for part in parts], axes=1) + products[:, :, p:]
+    cross: Iterable[Any] = repeat(None)
+    if all(part.cross is not None for part in parts):
+        cross = np.tensordot(share, [part.cross for part in parts], axes=1)
+        cross += products[:, :, :p]
+        variance[:, :p] = cross.diagonal(axis1=1, axis2=2)
+    cancellation = np.divide(mean_squares, variance, out=np.ones_like(variance), where=variance > 0)
+    n_samples = counts @ [part.n_samples for part in parts]
+    both = zip(mean, remainder, repeat(unit), variance, cancellation, strict=False)
+    return [
+        replace(
+            parts[0],
+            weight=weight,
+            n_samples=n,
+            x=Columns(*(values[:p] for values in columns)),
+            y=Columns(*(values[p:] for values in columns)),
+            cross=of_x,
+            target_cross=of_y,
+        )
+        for weight, n, columns, of_x, of_y in zip(totals.tolist(), n_samples.tolist(), both, cross, joint, strict=False)
+    ]
 
 
 def _safe_unit(magnitude: NDArray) -> NDArray:

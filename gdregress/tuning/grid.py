@@ -42,14 +42,14 @@ class Curve(NamedTuple):
         The learning rate.
     alphas : ndarray of shape (n_alphas,)
         Strengths of the penalty, from the largest to the smallest.
-    epochs : list of int
+    epochs : sequence of int
         Numbers of epochs.
     """
 
     l1_ratio: float
     learning_rate: float | str
     alphas: NDArray
-    epochs: list[int]
+    epochs: Sequence[int]
 
     def shared(self) -> dict[str, Any]:
         """Return the parameters that all points share."""
@@ -59,6 +59,11 @@ class Curve(NamedTuple):
     def n_points(self) -> int:
         """Number of points."""
         return len(self.alphas) * len(self.epochs)
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest number of epochs."""
+        return max(self.epochs[0], self.epochs[-1]) if isinstance(self.epochs, range) else max(self.epochs)
 
     def point(self, place: int) -> dict[str, Any]:
         """Return the parameters of a point; those of one `alpha` are after each other."""
@@ -90,15 +95,17 @@ class Axes(NamedTuple):
 
     Attributes
     ----------
-    l1_ratio, learning_rate, epochs : list
+    l1_ratio, learning_rate : list
         Values of each.
+    epochs : sequence of int
+        Values; a range where one was given.
     varied : list of str
         Names of the parameters that are axes, `alpha` among them, in alphabetical order.
     """
 
     l1_ratio: list[float]
     learning_rate: list[float | str]
-    epochs: list[int]
+    epochs: Sequence[int]
     varied: list[str]
 
     @classmethod
@@ -303,6 +310,13 @@ def still_improves(scores: NDArray) -> int:
     return 1 if best else -1
 
 
+def as_array(values: Sequence[Any]) -> NDArray:
+    """Return values as an array that keeps their types."""
+    if isinstance(values, range):
+        return np.arange(values.start, values.stop, values.step)
+    return np.array(values, dtype=object if len(set(map(type, values))) > 1 else None)
+
+
 def _differs(value: Any, default: float) -> bool:
     return bool(np.ndim(value) > 0 or value != default)
 
@@ -311,11 +325,13 @@ def _is_several(value: Any) -> bool:
     return isinstance(value, list | tuple | range | np.ndarray)
 
 
-def _values(estimator: Any, name: str) -> list[Any]:
+def _values(estimator: Any, name: str) -> Any:
     """Return the values of an axis, after a check of each."""
     given = getattr(estimator, name)
     several = given.tolist() if isinstance(given, np.ndarray) else given
-    values = list(several) if _is_several(given) else [given]
+    values: Any = [given]
+    if _is_several(given):
+        values = given if isinstance(given, range) else list(several)
     if not values:
         raise ValueError(f"{name} is empty: give {type(estimator).__name__} at least one value.")
     constraint = CONSTRAINTS[name]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -22,7 +23,8 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
-from gdregress.tuning.scoring import Scoring, mean_of_outputs
+from gdregress.tuning.of_splits import OfSplits
+from gdregress.tuning.scoring import Scoring
 from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
@@ -50,19 +52,19 @@ class Evaluated(NamedTuple):
     ----------
     curve : Curve
         The points.
-    scores : dict of str to ndarray of shape (n_splits, n_points)
-        Scores on the test rows, by name.
-    losses : list of ndarray of shape (n_points, n_outputs)
-        Mean losses of the test rows of each split.
+    scores : dict of str to OfSplits
+        Scores on the test rows, of shape (n_splits, n_points), by name.
+    losses : OfSplits
+        Mean losses of the test rows, of shape (n_splits, n_outputs, n_points).
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
     whole : AnyPath or None
-        The points fitted to all rows, where the search began with these.
+        The points fitted to all rows, where these came with the others.
     """
 
     curve: Curve
-    scores: dict[str, NDArray]
-    losses: Sequence[NDArray]
+    scores: dict[str, OfSplits]
+    losses: OfSplits
     paths: Sequence[AnyPath]
     whole: AnyPath | None
 
@@ -70,8 +72,8 @@ class Evaluated(NamedTuple):
         """Return this curve with another at its end, whose strengths are smaller."""
         return Evaluated(
             self.curve._replace(alphas=np.concatenate([self.curve.alphas, other.curve.alphas])),
-            {name: np.hstack([score, other.scores[name]]) for name, score in self.scores.items()},
-            [np.concatenate(both) for both in zip(self.losses, other.losses, strict=True)],
+            {name: score.followed_by(other.scores[name]) for name, score in self.scores.items()},
+            self.losses.followed_by(other.losses),
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
             None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
         )
@@ -79,7 +81,7 @@ class Evaluated(NamedTuple):
     @property
     def loss(self) -> NDArray:
         """Mean losses of the test rows, of shape (n_splits, n_points, n_outputs)."""
-        return np.array(self.losses)
+        return np.moveaxis(self.losses.all, 1, 2)
 
     def along_alphas(self, name: str) -> NDArray:
         """Return the best mean score of each strength; minus infinity where it is NaN."""
@@ -91,7 +93,7 @@ class Evaluated(NamedTuple):
 
     def _means(self, name: str) -> NDArray:
         """Return mean scores of shape (n_alphas, n_epochs)."""
-        mean = self.scores[name].mean(axis=0).reshape(len(self.curve.alphas), -1)
+        mean = self.scores[name].mean.reshape(len(self.curve.alphas), -1)
         return np.where(np.isnan(mean), -np.inf, mean)
 
 
@@ -102,8 +104,7 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share, a clone made by this search: its own clones say each
-        cause of a warning once, see `NoticesMixin`.
+        A model with the parameters that all points share.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
     rows : SplittableRows
@@ -151,7 +152,7 @@ class Search:
         spec, p = Spec.of(model), rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
-        model, sums = clone(model), None
+        sums = None
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
             sums = Sums(model, rows, splits)
             sums.whole  # noqa: B018  the first pass finds NaN
@@ -163,6 +164,11 @@ class Search:
         else:
             check_finite("X", rows.X, rows.columns)
         return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
+
+    @cached_property
+    def candidate(self) -> Any:
+        """The model as a clone made by this search: its own clones say each cause of a warning once."""
+        return clone(self.model)
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
@@ -178,24 +184,18 @@ class Search:
     def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
-        if from_whole is not None:
-            paths, known, whole = from_whole
-        else:
-            paths, known, whole = *(told or self._fitted(curve)), None
-        losses = [
-            self._losses_from_rows(number, path) if loss is None else loss
-            for number, (path, loss) in enumerate(zip(paths, known, strict=True))
-        ]
+        paths, losses, whole = from_whole or told or self._fitted(curve)
+        if losses is None:
+            losses = OfSplits.whole(
+                np.stack([self._losses_from_rows(number, path).T for number, path in enumerate(paths)])
+            )
         if self.scoring.is_loss:
-            score = np.empty((len(losses), curve.n_points))
-            for of_split, loss in zip(score, losses, strict=True):
-                np.negative(mean_of_outputs(loss), out=of_split)
-            return Evaluated(curve, {"score": score}, losses, paths, whole)
-        several = [self._scores(number, path, curve, losses[number]) for number, path in enumerate(paths)]
-        scores = {name: np.array([of_split[name] for of_split in several]) for name in self.scoring.scorers}
+            return Evaluated(curve, {"score": losses.mapped(minus_mean_of_outputs)}, losses, paths, whole)
+        several = [self._scores(number, path, curve, losses.all[number].T) for number, path in enumerate(paths)]
+        scores = {name: OfSplits.whole(np.array([each[name] for each in several])) for name in self.scoring.scorers}
         return Evaluated(curve, scores, losses, paths, whole)
 
-    def _from_whole(self, curve: Curve) -> tuple[Sequence[AnyPath], list[NDArray | None], AnyPath] | None:
+    def _from_whole(self, curve: Curve) -> FromSums | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
         ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
@@ -206,10 +206,10 @@ class Search:
             rows = in_memory.with_moments(in_memory.moments())
 
             def fit(some_rows: Any, alpha: float) -> Path:
-                return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+                return fitted_path(clone(self.candidate), some_rows, curve._replace(alphas=np.array([alpha])))
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
-        return paths, [None] * len(paths), whole
+        return FromSums(paths, None, whole)
 
     def whole(self, curve: Curve) -> Path:
         """Fit the points of a curve to all rows."""
@@ -217,15 +217,15 @@ class Search:
         if exact is not None:
             return exact
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
-        return fitted_path(clone(self.model), rows, curve)
+        return fitted_path(clone(self.candidate), rows, curve)
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
+            delayed(fitted_path)(clone(self.candidate), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
-        return FromSums(paths, [None] * len(paths) if self.sums is None else self.sums.losses(paths))
+        return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
@@ -250,7 +250,7 @@ class Search:
             return scores
         X = rows_of(self.X, test)
         names = self.rows.columns if hasattr(self.X, "columns") else None
-        models = fitted_models(clone(self.model), path, curve, self.form, names)
+        models = fitted_models(clone(self.candidate), path, curve, self.form, names)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 
@@ -299,7 +299,7 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
         The points.
     """
     is_one, is_path = len(curve.epochs) == 1, ends_at_minimum(model, curve)
-    model.set_params(**curve.shared(), epochs=max(curve.epochs), record_path=not is_one)
+    model.set_params(**curve.shared(), epochs=curve.most_epochs, record_path=not is_one)
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
@@ -349,7 +349,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     """
     if model.schedule in OF_ALL_EPOCHS:
         points = [fitted_point(model.set_params(epochs=epochs), rows) for epochs in curve.epochs]
-        model.set_params(epochs=max(curve.epochs))
+        model.set_params(epochs=curve.most_epochs)
         return points
     last, history, terms = fitted_point(model, rows), model.history_, Spec.of(model).terms
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
@@ -363,8 +363,13 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     if above and not np.array_equal(fitted_point(model.set_params(epochs=above[0]), rows), path[above[0]].T):
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
-    model.set_params(epochs=max(curve.epochs))
+    model.set_params(epochs=curve.most_epochs)
     return [last if epochs >= n_epochs else path[returned[epochs]].T for epochs in curve.epochs]
+
+
+def minus_mean_of_outputs(losses: NDArray) -> NDArray:
+    """Return scores of shape (n_splits, n_points), given losses of shape (n_splits, n_outputs, n_points)."""
+    return -losses[:, 0] if losses.shape[1] == 1 else -losses.mean(axis=1)
 
 
 def rows_of(X: Any, chosen: NDArray) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.tuning.grid import Curve
+from gdregress.tuning.grid import Curve, as_array
+from gdregress.tuning.of_splits import OfSplits, means
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,15 @@ class Scores:
         The points, one curve after the other.
     varied : sequence of str
         Names of the parameters that are axes of the grid.
-    of_curves : sequence of dict of str to ndarray of shape (n_splits, n_points_of_curve)
-        Scores of each curve, by name.
+    of_curves : sequence of dict of str to OfSplits
+        Scores of each curve, of shape (n_splits, n_points_of_curve), by name.
     weights : ndarray of shape (n_splits,)
         Weight of the test rows of each split.
     """
 
     curves: Sequence[Curve]
     varied: Sequence[str]
-    of_curves: Sequence[Mapping[str, NDArray]]
+    of_curves: Sequence[Mapping[str, OfSplits]]
     weights: NDArray
 
     @cached_property
@@ -46,7 +47,7 @@ class Scores:
             results[f"param_{name}"] = np.ma.MaskedArray(_values(self.curves, name), mask=np.zeros(n_points, bool))
         results["params"] = list(chain.from_iterable(curve.params(self.varied) for curve in self.curves))
         for name in self.of_curves[0]:
-            of_splits = np.hstack([scores[name] for scores in self.of_curves])
+            of_splits = np.hstack([scores[name].all for scores in self.of_curves])
             for number, of_split in enumerate(of_splits):
                 results[f"split{number}_test_{name}"] = of_split
             results[f"mean_test_{name}"] = self.means[name]
@@ -62,7 +63,7 @@ class Scores:
     def means(self) -> dict[str, NDArray]:
         """Mean scores of the splits by name, each of shape (n_points,)."""
         names = self.of_curves[0]
-        return {name: np.concatenate([scores[name].mean(axis=0) for scores in self.of_curves]) for name in names}
+        return {name: means([scores[name] for scores in self.of_curves]) for name in names}
 
     def best(self, name: str) -> int:
         """Return the index of the first point of the best mean score.
@@ -77,7 +78,7 @@ class Scores:
         if not np.isnan(mean[top]):
             return top
         if np.isnan(mean).all():
-            at = int(np.isnan(self.of_curves[0][name][:, 0]).argmax())
+            at = int(np.isnan(self.of_curves[0][name].all[:, 0]).argmax())
             raise ValueError(f"the score {name!r} is NaN in split {at}: use another score, or larger test sets.")
         return int(np.nanargmax(mean))
 
@@ -103,9 +104,9 @@ class Scores:
             Index of the best point.
         """
         number, place = self.place(top)  # another curve with the same parameters has the same scores
-        curve, of_splits = self.curves[number], self.of_curves[number][name]
+        curve, of_splits = self.curves[number], self.of_curves[number][name].all
         columns = {each: _values([curve], each) for each in self.varied}
-        mean = of_splits.mean(axis=0)
+        mean = self.means[name][top - place :][: curve.n_points]
         return curve.point(simplest_near(columns, place, mean, lambda near: standard_error(of_splits[:, near])))
 
 
@@ -114,13 +115,8 @@ def _values(curves: Sequence[Curve], name: str) -> NDArray:
     if name == "alpha":
         return np.concatenate([np.repeat(curve.alphas, len(curve.epochs)) for curve in curves])
     if name == "epochs":  # all curves have the same
-        return np.tile(_as_array(curves[0].epochs), sum(len(curve.alphas) for curve in curves))
-    return np.repeat(_as_array([curve.shared()[name] for curve in curves]), [curve.n_points for curve in curves])
-
-
-def _as_array(values: list[Any]) -> NDArray:
-    """Return values as an array that keeps their types."""
-    return np.array(values, dtype=object if len(set(map(type, values))) > 1 else None)
+        return np.tile(as_array(curves[0].epochs), sum(len(curve.alphas) for curve in curves))
+    return np.repeat(as_array([curve.shared()[name] for curve in curves]), [curve.n_points for curve in curves])
 
 
 def ranks(mean: NDArray) -> NDArray:

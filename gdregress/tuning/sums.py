@@ -5,23 +5,38 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import islice
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.epochs import EpochPath, HeldOut, PlainDescent, Stretch, Times, held_out_errors, times_between
+from gdregress.method.epochs import (
+    EpochPath,
+    FromFew,
+    HeldOut,
+    PlainDescent,
+    Stretch,
+    Times,
+    held_out_errors,
+    times_between,
+)
 from gdregress.method.left_out import LeftOut, WithoutRow
-from gdregress.method.minima import Chained, Minima, Path
+from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
-from gdregress.tuning.grid import Curve
+from gdregress.tuning.grid import Curve, as_array
+from gdregress.tuning.of_splits import OfSplits
 
 THREADED_COLUMNS = 100
 """Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
+
+STACKED = 2**20
+"""Entries of the covariances of training sets whose eigenvectors are computed side by side: 8 MB."""
 
 THREADED_POINTS = 10_000
 """Number of points of plain descents from which their arrays take longer than the Python around them."""
@@ -43,12 +58,15 @@ class FromSums(NamedTuple):
     ----------
     paths : sequence of AnyPath
         The points fitted to the training rows of each split.
-    losses : list of ndarray of shape (n_points, n_outputs) or None
-        Their losses on the test rows; None for a split whose test rows have to be read.
+    losses : OfSplits or None
+        Their losses on the test rows, of shape (n_splits, n_outputs, n_points); None if these rows have to be read.
+    whole : AnyPath or None
+        The points fitted to all rows, where these came with the others.
     """
 
     paths: Sequence[AnyPath]
-    losses: list[NDArray | None]
+    losses: OfSplits | None
+    whole: AnyPath | None = None
 
 
 class PlainSpec(NamedTuple):
@@ -142,11 +160,29 @@ class Sums:
     def _minima_of_whole(self) -> Minima:
         return Minima.of(Spec.of(self.model).terms, self.whole)
 
+    @cached_property
+    def _ridge_of_whole(self) -> RidgeMinima:
+        return RidgeMinima([self._minima_of_whole])
+
+    @cached_property
+    def _ridges(self) -> list[RidgeMinima]:
+        """The minimisers for L2 over the training rows of each split and, last, over all rows: a part for each thread.
+
+        Those of few columns are computed side by side.
+        """
+        several, p = [*self._minima, self._minima_of_whole], self.rows.n_features
+        size = 1 if p >= THREADED_COLUMNS else max(1, STACKED // max(1, p) ** 2)
+        return [RidgeMinima(several[first : first + size]) for first in range(0, len(several), size)]
+
     def path_of_whole(self, curve: Curve) -> Path | None:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self._ends_at_minimum(curve):
             return None
-        return _quietly(self._minima_of_whole, spec_of(self.model, curve).terms, curve.alphas)
+        terms = spec_of(self.model, curve).terms
+        if terms.has_prox:
+            return _path(self._minima_of_whole, terms, curve.alphas)
+        paths = _paths(self._ridge_of_whole, terms, curve.alphas)
+        return None if paths is None else paths[0]
 
     def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
         """Return what the sums tell of some curves of the same epochs; None for one whose points they do not tell.
@@ -167,11 +203,15 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        paths = self._minimisers(curve)
-        return FromSums(paths, self.losses(paths)) if paths else None
+        terms = spec_of(self.model, curve).terms
+        paths = self._with_prox(terms, curve.alphas) if terms.has_prox else self._smooth(terms, curve.alphas)
+        if paths is None:
+            return None
+        of_splits, whole = paths[: len(self.splits)], paths[len(self.splits) :]
+        return FromSums(of_splits, self.losses(of_splits), whole[0] if whole else None)
 
-    def losses(self, paths: Sequence[AnyPath]) -> list[NDArray | None]:
-        """Return the losses on the test rows of each split, of shape (n_points, n_outputs); None where rounding shows.
+    def losses(self, paths: Sequence[AnyPath]) -> OfSplits | None:
+        """Return the losses on the test rows, of shape (n_splits, n_outputs, n_points); None if rounding shows in one.
 
         Parameters
         ----------
@@ -185,7 +225,9 @@ class Sums:
 
         self._folds  # noqa: B018  gathered before the threads begin
         with self.rows.on_threads() as (_, map_on_threads):
-            return list(map_on_threads(errors, range(len(paths)), paths))
+            of_splits = list(map_on_threads(errors, range(len(paths)), paths))
+        known = [each.T for each in of_splits if each is not None]
+        return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
     def _ends_at_minimum(self, curve: Curve) -> bool:
         """Return whether the fits of a curve would end at the minimum."""
@@ -193,14 +235,21 @@ class Sums:
         ends_there = curve.learning_rate in EXACT and model.optimizer == "auto" and bool(model.tol)
         return ends_there and model.target_loss is None and len(curve.epochs) == 1
 
-    def _minimisers(self, curve: Curve) -> list[Path]:
-        """Return the minimisers over the training rows of each split; none if moments are not precise enough."""
-        terms, n_splits = spec_of(self.model, curve).terms, len(self.splits)
+    def _with_prox(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over the training rows of each split; None if moments are not precise enough."""
+        n_splits = len(self.splits)
         with self._on_worthy_threads() as map_on_threads:
-            # Those of all rows are wanted too, and a thread would be idle while the others wait for the last split.
-            list(map_on_threads(_prepare, [*self._minima, self._minima_of_whole], [terms] * (n_splits + 1)))
-            paths = list(map_on_threads(_quietly, self._minima, [terms] * n_splits, [curve.alphas] * n_splits))
-        return [path for path in paths if path is not None] if all(path is not None for path in paths) else []
+            paths = list(map_on_threads(_path, self._minima, [terms] * n_splits, [alphas] * n_splits))
+        known = [path for path in paths if path is not None]
+        return known if len(known) == n_splits else None
+
+    def _smooth(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over the training rows of each split and, last, over all rows; None if not precise."""
+        n_parts = len(self._ridges)
+        with self._on_worthy_threads() as map_on_threads:
+            parts = list(map_on_threads(_paths, self._ridges, [terms] * n_parts, [alphas] * n_parts))
+        known = [paths for paths in parts if paths is not None]
+        return [path for paths in known for path in paths] if len(known) == n_parts else None
 
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
@@ -208,13 +257,14 @@ class Sums:
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._minima_of_whole, self._in_memory, terms, curve.alphas)
+            every = LeftOut.of(self._ridge_of_whole, self._in_memory, terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
         errors = np.square(residuals * every.coordinates.target_scale)
         tested = [int(test[0]) for _, test in self.splits]
-        return FromSums([WithoutRow(every, row) for row in tested], [errors[row] for row in tested])
+        paths = [WithoutRow(every, row) for row in tested]
+        return FromSums(paths, OfSplits.whole(np.moveaxis(errors[tested], 1, 2)))
 
     def _of_plain_descents(self, curves: Sequence[Curve]) -> list[FromSums | None]:
         """Return the points of plain descents in closed form and their errors; None where fits would not come to these.
@@ -223,11 +273,14 @@ class Sums:
         """
         specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
 
-        def of_split(number: int) -> list[tuple[EpochPath, NDArray | None] | None]:
+        def of_split(number: int) -> list[tuple[EpochPath, list[FromFew | None]] | None]:
             with np.errstate(all="ignore"):  # that of the caller is not that of its threads
                 several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
                 errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
-                return [_path_and_errors(some, errors) if some else None for some in several]
+                return [
+                    (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
+                    for some in several
+                ]
 
         self._folds  # noqa: B018  gathered before the threads begin
         n_points = sum(curve.n_points for curve in curves)
@@ -243,7 +296,7 @@ class Sums:
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
         if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
             return None
-        numbers = np.array(curve.epochs, dtype=np.int64)
+        numbers = as_array(curve.epochs).astype(np.int64)
         factors = schedule.ahead(0, int(numbers.max()))
         return PlainSpec(spec.terms, numbers, factors, float(factors.max()), spec.limits.tol)
 
@@ -265,9 +318,18 @@ class Sums:
         return stretches
 
     @cached_property
-    def _times_between(self) -> Callable[[bytes], Times]:
-        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents."""
-        return lru_cache(maxsize=1)(times_between)
+    def _times_between(self) -> Callable[..., Times]:
+        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents.
+
+        Threads wait for each other, so that all splits get the same.
+        """
+        remembered, one_by_one = lru_cache(maxsize=2)(times_between), Lock()
+
+        def times(numbers: bytes, *, alternates: bool) -> Times:
+            with one_by_one:
+                return remembered(numbers, alternates=alternates)
+
+        return times
 
     def _descent(self, number: int, terms: Terms, alpha: float) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over a split and its error, which are made once for all rates."""
@@ -286,35 +348,26 @@ class Sums:
             yield map_on_threads if pays else map
 
 
-def _prepare(minima: Minima, terms: Terms) -> None:
-    """Compute what the minimisers for all strengths share."""
-    with np.errstate(all="ignore"):
-        minima.prepare(terms)
-
-
-def _quietly(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
+def _path(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
     """Return the minimisers for some strengths; overflow shows as infinity, which `Minima` looks for."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # that of the caller is not that of its threads
         return minima.path(terms, alphas)
 
 
-def _path_and_errors(
-    stretches: list[tuple[Stretch, HeldOut]], errors: Iterator[NDArray | None]
-) -> tuple[EpochPath, NDArray | None]:
-    """Return the path of the descents of a curve, and their errors, which come one after the other; None if one is."""
-    parts = [next(errors) for _ in stretches]
-    known, path = [part for part in parts if part is not None], EpochPath([stretch for stretch, _ in stretches])
-    if len(known) < len(parts):
-        return path, None
-    return path, known[0] if len(known) == 1 else np.concatenate(known)
+def _paths(ridges: RidgeMinima, terms: Terms, alphas: NDArray) -> list[Path] | None:
+    """Return the minimisers for some strengths over several sets of rows."""
+    with np.errstate(all="ignore"):
+        return ridges.paths(terms, alphas)
 
 
-def _of_all_splits(several: Sequence[tuple[EpochPath, NDArray | None] | None]) -> FromSums | None:
+def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
     """Return what the sums tell of a curve, given this for each split; None if they do not tell it for one."""
-    known = [each for each in several if each is not None]
-    if len(known) < len(several):
+    told = [each for each in several if each is not None]
+    if len(told) < len(several):
         return None
-    return FromSums([path for path, _ in known], [errors for _, errors in known])
+    known = [[part for part in parts if part is not None] for _, parts in told]
+    is_known = all(len(some) == len(parts) for some, (_, parts) in zip(known, told, strict=True))
+    return FromSums([path for path, _ in told], OfSplits.stacked(known) if is_known else None)
 
 
 def spec_of(model: Any, curve: Curve) -> Spec:
@@ -328,5 +381,5 @@ def spec_of(model: Any, curve: Curve) -> Spec:
         The points.
     """
     of_curve = copy(model)  # a clone takes longer than the fit of a few columns
-    vars(of_curve).update(alpha=1.0, epochs=max(curve.epochs), **curve.shared())
+    vars(of_curve).update(alpha=1.0, epochs=curve.most_epochs, **curve.shared())
     return Spec.of(of_curve)
