@@ -15,7 +15,7 @@ from gdregress.command_line.arguments import CommandLineError, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
-from gdregress.command_line.reports import printable, to_json, to_text
+from gdregress.command_line.reports import overfitting, printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
@@ -151,6 +151,8 @@ def _report(options: argparse.Namespace) -> str:
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
             "whatever they say: try --penalty l2, and see by --test-size"
         )
+    elif options.alpha != "auto":
+        data.notes.extend(overfitting(data, model))
     if options.early_stopping:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")

@@ -411,6 +411,30 @@ def test_gaps_are_filled_with_the_median(gap, write, document):
     assert result["coefficients"]["age"] == pytest.approx(np.polyfit(filled, np.arange(6), 1)[0])
 
 
+def test_of_gaps_the_most_come_first_and_a_column_of_hardly_anything_else_is_named(write, document):
+    rng = np.random.default_rng(0)
+    columns = [np.where(np.arange(20) < n_gaps, "", rng.normal(size=20).round(3)) for n_gaps in (1, 10, 11, 0)]
+    notes = document(write(csv_of(["few", "half", "most", "y"], columns)))["notes"]
+    [filled] = [note for note in notes if "filled with the median" in note]
+    assert [part.split(" in ")[1].split()[0] for part in filled.split("; ")] == ["most", "half", "few"]
+    assert "the median is in most rows of most: --drop leaves them out" in notes
+
+
+def test_a_penalty_is_advised_where_test_rows_are_fitted_far_worse(write, document):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 30))
+    path = write(csv_of([*(f"x{i}" for i in range(30)), "y"], [*X.T, X[:, 0] + rng.normal(size=80)]))
+
+    def advised(*options):
+        notes = document(path, "--test-size", "0.25", *options)["notes"]
+        return [note.split("try ")[1] for note in notes if note.startswith("test rows are fitted far worse")]
+
+    assert advised() == ["--penalty l2 --alpha auto"]
+    assert advised("--penalty", "l1") == ["--alpha auto"]
+    assert advised("--penalty", "l2", "--alpha", "auto") == []
+    assert advised("--drop", ",".join(f"x{i}" for i in range(1, 30))) == []
+
+
 def test_the_median_is_the_training_rows(write, document):
     rng = np.random.default_rng(1)
     x = rng.exponential(size=40)
