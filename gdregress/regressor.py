@@ -168,8 +168,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         Whether to stop when the loss of the validation rows no longer improves, and to return
         the coefficients of the best epoch, ``history_["validation_loss"].argmin()``. A descent that
         converges first gains nothing from it: without `X_val`, the rows held out are then missing from
-        the fit, and a warning says so. Early stopping is for slow descents, such as with "lipschitz"
-        or a small number as `learning_rate`.
+        the fit, and a warning says so. Early stopping is for slow descents, such as "diagonal" with
+        ``optimizer="gd"``, or "lipschitz" on scaled columns.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=10

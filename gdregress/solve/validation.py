@@ -12,7 +12,7 @@ from gdregress.rows.rows import Rows
 
 FOR_NOTHING = (
     "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
-    "set early_stopping=False to fit all rows."
+    "set early_stopping=False to fit all rows, or learning_rate='diagonal' and optimizer='gd' to descend slowly."
 )
 """What is said where rows were held out and the descent converged all the same."""
 
