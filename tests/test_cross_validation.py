@@ -490,6 +490,17 @@ def test_a_given_grid_does_not_grow_but_warns(raw):
     assert_array_equal(model.alphas_, [100.0, 10.0])
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_what_helps_where_the_smallest_alpha_is_the_best(raw, standardize):
+    with pytest.warns(UserWarning, match="is the smallest that was tried") as caught:
+        GradientDescentRegressorCV([100.0, 1.0], cv=3, standardize=standardize).fit(*raw)
+    assert str(caught[0].message) == (
+        "the best alpha, 1, is the smallest that was tried, and the score still improves there: "
+        + "set standardize=True, so that the units of the columns do not count, " * (not standardize)
+        + "give alphas with smaller ones, or set penalty=None if no penalty is needed."
+    )
+
+
 def test_pickle_clone_and_refit(raw):
     X, y = raw
     model = GradientDescentRegressorCV(ALPHAS, cv=3).fit(X, y)

@@ -68,6 +68,7 @@ def finished(
     if estimator.early_stopping and estimator.converged_ and not given:
         notices.append((FOR_NOTHING, FOR_NOTHING))
     for reason, notice in notices:
-        estimator._warn(reason, notice, UserWarning, stacklevel=3)
+        if not estimator._was_said(notice):  # of parameters, which the last fit of a search shares with the others
+            estimator._warn(reason, notice, UserWarning, stacklevel=3)
     estimator._forget_search()
     return estimator
