@@ -210,7 +210,7 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
         f"{name} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
     if tuned.alpha_ == tuned.alphas_[-1]:
-        data.notes.append("that is the smallest alpha that was tried: a smaller one, or no penalty, may do better")
+        data.notes.append("that is the smallest alpha that was tried: no penalty may do as well")
 
 
 def _dialect(options: argparse.Namespace) -> Dialect:

@@ -537,7 +537,10 @@ BAD = [
     ({"alphas": [1.0, -2.0]}, "alphas has the value -2: give finite strengths of at least 0."),
     ({"alphas": 0}, "alphas=0 is no number of strengths: give at least 1, or a list of them."),
     ({"alphas": True}, "alphas must be an int or a list of numbers, but is True."),
-    ({"alphas": "many"}, "alphas must be an int or a list of numbers, but is 'many'."),
+    (
+        {"alphas": "many"},
+        "alphas must be an int or a list of numbers, but is 'many': leave it out, so",
+    ),
     ({"eps": 1.0}, "The 'eps' parameter of GradientDescentRegressorCV must be a float in the range (0, 1). Got 1.0"),
     ({"l1_ratio": [0.1, 0.5]}, "several l1_ratio need penalty='elasticnet', but it is 'l2': give no list."),
     ({"l1_ratio": [], "penalty": "elasticnet"}, "l1_ratio is empty: give GradientDescentRegressorCV at least one"),

@@ -334,6 +334,12 @@ class TestSearch:
             assert sum(text.startswith("quantile=0.9 has no effect") for text in found) == 1
             assert model.stop_reason_ in found
 
+    def test_a_search_of_our_own_over_epochs_says_once_that_rates_are_too_large(self):
+        """The first epochs of a descent that diverges are fitted once more, in each split and for each rate."""
+        model = GradientDescentRegressorCV(penalty=None, learning_rate=[0.1, 1e6, 1e7], epochs=range(1, 9), cv=3)
+        found = texts(lambda: model.fit(Z, y))
+        assert sum("above the stability ceiling" in text for text in found) == 1
+
     def test_a_search_over_the_steps_before(self):
         pipe = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor(0.01, 3))])
         search = GridSearchCV(pipe, {"scale__with_mean": [True, False]}, cv=3, error_score="raise")
@@ -511,14 +517,24 @@ class TestMisspelt:
 class TestHeldOutForNothing:
     SENTENCE = (
         "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
-        "set early_stopping=False to fit all rows, or learning_rate='diagonal' and optimizer='gd' to descend slowly."
+        "set early_stopping=False to fit all rows"
     )
+    SLOWLY = ", or learning_rate='diagonal' with optimizer='gd' to stop on the way there"
 
-    @pytest.mark.parametrize("params", [{}, {"learning_rate": "diagonal"}, {"loss": "absolute_error"}])
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"learning_rate": "diagonal"},
+            {"loss": "absolute_error"},
+            {"learning_rate": "diagonal", "optimizer": "gd"},
+        ],
+    )
     def test_it_is_said_where_the_descent_converges_at_its_best(self, params):
         model = GradientDescentRegressor(early_stopping=True, random_state=0, n_iter_no_change=1000, **params)
         [warning] = said(lambda: model.fit(X, X @ [1.0, 0.2, 3.0]))
-        assert (str(warning.message), warning.category, warning.filename) == (self.SENTENCE, UserWarning, __file__)
+        sentence = f"{self.SENTENCE}{'' if 'optimizer' in params else self.SLOWLY}."
+        assert (str(warning.message), warning.category, warning.filename) == (sentence, UserWarning, __file__)
         assert model.converged_
         assert model.history_["validation_loss"].argmin() == model.n_iter_
 

@@ -4,6 +4,7 @@ import builtins
 import gzip
 import json
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -856,6 +857,7 @@ def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
     [
         (gzip.compress(b"a,b\n1,2\n"), "is compressed by gzip, and not text: unpack it first."),
         (b"PK\3\4\x14\0", "is a ZIP archive or a workbook (.xlsx, .ods), and not text: "),
+        (pickle.dumps({"a": 1}), "is a model or another pickle, and not text: predict with it by gdregress predict."),
         (b"PAR1\x15\x04", "is a Parquet file, and not text: "),
     ],
 )

@@ -248,7 +248,7 @@ class HeldOut(NamedTuple):
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
         [zero] = objective.evaluate([descent.start])
         half_second = vectors.T @ (0.5 * objective.hessian()) @ vectors
-        # Along an eigenvector a descent is nowhere farther than at twice the minimum. Large numbers may cancel there too.
+        # Large numbers may cancel at zero, and also as far as twice the minimum, where no descent is farther.
         farthest = np.square(2.0 * descent.inverse[:, np.newaxis] * descent.slope).sum(axis=0)
         largest = len(vectors) * zero.value + np.trace(half_second) * farthest
         return cls(

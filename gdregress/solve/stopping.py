@@ -296,7 +296,7 @@ class Stopping:
             times = f"{method.stability:.4g}/L"
             cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
             cause += "these data"
-            cure = of_size or "Use a smaller rate or learning_rate='auto'."
+            cure = of_size or f"Use a smaller rate or {SLOWLY if limits.early_stopping else SAFELY}."
             notice = "learning_rate is above the stability ceiling of these data"
         diverged = Diverged(method.problem.constant_value, cause, cure, notice)
         rules: list[Rule] = [diverged]
@@ -354,7 +354,10 @@ def plural(n_epochs: int) -> str:
 TOO_LARGE = "Look for values of X or y that are far too large, and bring both to sizes around 1."
 """The remedy for a descent that diverges although rate and optimizer are left to the estimator."""
 
-BY_ITSELF = "learning_rate='auto' with optimizer='auto'"
+SAFELY = "learning_rate='auto'"
+"""The remedy for a rate that is too large."""
+
+BY_ITSELF = f"{SAFELY} with optimizer='auto'"
 """The remedy for a rate or an optimizer that the user has chosen."""
 
 SLOWLY = "learning_rate='diagonal' with optimizer='gd'"
