@@ -181,6 +181,7 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         options.learning_rate,
         options.epochs,
         loss=options.loss,
+        optimizer=options.optimizer,
         penalty=options.penalty,
         early_stopping=options.early_stopping,
         random_state=0,

@@ -33,7 +33,16 @@ OPTIONS = [
     "--sep",
     "--encoding",
 ]
-OPTIONS += ["--decimal", "--thousands", "--learning-rate", "--epochs", "--early-stopping", "--loss", "--quantile"]
+OPTIONS += [
+    "--decimal",
+    "--thousands",
+    "--learning-rate",
+    "--optimizer",
+    "--epochs",
+    "--early-stopping",
+    "--loss",
+    "--quantile",
+]
 OPTIONS += ["--epsilon", "--penalty", "--alpha", "--standardize", "--no-standardize"]
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
@@ -327,6 +336,16 @@ def test_early_stopping(write, document):
     assert any(note.startswith("a tenth of the rows held out by the model") for note in result["notes"])
     assert result["stop_reason"] == model.stop_reason_
     assert result["epochs"] == model.n_iter_
+
+
+def test_what_early_stopping_is_advised_can_be_said(write, capsys, document):
+    X = np.random.default_rng(5).normal(size=(80, 10))
+    y = X[:, 0] + np.random.default_rng(3).standard_t(2, 80)
+    path = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y]))
+    assert main([path, "--early-stopping"]) == 0
+    assert "learning_rate='diagonal' with optimizer='gd'" in capsys.readouterr().err
+    result = document(path, "--early-stopping", "--learning-rate", "diagonal", "--optimizer", "gd")
+    assert result["stop_reason"].startswith("early stopping: no better validation loss in 10 epochs")
 
 
 def test_a_model_that_warns_does_so_in_a_line(write, capsys):
