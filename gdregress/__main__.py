@@ -15,7 +15,7 @@ from gdregress.command_line.arguments import CommandLineError, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
-from gdregress.command_line.reports import printable, to_json, to_text
+from gdregress.command_line.reports import overfitting, printable, to_json, to_text
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
@@ -151,6 +151,8 @@ def _report(options: argparse.Namespace) -> str:
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
             "whatever they say: try --penalty l2, and see by --test-size"
         )
+    elif options.alpha != "auto":
+        data.notes.extend(overfitting(data, model))
     if options.early_stopping:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
@@ -179,6 +181,7 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         options.learning_rate,
         options.epochs,
         loss=options.loss,
+        optimizer=options.optimizer,
         penalty=options.penalty,
         early_stopping=options.early_stopping,
         random_state=0,
@@ -208,7 +211,7 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
         f"{name} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
     if tuned.alpha_ == tuned.alphas_[-1]:
-        data.notes.append("that is the smallest alpha that was tried: a smaller one, or no penalty, may do better")
+        data.notes.append("that is the smallest alpha that was tried: no penalty may do as well")
 
 
 def _dialect(options: argparse.Namespace) -> Dialect:

@@ -55,14 +55,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         - "lipschitz": the number 1/L, in the raw coordinates. L is the largest curvature;
         - "diagonal": one number per feature, the inverse of that feature's own curvature. It
           replaces a `StandardScaler`;
-        - "curvature": a matrix, the inverse of the curvature. For large data with many columns it
-          is computed from products in single precision or from a sample of the rows, if that
-          reaches `tol` in less time;
-        - "auto": "curvature" where the matrix is affordable, else "diagonal". It is affordable for
-          up to 2000 features (500 with L1 or `positive`, for squared error), and not needed for losses
-          by name with L1, L2 or `positive`, of rows in memory. For squared error without L1 and
-          `positive`, it is also affordable for a dense X of up to 2000 samples, and for a dense X of up
-          to 4096 features with more samples than features.
+        - "curvature": a matrix, the inverse of the curvature;
+        - "auto": "curvature" where the matrix is affordable, as for up to 2000 features, else "diagonal".
+          "Choosing a learning rate" in the documentation says where else it is.
     epochs : int, default=1000
         Largest number of epochs.
     loss : str or object, default="squared_error"
@@ -168,8 +163,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         Whether to stop when the loss of the validation rows no longer improves, and to return
         the coefficients of the best epoch, ``history_["validation_loss"].argmin()``. A descent that
         converges first gains nothing from it: without `X_val`, the rows held out are then missing from
-        the fit, and a warning says so. Early stopping is for slow descents, such as with "lipschitz"
-        or a small number as `learning_rate`.
+        the fit, and a warning says so. Early stopping is for slow descents, such as "diagonal" with
+        ``optimizer="gd"``, or "lipschitz" on scaled columns.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=10
@@ -199,30 +194,15 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
     stop_reason_ : str
         Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
-        How far the returned coefficients are from the optimum. It has no unit, and with several
-        outputs it is that of the worst. Let F be the objective and F0 the mean loss of the best
-        constant prediction. For squared error it is ``sqrt(g' P g / F0)``, where g is the gradient of F
-        (with L1 or `positive`, its shortest subgradient) and P the inverse of the curvature. Without
-        L1 and `positive` this is sqrt(2) times the root-mean-square distance of the predictions from
-        the optimal ones, in standard deviations of y. (With L2 the mean square includes the penalty of
-        the difference of the coefficients.) For the other losses in units of y^2, such as "huber", it
-        is ``sqrt(2 gap / F0)``, and for those with kinks, "absolute_error", "quantile" and
-        "epsilon_insensitive", it is ``gap / max(F, F0 / 1000)``, where the gap is F minus its minimum.
-        With ``optimizer="auto"`` or "newton" and rows in memory, up to 2000 features, or any number
-        with L1, L2 or `positive`, the gap of a loss by name is a duality gap. This is a bound up to
-        rounding: the objective is no further above its minimum. There F and F0 are means in which a row
-        of a loss with straight ends counts for at most ten times the loss that a fifth of the rows
-        exceed, so that wild rows do not own them. With L2 where no matrix P is made, for more than
-        2000 features of CSR or dask, it is a duality gap with the other optimizers too, and for squared
-        error. Then F and F0 count every row in full, and for squared error it is ``sqrt(2 gap / F0)``.
-        Otherwise the gap is an estimate: from the curvature at the returned point, and from the error
-        that smoothing the loss still causes. It is infinite if the loss is straight at every residual.
-        Where there is neither a matrix nor L2, P is the inverse of the diagonal of the curvature. If
-        columns are nearly collinear, the true distance can be larger than such an estimate. After
-        `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the sums may hide,
-        which is much where columns are nearly collinear. `optimality_` is measured before the
-        coefficients are rounded to the dtype of X. For columns closer than about 1e-7 of each other it
-        is measured after they are rounded to double precision, if X is small and there is no penalty.
+        How far the returned coefficients are from the optimum, a number without a unit, and of several
+        outputs that of the worst. For squared error without L1 and `positive`, where a matrix is made, it
+        is sqrt(2) times the root-mean-square distance of the predictions from the optimal ones, in
+        standard deviations of y. For "huber" and "squared_epsilon_insensitive" it is ``sqrt(2 gap / F0)``,
+        and for losses with kinks ``gap / max(F, F0 / 1000)``, where F is the objective, F0 the mean loss
+        of the best constant prediction, and the gap F minus its minimum. With ``optimizer="auto"`` or
+        "newton" and rows in memory, up to 2000 features, or any number with L1, L2 or `positive`, the gap
+        of a loss by name is a bound up to rounding. Elsewhere it may be an estimate: "The mathematics" in
+        the documentation says where, and how it is measured.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str

@@ -33,7 +33,16 @@ OPTIONS = [
     "--sep",
     "--encoding",
 ]
-OPTIONS += ["--decimal", "--thousands", "--learning-rate", "--epochs", "--early-stopping", "--loss", "--quantile"]
+OPTIONS += [
+    "--decimal",
+    "--thousands",
+    "--learning-rate",
+    "--optimizer",
+    "--epochs",
+    "--early-stopping",
+    "--loss",
+    "--quantile",
+]
 OPTIONS += ["--epsilon", "--penalty", "--alpha", "--standardize", "--no-standardize"]
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
@@ -329,6 +338,16 @@ def test_early_stopping(write, document):
     assert result["epochs"] == model.n_iter_
 
 
+def test_what_early_stopping_is_advised_can_be_said(write, capsys, document):
+    X = np.random.default_rng(5).normal(size=(80, 10))
+    y = X[:, 0] + np.random.default_rng(3).standard_t(2, 80)
+    path = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y]))
+    assert main([path, "--early-stopping"]) == 0
+    assert "learning_rate='diagonal' with optimizer='gd'" in capsys.readouterr().err
+    result = document(path, "--early-stopping", "--learning-rate", "diagonal", "--optimizer", "gd")
+    assert result["stop_reason"].startswith("early stopping: no better validation loss in 10 epochs")
+
+
 def test_a_model_that_warns_does_so_in_a_line(write, capsys):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -409,6 +428,30 @@ def test_gaps_are_filled_with_the_median(gap, write, document):
     filled = np.array([30, 31, 38, 34.5, 60, 34.5])
     assert "2 gaps in age filled with the median, 34.5" in result["notes"]
     assert result["coefficients"]["age"] == pytest.approx(np.polyfit(filled, np.arange(6), 1)[0])
+
+
+def test_of_gaps_the_most_come_first_and_a_column_of_hardly_anything_else_is_named(write, document):
+    rng = np.random.default_rng(0)
+    columns = [np.where(np.arange(20) < n_gaps, "", rng.normal(size=20).round(3)) for n_gaps in (1, 10, 11, 0)]
+    notes = document(write(csv_of(["few", "half", "most", "y"], columns)))["notes"]
+    [filled] = [note for note in notes if "filled with the median" in note]
+    assert [part.split(" in ")[1].split()[0] for part in filled.split("; ")] == ["most", "half", "few"]
+    assert "the median is in most rows of most: --drop leaves them out" in notes
+
+
+def test_a_penalty_is_advised_where_test_rows_are_fitted_far_worse(write, document):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 30))
+    path = write(csv_of([*(f"x{i}" for i in range(30)), "y"], [*X.T, X[:, 0] + rng.normal(size=80)]))
+
+    def advised(*options):
+        notes = document(path, "--test-size", "0.25", *options)["notes"]
+        return [note.split("try ")[1] for note in notes if note.startswith("test rows are fitted far worse")]
+
+    assert advised() == ["--penalty l2 --alpha auto"]
+    assert advised("--penalty", "l1") == ["--alpha auto"]
+    assert advised("--penalty", "l2", "--alpha", "auto") == []
+    assert advised("--drop", ",".join(f"x{i}" for i in range(1, 30))) == []
 
 
 def test_the_median_is_the_training_rows(write, document):

@@ -502,6 +502,17 @@ def test_a_given_grid_does_not_grow_but_warns(raw):
     assert_array_equal(model.alphas_, [100.0, 10.0])
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_what_helps_where_the_smallest_alpha_is_the_best(raw, standardize):
+    with pytest.warns(UserWarning, match="is the smallest that was tried") as caught:
+        GradientDescentRegressorCV([100.0, 1.0], cv=3, standardize=standardize).fit(*raw)
+    assert str(caught[0].message) == (
+        "the best alpha, 1, is the smallest that was tried, and the score still improves there: "
+        + "set standardize=True, so that the units of the columns do not count, " * (not standardize)
+        + "give alphas with smaller ones, or set penalty=None if no penalty is needed."
+    )
+
+
 def test_pickle_clone_and_refit(raw):
     X, y = raw
     model = GradientDescentRegressorCV(ALPHAS, cv=3).fit(X, y)
@@ -538,7 +549,10 @@ BAD = [
     ({"alphas": [1.0, -2.0]}, "alphas has the value -2: give finite strengths of at least 0."),
     ({"alphas": 0}, "alphas=0 is no number of strengths: give at least 1, or a list of them."),
     ({"alphas": True}, "alphas must be an int or a list of numbers, but is True."),
-    ({"alphas": "many"}, "alphas must be an int or a list of numbers, but is 'many'."),
+    (
+        {"alphas": "many"},
+        "alphas must be an int or a list of numbers, but is 'many': leave it out, so",
+    ),
     ({"eps": 1.0}, "The 'eps' parameter of GradientDescentRegressorCV must be a float in the range (0, 1). Got 1.0"),
     ({"l1_ratio": [0.1, 0.5]}, "several l1_ratio need penalty='elasticnet', but it is 'l2': give no list."),
     ({"l1_ratio": [], "penalty": "elasticnet"}, "l1_ratio is empty: give GradientDescentRegressorCV at least one"),

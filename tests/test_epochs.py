@@ -85,6 +85,22 @@ def test_all_threads_get_the_same_times():
     assert all(times is several[0] for times in several)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "invscaling"])
+def test_errors_that_are_small_differences_of_large_numbers_are_those_of_fits(schedule):
+    """Targets of zero where two large products cancel: the error at zero, which is zero, says nothing of rounding."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    X[:30, 1] = X[:30, 0]
+    y, split = X[:, 0] - X[:, 1], [(np.arange(30, 90), np.arange(30))]
+    shared = {"learning_rate": 0.3, "schedule": schedule, "fit_intercept": False, "tol": None}
+    epochs = [5, 30, 60] if schedule == "invscaling" else [5, 12, 20]
+    model = GradientDescentRegressorCV(penalty=None, epochs=epochs, cv=split, **shared).fit(X, y)
+    fits = [GradientDescentRegressor(epochs=each, **shared).fit(X[30:], y[30:]) for each in epochs]
+    expected = [-np.mean(fit.predict(X[:30]) ** 2) for fit in fits]
+    assert -1e-11 < expected[-1] < -1e-20
+    assert_allclose(model.cv_results_["mean_test_score"], expected, rtol=1e-6)
+
+
 def test_ranks_are_those_of_scipy():
     rng = np.random.default_rng(0)
     for mean in (rng.normal(size=50), rng.integers(0, 5, 50).astype(float), np.ones(3), np.array([2.0])):

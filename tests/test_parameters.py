@@ -324,6 +324,22 @@ class TestSearch:
             with pytest.raises(ValueError, match="All the 9 fits failed"):
                 search.fit(X, y)
 
+    @pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+    def test_a_search_of_our_own_says_once_what_has_no_effect_and_how_its_last_fit_ended(self, loss):
+        """From sums and from fits; and of every target."""
+        params = {"loss": loss, "quantile": 0.9, "epochs": 3, "learning_rate": "lipschitz", "cv": 3}
+        several = GradientDescentRegressorCV([1.0, 0.1], alpha_per_target=True, **params)
+        for model, target in ((GradientDescentRegressorCV([1.0, 0.1], **params), y), (several, Z[:, :2])):
+            found = texts(lambda model=model, target=target: model.fit(X, target))
+            assert sum(text.startswith("quantile=0.9 has no effect") for text in found) == 1
+            assert model.stop_reason_ in found
+
+    def test_a_search_of_our_own_over_epochs_says_once_that_rates_are_too_large(self):
+        """The first epochs of a descent that diverges are fitted once more, in each split and for each rate."""
+        model = GradientDescentRegressorCV(penalty=None, learning_rate=[0.1, 1.2, 1.5], epochs=range(1, 9), cv=3)
+        found = texts(lambda: model.fit(Z, y))
+        assert sum("above the stability ceiling" in text for text in found) == 1
+
     def test_a_search_over_the_steps_before(self):
         pipe = Pipeline([("scale", StandardScaler()), ("model", GradientDescentRegressor(0.01, 3))])
         search = GridSearchCV(pipe, {"scale__with_mean": [True, False]}, cv=3, error_score="raise")
@@ -426,6 +442,9 @@ class TestMisspelt:
             ("alpha", [1, 2], "GradientDescentRegressorCV chooses among several: pass them as its alphas."),
             ("epochs", (5, 6), "GradientDescentRegressorCV chooses among several: pass them as its epochs."),
             ("momentum", [0.5, 0.9], "GridSearchCV chooses among several: pass one here."),
+            ("alpha", "auto", "GradientDescentRegressorCV chooses alpha by cross-validation."),
+            ("epochs", "auto", "GradientDescentRegressorCV chooses epochs by cross-validation."),
+            ("tol", "auto", ""),
         ],
     )
     def test_the_sentence_follows_scikit_learn_s(self, name, value, sentence):
@@ -498,16 +517,41 @@ class TestMisspelt:
 class TestHeldOutForNothing:
     SENTENCE = (
         "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
-        "set early_stopping=False to fit all rows."
+        "set early_stopping=False to fit all rows"
     )
+    SLOWLY = ", or learning_rate='diagonal' with optimizer='gd' to stop on the way there"
 
-    @pytest.mark.parametrize("params", [{}, {"learning_rate": "diagonal"}, {"loss": "absolute_error"}])
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"learning_rate": "diagonal"},
+            {"loss": "absolute_error"},
+            {"learning_rate": "diagonal", "optimizer": "gd"},
+        ],
+    )
     def test_it_is_said_where_the_descent_converges_at_its_best(self, params):
         model = GradientDescentRegressor(early_stopping=True, random_state=0, n_iter_no_change=1000, **params)
         [warning] = said(lambda: model.fit(X, X @ [1.0, 0.2, 3.0]))
-        assert (str(warning.message), warning.category, warning.filename) == (self.SENTENCE, UserWarning, __file__)
+        sentence = f"{self.SENTENCE}{'' if 'optimizer' in params else self.SLOWLY}."
+        assert (str(warning.message), warning.category, warning.filename) == (sentence, UserWarning, __file__)
         assert model.converged_
         assert model.history_["validation_loss"].argmin() == model.n_iter_
+
+    @pytest.mark.parametrize("params", [{"learning_rate": "lipschitz"}, {"learning_rate": 1e-8}, {"optimizer": "adam"}])
+    def test_what_a_descent_is_advised_stops_early(self, params):
+        """A slow descent is not sent to the minimum, where there is nothing to stop."""
+        rng, units, advices = np.random.default_rng(1), np.logspace(0, 3, 40), []
+        for _ in range(4):
+            wide = rng.normal(size=(60, 40)) * units
+            target = wide @ (rng.normal(size=40) / units) + 3 * rng.normal(size=60)
+            model = GradientDescentRegressor(early_stopping=True, random_state=0, epochs=20, **params)
+            advices += texts(lambda model=model, wide=wide, target=target: model.fit(wide, target))
+            model.set_params(learning_rate="diagonal", optimizer="gd", epochs=1000)
+            assert texts(lambda model=model, wide=wide, target=target: model.fit(wide, target)) == []
+            assert model.stop_reason_.startswith("early stopping: no better validation loss in 10 epochs")
+        assert advices
+        assert all("se learning_rate='diagonal' with optimizer='gd'" in advice for advice in advices)
 
     def test_what_it_advises_fits_all_rows(self):
         model = GradientDescentRegressor().set_params(early_stopping=False).fit(X, y)

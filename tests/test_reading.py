@@ -4,6 +4,7 @@ import builtins
 import gzip
 import json
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -501,6 +502,17 @@ def test_what_may_count_the_rows_is_named(write, document):
     assert "month: goes up by one from row to row; if it only numbers the rows, use --drop" in result["notes"]
 
 
+def test_of_several_columns_that_count_the_rows_one_is_enough(write, document):
+    columns = ["month", "step", "year", "y"], [range(1, 13), range(12), range(1990, 2002), np.sqrt(np.arange(12))]
+    result = document(write(csv_of(*columns)))
+    assert list(result["coefficients"]) == ["month"]
+    assert (
+        "step left out: goes up by one from row to row, as month does; "
+        "year left out: goes up by one from row to row, as month does" in result["notes"]
+    )
+    assert list(document(write(csv_of(*columns)), "--keep", "year")["coefficients"]) == ["month", "year"]
+
+
 def test_columns_are_dropped_as_asked(write, document, fail):
     path = write('"a, b",c,d,y\n1,2,3,4\n2,3,5,6\n3,5,4,7\n5,4,4,4\n')
     result = document(path, "--drop", "a, b", "--drop", "y")
@@ -845,6 +857,7 @@ def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
     [
         (gzip.compress(b"a,b\n1,2\n"), "is compressed by gzip, and not text: unpack it first."),
         (b"PK\3\4\x14\0", "is a ZIP archive or a workbook (.xlsx, .ods), and not text: "),
+        (pickle.dumps({"a": 1}), "is a model or another pickle, and not text: predict with it by gdregress predict."),
         (b"PAR1\x15\x04", "is a Parquet file, and not text: "),
     ],
 )

@@ -175,6 +175,56 @@ def test_newton_finds_what_alternation_finds(monkeypatch, params, kind):
         fast.fit(X, y, weight)
 
 
+def with_categories(seed, *rows_of_each):
+    """Numbers beside a column for each value of some texts, all of them, so that the columns are collinear."""
+    rng = np.random.default_rng(seed)
+    codes = [rng.permutation(np.repeat(np.arange(len(counts)), counts)) for counts in rows_of_each]
+    indicators = [np.eye(len(counts))[of_rows] for counts, of_rows in zip(rows_of_each, codes, strict=True)]
+    X = np.hstack([rng.normal(size=(sum(rows_of_each[0]), 2)) * [1.0, 100.0], *indicators])
+    return X, X @ rng.normal(size=X.shape[1]) / X.std(axis=0).max() + rng.standard_t(3, len(X))
+
+
+def alternated(monkeypatch, X, y, **params):
+    """How many fits the scale takes with Newton's method and without, where it comes to the same."""
+    fits = []
+    monkeypatch.setattr("gdregress.solve.scale.solve", lambda *given: fits.append(1) or solve(*given))
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", **params).fit(X, y)
+    n_fits = len(fits)
+    monkeypatch.setattr("gdregress.solve.scale.descend_with_scale", lambda *given: None)
+    slow = GradientDescentRegressor(loss="huber", epsilon="auto", **params).fit(X, y)
+    assert_allclose(model.scale_, slow.scale_, rtol=1e-9)
+    assert model.converged_
+    return n_fits, len(fits) - n_fits
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"penalty": "l1", "alpha": 1e-2, "standardize": True},
+        {"penalty": "l1", "alpha": 1e-4, "standardize": True},
+        {"penalty": "l1", "alpha": 1e-3, "fit_intercept": False},
+        {"penalty": "elasticnet", "alpha": 1e-3},
+        {"positive": True},
+    ],
+    ids=str,
+)
+def test_newton_finds_the_scale_of_columns_that_are_collinear(monkeypatch, params):
+    X, y = with_categories(0, [60, 50, 40, 50], [80, 70, 50])
+    n_fits, n_without = alternated(monkeypatch, X, y, **params)
+    assert (n_fits, n_without > 3) == (0, True)
+
+
+@pytest.mark.parametrize("params", [{}, {"penalty": "l1", "alpha": 1e-4, "standardize": True}], ids=str)
+@pytest.mark.parametrize("seed", range(2))
+def test_where_no_row_of_a_category_is_on_the_parabola_newton_follows_a_fit(monkeypatch, seed, params):
+    """Nothing ends a step along such a column; after a fit one of its rows is there."""
+    X, y = with_categories(seed, [150, 48, 2])
+    y[X[:, -1] == 1] += 1e3
+    n_fits, n_without = alternated(monkeypatch, X, y, **params)
+    assert 1 <= n_fits <= 2 < n_without
+
+
 def test_a_penalty_that_overflows_in_units_of_the_columns_leaves_the_best_constant():
     X, y, _ = make()
     model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l2", alpha=1e250).fit(1e-160 * X, y)
@@ -388,6 +438,14 @@ class TestWhatIsSaid:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             GridSearchCV(model, {"epsilon": [0.1, 1e3]}, cv=2, refit=False).fit(X, 1e3 * y)
+
+    @pytest.mark.parametrize("refit", [False, True])
+    def test_once_in_a_search_of_our_own_with_its_last_fit(self, refit):
+        X, y, _ = make(wild=0.0)
+        model = GradientDescentRegressorCV([1e-4], cv=2, loss="huber", penalty="l1", refit=refit)
+        with pytest.warns(UserWarning, match="epsilon is far below the residuals, so that") as caught:
+            model.fit(X, 1e3 * y)
+        assert len(caught) == 1
 
     def test_what_was_fitted_stays_where_it_is_an_error(self):
         X, y, _ = make(wild=0.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from gdregress._version import __version__
+from gdregress.method.combinations import OPTIMIZERS
 from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.problem.losses import LOSSES
 
@@ -109,6 +110,13 @@ def _make_parser() -> _Parser:
         type=_number(float, CONSTRAINTS["learning_rate"]),
         default="auto",
         help="a number, or one of auto, lipschitz, diagonal, curvature; default: auto",
+    )
+    model.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        choices=("auto", *OPTIMIZERS),
+        default="auto",
+        help=f"auto, or one of {', '.join(OPTIMIZERS)}; default: auto",
     )
     model.add_argument(
         "--epochs", metavar="INT", type=_number(int, CONSTRAINTS["epochs"]), default=1000, help="at most; default: 1000"

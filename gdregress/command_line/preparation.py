@@ -37,6 +37,9 @@ IDENTIFIER_NAME = re.compile(
 MANY_ROWS = 10
 """Rows from which on it is no accident that a column counts them."""
 
+MOSTLY_GAPS = 0.5
+"""Share of gaps in a column of numbers above which it is said that their median says little."""
+
 DENSE_LIMIT = 2**24
 """Largest number of entries, rows times features, that are kept with their zeros."""
 
@@ -265,7 +268,8 @@ def _judge(
     values: Any, readings: dict[str, Reading], train: NDArray, asked: list[str]
 ) -> tuple[dict[str, str], list[str]]:
     """Return why columns are of no use, unless they are asked for, and what is to be said of suspect ones."""
-    reasons, naming, counting, constant = {}, [], [], []
+    reasons: dict[str, str] = {}
+    naming, counting, constant = [], list[str](), []
     for name, series in values.items():
         reading, column = readings[name], series.to_numpy()
         present = column[train] if len(train) < len(column) else column
@@ -278,8 +282,11 @@ def _judge(
             naming.append(shorten(name))
         elif len(present) == n_rows > 1 and (present == present[0]).all():
             constant.append(shorten(name))
-        elif reading.kind == "number" and len(column) >= MANY_ROWS and column[1] - column[0] == 1:
-            counting += [shorten(name)] if (np.diff(column) == 1).all() else []
+        elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
+            if counting and name not in asked:
+                reasons[name] = f"goes up by one from row to row, as {counting[0]} does"
+            else:
+                counting.append(shorten(name))
     remarks = {
         f"what seems to name the rows is learnt from with --keep: {few(naming)}": naming,
         f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop": counting,
@@ -402,12 +409,12 @@ def _describe_fills(values: Any, readings: dict[str, Reading], encoder: ColumnTr
     if not numbers:
         return []
     n_gaps = values[numbers].isna().sum().to_numpy()
-    items = [
-        f"{count(int(n), 'gap')} in {shorten(name)} filled with the median, {median:g}"
-        for name, n, median in zip(numbers, n_gaps, encoder.named_transformers_["numbers"].statistics_, strict=True)
-        if n
-    ]
-    return [few(items, "; ")] if items else []
+    medians = encoder.named_transformers_["numbers"].statistics_
+    sizes = sorted(zip(n_gaps.tolist(), numbers, medians, strict=True), key=lambda each: -each[0])
+    filled = [f"{count(n, 'gap')} in {shorten(name)} filled with the median, {fill:g}" for n, name, fill in sizes if n]
+    mostly = [shorten(name) for n, name, _ in sizes if n > MOSTLY_GAPS * len(values)]
+    notes = [few(filled, "; ")] if filled else []
+    return notes + [f"the median is in most rows of {few(mostly)}: --drop leaves them out"] * bool(mostly)
 
 
 def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer, test: NDArray) -> list[str]:

@@ -18,6 +18,10 @@ from gdregress.regressor import GradientDescentRegressor
 FEW_FEATURES = 10
 """Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
 
+FAR_WORSE, FEWEST_TESTED = 2.0, 10
+"""Multiple of the unexplained variance of the training rows above which test rows are fitted far worse, and how many of
+these it takes to tell."""
+
 MEANS = {"squared_error": "MSE", "absolute_error": "mean absolute error"}
 """Names of the mean losses that are measures of their own."""
 
@@ -78,6 +82,25 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
                     "R2": 1 - mse / variance if variance > 0 else math.nan,
                 }
     return found
+
+
+def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
+    """Say that a penalty may help, where test rows are fitted far worse than training rows.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    model : GradientDescentRegressor
+        The fitted model, whose penalty was not chosen by cross-validation.
+    """
+    if len(data.y_test) < FEWEST_TESTED:
+        return []
+    train, test = (part["R2"] for part in scores(data, model).values())
+    if not 1 - test > FAR_WORSE * (1 - train):
+        return []
+    remedy = "--penalty l2 --alpha auto" if model.penalty is None else "--alpha auto"
+    return [f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g}): try {remedy}"]
 
 
 def _describe_scores(data: Dataset, model: GradientDescentRegressor) -> list[str]:

@@ -245,11 +245,15 @@ class HeldOut(NamedTuple):
         about = test if coordinates.fit_intercept else test.about_origin()
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
         [zero] = objective.evaluate([descent.start])
+        half_second = vectors.T @ (0.5 * objective.hessian()) @ vectors
+        # Large numbers may cancel at zero, and also as far as twice the minimum, where no descent is farther.
+        farthest = np.square(2.0 * descent.inverse[:, np.newaxis] * descent.slope).sum(axis=0)
+        largest = len(vectors) * zero.value + np.trace(half_second) * farthest
         return cls(
             zero.value,
             vectors.T @ zero.gradient,
-            vectors.T @ (0.5 * objective.hessian()) @ vectors,
-            np.finfo(np.float64).eps * len(vectors) * zero.value + objective.noise,
+            half_second,
+            np.finfo(np.float64).eps * largest + objective.noise,
             coordinates.target_scale**2,
         )
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.active_set import Kinks, exchanged
+from gdregress.method.active_set import NOISE, Kinks, step_to_minimum
 from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
@@ -58,6 +58,7 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
 
         repeat
             P, Q, t  <-  from r and sigma
+            A, sign  <-  from w_0
             repeat
                 a_N  =  -w_0,    d_N  =  0
                 (C + l W D^2 / (2 W_P))_AA a_A  =  (c - C a_N - (l_1 W D sign + l W D^2 w_0) / (2 W_P))_A
@@ -65,14 +66,15 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
                 sigma  <-  the root of  v - 2 e . c + e' C e + (k sigma q_0 / W_P)^2  =  sigma^2 (W - k^2 W_Q) / W_P,
                            with the step e = a + sigma d
                 w  <-  w_0 + e
-                A, sign  <-  without coefficients of another sign, with those that violate their conditions
-            until A stays
+                A, sign  <-  those of the minimum for this sigma (`active_set.step_to_minimum`), unless w is that
+            until w is that
             b  <-  b + mean of r in P - e . mean of x in P + k sigma q_0 / W_P
             r  <-  y - w . x - b
         until P, Q and t stay
 
     The steps are from the residuals, so that sigma has its digits where these are far smaller than y. A round takes
-    three passes over X. Without an intercept the moments are about zero, and q_0 is 0.
+    three passes over X. Without an intercept the moments are about zero, and q_0 is 0. Of collinear columns, such as
+    those of all categories of a text, only independent ones stay in A.
 
     Parameters
     ----------
@@ -110,9 +112,9 @@ def _round(
         return None
     parabola = rows.with_weight(on).with_targets(lambda _: here.residual[:, np.newaxis]).moments()
     about = parabola if terms.fit_intercept else parabola.about_origin()
-    size = about.x.deviation
-    if about.cross is None or not (size > 0).all():
+    if about.cross is None:
         return None
+    size = np.where(about.x.deviation > 0, about.x.deviation, 1.0)
     unit, per_unit = about.x.unit / size, units / size
     second, joint = about.cross * np.outer(unit, unit), about.target_cross[:, 0] * unit * about.y.unit[0]
     slope, level = _sums_over_lines(rows, weight - on, line, about.x.mean)
@@ -133,7 +135,7 @@ def _round(
         bend=(total - HUBER_SHARE**2 * (total - on_parabola)) / on_parabola - shift**2,
         precision=about.error(1.0),
     )
-    found = equations.solution(np.sign(here.coef))
+    found = equations.solution(here.scale)
     if found is None:
         return None
     z, scale = found
@@ -172,26 +174,46 @@ class Equations(NamedTuple):
     bend: float
     precision: float
 
-    def solution(self, sign: NDArray) -> tuple[NDArray, float] | None:
-        """Return w and sigma; None where there are none with digits, or their support is not found.
+    def solution(self, scale: float) -> tuple[NDArray, float] | None:
+        """Return w and sigma; None where there are none, or none with digits, or their support is not found.
+
+        There are none where the lines pull along a combination of columns that does not vary on the parabola.
 
         Parameters
         ----------
-        sign : ndarray of shape (n_features,)
-            Signs of w to begin with; 0 for a coefficient that is zero.
+        scale : float
+            The sigma to begin with.
         """
-        kinks = Kinks.of(self.price, len(self.price), positive=self.positive)
-        for _ in range(CHANGES):
-            found = self._of_signs((sign != 0) | kinks.free, sign)
-            if found is None:
+        kinks, z = Kinks.of(self.price, len(self.price), positive=self.positive), self.start
+        is_flat, sign = np.diagonal(self.curved) == 0, np.sign(z)
+        active = (sign != 0) | kinks.free
+        for number in range(CHANGES):
+            found = self._of_signs(active, sign)
+            if found is not None:
+                z, scale = found
+                is_wrong = np.where(active, (np.sign(z) != sign) & ~kinks.free, self._violates(z, scale, kinks))
+                if not is_wrong.any():
+                    return found
+            elif number:
                 return None
-            z, scale = found
-            pull = self.joint - self.second @ (z - self.start) + scale * self.pull
-            wrong = kinks.wrong(sign, z, pull)
-            if not wrong.any():
-                return found
-            sign = exchanged(sign, wrong, pull)
+            if self._violates(z, scale, kinks)[is_flat].any():
+                return None
+            slope = (self.curved - self.second) @ z - self._pull(z, scale)
+            z = z + step_to_minimum(self.curved, slope, kinks, z)
+            sign, active = np.sign(z), z != 0
+            if self._violates(z, scale, kinks)[~active].any():
+                return None
         return None
+
+    def _pull(self, z: NDArray, scale: float) -> NDArray:
+        """Return the negative gradient at w and sigma of all but the penalty."""
+        return self.joint - self.second @ (z - self.start) + scale * self.pull
+
+    def _violates(self, z: NDArray, scale: float, kinks: Kinks) -> NDArray:
+        """Return which coefficients are pulled away from zero by more than holds them there, up to rounding."""
+        pull = self._pull(z, scale)
+        size = np.sqrt(self.variance) + np.abs(z - self.start).sum() + np.abs(pull).max()
+        return kinks.violation(pull) > NOISE * self.precision * size
 
     def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
         """Return w and sigma where the coefficients of A have some signs, and the others are zero."""

@@ -208,6 +208,8 @@ def _hint(name: str, value: Any) -> str:
     if isinstance(value, str):
         constraint = CONSTRAINTS[name]
         sentence = meant(name, value, constraint.names, takes_none=constraint.holds(None))
+        if value == "auto" and name in SEARCHED:
+            sentence = f"GradientDescentRegressorCV chooses {name} by cross-validation."
         number = next((kind(value) for kind in (int, float) if _is_written(kind, value)), None)
         if not sentence and number is not None and constraint.holds(number):
             sentence = f"Pass the number {shown(number)}, without quotes."

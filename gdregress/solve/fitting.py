@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gdregress.method.effects import without_effect
 from gdregress.rows.threads import given_back
 from gdregress.solve.stopping import Result
-from gdregress.solve.validation import FOR_NOTHING
+from gdregress.solve.validation import for_nothing
 
 
 @contextmanager
@@ -66,8 +66,9 @@ def finished(
     if result is not None and result.remark is not None and "epsilon" not in varied:
         notices.append(result.remark)
     if estimator.early_stopping and estimator.converged_ and not given:
-        notices.append((FOR_NOTHING, FOR_NOTHING))
+        notices.append((for_nothing(estimator),) * 2)
     for reason, notice in notices:
-        estimator._warn(reason, notice, UserWarning, stacklevel=3)
+        if not estimator._was_said(notice):  # of parameters, which the last fit of a search shares with the others
+            estimator._warn(reason, notice, UserWarning, stacklevel=3)
     estimator._forget_search()
     return estimator

@@ -76,11 +76,19 @@ class NoticesMixin(BaseEstimator):
         if "_search" in vars(other):
             self._search, self._varied = other._search, ()
 
+    def _conclude(self, other: Any) -> None:
+        """Be the fit with what the search of another one has chosen, which is told of by itself."""
+        self._search = other._search
+
     def _forget_search(self) -> None:
         """Keep nothing of the search that this was a candidate of."""
         for name in ("_search", "_varied"):
             if name in vars(self):
                 delattr(self, name)
+
+    def _was_said(self, notice: str) -> bool:
+        """Return whether the search that this is of has said it."""
+        return "_search" in vars(self) and notice in said_in(self._search)
 
     def _warn(self, reason: str, notice: str, category: type[Warning], *, stacklevel: int) -> None:
         """Warn with the reason; with the notice, and once, if this is a candidate of a search.
@@ -96,8 +104,9 @@ class NoticesMixin(BaseEstimator):
         stacklevel : int
             As in `warnings.warn`, counted from the caller.
         """
-        if not self._is_candidate:
-            warnings.warn(reason, category, stacklevel=stacklevel + 1)
-        elif notice not in said_in(self._search):
-            warnings.warn(notice, category, stacklevel=stacklevel + 1)
+        is_candidate = self._is_candidate
+        if is_candidate and self._was_said(notice):
+            return
+        warnings.warn(notice if is_candidate else reason, category, stacklevel=stacklevel + 1)
+        if "_search" in vars(self):
             said_in(self._search).add(notice)

@@ -147,8 +147,9 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
 
     over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
     (Huber, 1981, section 7.8; Owen, 2007). Newton's method finds both (`descend_with_scale`). Where it does not end, or
-    where its equations have too few digits, the two are alternated, each fit from the last. From the second round on
-    sigma is where the secant of the change is zero, within the bounds that the rounds before have found.
+    where its equations have too few digits, the two are alternated, each fit from the last, and it is tried again from
+    each. From the second round on sigma is where the secant of the change is zero, within the bounds that the rounds
+    before have found.
 
     Parameters
     ----------
@@ -186,6 +187,10 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
         if abs(tried[-1][1] - scale) <= CLOSE * scale:
             break
+        here = FittedScale(residual[:, 0], tried[-1][1], coef[:, 0].astype(np.float64), float(np.ravel(intercept)[0]))
+        found = _by_newton(spec, rows, least, here)
+        if found is not None:
+            return found.scale
         scale = _next(tried, least)
     else:
         warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
@@ -204,13 +209,18 @@ def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> 
     past : mapping of str to object
         Attributes of the last fit, from which a specification with `warm_start` begins.
     """
-    if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
-        return None
-    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
+    (y, _), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
     constant = float(np.median(y)) if spec.terms.fit_intercept else 0.0
     coef, level = (np.zeros(rows.n_features), constant) if raw is None else (raw[0][:, 0], float(raw[1][0]))
     residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
-    found = descend_with_scale(spec.terms, rows, FittedScale(residual, scale, coef, level))
+    return _by_newton(spec, rows, least, FittedScale(residual, scale, coef, level))
+
+
+def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) -> FittedScale | None:
+    """Return the coefficients and the scale, at least `least`, that Newton's method finds from a start, if it does."""
+    if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
+        return None
+    found, (y, weight) = descend_with_scale(spec.terms, rows, start), rows.targets()
     if found is None:
         return None
     of_residuals = scale_of(found.residual, weight)

@@ -176,7 +176,10 @@ def _kept_the_best(trace: Trace, cause: str) -> Result:
     reason = f"early stopping: {cause}; epoch {best.number}, with validation loss {best.validation_loss:.6g}, is kept"
     if best.number:
         return Result(trace, best, reason)
-    remedy = "No epoch was better than the start: was X_val transformed as X was, and is the rate small enough?"
+    remedy = (
+        f"No epoch was better than the start: use {SLOWLY}, and transform X_val as X was, if you gave it. "
+        "Where both is so, the columns tell nothing of y."
+    )
     return Result(trace, best, f"{reason}. {remedy}", f"early stopping: the start is kept. {remedy} {FIGURES}")
 
 
@@ -287,12 +290,13 @@ class Stopping:
         is_above = spec.steps.is_number and method.rate >= method.ceiling
         notice = cause = "the descent diverged"
         of_size = _cure_of_size(method.problem)
-        cure = of_size or (TOO_LARGE if _is_automatic(spec) else f"{BY_ITSELF}.")
+        remedy = _remedy(spec)
+        cure = of_size or (f"Use {remedy}." if remedy else TOO_LARGE)
         if is_above:
             times = f"{method.stability:.4g}/L"
             cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
             cause += "these data"
-            cure = of_size or "Use a smaller rate or learning_rate='auto'."
+            cure = of_size or f"Use a smaller rate or {SLOWLY if limits.early_stopping else SAFELY}."
             notice = "learning_rate is above the stability ceiling of these data"
         diverged = Diverged(method.problem.constant_value, cause, cure, notice)
         rules: list[Rule] = [diverged]
@@ -350,13 +354,22 @@ def plural(n_epochs: int) -> str:
 TOO_LARGE = "Look for values of X or y that are far too large, and bring both to sizes around 1."
 """The remedy for a descent that diverges although rate and optimizer are left to the estimator."""
 
-BY_ITSELF = "Use learning_rate='auto' with optimizer='auto'"
+SAFELY = "learning_rate='auto'"
+"""The remedy for a rate that is too large."""
+
+BY_ITSELF = f"{SAFELY} with optimizer='auto'"
 """The remedy for a rate or an optimizer that the user has chosen."""
 
+SLOWLY = "learning_rate='diagonal' with optimizer='gd'"
+"""The same for early stopping: whatever the units of the columns, it passes good points on its way to the minimum."""
 
-def _is_automatic(spec: Spec) -> bool:
-    """Return whether rate and optimizer are left to the estimator."""
-    return (spec.steps.learning_rate, spec.steps.optimizer) == ("auto", "auto")
+
+def _remedy(spec: Spec) -> str:
+    """Return the rate and the optimizer that help where others do not; empty where they are chosen already."""
+    chosen = spec.steps.learning_rate, spec.steps.optimizer
+    if spec.limits.early_stopping:
+        return "" if chosen in (("auto", "auto"), ("diagonal", "gd")) else SLOWLY
+    return "" if chosen == ("auto", "auto") else BY_ITSELF
 
 
 def _cure_of_size(problem: Problem) -> str:
@@ -380,9 +393,8 @@ def _advice(spec: Spec, method: Method) -> str:
         )
     if (method.rung, method.optimizer) == ("diagonal", "conjugate"):
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
-    if _is_automatic(spec):
-        return "Raise epochs or tol."
-    return f"{BY_ITSELF}, or raise epochs or tol."
+    remedy = _remedy(spec)
+    return f"Use {remedy}, or raise epochs or tol." if remedy else "Raise epochs or tol."
 
 
 def _near_the_ceiling(spec: Spec, method: Method) -> str:
@@ -391,7 +403,7 @@ def _near_the_ceiling(spec: Spec, method: Method) -> str:
     if steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return ""
     if steps.is_number and method.rate >= ceiling:
-        return f"{BY_ITSELF}, or a rate below the stability ceiling {ceiling:.4g}."
+        return f"Use {_remedy(spec)}, or a rate below the stability ceiling {ceiling:.4g}."
     if method.rate < ceiling / 4 < float("inf"):
-        return f"{BY_ITSELF}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
+        return f"Use {_remedy(spec)}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
     return ""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -9,18 +10,23 @@ from gdregress.problem.objectives import DataObjective, MomentObjective, Objecti
 from gdregress.problem.problem import Problem
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
-
-FOR_NOTHING = (
-    "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
-    "set early_stopping=False to fit all rows."
-)
-"""What is said where rows were held out and the descent converged all the same."""
+from gdregress.solve.stopping import SLOWLY
 
 STACKLEVEL = 7
 """`stacklevel` at which a warning points to the user's call of `fit`."""
 
 WILDLY_OFF = 1e4
 """Mean square of a column of X_val, standardised by X, above which it was surely not transformed as X was."""
+
+
+def for_nothing(estimator: Any) -> str:
+    """Return what is said where rows were held out and the descent converged all the same."""
+    is_slow = (estimator.learning_rate, estimator.optimizer) == ("diagonal", "gd")
+    slowly = "" if is_slow else f", or {SLOWLY} to stop on the way there"
+    return (
+        "early_stopping held out rows without effect, since the descent converged before the validation loss rose: "
+        f"set early_stopping=False to fit all rows{slowly}."
+    )
 
 
 def check_validation_arguments(early_stopping: bool, X_val, y_val, sample_weight_val) -> None:

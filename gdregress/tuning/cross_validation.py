@@ -553,10 +553,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
             self.__dict__.update(choice(self._scores, self.refit, primary))
             best, _ = self._scores.place(self._scores.best(primary))
-            sentences = list(ends(found[best], primary, is_automatic=not np.iterable(self.alphas)))
+            is_automatic, standardize = not np.iterable(self.alphas), bool(self.standardize)
+            sentences = list(ends(found[best], primary, is_automatic=is_automatic, standardize=standardize))
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))
-                sentences += ends_of_targets(found[0])
+                sentences += ends_of_targets(found[0], standardize=standardize)
             for sentence in sentences:
                 warnings.warn(sentence, UserWarning, stacklevel=4)
             self._store_paths(axes, found, search)
@@ -686,7 +687,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             with part_of(task, REFIT):
                 self._refit_targets(search)
             return
-        model = self._chosen_model(self.alpha_)
+        model = self._chosen_model(self.alpha_, search)
         given = rows.X, form.targets(rows.y), rows.weight
         with part_of(task, REFIT, model):
             if search.sums is None:
@@ -700,7 +701,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Fit each target to all rows with its own strength; what is told of the descents is that of the worst."""
         rows = search.rows
         models = [
-            self._chosen_model(float(alpha)).fit(rows.X, y, rows.weight)
+            self._chosen_model(float(alpha), search).fit(rows.X, y, rows.weight)
             for alpha, y in zip(self.alpha_, rows.y.T, strict=True)
         ]
         worst = max(models, key=lambda model: model.optimality_)
@@ -711,7 +712,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if self.fit_intercept:
             self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
 
-    def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
+    def _chosen_model(self, alpha: float, search: Search) -> GradientDescentRegressor:
         """Return a model with the parameters that were chosen."""
         point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
-        return self._model(verbose=self.verbose, alpha=alpha, **point)
+        model = self._model(verbose=self.verbose, alpha=alpha, **point)
+        model._conclude(search.model)
+        return model

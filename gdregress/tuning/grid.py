@@ -173,6 +173,7 @@ def given_alphas(estimator: Any) -> NDArray | None:
         raise ValueError("alphas is empty: give at least one strength, or their number.")
     if given.ndim != 1:
         remedy = f": pass [{shown(alphas)}]" if given.ndim == 0 and np.isfinite(given) else ""
+        remedy = ": leave it out, so that they are found" if isinstance(alphas, str) else remedy
         raise ValueError(f"alphas must be an int or a list of numbers, but is {shown(alphas)}{remedy}.")
     is_valid = np.isfinite(given) & (given >= 0)
     if not is_valid.all():

@@ -59,7 +59,7 @@ def choice_of_targets(found: Evaluated) -> dict[str, Any]:
     return choices
 
 
-def ends(top: Evaluated, primary: str, *, is_automatic: bool) -> Iterator[str]:
+def ends(top: Evaluated, primary: str, *, is_automatic: bool, standardize: bool) -> Iterator[str]:
     """Yield a sentence for each axis whose best value is at an end while the score still improves there.
 
     Parameters
@@ -70,15 +70,14 @@ def ends(top: Evaluated, primary: str, *, is_automatic: bool) -> Iterator[str]:
         Name of the score that decides.
     is_automatic : bool
         Whether the strengths were found: nothing is gained beyond the largest of these.
+    standardize : bool
+        Whether the penalty acts on coefficients in standard deviations of their columns.
     """
     along_alphas = top.along_alphas(primary)
     end, alpha = still_improves(along_alphas), top.curve.alphas[int(np.argmax(along_alphas))]
     if (end > 0 and alpha > 0) or (end < 0 and not is_automatic):  # nothing is smaller than 0
-        which, remedy = ("smallest", "smaller") if end > 0 else ("largest", "larger")
-        yield (
-            f"the best alpha, {alpha:.4g}, is the {which} that was tried, and the score still improves there: "
-            f"give alphas with {remedy} ones."
-        )
+        which, helps = ("smallest", _smaller(standardize)) if end > 0 else ("largest", "give alphas with larger ones.")
+        yield f"the best alpha, {alpha:.4g}, is the {which} that was tried, and the score still improves there: {helps}"
     if still_improves(top.along_epochs(primary)) > 0:
         yield (
             f"the best number of epochs, {top.curve.epochs[-1]}, is the largest that was tried, and the score still "
@@ -86,14 +85,20 @@ def ends(top: Evaluated, primary: str, *, is_automatic: bool) -> Iterator[str]:
         )
 
 
-def ends_of_targets(found: Evaluated) -> Iterator[str]:
+def _smaller(standardize: bool) -> str:
+    """Return what helps where the best strength is the smallest."""
+    alike = "" if standardize else "set standardize=True, so that the units of the columns do not count, "
+    return f"{alike}give alphas with smaller ones, or set penalty=None if no penalty is needed."
+
+
+def ends_of_targets(found: Evaluated, *, standardize: bool) -> Iterator[str]:
     """Yield a sentence on the first target whose best strength is the smallest while its score still improves there."""
     scores = -found.loss.mean(axis=0)
     for target, of_target in enumerate(scores.T):
         if still_improves(of_target) > 0:
             yield (
                 f"the best alpha of target {target}, {found.curve.alphas[-1]:.4g}, is the smallest that was tried, and "
-                "its score still improves there: give alphas with smaller ones."
+                f"its score still improves there: {_smaller(standardize)}"
             )
             return
 

@@ -309,11 +309,10 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     points: list[NDArray] = []
     of_search, past = clone(model), vars(model)
     for alpha in curve.alphas.tolist():
-        model._follow(of_search)
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
         found = minimum_with_scale(Spec.of(model), rows, past) if finds_scale and points else None
         if found is None:
-            points += [fitted_point(model, rows)] if is_one else epochs_of(model, rows, curve)
+            points += [fitted_point(model, rows, of_search)] if is_one else epochs_of(model, rows, curve, of_search)
             past = vars(model)
         else:
             level = [found.intercept] if model.fit_intercept else []
@@ -333,14 +332,15 @@ def goes_to_minimum(model: Any, curve: Curve) -> bool:
     return model.optimizer == "auto" and curve.epochs[0] >= FEWEST_EPOCHS
 
 
-def fitted_point(model: Any, rows: Any) -> NDArray:
-    """Fit a model, and return its point in raw coordinates."""
+def fitted_point(model: Any, rows: Any, of_search: Any) -> NDArray:
+    """Fit a model, as a candidate of the search of another one, and return its point in raw coordinates."""
+    model._follow(of_search)
     model._fit_rows(rows, OutputFormat(np.float64, False))
     level = [np.atleast_1d(model.intercept_)] if model.fit_intercept else []
     return np.vstack([np.atleast_2d(model.coef_).T, *level])
 
 
-def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
+def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArray]:
     """Fit a model for each number of epochs, and return the points.
 
     A descent of fewer epochs is the beginning of that of more, so that the longest is enough, unless the schedule
@@ -348,10 +348,10 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     that of the start, a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
     """
     if model.schedule in OF_ALL_EPOCHS:
-        points = [fitted_point(model.set_params(epochs=epochs), rows) for epochs in curve.epochs]
+        points = [fitted_point(model.set_params(epochs=epochs), rows, of_search) for epochs in curve.epochs]
         model.set_params(epochs=curve.most_epochs)
         return points
-    last, history, terms = fitted_point(model, rows), model.history_, Spec.of(model).terms
+    last, history, terms = fitted_point(model, rows, of_search), model.history_, Spec.of(model).terms
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
     intercept = history["intercept"].reshape(len(coef), -1, 1)
     path = np.concatenate([coef, intercept], axis=-1) if model.fit_intercept else coef
@@ -360,7 +360,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve) -> list[NDArray]:
     objective = np.nan_to_num(history["loss"] + penalty.mean(axis=1), nan=np.inf)
     returned, n_epochs = np.arange(len(path)), model.n_iter_
     above = [epochs for epochs in curve.epochs if epochs < n_epochs and objective[epochs] > objective[0]]
-    if above and not np.array_equal(fitted_point(model.set_params(epochs=above[0]), rows), path[above[0]].T):
+    if above and (fitted_point(model.set_params(epochs=above[0]), rows, of_search) != path[above[0]].T).any():
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
     model.set_params(epochs=curve.most_epochs)
