@@ -37,6 +37,20 @@ def test_any_block_size_and_thread_count(n, p, block_rows, n_threads, order, wei
     assert_moments(gather(rows), naive(X, y, weight))
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_variances_without_the_products_of_columns(order, weighted, dtype):
+    X, y = make(300)
+    X = np.asarray(X, dtype, order=order)
+    weight = np.random.default_rng(2).uniform(0, 2, 300) if weighted else None
+    rows = RowBlocks(X, y, weight, block_rows=130)
+    found, expected = gather(rows, cross=False), gather(rows)
+    np.testing.assert_allclose(found.x.variance, expected.x.variance, rtol=1e-12)
+    np.testing.assert_allclose(found.target_cross, expected.target_cross, rtol=1e-10)
+    assert found.cross is None
+
+
 def test_the_same_from_run_to_run():
     X, y = make(5000, 8)
     first, second = (gather(RowBlocks(X, y, block_rows=64, n_threads=2)).cross for _ in range(2))

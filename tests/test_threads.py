@@ -332,3 +332,29 @@ def test_other_threads_run_during_a_product_with_few_entries():
     rows = np.ones((1_000_000, 5))
     assert seen_within(lambda: dot(rows.T, rows))
     assert seen_within(lambda: dot(rows.T, np.ones((len(rows), 1))))
+
+
+@pytest.mark.parametrize(
+    ("order", "n", "parts"), [("F", 2 * blocks.RUN_ROWS - 1, 1), ("F", 2 * blocks.RUN_ROWS, 2), ("C", 600, 2)]
+)
+def test_contiguous_columns_are_cut_only_where_each_piece_is_long(order, n, parts, monkeypatch):
+    """Unless X is large, or each entry takes much work."""
+    monkeypatch.setattr(blocks, "BYTES_PER_THREAD", 100)
+    rows = RowBlocks(np.ones((n, 5), order=order), np.ones((n, 1)))
+    assert len(rows.sum(Sizes).sizes) == parts
+    assert len(rows.sum(Sizes, min_rows=2).sizes) == 2
+    monkeypatch.setattr(blocks, "BYTES_PER_PIECE", 100)
+    assert len(rows.sum(Sizes).sizes) == 2
+
+
+class Sizes:
+    """Accumulator of the numbers of rows that come together."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def add(self, X, y, weight):
+        self.sizes.append(len(X))
+
+    def merge(self, other):
+        self.sizes += other.sizes

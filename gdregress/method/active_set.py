@@ -284,15 +284,18 @@ def _factor(curvature: NDArray, order: NDArray) -> NDArray:
     n = len(order) if info == 0 else info - 1
     pivots, sizes = np.diagonal(factor)[:n], np.diagonal(matrix)[:n]
     share = pivots * pivots / np.maximum(sizes, TINY)
-    if info == 0 and share.min() ** 2 > PIVOT_NOISE:
-        return factor  # no product of two shares is smaller
-    if n == 0:
-        return factor[:0, :0]
-    inverse, _ = lapack.dtrtri(factor[:n, :n], lower=1)
-    enlarged = np.abs(np.tril(inverse)) @ np.sqrt(sizes)
-    dependent = np.flatnonzero(~((share > SINGULAR) & (enlarged * enlarged * PIVOT_NOISE < 1)))
-    n = int(dependent[0]) if len(dependent) else n
+    n = _first_of(~(share > SINGULAR))
+    if n > 0 and not share[:n].min() ** 2 > PIVOT_NOISE:  # no product of two shares is smaller
+        inverse, _ = lapack.dtrtri(factor[:n, :n], lower=1)
+        enlarged = np.abs(np.tril(inverse)) @ np.sqrt(sizes[:n])
+        n = _first_of(~(enlarged * enlarged * PIVOT_NOISE < 1))
     return factor[:n, :n]
+
+
+def _first_of(holds: NDArray) -> int:
+    """Return the first place at which something holds; the number of places if it holds nowhere."""
+    places = np.flatnonzero(holds)
+    return int(places[0]) if len(places) else len(holds)
 
 
 def _solve(factor: NDArray, right: NDArray) -> NDArray:

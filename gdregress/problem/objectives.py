@@ -359,9 +359,14 @@ class Residuals(Movable):
         """The columns whose coefficients are not all zero. For rows on a device it is not looked for."""
         return np.flatnonzero(self.slope.any(axis=1))
 
+    @cached_property
+    def needs_few_columns(self) -> bool:
+        """Whether so few coefficients are not zero that residuals are computed from their columns alone."""
+        return SUPPORT_SHARE * len(self._support) < len(self.slope)
+
     def of(self, X, y) -> NDArray:
         """Return the residuals of shape (n_rows, n_points, n_outputs), given targets in the coordinates."""
-        if isinstance(X, np.ndarray) and SUPPORT_SHARE * len(self._support) < len(self.slope):
+        if isinstance(X, np.ndarray) and self.needs_few_columns:
             predicted = dot(X[:, self._support], self.slope[self._support])
         else:
             predicted = dot(X, self.slope)
@@ -423,8 +428,10 @@ class _Slopes(Sums):
 
     def _in_cache(self, X):
         """Return a block, copied into the cache if BLAS would read it from memory more slowly than a copy does."""
-        is_fast = self.products.shape[1] == 1 and X.shape[1] <= UNCOPIED_COLUMNS
-        if is_fast or not isinstance(X, np.ndarray) or not X.flags.c_contiguous:
+        if not isinstance(X, np.ndarray) or not X.flags.c_contiguous:
+            return X
+        is_read_once = X.shape[1] <= UNCOPIED_COLUMNS or self._residuals.needs_few_columns
+        if self.products.shape[1] == 1 and is_read_once:
             return X
         if len(self._buffer) < len(X):
             self._buffer = np.empty(X.shape, X.dtype)

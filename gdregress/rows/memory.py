@@ -30,6 +30,9 @@ RUN_ROWS = 2**10
 BYTES_PER_THREAD = 2**21
 """Bytes of X that each thread must have for starting it to pay off."""
 
+BYTES_PER_PIECE = 2**24
+"""The same for threads that would share contiguous columns, and have fewer than `RUN_ROWS` of their rows each."""
+
 
 class RowBlocks:
     """The rows of a data set in memory, an implementation of `gdregress.rows.rows.Rows`.
@@ -88,7 +91,7 @@ class RowBlocks:
         Blocks of CSR are up to 32 times as large, since their rows need not stay in the cache.
         """
         block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
-        least = 1 if self.is_sparse or self.X.flags.c_contiguous else RUN_ROWS
+        least = 1 if self._has_whole_rows else RUN_ROWS
         return max(least, block_bytes * self.n_samples // max(1, self._bytes()))
 
     def dense_copy(self, dtype: type, limit: int) -> "RowBlocks | None":
@@ -247,6 +250,8 @@ class RowBlocks:
             return accumulator
 
         with self.on_threads() as (n_threads, map_on_threads):
+            if min_rows == 1 and not self._pays_in_pieces(n_threads):
+                n_threads, map_on_threads = 1, map
             size = self.block_rows or min(max(self.cached_rows, min_rows), -(-self.n_samples // n_threads))
             n_blocks = -(-self.n_samples // size)
             n_threads = min(n_threads, n_blocks)
@@ -346,6 +351,16 @@ class RowBlocks:
     def _bytes(self) -> int:
         whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
         return whole * self.n_samples // max(1, self.X.shape[0])
+
+    @property
+    def _has_whole_rows(self) -> bool:
+        """Whether the entries of a row are next to each other."""
+        return self.is_sparse or self.X.flags.c_contiguous
+
+    def _pays_in_pieces(self, n_threads: int) -> bool:
+        """Return whether threads save time although each reads a piece of every column, with little work for each."""
+        is_long = self._has_whole_rows or self.n_samples >= RUN_ROWS * n_threads
+        return is_long or self.n_threads is not None or self._bytes() >= BYTES_PER_PIECE * n_threads
 
     @property
     def worth_threads(self) -> int:

@@ -443,7 +443,7 @@ class _SumsOfProducts(Sums):
         for start in range(0, X.shape[1], step):
             columns = slice(start, start + step)
             part = X[:, columns]
-            self.second[columns] += np.einsum("ij,ij->j", part, part)
+            self.second[columns] += _squares_of_columns(part)
             self.joint[columns] += dot(part.T, targets)
 
     def _add_rounded(self, X, root, targets):
@@ -572,6 +572,13 @@ class _SumsOnDevice(_SumsOfProducts):
     def _centered(self, origin: Any, columns: Any) -> Any:
         # Types are promoted: one operation makes one copy, in the widest floats.
         return (columns - origin.shift) / origin.unit if self._is_scaled else columns - origin.shift
+
+
+def _squares_of_columns(X: NDArray) -> NDArray:
+    """Return the sums of squares of the columns of a dense block; BLAS is faster than NumPy on contiguous columns."""
+    if X.flags.c_contiguous:
+        return np.einsum("ij,ij->j", X, X)
+    return np.matmul(X.T[:, np.newaxis], X.T[:, :, np.newaxis])[:, 0, 0]
 
 
 def _sums_of_squares(X: sparse.csr_array) -> NDArray:
