@@ -217,8 +217,13 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         error. Then F and F0 count every row in full, and for squared error it is ``sqrt(2 gap / F0)``.
         Otherwise the gap is an estimate: from the curvature at the returned point, and from the error
         that smoothing the loss still causes. It is infinite if the loss is straight at every residual.
-        Where there is neither a matrix nor L2, P is the inverse of the diagonal of the curvature. If
-        columns are nearly collinear, the true distance can be larger than such an estimate. After
+        Where such an estimate of a loss by name is at most `tol` and the rows are in memory, the
+        minimum is bounded from below, and the gap is at least what the objective is above that bound
+        (but not for ``optimizer="nesterov"`` on some hundred features and more). For
+        squared error with neither a matrix nor a penalty, it is measured by conjugate gradients from
+        the returned point, which presumes that they meet each combination of columns that matters. For
+        other losses without a matrix and a penalty, P is the inverse of the diagonal of the curvature,
+        and the true distance can be larger if columns are nearly collinear. After
         `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the sums may hide,
         which is much where columns are nearly collinear. `optimality_` is measured before the
         coefficients are rounded to the dtype of X. For columns closer than about 1e-7 of each other it

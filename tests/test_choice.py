@@ -435,14 +435,7 @@ class TestChoice:
         spec = Spec.of(GradientDescentRegressor())
         assert choose_names(spec, RowBlocks(X, np.ones((40_000, 1)))).rung == "diagonal"
 
-    @pytest.mark.parametrize(
-        "alpha",
-        [
-            pytest.param(0.0, marks=pytest.mark.xfail(reason="without a penalty there is no bound, but an estimate")),
-            1e-8,
-            1e-4,
-        ],
-    )
+    @pytest.mark.parametrize("alpha", [1e-8, 1e-4])
     def test_the_optimality_by_the_diagonal_is_the_distance_too(self, monkeypatch, alpha):
         monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
         monkeypatch.setattr(sketches, "WIDEST", 4)
