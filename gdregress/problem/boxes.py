@@ -123,8 +123,7 @@ class BoxProblem:
         targets, given = design.targets()
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
-        constant = loss.best_constant(target, weight) if problem.terms.fit_intercept else 0.0
-        unit = 1.0
+        constant, unit = float(problem.constant[output]), 1.0
         if not loss.is_zero_at(constant, target):
             losses = loss.value(target - constant)
             unit = (typical(losses, weight) if loss.is_straight else float(weight @ losses)) ** (1 / loss.degree) or 1.0
@@ -150,7 +149,7 @@ class BoxProblem:
             low, high = np.append(low, -ends), np.append(high, np.full(p, np.inf) if penalty.positive else ends)
             flatness = np.append(flatness, np.zeros(p))
         l2 = design.l2_of_given(l2)
-        return cls(design, target, low, high, flatness, weight, l2, n_data, unit, float(constant))
+        return cls(design, target, low, high, flatness, weight, l2, n_data, unit, constant)
 
     def of_point(self, point: NDArray) -> NDArray:
         """Return a point of the problem in the units of the boxes."""
