@@ -221,9 +221,10 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         minimum is bounded from below, and the gap is at least what the objective is above that bound
         (but not for ``optimizer="nesterov"`` on some hundred features and more). For
         squared error with neither a matrix nor a penalty, it is measured by conjugate gradients from
-        the returned point, which presumes that they meet each combination of columns that matters. For
-        other losses without a matrix and a penalty, P is the inverse of the diagonal of the curvature,
-        and the true distance can be larger if columns are nearly collinear. After
+        the returned point, which presumes that they meet each combination of columns that matters. So
+        does the bound for "huber" and "squared_epsilon_insensitive" there. For losses with kinks P is
+        the inverse of the diagonal of the curvature there, and the true distance can be larger if
+        columns are nearly collinear. After
         `partial_fit`, `fit_batches` and `merge` it includes what the rounding of the sums may hide,
         which is much where columns are nearly collinear. `optimality_` is measured before the
         coefficients are rounded to the dtype of X. For columns closer than about 1e-7 of each other it

@@ -7,7 +7,8 @@ import pytest
 from hard_problems import objective
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import bounded
+from gdregress.method import bounded, sketches
+from gdregress.method import choice as choosing
 from gdregress.problem.problem import Problem
 
 
@@ -47,6 +48,27 @@ def test_few_rows(seed):
     least, reached = (objective(params, X, y, None, each.coef_, each.intercept_) for each in (exact, model))
     distance = np.sqrt(2.0 * max(reached - least, 0.0) / (alone.history_["loss"][-1] or 1.0))
     assert exact.converged_
+    assert not model.converged_ or distance <= 1.001 * model.optimality_ + 1e-8
+
+
+@pytest.mark.parametrize("apart", [1e-1, 1e-4])
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
+def test_nearly_collinear_columns_without_a_matrix_or_a_penalty(loss, apart, monkeypatch):
+    """Steps by conjugate gradients show how low the objective is, where the diagonal does not."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6))
+    X = np.column_stack([X, X[:, 0] + apart * rng.standard_normal(300)])
+    y = (X / X.std(axis=0)).sum(axis=1) + rng.standard_t(2, 300)
+    params = {"loss": loss, "epsilon": 0.5, "penalty": None}
+    exact = GradientDescentRegressor(**params).fit(X, y)
+    monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
+    monkeypatch.setattr(sketches, "WIDEST", 4)
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressor(**params, epochs=1000).fit(X, y)
+        alone = GradientDescentRegressor(**params).fit(np.zeros((300, 1)), y)
+    least, reached = (objective(params, X, y, None, each.coef_, each.intercept_) for each in (exact, model))
+    assert (model.optimizer_, model.learning_rate_) == ("nesterov", "diagonal")
+    distance = np.sqrt(2.0 * max(reached - least, 0.0) / alone.history_["loss"][-1])
     assert not model.converged_ or distance <= 1.001 * model.optimality_ + 1e-8
 
 

@@ -28,6 +28,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
+from gdregress.method.truncated_newton import TruncatedNewton
 from gdregress.method.working_rows import HALF, MOST_ENTRIES, SHARE, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
@@ -376,16 +377,19 @@ def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
 
 
 def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:
-    """Return a function that makes the fastest solver whose gap is a bound; None if there is none.
+    """Return a function that makes the fastest solver that knows how low F is; None if there is none.
 
-    It may not be needed, and to make it takes a factorisation.
+    It may not be needed, and to make it may take a factorisation.
     """
     if not problem.rows.can_be_drawn or (problem.terms.is_squared_error and not problem.terms.has_prox):
         return None
     fastest = spec.at_the_minimum()
     choice = choose(fastest, problem.rows)
     known = {"boxes", "working set", "matrix-free"} | ({"newton"} if problem.terms.is_squared_error else set())
-    return (lambda: make_method(choice, fastest, problem, rng).solver) if choice.way in known else None
+    if choice.way in known:
+        return lambda: make_method(choice, fastest, problem, rng).solver
+    is_free = not (problem.terms.has_prox or problem.terms.l2 > 0)
+    return TruncatedNewton if problem.terms.is_mostly_parabola and is_free else None
 
 
 def _is_least_squares(problem: Problem) -> bool:

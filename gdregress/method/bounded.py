@@ -20,7 +20,7 @@ class Bounded:
         for each w of the descent
             gap = its estimate
             if optimality(gap) <= tol for the first time
-                D <- the largest F(z) - gap(z) over the points z of the exact solver,       min F >= D
+                D <- F(z) - gap(z) at the point z at which the exact solver ends,       min F >= D
             gap <- F(w) - D,  if that is larger, once D is known
 
     Beyond the digits of F only the estimate can tell.
@@ -62,11 +62,9 @@ class Bounded:
 
 
 def _least(exact: Solver, problem: Problem, n_outputs: int) -> NDArray:
-    """Return the largest lower bound on the minimum of each output that a solver finds, from zero."""
-    least = np.zeros(n_outputs)
-    for block in exact.iterates(problem, np.zeros((problem.n_coordinates, n_outputs))):
-        least = np.maximum(least, (block.value - block.gap.total).max(axis=0))
-    return least
+    """Return the lower bound on the minimum of each output with which a solver ends, from zero."""
+    *_, last = exact.iterates(problem, np.zeros((problem.n_coordinates, n_outputs)))
+    return (last.value - last.gap.total)[-1]
 
 
 def _above(problem: Problem, block: Block, least: NDArray) -> Block:
