@@ -45,7 +45,7 @@ class TestNearlyCollinear:
         assert distance(model, X, y) <= (1.1 if model.converged_ else 2.0) * model.optimality_
         assert model.converged_ == (model.optimality_ <= 1e-6)
 
-    @pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 1e-5])
+    @pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4])
     def test_what_can_be_told_apart_converges(self, apart):
         X, y = nearly_collinear(apart)
         model = GradientDescentRegressor().fit(X, y)
@@ -67,7 +67,8 @@ class TestNearlyCollinear:
         model = GradientDescentRegressor().fit(X, Y)
         assert model.converged_
         alone = [GradientDescentRegressor().fit(X, each) for each in Y.T]
-        np.testing.assert_allclose(model.predict(X), np.column_stack([each.predict(X) for each in alone]), rtol=1e-4)
+        apart = model.predict(X) - np.column_stack([each.predict(X) for each in alone])
+        assert (np.sqrt(np.mean(apart**2, axis=0)) <= 2e-6 * Y.std(axis=0)).all()
 
     def test_an_exact_combination_explains_nothing_more(self):
         X, y = nearly_collinear(0.0)
