@@ -201,8 +201,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         and for losses with kinks ``gap / max(F, F0 / 1000)``, where F is the objective, F0 the mean loss
         of the best constant prediction, and the gap F minus its minimum. With ``optimizer="auto"`` or
         "newton" and rows in memory, up to 2000 features, or any number with L1, L2 or `positive`, the gap
-        of a loss by name is a bound up to rounding. Elsewhere it may be an estimate: "The mathematics" in
-        the documentation says where, and how it is measured.
+        of a loss by name is a bound up to rounding. The other optimizers are held to such a bound, or to
+        conjugate gradients from the point, before they count as converged. Elsewhere it may be an
+        estimate: "The mathematics" in the documentation says where, and how it is measured.
     learning_rate_ : float or str
         The learning rate used: the number, or "diagonal" or "curvature".
     optimizer_ : str

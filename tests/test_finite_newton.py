@@ -1,5 +1,7 @@
 """Huber's loss and the squared insensitive one: a few steps, the last of which ends at the minimum."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hard_problems import CURVED, objective
@@ -151,6 +153,23 @@ def test_a_few_steps_with_l1_and_signs(loss, penalty):
     model.fit(X, -y).fit(X, y)
     np.testing.assert_allclose(model.coef_, cold, rtol=1e-9)
     np.testing.assert_array_equal(model.coef_ == 0, cold == 0)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.05])
+@pytest.mark.parametrize("loss", [losses.huber(0.5), losses.squared_epsilon_insensitive(0.5)])
+def test_products_that_the_moments_know_lead_as_those_of_the_rows(loss, l1):
+    """The rows of a tube stand twice in A: both know it, the metric of projections and the first step."""
+    X, y = data(300, 4)
+    rows = RowBlocks(X, y[:, np.newaxis])
+    problem = Problem.of(Terms(loss, l1, 0.1, False, True), gather(rows), rows)
+    design = Design.of(problem, None)
+    known, unknown = (BoxProblem.of(problem, each, 0) for each in (design, replace(design, whole=None)))
+    assert known.design.whole is not None
+    factors = [box.metric.factor.lower @ box.metric.factor.lower.T for box in (known, unknown)]
+    np.testing.assert_allclose(*factors, rtol=1e-12, atol=1e-14)
+    start = 0.1 * np.random.default_rng(4).standard_normal(5)
+    descents = [list(finite_newton._descend(box, start)) for box in (known, unknown)]
+    np.testing.assert_allclose(*([each.point for each in steps] for steps in descents), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.05])

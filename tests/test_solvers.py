@@ -135,7 +135,7 @@ def test_smoothed_problems_follow_each_other_without_a_gap(loss):
     _, made, start = method(
         loss=loss, learning_rate="diagonal", optimizer="gd", schedule=lambda k: asked.append(k) or 1
     )
-    assert isinstance(made.solver, Smoothed)
+    assert isinstance(made.solver.descent, Smoothed)
     values = np.concatenate([b.value for b in islice(made.solver.iterates(made.problem, start), 40)])
     assert sorted(set(asked)) == list(range(max(asked) + 1))
     assert len(values) - 1 <= max(asked) + 1 <= len(values) + 64

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
-from gdregress.method.choice import Choice, Way, is_short_and_wide
+from gdregress.method.bounded import Bounded
+from gdregress.method.choice import Choice, Way, choose, is_short_and_wide
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS
@@ -19,6 +20,7 @@ from gdregress.method.interior_point import InteriorPoint
 from gdregress.method.narrowed import Narrowed, narrows
 from gdregress.method.newton import Newton
 from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
+from gdregress.method.projected import Projected
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.sampled import Sampled
@@ -26,6 +28,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
+from gdregress.method.truncated_newton import TruncatedNewton
 from gdregress.method.working_rows import HALF, MOST_ENTRIES, SHARE, WorkingRows, pays
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
@@ -246,7 +249,7 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     """Return a descent by one optimizer, or a solver that gets further with it (refinement, blocks, smoothing)."""
     known = know(choice, problem)
     problem = known.told(problem)
-    limits, loss = spec.limits, problem.terms.loss
+    limits, loss, standard = spec.limits, problem.terms.loss, problem
     if choice.is_raw:
         problem = problem.in_raw_coordinates()
     rows, batches = problem.rows, None
@@ -262,10 +265,15 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
         solver = Geometric(descent, schedule, known.inverse or half)
+    elif limits.tol and known.inverse is None and rows.can_be_read and _is_least_squares(problem):
+        solver = Projected(descent, standard, limits.tol)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
         problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
+    exact = _exact(spec, standard, rng) if limits.tol else None
+    if exact is not None:
+        solver = Bounded(solver, exact, standard, limits.tol)
     rate = descent.rate.rate
     if not choice.is_raw:
         return Method(problem, solver, choice.rung, choice.optimizer, rate)
@@ -366,6 +374,28 @@ def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
     is_plain = choice.optimizer == "gd" and choice.rung != "curvature"
     pays = len(problem.standard.center) < spec.limits.epochs
     return is_plain and pays and not choice.asked & {"prox", "batches", "average"}
+
+
+def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:
+    """Return a function that makes the fastest solver that knows how low F is; None if there is none.
+
+    It may not be needed, and to make it may take a factorisation.
+    """
+    if not problem.rows.can_be_drawn or (problem.terms.is_squared_error and not problem.terms.has_prox):
+        return None
+    fastest = spec.at_the_minimum()
+    choice = choose(fastest, problem.rows)
+    known = {"boxes", "working set", "matrix-free"} | ({"newton"} if problem.terms.is_squared_error else set())
+    if choice.way in known:
+        return lambda: make_method(choice, fastest, problem, rng).solver
+    is_free = not (problem.terms.has_prox or problem.terms.l2 > 0)
+    return TruncatedNewton if problem.terms.is_mostly_parabola and is_free else None
+
+
+def _is_least_squares(problem: Problem) -> bool:
+    """Return whether the objective is squared error alone."""
+    terms = problem.terms
+    return terms.is_squared_error and not (terms.has_prox or terms.l2 > 0)
 
 
 def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:

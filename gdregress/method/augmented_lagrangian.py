@@ -136,7 +136,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step = _newton_step(inner, on, lack, variance, forced)
+            step = newton_step(inner, on, lack, variance, forced)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
@@ -171,8 +171,20 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
     return level
 
 
-def _newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float) -> NDArray:
-    """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first."""
+def newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float) -> NDArray:
+    """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
+
+    Parameters
+    ----------
+    inner : BoxProblem
+        The problem, of parabolas and lines.
+    on : ndarray of shape (n_rows,)
+        Share of its curvature with which each row counts.
+    lack, variance : ndarray of shape (n_coordinates,)
+        Right side, and the diagonal of A'S A.
+    forced : float
+        Length of the residual at the end, as a share of the first.
+    """
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)

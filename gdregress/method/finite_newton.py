@@ -13,7 +13,7 @@ from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
 from gdregress.problem.boxes import OUTSIDE, BoxProblem, Iterate
 from gdregress.problem.problem import Problem
-from gdregress.problem.systems import ColumnSystem, Factor
+from gdregress.problem.systems import Factor
 
 DAMPED = 1e-3
 """Share of the curvature of all rows that is added where that of the rows on the parabola is singular."""
@@ -102,8 +102,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over."""
     design, slack, c = box.design, OUTSIDE * float(box.reach[0]), box.curvature
     data, kinks = np.s_[: box.n_data], _kinks(box)
-    whole = design.gram(box.weight * c) if design.whole is None else c[0] * design.whole
-    metric = ColumnSystem(design, box.weight, box.freedom, Factor.of(whole / c[0] + box.ridge))
+    whole = c[0] * box.products
     place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
     before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0
     for number in range(PATIENCE):
@@ -116,8 +115,8 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
         if idle > IDLE:
             break
         before, fewest = on, min(fewest, n_changed)
-        counted: NDArray | float = on if number else 1.0
-        second = box.ridge + (_of_parabolas(box, whole, on) if number else whole)
+        counted: NDArray | float = on if number else 1.0 / design.copies
+        second = box.ridge + (_of_parabolas(box, whole, on) if number else whole / design.copies)
         if not is_definite(second):
             counted, second = counted + DAMPED, second + DAMPED * whole
         gradient = design.within(box.lack(point, box.pull_of_data(slope)))
@@ -135,7 +134,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
             del slope  # of many rows: it is not needed while the gap is measured
             pull = box.pull(turned)
             if kinks.free.all():
-                here = box.measured(point, residual, turned, pull, metric)
+                here = box.measured(point, residual, turned, pull)
             else:
                 here = box.measured_by_shrinking(point, residual, turned, pull)
         yield here

@@ -62,7 +62,7 @@ class Points(NamedTuple):
 
     def between(self, first: int, last: int) -> "Points":
         """Return the points of the states from `first` up to, but without, `last`."""
-        return Points(lambda k: self.at(first + k), lambda: self.stacked()[:, first:last])
+        return Points(lambda k: self.at(k + (first if k >= 0 else last)), lambda: self.stacked()[:, first:last])
 
 
 @dataclass(frozen=True)

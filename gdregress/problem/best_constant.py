@@ -1,7 +1,7 @@
-"""F0, the mean loss of the best constant prediction, to which `optimality_` is relative."""
+"""The best constant prediction, and F0, its mean loss, to which `optimality_` is relative."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,23 @@ CLOSE = 1e-3
 """Relative error allowed in a search for F0, since no one reads more digits of an optimality."""
 
 
-def best_constant_loss(loss: Loss, view: View) -> NDArray:
-    """Return F0, the mean loss of the best constant, in the units of the coordinates.
+class BestConstant(NamedTuple):
+    """The best constant prediction of each output, in the coordinates of a view.
 
-    Without an intercept it is the mean loss of the prediction 0. A value of zero is replaced by 1, because others
-    are divided by it.
+    Attributes
+    ----------
+    prediction : ndarray of shape (n_outputs,)
+        The constant; 0 without an intercept.
+    loss : ndarray of shape (n_outputs,)
+        F0, its mean loss; 1 in place of 0, because others are divided by it.
+    """
+
+    prediction: NDArray
+    loss: NDArray
+
+
+def best_constant(loss: Loss, view: View) -> BestConstant:
+    """Return the best constant prediction and its mean loss.
 
     Parameters
     ----------
@@ -34,38 +46,43 @@ def best_constant_loss(loss: Loss, view: View) -> NDArray:
 
     Returns
     -------
-    ndarray of shape (n_outputs,)
+    BestConstant
     """
     coordinates, moments = view.coordinates, view.moments
     scale = coordinates.target_scale
+    constants = np.zeros(len(scale))  # the centre of y is 0 too
     if loss.is_parabola:
         losses = (moments.y.deviation / scale) ** 2
-        return np.where(losses > 0, losses, 1.0)
+        return BestConstant(constants, np.where(losses > 0, losses, 1.0))
     in_memory, rows = view.scaled.targets(), view.scaled.without_features()
     if in_memory is not None:
-        losses = _exact(*in_memory, loss, scale, fit_intercept=coordinates.fit_intercept)
+        constants, losses = _exact(*in_memory, loss, scale, fit_intercept=coordinates.fit_intercept)
     elif not coordinates.fit_intercept:
-        [losses] = _losses(rows, loss.in_units(scale), np.zeros((1, len(scale))))  # the centre of y is 0 too
+        [losses] = _losses(rows, loss.in_units(scale), constants[np.newaxis])
     else:
         extent = rows.sum(_Extent)
-        losses = _searched(rows, loss.in_units(scale), extent.low, extent.high)
+        constants, losses = _searched(rows, loss.in_units(scale), extent.low, extent.high)
         for output, ends in enumerate(np.column_stack([extent.low, extent.high])):
-            if loss.in_units(scale[output]).is_zero_at(ends[0] + (ends[1] - ends[0]) / 2.0, ends):
-                losses[output] = 0.0
-    return np.where(losses > 0, losses, 1.0)
+            middle = ends[0] + (ends[1] - ends[0]) / 2.0
+            if loss.in_units(scale[output]).is_zero_at(middle, ends):
+                constants[output], losses[output] = middle, 0.0
+    return BestConstant(constants, np.where(losses > 0, losses, 1.0))
 
 
-def _exact(y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray, *, fit_intercept: bool) -> NDArray:
-    losses = np.zeros(y.shape[1])
+def _exact(
+    y: NDArray, weight: NDArray | None, loss: Loss, scale: NDArray, *, fit_intercept: bool
+) -> tuple[NDArray, NDArray]:
+    constants, losses = np.zeros((2, y.shape[1]))
     for output, targets in enumerate(y.T):
         own = loss.in_units(scale[output])
         constant = own.best_constant(targets, weight) if fit_intercept else 0.0
+        constants[output] = constant
         if not own.is_zero_at(constant, targets if weight is None else targets[weight > 0]):
             losses[output] = np.average(own.value(targets - constant), weights=weight)
-    return losses
+    return constants, losses
 
 
-def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> NDArray:
+def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
     """Search for the least mean loss between `low` and `high`, with one pass over y for each narrower interval.
 
     The mean loss is a convex function of the constant. So the least of the three losses around the
@@ -76,11 +93,11 @@ def _searched(rows: Rows, loss: Loss, low: NDArray, high: NDArray) -> NDArray:
         losses = _losses(rows, loss, constants)
         outputs, middle = np.arange(losses.shape[1]), np.clip(losses.argmin(axis=0), 1, CONSTANTS - 2)
         three = losses[middle + [[-1], [0], [1]], outputs]
-        least = three.min(axis=0)
+        best, least = constants[losses.argmin(axis=0), outputs], three.min(axis=0)
         low, high = constants[middle - 1, outputs], constants[middle + 1, outputs]
         is_wide = constants[0] < constants[1]
         if not (is_wide & (three.max(axis=0) - least > CLOSE * least)).any():
-            return least
+            return best, least
 
 
 def _losses(rows: Rows, loss: Loss, constants: NDArray) -> NDArray:

@@ -123,8 +123,7 @@ class BoxProblem:
         targets, given = design.targets()
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
-        constant = loss.best_constant(target, weight) if problem.terms.fit_intercept else 0.0
-        unit = 1.0
+        constant, unit = float(problem.constant[output]), 1.0
         if not loss.is_zero_at(constant, target):
             losses = loss.value(target - constant)
             unit = (typical(losses, weight) if loss.is_straight else float(weight @ losses)) ** (1 / loss.degree) or 1.0
@@ -150,7 +149,7 @@ class BoxProblem:
             low, high = np.append(low, -ends), np.append(high, np.full(p, np.inf) if penalty.positive else ends)
             flatness = np.append(flatness, np.zeros(p))
         l2 = design.l2_of_given(l2)
-        return cls(design, target, low, high, flatness, weight, l2, n_data, unit, float(constant))
+        return cls(design, target, low, high, flatness, weight, l2, n_data, unit, constant)
 
     def of_point(self, point: NDArray) -> NDArray:
         """Return a point of the problem in the units of the boxes."""
@@ -226,12 +225,19 @@ class BoxProblem:
         return np.diag(self.l2) if basis is None else (basis.T * self.l2) @ basis
 
     @cached_property
+    def products(self) -> NDArray:
+        """The products A'SA of the rows of X in the basis, which the moments may know."""
+        if self.design.whole is not None:
+            return self.design.copies * self.design.whole
+        return self.design.gram(np.append(self.weight[: self.n_data], np.zeros(self.design.n_penalised)))
+
+    @cached_property
     def metric(self) -> System:
-        """The system with D for t, whose matrix is A'SDA + L: that of least squares, which the moments may know."""
+        """The system with D for t, whose matrix is A'SDA + L: that of least squares."""
         design, freedom, data = self.design, self.freedom, np.s_[: self.n_data]
-        if design.whole is None or (freedom[data] < 1).any():
+        if (freedom[data] < 1).any() or (design.n_penalised and design.whole is None):
             return self.system(freedom)
-        along, matrix = np.arange(design.n_penalised), design.copies * design.whole + self.ridge
+        along, matrix = np.arange(design.n_penalised), self.products + self.ridge
         matrix[along, along] += np.delete(self.weight * freedom, data)
         return ColumnSystem(design, self.weight, freedom, Factor.of(matrix))
 
@@ -332,18 +338,16 @@ class BoxProblem:
         allowed[:n_signs] = np.maximum(point[:n_signs], 0.0)
         return allowed
 
-    def measured(
-        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, metric: System | None = None
-    ) -> Iterate:
+    def measured(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
         """Return how far a point whose signs are allowed is from the minimum, from slopes that need not be feasible.
 
-        Of the slopes u, ``pull`` is A'S u, and ``metric`` the system with D for t, if it is known. They are projected,
-        u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn together until they are in their boxes. Only rounding is
-        left of what they lack without L2, and the slopes of the penalty take up what they can of that.
+        Of the slopes u, ``pull`` is A'S u. They are projected, u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn
+        together until they are in their boxes. Only rounding is left of what they lack without L2, and the slopes of
+        the penalty take up what they can of that.
         """
         lack = self.lack(point, pull)
         if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
-            slope = slope + (metric or self.metric).solve(np.zeros_like(slope), lack)[1]
+            slope = slope + self.metric.solve(np.zeros_like(slope), lack)[1]
             lack = self.lack(point, self.pull(slope))
         if ((slope < self.low) | (slope > self.high)).any():
             slope = self._drawn_together(slope)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.problem.best_constant import best_constant_loss
+from gdregress.problem.best_constant import best_constant
 from gdregress.problem.coordinates import Coordinates, target_scale
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
@@ -128,8 +128,8 @@ class Problem:
         Unit-curvature coordinates, whose units those of `Gap` and F0 are.
     alpha : float
         Strength of L2 in mean squared error + alpha |v|^2, the quadratic from which preconditioners are made.
-    constant_loss : ndarray of shape (n_outputs,)
-        F0, the mean loss of the best constant, in units of `standard`.
+    constant, constant_loss : ndarray of shape (n_outputs,)
+        The best constant prediction and F0, its mean loss, in units of `standard`.
     mu : float
         Smoothing parameter, in standard deviations of y; 0 for the loss itself.
     spectrum : Spectrum or None
@@ -140,6 +140,7 @@ class Problem:
     view: View
     standard: Coordinates
     alpha: float
+    constant: NDArray
     constant_loss: NDArray
     mu: float = 0.0
     spectrum: Spectrum | None = None
@@ -163,7 +164,7 @@ class Problem:
         alpha = _relative_alpha(terms, moments)
         standard = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=terms.fit_intercept, penalized=units)
         view = View(rows, moments, standard)
-        return cls(terms, view, standard, alpha, best_constant_loss(terms.loss, view))
+        return cls(terms, view, standard, alpha, *best_constant(terms.loss, view))
 
     @property
     def coordinates(self) -> Coordinates:

@@ -1,0 +1,66 @@
+"""Newton's steps by conjugate gradients: losses with parabolas and no penalty, where no matrix is made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton_step
+from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
+from gdregress.method.interior_point import EXACT, NO_NEARER, in_lockstep
+from gdregress.method.states import Block
+from gdregress.problem.boxes import BoxProblem, Iterate
+from gdregress.problem.problem import Problem
+
+FORCED = 0.1
+"""Share of its first length to which conjugate gradients bring the residual of a step."""
+
+MOST_STEPS = 200
+"""Largest number of steps."""
+
+
+@dataclass(frozen=True)
+class TruncatedNewton:
+    """Newton's method with a line search, whose steps are solved roughly (Dembo and Steihaug, 1983).
+
+    With u the slopes at w and c the curvature of the parabola::
+
+        repeat
+            dw  =  (A'S diag(c on) A)^-1 A'S u       on_i = 1 where u_i is inside its box, else e
+            w  <-  w + t dw                          t: where F is least along dw
+            e  <-  10 e where t < 0.01, else 0.3 e
+        until u . A dw is rounding
+
+    The gap is an estimate, by how much a step lowers its model. It says where F is, and not what is left of it.
+    """
+
+    goes_below_tol = True
+    limit = NO_NEARER
+
+    def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
+        """Yield the states in blocks of one, the start first."""
+        variance = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
+        variance = np.append(variance, np.ones(int(problem.terms.fit_intercept)))
+        return in_lockstep(problem, start, None, partial(_descend, variance=variance))
+
+
+def _descend(box: BoxProblem, start: NDArray, variance: NDArray) -> Iterator[Iterate]:
+    """Yield the start, then a point for each step; ``variance`` is the diagonal of A'S A."""
+    place, damping = FollowedPoint.at(box, start), DAMPED
+    for _ in range(MOST_STEPS):
+        point, residual, _ = place
+        slope = box.slopes(residual)
+        on = np.where((slope > box.low) & (slope < box.high), 1.0, damping)
+        lack = box.lack(point, box.pull(slope))
+        step = newton_step(box, on, lack, variance, FORCED)
+        decrement = float(lack @ step)
+        here = box.iterate(point, residual, slope, 0.5 * decrement)
+        yield here
+        if here.gap <= EXACT**2 * here.scale:
+            return
+        change = box.design.dot(step)
+        length = step_length(box, point, step, residual, change, decrement)
+        place = place.moved(box, length * step, length * change)
+        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
