@@ -307,10 +307,10 @@ def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     mean_squares = share @ (np.where(variance > 0, cancellation, 0.0) * variance) + between
     variance = share @ variance + between
     products = drift[:, :, :p].transpose(0, 2, 1) @ drift
-    joint = np.tensordot(share, [part.target_cross for part in parts], axes=1) + products[:, :, p:]
+    joint = _weighted_sums(share, [part.target_cross for part in parts]) + products[:, :, p:]
     cross: Iterable[Any] = repeat(None)
     if all(part.cross is not None for part in parts):
-        cross = np.tensordot(share, [part.cross for part in parts], axes=1)
+        cross = _weighted_sums(share, [part.cross for part in parts])
         cross += products[:, :, :p]
         variance[:, :p] = cross.diagonal(axis1=1, axis2=2)
     cancellation = np.divide(mean_squares, variance, out=np.ones_like(variance), where=variance > 0)
@@ -328,6 +328,11 @@ def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
         )
         for weight, n, columns, of_x, of_y in zip(totals.tolist(), n_samples.tolist(), both, cross, joint, strict=False)
     ]
+
+
+def _weighted_sums(share: NDArray, matrices: Sequence[Any]) -> NDArray:
+    """Return a weighted sum of matrices for each row of `share`."""
+    return np.dot(share, np.reshape(matrices, (len(matrices), -1))).reshape(len(share), *matrices[0].shape)
 
 
 def _safe_unit(magnitude: NDArray) -> NDArray:
