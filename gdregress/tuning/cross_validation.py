@@ -716,5 +716,5 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Return a model with the parameters that were chosen."""
         point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
         model = self._model(verbose=self.verbose, alpha=alpha, **point)
-        model._conclude(search.model)
+        model._conclude(search.candidate)
         return model
