@@ -287,9 +287,8 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         raise ValueError(f"{given} is provided, but {missing} was not provided.")
     if not isinstance(model, GradientDescentRegressor | None):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
-        raise TypeError(
-            f"model must be a GradientDescentRegressor, but is {kind}: pass one, such as a pipeline's last step."
-        )
+        remedy = "such as a pipeline's last step, or one with the alpha_ of a search"
+        raise TypeError(f"model must be a GradientDescentRegressor, but is {kind}: pass one, {remedy}.")
     model = GradientDescentRegressor() if model is None else clone(model)
     check_parameters(model)
     if model.loss != "squared_error" or model.positive or model.penalty not in (None, "l2"):

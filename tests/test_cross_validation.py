@@ -450,6 +450,15 @@ def test_groups_go_to_the_splitter_with_routing_and_without(raw):
         plain.fit(X, y, extra=1)
 
 
+@pytest.mark.parametrize("routing", [False, True])
+def test_validation_rows_of_your_own_are_none_of_a_search(raw, routing):
+    X, y = raw
+    model = GradientDescentRegressorCV(ALPHAS)
+    refused = pytest.raises(TypeError, match="takes no X_val: with early_stopping=True each split holds out")
+    with config_context(enable_metadata_routing=routing), refused:
+        model.fit(X, y, X_val=X, y_val=y)
+
+
 def test_predictions_are_of_models_that_have_not_seen_the_row(raw):
     X, y = raw
     model = GradientDescentRegressorCV(ALPHAS, cv=3, store_cv_predictions=True, store_cv_results=True).fit(X, y)
@@ -566,6 +575,8 @@ BAD = [
         "several scores need refit to name the one that decides: r2, neg_max_error.",
     ),
     ({"scoring": ["r2"], "refit": "neg_max_error"}, "refit='neg_max_error' names no score: use one of r2."),
+    ({"refit": "neg_max_error"}, "refit='neg_max_error' names no score: set scoring='neg_max_error'."),
+    ({"refit": "one_se"}, "refit='one_se' names no score: use True, or the function one_standard_error."),
     ({"scoring": []}, "scoring is empty: give a name or a callable, or None for minus the mean loss."),
     ({"refit": lambda results: 99}, "refit returned 99: it must return an index from 0 to 2."),
     ({"alpha_per_target": True, "scoring": "r2"}, "alpha_per_target=True chooses by the mean loss: leave out scoring"),

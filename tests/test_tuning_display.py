@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, TuningDisplay
 
@@ -101,6 +102,12 @@ def test_an_alpha_for_each_target_draws_the_mean_over_targets():
     ("make", "kind", "error", "sentence"),
     [
         (lambda: GradientDescentRegressor().fit(X, y), "score", TypeError, "is made from a GradientDescentRegressorCV"),
+        (
+            lambda: make_pipeline(GradientDescentRegressorCV()),
+            "score",
+            TypeError,
+            "not from a Pipeline: pass its last step.",
+        ),
         (GradientDescentRegressorCV, "score", NotFittedError, "not fitted"),
         (lambda: GradientDescentRegressorCV([1.0]).fit(X, y), "score", ValueError, "neither alpha nor epochs has"),
         (lambda: GradientDescentRegressorCV([1.0, 0.1]).fit(X, y), "path", ValueError, "kind='path' is no drawing"),

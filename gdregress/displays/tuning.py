@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from gdregress.displays.drawing import (
@@ -135,9 +136,9 @@ class TuningDisplay:
             `epochs` has several values, or if there are no coefficients along the path of one target.
         """
         if not hasattr(estimator, "store_cv_results"):
-            raise TypeError(
-                f"A TuningDisplay is made from a GradientDescentRegressorCV, not from a {type(estimator).__name__}."
-            )
+            remedy = "pass its last step" if isinstance(estimator, Pipeline) else "fit one, and pass it"
+            kind = type(estimator).__name__
+            raise TypeError(f"A TuningDisplay is made from a GradientDescentRegressorCV, not from a {kind}: {remedy}.")
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r} is no drawing: use 'score' or 'coef'.")
         check_is_fitted(estimator, "cv_results_")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -59,6 +60,9 @@ SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name 
 
 MANY_ROWS = 2**19
 """Number of rows above which those of splits are kept in 32-bit integers: half the memory, for some more time."""
+
+VALIDATION = ("X_val", "y_val", "sample_weight_val")
+"""Arguments of the `fit` of GradientDescentRegressor that a search has no use for."""
 
 REFIT = "refit-with-best-params"
 """Name of the task of the last fit, which is GridSearchCV's."""
@@ -598,7 +602,12 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if self.refit == "one_standard_error":
                 raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
             if self.refit not in names:
-                remedy = f"set scoring={self.refit!r}" if scoring.is_single else f"use one of {', '.join(names)}"
+                remedy = f"use one of {', '.join(names)}"
+                if scoring.is_single:
+                    is_known = self.refit in get_scorer_names()
+                    remedy = (
+                        f"set scoring={self.refit!r}" if is_known else "use True, or the function one_standard_error"
+                    )
                 raise ValueError(f"refit={self.refit!r} names no score: {remedy}.")
             return self.refit
         if self.refit is True and not scoring.is_single:
@@ -621,6 +630,12 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self, scoring: Scoring, weight: NDArray | None, params: dict[str, Any], splitter: Any
     ) -> tuple[Scoring, dict[str, Any]]:
         """Return the scoring with what its scorers take, and what the splitter takes, as GridSearchCV routes it."""
+        validating = [name for name in params if name in VALIDATION]
+        if validating:
+            raise TypeError(
+                f"a search takes no {validating[0]}: with early_stopping=True each split holds out "
+                "a validation_fraction of its training rows. Leave it out, or use GradientDescentRegressor."
+            )
         if get_config()["enable_metadata_routing"]:
             given = params if weight is None else {"sample_weight": weight, **params}
             routed = process_routing(self._router(splitter), "fit", **given)
