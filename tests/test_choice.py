@@ -255,17 +255,6 @@ class TestCollinear:
         frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
         assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape == (25, 20)
 
-    @pytest.mark.parametrize("apart", [1e-7, 1e-10, 3e-15, 0.0])
-    def test_what_columns_differ_by_is_told_from_their_rounding(self, apart):
-        """The logarithms have nothing but the rounding of a quotient and of their own."""
-        rng = np.random.default_rng(0)
-        a, b = rng.uniform(0.9, 1.1, (2, 500))
-        quotient = np.log(a / b) + apart * np.where(np.arange(500) < 5, rng.normal(size=500), 0.0)
-        rows = RowBlocks(np.column_stack([np.log(a), np.log(b), quotient]), np.zeros((500, 1)))
-        moments = rows.moments()
-        frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
-        assert InverseHessian.from_rows(rows, moments, frame, 0.0).basis.shape == (3, 3 if apart else 2)
-
     def test_no_rounding_of_the_products_makes_a_direction(self):
         """Of columns a, a, b, b the products are rounded so that a - a' + b - b' seems to vary as much as may be."""
         corners = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])

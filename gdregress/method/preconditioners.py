@@ -23,9 +23,7 @@ from scipy.linalg import lapack, solve_triangular
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
-from gdregress.problem.problem import EXTENDED_LIMIT
 from gdregress.problem.spectrum import Spectrum
-from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import cast, namespace
 from gdregress.rows.rows import Rows
@@ -39,12 +37,6 @@ LARGE = 256
 
 CAUTION = 3.0
 """Factor on LAPACK's estimate of the norm of an inverse, which is seldom less than a third of the norm."""
-
-IS_EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
-"""Whether the platform has a precision beyond double."""
-
-REFINEMENTS = 3
-"""Number of times that directions along which columns hardly vary are freed of the others."""
 
 ROUNDING = 2e-15
 """Share of a gradient up to which its part outside of the row space is rounding."""
@@ -195,8 +187,7 @@ class InverseHessian:
 
         The triangle is accumulated block by block, so X is neither copied nor squared. A singular value is dropped
         where it may be rounding alone: that of the numbers in X along its direction, plus that of the factorisation.
-        Of a small, dense X without a penalty the second is taken away, by extended precision. Along collinear columns P
-        is 0, so a descent from zero ends at the minimum of least norm in these coordinates.
+        Along collinear columns P is 0, so a descent from zero ends at the minimum of least norm in these coordinates.
 
         Parameters
         ----------
@@ -220,14 +211,7 @@ class InverseHessian:
         singular, directions = _directions(factor)
         kept = singular > most_of_rounding(rows, moments, coordinates, directions, float(np.linalg.norm(singular)))
         basis = directions[:, kept] / singular[kept]
-        doubtful = ~kept & (singular > _rounding_of_data(rows, moments, coordinates, directions))
-        is_open = IS_EXTENDED and alpha == 0 and doubtful.any()
-        exact = rows.dense_copy(np.longdouble, EXTENDED_LIMIT) if is_open else None
-        if exact is not None:
-            spread, combinations = _spread(exact, coordinates, directions[:, doubtful], basis)
-            varies = spread > _rounding_of_data(rows, moments, coordinates, combinations)
-            basis = np.hstack([basis, combinations[:, varies] / spread[varies]])
-        return cls(basis, float(np.square(basis).sum()))
+        return cls(basis, float((1 / singular[kept] ** 2).sum()))
 
 
 @dataclass(frozen=True)
@@ -420,33 +404,9 @@ def most_of_rounding(
     ndarray of shape (n_combinations,)
         The rounding of the numbers in X along each direction, plus that of a factorisation of the rows.
     """
-    of_factor = np.finfo(np.float64).eps * (4 + rows.n_samples**0.5) * norm
-    return _rounding_of_data(rows, moments, coordinates, directions) + of_factor
-
-
-def _rounding_of_data(rows: Rows, moments: Moments, coordinates: Coordinates, directions: NDArray) -> NDArray:
-    """Return how much combinations of standardised columns may vary by the rounding of the numbers in X alone."""
     size = np.hypot(moments.x.deviation, moments.x.mean) * coordinates.inverse_scale
-    return 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
-
-
-def _spread(exact: RowBlocks, coordinates: Coordinates, directions: NDArray, basis: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the root mean squares of combinations d of standardised columns Z, and these, near given directions.
-
-    What rounding has left of the other directions in them is taken away, d <- d - B B' Z'Z d, in extended precision.
-    """
-    Z = (exact.X - coordinates.center) * coordinates.inverse_scale
-    if exact.weight is not None:
-        Z = Z * np.sqrt(exact.weight / exact.weight.sum())[:, np.newaxis]
-    else:
-        Z = Z / np.sqrt(np.longdouble(len(Z)))
-    d, basis = directions.astype(np.longdouble), basis.astype(np.longdouble)
-    for _ in range(REFINEMENTS):
-        d = d - basis @ (basis.T @ (Z.T @ (Z @ d)))
-        d = d / np.sqrt((d * d).sum(axis=0))
-    images = Z @ d
-    squared, rotation = np.linalg.eigh((images.T @ images).astype(np.float64))
-    return np.sqrt(np.maximum(squared, 0.0)), (d @ rotation).astype(np.float64)
+    of_data = 4 * np.finfo(rows.dtype).eps * np.linalg.norm(directions * size[:, np.newaxis], axis=0)
+    return of_data + np.finfo(np.float64).eps * (4 + rows.n_samples**0.5) * norm
 
 
 def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
