@@ -473,3 +473,28 @@ def test_nothing_is_factored_where_few_rows_span_the_space_of_the_coefficients(l
     without = choose_names(Spec.of(GradientDescentRegressor(loss=loss)), rows)
     assert (with_l2.way, with_l2.factored) == ("boxes", "nothing")
     assert (without.way, without.factored) == ("boxes", "rows")
+
+
+class TestColumnsThatDoNotVary:
+    """Beside columns that are nearly collinear, or as many as there are rows, they count for nothing."""
+
+    @pytest.mark.parametrize("optimizer", ["auto", "gd", "nesterov"])
+    @pytest.mark.parametrize("value", [0.0, 3.0])
+    def test_as_many_rows_as_columns(self, value, optimizer):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(8, 8)), rng.normal(size=8)
+        X[:, 1] = value
+        model = GradientDescentRegressor(optimizer=optimizer).fit(X, y)
+        assert model.converged_
+        np.testing.assert_allclose(model.predict(X), y, atol=1e-10)
+
+    @pytest.mark.parametrize("distance", [1e-8, 1e-9])
+    def test_a_near_pair(self, distance):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(60, 4)), rng.normal(size=60)
+        X[:, 1] = 3.0
+        X[:, 3] = X[:, 0] + distance * rng.normal(size=60)
+        model = GradientDescentRegressor().fit(X, y)
+        without = GradientDescentRegressor().fit(X[:, [0, 2, 3]], y)
+        assert model.converged_
+        np.testing.assert_allclose(model.predict(X), without.predict(X[:, [0, 2, 3]]), atol=1e-6)

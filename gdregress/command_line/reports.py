@@ -22,6 +22,9 @@ FAR_WORSE, FEWEST_TESTED = 2.0, 10
 """Multiple of the unexplained variance of the training rows above which test rows are fitted far worse, and how many of
 these it takes to tell."""
 
+SEEN = 0.01
+"""Least share of the variance of test rows that is not explained, for this to be said."""
+
 MEANS = {"squared_error": "MSE", "absolute_error": "mean absolute error"}
 """Names of the mean losses that are measures of their own."""
 
@@ -97,7 +100,7 @@ def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
     if len(data.y_test) < FEWEST_TESTED:
         return []
     train, test = (part["R2"] for part in scores(data, model).values())
-    if not 1 - test > FAR_WORSE * (1 - train):
+    if not 1 - test > max(FAR_WORSE * (1 - train), SEEN):
         return []
     remedy = "--penalty l2 --alpha auto" if model.penalty is None else "--alpha auto"
     return [f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g}): try {remedy}"]

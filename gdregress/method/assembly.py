@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -389,7 +390,8 @@ def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable
     if choice.way in known:
         return lambda: make_method(choice, fastest, problem, rng).solver
     is_free = not (problem.terms.has_prox or problem.terms.l2 > 0)
-    return TruncatedNewton if problem.terms.is_mostly_parabola and is_free else None
+    has_steps = problem.terms.is_mostly_parabola and is_free
+    return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
 
 
 def _is_least_squares(problem: Problem) -> bool:

@@ -57,13 +57,13 @@ class Bounded:
         least: NDArray | None = None
         for block in self.descent.iterates(problem, start, epoch):
             if least is None and (block.optimality <= self.tol).any():
-                least = _least(self.exact(), self.standard, start.shape[1])
+                least = _least(self.exact(), self.standard, self.standard.point_of(problem, block.points.at(-1)))
             yield block if least is None else _above(problem, block, least)
 
 
-def _least(exact: Solver, problem: Problem, n_outputs: int) -> NDArray:
-    """Return the lower bound on the minimum of each output with which a solver ends, from zero."""
-    *_, last = exact.iterates(problem, np.zeros((problem.n_coordinates, n_outputs)))
+def _least(exact: Solver, problem: Problem, start: NDArray) -> NDArray:
+    """Return the lower bound on the minimum of each output with which a solver ends."""
+    *_, last = exact.iterates(problem, start)
     return (last.value - last.gap.total)[-1]
 
 

@@ -72,7 +72,7 @@ class Projected:
                 is_due = number >= due and state.optimality[0] <= self.tol
                 if seems_closed or is_due or number >= self.descent.epochs:
                     most = MOST_PASSES if seems_closed else min(number, MOST_PASSES)
-                    rest = _projected(self.standard, self._in_standard(problem, state.points.at(0)), least, most)
+                    rest = _projected(self.standard, self.standard.point_of(problem, state.points.at(0)), least, most)
                     stretch = np.divide(rest.gap, estimate[0], out=np.ones_like(rest.gap), where=estimate[0] > 0)
                     is_above = self.standard.optimality(self.standard.constant_loss, rest.rounding) > self.tol
                     is_lost = bool(is_above and (rest.gap >= last).all())
@@ -81,12 +81,6 @@ class Projected:
                 yield replace(state, gap=Gap.unsmoothed(total), optimality=problem.optimality(state.value, total))
                 if is_lost:
                     return
-
-    def _in_standard(self, problem: Problem, point: NDArray) -> NDArray:
-        if not problem.is_raw:
-            return point
-        coef, intercept = problem.coordinates.to_raw(point)
-        return self.standard.coordinates.from_raw(coef, intercept.astype(np.float64))
 
 
 class Projection(NamedTuple):

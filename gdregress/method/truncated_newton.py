@@ -17,6 +17,9 @@ from gdregress.problem.problem import Problem
 FORCED = 0.1
 """Share of its first length to which conjugate gradients bring the residual of a step."""
 
+CLOSER = 0.1
+"""Share of a tolerance to which the distance from the minimum is estimated to be, at the end."""
+
 MOST_STEPS = 200
 """Largest number of steps."""
 
@@ -31,11 +34,17 @@ class TruncatedNewton:
             dw  =  (A'S diag(c on) A)^-1 A'S u       on_i = 1 where u_i is inside its box, else e
             w  <-  w + t dw                          t: where F is least along dw
             e  <-  10 e where t < 0.01, else 0.3 e
-        until u . A dw is rounding
+        until u . A dw is rounding, or as little as the tolerance allows
 
     The gap is an estimate, by how much a step lowers its model. It says where F is, and not what is left of it.
+
+    Attributes
+    ----------
+    tol : float
+        Optimality, of which a tenth is left at the end.
     """
 
+    tol: float
     goes_below_tol = True
     limit = NO_NEARER
 
@@ -43,10 +52,10 @@ class TruncatedNewton:
         """Yield the states in blocks of one, the start first."""
         variance = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
         variance = np.append(variance, np.ones(int(problem.terms.fit_intercept)))
-        return in_lockstep(problem, start, None, partial(_descend, variance=variance))
+        return in_lockstep(problem, start, None, partial(_descend, variance=variance, tol=self.tol))
 
 
-def _descend(box: BoxProblem, start: NDArray, variance: NDArray) -> Iterator[Iterate]:
+def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float) -> Iterator[Iterate]:
     """Yield the start, then a point for each step; ``variance`` is the diagonal of A'S A."""
     place, damping = FollowedPoint.at(box, start), DAMPED
     for _ in range(MOST_STEPS):
@@ -58,7 +67,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray) -> Iterator[Ite
         decrement = float(lack @ step)
         here = box.iterate(point, residual, slope, 0.5 * decrement)
         yield here
-        if here.gap <= EXACT**2 * here.scale:
+        if here.gap <= max(EXACT, CLOSER * tol) ** 2 * here.scale:
             return
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)

@@ -191,6 +191,13 @@ class Problem:
         """Whether points are in raw coordinates."""
         return self.coordinates.is_raw
 
+    def point_of(self, other: "Problem", point: NDArray) -> NDArray:
+        """Return a point of the same problem in raw coordinates or in these, `other`, in these."""
+        if not other.is_raw:
+            return point
+        coef, intercept = other.coordinates.to_raw(point)
+        return self.coordinates.from_raw(coef, intercept.astype(np.float64))
+
     def in_raw_coordinates(self) -> "Problem":
         """Return the same problem in raw coordinates."""
         raw = Coordinates.raw(self.moments, fit_intercept=self.terms.fit_intercept, penalized=self.standard.penalized)

@@ -40,7 +40,7 @@ SAFE_SHARE = 0.8
 """Power of the largest float which, with its inverse, bounds the squares that are computed in the unit 1."""
 
 UNITED_ENTRIES = 2**22
-"""Entries of the products of a group of unions that are formed at a time: 32 MB."""
+"""Entries of the means of all parts that are held for a group of unions at a time: 32 MB."""
 
 ROUNDED_ROWS = 4096
 """Least number of rows in a block whose products are formed in single precision."""
@@ -245,12 +245,12 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
 def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     """Return the moments of unions of parts, all of them in a few steps (after Chan, Golub and LeVeque, 1983).
 
-    With w_k the share of part k in the weight of a union, and m_0 the mean of its first part::
+    With w_k the share of part k in the weight of a union, and m_0 the mean of its heaviest part::
 
         mean   =  m_0 + sum_k w_k (m_k - m_0)
         cross  =  sum_k w_k cross_k + sum_k w_k (m_k - mean)(m_k - mean)'
 
-    Nothing is subtracted but means from means, so nothing cancels.
+    Nothing is subtracted but means from means.
 
     Parameters
     ----------
@@ -261,14 +261,20 @@ def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     """
     unit, target_unit = _units_of_all(parts)
     if all((part.x.unit == unit).all() and (part.y.unit == target_unit).all() for part in parts):
-        at_a_time = max(1, UNITED_ENTRIES // max(1, len(unit) * max(len(parts), len(unit))))
-        groups = [_united(parts, counts[first : first + at_a_time]) for first in range(0, len(counts), at_a_time)]
+        crosses: Any = [part.cross for part in parts]
+        if len(counts) > 1 and all(cross is not None for cross in crosses):
+            crosses = np.stack(crosses)
+        at_a_time = max(1, UNITED_ENTRIES // max(1, len(unit) * len(parts)))
+        groups = [
+            _united(parts, crosses, counts[first : first + at_a_time]) for first in range(0, len(counts), at_a_time)
+        ]
         return [union for group in groups for union in group]
     several = []
     for times in counts:
         some = np.flatnonzero(times)
         units = _units_of_all([parts[k] for k in some.tolist()])
-        several += _united([parts[k]._in_units(*units) for k in some.tolist()], times[np.newaxis, some])
+        same = [parts[k]._in_units(*units) for k in some.tolist()]
+        several += _united(same, [part.cross for part in same], times[np.newaxis, some])
     return several
 
 
@@ -280,15 +286,15 @@ def _units_of_all(parts: Sequence[Moments]) -> tuple[NDArray, NDArray]:
     )
 
 
-def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
-    """Return the moments of unions of parts in the same units."""
+def _united(parts: Sequence[Moments], crosses: Any, counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of parts in the same units, given the `cross` of each."""
     p, unit = len(parts[0].x.mean), np.concatenate([parts[0].x.unit, parts[0].y.unit])
     mean, remainder, variance, cancellation = (
         np.array([np.concatenate([getattr(part.x, name), getattr(part.y, name)]) for part in parts])
         for name in ("mean", "remainder", "variance", "cancellation")
     )
     weights = counts * [part.weight for part in parts]
-    totals, first = weights.sum(axis=1), (counts > 0).argmax(axis=1)
+    totals, first = weights.sum(axis=1), weights.argmax(axis=1)
     share, is_in = weights / totals[:, np.newaxis], counts > 0
     scaled, rest = mean / unit, remainder / unit
     drift = scaled - scaled[first][:, np.newaxis] + (rest - rest[first][:, np.newaxis])
@@ -306,12 +312,13 @@ def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     between = np.square(drift).sum(axis=1)
     mean_squares = share @ (np.where(variance > 0, cancellation, 0.0) * variance) + between
     variance = share @ variance + between
-    products = drift[:, :, :p].transpose(0, 2, 1) @ drift
-    joint = _weighted_sums(share, [part.target_cross for part in parts]) + products[:, :, p:]
+    turned = drift[:, :, :p].transpose(0, 2, 1)
+    joint = _weighted_sums(share, [part.target_cross for part in parts]) + turned @ drift[:, :, p:]
     cross: Iterable[Any] = repeat(None)
-    if all(part.cross is not None for part in parts):
-        cross = _weighted_sums(share, [part.cross for part in parts])
-        cross += products[:, :, :p]
+    if all(each is not None for each in crosses):
+        cross = _weighted_sums(share, crosses)
+        for products, one, other in zip(cross, turned, drift, strict=True):
+            products += one @ other[:, :p]
         variance[:, :p] = cross.diagonal(axis1=1, axis2=2)
     cancellation = np.divide(mean_squares, variance, out=np.ones_like(variance), where=variance > 0)
     n_samples = counts @ [part.n_samples for part in parts]
@@ -330,8 +337,13 @@ def _united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     ]
 
 
-def _weighted_sums(share: NDArray, matrices: Sequence[Any]) -> NDArray:
-    """Return a weighted sum of matrices for each row of `share`."""
+def _weighted_sums(share: NDArray, matrices: Any) -> NDArray:
+    """Return a weighted sum of matrices for each row of `share`; for one row they need not be brought together."""
+    if len(share) == 1:
+        total, part = share[0, 0] * matrices[0], np.empty_like(matrices[0])
+        for weight, matrix in zip(share[0, 1:].tolist(), matrices[1:], strict=True):
+            total += np.multiply(weight, matrix, out=part)
+        return total[np.newaxis]
     return np.dot(share, np.reshape(matrices, (len(matrices), -1))).reshape(len(share), *matrices[0].shape)
 
 
