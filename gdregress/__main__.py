@@ -19,7 +19,7 @@ from gdregress.command_line.reports import overfitting, printable, to_json, to_t
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
-from gdregress.problem.losses import epsilon_of
+from gdregress.problem.losses import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
@@ -144,7 +144,7 @@ def _report(options: argparse.Namespace) -> str:
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
         raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
-    if model.epsilon == "auto":
+    if fits_scale(model):
         data.notes.append(f"epsilon {epsilon_of(model):.4g}, 1.35 times the scale of the residuals")
     if model.penalty is None and len(model.coef_) >= len(data.y):
         data.notes.append(
@@ -199,7 +199,7 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
     shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
     folds = KFold(FOLDS, shuffle=True, random_state=0)
     scoring, name = None, name_of_loss(model.loss)
-    if model.epsilon == "auto":  # each fit has a loss of its own
+    if fits_scale(model):  # each fit has a loss of its own
         scoring, name = "neg_mean_absolute_error", "mean absolute error"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the best alpha")  # the note says it

@@ -75,7 +75,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         the tube of the insensitive losses. It is in raw units, those of y: y in cents needs a
         hundred times the `epsilon` of y in euros. With residuals of some thousands, the default, which
         is SGDRegressor's, makes "huber" all but the absolute error. "auto" is for "huber": 1.35 times
-        the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`.
+        the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`;
+        beside losses that have no `epsilon` it has no effect.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
@@ -409,9 +410,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         UserWarning
             If a parameter that differs from its default has no effect beside the others; if hardly any
             residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
-            are no more rows than coefficients, or because a penalty leaves most residuals zero; if
-            `early_stopping` held out rows for nothing; or if `X_val` is far from X, as it is if only X was
-            scaled.
+            are no more rows than coefficients, or because most targets are equal, or a penalty leaves most
+            residuals zero; if `early_stopping` held out rows for nothing; or if most columns of `X_val` are ten
+            times as far from the mean of X as X is, or a tenth as far, as they may be if only X was scaled.
         """
         with fitting(self):
             result = self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
@@ -453,7 +454,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         task: FitTask | None = None,
     ) -> Result:
         """Choose a method, minimise by it, and store the fitted attributes."""
-        if held_out is None and spec.limits.early_stopping:
+        given = held_out is not None
+        if not given and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
             spec, found = at_scale(spec, rows, self.__dict__)
@@ -462,7 +464,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
             start = starting_point(spec, problem, rng, self.__dict__)
-            validate = None if held_out is None else validation_value(held_out, problem, self._warn)
+            validate = None if held_out is None else validation_value(held_out, problem, self._warn, given=given)
             self._forget()
             observers: list[Observer] = [
                 lambda _trace, _latest, result: None if result is None else form.in_range(problem, result)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor, Loss
 from gdregress.rows.dask import DaskRows, blocks_of
@@ -416,3 +417,19 @@ def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn():
             pairs = [part] if isinstance(part, tuple) else [part._block(0, part.n_samples)[:2]]
             for X, y in pairs:
                 np.testing.assert_array_equal(y, 2 * X)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedies"),
+    [
+        ({}, "a schedule that falls, average=True or a tol"),
+        ({"average": True}, "a schedule that falls, more epochs or a tol"),
+        ({"schedule": "cosine"}, "average=True, more epochs or a tol"),
+        ({"schedule": "invscaling", "average": 30}, "more epochs or a tol"),
+    ],
+)
+def test_the_advice_names_what_is_not_yet_set(given, remedies):
+    with pytest.warns(
+        ConvergenceWarning, match=f"use batch_size=None, {remedies} above the optimality that was reached"
+    ):
+        fit(batch_size=7, epochs=3, tol=1e-9, **given)

@@ -360,7 +360,7 @@ def test_the_surface_is_that_of_the_scale_that_was_found():
 
 REFUSED = [
     (
-        lambda X, y: GradientDescentRegressor(epsilon="auto").fit(X, y),
+        lambda X, y: GradientDescentRegressor(loss="epsilon_insensitive", epsilon="auto").fit(X, y),
         "epsilon='auto' is the scale of residuals for loss=",
     ),
     (
@@ -517,3 +517,33 @@ class TestMostTargetsEqual:
         assert not model.coef_.any()
         warm = model.set_params(alpha=0.01).fit(X, y).coef_
         assert_allclose(warm, clone(model).fit(X, y).coef_, atol=1e-8)
+
+    @pytest.mark.parametrize("level", [0.0, 3.0])
+    @pytest.mark.parametrize("is_weighted", [False, True])
+    @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
+    def test_it_is_said_with_and_without_a_penalty(self, penalty, is_weighted, level):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(500, 3))
+        y = level + np.where(rng.uniform(size=500) < 0.84, 0.0, 10.0 * np.abs(X @ [1.0, 2.0, 0.0]))
+        weight = np.where(y == level, 1.0, 0.5) if is_weighted else None
+        model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty=penalty)
+        with pytest.warns(UserWarning, match="finds no scale") as caught:
+            model.fit(X, y, weight)
+        assert [str(warning.message) for warning in caught] == [
+            "epsilon='auto' finds no scale of the residuals, since most of them are zero: give epsilon a number, in "
+            "units of y."
+        ]
+
+    def test_coefficients_that_fit_most_rows_are_a_find(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(500, 3))
+        y = X @ [1.0, 2.0, 0.5] + np.where(rng.uniform(size=500) < 0.84, 0.0, 100.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+        assert_allclose(model.coef_, [1.0, 2.0, 0.5], atol=1e-5)
+
+    def test_a_constant_target_has_no_scale_and_nothing_is_said(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            GradientDescentRegressor(loss="huber", epsilon="auto").fit(make()[0], np.full(120, 3.0))

@@ -380,9 +380,19 @@ class TestEarlyStopping:
 
     @pytest.mark.parametrize(
         ("n_off", "times", "deviations", "warns"),
-        [(6, 1, 150, True), (5, 1, 1e9, False), (10, 1, 70, False), (6, 150, 0, True), (10, 70, 0, False)],
+        [
+            (6, 1, 15, True),
+            (5, 1, 1e9, False),
+            (10, 1, 7, False),
+            (6, 15, 0, True),
+            (10, 7, 0, False),
+            (6, 0.07, 0, True),
+            (5, 0.07, 0, False),
+            (10, 0.15, 0, False),
+            (10, 0, 0.07, False),
+        ],
     )
-    def test_most_columns_a_hundred_deviations_off_are_noticed(self, n_off, times, deviations, warns):
+    def test_most_columns_ten_times_as_far_off_or_a_tenth_are_noticed(self, n_off, times, deviations, warns):
         is_off = np.arange(10) < n_off
         off = Z[300:] * np.where(is_off, times, 1) + deviations * is_off
         model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
@@ -392,15 +402,35 @@ class TestEarlyStopping:
         said = [str(warning.message) for warning in caught if "columns of X_val" in str(warning.message)]
         assert [f"{n_off} of 10 columns" in message for message in said] == [True] * warns
 
+    @pytest.mark.parametrize("times", [1.0, "raw"])
+    def test_columns_that_were_not_scaled_as_those_of_training_are_noticed(self, times):
+        """Also where they are small. The advice is no circle: what helps is not said to be lacking."""
+        raw = load_diabetes(scaled=times == 1.0).data
+        scaled = (raw - raw.mean(axis=0)) / raw.std(axis=0)
+        model = GradientDescentRegressor("diagonal", 20, optimizer="gd", early_stopping=True, tol=None)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(scaled, y, X_val=raw, y_val=y)
+        said = [str(warning.message) for warning in caught]
+        assert sum("was X_val transformed as X was?" in message for message in said) == 1
+        assert not any("use learning_rate" in message for message in said)
+
+    @pytest.mark.parametrize("given", [{"penalty": "l2", "alpha": 1e9}, {"fit_intercept": False}])
+    def test_a_penalty_and_an_intercept_do_not_count_there(self, given):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            GradientDescentRegressor(early_stopping=True, **given).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+        assert not [warning for warning in caught if "columns of X_val" in str(warning.message)]
+
     def test_validation_rows_in_raw_units_are_not_off(self):
         GradientDescentRegressor(1e-12, 1, early_stopping=True, tol=None).fit(
             1e3 * X[:300], y[:300], X_val=1e3 * X[300:], y_val=y[300:]
         )
 
-    def test_columns_that_vary_a_hundred_times_as_much_are_noticed_too(self):
+    def test_columns_that_vary_ten_times_as_much_are_noticed_too(self):
         model = GradientDescentRegressor("diagonal", 1, early_stopping=True, tol=None)
         with pytest.warns(UserWarning, match="10 of 10 columns of X_val"):
-            model.fit(Z[:300], y[:300], X_val=150 * (Z[300:] - Z[300:].mean(axis=0)), y_val=y[300:])
+            model.fit(Z[:300], y[:300], X_val=15 * (Z[300:] - Z[300:].mean(axis=0)), y_val=y[300:])
 
     def test_no_row_to_train_on(self):
         with pytest.raises(ValueError, match=r"validation_fraction=0\.9 of n_samples=5 leaves no row to train on"):

@@ -37,7 +37,7 @@ class Effect:
 EFFECTS = {
     "epsilon": Effect(
         {"loss": choice("huber", "epsilon_insensitive", "squared_epsilon_insensitive")},
-        "set loss='huber', 'epsilon_insensitive' or 'squared_epsilon_insensitive'",
+        "set loss='huber' or, beside a number, 'epsilon_insensitive' or 'squared_epsilon_insensitive'",
     ),
     "quantile": Effect({"loss": choice("quantile")}, "set loss='quantile'"),
     "alpha": Effect({"penalty": choice("l2", "l1", "elasticnet")}, "set penalty='l2', 'l1' or 'elasticnet'", 0.0),
@@ -90,7 +90,7 @@ def without_effect(
         if not is_replaced:
             beside = " and ".join(_setting(other, getattr(estimator, other)) for other in effect.beside)
             ending = f"{beside}: {effect.remedy}, or leave it out."
-        alone = f"{name}={value} has no effect with {ending}"
+        alone = f"{name}={repr(value) if isinstance(value, str) else value} has no effect with {ending}"
         yield alone, f"{name} has no effect with {ending}" if name in varied else alone
 
 

@@ -184,7 +184,8 @@ def check_parameters(estimator: Any) -> None:
             )
     if estimator.penalty is not None and 2.0 * float(estimator.alpha) == INFINITY:
         raise ValueError(f"alpha={estimator.alpha:g} makes a penalty beyond the range of floats: use a smaller alpha.")
-    if isinstance(estimator.epsilon, str) and not (isinstance(estimator.loss, str) and estimator.loss == "huber"):
+    is_tube = isinstance(estimator.loss, str) and estimator.loss.endswith("epsilon_insensitive")
+    if is_tube and isinstance(estimator.epsilon, str):
         raise ValueError(
             f"epsilon='auto' is the scale of residuals for loss='huber', but loss={estimator.loss!r}: give a number."
         )

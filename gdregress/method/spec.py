@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from gdregress.method.combinations import features
 from gdregress.method.parameters import check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
-from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
+from gdregress.problem.losses import HUBER_SHARE, as_loss, fits_scale, huber
 from gdregress.problem.problem import Terms
 
 ENOUGH, SHARP = 1000, 1e-10
@@ -142,8 +142,7 @@ class Spec:
             If a parameter is invalid.
         """
         check_parameters(estimator)
-        fits_scale = isinstance(estimator.epsilon, str)
-        epsilon = HUBER_SHARE if fits_scale else float(estimator.epsilon)
+        epsilon = HUBER_SHARE if isinstance(estimator.epsilon, str) else float(estimator.epsilon)
         loss = as_loss(estimator.loss, epsilon, estimator.quantile)
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
         strength = 0.0 if estimator.penalty is None else loss.alpha_factor * float(estimator.alpha)
@@ -182,7 +181,7 @@ class Spec:
             warm_start=bool(estimator.warm_start),
             record_path=bool(estimator.record_path),
             verbose=int(estimator.verbose),
-            fits_scale=fits_scale,
+            fits_scale=fits_scale(estimator),
         )
 
     def at_scale(self, scale: float) -> "Spec":

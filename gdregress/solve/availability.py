@@ -6,6 +6,7 @@ from types import MethodType
 from typing import Any, cast
 
 from gdregress.method.combinations import OPTIMIZERS, missing
+from gdregress.problem.losses import fits_scale
 
 LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
 """Optimizers that can learn from chunks, because they need not see the same rows at every epoch."""
@@ -40,7 +41,7 @@ def check_takes_chunks(estimator: Any) -> None:
             "early_stopping=True needs validation rows from the whole data, but partial_fit sees one chunk at a time: "
             "set early_stopping=False, or use fit."
         )
-    if isinstance(estimator.epsilon, str):
+    if fits_scale(estimator):
         raise AttributeError(
             "epsilon='auto' needs the residuals of all rows, but partial_fit sees one chunk at a time: give epsilon a "
             "number, or use fit."

@@ -51,8 +51,7 @@ INTERPOLATED = (
 """What is said where the scale is the least there is, whatever the targets are."""
 
 MOSTLY_ZERO = (
-    "epsilon='auto' finds no scale of the residuals, since most of them are zero under this penalty: give epsilon a "
-    "number, in units of y, or lower alpha."
+    "epsilon='auto' finds no scale of the residuals, since most of them are zero: give epsilon a number, in units of y."
 )
 """What is said where coefficients fit most rows, but not all."""
 
@@ -112,7 +111,10 @@ def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple
 
 
 def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, str] | None:
-    """Return what to say where coefficients fit every row, or with a penalty most rows, so that the scale is the least.
+    """Return what to say where coefficients fit every row, or most rows for no good reason: the scale is the least.
+
+    Most rows are fitted where their targets are equal, or by coefficients that a penalty has shrunk. Other coefficients
+    that fit most rows are a find.
 
     Parameters
     ----------
@@ -133,9 +135,13 @@ def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str
         return None
     if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
         return INTERPOLATED, INTERPOLATED
-    is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0  # else coefficients that fit most rows are a find
-    is_far = result.kept.loss > (FAR * HUBER_SHARE * scale) ** 2
-    return (MOSTLY_ZERO, MOSTLY_ZERO) if is_penalised and is_far else None
+    if result.kept.loss <= (FAR * HUBER_SHARE * scale) ** 2:
+        return None
+    y, weight = cast(RowBlocks, rows).targets()
+    numbers, place = np.unique(y[:, 0], return_inverse=True)
+    mode = numbers[np.bincount(place, weights=weight).argmax()] if problem.terms.fit_intercept else 0.0
+    is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0
+    return (MOSTLY_ZERO, MOSTLY_ZERO) if is_penalised or scale_of(y[:, 0] - mode, weight) == 0 else None
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:

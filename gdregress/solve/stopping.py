@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.assembly import Method
-from gdregress.method.spec import Spec
+from gdregress.method.spec import Spec, Steps
 from gdregress.problem.problem import Problem
 from gdregress.solve.trace import Epoch, Measured, Trace
 
@@ -177,8 +177,8 @@ def _kept_the_best(trace: Trace, cause: str) -> Result:
     if best.number:
         return Result(trace, best, reason)
     remedy = (
-        f"No epoch was better than the start: use {SLOWLY}, and transform X_val as X was, if you gave it. "
-        "Where both is so, the columns tell nothing of y."
+        "No epoch was better than the start: X_val, if you gave it, was not transformed as X was, or the steps are too "
+        f"long (those of {SLOWLY} are short), or the columns tell nothing of y."
     )
     return Result(trace, best, f"{reason}. {remedy}", f"early stopping: the start is kept. {remedy} {FIGURES}")
 
@@ -385,16 +385,27 @@ def _cure_of_size(problem: Problem) -> str:
 
 def _advice(spec: Spec, method: Method) -> str:
     """Return what may help a descent that used up its epochs, the surest remedy first, without figures of the data."""
-    steps = spec.steps
-    if steps.batch_rows(method.problem.rows.n_weighted) is not None:
-        return (
-            "Mini-batches cannot get nearer to the minimum than the noise of their rate: use batch_size=None, "
-            "or a schedule that falls, average=True or more epochs with a tol well above 1e-6."
-        )
+    if spec.steps.batch_rows(method.problem.rows.n_weighted) is not None:
+        return _advice_on_batches(spec.steps)
     if (method.rung, method.optimizer) == ("diagonal", "conjugate"):
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
     remedy = _remedy(spec)
     return f"Use {remedy}, or raise epochs or tol." if remedy else "Raise epochs or tol."
+
+
+def _advice_on_batches(steps: Steps) -> str:
+    """Return what may help mini-batches: what is not yet set, and more epochs only where these lessen the noise."""
+    is_constant, remedies = steps.schedule.is_constant, ["batch_size=None"]
+    if is_constant:
+        remedies.append("a schedule that falls")
+    if not steps.average:
+        remedies.append("average=True")
+    if steps.average or not is_constant:
+        remedies.append("more epochs")
+    return (
+        "Mini-batches get no nearer to the minimum than the noise of their steps allows: "
+        f"use {', '.join(remedies)} or a tol above the optimality that was reached."
+    )
 
 
 def _near_the_ceiling(spec: Spec, method: Method) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.problem.objectives import DataObjective, MomentObjective, Objective
@@ -15,8 +16,11 @@ from gdregress.solve.stopping import SLOWLY
 STACKLEVEL = 7
 """`stacklevel` at which a warning points to the user's call of `fit`."""
 
-WILDLY_OFF = 1e4
-"""Mean square of a column of X_val, standardised by X, above which it was surely not transformed as X was."""
+TIMES = 10.0
+"""How much farther from the mean of X, or nearer, a column of X_val is than X, if it was not transformed as X was."""
+
+ROUNDING = 1e-9
+"""Deviation of a column, as a share of its mean, up to which it is constant but for rounding."""
 
 
 def for_nothing(estimator: Any) -> str:
@@ -87,7 +91,9 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     return rows.split(fraction, random_state)
 
 
-def validation_value(rows: Rows, problem: Problem, warn: Callable[..., None]) -> Callable[[NDArray], NDArray]:
+def validation_value(
+    rows: Rows, problem: Problem, warn: Callable[..., None], *, given: bool
+) -> Callable[[NDArray], NDArray]:
     """Return the function that evaluates the loss of points on the validation rows.
 
     For squared error it uses their moments, if the problem has the products of the columns; else the rows.
@@ -100,6 +106,8 @@ def validation_value(rows: Rows, problem: Problem, warn: Callable[..., None]) ->
         The problem that is minimised, on the training rows.
     warn : callable
         Warns the user: see `NoticesMixin`.
+    given : bool
+        Whether these are the rows of X_val, and not some of X.
 
     Returns
     -------
@@ -115,12 +123,13 @@ def validation_value(rows: Rows, problem: Problem, warn: Callable[..., None]) ->
     Warns
     -----
     UserWarning
-        If most columns of X_val lie over a hundred standard deviations from those of X.
+        If most columns of X_val lie over ten times as far from the mean of X as X does, or less than a tenth as far.
     """
     coordinates = problem.coordinates
     by_moments = problem.terms.is_squared_error and problem.moments.cross is not None
     moments = rows.moments(products=by_moments)
-    _warn_if_wildly_off(moments, problem, warn)
+    if given:
+        _warn_if_wildly_off(moments, problem, warn)
     nothing = coordinates.penalty(0.0, 0.0)
     objective: Objective
     if by_moments:
@@ -132,13 +141,13 @@ def validation_value(rows: Rows, problem: Problem, warn: Callable[..., None]) ->
 
 
 def _warn_if_wildly_off(moments: Moments, problem: Problem, warn: Callable[..., None]) -> None:
-    coordinates = problem.standard
-    center = (moments.x.mean - coordinates.center) * coordinates.inverse_scale
-    spread = moments.x.deviation * coordinates.inverse_scale
-    off = center**2 + spread**2 > WILDLY_OFF
+    x, x_val = problem.moments.x, moments.x
+    distance = np.hypot(x_val.mean - x.mean, x_val.deviation)
+    varies = x_val.deviation > ROUNDING * np.abs(x_val.mean)  # few rows may lack what is rare in X
+    off = (distance > TIMES * x.deviation) | ((TIMES * distance < x.deviation) & varies)
     if off.mean() > 0.5:
         beyond = (
-            "columns of X_val lie over a hundred standard deviations from X's: "
+            "columns of X_val lie over ten times as far from the mean of X as X does, or less than a tenth as far: "
             "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val'])."
         )
         reason, notice = f"{int(off.sum())} of {len(off)} {beyond}", f"most {beyond}"
