@@ -389,7 +389,7 @@ class TestEarlyStopping:
             (6, 0.07, 0, True),
             (5, 0.07, 0, False),
             (10, 0.15, 0, False),
-            (10, 0, 0.07, False),
+            (10, 0, 0, False),
         ],
     )
     def test_most_columns_ten_times_as_far_off_or_a_tenth_are_noticed(self, n_off, times, deviations, warns):
