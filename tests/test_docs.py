@@ -180,7 +180,7 @@ def tables_of(text):
 
 
 def contests(tables):
-    """Give the summary of each problem that has times beside ours: we win, or not, and its row."""
+    """Give the summary of each problem with times beside ours: we win, or not, and its row for each of the fastest."""
     for section in re.split(r"^### ", tables, flags=re.MULTILINE)[1:]:
         problem, _, data = section.splitlines()[0].partition(": ")
         heads, *rows = tables_of(section)
@@ -189,11 +189,14 @@ def contests(tables):
             ours = next(each for each in results if each["solver"] == "GradientDescentRegressor")
             near = [each for each in results if each["excess"] != "-" and float(each["excess"]) <= 1e-3]
             others = [each for each in near if not each["solver"].startswith("GradientDescentRegressor")]
-            best = min(others, key=lambda each: float(each["time / ours"]), default=None)
-            of_best = ("none", "-", "-") if best is None else (best["solver"], best["time / ours"], best["excess"])
-            wins = ours in near and (best is None or float(best["time / ours"]) > 1)
-            seconds = ours["seconds (runs)"].partition(" (")[0]
-            yield wins, [problem, data, seconds, ours["excess"], *of_best]
+            least = min((float(each["time / ours"]) for each in others), default=float("inf"))
+            best = [
+                [each["solver"], each["time / ours"], each["excess"]]
+                for each in others
+                if float(each["time / ours"]) == least  # several, where two decimals are the same
+            ]
+            head = [problem, data, ours["seconds (runs)"].partition(" (")[0], ours["excess"]]
+            yield ours in near and least > 1, [[*head, *each] for each in best or [["none", "-", "-"]]]
 
 
 def test_the_summary_of_the_benchmarks_is_that_of_their_tables():
@@ -203,7 +206,9 @@ def test_the_summary_of_the_benchmarks_is_that_of_their_tables():
     for file, wins in (("ahead", True), ("behind", False)):
         assert f"{{include}} benchmarks/{file}.md" in page
         _, *shown = tables_of((ROOT / f"docs/benchmarks/{file}.md").read_text())
-        assert sorted(shown) == sorted(row for each, row in found if each == wins)
+        expected = [rows for each, rows in found if each == wins]
+        assert len(shown) == len(expected)
+        assert all(any(row in shown for row in rows) for rows in expected)
     section = page.partition("## Where we win\n")[2].partition("\n## Public tables")[0]
     figures = re.findall(r"\d\.\de[+-]\d\d", section)
     assert [figure for figure in figures if figure not in tables] == []
