@@ -36,8 +36,9 @@ OTHER_FILES = {
     b"PK\3\4": "is a ZIP archive or a workbook (.xlsx, .ods), and not text: unpack it, or save its sheet as CSV.",
     b"\xd0\xcf\x11\xe0": "is a workbook (.xls), and not text: save its sheet as CSV.",
     b"PAR1": "is a Parquet file, and not text: write it as CSV.",
-    b"\x80\4": "is a model or another pickle, and not text: predict with it by gdregress predict.",
-    b"\x80\5": "is a model or another pickle, and not text: predict with it by gdregress predict.",
+    **dict.fromkeys(
+        (b"\x80\4", b"\x80\5"), "is a model or another pickle, and not text: predict with it by gdregress predict."
+    ),
     b"%PDF": "is a PDF document, and not a table: give the path of a CSV file.",
 }
 """What a file is by its first bytes, and what is to be done with it."""

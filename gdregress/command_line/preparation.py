@@ -269,7 +269,9 @@ def _judge(
 ) -> tuple[dict[str, str], list[str]]:
     """Return why columns are of no use, unless they are asked for, and what is to be said of suspect ones."""
     reasons: dict[str, str] = {}
-    naming, counting, constant = [], list[str](), []
+    naming: list[str] = []
+    counting: list[str] = []
+    constant: list[str] = []
     for name, series in values.items():
         reading, column = readings[name], series.to_numpy()
         present = column[train] if len(train) < len(column) else column
@@ -414,7 +416,9 @@ def _describe_fills(values: Any, readings: dict[str, Reading], encoder: ColumnTr
     filled = [f"{count(n, 'gap')} in {shorten(name)} filled with the median, {fill:g}" for n, name, fill in sizes if n]
     mostly = [shorten(name) for n, name, _ in sizes if n > MOSTLY_GAPS * len(values)]
     notes = [few(filled, "; ")] if filled else []
-    return notes + [f"the median is in most rows of {few(mostly)}: --drop leaves them out"] * bool(mostly)
+    if mostly:
+        notes.append(f"the median is in most rows of {few(mostly)}: --drop leaves them out")
+    return notes
 
 
 def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer, test: NDArray) -> list[str]:

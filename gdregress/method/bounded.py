@@ -23,7 +23,8 @@ class Bounded:
                 D <- F(z) - gap(z) at the point z at which the exact solver ends,       min F >= D
             gap <- F(w) - D,  if that is larger, once D is known
 
-    Beyond the digits of F only the estimate can tell.
+    Beyond the digits of F only the estimate can tell. Where no solver knows the dual, D is F as far as Newton's steps
+    bring it, and their own estimate of the rest (`TruncatedNewton`).
 
     Attributes
     ----------

@@ -41,8 +41,8 @@ class Projected:
                 gap = F(w) - F(z_m) + (|g(z_m)| + rounding)^2 / (2 h),      rounding = eps (1 + |w|)
                 s <- gap / (g' P g / 2)
 
-    Where s alone keeps the gap above `tol`, it is measured anew from time to time, in a third of the passes at most. It
-    ends where rounding alone does, and the gap no longer falls.
+    Where s alone keeps the gap above `tol`, it is measured anew after twice as many epochs as the last measurement took
+    passes. The descent ends where rounding alone keeps the gap above `tol`, and the gap no longer falls.
 
     Attributes
     ----------

@@ -192,7 +192,7 @@ class Problem:
         return self.coordinates.is_raw
 
     def point_of(self, other: "Problem", point: NDArray) -> NDArray:
-        """Return a point of the same problem in raw coordinates or in these, `other`, in these."""
+        """Return in these coordinates a point of `other`, which is this problem in raw coordinates or in these."""
         if not other.is_raw:
             return point
         coef, intercept = other.coordinates.to_raw(point)

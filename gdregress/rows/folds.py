@@ -2,7 +2,7 @@
 
 Rows are cut into cells. The rows of a cell belong to the same training sets and test sets, so that each of these sets
 is a union of cells. One pass gathers the moments of each cell, and those of all unions follow from these (`united`).
-Nothing is subtracted, so nothing cancels. K folds have K cells, and the splits of a time series K + 1. Splits with too
+No sums are subtracted, so none cancel. K folds have K cells, and the splits of a time series K + 1. Splits with too
 many cells in common, such as random ones, are gathered in groups, each in a pass.
 """
 

@@ -66,7 +66,8 @@ def finished(
     if result is not None and result.remark is not None and "epsilon" not in varied:
         notices.append(result.remark)
     if estimator.early_stopping and estimator.converged_ and not given:
-        notices.append((for_nothing(estimator),) * 2)
+        reason = notice = for_nothing(estimator)
+        notices.append((reason, notice))
     for reason, notice in notices:
         if not estimator._was_said(notice):  # of parameters, which the last fit of a search shares with the others
             estimator._warn(reason, notice, UserWarning, stacklevel=3)

@@ -603,12 +603,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             if self.refit == "one_standard_error":
                 raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
             if self.refit not in names:
-                remedy = f"use one of {', '.join(names)}"
-                if scoring.is_single:
-                    is_known = self.refit in get_scorer_names()
-                    remedy = (
-                        f"set scoring={self.refit!r}" if is_known else "use True, or the function one_standard_error"
-                    )
+                remedy = "use True, or the function one_standard_error"
+                if not scoring.is_single:
+                    remedy = f"use one of {', '.join(names)}"
+                elif self.refit in get_scorer_names():
+                    remedy = f"set scoring={self.refit!r}"
                 raise ValueError(f"refit={self.refit!r} names no score: {remedy}.")
             return self.refit
         if self.refit is True and not scoring.is_single:
