@@ -4,11 +4,13 @@ import copy
 import pickle
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 
 import numpy as np
 import pytest
 import sklearn
+from devices import NAMES, device_of
 from mixed_units import distance, make
 from recorder import Recorder
 from sklearn.base import clone
@@ -29,16 +31,16 @@ from gdregress import (
     regularization_path,
     through_device,
 )
+from gdregress.rows import threads
 from gdregress.rows.device import DeviceRows
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather
 from gdregress.rows.namespaces import HOST, Place, place_of, to_host, where_is
+from gdregress.rows.threads import Holder
 from gdregress.rows.transfer import BLOCK_ENTRIES, Resident
 
 strict = pytest.importorskip("array_api_strict")
 pytest.importorskip("array_api_compat")
-
-LIBRARIES = ["array_api_strict", "torch"]
 
 CONFIGURATIONS = [
     {},
@@ -66,12 +68,11 @@ def dispatched():
         yield
 
 
-@pytest.fixture(params=LIBRARIES)
+@pytest.fixture(params=NAMES)
 def put(request):
-    """Put an array where the tests have their rows: on a pretended device, or in the hands of torch."""
-    library = pytest.importorskip(request.param)
-    device = strict.Device("device1") if request.param == "array_api_strict" else "cpu"
-    return lambda array: library.asarray(np.array(array), device=device)
+    """Put an array on a device."""
+    _, place = device_of(request.param)
+    return lambda array: place.xp.asarray(np.array(array), device=place.device)
 
 
 def on_a_device(array, name="device1"):
@@ -115,9 +116,9 @@ def test_the_squared_insensitive_loss_ends_where_no_step_lowers_it(put, m):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS[:9], ids=str)
-@pytest.mark.parametrize(("library", "device"), [("array_api_strict", "device1"), ("torch", "cpu")])
-def test_values_by_the_check_of_scikit_learn(library, device, configuration):
-    pytest.importorskip(library)
+@pytest.mark.parametrize("library", NAMES)
+def test_values_by_the_check_of_scikit_learn(library, configuration):
+    device, _ = device_of(library)
     if "check_sample_weight" not in signature(check_array_api_input_and_values).parameters:
         pytest.skip("this scikit-learn has an older check")
     estimator = GradientDescentRegressor(**configuration)
@@ -287,6 +288,30 @@ class TestFollowingX:
             getattr(here, method)(on_a_device(X), *rest)
         with pytest.raises(ValueError, match=r"device1'\), but X is of .*device2"):
             getattr(there, method)(on_a_device(X, "device2"), *rest)
+
+
+def test_passes_over_rows_that_were_brought_share_their_threads(monkeypatch):
+    """Of a loss with kinks some rows come to the host, where dozens of passes are made over them."""
+    made, used = [], []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, *args, **more):
+            made.append(self)
+            super().__init__(*args, **more)
+
+        def map(self, *args):
+            used.append(self)
+            return super().map(*args)
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(Holder, "allowed", 2)
+    monkeypatch.setattr(RowBlocks, "worth_threads", 2)
+    monkeypatch.setattr(RowBlocks, "_pays_in_pieces", lambda rows, n_threads: True)
+    monkeypatch.setattr("gdregress.problem.design.COPY_LIMIT", 0)
+    X, y, _ = make(4000)
+    GradientDescentRegressor(loss="absolute_error").fit(on_a_device(X), on_a_device(y))
+    assert 1 <= len(made) <= 4
+    assert len(used) > 10 * len(made)
 
 
 class TestTheRestOfAFit:

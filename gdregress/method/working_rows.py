@@ -264,8 +264,9 @@ class OneOutput:
             return None
         point = start
         if is_zero:
-            points = interior_points(box, box.of_point(start[:, 0]))
-            point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
+            with box.design.rows.on_threads():
+                points = interior_points(box, box.of_point(start[:, 0]))
+                point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
         losses = self.loss.value(y - X @ point[:, 0])
         ordinary = float(np.quantile(losses, ORDINARY)) or float(np.median(losses[losses > 0])) if losses.any() else 0.0
         few = len(y) * self.size // n
@@ -284,11 +285,12 @@ class OneOutput:
         """Return the minimum over the rows and the means that a look has brought."""
         box = restricted(self.problem, seen, self.output, self.basis)
         start = box.of_point(point[:, 0])
-        points = interior_points(box, start, partial(State.near, point=start))
-        here = _last(islice(points, PATIENCE), ROUGH)
-        if here.gap > ROUGH * here.scale:  # the start is far from it
-            points = interior_points(box, start)
-        found = _last(chain([here], points), 0.0)
+        with box.design.rows.on_threads():  # those of the problem may have no passes here
+            points = interior_points(box, start, partial(State.near, point=start))
+            here = _last(islice(points, PATIENCE), ROUGH)
+            if here.gap > ROUGH * here.scale:  # the start is far from it
+                points = interior_points(box, start)
+            found = _last(chain([here], points), 0.0)
         gap = found.gap * box.unit
         return Minimum(box.to_point(found.point)[:, np.newaxis], found.value * box.unit - gap, gap)
 
