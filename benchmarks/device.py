@@ -33,11 +33,17 @@ LARGEST_ON_THE_HOST = 2**28
 LARGEST_FILE = 2**29
 """Entries of the file: 2 GB."""
 
+EPSILON = 1.35
+"""Where Huber's loss turns from a parabola into a line, in units of y."""
+
+STRENGTHS, FOLDS = 24, 5
+"""Grid of a cross-validation."""
+
 LOSSES = {
     "ours, squared error": {},
     "ours, L2": {"penalty": "l2", "alpha": 1e-3, "standardize": True},
     "ours, L1": {"penalty": "l1", "alpha": 1e-2, "standardize": True},
-    "ours, Huber": {"loss": "huber", "epsilon": 1.35},
+    "ours, Huber": {"loss": "huber", "epsilon": EPSILON},
     "ours, median": {"loss": "absolute_error"},
 }
 """What is fitted, by its name in the table."""
@@ -103,6 +109,8 @@ def _measured(torch: Any, X: Any, y: Any) -> pd.DataFrame:
         is_least_squares = not params
         row = {"": name, "seconds": seconds, "note": f"{model.n_iter_} epochs, optimality {model.optimality_:.0e}"}
         rows.append(row | ({"coef. error": _error(model.coef_, coef, deviation)} if is_least_squares else {}))
+    rows.append(_tuned(torch, X, y))
+    rows.append(_lbfgs(torch, X, y, deviation))
     rows += _others(torch, X, y, coef, deviation)
     frame = pd.DataFrame(rows)
     frame.insert(2, "/ X.T @ (X @ v)", (frame["seconds"] / passes).map("{:.1f}".format))
@@ -142,6 +150,60 @@ def _through(torch: Any, path: Path, X: Any, y: Any) -> pd.DataFrame:
     frame.insert(2, "/ to the device", (frame["seconds"] / frame["seconds"][0]).map("{:.1f}".format))
     frame["seconds"] = frame["seconds"].map("{:.4g}".format)
     return frame
+
+
+def _tuned(torch: Any, X: Any, y: Any) -> dict[str, Any]:
+    """Measure a cross-validation of L2."""
+    from gdregress import GradientDescentRegressorCV
+
+    alphas = np.geomspace(1e-4, 1e2, STRENGTHS)
+    model = GradientDescentRegressorCV(alphas, penalty="l2", standardize=True, cv=FOLDS)
+    seconds = _seconds(torch, partial(model.fit, X, y), runs=2)
+    return {"": f"ours, L2, {STRENGTHS} strengths in {FOLDS} folds", "seconds": seconds, "note": f"{model.alpha_:.1e}"}
+
+
+def _lbfgs(torch: Any, X: Any, y: Any, deviation: Any) -> dict[str, Any]:
+    """Measure what is usual for Huber's loss: L-BFGS in single precision on columns that were standardised by hand."""
+    from gdregress import GradientDescentRegressor
+
+    center, scale, targets = X.mean(dim=0), deviation.float(), y.float()
+    steps = 0
+
+    def fitted() -> tuple[Any, Any]:
+        nonlocal steps
+        weights = torch.zeros(X.shape[1] + 1, device=X.device, requires_grad=True)
+        optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+        steps = 0
+
+        def objective() -> Any:
+            nonlocal steps
+            steps += 1
+            optimizer.zero_grad()
+            per_unit = weights[:-1] / scale
+            predicted = X @ per_unit + (weights[-1] - center @ per_unit)
+            loss = torch.nn.functional.huber_loss(predicted, targets, delta=EPSILON)
+            loss.backward()
+            return loss
+
+        optimizer.step(objective)
+        per_unit = (weights[:-1] / scale).detach()
+        return per_unit, (weights[-1] - center @ per_unit).detach()
+
+    seconds = _seconds(torch, fitted, runs=2)
+    model = GradientDescentRegressor(**LOSSES["ours, Huber"]).fit(X, y)
+    found, ours = _huber(torch, X, y, *fitted()), _huber(torch, X, y, model.coef_, model.intercept_)
+    above = f"objective {found / ours - 1:.0e} above ours"
+    return {"": "torch.optim.LBFGS, Huber, float32", "seconds": seconds, "note": f"{steps} passes, {above}"}
+
+
+def _huber(torch: Any, X: Any, y: Any, coef: Any, intercept: Any) -> float:
+    """Return the mean of Huber's loss in double precision."""
+    total = 0.0
+    for start in range(0, len(X), BLOCK):
+        rows = slice(start, start + BLOCK)
+        predicted = X[rows].double() @ coef.double() + float(intercept)
+        total += float(torch.nn.functional.huber_loss(predicted, y[rows], reduction="sum", delta=EPSILON))
+    return total / len(X)
 
 
 def _others(torch: Any, X: Any, y: Any, coef: Any, deviation: Any) -> list[dict[str, Any]]:

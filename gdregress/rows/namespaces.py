@@ -40,6 +40,9 @@ EMPTY: dict[str, Callable[[Any, Any], Any]] = {
 READABLE = (1, 3)
 """Kinds of devices of DLPack whose memory NumPy reads: that of the host, and what CUDA has of it."""
 
+NAMESPACES: dict[type, Any] = {}
+"""Types of arrays, each with its namespace, as they are met. To look for it takes as long as to start an operation."""
+
 GPU: dict[str, str | int] = {"torch": "cuda", "cupy": 0}
 """What libraries call a GPU, which users call "gpu"."""
 
@@ -236,8 +239,11 @@ def to_host(array: Any) -> Any:
 
 
 def namespace(array: Any) -> Any:
-    """Return the namespace of functions for an array of the host or of a device."""
-    return where_is(array).xp
+    """Return the namespace of functions for an array of the host or of a device: that of its type."""
+    kind = type(array)
+    if kind not in NAMESPACES:
+        NAMESPACES[kind] = where_is(array).xp
+    return NAMESPACES[kind]
 
 
 def beside(array: Any, values: NDArray) -> Any:

@@ -18,15 +18,17 @@ from numpy.typing import NDArray
 from gdregress.rows.checks import check_finite
 from gdregress.rows.namespaces import Place
 
-BLOCK_ENTRIES = 2**25
-"""Entries of a block. Its 256 MB take an H100 some 0.1 ms to read, ten times as long as to start an operation."""
+BLOCK_ENTRIES = 2**26
+"""Entries of a block. An H100 takes some 0.6 ms to convert one to 512 MB and to read it twice. With half as many
+entries a fit by Newton's steps took a sixth longer, and with twice as many a twentieth less."""
 
-FILLING = 4
-"""Threads that fill pinned memory. One copies some 10 GB/s from the page cache, less than the bus carries."""
+FILLING = 8
+"""Threads that fill pinned memory. On 16 cores 4 filled 16 GB/s, 8 filled 22, and 16 no more."""
 
-BROUGHT_ENTRIES = 2**23
-"""Entries of a block that is brought. In single precision its 32 MB take 1.3 ms at 25 GB/s, longer than to start the
-twenty operations or so of the work on it. Two of them take 128 MB of any device in double precision."""
+BROUGHT_ENTRIES = 2**24
+"""Entries of a block that is brought. In single precision its 64 MB take 3 ms at 22 GB/s, longer than to start the
+twenty operations or so of the work on it. Two of them take 256 MB of any device in double precision. With a quarter as
+many entries the way was 0.6 times as fast."""
 
 ROUNDED_ENTRIES = 2**20
 """Entries of a block where sums over it are in single precision: the fewer, the less is lost."""
