@@ -25,6 +25,7 @@ from sklearn.model_selection import GridSearchCV
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, compare, through_device
 from gdregress.rows import transfer
+from gdregress.rows.device import DeviceRows
 from gdregress.rows.namespaces import Place
 from gdregress.rows.transfer import Brought, Plain, TwoStreams, pieces_of
 
@@ -135,18 +136,30 @@ def test_a_device_without_doubles(small_blocks):
         ({}, 1),
         ({"penalty": "l1", "alpha": 0.1}, 1),
         ({"learning_rate": "diagonal"}, 1),
-        ({"loss": "quantile", "quantile": 0.9}, 5),
     ],
     ids=str,
 )
 def test_a_pass_reads_each_row_once_and_passes_over_y_read_none(monkeypatch, small_blocks, params, passes):
-    """A quantile takes its moments, a sample, the start, and two looks for the rows near a kink."""
     X, y, _ = make()
     sent, send = [], Plain.send
     monkeypatch.setattr(Plain, "send", lambda way, room, block: sent.append(block.size) or send(way, room, block))
     GradientDescentRegressor(**params).fit(through_device(X, "device1", library="array_api_strict"), y)
     assert max(sent) == 5 * 37
     assert sum(sent) == passes * X.size
+
+
+def test_a_quantile_takes_steps_that_come_near_it_and_a_few_looks_for_the_rows_near_a_kink(monkeypatch):
+    X, y, _ = make()
+    seen, sum_ = [], DeviceRows.sum
+    monkeypatch.setattr(
+        DeviceRows, "sum", lambda rows, *args, **more: seen.append(sum_(rows, *args, **more)) or seen[-1]
+    )
+    file = through_device(X, "device1", library="array_api_strict")
+    model = GradientDescentRegressor(loss="quantile", quantile=0.9).fit(file, y)
+    kinds = [type(each).__name__ for each in seen]
+    assert 2 <= kinds.count("NearRows") <= 4
+    assert kinds.index("NearRows") > len(kinds) - 6
+    assert model.optimality_ < 1e-12
 
 
 def test_x_is_never_copied_as_a_whole(monkeypatch, filed):

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.approached import Approached
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.bounded import Bounded
 from gdregress.method.choice import Choice, Way, choose, is_short_and_wide
@@ -30,7 +31,7 @@ from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
 from gdregress.method.truncated_newton import TruncatedNewton
-from gdregress.method.working_rows import HALF, MOST_ENTRIES, SHARE, WorkingRows, pays
+from gdregress.method.working_rows import FIRST, HALF, MOST_ENTRIES, SHARE, WorkingRows, pays, sample_size
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
@@ -170,8 +171,14 @@ def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rand
     newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
     solver = _annealed(newton, spec, problem)
     if problem.terms.loss.is_kinked:
-        most = MOST_ENTRIES // (problem.n_coordinates + 2)
-        solver = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, int(SHARE * most), most)
+        n, q = problem.rows.n_weighted, problem.n_coordinates
+        most = MOST_ENTRIES // (q + 2)
+        first = int(SHARE * most)
+        on_near_rows = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, first, most)
+        if problem.rows.place.is_processor and sample_size(n, q) <= first:
+            solver = on_near_rows
+        elif FIRST * q <= first:  # a GPU comes near by itself in less time than the host with a sample
+            solver = Approached(solver, on_near_rows)
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 

@@ -38,8 +38,8 @@ SHARE = 0.25
 HALF = 2
 """Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
 
-MOST_ENTRIES = 2**25
-"""Entries of the rows that are brought from elsewhere, at most: 256 MB."""
+MOST_ENTRIES = 2**26
+"""Entries of the rows that are brought from elsewhere, at most: 512 MB."""
 
 LEFT = 2.0
 """Multiple of the gap that is left over the near rows, and of rounding, below which more rows narrow it no further."""

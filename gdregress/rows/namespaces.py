@@ -67,6 +67,11 @@ class Place:
         """Whether arrays are those of NumPy."""
         return self.xp is np
 
+    @property
+    def is_processor(self) -> bool:
+        """Whether the cores of the host do the work, in the hands of whatever library."""
+        return self.is_host or "cpu" in str(self.device).lower()
+
     def __str__(self):
         """Return the library and the device, for error messages."""
         return "numpy" if self.is_host else f"{self.library} on {self.device}"
