@@ -7,7 +7,7 @@ device from a file. On an H100 it takes under five minutes.
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,9 @@ from benchmarks.report import markdown
 
 ON_A_GPU, ON_A_CPU, QUICK = (10_000_000, 500), (200_000, 100), (20_000, 20)
 """Rows and columns."""
+
+SMALLER = (2_000, 10), (100_000, 50), (1_000_000, 20)
+"""Rows and columns of tables that are fitted on the device and on the host."""
 
 SHARE = 0.5
 """Largest share of the device's memory that X may take."""
@@ -66,7 +69,9 @@ def run(*, quick: bool) -> int:
     torch.backends.cuda.matmul.allow_tf32 = False
     X, y = _rows(torch, n, p, device)
     with sklearn.config_context(array_api_dispatch=True):
+        smaller = _smaller(torch, device, SMALLER[:1] if quick else SMALLER)
         table = _measured(torch, X, y)
+    print(f"{name}, and the host: seconds, float32\n\n{markdown(smaller)}\n", flush=True)
     print(f"{name}: {n:,} x {p}, float32\n\n{markdown(table)}\n", flush=True)
     n = min(n, LARGEST_FILE // p)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,6 +94,20 @@ def _rows(torch: Any, n: int, p: int, device: str) -> tuple[Any, Any]:
         wild = torch.rand(size, generator=generator, device=device) < 0.1
         y[rows] = (X[rows].double() @ coef.double()) + torch.where(wild, 20.0 * noise, noise).double()
     return X, y
+
+
+def _smaller(torch: Any, device: str, shapes: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    """Measure fits of tables of several sizes, on the device and on the host."""
+    from gdregress import GradientDescentRegressor
+
+    columns: dict[str, list[Any]] = {"": list(LOSSES)}
+    for n, p in shapes:
+        X, y = _rows(torch, n, p, device)
+        for where, given in (("device", (X, y)), ("host", (X.cpu().numpy(), y.cpu().numpy()))):
+            models = [GradientDescentRegressor(**params) for params in LOSSES.values()]
+            seconds = [_seconds(torch, partial(model.fit, *given)) for model in models]
+            columns[f"{n:,} x {p}, {where}"] = [f"{each:.4f}" for each in seconds]
+    return pd.DataFrame(columns)
 
 
 def _measured(torch: Any, X: Any, y: Any) -> pd.DataFrame:
@@ -219,8 +238,8 @@ def _others(torch: Any, X: Any, y: Any, coef: Any, deviation: Any) -> list[dict[
     try:
         error, seconds = _error(orthogonal(), coef, deviation), _seconds(torch, orthogonal, runs=1)
         rows.append({"": "torch.linalg.lstsq", "seconds": seconds, "coef. error": error})
-    except torch.cuda.OutOfMemoryError:
-        rows.append({"": "torch.linalg.lstsq", "seconds": np.nan, "note": "out of memory"})
+    except (torch.cuda.OutOfMemoryError, torch.linalg.LinAlgError) as error:
+        rows.append({"": "torch.linalg.lstsq", "seconds": np.nan, "note": type(error).__name__.strip("_")})
     if find_spec("cuml") is not None:
         from cuml.linear_model import LinearRegression
 

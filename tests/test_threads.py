@@ -14,7 +14,7 @@ import pytest
 import threadpoolctl
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from gdregress import GradientDescentRegressor
+from gdregress import GradientDescentRegressor, through_device
 from gdregress.rows import memory as blocks
 from gdregress.rows import threads
 from gdregress.rows.memory import RowBlocks
@@ -97,6 +97,12 @@ class TestBlas:
     def test_one_limit_for_a_whole_fit(self, params, monkeypatch):
         limits = self.count_limits(monkeypatch)
         GradientDescentRegressor(epochs=20, tol=None, **params).fit(X, y)
+        assert len(limits) == 1
+
+    def test_one_limit_for_a_fit_through_a_device(self, monkeypatch):
+        pytest.importorskip("array_api_strict")
+        file, limits = through_device(X, "device1", library="array_api_strict"), self.count_limits(monkeypatch)
+        GradientDescentRegressor(loss="huber").fit(file, y)
         assert len(limits) == 1
 
     def test_one_limit_for_a_chunk_and_one_for_the_descent(self, monkeypatch):

@@ -5,7 +5,7 @@ these have 32 bits, the sums of each block are added up on the host, in double p
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import Place, cast, place_of, to_host
 from gdregress.rows.rows import A, Numbered, R
+from gdregress.rows.threads import on_threads
 from gdregress.rows.through import ThroughDevice
 from gdregress.rows.transfer import ROUNDED_ENTRIES, Features, Resident, pieces_of
 
@@ -141,8 +142,8 @@ class DeviceRows:
         """Return None: X is on the device."""
 
     def on_threads(self) -> AbstractContextManager:
-        """Return a context that does nothing: passes run on the device."""
-        return nullcontext()
+        """Return a context in which BLAS has one thread on the host, where matrices are factored."""
+        return on_threads(1)
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("single rows on a device are not drawn: use rows in memory.")
