@@ -167,6 +167,26 @@ class TestRules:
         assert stop.notice is None
         assert stop.reason.startswith("converged: optimality 0.05")
 
+    @pytest.mark.parametrize(
+        ("optimality", "is_held_up"),
+        [
+            ([1, 1e-15, 3e-16, 9e-16], True),
+            ([1, 1e-10, 3e-11, 9e-11], False),  # far above what rounding explains
+            ([1, 1e-13, 1e-14, 1e-15], False),  # still on its way
+        ],
+    )
+    def test_more_epochs_are_not_advised_where_rounding_holds_up_the_descent(self, optimality, is_held_up):
+        stop = ask(EpochsUsedUp(3, 1e-20, None, "Raise epochs."), [4, 3, 2, 1], optimality=optimality)
+        said = "rounding allows no better: more epochs do not help. Raise tol."
+        assert stop.reason.endswith(said if is_held_up else "Raise epochs.")
+        assert ("rounding" in stop.notice) == is_held_up
+
+    @pytest.mark.parametrize("parameters", [{}, {"learning_rate": "diagonal"}, {"optimizer": "nesterov"}])
+    def test_a_tol_below_rounding_is_told_as_that(self, parameters):
+        with pytest.warns(ConvergenceWarning, match=r"rounding allows no better: more epochs do not help\. Raise tol\.$"):
+            model = GradientDescentRegressor(tol=1e-20, epochs=100, **parameters).fit(X, y)
+        assert not model.converged_
+
     @pytest.mark.parametrize(("target", "epoch", "told"), [(4, 1, Converged), (3, 1, Converged), (5, 0, TargetLoss)])
     def test_the_first_epoch_at_which_a_rule_fires_and_the_first_such_rule(self, target, epoch, told):
         used_up = EpochsUsedUp(2, 0.1, None, "Advice.")

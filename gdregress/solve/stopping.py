@@ -23,6 +23,12 @@ LOST_DIGITS = (
 LARGE = 1e300
 """Size of numbers whose sums of products may be beyond the range of floats."""
 
+ROUNDED = 1e-12
+"""Optimality from which on it is rounding that holds up a descent which gets no nearer to the minimum."""
+
+MORE_EPOCHS = "more epochs do not help. Raise tol."
+"""Reason and remedy where epochs are used up that rounding holds up."""
+
 FAR_ABOVE = 1e12
 """A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
 
@@ -251,6 +257,8 @@ class EpochsUsedUp:
             return Result(trace, kept, f"{plural(self.epochs)} run, as asked: there is no tol")
         if last.optimality <= self.tol or kept.optimality <= self.tol:
             return _converged(trace, self.tol)
+        if _is_held_up(trace):
+            return _ended(trace, self.tol, MORE_EPOCHS)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
         advice = self.advice if self.notice is None else self.notice
         notice = f"all epochs were used before tol was reached. {advice} {FIGURES}"
@@ -344,6 +352,14 @@ def _ended(trace: Trace, tol: float, limit: str) -> Result:
     unmet = f"optimality {trace.last.optimality:.2g} is above tol={tol:g}, but rounding allows no better"
     notice = f"tol was not reached, but rounding allows no better: {limit} {FIGURES}"
     return Result(trace, trace.kept, f"{unmet}: {limit}", notice)
+
+
+def _is_held_up(trace: Trace) -> bool:
+    """Return whether rounding holds up a descent: its last quarter came no nearer to the minimum than that before."""
+    optimality = trace.columns()["optimality"]
+    quarter = max(1, len(optimality) // 4)
+    last, before = optimality[-quarter:], optimality[-2 * quarter : -quarter]
+    return bool(np.median(last) <= ROUNDED and np.median(last) > 0.5 * np.median(before))
 
 
 def plural(n_epochs: int) -> str:
