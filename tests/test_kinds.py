@@ -63,7 +63,31 @@ BAD_COLUMNS = {
     "text, list": (lambda: [list(row) for row in zip(x.tolist(), red, strict=True)], f"has text in column 1, {ENCODE}"),
     "numbers as text": (
         lambda: frame(["1.5"] * n),
-        "has text in column 'c', such as '1.5' at row 0: turn it into",
+        "has text in column 'c', such as '1.5' at row 0: turn it into numbers \\(astype",
+    ),
+    "one odd text among numbers as text": (
+        lambda: frame(["1.5", "2", "3", "?", *["7"] * (n - 4)]),
+        r"has text among the numbers of column 'c', such as '\?' at row 3: make it NaN \(pandas\.to_numeric.*Imputer",
+    ),
+    "one odd text among numbers": (
+        lambda: frame(objects([1.5, "n.a.", *range(n - 2)])),
+        "has text among the numbers of column 'c', such as 'n.a.' at row 1: make it NaN",
+    ),
+    "one number among text": (
+        lambda: frame(objects([1.5, *red[1:]])),
+        r"has text in column 'c', such as 'blue' at row 1: encode it",
+    ),
+    "decimal commas": (
+        lambda: frame(["1,5", "2", *["1.000,25"] * (n - 2)]),
+        "has text in column 'c', such as '1,5' at row 0: turn it into numbers such as 1234.5, with a decimal point",
+    ),
+    "dates as text": (
+        lambda: frame(["2026-01-01"] * n),
+        r"has text in column 'c', such as '2026-01-01' at row 0: turn it into dates \(pandas.to_datetime\), and these",
+    ),
+    "dates as bytes": (
+        lambda: np.full((n, 2), b"1/2/2026 10:00"),
+        "has text in column 0, such as .*1/2/2026 10:00.* at row 0: turn it into dates",
     ),
     "long text": (lambda: frame(["a" * 999] * n), "has text in column 'c', such as 'a{36}... at row 0: encode it"),
     "dates, pandas": (lambda: frame(pd.date_range("2026", periods=n)), f"has dates in column 'c': {DAYS}"),
@@ -126,6 +150,10 @@ BAD_COLUMNS = {
 }
 BAD_VECTORS = {
     "text": (lambda: objects(["$139,750"] * n), r"has text, such as '\$139,750' at row 0: turn it into numbers"),
+    "one odd text among numbers": (
+        lambda: ["1", "2", "?", *range(n - 3)],
+        r"has text among the numbers, such as '\?' at row 2: make it a number, or drop the row\.$",
+    ),
     "text, list": (lambda: red, "has text, such as 'red' at row 0: turn it into numbers"),
     "text, Polars": (lambda: pl.Series(red), "has text, such as 'red' at row 0: turn it into numbers"),
     "text in a frame": (lambda: pd.DataFrame({"price": red}), "has text in column 'price', such as 'red' at row 0: tu"),

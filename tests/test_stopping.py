@@ -183,7 +183,9 @@ class TestRules:
 
     @pytest.mark.parametrize("parameters", [{}, {"learning_rate": "diagonal"}, {"optimizer": "nesterov"}])
     def test_a_tol_below_rounding_is_told_as_that(self, parameters):
-        with pytest.warns(ConvergenceWarning, match=r"rounding allows no better: more epochs do not help\. Raise tol\.$"):
+        with pytest.warns(
+            ConvergenceWarning, match=r"rounding allows no better: more epochs do not help\. Raise tol\.$"
+        ):
             model = GradientDescentRegressor(tol=1e-20, epochs=100, **parameters).fit(X, y)
         assert not model.converged_
 

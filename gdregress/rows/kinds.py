@@ -4,6 +4,7 @@ Every library of arrays or data frames gives its columns as NumPy arrays. So one
 them, and none has to be imported.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, time, timedelta
 from numbers import Number
@@ -29,6 +30,15 @@ PERHAPS_NUMBERS = (Number, np.bool_, type(None))
 COMPLEX = (complex, np.complexfloating)
 """Types of numbers that are no floats."""
 
+DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?", re.DOTALL)
+"""What the text of a date looks like."""
+
+DRESSED = re.compile(r"[^\w]*\d[\d., '\u00a0\u202f]*[^\w]*")
+"""What the text of a number looks like that has signs of currency or percent, groups of digits or a decimal comma."""
+
+TEXT_OF_DATES = "turn it into dates (pandas.to_datetime), and these into numbers, such as days since the first"
+TEXT_OF_NUMBERS = "turn it into numbers such as 1234.5, with a decimal point and nothing around them"
+
 SHOWN = 40
 """Characters of a text that a message shows at most."""
 
@@ -40,6 +50,8 @@ class Remedies(NamedTuple):
     ----------
     text : str
         About text that is not the text of a number.
+    stray : str
+        About the same where most of a column is numbers.
     gap : str
         About a missing value.
     otherwise : str
@@ -49,6 +61,7 @@ class Remedies(NamedTuple):
     """
 
     text: str
+    stray: str
     gap: str
     otherwise: str
     columns: str = ""
@@ -56,6 +69,7 @@ class Remedies(NamedTuple):
 
 FEATURES = Remedies(
     "encode it (OneHotEncoder in a ColumnTransformer)",
+    "make it NaN (pandas.to_numeric, errors='coerce') and fill that (sklearn.impute.SimpleImputer), or drop the row",
     "fill it (sklearn.impute.SimpleImputer) or drop the row",
     ", or drop the column",
 )
@@ -63,8 +77,9 @@ ROUTING = "in a pipeline by transform_input=['X_val'] and set_fit_request(X_val=
 VALIDATION_FEATURES = FEATURES._replace(
     text=f"encode it as X is, {ROUTING}", columns=f" (transform X_val as X is, {ROUTING})"
 )
-TARGETS = Remedies("turn it into numbers, or take a classifier if it names classes", "drop the row", "")
-WEIGHTS = Remedies("turn it into numbers", "drop the row", "")
+STRAY = "make it a number, or drop the row"
+TARGETS = Remedies("turn it into numbers, or take a classifier if it names classes", STRAY, "drop the row", "")
+WEIGHTS = Remedies("turn it into numbers", STRAY, "drop the row", "")
 
 
 class Column(NamedTuple):
@@ -84,15 +99,15 @@ class Column(NamedTuple):
     label: Any
     remedies: Remedies
 
-    def refuse(self, words: str, example: str = "", *, is_number: bool = False) -> NoReturn:
+    def refuse(self, words: str, example: str = "", remedy: str = "") -> NoReturn:
         """Raise the ValueError of a column of text, dates or durations."""
         where = "" if self.label is None else f" in column {self.label!r}"
-        remedy = {
-            "text": "turn it into numbers" if is_number else self.remedies.text,
+        usual = {
+            "text": self.remedies.text,
             "dates": "turn them into numbers, such as days since the first",
             "durations": "turn them into numbers, such as by a division by numpy.timedelta64(1, 'D')",
-        }[words]
-        raise ValueError(f"{self.name} has {words}{where}{example}: {remedy}{self.remedies.otherwise}.")
+        }
+        raise ValueError(f"{self.name} has {words}{where}{example}: {remedy or usual[words]}{self.remedies.otherwise}.")
 
     def check(self, values: NDArray) -> None:
         """Raise an error if a value is no number."""
@@ -101,12 +116,29 @@ class Column(NamedTuple):
         if values.dtype.kind not in "OSUT" or _are_numbers(values):
             return
         for words, kinds in OTHERS.items():
-            for row, value in enumerate(values):
-                if isinstance(value, kinds) and not _is_gap(value):
-                    example = f", such as {_shown(value)} at row {row}"
-                    self.refuse(words, example, is_number=words == "text" and _is_number(value))
+            found = {row: value for row, value in enumerate(values) if isinstance(value, kinds) and not _is_gap(value)}
+            if found and words == "text":
+                n_others = sum(isinstance(value, Number) and value == value for value in values)
+                self._refuse_text(found, n_others)
+            for row, value in found.items():
+                self.refuse(words, _example(row, value))
         for row, value in enumerate(values):
             self._check_object(row, value)
+
+    def _refuse_text(self, texts: dict[int, Any], n_others: int) -> NoReturn:
+        """Raise the ValueError of text in some rows, beside numbers in others: what is no number is named."""
+        strays = {row: text for row, text in texts.items() if not _is_number(text)}
+        if not strays:
+            self.refuse("text", _example(*next(iter(texts.items()))), "turn it into numbers (astype(float))")
+        row, text = next(iter(strays.items()))
+        if _all_are(DATE, strays.values()):
+            self.refuse("text", _example(row, text), TEXT_OF_DATES)
+        if _all_are(DRESSED, strays.values()):
+            self.refuse("text", _example(row, text), TEXT_OF_NUMBERS)
+        if len(texts) - len(strays) + n_others < len(strays):
+            self.refuse("text", _example(row, text))
+        where = "" if self.label is None else f" of column {self.label!r}"
+        raise ValueError(f"{self.name} has text among the numbers{where}{_example(row, text)}: {self.remedies.stray}.")
 
     def _check_object(self, row: int, value: Any) -> None:
         kind = type(value).__name__
@@ -280,6 +312,14 @@ def _is_number(text: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _all_are(pattern: re.Pattern[str], texts: Iterable[Any]) -> bool:
+    return all(pattern.fullmatch(text if isinstance(text, str) else text.decode(errors="replace")) for text in texts)
+
+
+def _example(row: int, value: Any) -> str:
+    return f", such as {_shown(value)} at row {row}"
 
 
 def _shown(value: Any) -> str:
