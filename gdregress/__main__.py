@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.model_selection import KFold
 
-from gdregress.command_line.arguments import CommandLineError, parse
+from gdregress.command_line.arguments import CommandLineError, in_options, parse
 from gdregress.command_line.csv_tables import Dialect, TableError, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
@@ -120,7 +120,7 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        _say(f"warning: {warning.message}")
+        _say(f"warning: {in_options(str(warning.message))}")
 
 
 def _predictions(options: argparse.Namespace) -> str:
@@ -140,10 +140,10 @@ def _report(options: argparse.Namespace) -> str:
             _choose_alpha(model, data)
         model.fit(data.X, data.y)
         if not model.converged_ and has_diverged(model.history_["loss"]):
-            raise DivergenceError(model.stop_reason_)
+            raise DivergenceError(in_options(model.stop_reason_))
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:
-        raise CommandLineError(f"{data.name} cannot be fitted: {error}") from error
+        raise CommandLineError(f"{data.name} cannot be fitted: {in_options(str(error))}") from error
     if fits_scale(model):
         data.notes.append(f"epsilon {epsilon_of(model):.4g}, 1.35 times the scale of the residuals")
     if model.penalty is None and len(model.coef_) >= len(data.y):
@@ -177,12 +177,15 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
             raise CommandLineError(f"--{name} counts only with {partner}: give that too, or leave --{name} out.")
     if options.penalty is not None:
         given.setdefault("standardize", True)  # the columns of a file have units of all sizes
+    if options.loss == "huber":
+        given.setdefault("epsilon", "auto")  # and so has its target
     return GradientDescentRegressor(
         options.learning_rate,
         options.epochs,
         loss=options.loss,
         optimizer=options.optimizer,
         penalty=options.penalty,
+        tol=options.tol,
         early_stopping=options.early_stopping,
         random_state=0,
         **{name: value for name, value in given.items() if (name, value) != ("alpha", "auto")},
@@ -234,7 +237,9 @@ def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) 
         )
         return None
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
-    return compare(data.X, data.y, model, **test)
+    comparison = compare(data.X, data.y, model, **test)
+    comparison.notes = [in_options(note) for note in comparison.notes]
+    return comparison
 
 
 def _load(options: argparse.Namespace) -> Dataset:

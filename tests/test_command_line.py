@@ -18,7 +18,14 @@ from sklearn.model_selection import KFold, train_test_split
 import gdregress
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, load_house_prices
 from gdregress.__main__ import main
+from gdregress.command_line.arguments import in_options
 from gdregress.command_line.preparation import MAX_CATEGORIES
+from gdregress.method.effects import EFFECTS
+from gdregress.method.hints import HABITS
+from gdregress.method.interior_point import NO_NEARER
+from gdregress.method.states import NO_STEP_LOWERS
+from gdregress.solve.scale import INTERPOLATED, MOSTLY_ZERO, TOO_SMALL
+from gdregress.solve.stopping import BY_ITSELF, LOST_DIGITS, SLOWLY
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"
 OPTIONS = [
@@ -39,6 +46,7 @@ OPTIONS += [
     "--learning-rate",
     "--optimizer",
     "--epochs",
+    "--tol",
     "--early-stopping",
     "--loss",
     "--quantile",
@@ -92,7 +100,9 @@ def test_the_numbers_of_the_textbook(capsys):
     assert result["intercept"] == pytest.approx(8.19030548, abs=5e-9)
     assert result["comparison"][0]["train_mse"] == pytest.approx(23223.728, abs=5e-4)
     assert (result["epochs"], result["converged"]) == (25, False)
-    assert err == f"gdregress: warning: {result['stop_reason']}\n"
+    assert err == f"gdregress: warning: {in_options(result['stop_reason'])}\n"
+    assert result["stop_reason"].endswith("0.08128, or raise epochs or tol.")
+    assert err.endswith("0.08128, or raise --epochs or --tol.\n")
 
 
 def test_as_a_process():
@@ -235,7 +245,7 @@ def test_a_rate_that_is_too_large_is_told_whatever_the_number_of_epochs(epochs, 
     """With a bounded slope the descent swings, and every second epoch may be as good as the start."""
     arguments = ["--loss", "absolute_error", "--learning-rate", "300", "--epochs", str(epochs)]
     assert main([write(HOUSES), *arguments]) == 1
-    assert "Use learning_rate='auto'" in capsys.readouterr().err
+    assert "Use --learning-rate auto" in capsys.readouterr().err
 
 
 def test_of_many_features_the_largest_are_shown(write, succeed):
@@ -343,7 +353,7 @@ def test_what_early_stopping_is_advised_can_be_said(write, capsys, document):
     y = X[:, 0] + np.random.default_rng(3).standard_t(2, 80)
     path = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y]))
     assert main([path, "--early-stopping"]) == 0
-    assert "learning_rate='diagonal' with optimizer='gd'" in capsys.readouterr().err
+    assert "--learning-rate diagonal with --optimizer gd" in capsys.readouterr().err
     result = document(path, "--early-stopping", "--learning-rate", "diagonal", "--optimizer", "gd")
     assert result["stop_reason"].startswith("early stopping: no better validation loss in 10 epochs")
 
@@ -363,7 +373,7 @@ def test_a_rate_that_diverges_has_a_status_of_its_own_and_no_coefficients(write,
     assert main([write(HOUSES), "--learning-rate", "10", "--save", str(model)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"gdregress: error: learning_rate=10 is above the stability ceiling .+\n", err)
+    assert re.fullmatch(r"gdregress: error: --learning-rate 10 is above the stability ceiling .+\n", err)
     assert not model.exists()
 
 
@@ -681,8 +691,81 @@ def test_an_option_that_makes_no_sense(option, value, write, fail):
     assert f"got '{value}'" in sentence
 
 
-def test_an_option_that_does_not_exist(fail):
-    assert fail("--frobnicate").startswith("unrecognized arguments: --frobnicate")
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--frobnicate", ""),
+        ("--lr", ": did you mean --learning-rate?"),
+        ("--max_iter=5", ": did you mean --epochs?"),
+        ("--targt=price", ": did you mean --target?"),
+        ("--seperator=;", ": did you mean --sep?"),
+    ],
+)
+def test_an_option_that_does_not_exist(option, near, write, fail):
+    assert fail(write(HOUSES), option) == f"unrecognized arguments: {option}{near} (see gdregress --help)"
+
+
+def test_of_an_option_that_predict_does_not_have_none_is_meant(fail):
+    said = "unrecognized arguments: --epoch 3 (see gdregress predict --help)"
+    assert fail("predict", "model.joblib", "new.csv", "--epoch", "3") == said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "meant"),
+    [
+        ("--loss", "hubre", ": did you mean --loss huber?"),
+        ("--loss", "MAE", ": here it is --loss absolute_error"),
+        ("--penalty", "ridge", ": here it is --penalty l2"),
+        ("--penalty", "off", ": here it is --penalty none"),
+        ("--learning-rate", "adam", ": for that optimizer pass --optimizer adam"),
+        ("--learning-rate", "optimal", ""),  # a schedule, which is no option
+        ("--optimizer", "sgd", ""),  # mini-batches, which are none either
+        ("--optimizer", "nestrov", ": did you mean --optimizer nesterov?"),
+    ],
+)
+def test_what_a_value_probably_means_is_said_in_options(option, value, meant, write, fail):
+    sentence = fail(write(HOUSES), option, value)
+    assert re.fullmatch(rf"argument {option}: must be .+", sentence)
+    assert sentence.endswith(f", got {value!r}{meant} (see gdregress --help)")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "options"),
+    [
+        ("epochs=5 are few.", "--epochs 5 are few."),
+        ("tol=1e-06. Raise epochs or tol.", "--tol 1e-06. Raise --epochs or --tol."),
+        ("use optimizer='gd' or 'adam', or leave it out", "use --optimizer gd or adam, or leave it out"),
+        ("set penalty='l2', 'l1' or 'elasticnet': it", "set --penalty l2, l1 or elasticnet: it"),
+        ("early_stopping: set early_stopping=False", "--early-stopping: set --no-early-stopping"),
+        ("give epsilon a number, all 5 epochs", "give --epsilon a number, all 5 epochs"),
+        ("penalty=None, batch_size=None", "--penalty none, batch_size=None"),
+    ],
+)
+def test_parameters_are_named_as_options(sentence, options):
+    assert in_options(sentence) == options
+
+
+def test_no_parameter_that_is_an_option_is_named_as_in_python():
+    sentences = [sentence for meanings in HABITS.values() for sentence in meanings.values()]
+    sentences += [effect.remedy for effect in EFFECTS.values()]
+    sentences += [BY_ITSELF, SLOWLY, LOST_DIGITS, INTERPOLATED, MOSTLY_ZERO, TOO_SMALL, NO_STEP_LOWERS, NO_NEARER]
+    names = "learning_rate|optimizer|epochs|tol|early_stopping|loss|quantile|epsilon|penalty|alpha|standardize"
+    assert sum(bool(re.search(rf"\b({names})=", sentence)) for sentence in sentences) > 50
+    assert not [sentence for sentence in map(in_options, sentences) if re.search(rf"\b({names})=", sentence)]
+
+
+def test_tol(write, document, capsys):
+    assert document(write(HOUSES), "--tol", "0", "--epochs", "3")["stop_reason"].startswith("3 epochs run, as asked")
+    assert main([write(HOUSES), "--learning-rate", "lipschitz", "--tol", "10"]) == 0
+    assert re.search(r"converged: .+, tol=10\n", capsys.readouterr().out)
+
+
+def test_of_huber_the_scale_is_fitted_unless_epsilon_is_given(write, document):
+    rng = np.random.default_rng(0)
+    path = write(csv_of(["x", "y"], [rng.normal(size=40), rng.normal(size=40)]))
+    assert document(path, "--loss", "huber")["parameters"]["epsilon"] == "auto"
+    assert document(path, "--loss", "huber", "--epsilon", "2")["parameters"]["epsilon"] == 2
+    assert document(path, "--loss", "epsilon_insensitive")["parameters"]["epsilon"] == 0.1
 
 
 def test_a_test_size_that_leaves_no_row(write, fail):

@@ -2,12 +2,16 @@
 
 import argparse
 import codecs
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
+from functools import cache
 from typing import Any, NoReturn
 
 from gdregress._version import __version__
 from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.hints import meant
 from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
 from gdregress.problem.losses import LOSSES
 
@@ -31,6 +35,19 @@ Open only models that you trust: a model file can run any code."""
 
 SEPARATORS = {"tab": "\t", r"\t": "\t"}
 """Separators that are hard to type."""
+
+
+ELSEWHERE = {
+    **dict.fromkeys(("lr", "eta", "eta0", "step-size", "rate"), "learning-rate"),
+    **dict.fromkeys(("max-iter", "n-iter", "iterations", "steps"), "epochs"),
+    **dict.fromkeys(("delimiter", "separator", "delim"), "sep"),
+    **dict.fromkeys(("label", "y", "response", "outcome"), "target"),
+    **dict.fromkeys(("exclude", "ignore", "without"), "drop"),
+    **dict.fromkeys(("holdout", "validation-size", "split"), "test-size"),
+    **dict.fromkeys(("output", "out", "model-out"), "save"),
+    **dict.fromkeys(("lambda", "regularization"), "alpha"),
+}
+"""What other programs call an option."""
 
 
 class CommandLineError(ValueError):
@@ -57,9 +74,48 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     Namespace
         `model` is None unless the command is to predict.
     """
-    if arguments[:1] == ["predict"]:
-        return _make_prediction_parser().parse_args(arguments[1:])
-    return _make_parser().parse_args(arguments)
+    is_prediction = arguments[:1] == ["predict"]
+    parser = _make_prediction_parser() if is_prediction else _make_parser()
+    options, unknown = parser.parse_known_args(arguments[is_prediction:])
+    if unknown:
+        name = unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
+        names = {option.replace("_", "-"): option.replace("_", "-") for option in vars(options)}
+        names |= {theirs: ours for theirs, ours in ELSEWHERE.items() if ours in names}
+        near = [names[other] for other in get_close_matches(name, names, n=1)]
+        hint = f": did you mean --{near[0]}?" if near and unknown[0].startswith("-") else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
+
+
+def in_options(sentence: str) -> str:
+    """Return a sentence on parameters of the model in the words of the command line: ``--epochs 5`` for ``epochs=5``.
+
+    Parameters
+    ----------
+    sentence : str
+        A warning or an error of the model. Parameters without an option stay as they are.
+    """
+    names, value = "|".join(_parameters()), r"'[^']*'(?:(?:,| or) '[^']*')*|[^\s,;:)]*[^\s,;:.)]"
+    sentence = re.sub(rf"\b({names})=({value})", lambda found: _option(found[1], found[2]), sentence)
+    advised = rf"(?:(?<=[Rr]aise )|(?<=give ))({names})(?: or ({names}))?\b"
+    sentence = re.sub(advised, lambda found: " or ".join(map(_option, filter(None, found.groups()))), sentence)
+    no_words = "|".join(name for name in _parameters() if "_" in name)
+    return re.sub(rf"\b({no_words})\b", lambda found: _option(found[1]), sentence)
+
+
+def _option(name: str, value: str = "") -> str:
+    """Return an option as it is typed, for a parameter and a value as they are written in Python."""
+    name = name.replace("_", "-")
+    if value in ("True", "False"):
+        return f"--{name}" if value == "True" else f"--no-{name}"
+    return f"--{name} {'none' if value == 'None' else value}".rstrip().replace("'", "")
+
+
+@cache
+def _parameters() -> tuple[str, ...]:
+    """Return the parameters of the model that are options."""
+    options = vars(_make_parser().parse_args([]))
+    return tuple(name for name in CONSTRAINTS if name in options)
 
 
 def _make_prediction_parser() -> _Parser:
@@ -107,14 +163,14 @@ def _make_parser() -> _Parser:
     model.add_argument(
         "--learning-rate",
         metavar="RATE",
-        type=_number(float, CONSTRAINTS["learning_rate"]),
+        type=_number_or_name("learning_rate"),
         default="auto",
         help="a number, or one of auto, lipschitz, diagonal, curvature; default: auto",
     )
     model.add_argument(
         "--optimizer",
         metavar="NAME",
-        choices=("auto", *OPTIMIZERS),
+        type=_named("optimizer"),
         default="auto",
         help=f"auto, or one of {', '.join(OPTIMIZERS)}; default: auto",
     )
@@ -122,19 +178,35 @@ def _make_parser() -> _Parser:
         "--epochs", metavar="INT", type=_number(int, CONSTRAINTS["epochs"]), default=1000, help="at most; default: 1000"
     )
     model.add_argument(
-        "--early-stopping", action="store_true", help="stop when a tenth of the rows, held out, is no longer better fit"
+        "--tol",
+        metavar="NUMBER",
+        type=_number(float, interval("float", 0, float("inf"), "left")),
+        default=1e-6,
+        help="the optimality at which the descent has converged, or 0 to run all epochs; default: 1e-06",
     )
     model.add_argument(
-        "--loss", metavar="NAME", choices=LOSSES, default="squared_error", help=f"one of {', '.join(LOSSES)}"
+        "--early-stopping",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="stop when a tenth of the rows, held out, is no longer better fit",
+    )
+    model.add_argument(
+        "--loss",
+        metavar="NAME",
+        type=_named("loss"),
+        default="squared_error",
+        help=f"one of {', '.join(LOSSES)}; default: squared_error",
     )
     _add_number(model, "--quantile", "the quantile of --loss quantile; default: 0.5")
     _add_number(
         model,
         "--epsilon",
         "where huber turns straight, or half the width of a tube; in units of the target; or auto, which is 1.35 times "
-        "the scale of the residuals, for huber; default: 0.1",
+        "the scale of the residuals, for huber; default: auto for huber, else 0.1",
     )
-    model.add_argument("--penalty", metavar="NAME", choices=("l2", "l1", "elasticnet"), help="l2, l1 or elasticnet")
+    model.add_argument(
+        "--penalty", metavar="NAME", type=_named("penalty", "none"), help="l2, l1, elasticnet or none; default: none"
+    )
     model.add_argument(
         "--alpha",
         metavar="NUMBER",
@@ -187,6 +259,39 @@ def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
         return value
 
     return parse
+
+
+def _named(name: str, nothing: str = "") -> Callable[[str], str | None]:
+    """Return the function that takes a name that a parameter may have or a word for None, and says what was meant."""
+    names = [*CONSTRAINTS[name].names, *filter(None, [nothing])]
+
+    def parse(text: str) -> str | None:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}{_hint(name, text)}")
+        return None if text == nothing else text
+
+    return parse
+
+
+def _number_or_name(name: str) -> Callable[[str], Any]:
+    """Return the function that takes a number or one of the names that a parameter may have."""
+    parse = _number(float, CONSTRAINTS[name])
+
+    def parse_with_hint(text: str) -> Any:
+        try:
+            return parse(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}{_hint(name, text)}") from error
+
+    return parse_with_hint
+
+
+def _hint(name: str, text: str) -> str:
+    """Return the end of a sentence: what was probably meant by a value, if that is known and is an option."""
+    sentence = in_options(meant(name, text, CONSTRAINTS[name].names, takes_none=False)).rstrip(".")
+    others = set(CONSTRAINTS).difference(_parameters())
+    is_known = bool(sentence) and others.isdisjoint(re.findall(r"\w+", sentence))
+    return f": {sentence[0].lower()}{sentence[1:]}" if is_known else ""
 
 
 def _number_or(word: str, constraint: Constraint) -> Callable[[str], Any]:
