@@ -23,7 +23,7 @@ from gdregress.problem.losses import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
-FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands")
+FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first")
 """Options that say something of a file."""
 
 COMPARED_ROWS = 50_000
@@ -221,7 +221,7 @@ def _dialect(options: argparse.Namespace) -> Dialect:
     """Return how the user says that the file is written."""
     if options.decimal is not None and options.decimal == options.thousands:
         raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
-    return Dialect(options.sep, options.encoding, options.decimal, options.thousands)
+    return Dialect(options.sep, options.encoding, options.decimal, options.thousands, options.day_first)
 
 
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:

@@ -546,6 +546,15 @@ def test_a_target_that_is_constant_is_said(write, document):
     assert "the target is 7 in every row that is learnt from" in notes
 
 
+@pytest.mark.parametrize(
+    ("values", "said"), [([0, 1], "0 or 1"), ([1, 2, 3], "1, 2 or 3"), ([1, 2, 3, 4], ""), ([0.5, 1], "")]
+)
+def test_a_target_of_two_or_three_whole_numbers_may_be_classes(values, said, write, document):
+    notes = document(write(csv_of(["x", "y"], [np.arange(40) ** 2, (values * 20)[:40]])))["notes"]
+    whole = f"the target is {said} in every row: take a classifier, such as scikit-learn's LogisticRegression, if these"
+    assert any(note.startswith(whole) for note in notes) == bool(said)
+
+
 def test_unknown_values_are_counted_as_other_where_there_is_one(write, document):
     _, test = train_test_split(np.arange(200), test_size=0.1, random_state=0)
     codes = np.array([f"c{i % 40}" for i in range(200)], dtype=object)
@@ -645,6 +654,8 @@ REFUSED = {
     "long row": ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the heading has 2"),
     "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "line 3: unexpected end of data"),
     "text target": ("a,b\n1,2\n2,cheap\n3,dear\n", "line 3: b is 'cheap', not a number"),
+    "classes": ("a,b\n1,cheap\n2,dear\n", "b is 'cheap', not a number, but it is the target: take a classifier, such"),
+    "thousands": ("a,b\n1,3k\n2,4k\n", "b is '3k', not a number, but it is the target: make it a number, empty"),
     "dear target": ('a,b\n1,"$139,750"\n2,"$1 or so"\n', "line 3: b is '$1 or so', not a number, but it is the target"),
     "two currencies": ("a,b\n1,$3\n2,\u20ac4\n3,5\n", "b, the target, is in more than one currency ($, \u20ac)"),
     "infinite target": ("a,b\n1,2\n2,inf\n", "line 3: b is 'inf', not a number"),

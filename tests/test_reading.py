@@ -409,6 +409,10 @@ def test_a_cell_and_a_heading_may_be_long(write, document, succeed):
         (["13/02/2020", "01/02/2020"], "day/month/year", [12, 0]),
         (["1 Mar 2020", "29 Feb 2020"], "day month year", [1, 0]),
         (["Mar 2020", "Feb 2020"], "month year", [29, 0]),
+        (["02-13-20", "02-01-20"], "month/day/year", [12, 0]),
+        (["13-02-20", "01-02-20"], "day/month/year", [12, 0]),
+        (["Jan 02 2020 12:00PM", "Jan 01 2020 12:00AM"], "month day, year", [1.5, 0]),
+        (["20200301", "20200229"], "yyyymmdd", [1, 0]),
     ],
 )
 def test_dates_are_days_since_the_first(texts, written, days):
@@ -434,9 +438,114 @@ def test_repeated_dates_are_one_feature(write, document):
 def test_it_is_said_where_day_and_month_may_be_the_other_way_round(write, document):
     days = ["01/02/2020", "03/04/2020", "05/01/2020", "01/02/2020"]
     notes = document(write(csv_of(["day", "y"], [days, [1, 2, 5, 3]])))["notes"]
-    assert find(notes, "dates made").endswith("(month/day/year, since 2020-01-02; day/month/year would fit as well)")
+    assert find(notes, "dates made").endswith(
+        "(month/day/year, since 2020-01-02; --day-first reads day/month/year, which fits as well)"
+    )
     notes = document(write(csv_of(["day", "y"], [["13/02/2020", *days[1:]], [1, 2, 5, 3]])))["notes"]
     assert find(notes, "dates made").endswith("(day/month/year, since 2020-01-05)")
+
+
+OPEN = ["01/02/2020", "03/04/2020", "05/01/2020", "01/02/2020"]
+
+
+@pytest.mark.parametrize(
+    ("option", "written", "first"),
+    [("--day-first", "day/month/year", "2020-01-05"), ("--no-day-first", "month/day/year", "2020-01-02")],
+)
+def test_an_option_names_the_order_of_day_and_month(option, written, first, write, document):
+    notes = document(write(csv_of(["day", "y"], [OPEN, [1, 2, 5, 3]])), option)["notes"]
+    assert find(notes, "dates made").endswith(f": day ({written}, since {first})")
+    sure = document(write(csv_of(["day", "y"], [["13/02/2020", *OPEN[1:]], [1, 2, 5, 3]])), option)["notes"]
+    assert find(sure, "dates made").endswith(": day (day/month/year, since 2020-01-05)")  # no other order fits
+
+
+def test_the_order_that_one_column_leaves_open_is_that_of_the_others(write, document):
+    for sure, written, first in (("13/02/2020", "day/month/year", "01-05"), ("02/13/2020", "month/day/year", "01-02")):
+        table = csv_of(["sold", "built", "y"], [OPEN, [sure, *OPEN[1:]], [1, 2, 5, 3]])
+        note = find(document(write(table))["notes"], "dates made")
+        assert f": sold ({written}, since 2020-{first}), built ({written}, " in note
+        assert "fits as well" not in note
+    both = csv_of(["a", "b", "c", "y"], [OPEN, ["13/02/2020", *OPEN[1:]], ["02/13/2020", *OPEN[1:]], [1, 2, 5, 3]])
+    assert "a (month/day/year, since 2020-01-02; --day-first" in find(document(write(both))["notes"], "dates made")
+
+
+COMPACT = ["20240131", "20240201", "20240203", "20240205"]
+
+
+@pytest.mark.parametrize("gap", ["", "?"])
+def test_whole_numbers_that_are_all_days_are_dates(gap, write, document):
+    result = document(write(csv_of(["day", "y"], [[*COMPACT, gap], [0, 1, 3, 5, 2]])))
+    assert "dates made days since the first: day (yyyymmdd, since 2024-01-31)" in result["notes"]
+    assert result["coefficients"]["day"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [*COMPACT[:3], "20240231"],  # no day
+        [*COMPACT[:3], "17991231"],  # too early
+        ["20240131", "20240201", "20240131", "20240201"],  # two only, for which it does not matter
+    ],
+)
+def test_whole_numbers_of_which_one_is_no_day_are_numbers(numbers, write, document):
+    result = document(write(csv_of(["n", "y"], [numbers, [0, 1, 3, 5]])))
+    assert not any(note.startswith("dates") for note in result["notes"])
+    assert list(result["coefficients"]) == ["n"]
+
+
+def test_a_target_of_whole_numbers_is_no_date(write, document):
+    assert document(write(csv_of(["x", "day"], [[0, 1, 3, 5], COMPACT])))["coefficients"]["x"] > 1
+
+
+def test_days_as_whole_numbers_are_read_by_a_saved_model(write, succeed, tmp_path):
+    model, path = str(tmp_path / "m.joblib"), write(csv_of(["day", "y"], [COMPACT, [0, 1, 3, 5]]))
+    succeed(path, "--save", model)
+    for rows in (pd.read_csv(path), pd.read_csv(path, dtype=str), pd.DataFrame({"day": ["2024-01-31", "1 Feb 2024"]})):
+        np.testing.assert_allclose(joblib.load(model).predict(rows)[:2], [0, 1], atol=1e-9)
+    assert np.isfinite(joblib.load(model).predict(pd.DataFrame({"day": [20240131.0, np.nan]}))).all()
+
+
+@pytest.mark.parametrize(("odd", "day"), [("unknown", "2024-01-{:02}"), ("2024-02-31", "2024-01-{:02}")])
+def test_few_odd_texts_among_dates_are_gaps(odd, day, write, document, fail):
+    days = [day.format(1 + i % 28) for i in range(60)]
+    result = document(write(csv_of(["when", "y"], [[*days[:2], odd, *days[3:]], range(60)])))
+    assert f"when: 1 cell {odd!r} taken as a gap" in result["notes"]
+    assert list(result["coefficients"]) == ["when"]
+    many = document(write(csv_of(["when", "y"], [[odd] * 9 + days[9:], range(60)])))
+    assert not any(note.startswith("dates made") for note in many["notes"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [(["00:10", "12:30"], "'00:10'"), (["2024-01-31", "31.01.2024"], "'31.01.2024'"), (["Q1, Jan 5", "Q2"], "")],
+)
+def test_text_that_looks_like_dates_is_said(texts, shown, write, document):
+    notes = document(write(csv_of(["when", "y"], [quoted(texts * 10), range(20)])))["notes"]
+    said = "text, although it looks like dates or times"
+    if shown:
+        assert find(notes, said) == f"{said}: when ({shown}); write dates as 2024-12-31, and times as numbers"
+    else:
+        assert not any(note.startswith(said) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("new", "option", "days", "is_said"),
+    [
+        ("13/02/2020\n05/01/2020\n", None, [43, 4], True),  # the file shows it
+        ("02/13/2020\n05/01/2020\n", None, [43, 121], False),
+        ("05/01/2020\n05/01/2020\n", "--day-first", [4, 4], True),
+        ("05/01/2020\n05/01/2020\n", "--no-day-first", [121, 121], False),
+    ],
+)
+def test_new_dates_may_have_day_and_month_in_the_other_order(new, option, days, is_said, write, capsys, tmp_path):
+    model = str(tmp_path / "m.joblib")
+    learnt = [f"{day:%m/%d/%Y}" for day in pd.date_range("2020-01-01", periods=40)]
+    assert main([write(csv_of(["when", "y"], [learnt, range(40)])), "--save", model]) == 0
+    capsys.readouterr()
+    assert main(["predict", model, write(f"when\n{new}"), *([option] if option else [])]) == 0
+    out, err = capsys.readouterr()
+    np.testing.assert_allclose([float(line) for line in out.splitlines()[1:]], days, atol=1e-6)
+    assert ("when: dates read as day/month/year, unlike those learnt from" in err) == is_said
 
 
 def test_the_encoder_is_what_it_would_be_of_all_rows(write, tmp_path, succeed):
@@ -468,6 +577,9 @@ def test_what_is_kept_is_learnt_from_although_it_names_the_rows(write, document,
     assert list(result["coefficients"]) == ["id", *(f"name={letter}" for letter in "abcdefghijkl")]
     assert result["preparation"]["left_out"] == ["void"]
     assert "did you mean 'name'" in fail(path, "--keep", "nam")
+    assert fail(path, "--keep", "id,name", "--drop", "name") == (
+        "'name' of data.csv cannot be both dropped and kept: leave out --drop or --keep."
+    )
 
 
 def test_what_only_names_the_rows_is_left_out(write, document):
@@ -482,6 +594,23 @@ def test_what_only_names_the_rows_is_left_out(write, document):
     assert "column 1 left out: whole numbers that never repeat, which name the rows; customer_id left out" in str(
         result
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([-999, 3, 5, -999, 8], "x (2 cells -999)"),
+        ([99, 3, 5, 99, 8], "x (2 cells 99)"),
+        ([-999, 3, 5, 7, 8], ""),  # one may be right
+        ([99, 98, 5, 99, 8], ""),  # near others
+        ([-990, 3, 5, -990, 8], ""),
+    ],
+)
+def test_numbers_that_may_stand_for_gaps_are_named(values, said, write, document):
+    notes = document(write(csv_of(["x", "y"], [values, range(5)])))["notes"]
+    whole = f"numbers far from all others are learnt from: {said}; empty such cells if they are gaps"
+    assert (whole in notes) == bool(said)
+    assert said or not any("far from all others" in note for note in notes)
 
 
 @pytest.mark.parametrize("name", ["humid", "paid", "BID", "Solid", "grid"])
@@ -499,7 +628,9 @@ def test_what_may_count_the_rows_is_named(write, document):
     y = np.sqrt(np.arange(12))
     result = document(write(csv_of(["month", "y"], [range(1, 13), y])))
     assert list(result["coefficients"]) == ["month"]
-    assert "month: goes up by one from row to row; if it only numbers the rows, use --drop" in result["notes"]
+    said = "month: goes up by one from row to row; if it only numbers the rows, use --drop"
+    assert said in result["notes"]
+    assert said not in document(write(csv_of(["month", "y"], [range(1, 13), y])), "--keep", "month")["notes"]
 
 
 def test_of_several_columns_that_count_the_rows_one_is_enough(write, document):

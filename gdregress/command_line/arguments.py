@@ -44,6 +44,7 @@ ELSEWHERE = {
     **dict.fromkeys(("label", "y", "response", "outcome"), "target"),
     **dict.fromkeys(("exclude", "ignore", "without"), "drop"),
     **dict.fromkeys(("holdout", "validation-size", "split"), "test-size"),
+    **dict.fromkeys(("dayfirst", "date-format"), "day-first"),
     **dict.fromkeys(("output", "out", "model-out"), "save"),
     **dict.fromkeys(("lambda", "regularization"), "alpha"),
 }
@@ -238,6 +239,11 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         metavar="CHAR",
         type=_one_of(",.' "),
         help="what groups digits; default: found out",
+    )
+    parser.add_argument(
+        "--day-first",
+        action=argparse.BooleanOptionalAction,
+        help="whether 01/02/2024 is the first of February; default: found out, else no",
     )
 
 

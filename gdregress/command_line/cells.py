@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import compress
@@ -52,21 +52,36 @@ DAYS = {
     "year-month-day": ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"],
     "year-month": ["%Y-%m"],
     "day.month.year": ["%d.%m.%Y", "%d.%m.%y"],
-    "month/day/year": ["%m/%d/%Y", "%m/%d/%y", "%m-%d-%Y"],
-    "day/month/year": ["%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y"],
+    "month/day/year": ["%m/%d/%Y", "%m/%d/%y", "%m-%d-%Y", "%m-%d-%y"],
+    "day/month/year": ["%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y", "%d-%m-%y"],
     "day month year": ["%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y"],
     "month day, year": ["%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"],
     "month year": ["%b %Y", "%B %Y", "%b-%Y"],
+    "yyyymmdd": ["%Y%m%d"],
 }
 """Ways to write a day by what they are called. Of two that fit all the cells of a column the first is taken."""
 
-SWAPPABLE = {"month/day/year", "day/month/year"}
+SWAPPED = {"month/day/year": "day/month/year", "day/month/year": "month/day/year"}
 """Those that can be taken for each other."""
 
-DAY_LIKE = re.compile(r"\d{1,4}[-/. ]\w+.*|[^\W\d]{3,9}[- ]\d.*", re.DOTALL)
+DAY_LIKE = re.compile(r"\d{1,4}[-/. ]\w+.*|[^\W\d]{3,9}[- ]\d.*|(1[89]|20)\d{6}", re.DOTALL)
 """What a text must look like for its day to be looked for."""
 
-TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f"]
+COMPACT = re.compile(r"(1[89]|20)\d{6}")
+"""A day that is written as a whole number: 20240131."""
+
+MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DATE_LIKE = re.compile(
+    rf"\d{{4}}-\d{{2}}|\d{{1,4}}([-/.])\d{{1,2}}\1\d{{1,4}}\b.*|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*|\d{{1,2}}:\d\d\b.*",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What a text looks like that is a date, or a time of day, whether its spelling is known or not."""
+
+FEWEST_DAYS = 3
+"""Different whole numbers of a column that are read as dates: two would give the same predictions as numbers."""
+
+TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M%p", " %I:%M:%S %p"]
+TIMES += ["T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f"]
 
 ZONES = ["", "%z"]
 
@@ -177,7 +192,7 @@ class Dates:
 
     def describe(self, name: str) -> str:
         """Say how a column of that name is written, and from when its days count."""
-        doubt = f"; {self.otherwise} would fit as well" if self.otherwise else ""
+        doubt = f"; --day-first reads {self.otherwise}, which fits as well" if self.otherwise else ""
         return f"{name} ({self.written}, since {self.first.removesuffix('T00:00:00')}{doubt})"
 
     def values(self, texts: Sequence[str]) -> NDArray:
@@ -187,14 +202,24 @@ class Dates:
         """
         dates = _as_days(texts, self.format)
         if dates.isna().any():
-            for form in _forms(self.written, *(written for written in DAYS if written not in SWAPPABLE)):
+            for form in _forms(self.written, *(written for written in DAYS if written not in SWAPPED)):
                 dates = dates.fillna(_as_days(texts, form))
         return self.of(dates)
 
+    def has_form(self, text: str) -> bool:
+        """Say whether a text is written in the same format."""
+        return _is_date(text, self.format)
+
+    def swapped(self) -> "Dates":
+        """Return dates since the same day, with days and months in the other order."""
+        return replace(self, written=SWAPPED[self.written], format=_swapped(self.format), otherwise="")
+
     def of(self, column: Any) -> NDArray:
-        """Return the days since the first of a column of dates; times without a zone are UTC."""
+        """Return the days since the first of a column of dates, or of whole numbers; times without a zone are UTC."""
         import pandas as pd
 
+        if column.dtype.kind in "iuf":  # of 20240131
+            column = _as_days(column.astype("Int64").astype(str), "%Y%m%d")
         dates = pd.to_datetime(column, errors="coerce", utc=True)
         return ((dates - pd.Timestamp(self.first, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
 
@@ -220,26 +245,38 @@ class Categories:
         return values
 
 
-def as_dates(texts: Sequence[str]) -> Dates | None:
+def as_dates(texts: Sequence[str], *, day_first: bool | None = None) -> Dates | None:
     """Return the first way to write dates in which all the texts are one, or None.
 
     Parameters
     ----------
     texts : sequence of str
         The different cells of a column without its gaps.
+    day_first : bool or None, default=None
+        Whether days stand before months where both orders fit; None if that is not known.
     """
     if not texts or not DAY_LIKE.fullmatch(texts[0]) or len(texts[0]) > 40:
         return None
     for written in DAYS:
         for form in _forms(written):
-            if _is_date(texts[0], form):
-                dates = _as_days(texts, form)
-                if dates.notna().all():
-                    swapped = form.translate(str.maketrans("md", "dm"))
-                    is_open = written == "month/day/year" and _as_days(texts, swapped).notna().all()
-                    first = dates.min().tz_localize(None).isoformat()
-                    return Dates(written, form, first, "day/month/year" if is_open else "")
+            dates = _dates(written, form, texts) if _is_date(texts[0], form) else None
+            if dates is not None:
+                other = _dates(SWAPPED[written], _swapped(form), texts) if written in SWAPPED else None
+                if other is not None and day_first is None:
+                    return replace(dates, otherwise=other.written)
+                return other if other is not None and day_first else dates
     return None
+
+
+def _dates(written: str, form: str, texts: Sequence[str]) -> Dates | None:
+    """Return dates that are all written in a format, or None where one is not."""
+    days = _as_days(texts, form)
+    return Dates(written, form, days.min().tz_localize(None).isoformat()) if days.notna().all() else None
+
+
+def _swapped(form: str) -> str:
+    """Return a format with days and months in the other order."""
+    return form.translate(str.maketrans("md", "dm"))
 
 
 def _forms(*several: str) -> list[str]:

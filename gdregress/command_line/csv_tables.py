@@ -68,12 +68,15 @@ class Dialect:
         The encoding.
     decimal, thousands : str or None, default=None
         What stands before the fraction of numbers, and what groups the digits before it; None to find it out.
+    day_first : bool or None, default=None
+        Whether days stand before months in dates where both orders fit; None to find it out.
     """
 
     separator: str | None = None
     encoding: str = "utf-8"
     decimal: str | None = None
     thousands: str | None = None
+    day_first: bool | None = None
 
     @property
     def ways(self) -> list[Numbers]:
@@ -104,6 +107,8 @@ class Table:
         Names of the columns of the file, each different.
     ways : list of Numbers
         The ways in which its numbers may be written.
+    day_first : bool or None
+        Whether days stand before months in its dates; None if that is not known.
     frame : DataFrame, default=None
         At least one row. Columns are numbers where pandas takes each cell for one, else text.
     notes : list of str
@@ -117,6 +122,7 @@ class Table:
     decimal: str
     names: list[str]
     ways: list[Numbers]
+    day_first: bool | None
     frame: Any = None
     notes: list[str] = field(default_factory=list)
 
@@ -246,7 +252,7 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
     names = distinct(" ".join(name.split()) or f"column {i}" for i, name in enumerate(heading, start=1))
     ways = dialect.ways
     decimal = ways[0].decimal if len(ways) == 1 else _decimal_sign(rows, separator)
-    table = Table(path, content, records[n_above].next, separator, decimal, names, ways)
+    table = Table(path, content, records[n_above].next, separator, decimal, names, ways, dialect.day_first)
     if len(rows[0].fields) > len(names):
         raise _ragged(table, rows[0])
     frame = _frame(table, is_open=not heading[-1], dtype=dict.fromkeys(set(texts) & set(names), str))

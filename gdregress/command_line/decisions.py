@@ -1,5 +1,6 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 
 from gdregress.command_line.cells import (
     APOSTROPHES,
+    COMPACT,
     CURRENCIES,
+    DATE_LIKE,
+    FEWEST_DAYS,
     MEASURE,
     MINUS,
     PARENTHESES,
     SPACES,
     SUMMARY,
+    SWAPPED,
     TOTAL,
     Categories,
     Dates,
@@ -148,15 +153,66 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
         elif fits := signs.fitting[name]:
             readings[name] = next((way for way in fits if way.decimal == default.decimal), fits[0])
         else:
-            readings[name] = as_dates(signs.written[name].present) or Categories()
+            readings[name] = Categories()
+    dates, cells = _find_dates(table, signs, target)
+    readings |= dates
+    written = {name: cells.get(name, column) for name, column in signs.written.items()}
     notes = [
-        *_describe_gaps(signs.written),
+        *_describe_gaps(written),
         *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
         *_describe_dates(readings),
-        *_describe_strays(table, signs.written, readings),
-        *_describe_summaries(signs.written, readings),
+        *_describe_strays(table, written, readings),
+        *_describe_summaries(written, readings),
     ]
     return signs.frame, readings, notes
+
+
+def _find_dates(table: Table, signs: Signs, target: str) -> tuple[dict[str, Dates], dict[str, Written]]:
+    """Return the columns that are dates, and their cells, of which a few odd texts are made gaps.
+
+    The order of day and month in a column that leaves it open is that of the other columns, if they agree.
+    """
+    cells = {name: column for name, column in _may_be_days(signs).items() if name != target}
+
+    def read(names: Iterable[str], day_first: bool | None) -> dict[str, Dates]:
+        dates = {name: as_dates(cells[name].present, day_first=day_first) for name in names}
+        return {name: one for name, one in dates.items() if one is not None}
+
+    found = read(cells, table.day_first)
+    orders = {dates.written for dates in found.values() if dates.written in SWAPPED and not dates.otherwise}
+    if len(orders) == 1:
+        found |= read([name for name, dates in found.items() if dates.otherwise], "day/month/year" in orders)
+    return found, {name: cells[name] for name in found}
+
+
+def _may_be_days(signs: Signs) -> dict[str, Written]:
+    """Return the cells of the columns that may be dates: text, and whole numbers such as 20240131."""
+    cells = {}
+    for name, series in signs.frame.items():
+        if name not in signs.written:
+            present = series.dropna().unique()
+            if present.size >= FEWEST_DAYS and ((present >= 18e6) & (present < 21e6) & (present % 1 == 0)).all():
+                cells[name] = Written.of(series.dropna().astype("int64").astype(str))
+        elif not signs.fitting[name]:
+            column = signs.written[name]
+            is_odd = _is_no_day(column.present)
+            is_rare = _are_few(is_odd, column.counts[~column.is_gap])
+            cells[name] = column.without(compress(column.present, is_odd)) if is_rare else column
+        elif all_are(COMPACT, signs.written[name].present) and len(signs.written[name].present) >= FEWEST_DAYS:
+            cells[name] = signs.written[name]
+    return cells
+
+
+def _is_no_day(texts: list[str]) -> NDArray:
+    """Return which texts look like no date, or are none as the first that does is written: 2024-02-31."""
+    is_odd = np.array([not DATE_LIKE.fullmatch(text) for text in texts], dtype=bool)
+    first = as_dates([text for text, odd in zip(texts, is_odd, strict=True) if not odd][:1])
+    return is_odd if first is None or first.written in SWAPPED else is_odd | np.isnan(first.values(texts))
+
+
+def _are_few(is_odd: NDArray, counts: NDArray) -> bool:
+    """Return whether odd texts are so few, and in so few cells, that they are gaps."""
+    return bool(is_odd.sum() <= ODD_TEXTS and counts[is_odd].sum() <= ODD_SHARE * counts.sum())
 
 
 def without_totals(table: Table) -> Table:
@@ -204,8 +260,7 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     for way in (replace(way, percent=has_percent) for way in ways) if len(column.currencies) < 2 else ():
         if np.isnan(way.values(texts[:FIRST])).sum() <= ODD_TEXTS:
             is_odd = np.isnan(way.values(texts))
-            is_rare = is_odd.sum() <= ODD_TEXTS and counts[is_odd].sum() <= ODD_SHARE * counts.sum()
-            if not is_odd.any() or (is_rare and not is_strict):
+            if not is_odd.any() or (_are_few(is_odd, counts) and not is_strict):
                 odd[way] = is_odd
     fewest = min((is_odd.sum() for is_odd in odd.values()), default=0)
     fits = [way for way, is_odd in odd.items() if is_odd.sum() == fewest]
@@ -284,14 +339,18 @@ def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading
 
 def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
     """Say why columns are text of which most cells are numbers."""
-    strays, currencies, measures = [], [], []
+    strays, currencies, measures, dated = [], [], [], []
     for name, column in written.items():
         texts = column.present
         if readings[name].kind == "text" and any(map(str.isdecimal, column.characters)):
             either = [replace(way, percent=percent) for way in table.ways for percent in (False, True)]
             is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
             counts = column.counts[~column.is_gap]
-            if not is_stray.any():
+            if all_are(DATE_LIKE, texts):
+                first = as_dates(texts[:1])
+                other = next((text for text in texts if first is None or not first.has_form(text)), texts[0])
+                dated.append(f"{shorten(name)} ({quote(other)})")
+            elif not is_stray.any():
                 currencies.append(f"{shorten(name)} ({', '.join(column.currencies)})")
             elif all_are(MEASURE, texts):
                 measures.append(f"{shorten(name)} ({quote(next(compress(texts, is_stray)))})")
@@ -304,5 +363,7 @@ def _describe_strays(table: Table, written: dict[str, Written], readings: dict[s
     ]
     notes = [f"text, not numbers, as the currencies differ: {few(currencies)}"] if currencies else []
     notes += [f"text, not numbers, as units stand beside them: {few(measures)}; strip these"] if measures else []
+    like_dates = "text, although it looks like dates or times"
+    notes += [f"{like_dates}: {few(dated)}; write dates as 2024-12-31, and times as numbers"] if dated else []
     remedy = "; empty such cells if they are gaps"
     return notes + ([few(items, "; ", len(strays)) + remedy] if strays else [])

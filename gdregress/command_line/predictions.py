@@ -4,14 +4,14 @@ import csv
 import io
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from gdregress.command_line.cells import Reading
-from gdregress.command_line.columns import Columns, unread
+from gdregress.command_line.cells import SWAPPED, Dates, Reading
+from gdregress.command_line.columns import Columns, is_text, read, unread
 from gdregress.command_line.csv_tables import (
     Dialect,
     Table,
@@ -111,7 +111,10 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
         notes.append(f"not used, as the model has not learnt from them: {few(map(shorten, others))}")
     table = replace(table, frame=table.frame[list(known)])
     frame, readings, differing = _as_the_file_writes(known, table)
+    swapped = _in_other_order(frame, readings, table.day_first)
+    readings |= swapped
     notes += differing
+    notes += [f"{name}: dates read as {dates.written}, unlike those learnt from" for name, dates in swapped.items()]
     with warnings.catch_warnings(action="ignore"):  # the notes say what it would warn of
         values = Columns(readings, columns.target).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
@@ -150,6 +153,22 @@ def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, d
     if way.decimal != learnt and len(ways) > 1:
         notes.append(f"numbers read with {way.decimal!r} as decimal sign, as the file shows, not with {learnt!r}")
     return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings, notes
+
+
+def _in_other_order(frame: Any, readings: dict[str, Reading], day_first: bool | None) -> dict[str, Dates]:
+    """Return the dates whose days and months stand in the other order than in those learnt from.
+
+    The order is what the user says, and else that in which more of the cells are dates.
+    """
+    swapped, dates = {}, {name: cast(Dates, reading) for name, reading in readings.items() if reading.kind == "date"}
+    for name, reading in dates.items():
+        if reading.written in SWAPPED and is_text(frame[name].dtype):
+            other = reading.swapped()
+            n_here, n_there = (unread(frame[name], read(frame[name], way))[0] for way in (reading, other))
+            is_said = day_first is not None and day_first == (other.written == "day/month/year")
+            if is_said or (day_first is None and n_there < n_here):
+                swapped[name] = other
+    return swapped
 
 
 def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Reading]) -> list[str]:

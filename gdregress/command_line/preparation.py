@@ -34,6 +34,15 @@ IDENTIFIER_NAME = re.compile(
 )
 """Names under which whole numbers that never repeat only number the rows."""
 
+STAND_IN = re.compile(r"-?999*")
+"""Numbers that some write where a value is missing: 99, -999."""
+
+CLASSIFIER = "take a classifier, such as scikit-learn's LogisticRegression,"
+"""What is advised where a target names classes."""
+
+FEW_CLASSES, MANY_A_CLASS = 3, 10
+"""Different whole numbers of a target, and rows for each, up to and from which it is said that these may be classes."""
+
 MANY_ROWS = 10
 """Rows from which on it is no accident that a column counts them."""
 
@@ -162,6 +171,8 @@ def prepare(table: Table, task: Task) -> Dataset:
         )
     n_columns = len(table.columns)
     dropped, asked = table.find_all(task.dropped), table.find_all(task.kept)
+    if both := [quote(name) for name in asked if name in dropped]:
+        raise TableError(f"{few(both)} of {table.name} cannot be both dropped and kept: leave out --drop or --keep.")
     used = [name for name in table.columns if name not in dropped]
     target = table.find(task.target) if task.target is not None else used[-1] if used else table.columns[-1]
     if target in dropped:
@@ -214,7 +225,7 @@ def prepare(table: Table, task: Task) -> Dataset:
             *suspects,
             *_describe_fills(values, columns.readings, encoder),
             *_describe_text(values, columns.readings, encoder, test),
-            *([f"the target is {y[train][0]:g} in every row that is learnt from"] if np.ptp(y[train]) == 0 else []),
+            *_describe_target(y[train]),
         ],
     )
 
@@ -228,9 +239,15 @@ def _read_target(table: Table, target: str, column: Any, reading: Reading) -> ND
                 f"{table.name} has no value of {shorten(target)} in any row: choose another column with --target."
             )
         return y
-    remedy = "make it a number, empty the cell to leave out its row, or choose another column with --target."
     cells = Written.of(table.texts([target])[target])
     is_other = np.isnan(Numbers().values(cells.present))
+    names_classes = is_other.all() and not any(map(str.isdecimal, cells.characters))
+    repair = (
+        f"{CLASSIFIER} if it names classes"
+        if names_classes
+        else "make it a number, empty the cell to leave out its row"
+    )
+    remedy = f"{repair}, or choose another column with --target."
     if not is_other.any() and len(cells.currencies) > 1:
         raise TableError(
             f"{table.name}: {shorten(target)}, the target, is in more than one currency "
@@ -241,6 +258,17 @@ def _read_target(table: Table, target: str, column: Any, reading: Reading) -> ND
         f"{table.name}, line {table.line_of(row)}: {shorten(target)} is {quote(cells.texts[cells.codes[row]])}, "
         f"not a number, but it is the target: {remedy}"
     )
+
+
+def _describe_target(y: NDArray) -> list[str]:
+    """Say that a target is constant, or that its numbers may be classes."""
+    values = np.unique(y)
+    if len(values) == 1:
+        return [f"the target is {y[0]:g} in every row that is learnt from"]
+    if len(values) > FEW_CLASSES or len(y) < MANY_A_CLASS * len(values) or (values % 1 != 0).any():
+        return []
+    numbers = [f"{value:g}" for value in values]
+    return [f"the target is {', '.join(numbers[:-1])} or {numbers[-1]} in every row: {CLASSIFIER} if these are classes"]
 
 
 def _split(n_rows: int, test_size: float | None) -> tuple[NDArray, NDArray]:
@@ -271,6 +299,7 @@ def _judge(
     reasons: dict[str, str] = {}
     naming: list[str] = []
     counting: list[str] = []
+    standing: list[str] = []
     constant: list[str] = []
     for name, series in values.items():
         reading, column = readings[name], series.to_numpy()
@@ -286,10 +315,14 @@ def _judge(
             constant.append(shorten(name))
         elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
             if counting and name not in asked:
-                reasons[name] = f"goes up by one from row to row, as {counting[0]} does"
+                reasons[name] = f"goes up by one from row to row, as {shorten(counting[0])} does"
             else:
-                counting.append(shorten(name))
+                counting.append(name)
+        elif reading.kind == "number" and (note := _describe_stand_in(present)):
+            standing.append(f"{shorten(name)} ({note})")
+    counting = [shorten(name) for name in counting if name not in asked]
     remarks = {
+        f"numbers far from all others are learnt from: {few(standing)}; empty such cells if they are gaps": standing,
         f"what seems to name the rows is learnt from with --keep: {few(naming)}": naming,
         f"{few(counting)}: goes up by one from row to row; if it only numbers the rows, use --drop": counting,
         f"the same in every row that is learnt from, and so without effect: {few(constant)}": constant,
@@ -318,6 +351,17 @@ def _identity(name: str, reading: Reading, column: NDArray, present: NDArray) ->
         if is_whole and np.unique(column).size == column.size:
             return "whole numbers that never repeat, which name the rows"
     return None
+
+
+def _describe_stand_in(present: NDArray) -> str:
+    """Say which number of nines, far from all others, is in several rows and may stand for a gap: 60 cells -999."""
+    for extreme in (present.min(), present.max()):
+        others = present[present != extreme]
+        n_cells = len(present) - len(others)
+        is_stand_in = n_cells > 1 and len(others) > 0 and STAND_IN.fullmatch(f"{extreme:.15g}")
+        if is_stand_in and np.abs(others - extreme).min() > np.ptp(others):
+            return f"{count(n_cells, 'cell')} {extreme:g}"
+    return ""
 
 
 def _gaps(values: NDArray) -> NDArray:
