@@ -72,7 +72,10 @@ COMPACT = re.compile(r"(1[89]|20)\d{6}")
 
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 DATE_LIKE = re.compile(
-    rf"\d{{4}}-\d{{2}}|\d{{1,4}}([-/.])\d{{1,2}}\1\d{{1,4}}\b.*|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*|\d{{1,2}}:\d\d\b.*",
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b.*"  # 2024-12-31 10:00
+    r"|\d{4}-\d{2}"
+    rf"|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*"  # Dec 31, or 31 December
+    r"|\d{1,2}:\d\d\b.*",
     re.DOTALL | re.IGNORECASE,
 )
 """What a text looks like that is a date, or a time of day, whether its spelling is known or not."""

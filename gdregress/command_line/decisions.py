@@ -187,12 +187,13 @@ def _find_dates(table: Table, signs: Signs, target: str) -> tuple[dict[str, Date
 
 def _may_be_days(signs: Signs) -> dict[str, Written]:
     """Return the cells of the columns that may be dates: text, and whole numbers such as 20240131."""
-    cells = {}
+    cells: dict[str, Written] = {}
     for name, series in signs.frame.items():
         if name not in signs.written:
-            present = series.dropna().unique()
-            if present.size >= FEWEST_DAYS and ((present >= 18e6) & (present < 21e6) & (present % 1 == 0)).all():
-                cells[name] = Written.of(series.dropna().astype("int64").astype(str))
+            if series.min() >= 18e6 and series.max() < 21e6 and (series.dropna() % 1 == 0).all():
+                column = Written.of(series.dropna().astype("int64").astype(str))
+                if len(column.texts) >= FEWEST_DAYS:
+                    cells[name] = column
         elif not signs.fitting[name]:
             column = signs.written[name]
             is_odd = _is_no_day(column.present)
