@@ -517,7 +517,8 @@ def test_few_odd_texts_among_dates_are_gaps(odd, day, write, document, fail):
 
 @pytest.mark.parametrize(
     ("texts", "shown"),
-    [(["00:10", "12:30"], "'00:10'"), (["2024-01-31", "31.01.2024"], "'31.01.2024'"), (["Q1, Jan 5", "Q2"], "")],
+    [(["00:10", "12:30"], "'00:10'"), (["2024-01-31", "31.01.2024"], "'31.01.2024'"), (["Q1, Jan 5", "Q2"], "")]
+    + [([text, "2 Feb"], "") for text in ("1.2.3", "10.10.10.10", "Market 5", "555-12-3456", "2-4", "May")],
 )
 def test_text_that_looks_like_dates_is_said(texts, shown, write, document):
     notes = document(write(csv_of(["when", "y"], [quoted(texts * 10), range(20)])))["notes"]

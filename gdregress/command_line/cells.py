@@ -70,11 +70,13 @@ DAY_LIKE = re.compile(r"\d{1,4}[-/. ]\w+.*|[^\W\d]{3,9}[- ]\d.*|(1[89]|20)\d{6}"
 COMPACT = re.compile(r"(1[89]|20)\d{6}")
 """A day that is written as a whole number: 20240131."""
 
-MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+MONTH = (
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|(nov|dec)(ember)?)"
+)
 DATE_LIKE = re.compile(
-    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b.*"  # 2024-12-31 10:00
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))\b(?![-/.]).*"
     r"|\d{4}-\d{2}"
-    rf"|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*"  # Dec 31, or 31 December
+    rf"|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*"
     r"|\d{1,2}:\d\d\b.*",
     re.DOTALL | re.IGNORECASE,
 )
