@@ -369,10 +369,10 @@ def test_every_check_of_an_estimator_passes_while_callbacks_look_on(params):
     assert ("end", "epoch", 0) in recorder.told
 
 
-def test_the_example_of_the_readme(capsys):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    [code] = re.findall(r"<!-- callbacks -->\n```python\n(.*?)```", readme, re.DOTALL)
-    exec(code, {"X": X, "y": y, "GradientDescentRegressor": GradientDescentRegressor})
+def test_the_example_of_the_docs(capsys):
+    page = (Path(__file__).parents[1] / "docs/extending.md").read_text()
+    [code] = re.findall(r"<!-- callbacks -->\n```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {"GradientDescentRegressor": GradientDescentRegressor})
     assert capsys.readouterr().out.splitlines() == re.findall(r"# prints: (.*)", code)
 
 
