@@ -32,6 +32,7 @@ def elsewhere():
 
 
 @pytest.mark.filterwarnings("ignore:.* has no effect with")
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("alpha", [1e-4, 1.0])
 @pytest.mark.parametrize("penalty", RATIOS)
 @pytest.mark.parametrize("loss", LOSSES)
@@ -47,6 +48,7 @@ def test_the_objective_is_within_a_millionth_of_the_least(loss, penalty, alpha, 
     assert reached <= least.result() * (1 + 1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_positive_coefficients(loss, elsewhere):
     least = elsewhere.submit(minimum, loss, 0.0, 0.0, positive=True)

@@ -37,12 +37,14 @@ def checks_of(configurations):
     return parametrize_with_checks(estimators)
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @checks_of(CONFIGURATIONS)
 def test_check(estimator, check):
     check(estimator)
 
 
 @pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @checks_of(MORE_CONFIGURATIONS)
 def test_check_of_more_configurations(estimator, check):
     check(estimator)

@@ -138,6 +138,7 @@ def test_the_units_of_y_and_of_the_columns_drop_out(loss, penalty):
 
 
 @pytest.mark.filterwarnings("ignore:.* has no effect with")
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("penalty", [None, "l1", "l2"])
 def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
@@ -150,6 +151,7 @@ def test_several_outputs_are_fitted_each_on_its_own(loss, penalty):
 
 
 @pytest.mark.filterwarnings("ignore:.* has no effect with")
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_outputs_in_units_a_million_apart(loss):
     Y = np.column_stack([y, 1e6 * (y[::-1] + X[:, 0])])

@@ -28,6 +28,7 @@ def data(n=400, p=6):
     return X, (X / X.std(axis=0)) @ rng.standard_normal(p) + rng.standard_t(1.5, n)
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
 @pytest.mark.parametrize("given", ["", "weights", "CSR", "no intercept", "several outputs"])
 @pytest.mark.parametrize(
@@ -95,7 +96,8 @@ def test_columns_that_are_all_but_one(loss, apart, epsilon):
 
 def test_a_parabola_that_is_all_but_a_kink_is_left_to_an_interior_point():
     X, y = data()
-    huber = GradientDescentRegressor(loss="huber", epsilon=1e-7).fit(X, y)
+    with pytest.warns(UserWarning, match="epsilon=1e-07 is far below the residuals"):
+        huber = GradientDescentRegressor(loss="huber", epsilon=1e-7).fit(X, y)
     assert huber.converged_
     assert finite_newton.PATIENCE < huber.n_iter_ <= 30
     absolute = GradientDescentRegressor(loss="absolute_error").fit(X, y)

@@ -161,6 +161,7 @@ def test_l1_on_as_many_columns_as_rows(elsewhere):
         assert objective(params, X, y, None, model.coef_, model.intercept_) <= least * (1 + 1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 def test_l2_and_signs_on_more_columns_than_rows_of_mixed_scales(elsewhere):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((57, 110)) * 10 ** rng.uniform(-3, 3, 110)

@@ -534,6 +534,7 @@ def test_text_that_looks_like_dates_is_said(texts, shown, write, document):
     [
         ("13/02/2020\n05/01/2020\n", None, [43, 4], True),  # the file shows it
         ("02/13/2020\n05/01/2020\n", None, [43, 121], False),
+        ("05/01/2020\n05/01/2020\n", None, [121, 121], False),
         ("05/01/2020\n05/01/2020\n", "--day-first", [4, 4], True),
         ("05/01/2020\n05/01/2020\n", "--no-day-first", [121, 121], False),
     ],

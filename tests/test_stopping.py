@@ -592,7 +592,7 @@ def test_what_was_fitted_stays_where_the_warning_is_an_error(case, fitted_before
         elif fitted_before and "partial_fit" in case:
             begun.partial_fit(Z, 2 * y)
         elif fitted_before:
-            begun.set_params(loss="huber").fit(Z[:, :4], -y)
+            begun.set_params(loss="absolute_error").fit(Z[:, :4], -y)
         return begun.set_params(**{"loss": "squared_error", **params})
 
     raised, warned = model(), model()

@@ -84,6 +84,7 @@ def splits_of(name):
     return splitter if isinstance(splitter, list) else list(splitter.split(np.zeros(241), groups=groups))
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ["KFold", "TimeSeriesSplit", "RepeatedKFold"])
 def test_scores_are_those_of_fits(table, loss, name, few_are_near, fits):
@@ -92,6 +93,7 @@ def test_scores_are_those_of_fits(table, loss, name, few_are_near, fits):
     assert len(fits) <= 4  # few rows and much L2 may leave a minimum that is not unique
 
 
+@pytest.mark.filterwarnings("ignore:epsilon.* is far below the residuals")
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ["shuffled", "GroupKFold", "ShuffleSplit", "rows twice"])
