@@ -16,6 +16,7 @@ from sklearn.model_selection import KFold, ParameterGrid
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
 from gdregress.method.epochs import times_between
+from gdregress.method.spec import Spec
 from gdregress.tuning.grid import Curve
 from gdregress.tuning.selection import ranks
 from gdregress.tuning.sums import Sums
@@ -78,7 +79,8 @@ def test_means_are_those_of_the_scores_of_each_split(tol):
 
 def test_all_threads_get_the_same_times():
     """Else the means over splits would not follow from the means at these times."""
-    sums = Sums(GradientDescentRegressor(), None, [])
+    model = GradientDescentRegressor()
+    sums = Sums(model, Spec.of(model), None, [])
     numbers = np.arange(1, 100_000).tobytes()
     with ThreadPoolExecutor(4) as pool:
         several = list(pool.map(lambda _: sums._times_between(numbers, alternates=False), range(4)))

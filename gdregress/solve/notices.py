@@ -63,8 +63,12 @@ class NoticesMixin(BaseEstimator):
             if "_search" in vars(self):
                 clone._search, clone._varied = self._search, ()
             else:
-                clone._search = uuid4().hex
+                clone._lead_search()
         return clone
+
+    def _lead_search(self) -> None:
+        """Be what a search clones for its candidates, so that these share its name."""
+        self._search = uuid4().hex
 
     @property
     def _is_candidate(self) -> bool:

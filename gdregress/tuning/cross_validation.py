@@ -17,7 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.method.parameters import BOOLEANS, check_parameters
+from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import fits_scale
 from gdregress.regressor import GradientDescentRegressor
@@ -521,7 +521,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Read the rows, evaluate the grid, choose a point, fit to all rows."""
         axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
         primary = self._primary(scoring)
-        check_parameters(self._model(alpha=1.0, **axes.first))
+        model = self._model(alpha=1.0, **axes.first)
+        spec = Spec.of(model)
         if self.refit is one_standard_error and not scoring.is_single:
             raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
         if fits_scale(self) and self.scoring is None:
@@ -542,9 +543,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         is_frame = hasattr(X, "columns") and rows.can_be_drawn
         parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
-        model = self._model(alpha=1.0, **axes.first)
         with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
-            search = Search.of(model, given[0], rows, form, splits, scoring, self.n_jobs)
+            search = Search.of(model, spec, given[0], rows, form, splits, scoring, self.n_jobs)
             task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
             with part_of(task, "cross-validation"):
                 found = search.evaluate(self._curves(axes, alphas, search))
@@ -644,16 +644,18 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         unknown = set(params) - {"groups"}
         if unknown:
             raise TypeError(f"fit takes groups, but not {min(unknown)}: enable metadata routing for what scorers take.")
-        weights = {} if weight is None else {"sample_weight": weight}
+        to_splitter, weights = {"groups": params.get("groups")}, {"sample_weight": weight}
+        if weight is None:
+            return scoring, to_splitter
         of_scorers = {name: weights if takes(each, "sample_weight") else {} for name, each in scoring.scorers.items()}
-        return replace(scoring, params=of_scorers), {"groups": params.get("groups")}
+        return replace(scoring, params=of_scorers), to_splitter
 
     def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
         """Return the grid: a curve for each l1_ratio and learning rate."""
         largest = Largest(1.0, 1.0)
         if alphas is None:
             moments = None if search.sums is None else search.sums.whole
-            spec = Spec.of(search.model)
+            spec = search.spec
             if spec.fits_scale:
                 rows = search.rows
                 spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
@@ -731,5 +733,5 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Return a model with the parameters that were chosen."""
         point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
         model = self._model(verbose=self.verbose, alpha=alpha, **point)
-        model._conclude(search.candidate)
+        model._conclude(search.model)
         return model

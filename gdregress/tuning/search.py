@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -104,7 +103,9 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share.
+        A model with the parameters that all points share, whose clones say each cause of a warning once.
+    spec : Spec
+        Its specification, for the strength 1.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
     rows : SplittableRows
@@ -122,6 +123,7 @@ class Search:
     """
 
     model: Any
+    spec: Spec
     X: Any
     rows: SplittableRows
     form: OutputFormat
@@ -134,6 +136,7 @@ class Search:
     def of(
         cls,
         model: Any,
+        spec: Spec,
         X: Any,
         rows: SplittableRows,
         form: OutputFormat,
@@ -149,12 +152,13 @@ class Search:
                 f"scoring='r2' needs two test rows in each split, but split {lonely[0]} has one: use "
                 "'neg_mean_squared_error', or larger test sets."
             )
-        spec, p = Spec.of(model), rows.n_features
+        model._lead_search()
+        p = rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
         sums = None
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
-            sums = Sums(model, rows, splits)
+            sums = Sums(model, spec, rows, splits)
             sums.whole  # noqa: B018  the first pass finds NaN
         elif not rows.can_be_drawn:
             raise ValueError(
@@ -163,12 +167,7 @@ class Search:
             )
         else:
             check_finite("X", rows.X, rows.columns)
-        return cls(model, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
-
-    @cached_property
-    def candidate(self) -> Any:
-        """The model as a clone made by this search: its own clones say each cause of a warning once."""
-        return clone(self.model)
+        return cls(model, spec, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
@@ -206,7 +205,7 @@ class Search:
             rows = in_memory.with_moments(in_memory.moments())
 
             def fit(some_rows: Any, alpha: float) -> Path:
-                return fitted_path(clone(self.candidate), some_rows, curve._replace(alphas=np.array([alpha])))
+                return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
         return FromSums(paths, None, whole)
@@ -217,12 +216,12 @@ class Search:
         if exact is not None:
             return exact
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
-        return fitted_path(clone(self.candidate), rows, curve)
+        return fitted_path(clone(self.model), rows, curve)
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(self.candidate), self._training_rows(number), curve)
+            delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
             for number in range(len(self.splits))
         )
         return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
@@ -237,7 +236,7 @@ class Search:
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            return losses_from_rows(Spec.of(self.model).terms.loss, self.rows.part(self.splits[number][1]), path)
+            return losses_from_rows(self.spec.terms.loss, self.rows.part(self.splits[number][1]), path)
 
     def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
@@ -250,7 +249,7 @@ class Search:
             return scores
         X = rows_of(self.X, test)
         names = self.rows.columns if hasattr(self.X, "columns") else None
-        models = fitted_models(clone(self.candidate), path, curve, self.form, names)
+        models = fitted_models(clone(self.model), path, curve, self.form, names)
         each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 

@@ -101,18 +101,24 @@ class Sums:
     ----------
     model : GradientDescentRegressor
         A model with the parameters that all points share.
+    spec : Spec
+        Its specification, for the strength 1.
     rows : SplittableRows
         All rows.
     splits : list of (ndarray of int, ndarray of int)
         Training rows and test rows of each split.
+    specs : dict of (float, float or str) to Spec
+        Specifications of curves, by `l1_ratio` and `learning_rate`, as far as they were needed.
     descents : dict of (int, float) to (PlainDescent, HeldOut) or None
         Plain descents over the training rows and their errors on the test rows, by number of the split and strength of
         L2, as far as they were needed.
     """
 
     model: Any
+    spec: Spec
     rows: SplittableRows
     splits: list[Split]
+    specs: dict[tuple[float, float | str], Spec] = field(default_factory=dict)
     descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
     @cached_property
@@ -153,12 +159,11 @@ class Sums:
     @cached_property
     def _minima(self) -> list[Minima]:
         """The minimisers over the training rows of each split."""
-        terms = Spec.of(self.model).terms
-        return [Minima.of(terms, fold.train) for fold in self._folds.folds]
+        return [Minima.of(self.spec.terms, fold.train) for fold in self._folds.folds]
 
     @cached_property
     def _minima_of_whole(self) -> Minima:
-        return Minima.of(Spec.of(self.model).terms, self.whole)
+        return Minima.of(self.spec.terms, self.whole)
 
     @cached_property
     def _ridge_of_whole(self) -> RidgeMinima:
@@ -178,7 +183,7 @@ class Sums:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self._ends_at_minimum(curve):
             return None
-        terms = spec_of(self.model, curve).terms
+        terms = self._spec(curve).terms
         if terms.has_prox:
             return _path(self._minima_of_whole, terms, curve.alphas)
         paths = _paths(self._ridge_of_whole, terms, curve.alphas)
@@ -203,7 +208,7 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        terms = spec_of(self.model, curve).terms
+        terms = self._spec(curve).terms
         paths = self._with_prox(terms, curve.alphas) if terms.has_prox else self._smooth(terms, curve.alphas)
         if paths is None:
             return None
@@ -229,6 +234,13 @@ class Sums:
         known = [each.T for each in of_splits if each is not None]
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
+    def _spec(self, curve: Curve) -> Spec:
+        """Return the specification of a curve; all curves have the same epochs."""
+        key = curve.l1_ratio, curve.learning_rate
+        if key not in self.specs:
+            self.specs[key] = spec_of(self.model, curve)
+        return self.specs[key]
+
     def _ends_at_minimum(self, curve: Curve) -> bool:
         """Return whether the fits of a curve would end at the minimum."""
         model = self.model
@@ -253,7 +265,7 @@ class Sums:
 
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
-        terms = spec_of(self.model, curve).terms
+        terms = self._spec(curve).terms
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
@@ -290,7 +302,7 @@ class Sums:
 
     def _plain_spec(self, curve: Curve) -> PlainSpec | None:
         """Return what descents at all rates that are numbers have in common; None if they are not plain."""
-        model, spec = self.model, spec_of(self.model, curve)
+        model, spec = self.model, self._spec(curve)
         schedule = spec.steps.schedule.known_ahead
         is_plain = model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
