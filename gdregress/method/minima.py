@@ -63,11 +63,12 @@ class Path(NamedTuple):
         coordinates = self.coordinates
         about = test if coordinates.fit_intercept else test.about_origin()
         objective = MomentObjective(about, coordinates, coordinates.penalty(0.0, 0.0))
-        [here] = objective.evaluate([self.points.reshape(len(self.points), -1)])
-        value = here.value.reshape(self.points.shape[1:])
+        several = self.points.reshape(len(self.points), -1)
+        [value] = objective.values([several])
+        value = value.reshape(self.points.shape[1:])
         # |z|' |R| |z| is at most the square of sum |z_j| sqrt(R_jj).
         scale = np.sqrt(objective.products().diagonal())
-        terms = np.square(np.tensordot(scale, np.abs(self.points[: len(scale)]), axes=1))
+        terms = np.square(scale @ np.abs(several[: len(scale)])).reshape(value.shape)
         if (objective.noise + np.finfo(np.float64).eps * terms > VISIBLE * value).any():
             return None
         return value * coordinates.target_scale**2
@@ -157,10 +158,10 @@ class Minima:
     @cached_property
     def alike(self) -> Coordinates:
         """Coordinates in which the penalty is the same for each coefficient, and no column is longer than 1."""
-        moves, scale = self.standard.inverse_scale > 0, self.standard.scale / self.penalized
-        alike = (scale.max(initial=0.0) or 1.0) * self.penalized
-        inverse_scale = np.where(moves, 1.0 / alike, 0.0)
-        return replace(self.standard, scale=np.where(moves, alike, 0.0), inverse_scale=inverse_scale)
+        standard = self.standard
+        moves = standard.inverse_scale > 0
+        alike = ((standard.scale / self.penalized).max(initial=0.0) or 1.0) * self.penalized
+        return replace(standard, scale=np.where(moves, alike, 0.0), inverse_scale=moves / alike)
 
     def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
         second, joint = covariances(self.moments, self.standard)
@@ -211,8 +212,8 @@ class RidgeMinima:
         alphas : ndarray of shape (n_penalties,)
             Strengths.
         """
-        factors = [terms.penalty_in(each.alike).l2.max(initial=0.0) / 2 for each in self.sets]
-        strengths = np.outer(factors, alphas)
+        longest = np.array([(each.penalized * each.alike.inverse_scale).max(initial=0.0) for each in self.sets])
+        strengths = np.outer(np.square(np.sqrt(terms.l2) * longest) / 2, alphas)
         if not np.isfinite(strengths).all() or not (self.ridge.error(strengths.min(axis=1)) <= PRECISE).all():
             return None
         return strengths

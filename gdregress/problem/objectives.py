@@ -130,7 +130,7 @@ class MomentObjective:
         """Evaluate the objective at every point."""
         p, stacked = len(self.joint), _side_by_side(points)
         z, joint, target_second, target_mean = stacked[:p], self.joint, self._target_second, self._target_mean
-        if stacked.shape[1] > joint.shape[1]:
+        if 1 < joint.shape[1] < stacked.shape[1]:
             times = stacked.shape[1] // joint.shape[1]  # a point may consist of several side by side
             joint, target_second, target_mean = (
                 np.concatenate([each] * times, axis=-1) for each in (joint, target_second, target_mean)

@@ -204,7 +204,7 @@ class _Labels:
         occurs = np.zeros(len(self.codes) * n_codes, bool)
         occurs[joint[_first_of_runs(joint)]] = True  # consecutive rows are mostly in the same cell
         present = np.flatnonzero(occurs)
-        codes = np.column_stack([self.codes[present // n_codes], present % n_codes])
+        codes = np.hstack([self.codes[present // n_codes], present[:, np.newaxis] % n_codes])
         labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
         return _Labels(labels.take(joint), codes, [*self.bases, base])
 
@@ -231,7 +231,9 @@ class _Labels:
 
 def _first_of_runs(labels: NDArray) -> NDArray:
     """Return the first row of each run of rows with the same label."""
-    return np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+    is_first = np.ones(len(labels), bool)
+    np.not_equal(labels[1:], labels[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
 
 
 def _counts(chosen: NDArray, n_samples: int) -> NDArray:

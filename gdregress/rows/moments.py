@@ -259,40 +259,42 @@ def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     counts : ndarray of int, of shape (n_unions, n_parts)
         How often the rows of each part are in each union, which has at least one part.
     """
-    unit, target_unit = _units_of_all(parts)
-    if all((part.x.unit == unit).all() and (part.y.unit == target_unit).all() for part in parts):
+    columns = _columns_of(parts)
+    if (columns[2] == _safe_units(columns)).all():
         crosses: Any = [part.cross for part in parts]
         if len(counts) > 1 and all(cross is not None for cross in crosses):
             crosses = np.stack(crosses)
-        at_a_time = max(1, UNITED_ENTRIES // max(1, len(unit) * len(parts)))
+        at_a_time = max(1, UNITED_ENTRIES // columns[0].size)
         groups = [
-            _united(parts, crosses, counts[first : first + at_a_time]) for first in range(0, len(counts), at_a_time)
+            _united(parts, columns, crosses, counts[first : first + at_a_time])
+            for first in range(0, len(counts), at_a_time)
         ]
         return [union for group in groups for union in group]
     several = []
     for times in counts:
         some = np.flatnonzero(times)
-        units = _units_of_all([parts[k] for k in some.tolist()])
+        units = np.split(_safe_units(columns[:, some]), [len(parts[0].x.mean)])
         same = [parts[k]._in_units(*units) for k in some.tolist()]
-        several += _united(same, [part.cross for part in same], times[np.newaxis, some])
+        several += _united(same, _columns_of(same), [part.cross for part in same], times[np.newaxis, some])
     return several
 
 
-def _units_of_all(parts: Sequence[Moments]) -> tuple[NDArray, NDArray]:
-    """Return units of X and y in which the squares of all parts are in range."""
-    return (
-        _safe_unit(np.max([part.x.magnitude for part in parts], axis=0)),
-        _safe_unit(np.max([part.y.magnitude for part in parts], axis=0)),
-    )
+def _columns_of(parts: Sequence[Moments]) -> NDArray:
+    """Return the fields of `Columns` in their order, of shape (5, n_parts, n_columns), with the columns of y last."""
+    names = [field.name for field in fields(Columns)]
+    both = [[np.concatenate([getattr(part.x, name), getattr(part.y, name)]) for part in parts] for name in names]
+    return np.array(both)
 
 
-def _united(parts: Sequence[Moments], crosses: Any, counts: NDArray) -> list[Moments]:
-    """Return the moments of unions of parts in the same units, given the `cross` of each."""
-    p, unit = len(parts[0].x.mean), np.concatenate([parts[0].x.unit, parts[0].y.unit])
-    mean, remainder, variance, cancellation = (
-        np.array([np.concatenate([getattr(part.x, name), getattr(part.y, name)]) for part in parts])
-        for name in ("mean", "remainder", "variance", "cancellation")
-    )
+def _safe_units(columns: NDArray) -> NDArray:
+    """Return units of the columns in which the squares of all parts are in range."""
+    mean, _, unit, variance, _ = columns
+    return _safe_unit(np.maximum(np.abs(mean), unit * np.sqrt(variance)).max(axis=0))
+
+
+def _united(parts: Sequence[Moments], columns: NDArray, crosses: Any, counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of parts in the same units, given the columns and the `cross` of each."""
+    p, (mean, remainder, (unit, *_), variance, cancellation) = len(parts[0].x.mean), columns
     weights = counts * [part.weight for part in parts]
     totals, first = weights.sum(axis=1), weights.argmax(axis=1)
     share, is_in = weights / totals[:, np.newaxis], counts > 0
@@ -322,18 +324,11 @@ def _united(parts: Sequence[Moments], crosses: Any, counts: NDArray) -> list[Mom
         variance[:, :p] = cross.diagonal(axis1=1, axis2=2)
     cancellation = np.divide(mean_squares, variance, out=np.ones_like(variance), where=variance > 0)
     n_samples = counts @ [part.n_samples for part in parts]
+    precision = max({part.precision for part in parts}, key=lambda kind: np.finfo(kind).eps)
     both = zip(mean, remainder, repeat(unit), variance, cancellation, strict=False)
     return [
-        replace(
-            parts[0],
-            weight=weight,
-            n_samples=n,
-            x=Columns(*(values[:p] for values in columns)),
-            y=Columns(*(values[p:] for values in columns)),
-            cross=of_x,
-            target_cross=of_y,
-        )
-        for weight, n, columns, of_x, of_y in zip(totals.tolist(), n_samples.tolist(), both, cross, joint, strict=False)
+        Moments(weight, n, Columns(*(of[:p] for of in each)), Columns(*(of[p:] for of in each)), of_x, of_y, precision)
+        for weight, n, each, of_x, of_y in zip(totals.tolist(), n_samples.tolist(), both, cross, joint, strict=False)
     ]
 
 
