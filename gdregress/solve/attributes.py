@@ -104,17 +104,20 @@ class OutputFormat(NamedTuple):
 
         moves = (point[: len(coef)] != 0) & (coordinates.inverse_scale != 0)[:, np.newaxis]
         column, output = np.nonzero(moves & is_out(coef))
-        effect = np.abs(problem.standard_coefficients(point)[column, output])
-        factor = coordinates.inverse_scale[column].astype(np.longdouble) * coordinates.target_scale[output]
-        exact = point[column, output] * factor
-        is_lost = ~(lost(exact) / np.abs(exact) * effect <= NOTICED)
         is_still = (standard.inverse_scale == 0) & (problem.moments.x.variance > 0)
-        is_large = np.append(np.abs(exact[is_lost]) > 1, problem.moments.x.deviation[is_still] < 1)
-        if is_large.any():
-            return said("coefficients are", "large", "multiply X or divide y")
-        if len(is_large):
-            return said("coefficients are", "small", "divide X or multiply y")
-        is_lost = is_out(intercept) & ~(lost(intercept.astype(np.longdouble)) <= NOTICED * standard.target_scale)
+        if len(column) or is_still.any():
+            effect = np.abs(problem.standard_coefficients(point)[column, output])
+            factor = coordinates.inverse_scale[column].astype(np.longdouble) * coordinates.target_scale[output]
+            exact = point[column, output] * factor
+            is_lost = ~(lost(exact) / np.abs(exact) * effect <= NOTICED)
+            is_large = np.append(np.abs(exact[is_lost]) > 1, problem.moments.x.deviation[is_still] < 1)
+            if is_large.any():
+                return said("coefficients are", "large", "multiply X or divide y")
+            if len(is_large):
+                return said("coefficients are", "small", "divide X or multiply y")
+        is_lost = is_out(intercept)
+        if is_lost.any():
+            is_lost &= ~(lost(intercept.astype(np.longdouble)) <= NOTICED * standard.target_scale)
         if is_lost.any():
             is_large = np.abs(intercept[is_lost]) > 1
             return said("the intercept is", *(("large", "divide y") if is_large.any() else ("small", "multiply y")))

@@ -107,8 +107,6 @@ class Sums:
         All rows.
     splits : list of (ndarray of int, ndarray of int)
         Training rows and test rows of each split.
-    specs : dict of (float, float or str) to Spec
-        Specifications of curves, by `l1_ratio` and `learning_rate`, as far as they were needed.
     descents : dict of (int, float) to (PlainDescent, HeldOut) or None
         Plain descents over the training rows and their errors on the test rows, by number of the split and strength of
         L2, as far as they were needed.
@@ -118,7 +116,6 @@ class Sums:
     spec: Spec
     rows: SplittableRows
     splits: list[Split]
-    specs: dict[tuple[float, float | str], Spec] = field(default_factory=dict)
     descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
     @cached_property
@@ -235,11 +232,9 @@ class Sums:
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
     def _spec(self, curve: Curve) -> Spec:
-        """Return the specification of a curve; all curves have the same epochs."""
-        key = curve.l1_ratio, curve.learning_rate
-        if key not in self.specs:
-            self.specs[key] = spec_of(self.model, curve)
-        return self.specs[key]
+        """Return the specification of the fits of a curve, for the strength 1 and the most epochs."""
+        of_model = {name: getattr(self.model, name) for name in ("l1_ratio", "learning_rate", "epochs")}
+        return self.spec if of_model == {**curve.shared(), "epochs": curve.most_epochs} else spec_of(self.model, curve)
 
     def _ends_at_minimum(self, curve: Curve) -> bool:
         """Return whether the fits of a curve would end at the minimum."""
