@@ -54,7 +54,8 @@ def choice_of_targets(found: Evaluated) -> dict[str, Any]:
     }
     if len(found.loss) > 1:
         error = standard_error(found.loss)
-        simple = [simplest(*of_target) for of_target in zip(mean.T, error.T, strict=True)]  # alphas fall
+        of_targets = zip(mean.T, error.T, strict=True)
+        simple = [simplest(scores, of_scores.item) for scores, of_scores in of_targets]  # alphas fall
         choices["alpha_1se_"] = alphas[simple]
     return choices
 

@@ -107,7 +107,7 @@ class Scores:
         curve, of_splits = self.curves[number], self.of_curves[number][name].all
         columns = {each: _values([curve], each) for each in self.varied}
         mean = self.means[name][top - place :][: curve.n_points]
-        return curve.point(simplest_near(columns, place, mean, lambda near: standard_error(of_splits[:, near])))
+        return curve.point(simplest_near(columns, place, mean, lambda near: float(standard_error(of_splits[:, near]))))
 
 
 def _values(curves: Sequence[Curve], name: str) -> NDArray:
@@ -174,10 +174,10 @@ def one_standard_error(cv_results):
         )
     columns = {key.removeprefix("param_"): cv_results[key].data for key in cv_results if key.startswith("param_")}
     mean, error = cv_results["mean_test_score"], cv_results["se_test_score"]
-    return simplest_near(columns, int(np.nanargmax(mean)), mean, lambda near: error[near])
+    return simplest_near(columns, int(np.nanargmax(mean)), mean, error.item)
 
 
-def simplest_near(columns: Mapping[str, NDArray], top: int, mean: NDArray, error: Callable[[NDArray], NDArray]) -> int:
+def simplest_near(columns: Mapping[str, NDArray], top: int, mean: NDArray, error: Callable[[int], float]) -> int:
     """Return the index of the simplest point within one standard error of the best.
 
     Parameters
@@ -189,7 +189,7 @@ def simplest_near(columns: Mapping[str, NDArray], top: int, mean: NDArray, error
     mean : ndarray of shape (n_points,)
         Mean scores.
     error : callable
-        Function from indices to the standard errors of these points.
+        Function from the index of a point to its standard error.
     """
     axis, sign = ("alpha", 1.0) if "alpha" in columns else ("epochs", -1.0)
     if axis not in columns:
@@ -200,19 +200,21 @@ def simplest_near(columns: Mapping[str, NDArray], top: int, mean: NDArray, error
             alike &= values == values[top]
     near = np.flatnonzero(alike)
     near = near[np.argsort(-sign * columns[axis][near].astype(np.float64), kind="stable")]
-    return int(near[simplest(mean[near], error(near))])
+    return int(near[simplest(mean[near], lambda place: error(int(near[place])))])
 
 
-def simplest(mean: NDArray, error: NDArray) -> int:
+def simplest(mean: NDArray, error: Callable[[int], float]) -> int:
     """Return the place of the first mean score within one standard error of the best.
 
     Parameters
     ----------
-    mean, error : ndarray of shape (n_points,)
-        Mean scores and their standard errors, from the simplest model to the richest.
+    mean : ndarray of shape (n_points,)
+        Mean scores, from the simplest model to the richest.
+    error : callable
+        Function from the place of a score to its standard error.
     """
     top = int(np.nanargmax(mean))
-    return int(np.argmax(mean >= mean[top] - error[top]))
+    return int(np.argmax(mean >= mean[top] - error(top)))
 
 
 def standard_error(scores: NDArray) -> NDArray:
