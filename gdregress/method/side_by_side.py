@@ -140,11 +140,18 @@ class Objectives(NamedTuple):
         return (gap <= EXACT ** (1 + (k > 0))) & ~is_off.any(axis=0)
 
     def are_unique(self, slope: NDArray) -> NDArray:
-        """Return which minima are unique, given the slopes there: a slope at an end up to rounding holds no row."""
+        """Return which minima are unique, given the slopes there: a slope at an end up to rounding holds no row.
+
+        Newton's method has ended there with the rows inside their boxes, so that second derivatives are looked at only
+        where some of these are not clearly inside.
+        """
         _, _, low, high, weight = self.rows
         is_clear = (slope > low + CLEAR) & (slope < high - CLEAR) & (weight > 0)
-        seconds = [self.second(place).moved(self, place, is_clear[:, place], 1.0) for place in range(slope.shape[1])]
-        return np.array([is_definite(second.matrix) for second in seconds])
+        is_unique = (is_clear == self.rows.is_inside(slope)).all(axis=0)
+        for place in np.flatnonzero(~is_unique).tolist():
+            second = self.second(place).moved(self, place, is_clear[:, place], 1.0)
+            is_unique[place] = is_definite(second.matrix)
+        return is_unique
 
 
 class Second(NamedTuple):
