@@ -458,12 +458,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         if not given and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
-            spec, found = at_scale(spec, rows, self.__dict__)
+            spec, found, past = at_scale(spec, rows, self.__dict__)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
-            start = starting_point(spec, problem, rng, self.__dict__)
+            start = starting_point(spec, problem, rng, past)
             validate = None if held_out is None else validation_value(held_out, problem, self._warn, given=given)
             self._forget()
             observers: list[Observer] = [

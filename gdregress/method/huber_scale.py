@@ -245,7 +245,7 @@ def _sums_over_lines(rows: RowBlocks, weight: NDArray, line: NDArray, center: ND
     total = float(weight.sum())
     if not total:
         return np.zeros(len(center)), 0.0
-    lines = rows.with_weight(weight).with_targets(lambda _: line[:, np.newaxis]).moments(products=False)
+    lines = rows.with_weight(weight).with_targets(lambda _: line[:, np.newaxis]).counted().moments(products=False)
     sign = float(lines.y.mean[0])
     slope = lines.target_cross[:, 0] * lines.x.unit * lines.y.unit[0] + (lines.x.mean - center) * sign
     return total * slope, total * sign

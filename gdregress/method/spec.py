@@ -12,6 +12,12 @@ from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, consta
 from gdregress.problem.losses import HUBER_SHARE, as_loss, fits_scale, huber
 from gdregress.problem.problem import Terms
 
+EXACT = ("auto", "curvature")
+"""Values of `learning_rate` with which a fit ends at the minimum, however it gets there."""
+
+FEWEST_EPOCHS = 100
+"""Number of epochs from which a fit is taken to end at the minimum; with fewer it may be meant to end before."""
+
 ENOUGH, SHARP = 1000, 1e-10
 """Epochs and `tol` of a fit that is to end at the minimum."""
 
@@ -187,6 +193,18 @@ class Spec:
     def at_scale(self, scale: float) -> "Spec":
         """Return the specification with Huber's loss for residuals of some scale."""
         return replace(self, terms=replace(self.terms, loss=huber(HUBER_SHARE * scale)), fits_scale=False)
+
+    @property
+    def ends_at_minimum(self) -> bool:
+        """Whether a fit ends at the minimum wherever it begins, if its epochs are enough."""
+        steps, limits = self.steps, self.limits
+        is_whole = not (steps.batch_size or steps.average or limits.early_stopping)
+        return is_whole and steps.learning_rate in EXACT and limits.tol > 0 and limits.target_loss is None
+
+    @property
+    def goes_to_minimum(self) -> bool:
+        """Whether a fit that ends at the minimum is asked for nothing else, so that any way there will do."""
+        return self.ends_at_minimum and self.steps.optimizer == "auto" and self.limits.epochs >= FEWEST_EPOCHS
 
     def at_the_minimum(self) -> "Spec":
         """Return the specification of the fit that ends at the minimum in the least time."""

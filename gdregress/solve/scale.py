@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +66,28 @@ TOO_SMALL = (
 """What is said where epsilon is far below the residuals."""
 
 
-def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
-    """Return the specification with a number for `epsilon`, and the fitted attribute that says which."""
+class AtScale(NamedTuple):
+    """What is known of a fit once the scale of its residuals is.
+
+    Attributes
+    ----------
+    spec : Spec
+        The specification, with a number for `epsilon`.
+    found : dict of str to float
+        The fitted attribute that says which; none if `epsilon` was a number.
+    past : mapping of str to object
+        Attributes of the last fit, or the coefficients that came with the scale where the fit is to end at them.
+    """
+
+    spec: Spec
+    found: dict[str, float]
+    past: Mapping[str, Any]
+
+
+def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
+    """Fit the scale of the residuals, if `epsilon` is to follow from it."""
     if not spec.fits_scale:
-        return spec, {}
+        return AtScale(spec, {}, past)
     if rows.n_outputs > 1:
         raise ValueError(
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
@@ -76,8 +95,12 @@ def at_scale(spec: Spec, rows: Rows, past: dict[str, Any]) -> tuple[Spec, dict[s
         )
     if not rows.can_be_drawn:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    scale = fit_scale(spec, cast(RowBlocks, rows), past)
-    return spec.at_scale(scale), {"scale_": scale}
+    fitted = fit_scale(spec, cast(RowBlocks, rows), past)
+    scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
+    if not (spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all()):
+        return AtScale(scaled, found, past)
+    start = {"coef_": fitted.coef, "intercept_": np.array(fitted.intercept)}
+    return AtScale(replace(scaled, warm_start=True), found, start)
 
 
 def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, str] | None:
@@ -144,8 +167,8 @@ def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str
     return (MOSTLY_ZERO, MOSTLY_ZERO) if is_penalised or scale_of(y[:, 0] - mode, weight) == 0 else None
 
 
-def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
-    """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma.
+def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale:
+    """Return the scale sigma of the residuals of Huber's loss with epsilon = 1.35 sigma, and the coefficients.
 
     Coefficients and sigma minimise, with H_e(z) = z^2 up to abs(z) = e and 2 e abs(z) - e^2 beyond::
 
@@ -173,7 +196,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
     """
     found = minimum_with_scale(spec, rows, past)
     if found is not None:
-        return found.scale
+        return found
     (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
     tried: list[tuple[float, float]] = []
     spec = spec.at_the_minimum()
@@ -191,16 +214,15 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> float:
         coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
         residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
         tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
-        if abs(tried[-1][1] - scale) <= CLOSE * scale:
-            break
         here = FittedScale(residual[:, 0], tried[-1][1], coef[:, 0].astype(np.float64), float(np.ravel(intercept)[0]))
+        if abs(tried[-1][1] - scale) <= CLOSE * scale:
+            return here
         found = _by_newton(spec, rows, least, here)
         if found is not None:
-            return found.scale
+            return found
         scale = _next(tried, least)
-    else:
-        warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
-    return tried[-1][1]
+    warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
+    return here
 
 
 def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale | None:

@@ -1,5 +1,6 @@
 """The starting point of a descent."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.namespaces import to_host
 
 
-def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
+def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
     """Return the starting point in long doubles: zero, random, or the coefficients of the last fit, with allowed signs.
 
     Where a target does not vary, its value is the intercept to start with: it is the minimum of every objective, and
@@ -26,8 +27,8 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
         The problem, in the coordinates of the point.
     rng : RandomState
         Draws a random start.
-    past : dict
-        Attributes of the estimator.
+    past : mapping of str to object
+        Attributes of the estimator, or others to go on from.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     return problem.penalty.allowed(_any_point(spec, problem, rng, past))
 
 
-def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: dict[str, Any]) -> NDArray:
+def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
     """Return the starting point, whatever its signs."""
     coordinates = problem.coordinates
     p, m = len(coordinates.center), len(coordinates.target_center)

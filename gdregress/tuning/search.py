@@ -24,7 +24,7 @@ from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.of_splits import OfSplits
 from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import EXACT, OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
+from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
 WIDE_LIMIT = 500
@@ -38,10 +38,6 @@ With L1 it begins at the strength that makes all coefficients zero. With L2 it b
 
 SHARPER = 0.1
 """Share of `tol` to which points along a path are fitted: one within `tol` of the last would stay where that is."""
-
-
-FEWEST_EPOCHS = 100
-"""Number of epochs from which a fit is taken to end at the minimum; with fewer it may be meant to end before."""
 
 
 class Evaluated(NamedTuple):
@@ -197,7 +193,7 @@ class Search:
     def _from_whole(self, curve: Curve) -> FromSums | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         spec = spec_of(self.model, curve)
-        ends_there = ends_at_minimum(self.model, curve) and goes_to_minimum(self.model, curve)
+        ends_there = len(curve.epochs) == 1 and spec.goes_to_minimum
         if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
@@ -297,12 +293,14 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     curve : Curve
         The points.
     """
-    is_one, is_path = len(curve.epochs) == 1, ends_at_minimum(model, curve)
+    is_one = len(curve.epochs) == 1
     model.set_params(**curve.shared(), epochs=curve.most_epochs, record_path=not is_one)
+    spec = Spec.of(model)
+    is_path = is_one and spec.ends_at_minimum
     if is_path:
         model.set_params(tol=SHARPER * model.tol)
     coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=bool(model.fit_intercept))
-    finds_scale = is_path and Spec.of(model).fits_scale and goes_to_minimum(model, curve)
+    finds_scale = is_path and spec.fits_scale and spec.goes_to_minimum
     if finds_scale and rows.n_features <= WIDE_LIMIT:
         rows = rows.with_moments(rows.moments())  # for all strengths
     points: list[NDArray] = []
@@ -318,17 +316,6 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
             points.append(np.append(found.coef, level)[:, np.newaxis])
             past = {"coef_": found.coef, "intercept_": found.intercept, "scale_": found.scale}
     return Path(coordinates, np.stack(points, axis=1))
-
-
-def ends_at_minimum(model: Any, curve: Curve) -> bool:
-    """Return whether each fit of a curve ends at the minimum wherever it begins."""
-    is_exact = len(curve.epochs) == 1 and curve.learning_rate in EXACT and bool(model.tol)
-    return is_exact and model.target_loss is None and not (model.early_stopping or model.batch_size or model.average)
-
-
-def goes_to_minimum(model: Any, curve: Curve) -> bool:
-    """Return whether a fit that ends at the minimum is asked for nothing else, so that any way there will do."""
-    return model.optimizer == "auto" and curve.epochs[0] >= FEWEST_EPOCHS
 
 
 def fitted_point(model: Any, rows: Any, of_search: Any) -> NDArray:

@@ -24,7 +24,7 @@ from gdregress.method.epochs import (
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
-from gdregress.method.spec import Spec
+from gdregress.method.spec import EXACT, Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
@@ -43,9 +43,6 @@ THREADED_POINTS = 10_000
 
 OF_ALL_EPOCHS = ("exponential", "cosine")
 """Schedules that depend on the number of epochs."""
-
-EXACT = ("auto", "curvature")
-"""Values of `learning_rate` with which a fit of squared error ends at the minimum, however it gets there."""
 
 AnyPath = Path | EpochPath | WithoutRow | Chained
 """Points fitted to the same rows."""
