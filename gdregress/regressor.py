@@ -75,8 +75,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         the tube of the insensitive losses. It is in raw units, those of y: y in cents needs a
         hundred times the `epsilon` of y in euros. With residuals of some thousands, the default, which
         is SGDRegressor's, makes "huber" all but the absolute error. "auto" is for "huber": 1.35 times
-        the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`;
-        beside losses that have no `epsilon` it has no effect.
+        the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`.
+        The descent begins at these if it is to end at the minimum. Beside losses that have no `epsilon`
+        it has no effect.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import ElasticNetCV, LassoCV, RidgeCV
-from sklearn.metrics import make_scorer, mean_squared_error
+from sklearn.metrics import accuracy_score, make_scorer, mean_squared_error
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -552,6 +552,11 @@ BAD = [
     ({"scoring": "R2"}, "scoring='R2' is no score: did you mean 'r2'?"),
     ({"scoring": "RMSE"}, "scoring='RMSE' is no score: did you mean 'neg_root_mean_squared_error'?"),
     ({"scoring": "neg_mae"}, "scoring='neg_mae' is no score: did you mean 'neg_mean_absolute_error'?"),
+    (
+        {"scoring": "accuracy"},
+        "scoring='accuracy' scores classes or clusters, not numbers: use a score of regression, such as 'r2' or",
+    ),
+    ({"scoring": ["r2", "neg_log_loss"], "refit": "r2"}, "scoring='neg_log_loss' scores classes or clusters"),
     ({"alphas": None}, "alphas must be an int or a list of numbers, but is None."),
     ({"alphas": 0.5}, "alphas must be an int or a list of numbers, but is 0.5: pass [0.5]."),
     ({"scoring": {"one": "?"}, "refit": "one"}, "scoring='?' is no score: sklearn.metrics.get_scorer_names() lists"),
@@ -592,6 +597,15 @@ BAD = [
 def test_bad_input(raw, params, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         GradientDescentRegressorCV(**{"alphas": ALPHAS, "cv": 3, **params}).fit(*raw)
+
+
+def test_splits_that_need_a_fit_each_are_told_of(raw, capsys):
+    params = {"alphas": [0.1, 0.01], "loss": "absolute_error", "penalty": "l1", "cv": 3, "refit": False}
+    GradientDescentRegressorCV(**params).fit(*raw)
+    assert not capsys.readouterr().out
+    GradientDescentRegressorCV(**params, verbose=1).fit(*raw)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" points")[0] for line in told] == [f"split {k} of 3: 2" for k in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -778,16 +792,16 @@ class TestWhatIsSaid:
         X, y = load_diabetes(return_X_y=True)
         with (
             warnings.catch_warnings(action="ignore"),
-            pytest.raises(ValueError, match="the score 'score' is NaN in split 0: use another"),
+            pytest.raises(ValueError, match="the score 'score' is NaN in split 0: use a score of regression, such"),
         ):
-            GradientDescentRegressorCV([1.0, 0.1], scoring="accuracy").fit(X[:20], y[:20])
+            GradientDescentRegressorCV([1.0, 0.1], scoring=make_scorer(accuracy_score)).fit(X[:20], y[:20])
         with pytest.raises(ValueError, match="scoring='r2' needs two test rows in each split, but split 0 has one"):
             GradientDescentRegressorCV([1.0, 0.1], cv=LeaveOneOut(), scoring="r2").fit(X[:20], y[:20])
 
     def test_a_scorer_that_cannot_work_is_told_once(self):
-        X, y = load_diabetes(return_X_y=True)
+        (X, y), fails = load_diabetes(return_X_y=True), make_scorer(accuracy_score)
         with warnings.catch_warnings(record=True, action="always") as caught:
-            GradientDescentRegressorCV([1.0, 0.1], scoring="accuracy", refit=False, cv=2, error_score=0).fit(X, y)
+            GradientDescentRegressorCV([1.0, 0.1], scoring=fails, refit=False, cv=2, error_score=0).fit(X, y)
         assert len([warning for warning in caught if "the scorer" in str(warning.message)]) == 1
 
     def test_nothing_is_smaller_than_zero(self):

@@ -212,7 +212,8 @@ class TestPlot:
             np.testing.assert_array_equal(line.get_ydata(), coefs)
             assert line.get_label() == name
         largest = np.argsort(-np.abs(path.coefs).max(axis=1))[:7]
-        assert [text.get_text() for text in display.legend_.get_texts()] == [names[k] for k in largest]
+        named = [names[k] for k in largest]
+        assert [text.get_text() for text in display.legend_.get_texts()] == [*named, f"{len(names) - 7} others"]
         assert display.ax_.get_xscale() == "log"
         assert display.ax_.xaxis_inverted()
         display.figure_.canvas.draw()

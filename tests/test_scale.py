@@ -131,6 +131,18 @@ def test_the_scale_is_that_of_the_minimum_however_the_model_descends(steps):
     assert model.n_iter_ == steps["epochs"]
 
 
+@pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
+def test_a_fit_begins_at_the_coefficients_that_came_with_the_scale(penalty):
+    X, y, weight = make()
+    params = {"loss": "huber", "penalty": penalty}
+    model = GradientDescentRegressor(epsilon="auto", **params).fit(X, y, weight)
+    assert model.n_iter_ == 0
+    cold = GradientDescentRegressor(epsilon=1.35 * model.scale_, **params, tol=1e-10).fit(X, y, weight)
+    assert cold.n_iter_ > 0
+    assert_allclose(model.coef_ * X.std(axis=0), cold.coef_ * X.std(axis=0), rtol=1e-7, atol=1e-8)
+    assert GradientDescentRegressor(epsilon="auto", epochs=50, **params).fit(X, y, weight).n_iter_ > 0
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_more_columns_than_rows(penalty, seed):

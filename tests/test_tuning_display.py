@@ -46,6 +46,7 @@ def test_scores_are_drawn_with_each_split_and_the_choices(model):
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_ylabel() == "mean squared error of held-out rows"
     assert display.ax_.get_xlim() == (model.alphas_[0], model.alphas_[-1])
+    assert not display.ax_.get_legend().get_title().get_text()
     [bars] = display.error_.lines[2]
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
     assert len(lengths) <= 25
@@ -57,6 +58,7 @@ def test_coefficients_are_drawn_with_names_and_counts(model):
     assert_array_equal(np.array([line.get_ydata() for line in display.lines_]).T, model.coef_path_)
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert len(set(labels) & set(X.columns)) == 7
+    assert "3 others" in labels
     counts = [int(text.get_text()) for text in display.ax_.texts]
     assert counts[0] == 0
     assert counts[-1] == (model.coef_path_[-1] != 0).sum()
@@ -78,6 +80,7 @@ def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_tha
     chosen = [place for place, p in enumerate(model.cv_results_["params"]) if p["l1_ratio"] == model.l1_ratio_]
     assert_array_equal(display.scores[0], model.cv_results_["split0_test_r2"][chosen])
     assert display.ax_.get_ylabel() == "r2 of held-out rows"
+    assert display.ax_.get_legend().get_title().get_text() == f"l1_ratio={model.l1_ratio_}"
     ratio = [0.1, 0.9].index(model.l1_ratio_)
     assert_array_equal(TuningDisplay.from_estimator(model, kind="coef").coef, model.coef_path_[ratio])
 

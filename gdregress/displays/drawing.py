@@ -119,8 +119,11 @@ def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -
     Returns
     -------
     lines, named : list of matplotlib Line2D
-        A line for each column in their order, and those in colour from the largest coefficient down.
+        A line for each column in their order, and those in colour from the largest coefficient down; after these a grey
+        one that says how many columns have no name.
     """
+    from matplotlib.lines import Line2D
+
     largest = np.argsort(-np.abs(coefs).max(axis=1), kind="stable")[:NAMED].tolist()
     colors = dict(zip(largest, CYCLE, strict=False))
     lines = []
@@ -138,7 +141,11 @@ def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -
         )
     ax.axhline(0.0, color=GREY, linewidth=0.5)
     ax.set_ylabel("coefficient")
-    return lines, [lines[column] for column in largest]
+    named, n_others = [lines[column] for column in largest], len(coefs) - len(largest)
+    if n_others:
+        label = "1 other" if n_others == 1 else f"{n_others} others"
+        named.append(Line2D([], [], color=GREY, linewidth=0.7, alpha=0.5, label=label))
+    return lines, named
 
 
 def check_names(names: Any, n_features: int) -> None:

@@ -11,7 +11,7 @@ class RegularizationPathDisplay:
     """The coefficients of each column against alpha, on a logarithmic axis that goes down to the right.
 
     Use ``regularization_path(X, y).plot()`` to make one. The seven columns of the largest coefficients are
-    drawn in colour and named; the others are grey.
+    drawn in colour and named; the others are grey, and the legend says how many they are.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class RegularizationPathDisplay:
     lines_ : list of matplotlib Line2D
         A line for each column, in their order.
     legend_ : matplotlib Legend
-        The names of the columns in colour.
+        The names of the columns in colour, and the number of the others.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """Display of cross-validation: scores, or coefficients, along the strengths of the penalty or the epochs."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class TuningDisplay:
         Label of their axis.
     kind : {"score", "coef"}, default="score"
         What `plot` draws.
+    shared : dict of str to object, default=None
+        What all points of the curve have in common, and other curves of the grid have not: the title of the legend.
 
     Attributes
     ----------
@@ -91,6 +94,7 @@ class TuningDisplay:
         feature_names: NDArray | None = None,
         score_name: str = "score",
         kind: str = "score",
+        shared: dict[str, Any] | None = None,
     ):
         self.axis = axis
         self.values = values
@@ -101,6 +105,7 @@ class TuningDisplay:
         self.feature_names = feature_names
         self.score_name = score_name
         self.kind = kind
+        self.shared = shared
 
     @classmethod
     def from_estimator(
@@ -108,8 +113,9 @@ class TuningDisplay:
     ) -> "TuningDisplay":
         """Draw what cross-validation has found.
 
-        Of several `l1_ratio` or learning rates, the chosen one is drawn, and of several scores the one that
-        decided. A score that is minus an error, such as the default, is drawn as the error.
+        Of several `l1_ratio` or learning rates, the chosen one is drawn and named in the legend, and of several
+        scores the one that decided is drawn. A score that is minus an error, such as the default, is drawn as the
+        error.
 
         Parameters
         ----------
@@ -148,10 +154,11 @@ class TuningDisplay:
         axis = next((name for name in ("alpha", "epochs") if len({p.get(name) for p in results["params"]}) > 1), None)
         if axis is None:
             raise ValueError("neither alpha nor epochs has several values: there is no curve to draw.")
+        shared = {name: value for name, value in chosen.items() if name != axis}
         near = [
             place
             for place, point in enumerate(results["params"])
-            if all(point[name] == value for name, value in chosen.items() if name != axis)
+            if all(point[name] == value for name, value in shared.items())
         ]
         score = estimator.refit if isinstance(estimator.refit, str) else "score"
         scores = np.array([results[f"split{number}_test_{score}"][near] for number in range(estimator.n_splits_)])
@@ -169,6 +176,7 @@ class TuningDisplay:
             feature_names=names,
             score_name=name,
             kind=kind,
+            shared=shared,
         )
         return display.plot(ax)
 
@@ -196,7 +204,7 @@ class TuningDisplay:
             ax.set_xscale("log")
         ax.set_xlabel(self.axis)
         ax.grid(alpha=0.3)
-        legend_beside(ax, handles=handles)
+        legend_beside(ax, handles=handles, title=_title(self.shared or {}), title_fontsize=type_size(ax))
         ax.yaxis.label.set_size(type_size(ax))
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -238,6 +246,13 @@ class TuningDisplay:
                 color=GREY,
             )
         ax.set_title("number of nonzero coefficients", fontsize="small", color=GREY, pad=14)
+
+
+def _title(shared: dict[str, Any]) -> str:
+    """Return what the points of a curve have in common, a line for each parameter."""
+    return "\n".join(
+        f"{name}={value:.4g}" if isinstance(value, Real) else f"{name}={value}" for name, value in shared.items()
+    )
 
 
 def _coefficients(estimator: Any) -> NDArray:

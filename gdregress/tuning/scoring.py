@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 
 from gdregress.problem.losses import loss_of
 
@@ -22,6 +22,9 @@ FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
     "r2": lambda errors, variance: mean_of_outputs(1.0 - errors / variance),
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
+
+OF_NUMBERS = "sklearn.metrics._regression"
+"""The module of scikit-learn's metrics of regression."""
 
 ABBREVIATED = {
     "mse": "neg_mean_squared_error",
@@ -152,13 +155,20 @@ def mean_of_outputs(loss: NDArray) -> NDArray:
 
 
 def check_name(scoring: Any) -> None:
-    """Raise a ValueError if a string names no scorer of scikit-learn."""
+    """Raise a ValueError if a string names no scorer of scikit-learn, or one of classes or clusters."""
     names = get_scorer_names()
-    if isinstance(scoring, str) and scoring not in names:
+    if not isinstance(scoring, str):
+        return
+    if scoring not in names:
         plain = scoring.strip().lower().removeprefix("neg_")
         near = [ABBREVIATED[plain]] if plain in ABBREVIATED else get_close_matches(plain, names, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "sklearn.metrics.get_scorer_names() lists them."
         raise ValueError(f"scoring={scoring!r} is no score: {remedy}")
+    if not get_scorer(scoring)._score_func.__module__.startswith(OF_NUMBERS):
+        raise ValueError(
+            f"scoring={scoring!r} scores classes or clusters, not numbers: use a score of regression, such as 'r2' or "
+            "'neg_mean_absolute_error'."
+        )
 
 
 def takes(scorer: Scorer, name: str) -> bool:

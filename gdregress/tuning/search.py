@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -116,6 +117,8 @@ class Search:
         The scores.
     n_jobs : int or None
         Number of splits that are fitted at the same time, where they need a fit each.
+    verbose : bool
+        Whether each of them is told of.
     """
 
     model: Any
@@ -127,6 +130,7 @@ class Search:
     sums: Sums | None
     scoring: Scoring
     n_jobs: int | None
+    verbose: bool
 
     @classmethod
     def of(
@@ -139,6 +143,7 @@ class Search:
         splits: list[Split],
         scoring: Scoring,
         n_jobs: int | None,
+        verbose: bool,
     ) -> "Search":
         """Gather the moments of the splits, where these are what fits need, and check the rows for NaN."""
         check_not_empty(rows, splits)
@@ -163,7 +168,8 @@ class Search:
             )
         else:
             check_finite("X", rows.X, rows.columns)
-        return cls(model, spec, X if hasattr(X, "columns") else rows.X, rows, form, splits, sums, scoring, n_jobs)
+        X = X if hasattr(X, "columns") else rows.X
+        return cls(model, spec, X, rows, form, splits, sums, scoring, n_jobs, verbose)
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
@@ -216,9 +222,10 @@ class Search:
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
+        names = [f"split {number + 1} of {len(self.splits)}" * self.verbose for number in range(len(self.splits))]
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(fitted_path)(clone(self.model), self._training_rows(number), curve)
-            for number in range(len(self.splits))
+            delayed(told_path)(name, clone(self.model), self._training_rows(number), curve)
+            for number, name in enumerate(names)
         )
         return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
 
@@ -279,6 +286,15 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
 def best_curve(found: list[Evaluated], name: str) -> Evaluated:
     """Return the curve of the best mean score."""
     return max(found, key=lambda each: each.along_alphas(name).max())
+
+
+def told_path(name: str, model: Any, rows: Any, curve: Curve) -> Path:
+    """Return `fitted_path`; where the rows have a name, print how long it took."""
+    start = perf_counter()
+    path = fitted_path(model, rows, curve)
+    if name:
+        print(f"{name}: {curve.n_points} points in {perf_counter() - start:.1f} s")
+    return path
 
 
 def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:

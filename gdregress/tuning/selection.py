@@ -79,7 +79,10 @@ class Scores:
             return top
         if np.isnan(mean).all():
             at = int(np.isnan(self.of_curves[0][name].all[:, 0]).argmax())
-            raise ValueError(f"the score {name!r} is NaN in split {at}: use another score, or larger test sets.")
+            raise ValueError(
+                f"the score {name!r} is NaN in split {at}: use a score of regression, such as "
+                "'neg_mean_absolute_error', or larger test sets."
+            )
         return int(np.nanargmax(mean))
 
     def place(self, index: int) -> tuple[int, int]:
