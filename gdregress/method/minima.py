@@ -163,8 +163,13 @@ class Minima:
         alike = ((standard.scale / self.penalized).max(initial=0.0) or 1.0) * self.penalized
         return replace(standard, scale=np.where(moves, alike, 0.0), inverse_scale=moves / alike)
 
+    @cached_property
+    def covariances(self) -> tuple[NDArray, NDArray]:
+        """Covariances of X, and of X and y, in the coordinates `standard`."""
+        return covariances(self.moments, self.standard)
+
     def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
-        second, joint = covariances(self.moments, self.standard)
+        second, joint = self.covariances
         whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
         points = np.zeros((len(joint) + self.fit_intercept, len(alphas), joint.shape[1]))
         for output, rho in enumerate(joint.T):
@@ -284,7 +289,7 @@ class Program(NamedTuple):
             solved = self._of_signs(sign, along) if n_changes < CHANGES else None
             if solved is not None:
                 found, pulls = solved
-                wrong = kinks._replace(l1=np.outer(along, self.l1)).wrong(sign, found, pulls)
+                wrong = kinks._replace(l1=along[:, np.newaxis] * self.l1).wrong(sign, found, pulls)
                 is_other = wrong.any(axis=1)
                 n_found = int(is_other.argmax()) if is_other.any() else len(along)
                 points[place : place + n_found] = found[:n_found]
@@ -314,22 +319,20 @@ class Program(NamedTuple):
 
         Without L2 the minimisers of all strengths are on one line.
         """
-        active, points = np.flatnonzero(sign), np.zeros((len(alphas), len(sign)))
+        [active], points, strength = sign.nonzero(), np.zeros((len(alphas), len(sign))), alphas[:, np.newaxis]
         second, joint = self.products[active[:, np.newaxis], active], self.joint[active]
-        l1 = self.l1[active] * sign[active]
-        if self.l2.any():
-            curvatures = np.repeat(second[np.newaxis], len(alphas), axis=0)
-            diagonal = np.arange(len(active))
-            curvatures[:, diagonal, diagonal] += np.outer(alphas, self.l2[active])
+        l1, l2 = self.l1[active] * sign[active], self.l2[active]
+        if l2.any():
+            curvatures = second + strength[:, :, np.newaxis] * np.diag(l2)
             try:
-                solved = np.linalg.solve(curvatures, (joint - np.outer(alphas, l1))[:, :, np.newaxis])[:, :, 0]
+                solved = np.linalg.solve(curvatures, (joint - strength * l1)[:, :, np.newaxis])[:, :, 0]
             except np.linalg.LinAlgError:
                 return None
         elif len(active):
             _, ends, info = lapack.dposv(second, np.array([joint, l1]).T, lower=1)
             if info:
                 return None
-            solved = ends[:, 0] - np.outer(alphas, ends[:, 1])
+            solved = ends[:, 0] - strength * ends[:, 1]
         else:
             return points, np.repeat(self.joint[np.newaxis], len(alphas), axis=0)
         points[:, active] = solved
