@@ -348,9 +348,18 @@ def test_contiguous_columns_are_cut_only_where_each_piece_is_long(order, n, part
     monkeypatch.setattr(blocks, "BYTES_PER_THREAD", 100)
     rows = RowBlocks(np.ones((n, 5), order=order), np.ones((n, 1)))
     assert len(rows.sum(Sizes).sizes) == parts
-    assert len(rows.sum(Sizes, min_rows=2).sizes) == 2
+    assert len(rows.sum(Sizes, work=1e4).sizes) == 2
     monkeypatch.setattr(blocks, "BYTES_PER_PIECE", 100)
     assert len(rows.sum(Sizes).sizes) == 2
+
+
+def test_threads_do_not_pay_off_for_little_work(monkeypatch):
+    """For each of two threads, 2400 bytes times the multiplications of an entry must be a hundred."""
+    monkeypatch.setattr(blocks, "BYTES_PER_THREAD", 100)
+    rows = RowBlocks(np.ones((30, 10)), np.ones((30, 1)))
+    assert len(rows.sum(Sizes).sizes) == 2
+    assert len(rows.sum(Sizes, work=0.1).sizes) == 2
+    assert len(rows.sum(Sizes, work=0.05).sizes) == 1
 
 
 class Sizes:

@@ -204,7 +204,7 @@ class InverseHessian:
         moving = coordinates.inverse_scale[coordinates.inverse_scale > 0]
         if n <= p and alpha > 0 and moving.size:
             return WideInverseHessian.from_rows(rows, coordinates, alpha)
-        triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=4 * p)
+        triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=4 * p, work=p)
         factor = triangle.factor
         if alpha > 0 and n > p:
             factor = np.vstack([factor, np.diag(np.sqrt(alpha) * coordinates.penalized * coordinates.inverse_scale)])
@@ -252,7 +252,8 @@ class WideInverseHessian:
         moves = per_unit > 0
         largest = 1.0 / per_unit[moves].min()
         reach = np.divide(1.0 / largest, per_unit, out=np.zeros(len(moves)), where=moves)
-        triangle = rows.sum(partial(_Triangle, coordinates, rows.total_weight), min_rows=rows.n_samples)
+        make = partial(_Triangle, coordinates, rows.total_weight)
+        triangle = rows.sum(make, min_rows=rows.n_samples, work=rows.n_samples)
         singular, directions = _directions(triangle.factor * reach)
         kept = singular > 8 * np.finfo(np.float64).eps * singular.max(initial=0.0)  # the others are rounding
         return cls(

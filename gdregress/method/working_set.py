@@ -140,17 +140,17 @@ def positions(problem: Problem, objective: Objective, position: Position) -> Ite
 
 def _joining(penalty: Penalty, point: NDArray, gradient: NDArray, members: NDArray) -> NDArray:
     """Return the columns that join the set: those of coefficients, and those of the largest violations."""
-    p = len(penalty.l1)
-    is_new = np.ones(p, bool)
+    is_new = np.ones(len(penalty.l1), bool)
     is_new[members] = False
     if not is_new.any():
         return members[:0]
-    has_coefficients = point[:p].any(axis=1)
+    has_coefficients = (point[: len(is_new)] != 0).any(axis=1)
+    violation = penalty.violation(gradient).max(axis=1)
+    violated = np.flatnonzero(is_new & ~has_coefficients & (violation > 0))
     size = max(FEWEST, int(np.count_nonzero(has_coefficients)))
-    violation = np.abs(penalty.residual(point, gradient)[:p]).max(axis=1)
-    largest = np.where(is_new & ~has_coefficients, violation, 0.0)
-    first = np.argpartition(-largest, size)[:size] if size < p else np.arange(p)
-    return np.concatenate([np.flatnonzero(is_new & has_coefficients), first[largest[first] > 0]])
+    if size < len(violated):
+        violated = violated[np.argpartition(-violation[violated], size)[:size]]
+    return np.concatenate([np.flatnonzero(is_new & has_coefficients), violated])
 
 
 def _factor_of_l1(penalty: Penalty, gradient: NDArray, n_members: int) -> NDArray:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.objectives import CURVATURE_ENTRIES, Residuals
+from gdregress.problem.objectives import CURVATURE_ENTRIES, READ_ENTRIES, Residuals
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
@@ -26,9 +26,6 @@ from gdregress.rows.sums import Sums, dot
 
 ROW_SPACE = 2**31
 """Multiplications of the factorisation of X' up to which points are looked for among combinations of the rows."""
-
-READ_ENTRIES = 2**19
-"""Entries of a block that is read once: it need not stay in the cache, and few blocks are few handovers of threads."""
 
 CACHED_ENTRIES = 2**18
 """Entries of a block whose products are formed: a megabyte, which stays in the cache of a core."""
@@ -271,11 +268,9 @@ class Design:
         """Return X' diag(weight) X in the basis: at once if X is stored and a block, else by a pass over the rows."""
         X = self.stored
         if X is None or X.size > CACHED_ENTRIES:
-            rows, min_rows = (
-                self.rows.with_targets(lambda _: weight[:, np.newaxis]),
-                CURVATURE_ENTRIES // self.n_coordinates,
-            )
-            return rows.sum(partial(_Gram, self.coordinates, self.basis), min_rows=min_rows).scaled()
+            rows, width = self.rows.with_targets(lambda _: weight[:, np.newaxis]), self.n_coordinates
+            make = partial(_Gram, self.coordinates, self.basis)
+            return rows.sum(make, min_rows=CURVATURE_ENTRIES // width, work=width).scaled()
         counted = np.flatnonzero(weight)
         if 2 * len(counted) < len(weight):
             X, weight = X[counted], weight[counted]

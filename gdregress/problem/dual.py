@@ -52,50 +52,72 @@ def squared_error_gap(
     ndarray of shape (n_outputs,)
         The bound.
     """
-    z, l1, l2 = point[: len(penalty.l1)], penalty.l1, penalty.l2
-    v = l2 * z - evaluation.gradient[: len(z)]
-    off = 0.25 * (evaluation.gradient[len(z) :] ** 2).sum(axis=0)
+    p = len(penalty.l1)
+    z, gradient = point[:p], evaluation.gradient[:p]
+    off = 0.25 * (evaluation.gradient[p:] ** 2).sum(axis=0)
     loss = np.maximum(evaluation.value - penalty.value(point) - off, 0.0)
-    size = v if penalty.positive else np.abs(v)
-    largest = np.divide(size, l1, out=np.zeros_like(size), where=l1 > 0).max(axis=0, initial=1.0)
-    inverse = np.divide(1.0, l2, out=np.zeros_like(l2), where=l2 > 0)
-    reach = 1.0 + np.abs(z).max(axis=0, initial=0.0)
+    for k in range(z.shape[1]):
+        off[k] += _gap_of_output(penalty.of_output(k), z[:, k], gradient[:, k], float(loss[k]), members, curvature)
+    return off
 
-    def gap(t: NDArray) -> NDArray:
-        excess = np.maximum(t * size - l1, 0.0)
-        straight = np.where(l1 > 0, 0.0, excess * reach)
-        conjugate = np.where(l2 > 0, 0.5 * excess * excess * inverse, straight)
-        of_penalty = l1 * np.abs(z) + 0.5 * l2 * z * z + conjugate - t * z * v
-        return (1.0 - t) ** 2 * loss + np.maximum(of_penalty, 0.0).sum(axis=0)
+
+def _gap_of_output(
+    penalty: Penalty, z: NDArray, gradient: NDArray, loss: float, members: NDArray, curvature: NDArray
+) -> float:
+    """Return the bound for one output whose residuals are centred, given their mean square."""
+    l1, l2, on = penalty.l1[:, 0], penalty.l2[:, 0], np.flatnonzero(z != 0)
+    v = -gradient
+    v[on] += l2[on] * z[on]
+    size, of_on, v_on = v if penalty.positive else np.abs(v), np.abs(z[on]), v[on]
+    largest = float(np.divide(size, l1, out=np.zeros_like(size), where=l1 > 0).max(initial=1.0))
+    is_beyond = (l2 > 0) | (l1 == 0)  # where pen* is not infinite beyond l1
+    beyond = np.s_[:] if is_beyond.all() else np.flatnonzero(is_beyond)
+    inverse = np.divide(1.0, l2[beyond], out=np.zeros_like(l2[beyond]), where=l2[beyond] > 0)
+    reach = np.where(l2[beyond] > 0, 0.0, 1.0 + of_on.max(initial=0.0))
+
+    def gap(t: float) -> float:
+        excess = np.maximum(t * size[beyond] - l1[beyond], 0.0)
+        of_penalty = np.zeros_like(z)
+        of_penalty[beyond] = excess * (0.5 * excess * inverse + reach)
+        of_penalty[on] += l1[on] * of_on + 0.5 * l2[on] * of_on * of_on - t * z[on] * v_on
+        return (1.0 - t) ** 2 * loss + float(np.maximum(of_penalty, 0.0, out=of_penalty).sum())
 
     bound = gap(1.0 / largest)
-    if l2.any():
-        bound = np.minimum(bound, gap(np.ones_like(largest)))
-    residual = penalty.residual(point, evaluation.gradient)[: len(z)]
-    for output in range(z.shape[1]):
-        violation = (size - l1)[:, output] - NOISE * (1.0 + np.abs(z[:, output]).sum())
-        fall = _fall(curvature, residual[:, output], z[:, output], violation, members)
-        bound[output] = min(bound[output], fall)
-    return off + bound
+    if largest > 1.0 and is_beyond.all():
+        bound = min(bound, gap(1.0))
+    violation = size - l1
+    violation[on] = -np.inf
+    worst = float(violation.max(initial=-np.inf)) - NOISE * (1.0 + float(of_on.sum()))
+    support = np.flatnonzero(z[members])
+    if worst <= 0 and len(support) == len(on):
+        on = members[support]
+        residual = gradient[on] + l1[on] * np.sign(z[on])
+        bound = min(bound, _fall(curvature[np.ix_(support, support)], residual, z[on], worst))
+    return bound
 
 
-def _fall(curvature: NDArray, residual: NDArray, z: NDArray, violation: NDArray, members: NDArray) -> float:
+def _fall(curvature: NDArray, residual: NDArray, z: NDArray, violation: float) -> float:
     """Return how far F falls on the way to the minimum for the signs of z, if that is the minimum of F; else infinity.
 
     No column is longer than 1. So the gradient changes by no more than twice the root of the fall along any of them.
+
+    Parameters
+    ----------
+    curvature : ndarray of shape (n_nonzero, n_nonzero)
+        Second derivatives along the columns whose coefficients are not zero.
+    residual, z : ndarray of shape (n_nonzero,)
+        The slopes of F along them, and their coefficients.
+    violation : float
+        The largest violation of any other column, not positive.
     """
-    support = np.flatnonzero(z[members])
-    on, off = members[support], np.delete(violation, members[support])
-    if not off.max(initial=-np.inf) <= 0 or len(on) < np.count_nonzero(z):
-        return np.inf
-    if not len(on):
+    if not len(z):
         return 0.0
-    factor, info = lapack.dpotrf(curvature[np.ix_(support, support)], lower=1)
+    factor, info = lapack.dpotrf(curvature, lower=1)
     if info != 0:
         return np.inf
-    step = -lapack.dpotrs(factor, residual[on], lower=1)[0]
-    fall = -0.5 * float(residual[on] @ step)
-    is_minimum = (z[on] * (z[on] + step) > 0).all() and off.max(initial=-np.inf) + 2.0 * np.sqrt(max(fall, 0.0)) <= 0
+    step = -lapack.dpotrs(factor, residual, lower=1)[0]
+    fall = -0.5 * float(residual @ step)
+    is_minimum = (z * (z + step) > 0).all() and violation + 2.0 * np.sqrt(max(fall, 0.0)) <= 0
     return fall if is_minimum else np.inf
 
 

@@ -22,6 +22,9 @@ from gdregress.rows.sums import Sums, dot
 CURVATURE_ENTRIES = 2**19
 """Entries of a block of rows for second derivatives, whose work per entry is so large that it may exceed the cache."""
 
+READ_ENTRIES = 2**19
+"""Entries of a block that is read once: it need not stay in the cache, and each block has a cost of its own."""
+
 NOISE = 1e-15
 """Rounding error of an objective computed from moments, relative to the second moment of the targets."""
 
@@ -291,7 +294,8 @@ class DataObjective:
         residuals = Residuals(self._coordinates, stacked)
         is_parabola = self._smoothed is None and self._loss.is_parabola
         make = _SquaredErrorSlopes if is_parabola else _Slopes
-        sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product))
+        min_rows = READ_ENTRIES // len(stacked) if residuals.needs_few_columns else 1
+        sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product), min_rows=min_rows)
         parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(*part) for part in parts]
 
@@ -326,6 +330,7 @@ class DataObjective:
         sums = self._rows.sum(
             partial(_Curvatures, residuals, self._loss, self._smoothed, self._product, parabola),
             min_rows=CURVATURE_ENTRIES // len(point),
+            work=len(point),
         )
         here = Evaluation(*self._means(sums, point))
         second, excess = sums.second / self._total_weight, sums.excess / self._total_weight

@@ -88,6 +88,11 @@ class Penalty:
         allowed[:p] = np.maximum(point[:p], 0.0)
         return allowed
 
+    def violation(self, gradient: NDArray) -> NDArray:
+        """Return by how much the slope of each coefficient exceeds what holds it at zero; negative where it is held."""
+        along_z = gradient[: len(self.l1)]
+        return (-along_z if self.positive else np.abs(along_z)) - self.l1
+
     def residual(self, point: NDArray, gradient: NDArray) -> NDArray:
         """Return the shortest subgradient at points side by side, given the gradient of the smooth part."""
         if self.is_smooth:

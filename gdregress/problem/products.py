@@ -83,7 +83,9 @@ def products_of_columns(view: View, members: NDArray, n_known: int) -> NDArray:
     if view.gram is not None:
         return view.gram[members[n_known:, np.newaxis], members]
     center, inverse_scale = view.coordinates.center[members], view.coordinates.inverse_scale[members]
-    sums = view.rows.sum(partial(_Products, members, n_known, center), min_rows=max(1, PRODUCT_ENTRIES // len(members)))
+    work = (len(members) - n_known) * len(members) / view.rows.n_features
+    min_rows = max(1, PRODUCT_ENTRIES // len(members))
+    sums = view.rows.sum(partial(_Products, members, n_known, center), min_rows=min_rows, work=work)
     return sums.centred() / view.rows.total_weight * inverse_scale * inverse_scale[n_known:, np.newaxis]
 
 

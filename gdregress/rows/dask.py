@@ -286,9 +286,9 @@ class DaskRows:
         """Return these rows: a pass over y alone does not touch X, which stays on the workers."""
         return self
 
-    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, and return them merged."""
-        return self._reduce(partial(_accumulated, make=make, min_rows=min_rows), _merged_accumulators)
+        return self._reduce(partial(_accumulated, make=make, min_rows=min_rows, work=work), _merged_accumulators)
 
     def map_blocks(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
         """Apply `work` to each block, and return the results merged."""
@@ -523,8 +523,8 @@ def _transformed(y: NDArray, transforms: tuple) -> NDArray:
     return y
 
 
-def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int) -> A:
-    return rows.sum(make, min_rows=min_rows)
+def _accumulated(rows: RowBlocks, *, make: Callable[[], A], min_rows: int, work: float) -> A:
+    return rows.sum(make, min_rows=min_rows, work=work)
 
 
 def _merged_accumulators(accumulators: list[A]) -> A:

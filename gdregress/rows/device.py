@@ -76,7 +76,7 @@ class DeviceRows:
         other.X = self.X.without_columns()
         return other
 
-    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, which are sent to the device, and return them merged."""
         is_exact = self.place.has_doubles
         entries = self.X.block_entries if is_exact else min(self.X.block_entries, ROUNDED_ENTRIES)

@@ -28,7 +28,7 @@ RUN_ROWS = 2**10
 """Least number of rows in a block where columns are contiguous: shorter pieces of a column are slow to read."""
 
 BYTES_PER_THREAD = 2**21
-"""Bytes of X that each thread must have for starting it to pay off."""
+"""Bytes of X that each thread must have for starting it to pay off, if each entry is multiplied once."""
 
 BYTES_PER_PIECE = 2**24
 """The same for threads that would share contiguous columns, and have fewer than `RUN_ROWS` of their rows each."""
@@ -222,7 +222,7 @@ class RowBlocks:
         index = drawn if self.index is None else self.index[drawn]
         return RowBlocks(self.X, self.y[drawn], weight, n_threads=self.n_threads, index=index)
 
-    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, one per thread, and return them merged.
 
         Each thread has one contiguous range of rows, and accumulators are merged in the order of the rows. So
@@ -235,6 +235,8 @@ class RowBlocks:
             Function without arguments that returns an empty accumulator.
         min_rows : int, default=1
             Least number of rows in a block, for work with a large cost per block.
+        work : float, default=1.0
+            Number of multiplications for each entry of X. The less there is to do, the fewer threads pay off.
 
         Returns
         -------
@@ -250,8 +252,8 @@ class RowBlocks:
             return accumulator
 
         with self.on_threads() as (n_threads, map_on_threads):
-            if min_rows == 1 and not self._pays_in_pieces(n_threads):
-                n_threads, map_on_threads = 1, map
+            n_threads = self._paying(n_threads, work)
+            map_on_threads = map if n_threads == 1 else map_on_threads
             size = self.block_rows or min(max(self.cached_rows, min_rows), -(-self.n_samples // n_threads))
             n_blocks = -(-self.n_samples // size)
             n_threads = min(n_threads, n_blocks)
@@ -357,10 +359,14 @@ class RowBlocks:
         """Whether the entries of a row are next to each other."""
         return self.is_sparse or self.X.flags.c_contiguous
 
-    def _pays_in_pieces(self, n_threads: int) -> bool:
-        """Return whether threads save time although each reads a piece of every column, with little work for each."""
-        is_long = self._has_whole_rows or self.n_samples >= RUN_ROWS * n_threads
-        return is_long or self.n_threads is not None or self._bytes() >= BYTES_PER_PIECE * n_threads
+    def _paying(self, n_threads: int, work: float) -> int:
+        """Return how many of some threads save time, for so many multiplications of each entry of X."""
+        if self.n_threads is not None:
+            return n_threads
+        load, is_long = work * self._bytes(), self._has_whole_rows or self.n_samples >= RUN_ROWS * n_threads
+        if not is_long and load < BYTES_PER_PIECE * n_threads:
+            return 1
+        return min(n_threads, max(1, int(load // BYTES_PER_THREAD)))
 
     @property
     def worth_threads(self) -> int:

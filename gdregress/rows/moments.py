@@ -392,22 +392,26 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     with nonzeros, so its columns begin unshifted. If the first pass finds a mean far larger than the deviation, that
     column has hardly any zeros, and is shifted in the next pass.
     """
-    X, y = rows.sample(min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_ENTRIES // max(1, rows.n_features))))
-    xp, middle = rows.place.xp, X.shape[0] // 2
-    shift, target_shift = (xp.sort(columns, axis=0)[middle, :] for columns in (X, y))
-    spread = xp.sum(xp.abs(X - shift), axis=0)
-    shift, target_shift, spread = (rows.place.fetch(each).astype(np.float64) for each in (shift, target_shift, spread))
-    if rows.is_sparse:
-        shift = np.zeros_like(shift)
-    else:
-        shift[np.abs(shift) * X.shape[0] <= near * spread] = 0.0
+    sample = rows.sample(min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_ENTRIES // max(1, rows.n_features))))
+    X, y = (rows.place.fetch(each).astype(np.float64, copy=False) for each in sample)
+    n, shift = len(X), np.zeros(rows.n_features)
+    if not rows.is_sparse:
+        # Each value on the other side of zero is at least as far from the median as that is from zero.
+        n_negative = (X < 0).sum(axis=0)
+        doubtful = np.flatnonzero(near * np.minimum(n_negative, n - n_negative) < n)
+        of_doubtful = X[:, doubtful]
+        median = np.sort(of_doubtful, axis=0)[n // 2]
+        is_far = np.abs(median) * n > near * np.abs(of_doubtful - median).sum(axis=0)
+        shift[doubtful] = np.where(is_far, median, 0.0)
+    target_shift = np.sort(y, axis=0)[n // 2]
     return _Origin(shift, np.ones(rows.n_features)), _Origin(target_shift, np.ones(rows.n_outputs))
 
 
 def _sum(rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type) -> "_SumsOfProducts":
-    min_rows = max(rows.n_features if cross else 1, 1 if precision is np.float64 else ROUNDED_ROWS)
+    work = max(1, rows.n_features) if cross else 1
+    min_rows = max(work, 1 if precision is np.float64 else ROUNDED_ROWS)
     make = _SumsOfProducts if rows.place.is_host else _SumsOnDevice
-    return rows.sum(lambda: make(rows, x, y, cross, precision), min_rows=min_rows)
+    return rows.sum(lambda: make(rows, x, y, cross, precision), min_rows=min_rows, work=work)
 
 
 class _SumsOfProducts(Sums):

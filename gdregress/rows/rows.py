@@ -84,7 +84,7 @@ class Rows(Protocol):
     @property
     def is_summed(self) -> bool: ...  # noqa: D102
 
-    def sum(self, make: Callable[[], A], *, min_rows: int = 1) -> A:
+    def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, and return them merged."""
         ...
 
