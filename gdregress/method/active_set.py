@@ -146,9 +146,9 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
         The step, in the precision of the point. Where w is zero, it is exactly -v.
     """
     v = point.astype(np.float64)
-    slope = curvature @ v - gradient
-    _, active, sign = _minimum(curvature, slope, kinks, _first(curvature, kinks, v))
-    factor = _factor(curvature, active)
+    slope, factors = curvature @ v - gradient, Factors(curvature)
+    _, active, sign = _minimum(curvature, slope, kinks, _first(factors, kinks, v), factors)
+    factor = factors.of(active)
     active, sign, step = active[: len(factor)], sign[: len(factor)], -point
     step[active] = 0.0
     right = -(gradient + curvature @ step.astype(np.float64))[active] - kinks.l1[active] * sign
@@ -159,13 +159,13 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
     return step
 
 
-def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) -> ActiveSet:
+def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, factors: "Factors") -> ActiveSet:
     """Return the minimum of w' G w / 2 - q . w + sum_j l1_j |w_j|."""
     held, root = np.ones(len(slope), bool), np.sqrt(np.diagonal(curvature))
     is_minimum = False
     for _ in range(ROUNDS * (len(slope) + 5)):
         if not is_minimum:
-            here = _settled(curvature, slope, kinks, here)
+            here = _settled(curvature, slope, kinks, here, factors)
         active = here.active
         w = here.w[active]
         gradient = w @ curvature[active] - slope
@@ -177,30 +177,30 @@ def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) 
         if not len(joining):
             break
         joining = joining[np.argsort(-violation[joining])]
-        joined = _joined(curvature, slope, kinks, here, gradient, joining)
+        joined = _joined(curvature, slope, kinks, here, factors, gradient, joining)
         if joined is None:
             break
         here, is_minimum = joined
     return here
 
 
-def _first(curvature: NDArray, kinks: Kinks, start: NDArray) -> ActiveSet:
+def _first(factors: "Factors", kinks: Kinks, start: NDArray) -> ActiveSet:
     """Return the start, without coordinates whose columns depend on others."""
     w = kinks.feasible(start)
     active = np.flatnonzero((w != 0) | kinks.free)
-    while (n := len(_factor(curvature, active))) < len(active):
+    while (n := len(factors.of(active))) < len(active):
         active = np.delete(active, n)
     kept = np.zeros_like(w)
     kept[active] = w[active]
     return ActiveSet(kept, active, np.sign(kept[active]))
 
 
-def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) -> ActiveSet:
+def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, factors: "Factors") -> ActiveSet:
     """Return an active set that is no higher, and is the minimum for its signs."""
     while True:
         w, active, sign = here
         z = np.zeros_like(w)
-        factor = _factor(curvature, active)
+        factor = factors.of(active)
         active = active[: len(factor)]
         z[active] = _solve(factor, slope[active] - kinks.l1[active] * sign[: len(factor)])
         wrong = (z * np.sign(w) <= 0) & (w != 0) & ~kinks.free
@@ -211,7 +211,13 @@ def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet) 
 
 
 def _joined(
-    curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, gradient: NDArray, joining: NDArray
+    curvature: NDArray,
+    slope: NDArray,
+    kinks: Kinks,
+    here: ActiveSet,
+    factors: "Factors",
+    gradient: NDArray,
+    joining: NDArray,
 ) -> tuple[ActiveSet, bool] | None:
     """Return a lower active set than the minimum of some signs, with some coordinates that violate it, if there is one.
 
@@ -220,7 +226,7 @@ def _joined(
     w, active, sign = here
     n, candidates = len(active), np.concatenate([active, joining])
     signs = np.concatenate([sign, -np.sign(gradient[joining])])
-    factor = _factor(curvature, candidates)
+    factor = factors.of(candidates)
     size = len(factor)
     if size < n:  # a factor of another size is rounded otherwise, and a column that was just independent may not be
         active = active[:size]
@@ -275,14 +281,42 @@ def _to_first_zero(w: NDArray, step: NDArray, falling: NDArray) -> NDArray:
     return reached
 
 
-def _factor(curvature: NDArray, order: NDArray) -> NDArray:
+class Factors:
+    """Cholesky factors of parts of a matrix; the last one is kept, since it often serves for the next part as well.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_coordinates, n_coordinates)
+        The matrix, symmetric.
+    """
+
+    def __init__(self, matrix: NDArray):
+        self._matrix = matrix
+        self._order = np.empty(0, np.intp)
+        self._factor = np.empty((0, 0))
+
+    def of(self, order: NDArray) -> NDArray:
+        """Return the factor of the first columns of some, up to the first that depends on those before it.
+
+        Parameters
+        ----------
+        order : ndarray of int
+            The columns.
+        """
+        n = len(order)
+        if n > len(self._order) or (self._order[:n] != order).any():
+            self._order, self._factor = order, _factor(self._matrix[order[:, np.newaxis], order])
+        return self._factor[:n, :n]
+
+
+def _factor(matrix: NDArray) -> NDArray:
     """Return the Cholesky factor of the first columns, up to the first that depends on those before it."""
-    if not len(order):
-        return np.empty((0, 0))
-    matrix = curvature[order[:, np.newaxis], order]
-    factor, info = lapack.dpotrf(matrix, lower=1)
-    n = len(order) if info == 0 else info - 1
-    pivots, sizes = np.diagonal(factor)[:n], np.diagonal(matrix)[:n]
+    if not len(matrix):
+        return matrix
+    sizes = np.diagonal(matrix).copy()
+    factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    n = len(sizes) if info == 0 else info - 1
+    pivots, sizes = np.diagonal(factor)[:n], sizes[:n]
     share = pivots * pivots / np.maximum(sizes, TINY)
     n = _first_of(~(share > SINGULAR))
     if n > 0 and not share[:n].min() ** 2 > PIVOT_NOISE:  # no product of two shares is smaller
