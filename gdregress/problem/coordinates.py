@@ -109,7 +109,8 @@ class Coordinates(Movable):
         if not self.fit_intercept:
             return coef, np.zeros(point.shape[1:], point.dtype)
         level = self.target_center + self.target_scale * point[-1].astype(np.longdouble)
-        return coef, level - (coef.T @ self.center.astype(np.longdouble)).T
+        used = np.flatnonzero(coef.reshape(len(coef), -1).any(axis=1))
+        return coef, level - (coef[used].T @ self.center[used].astype(np.longdouble)).T
 
     def rounded(self, point: NDArray) -> NDArray:
         """Return the point, in extended precision, of raw coefficients and intercepts rounded to double precision."""
