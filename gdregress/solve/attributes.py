@@ -102,9 +102,8 @@ class OutputFormat(NamedTuple):
         def lost(exact: NDArray) -> NDArray:
             return np.abs(exact.astype(self.dtype).astype(np.longdouble) - exact)
 
-        column, output = np.nonzero(point[: len(coef)] != 0)
-        is_found = (coordinates.inverse_scale[column] != 0) & is_out(coef[column, output])
-        column, output = column[is_found], output[is_found]
+        moves = (point[: len(coef)] != 0) & (coordinates.inverse_scale != 0)[:, np.newaxis]
+        column, output = np.nonzero(moves & is_out(coef))
         is_still = (standard.inverse_scale == 0) & (problem.moments.x.variance > 0)
         if len(column) or is_still.any():
             effect = np.abs(problem.standard_coefficients(point)[column, output])
