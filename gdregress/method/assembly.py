@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.approached import Approached
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
-from gdregress.method.bounded import Bounded
-from gdregress.method.choice import Choice, Way, choose, is_short_and_wide
+from gdregress.method.choice import Choice, Way, choose_exact, is_short_and_wide
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.confirmed import Confirmed, Dual, Projection
 from gdregress.method.descent import Batches, Descent, Mean
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
@@ -22,7 +21,6 @@ from gdregress.method.interior_point import InteriorPoint
 from gdregress.method.narrowed import Narrowed, narrows
 from gdregress.method.newton import Newton
 from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
-from gdregress.method.projected import Projected
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.sampled import Sampled
@@ -134,7 +132,8 @@ def _on_working_set(choice: Choice, spec: Spec, problem: Problem, rng: np.random
 
 def _without_matrix(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver that multiplies X with vectors alone."""
-    return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
+    solver: Solver = AugmentedLagrangian() if problem.terms.l2 > 0 else TruncatedNewton(spec.limits.tol)
+    return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
 
 def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
@@ -273,15 +272,12 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
         solver = Geometric(descent, schedule, known.inverse or half)
-    elif limits.tol and known.inverse is None and rows.can_be_read and _is_least_squares(problem):
-        solver = Projected(descent, standard, limits.tol)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
         problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
-    exact = _exact(spec, standard, rng) if limits.tol else None
-    if exact is not None:
-        solver = Bounded(solver, exact, standard, limits.tol)
+    if limits.tol:
+        solver = _confirmed(solver, spec, standard, known, rng)
     rate = descent.rate.rate
     if not choice.is_raw:
         return Method(problem, solver, choice.rung, choice.optimizer, rate)
@@ -384,21 +380,18 @@ def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
     return is_plain and pays and not choice.asked & {"prox", "batches", "average"}
 
 
-def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:
-    """Return a function that makes the fastest solver that knows how low F is; None if there is none.
-
-    It may not be needed, and to make it may take a factorisation.
-    """
-    if not problem.rows.can_be_drawn or (problem.terms.is_squared_error and not problem.terms.has_prox):
-        return None
-    fastest = spec.at_the_minimum()
-    choice = choose(fastest, problem.rows)
-    known = {"boxes", "working set", "matrix-free"} | ({"newton"} if problem.terms.is_squared_error else set())
-    if choice.way in known:
-        return lambda: make_method(choice, fastest, problem, rng).solver
-    is_free = not (problem.terms.has_prox or problem.terms.l2 > 0)
-    has_steps = problem.terms.is_mostly_parabola and is_free
-    return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
+def _confirmed(descent: Solver, spec: Spec, problem: Problem, known: Known, rng: np.random.RandomState) -> Solver:
+    """Return a descent whose gap is measured where its estimate is small, if that is an estimate."""
+    limits = spec.limits
+    if _is_least_squares(problem) and known.inverse is None and problem.rows.can_be_read:
+        projection = Projection(limits.tol, np.full_like(problem.constant_loss, problem.curvature))
+        return Confirmed(descent, projection, problem, limits.tol, limits.epochs)
+    fastest, exact = spec.at_the_minimum(), choose_exact(spec, problem.rows)
+    if exact is None:
+        return descent
+    # It may not be needed, and to make it may take a factorisation.
+    measure = Dual(lambda: make_method(exact, fastest, problem, rng).solver)
+    return Confirmed(descent, measure, problem, limits.tol, np.inf)
 
 
 def _is_least_squares(problem: Problem) -> bool:

@@ -179,6 +179,29 @@ def _way_of_newton(spec: Spec, rows: Rows, *, is_short: bool) -> Way:
     return "matrix-free" if is_wide and terms.l2 > 0 and not terms.has_prox else "boxes"
 
 
+def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
+    """Choose the fastest solver that knows how low F is, to measure the gap of a descent; None if there is none.
+
+    Least squares without L1 and `positive` needs none. Without a matrix and a penalty none knows the dual, but Newton's
+    steps show how low F is where the loss has parabolas.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification of the descent.
+    rows : Rows
+        Training rows.
+    """
+    terms = spec.terms
+    if not rows.can_be_drawn or (terms.is_squared_error and not terms.has_prox):
+        return None
+    choice = choose(spec.at_the_minimum(), rows)
+    if choice.way in ("boxes", "working set", "matrix-free") or terms.is_squared_error:
+        return choice
+    is_free = not (terms.has_prox or terms.l2 > 0)
+    return replace(choice, way="matrix-free") if terms.is_mostly_parabola and is_free else None
+
+
 def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
     """Choose the rung and the optimizer for mini-batches of rows that come in chunks.
 
