@@ -127,6 +127,16 @@ def _without_matrix(monkeypatch):
     monkeypatch.setattr(sketches, "WIDEST", 4)
 
 
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
+def test_an_objective_that_is_all_but_zero_needs_no_measurement(loss, monkeypatch):
+    """It bounds the gap itself, as without a penalty where there are fewer rows than columns."""
+    monkeypatch.setattr(confirmed.Dual, "__call__", None)
+    X, y = np.random.default_rng(0).standard_normal((20, 60)), np.random.default_rng(1).standard_normal(20)
+    model = GradientDescentRegressor(loss=loss, epsilon=0.5, optimizer="nesterov").fit(X, y)
+    assert model.converged_
+    assert 0.0 < model.history_["loss"][-1] <= model.optimality_**2 * np.mean(y**2)
+
+
 def nearly_collinear(apart, n=200, p=6, seed=1):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, p)) @ rng.standard_normal((p, p))

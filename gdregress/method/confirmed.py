@@ -54,11 +54,6 @@ class Measured(NamedTuple):
         """Return what is known without a measurement: the estimate."""
         return cls(lambda value, estimate: estimate, np.zeros(n_outputs), epoch - 1, np.inf, measure)
 
-    def corrected(self, problem: Problem, block: Block) -> Block:
-        """Return the states of a block with their gap."""
-        total = self.gap(problem.in_standard_units(block.value), block.gap.total)
-        return replace(block, gap=block.gap._replace(total=total), optimality=problem.optimality(block.value, total))
-
 
 Measure = Callable[[Problem, NDArray, NDArray, int], Measured]
 """Function from a problem in its unit-curvature coordinates, a point, the estimate of the gap there and the epoch to a
@@ -72,8 +67,8 @@ class Confirmed:
     An estimate takes the curvature for that of the point, or columns for orthogonal ones. It can be far too small::
 
         for each w of the descent
-            gap = its estimate, corrected by the last measurement
-            if optimality(gap) <= tol and that does not hold for w, or at the last epoch
+            gap = its estimate, corrected by the last measurement;  F where that is so small as to be within tol
+            if optimality(gap) <= tol < optimality(F) and no measurement holds for w, or at the last epoch
                 measure the gap at w, and correct it
         until rounding alone keeps the measured gap above tol, and it no longer falls
 
@@ -105,8 +100,7 @@ class Confirmed:
         for block in self.descent.iterates(problem, start, epoch):
             left = block
             while len(left):
-                corrected = known.corrected(problem, left)
-                is_due = self._is_due(known, left, corrected, number)
+                corrected, is_due = self._corrected(problem, known, left, number)
                 n_known = int(is_due.argmax()) if is_due.any() else len(left)
                 if n_known:
                     yield corrected.between(0, n_known)
@@ -115,19 +109,23 @@ class Confirmed:
                     here = left.between(0, 1)
                     point = self.standard.point_of(problem, here.points.at(0))
                     known = known.measure(self.standard, point, here.gap.total[0], number)
-                    here = known.corrected(problem, here)
+                    here, _ = self._corrected(problem, known, here, number)
                     yield here
                     rounding = problem.optimality(here.value[0], known.rounding)
                     if rounding > self.tol and here.optimality[0] >= before:
                         return
                     left, number, before = left.between(1, len(left)), number + 1, here.optimality[0]
 
-    def _is_due(self, known: Measured, estimated: Block, corrected: Block, number: int) -> NDArray:
-        """Return for each state whether its gap is to be measured."""
-        numbers = np.arange(number, number + len(estimated))
-        may_be_small = (numbers >= known.again) & (estimated.optimality <= self.tol)
-        is_asked = (corrected.optimality <= self.tol) | may_be_small | (numbers >= self.last)
-        return is_asked & (numbers > known.holds)
+    def _corrected(self, problem: Problem, known: Measured, block: Block, number: int) -> tuple[Block, NDArray]:
+        """Return the states of a block with their gap, and for each whether that is to be measured."""
+        value, numbers = problem.in_standard_units(block.value), np.arange(number, number + len(block))
+        of_value = problem.optimality(block.value, value)
+        total = np.where((of_value <= self.tol)[:, np.newaxis], value, known.gap(value, block.gap.total))
+        optimality = problem.optimality(block.value, total)
+        may_be_small = (numbers >= known.again) & (block.optimality <= self.tol)
+        is_asked = (optimality <= self.tol) | may_be_small | (numbers >= self.last)
+        is_due = is_asked & (numbers > known.holds) & (of_value > self.tol)
+        return replace(block, gap=block.gap._replace(total=total), optimality=optimality), is_due
 
 
 @dataclass(frozen=True)
@@ -180,9 +178,9 @@ class Projection:
         gap <- fall + (|g| + eps (1 + |w|))^2 / (2 least)
         s   <- gap / (g' P g / 2 at w)
 
-    As the descent goes on, its gap is s g' P g / 2. That confirms nothing, and is measured anew where it is small. Where
-    s keeps it large, it is measured anew after twice as many epochs as the last measurement took passes. If the passes
-    run out before, it says only whether the gap is large.
+    As the descent goes on, its gap is s g' P g / 2. That confirms nothing, so it is measured anew where it is small, and
+    where s keeps it large after twice as many epochs as the last measurement took passes. If the passes run out, a
+    measurement can only say that the gap is large.
 
     Attributes
     ----------
