@@ -175,12 +175,12 @@ class Projection:
             fall <- fall + s g'g / 2
             g    <- g - s H d,      d <- g + (g'g / the last g'g) d
         until |g| <= 1e-10 sqrt(F0) and |g| <= |g at w| / 100, or h is rounding
-        gap <- fall + (|g| + eps (1 + |w|))^2 / (2 least)
-        s   <- gap / (g' P g / 2 at w)
+        gap     <- fall + (|g| + eps (1 + |w|))^2 / (2 least)
+        stretch <- gap / (g' P g / 2 at w)
 
-    As the descent goes on, its gap is s g' P g / 2. That confirms nothing, so it is measured anew where it is small, and
-    where s keeps it large after twice as many epochs as the last measurement took passes. If the passes run out, a
-    measurement can only say that the gap is large.
+    As the descent goes on, its gap is that stretch of its estimate. That confirms nothing: it is measured anew where it is small. Where
+    that keeps it large, it is measured anew after twice as many epochs as the last measurement took passes. If the passes
+    run out, a measurement can only say that the gap is large.
 
     Attributes
     ----------
