@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.linear_model import ElasticNet, Lasso
 
@@ -13,6 +14,7 @@ from gdregress import GradientDescentRegressor
 from gdregress.method.choice import choose
 from gdregress.method.spec import Spec
 from gdregress.method.working_set import WorkingSet
+from gdregress.problem.columns import ColumnsObjective
 from gdregress.problem.dual import squared_error_gap
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
@@ -272,6 +274,53 @@ def check_csr(p, penalty, alpha):
 @pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
 def test_more_columns_of_csr_than_a_matrix_could_have(penalty):
     check_csr(40_000, penalty, 1e-2)
+
+
+@pytest.mark.parametrize("penalty", [PENALTIES[name] for name in ("l1", "elastic net", "l1 positive")])
+def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monkeypatch):
+    """With weights and two outputs; a descent that takes too long changes nothing."""
+    import gdregress.method.working_set as solver
+
+    rng, sizes, descended = np.random.default_rng(0), [], solver._descended
+    X = sparse.random_array((600, 3000), density=0.003, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    y, weight = (X[:, :400] @ rng.normal(size=(400, 2)) + rng.normal(size=(600, 2))), rng.integers(3, size=600)
+    model = GradientDescentRegressor(**penalised(2e-3, penalty))
+
+    def counted(problem, members, point, *others):
+        found = descended(problem, members, point, *others)
+        sizes.append(0 if found is None else len(members))
+        return found
+
+    monkeypatch.setattr(solver, "_descended", counted)
+    fitted = clone(model).fit(X, y, weight)
+    assert fitted.converged_
+    assert violation(fitted, X.toarray(), y, weight) < 1e-12
+    assert sizes[0] > solver.MANY
+    monkeypatch.setattr(solver, "MOST", 1)
+    other = clone(model).fit(X, y, weight)
+    assert sizes[-1] == 0
+    np.testing.assert_allclose(other.coef_, fitted.coef_, rtol=1e-9, atol=1e-12 * np.abs(fitted.coef_).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((50, 80), density=0.1, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    rows = RowBlocks(X.astype(dtype), rng.normal(size=(50, 1)), rng.integers(3, size=50).astype(np.float64))
+    params = {"penalty": "elasticnet", "alpha": 0.1, "fit_intercept": fit_intercept}
+    spec = Spec.of(GradientDescentRegressor(**params))
+    problem = Problem.of(spec.terms, rows.moments(products=False), rows)
+    members, here = rng.permutation(80)[:20], 0.1 * rng.normal(size=(80 + fit_intercept, 1))
+    there, ahead = here.copy(), here.copy()
+    there[members] += rng.normal(size=(20, 1))
+    ahead[members] -= rng.normal(size=(20, 1))
+    at_here, at_there, at_ahead = (problem.from_rows().evaluate([point])[0] for point in (here, there, ahead))
+    penalty = problem.penalty.of_columns(members, 0)
+    objective = ColumnsObjective(problem.view, members, here[members], at_here.gradient[members], penalty)
+    for found, exact in zip(objective.evaluate([there[members], ahead[members]]), (at_there, at_ahead), strict=True):
+        np.testing.assert_allclose(found.value, exact.value - at_here.value, rtol=1e-10)
+        np.testing.assert_allclose(found.gradient, exact.gradient[members], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.exhaustive

@@ -44,6 +44,10 @@ class Penalty:
         """Return the penalty of one output."""
         return Penalty(self.l1[:, output : output + 1], self.l2[:, output : output + 1], self.positive)
 
+    def of_columns(self, columns: NDArray, output: int) -> "Penalty":
+        """Return the penalty of some columns for one output."""
+        return Penalty(self.l1[columns, output, np.newaxis], self.l2[columns, output, np.newaxis], self.positive)
+
     def value(self, point: NDArray) -> NDArray:
         """Return the penalty of each column of a point, or of several points side by side."""
         if self.is_nothing:
