@@ -282,7 +282,7 @@ def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monke
     import gdregress.method.working_set as solver
 
     rng, sizes, descended = np.random.default_rng(0), [], solver._descended
-    X = sparse.random_array((600, 3000), density=0.003, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    X = sparse.random_array((600, 3000), density=0.003, format="csr", random_state=rng, data_sampler=rng.standard_normal)
     y, weight = (X[:, :400] @ rng.normal(size=(400, 2)) + rng.normal(size=(600, 2))), rng.integers(3, size=600)
     model = GradientDescentRegressor(**penalised(2e-3, penalty))
 
@@ -306,7 +306,7 @@ def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monke
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
     rng = np.random.default_rng(0)
-    X = sparse.random_array((50, 80), density=0.1, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    X = sparse.random_array((50, 80), density=0.1, format="csr", random_state=rng, data_sampler=rng.standard_normal)
     rows = RowBlocks(X.astype(dtype), rng.normal(size=(50, 1)), rng.integers(3, size=50).astype(np.float64))
     params = {"penalty": "elasticnet", "alpha": 0.1, "fit_intercept": fit_intercept}
     spec = Spec.of(GradientDescentRegressor(**params))
