@@ -706,6 +706,7 @@ def test_an_option_that_makes_no_sense(option, value, write, fail):
     ("option", "near"),
     [
         ("--frobnicate", ""),
+        ("--datas", ""),  # the file has no option
         ("--lr", ": did you mean --learning-rate?"),
         ("--max_iter=5", ": did you mean --epochs?"),
         ("--targt=price", ": did you mean --target?"),

@@ -51,6 +51,10 @@ ELSEWHERE = {
 """What other programs call an option."""
 
 
+POSITIONAL = ("model", "data")
+"""Arguments that are told by their place."""
+
+
 class CommandLineError(ValueError):
     """An invalid command line. The message is one sentence for the user."""
 
@@ -80,8 +84,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments[is_prediction:])
     if unknown:
         name = unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
-        names = {option.replace("_", "-"): option.replace("_", "-") for option in vars(options)}
-        names |= {theirs: ours for theirs, ours in ELSEWHERE.items() if ours in names}
+        ours = [option.replace("_", "-") for option in vars(options) if option not in POSITIONAL]
+        names = dict(zip(ours, ours, strict=True))
+        names |= {theirs: option for theirs, option in ELSEWHERE.items() if option in ours}
         near = [names[other] for other in get_close_matches(name, names, n=1)]
         hint = f": did you mean --{near[0]}?" if near and unknown[0].startswith("-") else ""
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
@@ -94,13 +99,18 @@ def in_options(sentence: str) -> str:
     Parameters
     ----------
     sentence : str
-        A warning or an error of the model. Parameters without an option stay as they are.
+        A warning or an error of the model.
+
+    Returns
+    -------
+    str
+        The sentence; parameters without an option stay as they are.
     """
     names, value = "|".join(_parameters()), r"'[^']*'(?:(?:,| or) '[^']*')*|[^\s,;:)]*[^\s,;:.)]"
     sentence = re.sub(rf"\b({names})=({value})", lambda found: _option(found[1], found[2]), sentence)
     advised = rf"(?:(?<=[Rr]aise )|(?<=give ))({names})(?: or ({names}))?\b"
     sentence = re.sub(advised, lambda found: " or ".join(map(_option, filter(None, found.groups()))), sentence)
-    no_words = "|".join(name for name in _parameters() if "_" in name)
+    no_words = "|".join(name for name in _parameters() if "_" in name)  # others may be words of the sentence
     return re.sub(rf"\b({no_words})\b", lambda found: _option(found[1]), sentence)
 
 

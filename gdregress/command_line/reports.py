@@ -51,8 +51,8 @@ def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescent
     notes = [f"- {note}" for note in data.notes]
     result = _equation(data, model) if n_features <= FEW_FEATURES else _largest_coefficients(data, model)
     table = [] if comparison is None else [str(comparison), ""]
-    ending = [model.stop_reason_ if model.converged_ else in_options(model.stop_reason_)]
-    ending = ending if comparison is None or model.converged_ else []  # the comparison has said it
+    reason = model.stop_reason_ if model.converged_ else in_options(model.stop_reason_)
+    ending = [reason] if comparison is None or model.converged_ else []  # the comparison has said it
     parts = [heading, *notes, "", *table, *_describe_scores(data, model), "", result, *ending]
     return "\n".join(printable(line) for part in parts for line in part.split("\n"))
 
