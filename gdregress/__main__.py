@@ -21,6 +21,7 @@ from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
 from gdregress.problem.losses import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.solve.stopping import FIGURES
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
 FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first")
@@ -114,13 +115,13 @@ def _say(message: str) -> None:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Print each warning of the model on one line, and ignore others (ConvergenceWarning is a UserWarning)."""
+    """Print each warning of the model once, on one line, and ignore others (ConvergenceWarning is a UserWarning)."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in caught:
-        _say(f"warning: {in_options(str(warning.message))}")
+    for sentence in dict.fromkeys(str(warning.message) for warning in caught):
+        _say(f"warning: {in_options(sentence.removesuffix(f' {FIGURES}'))}")
 
 
 def _predictions(options: argparse.Namespace) -> str:
@@ -136,6 +137,8 @@ def _report(options: argparse.Namespace) -> str:
     data = _load(options)
     model = _make_model(options)
     try:
+        if options.early_stopping and len(data.y) < 2:
+            raise CommandLineError("--early-stopping holds out a row, but there is no other: leave it out.")
         if options.alpha == "auto":
             _choose_alpha(model, data)
         model.fit(data.X, data.y)

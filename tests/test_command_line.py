@@ -368,6 +368,20 @@ def test_a_model_that_warns_does_so_in_a_line(write, capsys):
     assert out.count(err.removeprefix("gdregress: warning: ")) == 1
 
 
+def test_of_the_fits_of_a_search_each_warning_is_a_line(write, capsys):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    path = write(csv_of(["a", "b", "c", "y"], [*X.T, X[:, 0]]))
+    assert main([path, "--penalty", "l1", "--alpha", "auto", "--learning-rate", "1e-4", "--epochs", "5"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("gdregress: warning: all epochs were used before tol was reached. Use --learning-rate auto")
+    assert first.endswith("or raise --epochs or --tol.")
+    assert second.startswith("gdregress: warning: all 5 epochs were used and optimality ")
+    assert main([path, "--penalty", "l2", "--alpha", "auto", "--early-stopping"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert len(lines) == len(set(lines))
+
+
 def test_a_rate_that_diverges_has_a_status_of_its_own_and_no_coefficients(write, tmp_path, capsys):
     model = tmp_path / "model.joblib"
     assert main([write(HOUSES), "--learning-rate", "10", "--save", str(model)]) == 1
@@ -792,7 +806,10 @@ def test_an_option_of_files_without_a_file(option, fail):
 
 
 def test_what_the_model_refuses_is_a_sentence(write, fail):
-    assert fail(write("a,b\n1,2\n"), "--early-stopping").startswith("data.csv cannot be fitted: ")
+    said = "data.csv cannot be fitted: --early-stopping holds out a row, but there is no other: leave it out."
+    assert fail(write("a,b\n1,2\n"), "--early-stopping") == said
+    said = "data.csv cannot be fitted: --optimizer adam cannot be combined with --learning-rate curvature: "
+    assert fail(write(HOUSES), "--optimizer", "adam", "--learning-rate", "curvature").startswith(said)
 
 
 # --- the terminal ---
