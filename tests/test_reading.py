@@ -502,7 +502,9 @@ def test_days_as_whole_numbers_are_read_by_a_saved_model(write, succeed, tmp_pat
     succeed(path, "--save", model)
     for rows in (pd.read_csv(path), pd.read_csv(path, dtype=str), pd.DataFrame({"day": ["2024-01-31", "1 Feb 2024"]})):
         np.testing.assert_allclose(joblib.load(model).predict(rows)[:2], [0, 1], atol=1e-9)
-    assert np.isfinite(joblib.load(model).predict(pd.DataFrame({"day": [20240131.0, np.nan]}))).all()
+    median = joblib.load(model).predict(pd.DataFrame({"day": [np.nan]}))[0]
+    predicted = joblib.load(model).predict(pd.DataFrame({"day": [20240131.0, 0.5, np.inf, 12.0]}))
+    np.testing.assert_allclose(predicted, [0, median, median, median], atol=1e-9)
 
 
 @pytest.mark.parametrize(("odd", "day"), [("unknown", "2024-01-{:02}"), ("2024-02-31", "2024-01-{:02}")])

@@ -224,7 +224,7 @@ class Dates:
         import pandas as pd
 
         if column.dtype.kind in "iuf":  # of 20240131
-            column = _as_days(column.astype("Int64").astype(str), "%Y%m%d")
+            column = _as_days(column.where(column % 1 == 0).astype("Int64").astype(str), "%Y%m%d")
         dates = pd.to_datetime(column, errors="coerce", utc=True)
         return ((dates - pd.Timestamp(self.first, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
 
