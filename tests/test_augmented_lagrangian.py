@@ -219,7 +219,8 @@ def test_a_newton_step_solves_its_system(loss, monkeypatch):
     lack = inner.pull(slope)
     monkeypatch.setattr(augmented_lagrangian, "MOST_PRODUCTS", 10_000)
     variance = np.append((X.std(axis=0) > 0).astype(float), 1.0)
-    step = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12)
+    step, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12)
+    assert is_solved
     A = inner.design.dot(np.eye(len(inner.l2)))
     matrix = A.T @ ((inner.weight * inner.curvature * on)[:, np.newaxis] * A) + np.diag(inner.l2)
     np.testing.assert_allclose(matrix @ step, lack, atol=1e-9 * np.abs(lack).max())

@@ -53,11 +53,13 @@ def test_few_rows(seed):
     assert not model.converged_ or distance <= 1.001 * model.optimality_ + 1e-8
 
 
-@pytest.mark.parametrize("apart", [1e-1, 1e-4])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("apart", [1e-1, 1e-4, 1e-5])
 @pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
-def test_nearly_collinear_columns_without_a_matrix_or_a_penalty(loss, apart, monkeypatch):
+@pytest.mark.parametrize("optimizer", ["newton", "nesterov"])
+def test_nearly_collinear_columns_without_a_matrix_or_a_penalty(optimizer, loss, apart, tol, monkeypatch):
     """Steps by conjugate gradients show how low the objective is, where the diagonal does not."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6))
     X = np.column_stack([X, X[:, 0] + apart * rng.standard_normal(300)])
     y = (X / X.std(axis=0)).sum(axis=1) + rng.standard_t(2, 300)
@@ -65,13 +67,16 @@ def test_nearly_collinear_columns_without_a_matrix_or_a_penalty(loss, apart, mon
     exact = GradientDescentRegressor(**params).fit(X, y)
     monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
     monkeypatch.setattr(sketches, "WIDEST", 4)
+    how = {} if optimizer == "newton" else {"optimizer": "nesterov", "learning_rate": "diagonal"}
     with warnings.catch_warnings(action="ignore"):
-        model = GradientDescentRegressor(**params, epochs=1000).fit(X, y)
+        model = GradientDescentRegressor(**params, **how, tol=tol).fit(X, y)
         alone = GradientDescentRegressor(**params).fit(np.zeros((300, 1)), y)
     least, reached = (objective(params, X, y, None, each.coef_, each.intercept_) for each in (exact, model))
-    assert (model.optimizer_, model.learning_rate_) == ("nesterov", "diagonal")
     distance = np.sqrt(2.0 * max(reached - least, 0.0) / alone.history_["loss"][-1])
-    assert not model.converged_ or distance <= 1.001 * model.optimality_ + 1e-8
+    assert model.optimizer_ == optimizer
+    assert model.converged_ or optimizer == "nesterov"
+    assert not model.converged_ or distance <= 1.1 * tol
+    assert model.n_iter_ <= 30 or optimizer == "nesterov"
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step = newton_step(inner, on, lack, variance, forced)
+            step, _ = newton_step(inner, on, lack, variance, forced)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
@@ -148,10 +148,10 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
 
 
 def _better(best: Iterate, here: Iterate) -> Iterate:
-    """Return the lower of two points, with the gap to the higher of their dual values."""
-    lower, other = (here, best) if here.value <= best.value else (best, here)
+    """Return the lower of two points, or of two equal ones the later, with the gap to the higher of their dual values."""
+    lower, other = (here, best) if here.value <= (1.0 + DIGITS) * best.value else (best, here)
     rise = other.value - lower.value
-    return lower._replace(gap=min(lower.gap, max(other.gap - rise, 0.0) + DIGITS * rise))
+    return lower._replace(gap=min(lower.gap, max(other.gap - rise, 0.0) + DIGITS * abs(rise)))
 
 
 def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
@@ -171,7 +171,9 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
     return level
 
 
-def newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float) -> NDArray:
+def newton_step(
+    inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float
+) -> tuple[NDArray, bool]:
     """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
 
     Parameters
@@ -184,6 +186,13 @@ def newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray
         Right side, and the diagonal of A'S A.
     forced : float
         Length of the residual at the end, as a share of the first.
+
+    Returns
+    -------
+    step : ndarray of shape (n_coordinates,)
+        dw.
+    is_solved : bool
+        Whether the residual has become so short, or else is rounding, within `MOST_PRODUCTS`.
     """
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
@@ -195,15 +204,15 @@ def newton_step(inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray
         turned = product(direction)
         bend = float(direction @ turned)
         if not bend > 0:
-            break
+            return step, True
         step = step + size / bend * direction
         rest = rest - size / bend * turned
         along = inverse * rest
         last, size = size, float(rest @ along)
         if size <= forced**2 * first:
-            break
+            return step, True
         direction = along + size / last * direction
-    return step
+    return step, False
 
 
 def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:

@@ -178,9 +178,9 @@ class Projection:
         gap     <- fall + (|g| + eps (1 + |w|))^2 / (2 least)
         stretch <- gap / (g' P g / 2 at w)
 
-    As the descent goes on, its gap is that stretch of its estimate. That confirms nothing: it is measured anew where it is small. Where
-    that keeps it large, it is measured anew after twice as many epochs as the last measurement took passes. If the passes
-    run out, a measurement can only say that the gap is large.
+    As the descent goes on, its gap is that stretch of its estimate. This confirms nothing: the gap is measured anew
+    where it is small, and, where the stretch keeps it large, after twice as many epochs as the last measurement took
+    passes. If the passes run out, a measurement can only say that the gap is large.
 
     Attributes
     ----------

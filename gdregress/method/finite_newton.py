@@ -82,7 +82,7 @@ class Parabolas(NamedTuple):
     @classmethod
     def of(cls, box: BoxProblem, on: NDArray, known: "list[Parabolas]") -> Self:
         """Return those of some rows, by the products of as few rows as possible: from none, or from what is known."""
-        nothing = cls(np.zeros_like(on), np.zeros_like(known[0].second))
+        nothing = Parabolas(np.zeros_like(on), np.zeros_like(known[0].second))
         base = min([nothing, *known], key=lambda each: np.count_nonzero(on != each.on))
         second, weight = base.second, box.weight * box.curvature
         for sign, rows in ((1.0, on & ~base.on), (-1.0, base.on & ~on)):

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton_step
-from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
+from gdregress.method.augmented_lagrangian import DOWN, LEAST, newton_step
+from gdregress.method.finite_newton import FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, NO_NEARER, in_lockstep
 from gdregress.method.states import Block
 from gdregress.problem.boxes import BoxProblem, Iterate
@@ -19,6 +19,10 @@ FORCED = 0.1
 
 CLOSER = 0.1
 """Share of a tolerance to which the distance from the minimum is estimated to be, at the end."""
+
+SOLVED = 1e-12
+"""Length of the residual, in units of the root of the scale, to which the last step is solved: nearly collinear columns
+are to be seen whatever the tolerance."""
 
 MOST_STEPS = 200
 """Largest number of steps."""
@@ -33,10 +37,12 @@ class TruncatedNewton:
         repeat
             dw  =  (A'S diag(c on) A)^-1 A'S u       on_i = 1 where u_i is inside its box, else e
             w  <-  w + t dw                          t: where F is least along dw
-            e  <-  10 e where t < 0.01, else 0.3 e
-        until u . A dw is rounding, or as little as the tolerance allows
+            e  <-  0.3 e, at least 1e-4                  1 at first, as for least squares
+        until u . A dw is rounding, or as little as the tolerance allows, with dw solved to all but rounding,
+        or F has not fallen since dw was last solved so
 
-    The gap is an estimate, by how much a step lowers its model. It says where F is, and not what is left of it.
+    The gap is an estimate, by how much a step lowers its model. If a step that is not solved within its products would
+    be the last, it says nothing: then the gap is F, which bounds it.
 
     Attributes
     ----------
@@ -57,19 +63,26 @@ class TruncatedNewton:
 
 def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float) -> Iterator[Iterate]:
     """Yield the start, then a point for each step; ``variance`` is the diagonal of A'S A."""
-    place, damping = FollowedPoint.at(box, start), DAMPED
+    place, damping, lowest = FollowedPoint.at(box, start), 1.0, np.inf
     for _ in range(MOST_STEPS):
         point, residual, _ = place
         slope = box.slopes(residual)
         on = np.where((slope > box.low) & (slope < box.high), 1.0, damping)
         lack = box.lack(point, box.pull(slope))
-        step = newton_step(box, on, lack, variance, FORCED)
-        decrement = float(lack @ step)
-        here = box.iterate(point, residual, slope, 0.5 * decrement)
+        step, is_solved = newton_step(box, on, lack, variance, FORCED)
+        here = box.iterate(point, residual, slope, 0.5 * float(lack @ step))
+        enough = max(EXACT, CLOSER * tol) ** 2 * here.scale
+        may_be_last = here.gap <= enough
+        if may_be_last:
+            shorter = SOLVED * float(np.sqrt(here.scale / (lack @ lack))) if lack.any() else FORCED
+            step, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED))
+            here = box.iterate(point, residual, slope, 0.5 * float(lack @ step) if is_solved else here.value)
         yield here
-        if here.gap <= max(EXACT, CLOSER * tol) ** 2 * here.scale:
+        if here.gap <= enough or (may_be_last and here.value >= lowest):
             return
+        lowest = here.value if may_be_last else lowest
+        decrement = float(lack @ step)
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
-        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
+        damping = max(DOWN * damping, LEAST)
