@@ -82,6 +82,16 @@ def test_kinds_whose_gap_closes_only_if_rounding_is_kept_out(elsewhere):
     assert unsolved <= 3
 
 
+@pytest.mark.parametrize("seed", [5038, 5071, 5309, 5606])
+def test_no_rounding_makes_a_coefficient_negative(seed):
+    """The last solution of a face with L2 had one of -1e-16 to -5e-22."""
+    X, y, weight, params = draw(seed)
+    params |= {"positive": True}
+    model = GradientDescentRegressor(**params).fit(X, y, weight)
+    assert model.converged_
+    assert (model.coef_ >= 0).all()
+
+
 def test_a_system_of_few_rows_that_loses_digits_ends_where_rounding_hides_the_rest():
     """Signs, a wild row, columns nearer than 1e-9: kernels of BLAS decide on which side of `tol` the bound ends."""
     X, y, weight, params = draw(213)

@@ -148,7 +148,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
 
 
 def _better(best: Iterate, here: Iterate) -> Iterate:
-    """Return the lower of two points, or of two equal ones the later, with the gap to the higher of their dual values."""
+    """Return the lower of two points, of equal ones the later, with the gap to the higher of their dual values."""
     lower, other = (here, best) if here.value <= (1.0 + DIGITS) * best.value else (best, here)
     rise = other.value - lower.value
     return lower._replace(gap=min(lower.gap, max(other.gap - rise, 0.0) + DIGITS * abs(rise)))

@@ -1,6 +1,6 @@
 """The minimum on a face: where an active set is known, it is the solution of a linear system, with all digits."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +172,11 @@ class Face(NamedTuple):
         )
         return np.where(signs == 0, leaving, np.where(turned, 0.0, signs))
 
+    def allowed(self, box: BoxProblem) -> Self:
+        """Return the face with coefficients whose signs are allowed: rounding may have turned one that is nearly 0."""
+        point = box.allowed(self.point)
+        return self if (point == self.point).all() else self._replace(point=point, residual=box.residual(point))
+
     def is_inside(self, box: BoxProblem) -> NDArray:
         """Return which rows of X are on their parabola at the point."""
         slope, data = box.slopes(self.residual), np.s_[: box.n_data]
@@ -236,7 +241,7 @@ def face(box: BoxProblem, point: NDArray, is_inside: NDArray, zeros: NDArray) ->
                 return found.measured(box)
             # The solution is the only one. The error of a step is a share of the step, so that the next has all digits.
             exact = Face.of(box, found.point, is_inside, signs)
-            return None if exact is None else exact.measured(box)
+            return None if exact is None else exact.allowed(box).measured(box)
         if n_changes >= fewest:
             return None  # it goes in circles, or away
         point, is_inside, signs, fewest = found.point, rows, others, n_changes
