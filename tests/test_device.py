@@ -331,6 +331,14 @@ class TestTheRestOfAFit:
         assert distance(here, there, X) < 1e-9
         np.testing.assert_allclose(there.history_["validation_loss"], here.history_["validation_loss"], rtol=1e-9)
 
+    def test_a_warm_start_of_a_loss_with_kinks_is_taken_to_be_near(self):
+        X, y, _ = make()
+        model = GradientDescentRegressor(loss="absolute_error", warm_start=True).fit(on_a_device(X), on_a_device(y))
+        cold = model.history_["loss"]
+        assert len(cold) > 3
+        assert len(model.fit(on_a_device(X), on_a_device(y)).history_["loss"]) == 2
+        assert model.history_["loss"][-1] == pytest.approx(cold[-1], rel=1e-14)
+
     def test_warm_start_callbacks_and_pickles(self, put):
         X, y, _ = make()
         model = GradientDescentRegressor(loss="huber", warm_start=True).fit(put(X), put(y))

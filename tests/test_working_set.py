@@ -282,7 +282,9 @@ def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monke
     import gdregress.method.working_set as solver
 
     rng, sizes, descended = np.random.default_rng(0), [], solver._descended
-    X = sparse.random_array((600, 3000), density=0.003, format="csr", random_state=rng, data_sampler=rng.standard_normal)
+    X = sparse.random_array(
+        (600, 3000), density=0.003, format="csr", random_state=rng, data_sampler=rng.standard_normal
+    )
     y, weight = (X[:, :400] @ rng.normal(size=(400, 2)) + rng.normal(size=(600, 2))), rng.integers(3, size=600)
     model = GradientDescentRegressor(**penalised(2e-3, penalty))
 

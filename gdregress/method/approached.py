@@ -23,6 +23,8 @@ class Approached:
         w <- epochs of `nearing`      until the gap is a thousandth of its scale, or no step lowers F
         w <- epochs of `ending`       from w
 
+    A start that is not zero is taken to be near: `ending` begins there.
+
     Attributes
     ----------
     nearing, ending : Solver
@@ -44,7 +46,9 @@ class Approached:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states of the one and the other, that in between once and in a block of its own."""
-        point = start
+        if start[: len(problem.penalty.l2)].any():
+            yield from self.ending.iterates(problem, start, epoch)
+            return
         for block in self.nearing.iterates(problem, start, epoch):
             is_near = block.optimality <= NEAR
             last = int(np.argmax(is_near)) if is_near.any() else len(block) - 1
