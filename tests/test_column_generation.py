@@ -15,6 +15,7 @@ from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.interior_point import interior_points
 from gdregress.method.spec import Spec
+from gdregress.problem import design, view
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.losses import LOSSES
@@ -104,6 +105,35 @@ def box_of(model, X, y):
     problem = solver_of(model, X, y).problem
     box = BoxProblem.of(problem, Design.of(problem, None), 0)
     return box, box.of_point(np.zeros(problem.n_coordinates))
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", ["quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize("limit", [0, 2**19])
+def test_some_columns_are_multiplied_as_within_all(limit, loss, fit_intercept, monkeypatch):
+    """Whether a small copy of them is in the coordinates or not."""
+    X, y = data(p=60)
+    problem = solver_of(make(loss, {"penalty": "l1"}, fit_intercept=fit_intercept), X, y).problem
+    monkeypatch.setattr(view, "COPY_LIMIT", 0)
+    monkeypatch.setattr(design, "COPY_LIMIT", limit)
+    whole, rng = Design.of(problem, None), np.random.default_rng(0)
+    columns = rng.permutation(60)[:7]
+    some = whole.of_columns(columns)
+    assert (some.stored is None) == (limit == 0)
+    n_data = len(y) * whole.copies
+    of_point = np.append(columns, np.arange(60, problem.n_coordinates))
+    of_rows = np.append(np.arange(n_data), n_data + columns)
+    point, vector = np.zeros(problem.n_coordinates), np.zeros((n_data + 60, 1))
+    point[of_point], vector[of_rows, 0] = rng.normal(size=len(of_point)), rng.random(len(of_rows))
+    np.testing.assert_allclose(some.dot(point[of_point]), whole.dot(point)[of_rows], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        some.transposed(vector[of_rows]), whole.transposed(vector)[of_point], rtol=1e-12, atol=1e-12
+    )
+    exact = whole.gram(vector[:, 0])[np.ix_(of_point, of_point)]
+    np.testing.assert_allclose(some.gram(vector[of_rows, 0]), exact, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        some.chosen(np.arange(9)), whole.chosen(of_rows[:9])[:, of_point], rtol=1e-12, atol=1e-12
+    )
 
 
 @losses_by_name

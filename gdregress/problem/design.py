@@ -148,11 +148,13 @@ class Design:
 
     def _combined(self, X: NDArray, combined: NDArray, inverse: NDArray) -> "Design":
         """Return the matrix of combinations of the columns, with the same targets."""
+        return replace(self._with_rows(X), basis=None, whole=None, combined=combined, inverse=inverse)
+
+    def _with_rows(self, X: NDArray) -> "Design":
+        """Return the matrix with the rows of an array, which are in the coordinates already, and the same targets."""
         rows = RowBlocks(X, *self.targets())
         plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
-        coordinates = replace(plain, is_raw=False)
-        plainly = replace(self, rows=rows, coordinates=coordinates, basis=None, whole=None)
-        return replace(plainly, combined=combined, inverse=inverse)
+        return replace(self, rows=rows, coordinates=replace(plain, is_raw=False))
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""
@@ -204,10 +206,16 @@ class Design:
         return replace(self, rows=RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))), whole=None)
 
     def of_columns(self, columns: NDArray) -> "Design":
-        """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
+        """Return the matrix of some penalised columns of X, which are copied, with the intercept.
+
+        A small copy is in the coordinates, so that it is `stored`.
+        """
         of_X = np.append(columns, np.arange(self.n_penalised, self.rows.n_features))
         rows, coordinates = self.rows.of_columns(of_X), self.coordinates.of_columns(of_X)
-        return replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns), whole=None)
+        design = replace(self, rows=rows, coordinates=coordinates, n_penalised=len(columns), whole=None)
+        if rows.is_sparse or rows.n_samples * design.n_coordinates > COPY_LIMIT or coordinates.is_identity:
+            return design
+        return design._with_rows(design.dense)
 
     def targets(self) -> tuple[NDArray, NDArray | None]:
         """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
