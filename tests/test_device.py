@@ -306,7 +306,7 @@ def test_passes_over_rows_that_were_brought_share_their_threads(monkeypatch):
     monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(Holder, "allowed", 2)
     monkeypatch.setattr(RowBlocks, "worth_threads", 2)
-    monkeypatch.setattr(RowBlocks, "_pays_in_pieces", lambda rows, n_threads: True)
+    monkeypatch.setattr(RowBlocks, "_paying", lambda rows, n_threads, work: n_threads)
     monkeypatch.setattr("gdregress.problem.design.COPY_LIMIT", 0)
     X, y, _ = make(4000)
     GradientDescentRegressor(loss="absolute_error").fit(on_a_device(X), on_a_device(y))

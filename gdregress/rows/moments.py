@@ -393,17 +393,20 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     column has hardly any zeros, and is shifted in the next pass.
     """
     sample = rows.sample(min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_ENTRIES // max(1, rows.n_features))))
-    X, y = (rows.place.fetch(each).astype(np.float64, copy=False) for each in sample)
-    n, shift = len(X), np.zeros(rows.n_features)
+    (X, y), xp, fetch = sample, rows.place.xp, rows.place.fetch
+    n, shift = X.shape[0], np.zeros(rows.n_features)
     if not rows.is_sparse:
-        # Each value on the other side of zero is at least as far from the median as that is from zero.
-        n_negative = (X < 0).sum(axis=0)
-        doubtful = np.flatnonzero(near * np.minimum(n_negative, n - n_negative) < n)
+        doubtful: Any = np.s_[:]
+        if rows.place.is_host:
+            # Each value on the other side of zero is at least as far from the median as that is from zero.
+            n_negative = (X < 0).sum(axis=0)
+            doubtful = np.flatnonzero(near * np.minimum(n_negative, n - n_negative) < n)
         of_doubtful = X[:, doubtful]
-        median = np.sort(of_doubtful, axis=0)[n // 2]
-        is_far = np.abs(median) * n > near * np.abs(of_doubtful - median).sum(axis=0)
-        shift[doubtful] = np.where(is_far, median, 0.0)
-    target_shift = np.sort(y, axis=0)[n // 2]
+        median = xp.sort(of_doubtful, axis=0)[n // 2, :]
+        spread = xp.sum(xp.abs(of_doubtful - median), axis=0)
+        median, spread = (fetch(each).astype(np.float64) for each in (median, spread))
+        shift[doubtful] = np.where(np.abs(median) * n > near * spread, median, 0.0)
+    target_shift = fetch(xp.sort(y, axis=0)[n // 2, :]).astype(np.float64)
     return _Origin(shift, np.ones(rows.n_features)), _Origin(target_shift, np.ones(rows.n_outputs))
 
 
