@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
-from gdregress.problem.boxes import LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate
+from gdregress.problem.boxes import CLEAR, LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate, to_the_middle
 
 CANDIDATES, FEW_CANDIDATES = 3, 1.5
 """Rows among which those of a vertex are looked for, as a multiple of their number: of few and of many."""
@@ -182,6 +182,22 @@ class Face(NamedTuple):
         slope, data = box.slopes(self.residual), np.s_[: box.n_data]
         return ((slope > box.low) & (slope < box.high))[data]
 
+    def centred(self, box: BoxProblem) -> Self:
+        """Return the face at the middle of its minima, where the one coordinate without L2 is free: the intercept.
+
+        It is free where no slope is inside its box.
+        """
+        free, data = np.flatnonzero(box.l2 == 0), np.s_[: box.n_data]
+        low, high, slope, counts = box.low[data], box.high[data], self.slope[data], box.weight[data] > 0
+        is_inside = (slope > low + CLEAR) & (slope < high - CLEAR) & counts
+        if box.is_curved or len(free) != 1 or is_inside.any():
+            return self
+        direction = np.zeros_like(self.point)
+        direction[free] = 1.0
+        along = np.where(counts, box.design.without_basis().dot(direction)[data], 0.0)
+        point = self.point + to_the_middle(self.residual[data], along, slope - low > high - slope) * direction
+        return self._replace(point=point, residual=box.residual(point))
+
     def measured(self, box: BoxProblem) -> Iterate | None:
         """Return how far the point is from the minimum; None if a slope is outside its box."""
         point, residual, slope, curvature, free, system = self
@@ -241,7 +257,7 @@ def face(box: BoxProblem, point: NDArray, is_inside: NDArray, zeros: NDArray) ->
                 return found.measured(box)
             # The solution is the only one. The error of a step is a share of the step, so that the next has all digits.
             exact = Face.of(box, found.point, is_inside, signs)
-            return None if exact is None else exact.allowed(box).measured(box)
+            return None if exact is None else exact.allowed(box).centred(box).measured(box)
         if n_changes >= fewest:
             return None  # it goes in circles, or away
         point, is_inside, signs, fewest = found.point, rows, others, n_changes

@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from gdregress.method.finite_newton import DAMPED, FLAT, SEARCHES, Bracket
 from gdregress.method.interior_point import EXACT
 from gdregress.method.newton import SINGULAR, is_definite
-from gdregress.problem.boxes import LITTLE
+from gdregress.problem.boxes import CLEAR, LITTLE, to_the_middle
 from gdregress.problem.systems import Factor
 
 ON = 4
@@ -20,9 +20,6 @@ NARROWER = 0.5
 
 AGAIN = 100.0
 """Ratio of the first mu of a second search to the last one of the first."""
-
-CLEAR = 1e-8
-"""Distance from an end of its box, in the unit of the boxes, at which a slope is clearly inside."""
 
 STEPS, ROUNDS = 30, 50
 """Largest number of Newton steps for one mu, and of values of mu."""
@@ -139,19 +136,46 @@ class Objectives(NamedTuple):
         is_off = self.rows.is_inside(slope) & (np.abs(residual - k * slope) > LITTLE)
         return (gap <= EXACT ** (1 + (k > 0))) & ~is_off.any(axis=0)
 
-    def are_unique(self, slope: NDArray) -> NDArray:
+    def are_unique(self, slope: NDArray, is_single: NDArray) -> NDArray:
         """Return which minima are unique, given the slopes there: a slope at an end up to rounding holds no row.
 
-        Newton's method has ended there with the rows inside their boxes, so that second derivatives are looked at only
-        where some of these are not clearly inside.
+        Parameters
+        ----------
+        slope : ndarray of shape (n_rows, n_objectives)
+            The slopes.
+        is_single : ndarray of bool, of shape (n_objectives,)
+            Whether second derivatives with the rows inside their boxes are positive definite. They are looked at anew
+            where some of these rows are not clearly inside.
         """
-        _, _, low, high, weight = self.rows
-        is_clear = (slope > low + CLEAR) & (slope < high - CLEAR) & (weight > 0)
-        is_unique = (is_clear == self.rows.is_inside(slope)).all(axis=0)
+        is_clear = self.are_clear(slope)
+        is_unique = is_single & (is_clear == self.rows.is_inside(slope)).all(axis=0)
         for place in np.flatnonzero(~is_unique).tolist():
             second = self.second(place).moved(self, place, is_clear[:, place], 1.0)
             is_unique[place] = is_definite(second.matrix)
         return is_unique
+
+    def are_clear(self, slope: NDArray) -> NDArray:
+        """Return which slopes are clearly inside their boxes, of rows that have a weight."""
+        return (slope > self.rows.low + CLEAR) & (slope < self.rows.high - CLEAR) & (self.rows.weight > 0)
+
+    def centred(self, place: int, point: NDArray, slope: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Return the middle of the minima of one objective, with its slopes, if these differ in one coordinate alone.
+
+        That is the intercept, the one coordinate without L2, where no slope is inside its box and the loss has kinks.
+        The others solve ``L (w - o) = A'S u + h``.
+        """
+        rows, diagonal = self.rows, np.diagonal(self.curvature[place])
+        [free], weight = np.nonzero(diagonal == 0), rows.weight[:, place]
+        if self.flatness > 0 or len(free) != 1 or self.are_clear(slope[:, np.newaxis])[:, place].any():
+            return None
+        low, high, origin = rows.low[:, 0], rows.high[:, 0], self.origin[:, 0]
+        is_high = slope - low > high - slope
+        slope = np.where(is_high, high, low)
+        pull = self.pull[:, place] + rows.features.T @ (weight * slope)
+        middle = origin + np.divide(pull, diagonal, out=point - origin, where=diagonal > 0)
+        residual, along = rows.target[:, 0] - rows.features @ middle, rows.features[:, free[0]]
+        middle[free] += to_the_middle(residual, np.where(weight > 0, along, 0.0), is_high)
+        return middle, slope
 
 
 class Second(NamedTuple):
@@ -248,7 +272,8 @@ def minima(objectives: Objectives, start: Found) -> Found:
         until v are the slopes of the loss at r
 
     A loss of parabolas on which rows enough lie has mu = 0, so that Newton's method alone finds the minimum. So it has
-    once mu is below k. An objective is given up where Newton's method does not end, or the minimum is not unique.
+    once mu is below k. An objective is given up where Newton's method does not end, or the minimum is not unique. Where
+    the intercept alone is not, its middle is taken.
 
     Parameters
     ----------
@@ -264,12 +289,18 @@ def minima(objectives: Objectives, start: Found) -> Found:
         now, shift = objectives.only(open_), mu * slopes[:, open_]
         flatness = now.flatness + mu
         known = [now.second(place) if mu > 0 else seconds[number] for place, number in enumerate(open_)]
-        points[:, open_], residual, has_ended = _newton(now, points[:, open_], shift, flatness, known)
+        here, residual, has_ended, is_single = _newton(now, points[:, open_], shift, flatness, known)
+        points[:, open_] = here
         slope = np.clip((residual + shift) / flatness, now.rows.low, now.rows.high)
         slopes[:, open_] = slope
         fits = now.fit_together(residual, slope)
-        closed = fits & has_ended
-        is_closed[open_[closed]] = now.only(np.flatnonzero(closed)).are_unique(slope[:, closed])
+        [closed] = np.nonzero(fits & has_ended)
+        is_closed[open_[closed]] = now.only(closed).are_unique(slope[:, closed], is_single[closed])
+        for place in closed[~is_closed[open_[closed]]].tolist():
+            middle, number = now.centred(place, here[:, place], slope[:, place]), open_[place]
+            if middle is not None:
+                points[:, number], slopes[:, number] = middle
+                is_closed[number] = True
         if mu == 0:
             for number, second in zip(open_, known, strict=True):
                 seconds[number] = second
@@ -296,7 +327,7 @@ def _first_mu(objectives: Objectives, residual: NDArray, middle: NDArray) -> flo
 
 def _newton(
     objectives: Objectives, points: NDArray, shift: NDArray, flatness: float, seconds: list[Second]
-) -> tuple[NDArray, NDArray, NDArray]:
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Return the minima for parabolas of curvature 1 / flatness about shifted residuals, with their residuals.
 
     With Q, h and o of the objectives, and r + shift in place of r::
@@ -306,10 +337,10 @@ def _newton(
         w  <- w + t dw                                                 t: where F is least along dw
 
     It ends where t = 1 and no row has changed between parabola and line. ``seconds`` are kept up to date. The third
-    result is for which objectives it has ended, at a minimum that is unique.
+    result is for which objectives it has ended, and the fourth where the minimum is unique.
     """
     points, residual = points.copy(), objectives.residual(points) + shift
-    open_, has_ended = np.arange(len(seconds)), np.zeros(len(seconds), bool)
+    open_, (has_ended, is_unique) = np.arange(len(seconds)), np.zeros((2, len(seconds)), bool)
     for _ in range(STEPS):
         now, here, left = objectives.only(open_), points[:, open_], residual[:, open_]
         slope = np.clip(left / flatness, now.rows.low, now.rows.high)
@@ -327,11 +358,11 @@ def _newton(
         residual[:, open_] = left = left - length * change
         turned = now.rows.is_inside(left / flatness)
         is_open = ((length != 1.0) | (turned != on).any(axis=0)) & (decrement > EXACT**2)
-        has_ended[open_] = is_newtons & ~is_open
+        has_ended[open_], is_unique[open_] = ~is_open, is_newtons
         open_ = open_[is_open]
         if not len(open_):
             break
-    return points, residual - shift, has_ended
+    return points, residual - shift, has_ended, is_unique
 
 
 def _step(

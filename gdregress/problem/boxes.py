@@ -48,6 +48,9 @@ DEFINITE = 1e-12
 LITTLE = 1e-10
 """A residual or a multiplier that counts as little, in the unit of the boxes."""
 
+CLEAR = 1e-8
+"""Distance from an end of its box, in the unit of the boxes, at which a slope is clearly inside."""
+
 
 class Iterate(NamedTuple):
     """A point, and how far it is from the minimum.
@@ -547,3 +550,20 @@ def quantile(values: NDArray, share: float) -> float:
     low = int(place)
     ordered = np.partition(values, (low, min(low + 1, len(values) - 1)))
     return float(ordered[low] + (place - low) * (ordered[min(low + 1, len(values) - 1)] - ordered[low]))
+
+
+def to_the_middle(residual: NDArray, along: NDArray, is_high: NDArray) -> float:
+    """Return how far a coordinate is from the middle of where no row changes the end of its box.
+
+    Parameters
+    ----------
+    residual, along : ndarray of shape (n_rows,)
+        Residuals, and the entries of A of this coordinate.
+    is_high : ndarray of bool, of shape (n_rows,)
+        Whether a slope is at the upper end of its box, so that the residual must not become negative; else the other
+        way round.
+    """
+    some = along != 0
+    at_zero, rises = residual[some] / along[some], is_high[some] == (along[some] > 0)
+    above, below = at_zero[rises].min(initial=np.inf), at_zero[~rises].max(initial=-np.inf)
+    return 0.5 * float(above + below) if np.isfinite(above) and np.isfinite(below) else 0.0
