@@ -134,29 +134,35 @@ def test_the_path_of_all_rows_is_that_of_fits(table, loss, fits):
     assert fits == []  # all rows are near
 
 
+FREE = {
+    "absolute error": {"loss": "absolute_error"},
+    "quantile": {"loss": "quantile", "quantile": 0.25},
+    "tube": {"loss": "epsilon_insensitive", "epsilon": 0.4},
+    "standardized": {"loss": "absolute_error", "standardize": True},
+}
+
+
 @pytest.mark.parametrize("seed", [0, 1, 6])
-def test_a_minimum_that_is_not_unique_is_that_of_a_fit(seed, fits):
-    """With so much L2 no row is at the kink, and any intercept between two residuals will do."""
+@pytest.mark.parametrize("params", FREE.values(), ids=FREE)
+def test_an_intercept_that_is_free_is_the_middle_of_where_it_may_be(params, seed, fits):
+    """With so much L2 no row is at a kink, and any intercept between two residuals will do."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((80, 3))
     y = X[:, 0] + rng.standard_normal(80)
-    model = GradientDescentRegressorCV([10.0, 1.0], cv=KFold(4), loss="absolute_error", store_cv_results=True)
-    model.fit(X, y)
-    n_flat = 0
+    model = GradientDescentRegressorCV([10.0, 1.0], cv=KFold(4), store_cv_results=True, **params).fit(X, y)
+    assert fits == []
+    n_free, tube = 0, params.get("epsilon", 0.0)
     for number, (train, _) in enumerate(KFold(4).split(X)):
         for place, alpha in enumerate(model.alphas_):
-            one = GradientDescentRegressor(penalty="l2", alpha=alpha, loss="absolute_error").fit(X[train], y[train])
-            n_flat += np.abs(y[train] - one.predict(X[train])).min() > 1e-6
+            one = GradientDescentRegressor(penalty="l2", alpha=alpha, tol=1e-9, **params).fit(X[train], y[train])
+            assert_allclose(model.fold_coef_path_[number, place], one.coef_, rtol=1e-7, atol=1e-9)
             assert_allclose(model.fold_intercept_path_[number, place], one.intercept_, rtol=1e-7, atol=1e-9)
-    assert 0 < n_flat <= fits.count(60)
-
-
-def test_training_sets_unlike_all_rows_are_fitted(table, monkeypatch, few_are_near):
-    """The rows that change their line are too many to be taken."""
-    X, y = table
-    order = np.argsort(y)
-    monkeypatch.setattr(training_sets, "MOST_ENTRIES", 200)
-    assert_equal_to_fits(X[order], y[order], splits_of("KFold"), **LOSSES["huber"])
+            residual = y[train] - one.predict(X[train])
+            kinks = np.concatenate([residual - tube, residual + tube])
+            if np.abs(kinks).min() > 1e-6:
+                n_free += 1
+                assert_allclose(kinks[kinks > 0].min(), -kinks[kinks < 0].max(), rtol=1e-7)
+    assert n_free > 0
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -241,5 +247,5 @@ def test_a_slope_at_an_end_up_to_rounding_holds_no_row():
     rows = WeightedRows(ones, ones, -ones, ones, np.repeat(ones, 2, axis=1))
     free = Objectives(rows, 0.0, np.zeros((1, 1)), np.zeros((1, 2)), np.zeros((2, 1, 1)))
     slopes = np.array([[1.0, 1.0], [-1.0, 0.5], [1.0 - 1e-15, -1.0]])
-    assert free.are_unique(slopes).tolist() == [False, True]
-    assert free._replace(curvature=np.ones((2, 1, 1))).are_unique(slopes).all()
+    assert free.are_unique(slopes, np.ones(2, bool)).tolist() == [False, True]
+    assert free._replace(curvature=np.ones((2, 1, 1))).are_unique(slopes, np.zeros(2, bool)).all()
