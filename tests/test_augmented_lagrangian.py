@@ -209,7 +209,7 @@ def test_a_product_goes_by_the_rows_that_count(monkeypatch):
 
 
 @losses_by_name
-def test_a_newton_step_solves_its_system(loss, monkeypatch):
+def test_a_newton_step_solves_its_system(loss):
     X, y = data()
     box, _ = box_of(loss, X, y)
     inner = augmented_lagrangian.replace(box, flatness=box.flatness + 0.5)
@@ -217,9 +217,8 @@ def test_a_newton_step_solves_its_system(loss, monkeypatch):
     slope = inner.slopes(residual)
     on = np.where((slope > inner.low) & (slope < inner.high), 1.0, 1e-3)
     lack = inner.pull(slope)
-    monkeypatch.setattr(augmented_lagrangian, "MOST_PRODUCTS", 10_000)
     variance = np.append((X.std(axis=0) > 0).astype(float), 1.0)
-    step, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12)
+    step, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12, 10_000)
     assert is_solved
     A = inner.design.dot(np.eye(len(inner.l2)))
     matrix = A.T @ ((inner.weight * inner.curvature * on)[:, np.newaxis] * A) + np.diag(inner.l2)

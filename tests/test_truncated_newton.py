@@ -8,8 +8,8 @@ from hard_problems import objective
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import augmented_lagrangian, sketches, truncated_newton
 from gdregress.method import choice as choosing
+from gdregress.method import sketches, truncated_newton
 
 LOSSES = ["huber", "squared_epsilon_insensitive"]
 
@@ -59,7 +59,7 @@ class TestTruncatedNewton:
         X, y = drawn(300, 60)
         X[:, 1] = X[:, 0] + 1e-4 * X[:, 1]
         params = {"loss": loss, "epsilon": 0.1, "penalty": None, "tol": 1e-2}
-        monkeypatch.setattr(augmented_lagrangian, "MOST_PRODUCTS", 3)
+        monkeypatch.setattr(truncated_newton, "MOST_PRODUCTS", 3)
         with warnings.catch_warnings(action="ignore"):
             model = GradientDescentRegressor(**params).fit(X, y)
         assert not model.converged_
@@ -67,7 +67,7 @@ class TestTruncatedNewton:
 
     def test_it_ends_where_it_gets_no_lower(self, monkeypatch):
         X, y = drawn(300, 60)
-        monkeypatch.setattr(augmented_lagrangian, "MOST_PRODUCTS", 12)
+        monkeypatch.setattr(truncated_newton, "MOST_PRODUCTS", 12)
         monkeypatch.setattr(truncated_newton, "SOLVED", 1e-300)
         with pytest.warns(match="no nearer"):
             model = GradientDescentRegressor(loss="huber", epsilon=0.1).fit(X, y)

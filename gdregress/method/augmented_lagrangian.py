@@ -28,8 +28,8 @@ SHARPER, HARDLY_SHARPER, FEW = 0.7, 0.85, 3
 FORCED, FINEST = 0.3, 1e-3
 """Share of its first length to which conjugate gradients bring the residual of a Newton step, and the least share."""
 
-MOST_PRODUCTS = 200
-"""Largest number of products in a Newton step."""
+MOST_PRODUCTS = 60
+"""Largest number of products in a Newton step: where a step needs more, shorter ones gain more for each product."""
 
 SHORT = 1e-2
 """Length of a step below which the next one is damped more."""
@@ -136,7 +136,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step, _ = newton_step(inner, on, lack, variance, forced)
+            step, _ = newton_step(inner, on, lack, variance, forced, MOST_PRODUCTS)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
@@ -172,7 +172,7 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
 
 
 def newton_step(
-    inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float
+    inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float, most: int
 ) -> tuple[NDArray, bool]:
     """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
 
@@ -186,13 +186,15 @@ def newton_step(
         Right side, and the diagonal of A'S A.
     forced : float
         Length of the residual at the end, as a share of the first.
+    most : int
+        Largest number of products.
 
     Returns
     -------
     step : ndarray of shape (n_coordinates,)
         dw.
     is_solved : bool
-        Whether the residual has become so short, or else is rounding, within `MOST_PRODUCTS`.
+        Whether the residual has become so short, or else is rounding.
     """
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
@@ -200,7 +202,7 @@ def newton_step(
     step, rest = np.zeros_like(lack), lack
     along = direction = inverse * rest
     first = size = float(rest @ along)
-    for _ in range(MOST_PRODUCTS):
+    for _ in range(most):
         turned = product(direction)
         bend = float(direction @ turned)
         if not bend > 0:

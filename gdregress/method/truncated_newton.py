@@ -24,8 +24,8 @@ SOLVED = 1e-12
 """Length of the residual, in units of the root of the scale, to which the last step is solved: nearly collinear columns
 are to be seen whatever the tolerance."""
 
-MOST_STEPS = 200
-"""Largest number of steps."""
+MOST_STEPS, MOST_PRODUCTS = 200, 200
+"""Largest number of steps, and of products in a step."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float) -> 
         slope = box.slopes(residual)
         on = np.where((slope > box.low) & (slope < box.high), 1.0, damping)
         lack = box.lack(point, box.pull(slope))
-        step, is_solved = newton_step(box, on, lack, variance, FORCED)
+        step, is_solved = newton_step(box, on, lack, variance, FORCED, MOST_PRODUCTS)
         here = box.iterate(point, residual, slope, 0.5 * float(lack @ step))
         enough = max(EXACT, CLOSER * tol) ** 2 * here.scale
         may_be_last = here.gap <= enough
         if may_be_last:
             shorter = SOLVED * float(np.sqrt(here.scale / (lack @ lack))) if lack.any() else FORCED
-            step, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED))
+            step, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED), MOST_PRODUCTS)
             here = box.iterate(point, residual, slope, 0.5 * float(lack @ step) if is_solved else here.value)
         yield here
         if here.gap <= enough or (may_be_last and here.value >= lowest):
