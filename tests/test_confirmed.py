@@ -259,3 +259,12 @@ class TestMeasuredByConjugateGradients:
         model = GradientDescentRegressor("diagonal", optimizer="nesterov", epochs=1000).fit(X, y)
         assert model.n_iter_ > 500
         assert len(counted) <= 2.0 * model.n_iter_
+
+    def test_a_descent_that_is_cut_short_is_measured_in_as_many_passes_as_epochs(self, monkeypatch):
+        X, y = nearly_collinear(1e-5, n=400, p=60)
+        counted, given = passes_of(monkeypatch), {"optimizer": "nesterov", "learning_rate": "diagonal", "epochs": 10}
+        GradientDescentRegressor(**given, tol=None).fit(X, y)
+        alone = len(counted)
+        model = GradientDescentRegressor(**given).fit(X, y)
+        assert not model.converged_
+        assert alone < len(counted) - alone <= alone + 10

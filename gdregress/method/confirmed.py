@@ -20,7 +20,7 @@ NO_CURVATURE = 1e-15
 """Curvature that may be rounding, of columns of length 1."""
 
 LEAST_PASSES = 300
-"""Number of passes that they may take however few epochs the descent has taken."""
+"""Number of passes that they may take for a gap that may be small, however few epochs the descent has taken."""
 
 SELDOM = 2
 """Number of epochs for each of these passes after which a gap is measured again."""
@@ -201,7 +201,9 @@ class Projection:
         gradient, left = direction, _squared(direction)
         nearest, n_passes = np.minimum(CLOSER * left, NEAREST * problem.constant_loss), 1
         moves = left > nearest
-        while moves.any() and n_passes < max(number, LEAST_PASSES):
+        may_be_small = problem.optimality(here.value, estimate) <= self.tol
+        most = max(number, LEAST_PASSES) if may_be_small else number
+        while moves.any() and n_passes < most:
             length, n_passes = np.where(moves, np.sqrt(_squared(direction)), 1.0), n_passes + 1
             unit = direction / length
             [there] = objective.evaluate([unit])
