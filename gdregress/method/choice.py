@@ -196,7 +196,7 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     if not rows.can_be_drawn or (terms.is_squared_error and not terms.has_prox):
         return None
     choice = choose(spec.at_the_minimum(), rows)
-    if choice.way in ("boxes", "working set", "matrix-free") or terms.is_squared_error:
+    if choice.way in ("boxes", "working set", "matrix-free") or (terms.is_squared_error and choice.way == "newton"):
         return choice
     return replace(choice, way="matrix-free") if _is_solved_by_products(terms) else None
 
