@@ -4,12 +4,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from inspect import signature
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.dummy import DummyRegressor
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 
 from gdregress.problem.losses import loss_of
@@ -22,9 +24,6 @@ FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
     "r2": lambda errors, variance: mean_of_outputs(1.0 - errors / variance),
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
-
-OF_NUMBERS = "sklearn.metrics._regression"
-"""The module of scikit-learn's metrics of regression."""
 
 ABBREVIATED = {
     "mse": "neg_mean_squared_error",
@@ -164,11 +163,24 @@ def check_name(scoring: Any) -> None:
         near = [ABBREVIATED[plain]] if plain in ABBREVIATED else get_close_matches(plain, names, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "sklearn.metrics.get_scorer_names() lists them."
         raise ValueError(f"scoring={scoring!r} is no score: {remedy}")
-    if not get_scorer(scoring)._score_func.__module__.startswith(OF_NUMBERS):
+    if scoring not in FROM_ERRORS and not _scores_numbers(scoring):
         raise ValueError(
             f"scoring={scoring!r} scores classes or clusters, not numbers: use a score of regression, such as 'r2' or "
             "'neg_mean_absolute_error'."
         )
+
+
+@cache
+def _scores_numbers(name: str) -> bool:
+    """Return whether a scorer of scikit-learn takes numbers that are no classes: it is tried on three."""
+    y = np.array([0.5, 1.25, 2.0])
+    X = y[:, np.newaxis]
+    with warnings.catch_warnings(action="error"):
+        try:
+            get_scorer(name)(DummyRegressor().fit(X, y), X, y)
+        except Exception:  # each has its own for this
+            return False
+    return True
 
 
 def takes(scorer: Scorer, name: str) -> bool:
