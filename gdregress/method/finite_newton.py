@@ -65,32 +65,6 @@ class FollowedPoint(NamedTuple):
         return self._replace(point=point, residual=residual)
 
 
-class Parabolas(NamedTuple):
-    """The second derivatives of the rows on their parabolas.
-
-    Attributes
-    ----------
-    on : ndarray of bool, of shape (n_rows,)
-        Which rows these are.
-    second : ndarray of shape (n_coordinates, n_coordinates)
-        A'S diag(c on) A, in the basis.
-    """
-
-    on: NDArray
-    second: NDArray
-
-    @classmethod
-    def of(cls, box: BoxProblem, on: NDArray, known: "list[Parabolas]") -> Self:
-        """Return those of some rows, by the products of as few rows as possible: from none, or from what is known."""
-        nothing = Parabolas(np.zeros_like(on), np.zeros_like(known[0].second))
-        base = min([nothing, *known], key=lambda each: np.count_nonzero(on != each.on))
-        second, weight = base.second, box.weight * box.curvature
-        for sign, rows in ((1.0, on & ~base.on), (-1.0, base.on & ~on)):
-            if rows.any():
-                second = second + sign * box.design.gram(weight * rows)
-        return cls(on, second)
-
-
 @dataclass(frozen=True)
 class FiniteNewton:
     """Newton's method with a line search, for Huber's loss and the squared insensitive one (Madsen and Nielsen, 1990).
@@ -104,10 +78,10 @@ class FiniteNewton:
         w  <- w + t dw                       t: where F is least along dw
 
     Once no row changes between parabola and line, a step ends at the minimum. The first step has the curvature of all
-    rows, that of least squares. Only the fewest rows are multiplied: those on their parabola, the others, or those that
-    have changed since the step before. The slopes ``u - c on A dw`` are feasible for w + dw. If they are inside their
-    boxes, the duality gap is what the step lowers its model by, and else they are drawn together until they are. Where
-    it takes many steps, as for a parabola that is all but a kink, an interior point method takes over.
+    rows, that of least squares. Only the rows of one kind, the fewer, are multiplied: those on their parabola, or the
+    others. The slopes ``u - c on A dw`` are feasible for w + dw. If they are inside their boxes, the duality gap is
+    what the step lowers its model by, and else they are drawn together until they are. Where it takes many steps, as
+    for a parabola that is all but a kink, an interior point method takes over.
 
     Attributes
     ----------
@@ -130,8 +104,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     data, kinks = np.s_[: box.n_data], _kinks(box)
     whole = c[0] * box.products
     place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
-    latest = every = Parabolas(np.arange(len(box.target)) < box.n_data, whole)
-    before, fewest, idle = every.on, np.inf, 0
+    before, fewest, idle = np.ones(len(box.target), bool), np.inf, 0
     for number in range(PATIENCE):
         point, residual, _ = place
         slope = box.slopes(residual)
@@ -143,9 +116,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
             break
         before, fewest = on, min(fewest, n_changed)
         counted: NDArray | float = on if number else 1.0 / design.copies
-        if number:
-            latest = Parabolas.of(box, on, [every, latest])
-        second = box.ridge + (latest.second if number else whole / design.copies)
+        second = box.ridge + (_of_parabolas(box, whole, on) if number else whole / design.copies)
         if not is_definite(second):
             counted, second = counted + DAMPED, second + DAMPED * whole
         gradient = design.within(box.lack(point, box.pull_of_data(slope)))
@@ -198,6 +169,14 @@ def _step(second: NDArray, gradient: NDArray, kinks: Kinks, point: NDArray) -> t
     changes = ~kinks.free & (np.sign(point + along) != np.sign(point))
     lower = (kinks.l1 * np.abs(point) - (gradient - bent) * point)[changes].sum()
     return along, float(gradient @ along - rise), float(0.5 * along @ bent + lower)
+
+
+def _of_parabolas(box: BoxProblem, whole: NDArray, on: NDArray) -> NDArray:
+    """Return A'S diag(c on) A, from the products of the rows on their parabola or from those of the others."""
+    weight = box.weight * box.curvature
+    if 2 * np.count_nonzero(on) <= box.n_data:
+        return box.design.gram(weight * on)
+    return whole - box.design.gram(weight * ~on)
 
 
 class Bracket(NamedTuple):
