@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import ElasticNetCV, LassoCV, RidgeCV
 from sklearn.metrics import accuracy_score, make_scorer, mean_squared_error
@@ -803,6 +803,22 @@ class TestWhatIsSaid:
         with warnings.catch_warnings(record=True, action="always") as caught:
             GradientDescentRegressorCV([1.0, 0.1], scoring=fails, refit=False, cv=2, error_score=0).fit(X, y)
         assert len([warning for warning in caught if "the scorer" in str(warning.message)]) == 1
+
+    @pytest.mark.parametrize("scoring", [None, "r2"])
+    @pytest.mark.parametrize("table", ["wine", "another unit"])
+    def test_the_grid_of_l2_reaches_the_columns_in_small_units(self, table, scoring):
+        """The first strengths are those of the column in the largest unit; without the others it says little."""
+        if table == "wine":
+            columns = load_wine().data[np.random.default_rng(0).permutation(178)]
+            X, y = np.delete(columns, 8, axis=1), columns[:, 8]
+        else:
+            X, y = load_diabetes(return_X_y=True, scaled=False)
+            X = np.column_stack([X, np.random.default_rng(0).lognormal(10.5, 1, len(X))])
+        model = GradientDescentRegressorCV(scoring=scoring).fit(X, y)
+        grid = {"alpha": [1e-4, 1e-2, 1.0, 100.0]}
+        plain = GradientDescentRegressor(penalty="l2")
+        search = GridSearchCV(plain, grid, scoring=scoring or "neg_mean_squared_error").fit(X, y)
+        assert model.best_score_ > search.best_score_ - 0.01 * abs(search.best_score_)
 
     def test_nothing_is_smaller_than_zero(self):
         X, y = load_diabetes(return_X_y=True)

@@ -104,10 +104,11 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         Strengths of the penalty, `alpha` of GradientDescentRegressor. An int is their number: they
         then fall from the smallest strength that makes all coefficients zero to `eps` times that, on
         a logarithmic scale. Without L1 no strength does so: they begin where the largest coefficient
-        has an effect of a thousandth of the spread of y, whatever its unit. An elastic net goes down to
+        has an effect of a thousandth of the spread of y, whatever its unit, and fall further by the ratio
+        of the smallest to the largest variance of a column. An elastic net goes down to
         `eps` times the smaller of the two. Such a grid grows while its best point is at an end and the
-        score still improves there by more than a ten-thousandth: each time by a third of `alphas`, up to
-        six times (three with L1).
+        score still improves there by more than a ten-thousandth, or a hundredth of all that it has
+        gained: each time by a third of `alphas`, up to six times (three with L1).
     eps : float, default=1e-3
         Smallest strength of an automatic grid, as a share of the largest, in (0, 1).
     l1_ratio : float or array-like of float, default=0.15
@@ -654,7 +655,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
         """Return the grid: a curve for each l1_ratio and learning rate."""
-        largest = Largest(1.0, 1.0)
+        largest = Largest(1.0, 1.0, 1.0)
         if alphas is None:
             moments = None if search.sums is None else search.sums.whole
             spec = search.spec

@@ -18,8 +18,16 @@ LEAST_RATIO = 1e-3
 With less, the largest strength leaves effects of this share of the spread of y.
 """
 
-FLAT = 1e-4
-"""Relative difference of two neighbouring scores below which a curve counts as flat."""
+FLAT, RISING = 1e-4, 1e-2
+"""Differences of two neighbouring scores below which a curve counts as flat: as a share of the best score, and of all
+that it has gained over the lowest. With so much L2 that coefficients hardly matter, it rises by less than the first."""
+
+LEAST_SPREAD = 1e-12
+"""Ratio of two variances of columns beyond which the grid of L2 does not follow them."""
+
+ROUNDING, NOTHING_LEFT = 1e-12, 1e-10
+"""Differences of two scores that do not count: as a share of the best score, which rounding may have made, and of all
+that was gained, where hardly an error is left."""
 
 SHARE = interval("float", 0, 1)
 """Valid values of `eps`."""
@@ -206,10 +214,14 @@ class Largest(NamedTuple):
         The least of L1 that makes all coefficients zero; 1 if they are zero without any.
     l2 : float
         One of L2 that leaves little of them: the largest has an effect of a thousandth of the spread of y.
+    spread : float
+        Ratio of the smallest to the largest variance of a column, in the units in which they are penalised. What is
+        weak L2 for one column can be strong for another by as much.
     """
 
     l1: float
     l2: float
+    spread: float
 
 
 def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) -> Largest:
@@ -243,7 +255,10 @@ def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) ->
     effect = np.abs(slope) * (about.x.deviation / units)[:, np.newaxis]
     l1 = float((slope if terms.positive else np.abs(slope)).max(initial=0.0))
     l2 = float(np.divide(effect, LEAST_RATIO * spread, out=np.zeros_like(effect), where=spread > 0).max(initial=0.0))
-    return Largest(*(each if each > 0 and np.isfinite(each) else 1.0 for each in (l1, l2)))
+    variances = (about.x.deviation / units)[about.x.deviation > 0] ** 2
+    ratio = float(variances.min(initial=np.inf) / variances.max(initial=0.0)) if variances.size else 1.0
+    l1, l2 = (each if each > 0 and np.isfinite(each) else 1.0 for each in (l1, l2))
+    return Largest(l1, l2, max(ratio, LEAST_SPREAD))
 
 
 def _slopes(terms: Terms, rows: RowBlocks) -> tuple[NDArray, NDArray]:
@@ -264,7 +279,7 @@ def share_of_l1(penalty: str | None, l1_ratio: float) -> float:
 def automatic_alphas(largest: Largest, share: float, eps: float, n_alphas: int) -> NDArray:
     """Return strengths on a logarithmic scale, down from the least that makes all coefficients zero, or so of L2.
 
-    An elastic net goes down to where both its parts are weak.
+    L2 goes down to where it is weak for the column in the largest unit, and an elastic net to where both its parts are.
 
     Parameters
     ----------
@@ -279,8 +294,8 @@ def automatic_alphas(largest: Largest, share: float, eps: float, n_alphas: int) 
     """
     of_l1 = largest.l1 / share if share >= LEAST_RATIO else np.inf
     of_l2 = largest.l2 / (1.0 - share) if share < 1 else np.inf
-    top = of_l1 if share >= LEAST_RATIO else of_l2
-    return np.geomspace(top, eps * min(of_l1, of_l2), n_alphas) if n_alphas > 1 else np.array([top])
+    top, least = (of_l1, min(of_l1, of_l2)) if share >= LEAST_RATIO else (of_l2, of_l2 * largest.spread)
+    return np.geomspace(top, eps * least, n_alphas) if n_alphas > 1 else np.array([top])
 
 
 def more_alphas(alphas: NDArray, end: int, number: int) -> NDArray:
@@ -306,9 +321,11 @@ def still_improves(scores: NDArray) -> int:
         return 0
     best = int(np.argmax(scores))
     near = {0: 1, len(scores) - 1: len(scores) - 2}.get(best)
-    if near is None or scores[best] - scores[near] <= FLAT * abs(scores[best]):
+    if near is None:
         return 0
-    return 1 if best else -1
+    size, gained = abs(scores[best]), scores[best] - scores.min()
+    flat = max(min(FLAT * size, RISING * gained), ROUNDING * size, NOTHING_LEFT * gained)
+    return 0 if scores[best] - scores[near] <= flat else 1 if best else -1
 
 
 def as_array(values: Sequence[Any]) -> NDArray:
