@@ -14,7 +14,7 @@ from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose as choose_names
 from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
-from gdregress.method.rates import largest_curvature
+from gdregress.method.rates import largest_curvature, largest_eigenvalue
 from gdregress.method.refinement import Refinement
 from gdregress.method.spec import Spec
 from gdregress.method.states import Block
@@ -329,6 +329,25 @@ class TestLargestCurvature:
         with np.errstate(over="ignore", invalid="ignore"):
             quadratic = from_moments(moments, Coordinates.raw(moments, fit_intercept=True))
             assert largest_curvature(quadratic, 6) == np.inf
+
+    def test_many_eigenvalues_close_to_the_largest_take_more_products_than_few(self):
+        values, taken = np.linspace(1.0, 1.01, 1000), []
+
+        def multiply(vector):
+            taken.append(1)
+            return values * vector
+
+        assert largest_eigenvalue(multiply, 1000, 60) is None
+        assert len(taken) <= 70
+        assert largest_eigenvalue(multiply, 1000) == pytest.approx(1.01, rel=1e-6)
+
+    def test_one_that_is_not_found_is_said(self, monkeypatch):
+        X, y = tall()
+        rows, spec = RowBlocks(X, y), Spec.of(GradientDescentRegressor(loss="huber"))
+        problem = Problem.of(spec.terms, gather(rows), rows)
+        monkeypatch.setattr("gdregress.method.rates.largest_eigenvalue", lambda *given: None)
+        with pytest.raises(ValueError, match="was not found: use learning_rate='auto'"):
+            largest_curvature(problem.from_rows(), problem.n_coordinates)
 
 
 class TestChoice:

@@ -6,15 +6,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse.linalg import ArpackNoConvergence
 from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.linear_model import ElasticNet, Lasso
 
 from gdregress import GradientDescentRegressor
+from gdregress.method import rates, working_set
 from gdregress.method.choice import choose
 from gdregress.method.spec import Spec
 from gdregress.method.working_set import WorkingSet
-from gdregress.problem.columns import ColumnsObjective
+from gdregress.problem.columns import ColumnsObjective, SparseColumns
 from gdregress.problem.dual import squared_error_gap
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
@@ -276,32 +278,87 @@ def test_more_columns_of_csr_than_a_matrix_could_have(penalty):
     check_csr(40_000, penalty, 1e-2)
 
 
-@pytest.mark.parametrize("penalty", [PENALTIES[name] for name in ("l1", "elastic net", "l1 positive")])
-def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monkeypatch):
-    """With weights and two outputs; a descent that takes too long changes nothing."""
-    import gdregress.method.working_set as solver
-
-    rng, sizes, descended = np.random.default_rng(0), [], solver._descended
+def many(m=2):
+    """CSR of many columns with few entries, of which 400 are true ones, and weights."""
+    rng = np.random.default_rng(0)
     X = sparse.random_array(
         (600, 3000), density=0.003, format="csr", random_state=rng, data_sampler=rng.standard_normal
     )
-    y, weight = (X[:, :400] @ rng.normal(size=(400, 2)) + rng.normal(size=(600, 2))), rng.integers(3, size=600)
+    y = X[:, :400] @ rng.normal(size=(400, m)) + rng.normal(size=(600, m))
+    return X, y, rng.integers(3, size=600)
+
+
+@pytest.fixture
+def descents(monkeypatch):
+    """For each descent of a fit, the number of columns, and for which outputs it has come near the minimum."""
+    found, descended = [], working_set._descended
+
+    def kept(problem, members, *others):
+        point, is_near = descended(problem, members, *others)
+        found.append((len(members), is_near.tolist()))
+        return point, is_near
+
+    monkeypatch.setattr(working_set, "_descended", kept)
+    return found
+
+
+@pytest.mark.parametrize("penalty", [PENALTIES[name] for name in ("l1", "elastic net", "l1 positive")])
+def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, descents, monkeypatch):
+    """With weights and two outputs; a descent that takes too long changes nothing."""
+    X, y, weight = many()
     model = GradientDescentRegressor(**penalised(2e-3, penalty))
-
-    def counted(problem, members, point, *others):
-        found = descended(problem, members, point, *others)
-        sizes.append(0 if found is None else len(members))
-        return found
-
-    monkeypatch.setattr(solver, "_descended", counted)
     fitted = clone(model).fit(X, y, weight)
     assert fitted.converged_
     assert violation(fitted, X.toarray(), y, weight) < 1e-12
-    assert sizes[0] > solver.MANY
-    monkeypatch.setattr(solver, "MOST", 1)
+    assert descents[0][0] > working_set.MANY
+    assert all(all(is_near) for _, is_near in descents)
+    monkeypatch.setattr(working_set, "MOST", 1)
     other = clone(model).fit(X, y, weight)
-    assert sizes[-1] == 0
+    assert descents[-1][1] == [False, False]
     np.testing.assert_allclose(other.coef_, fitted.coef_, rtol=1e-9, atol=1e-12 * np.abs(fitted.coef_).max())
+
+
+def test_a_target_of_one_column_beside_one_of_many_is_descended_too(descents):
+    """The columns that join later violate nothing for it."""
+    X, y, _ = many()
+    y[:, 1] = 3.0 * X[:, [0]].toarray().ravel()
+    model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"])).fit(X, y)
+    assert model.converged_
+    assert violation(model, X.toarray(), y) < 1e-12
+    assert len(descents) > 1
+    assert all(all(is_near) for _, is_near in descents)
+    assert np.count_nonzero(model.coef_[1]) == 1
+
+
+def test_outputs_that_a_descent_has_not_reached_are_solved(descents, monkeypatch):
+    X, y, _ = many()
+    y[:, 1] = 3.0 * X[:, [0]].toarray().ravel() + 1e-3 * y[:, 1]
+    model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
+    monkeypatch.setattr(working_set, "MOST", 60)
+    model.fit(X, y)
+    assert descents[-1][1] == [False, True]
+    assert model.converged_
+    assert violation(model, X.toarray(), y) < 1e-12
+
+
+@pytest.mark.parametrize("stalled", [True, False])
+def test_where_the_rate_of_a_descent_is_not_found_the_set_is_solved(stalled, descents, monkeypatch):
+    """Nor is it descended if copies of its columns would take more memory than their products."""
+
+    def stalls(*args, **kwargs):
+        raise ArpackNoConvergence("%s", np.empty(0), np.empty((0, 0)))
+
+    X, y, weight = many()
+    model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
+    if stalled:
+        monkeypatch.setattr(rates, "eigsh", stalls)
+    else:
+        monkeypatch.setattr(working_set, "SPARSE", 10**9)
+    model.fit(X, y, weight)
+    assert descents
+    assert not any(any(is_near) for _, is_near in descents)
+    assert model.converged_
+    assert violation(model, X.toarray(), y, weight) < 1e-12
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -309,7 +366,8 @@ def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, monke
 def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
     rng = np.random.default_rng(0)
     X = sparse.random_array((50, 80), density=0.1, format="csr", random_state=rng, data_sampler=rng.standard_normal)
-    rows = RowBlocks(X.astype(dtype), rng.normal(size=(50, 1)), rng.integers(3, size=50).astype(np.float64))
+    weight = rng.integers(3, size=50).astype(np.float64)
+    rows = RowBlocks(X.astype(dtype), rng.normal(size=(50, 1)), weight, block_rows=7)
     params = {"penalty": "elasticnet", "alpha": 0.1, "fit_intercept": fit_intercept}
     spec = Spec.of(GradientDescentRegressor(**params))
     problem = Problem.of(spec.terms, rows.moments(products=False), rows)
@@ -318,8 +376,10 @@ def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
     there[members] += rng.normal(size=(20, 1))
     ahead[members] -= rng.normal(size=(20, 1))
     at_here, at_there, at_ahead = (problem.from_rows().evaluate([point])[0] for point in (here, there, ahead))
-    penalty = problem.penalty.of_columns(members, 0)
-    objective = ColumnsObjective(problem.view, members, here[members], at_here.gradient[members], penalty)
+    penalty, n_entries = problem.penalty.of_columns(members, 0), X[:, members].nnz
+    assert SparseColumns.of(problem.view, members, n_entries - 1) is None
+    columns = SparseColumns.of(problem.view, members, n_entries)
+    objective = ColumnsObjective(columns, here[members], at_here.gradient[members], penalty)
     for found, exact in zip(objective.evaluate([there[members], ahead[members]]), (at_there, at_ahead), strict=True):
         np.testing.assert_allclose(found.value, exact.value - at_here.value, rtol=1e-10)
         np.testing.assert_allclose(found.gradient, exact.gradient[members], rtol=1e-10, atol=1e-12)

@@ -24,6 +24,9 @@ RATE_ROWS = 1000
 LANCZOS_TOL = 1e-6
 """Relative error of the largest curvature L where Lanczos iterations find it from the rows."""
 
+RESTARTED = 20
+"""Number of Lanczos vectors from which these iterations begin anew; the value of SciPy."""
+
 
 class FixedRate(NamedTuple):
     """A learning rate that is the same for every problem.
@@ -108,18 +111,46 @@ def largest_curvature(objective: Any, n_coordinates: int) -> float:
         [there] = objective.evaluate([direction.reshape(-1, 1)])
         return (there.gradient - at_origin.gradient).ravel()
 
-    start = np.random.default_rng(0).standard_normal(n_coordinates)  # random, so orthogonal to no eigenvector
+    largest = largest_eigenvalue(multiply, n_coordinates)
+    if largest is None:
+        raise ValueError("The largest curvature of X was not found: use learning_rate='auto'.")
+    return largest
+
+
+def largest_eigenvalue(
+    multiply: Callable[[NDArray], NDArray], size: int, most_products: int | None = None
+) -> float | None:
+    """Return the largest eigenvalue of a symmetric matrix, by Lanczos iterations; None if they do not converge.
+
+    Parameters
+    ----------
+    multiply : callable
+        Function from a vector to its product with the matrix.
+    size : int
+        Number of rows of the matrix.
+    most_products : int, default=None
+        About how many products to take at most; None for as many as the size suggests.
+    """
+    start = np.random.default_rng(0).standard_normal(size)  # random, so orthogonal to no eigenvector
     along = multiply(start)
-    if n_coordinates == 1 or not along.any():
+    if size == 1 or not along.any():
         return float(along[0] / start[0])
-    hessian = LinearOperator((n_coordinates, n_coordinates), matvec=multiply, dtype=np.float64)
+    matrix = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
+    restarts = None if most_products is None else max(1, most_products // RESTARTED)
     try:
-        largest = eigsh(hessian, k=1, which="LA", v0=start, tol=LANCZOS_TOL, return_eigenvectors=False)
+        largest = eigsh(
+            matrix,
+            k=1,
+            which="LA",
+            v0=start,
+            ncv=min(RESTARTED, size),
+            maxiter=restarts,
+            tol=LANCZOS_TOL,
+            return_eigenvectors=False,
+        )
     except ArpackNoConvergence as stalled:
         largest = stalled.eigenvalues
-        if not len(largest):
-            raise ValueError("The largest curvature of X was not found: use learning_rate='auto'.") from stalled
-    return float(largest[0])
+    return float(largest[0]) if len(largest) else None
 
 
 def inverse_curvature(curvature: float) -> float:

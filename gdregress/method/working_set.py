@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.optimizers import Nesterov, Step
 from gdregress.method.preconditioners import identity
-from gdregress.method.rates import largest_curvature
+from gdregress.method.rates import inverse_curvature, largest_eigenvalue
 from gdregress.method.states import NO_STEP_LOWERS, Block
-from gdregress.problem.columns import ColumnsObjective
+from gdregress.problem.columns import ColumnsObjective, SparseColumns
 from gdregress.problem.dual import squared_error_gap
 from gdregress.problem.objectives import Evaluation, Objective
 from gdregress.problem.penalties import Penalty
@@ -33,9 +34,12 @@ MANY = 500
 CLOSER = 3e-3
 """Share of the largest violation up to which a descent leaves the conditions of the set violated."""
 
+SPARSE = 4
+"""Least ratio of the products of the columns to their entries: two copies of these take no more memory than those."""
+
 MOST, FACTOR = 3000, 120
-"""Most steps of a descent, and the least ratio of the cube of the number of columns to the work of all steps: that many
-steps take about as long as three Cholesky factors of the products."""
+"""Most steps of a descent, those included that find its rate, and the least ratio of the cube of the number of columns
+to the work of all steps: that many take about as long as three Cholesky factors of the products."""
 
 
 class WorkingColumns(NamedTuple):
@@ -138,7 +142,7 @@ def positions(problem: Problem, objective: Objective, position: Position) -> Ite
     position : Position
         Where to start, with all that is known of the columns.
     """
-    penalty, left, factor = problem.penalty, np.inf, np.ones(position.point.shape[1])
+    penalty, left, is_solved = problem.penalty, np.inf, np.ones(position.point.shape[1], bool)
     curvature = position.working.curvature(penalty)
     fewest, most = (FEWEST_OF_CSR, MANY) if problem.rows.is_sparse else (FEWEST, len(penalty.l1))
     while True:
@@ -147,18 +151,17 @@ def positions(problem: Problem, objective: Objective, position: Position) -> Ite
         yield position, gap
         nonzero, violated = _joining(penalty, point, here.gradient, working.members, fewest)
         members = np.concatenate([working.members, nonzero, violated])
-        if not (len(members) > len(working.members) or gap.sum() < 0.5 * left or (factor > 1).any()):
+        if not (len(members) > len(working.members) or gap.sum() < 0.5 * left or not is_solved.all()):
             return
-        left, descended = gap.sum(), None
+        left, is_near, is_solved = gap.sum(), np.zeros_like(is_solved), np.zeros_like(is_solved)
         if len(working.members) <= most < len(members) and len(violated) and penalty.l1.any():
-            descended = _descended(problem, members, point, here.gradient, len(violated))
-        if descended is not None:
-            point, factor = descended, np.ones_like(factor)
-        else:
+            point, is_near = _descended(problem, members, point, here.gradient, len(violated))
+        if not is_near.all():
             factor = _factor_of_l1(penalty, here.gradient, len(members))
             working = working.joined(problem.view, members[len(working.members) :])
             curvature = working.curvature(penalty)
-            point = _solved(penalty, factor, members, curvature, point, here.gradient)
+            point = _solved(penalty, factor, members, curvature, point, here.gradient, np.flatnonzero(~is_near))
+            is_solved = ~is_near & (factor <= 1)
         position = Position(point, objective.evaluate([point])[0], working)
 
 
@@ -192,8 +195,10 @@ def _factor_of_l1(penalty: Penalty, gradient: NDArray, n_members: int) -> NDArra
 
 def _descended(
     problem: Problem, members: NDArray, point: NDArray, gradient: NDArray, n_violated: int
-) -> NDArray | None:
-    """Return a point near the minimum on a set of columns of CSR, without their products; None if that takes too long.
+) -> tuple[NDArray, NDArray]:
+    """Return a point near the minimum on a set of columns of CSR, without their products, and for which outputs it is.
+
+    The other outputs stay where they are: to come near takes too long, or more memory than the products.
 
     Parameters
     ----------
@@ -205,36 +210,59 @@ def _descended(
         Where to start, and the gradient there.
     n_violated : int
         Number of these columns.
+
+    Returns
+    -------
+    reached : ndarray of shape (n_coordinates, n_outputs)
+        The point.
+    is_near : ndarray of bool, of shape (n_outputs,)
+        Whether it is near the minimum.
     """
-    reached, p, rule = point.copy(), len(problem.penalty.l1), Nesterov()
+    reached, is_near, n, p = point.copy(), np.zeros(point.shape[1], bool), len(members), len(problem.penalty.l1)
+    columns = SparseColumns.of(problem.view, members, n * n // SPARSE)
+    if columns is None:
+        return reached, is_near
+    l2, passes, most = problem.penalty.l2[members, 0], count(), min(MOST, n**3 // (FACTOR * columns.work))
+
+    def multiply(direction: NDArray) -> NDArray:
+        next(passes)
+        return 2.0 * columns.product(direction.reshape(-1, 1)).ravel() + l2 * direction.ravel()
+
+    largest = largest_eigenvalue(multiply, n, most)
+    if largest is None:
+        return reached, is_near
+    n_steps, rate, rule = most - next(passes), inverse_curvature(largest), Nesterov()
+    tol = CLOSER * float(problem.penalty.violation(gradient)[members[n - n_violated :]].max())
     for output in range(point.shape[1]):
         penalty = problem.penalty.of_columns(members, output)
         start, slope = point[members, output, np.newaxis], gradient[members, output, np.newaxis]
-        objective = ColumnsObjective(problem.view, members, start, slope, penalty)
-        tol = CLOSER * float(penalty.violation(slope)[-n_violated:].max())
-        rate = 1.0 / largest_curvature(objective, len(members))
+        objective = ColumnsObjective(columns, start, slope, penalty)
         step = rule.start(start, Evaluation(np.zeros(1), slope))
-        for _ in range(min(MOST, len(members) ** 3 // (FACTOR * objective.work))):
-            step = rule.update(step, objective, identity, rate)
+        for _ in range(n_steps):
             if np.abs(penalty.residual(step.point, step.evaluation.gradient)).max() <= tol:
+                is_near[output] = True
+                reached[members, output] = step.point[:, 0]
+                reached[p:, output] -= 0.5 * gradient[p:, output]
                 break
-        else:
-            return None
-        reached[members, output] = step.point[:, 0]
-    reached[p:] -= 0.5 * gradient[p:]
-    return reached
+            step = rule.update(step, objective, identity, rate)
+    return reached, is_near
 
 
 def _solved(
-    penalty: Penalty, factor: NDArray, members: NDArray, curvature: NDArray, point: NDArray, gradient: NDArray
+    penalty: Penalty,
+    factor: NDArray,
+    members: NDArray,
+    curvature: NDArray,
+    point: NDArray,
+    gradient: NDArray,
+    outputs: NDArray,
 ) -> NDArray:
-    """Return the minimum on the set; the intercept of centred columns is that of the constant."""
-    solved = point.copy()
-    for output in range(point.shape[1]):
+    """Return the minimum on the set of some outputs; the intercept of centred columns is that of the constant."""
+    solved, p = point.copy(), len(penalty.l1)
+    for output in outputs.tolist():
         l1 = factor[output] * penalty.l1[members, output]
         kinks = Kinks.of(l1, len(l1), positive=penalty.positive)
         step = step_to_minimum(curvature, gradient[members, output], kinks, point[members, output])
         solved[members, output] += step
-    p = len(penalty.l1)
-    solved[p:] -= 0.5 * gradient[p:]
+        solved[p:, output] -= 0.5 * gradient[p:, output]
     return solved
