@@ -68,6 +68,15 @@ def dispatched():
         yield
 
 
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch):
+    """Let the devices of array_api_strict pass for GPUs: DLPack says that they are the host, as they are."""
+    decided = Place.is_processor.func
+    monkeypatch.setattr(
+        Place, "is_processor", property(lambda place: place.library != "array_api_strict" and decided(place))
+    )
+
+
 @pytest.fixture(params=NAMES)
 def put(request):
     """Put an array on a device."""

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.states import Block, Solver
+from gdregress.method.states import Block, Solver, is_zero
 from gdregress.problem.problem import Problem
 
 NEAR = 1e-3
@@ -23,7 +23,7 @@ class Approached:
         w <- epochs of `nearing`      until the gap is a thousandth of its scale, or no step lowers F
         w <- epochs of `ending`       from w
 
-    A start that is not zero is taken to be near: `ending` begins there.
+    A start that is not zero is taken to be near: `ending` begins there, and from a random one it arrives too.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Approached:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states of the one and the other, that in between once and in a block of its own."""
-        if start[: len(problem.penalty.l2)].any():
+        if not is_zero(problem, start):
             yield from self.ending.iterates(problem, start, epoch)
             return
         for block in self.nearing.iterates(problem, start, epoch):

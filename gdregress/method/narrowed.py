@@ -60,7 +60,7 @@ class Narrowed:
                 break
         columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
         ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // HALF) for output in range(len(columns))]
-        found = (one.sampled(column, is_zero=False) for one, column in zip(ones, columns, strict=True))
+        found = (one.sampled(column, is_near=True) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):
             latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]

@@ -37,6 +37,11 @@ def estimated_by(preconditioner: Any) -> Measure:
     return partial(Problem.gap, preconditioner=preconditioner)
 
 
+def is_zero(problem: Problem, start: NDArray) -> bool:
+    """Return whether all coefficients of a start are zero; any other start is taken to be near the minimum."""
+    return not start[: len(problem.penalty.l2)].any()
+
+
 Latest = TypeVar("Latest")
 """Where a descent stands."""
 

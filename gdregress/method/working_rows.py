@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, State, interior_points
-from gdregress.method.states import Block, Solver, abreast
+from gdregress.method.states import Block, Solver, abreast, is_zero
 from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
@@ -134,10 +134,10 @@ class WorkingRows:
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
         columns = np.hsplit(start.astype(np.float64), start.shape[1])
-        is_zero = not start[: len(problem.penalty.l2)].any()
-        size = sample_size(problem.rows.n_weighted, len(start)) if is_zero else FIRST * len(start)
+        is_near = not is_zero(problem, start)
+        size = FIRST * len(start) if is_near else sample_size(problem.rows.n_weighted, len(start))
         ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
-        found = (one.sampled(column, is_zero=is_zero) for one, column in zip(ones, columns, strict=True))
+        found = (one.sampled(column, is_near=is_near) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None] if size <= self.first else []
         if len(samples) < len(ones):
             yield from self._otherwise(problem, start, epoch)
@@ -252,7 +252,7 @@ class OneOutput:
         residuals = Residuals(self.problem.coordinates, point)
         return self.rows.sum(partial(NearRows, residuals, self.loss, nearness)).joined()
 
-    def sampled(self, start: NDArray, *, is_zero: bool) -> Sample | None:
+    def sampled(self, start: NDArray, *, is_near: bool) -> Sample | None:
         """Return what m rows tell; None if four fifths of them have no loss, so that an ordinary one is not known."""
         n = self.rows.n_weighted
         seen = self.look(start, Nearness(np.inf, self.most, np.inf, step=max(1, n // self.size)))
@@ -263,7 +263,7 @@ class OneOutput:
         if not np.quantile(self.loss.value(y - box.level), ORDINARY) > 0:
             return None
         point = start
-        if is_zero:
+        if not is_near:
             with box.design.rows.on_threads():
                 points = interior_points(box, box.of_point(start[:, 0]))
                 point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]

@@ -67,10 +67,10 @@ class Place:
         """Whether arrays are those of NumPy."""
         return self.xp is np
 
-    @property
+    @cached_property
     def is_processor(self) -> bool:
         """Whether the cores of the host do the work, in the hands of whatever library."""
-        return self.is_host or "cpu" in str(self.device).lower()
+        return self.is_host or is_readable(self.xp.empty(0, device=self.device))
 
     def __str__(self):
         """Return the library and the device, for error messages."""
@@ -126,6 +126,15 @@ def is_elsewhere(values: Any) -> bool:
     return hasattr(values, "__dlpack__") and hasattr(values, "dtype") and hasattr(values, "shape")
 
 
+def is_readable(array: Any) -> bool:
+    """Return whether the memory of an array is one that NumPy reads."""
+    try:
+        kind, _ = array.__dlpack_device__()
+    except ValueError:  # of PyTorch, for devices that DLPack does not number: none is the host
+        return False
+    return kind in READABLE
+
+
 def place_of(name: str, values: Any) -> Place:
     """Return where an array lives that a user gives; all is on the host unless scikit-learn dispatches by arrays.
 
@@ -146,7 +155,7 @@ def place_of(name: str, values: Any) -> Place:
     if not is_elsewhere(values):
         return HOST
     if not get_config()["array_api_dispatch"]:
-        if hasattr(values, "__dlpack_device__") and values.__dlpack_device__()[0] not in READABLE:
+        if hasattr(values, "__dlpack_device__") and not is_readable(values):
             raise TypeError(
                 f"{name} is an array of {type(values).__module__.partition('.')[0]} on a device, which NumPy cannot "
                 "read: call sklearn.set_config(array_api_dispatch=True) before, or pass a copy as an array of NumPy."
