@@ -176,7 +176,7 @@ def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rand
         on_near_rows = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, first, most)
         if problem.rows.place.is_processor and sample_size(n, q) <= first:
             solver = on_near_rows
-        elif FIRST * q <= first:  # a GPU comes near in less time than the host with a sample, which may be too large
+        elif FIRST * q <= first:  # a GPU is near before the host has solved a sample; one of dask would be too large
             solver = Approached(solver, on_near_rows)
     return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
 
