@@ -51,7 +51,7 @@ ROBUST = {"loss": "huber"}
         ((4097, 4096), {}, ("curvature", "conjugate")),
         ((5000, 4097), {}, ("diagonal", "conjugate")),
         ((5000, 2000), ROBUST, ("curvature", "newton")),
-        ((5000, 2001), ROBUST, ("curvature", "newton")),
+        ((5000, 2001), ROBUST, ("diagonal", "nesterov")),
         ((5000, 500), L1, ("curvature", "newton")),
         ((5000, 501), L1, ("curvature", "newton")),
         ((5000, 501), {**L1, **ROBUST, "schedule": "invscaling"}, ("diagonal", "nesterov")),
@@ -61,7 +61,7 @@ ROBUST = {"loss": "huber"}
         ((2000, 8389), {}, ("curvature", "gd")),  # by the products of the rows, however many columns
         ((2000, MANY), {}, ("curvature", "gd")),
         ((2000, MANY, "CSR"), {}, ("diagonal", "conjugate")),
-        ((2000, MANY), ROBUST, ("curvature", "newton")),
+        ((2000, MANY), ROBUST, ("diagonal", "nesterov")),
         ((1900, 2001), {}, ("curvature", "gd")),
         ((2000, 2001), {}, ("curvature", "gd")),
         ((2001, 2002), {}, ("diagonal", "conjugate")),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,8 +133,7 @@ def _on_working_set(choice: Choice, spec: Spec, problem: Problem, rng: np.random
 
 def _without_matrix(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver that multiplies X with vectors alone."""
-    solver: Solver = AugmentedLagrangian() if problem.terms.l2 > 0 else TruncatedNewton(spec.limits.tol)
-    return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
+    return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
 
 
 def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
@@ -385,19 +385,34 @@ def _confirmed(descent: Solver, spec: Spec, problem: Problem, known: Known, rng:
     limits = spec.limits
     if _is_least_squares(problem) and known.inverse is None and problem.rows.can_be_read:
         projection = Projection(limits.tol, np.full_like(problem.constant_loss, problem.curvature))
-        return Confirmed(descent, projection, problem, limits.tol, limits.epochs)
-    fastest, exact = spec.at_the_minimum(), choose_exact(spec, problem.rows)
+        return Confirmed(descent, projection, problem, limits.tol, limits.epochs, Refinement.limit)
+    exact = _exact(spec, problem, rng)
     if exact is None:
         return descent
-    # It may not be needed, and to make it may take a factorisation.
-    measure = Dual(lambda: make_method(exact, fastest, problem, rng).solver)
-    return Confirmed(descent, measure, problem, limits.tol, np.inf)
+    return Confirmed(descent, Dual(exact), problem, limits.tol, np.inf, descent.limit)
+
+
+def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:
+    """Return what makes the fastest solver that knows how low F is, or shows it; None if there is none.
+
+    It may not be needed, and to make it may take a factorisation.
+    """
+    choice, terms = choose_exact(spec, problem.rows), problem.terms
+    if choice is not None:
+        return lambda: make_method(choice, spec.at_the_minimum(), problem, rng).solver
+    has_parabolas = terms.is_mostly_parabola and not terms.is_squared_error
+    has_steps = has_parabolas and problem.rows.can_be_drawn and not _is_penalised(problem)
+    return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
 
 
 def _is_least_squares(problem: Problem) -> bool:
     """Return whether the objective is squared error alone."""
-    terms = problem.terms
-    return terms.is_squared_error and not (terms.has_prox or terms.l2 > 0)
+    return problem.terms.is_squared_error and not _is_penalised(problem)
+
+
+def _is_penalised(problem: Problem) -> bool:
+    """Return whether there is a penalty, or signs are given."""
+    return problem.terms.has_prox or problem.terms.l2 > 0
 
 
 def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:

@@ -136,7 +136,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step, _ = newton_step(inner, on, lack, variance, forced, MOST_PRODUCTS)
+            step, *_ = newton_step(inner, on, lack, variance, forced, MOST_PRODUCTS)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
@@ -173,7 +173,7 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
 
 def newton_step(
     inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float, most: int
-) -> tuple[NDArray, bool]:
+) -> tuple[NDArray, int, bool]:
     """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
 
     Parameters
@@ -193,8 +193,10 @@ def newton_step(
     -------
     step : ndarray of shape (n_coordinates,)
         dw.
+    n_products : int
+        Number of products that it took.
     is_solved : bool
-        Whether the residual has become so short, or else is rounding.
+        Whether the residual has become so short.
     """
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
@@ -202,19 +204,19 @@ def newton_step(
     step, rest = np.zeros_like(lack), lack
     along = direction = inverse * rest
     first = size = float(rest @ along)
-    for _ in range(most):
+    for n_products in range(1, most + 1):
         turned = product(direction)
         bend = float(direction @ turned)
         if not bend > 0:
-            return step, True
+            return step, n_products, not rest.any()
         step = step + size / bend * direction
         rest = rest - size / bend * turned
         along = inverse * rest
         last, size = size, float(rest @ along)
         if size <= forced**2 * first:
-            return step, True
+            return step, n_products, True
         direction = along + size / last * direction
-    return step, False
+    return step, most, False
 
 
 def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:

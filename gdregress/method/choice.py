@@ -176,14 +176,13 @@ def _way_of_newton(spec: Spec, rows: Rows, *, is_short: bool) -> Way:
     if not _has_boxes(terms, rows):
         return "newton"
     is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or is_short)
-    return "matrix-free" if is_wide and _is_solved_by_products(terms) else "boxes"
+    return "matrix-free" if is_wide and terms.l2 > 0 and not terms.has_prox else "boxes"
 
 
 def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     """Choose the fastest solver that knows how low F is, to measure the gap of a descent; None if there is none.
 
-    Least squares without L1 and `positive` needs none. Without a matrix and a penalty none knows the dual, but Newton's
-    steps show how low F is where the loss has parabolas.
+    Least squares without L1 and `positive` needs none. Without a matrix and a penalty none knows the dual.
 
     Parameters
     ----------
@@ -196,9 +195,8 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     if not rows.can_be_drawn or (terms.is_squared_error and not terms.has_prox):
         return None
     choice = choose(spec.at_the_minimum(), rows)
-    if choice.way in ("boxes", "working set", "matrix-free") or (terms.is_squared_error and choice.way == "newton"):
-        return choice
-    return replace(choice, way="matrix-free") if _is_solved_by_products(terms) else None
+    knows = choice.way in ("boxes", "working set", "matrix-free") or (terms.is_squared_error and choice.way == "newton")
+    return choice if knows else None
 
 
 def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
@@ -245,11 +243,6 @@ def _has_set(terms: Terms, rows: Rows) -> bool:
     if terms.is_squared_error:
         return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
     return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
-
-
-def _is_solved_by_products(terms: Terms) -> bool:
-    """Return whether products of X with vectors are enough: with L2 alone, and with parabolas and no penalty."""
-    return not terms.has_prox and (terms.l2 > 0 or terms.is_mostly_parabola)
 
 
 def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:

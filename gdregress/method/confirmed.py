@@ -8,7 +8,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.refinement import Refinement
 from gdregress.method.states import Block, Solver
 from gdregress.problem.problem import Problem
 
@@ -84,6 +83,8 @@ class Confirmed:
         Optimality at which the descent has converged.
     last : float
         The epoch at which the gap is measured in any case; infinite for none.
+    limit : str
+        Reason and remedy, for the user, where it has ended above `tol`.
     """
 
     descent: Solver
@@ -91,8 +92,12 @@ class Confirmed:
     standard: Problem
     tol: float
     last: float
-    goes_below_tol = False
-    limit = Refinement.limit
+    limit: str
+
+    @property
+    def goes_below_tol(self) -> bool:
+        """Whether the descent goes on below `tol`."""
+        return self.descent.goes_below_tol
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states of the descent with their gap."""
@@ -135,10 +140,10 @@ class Dual:
     ::
 
         D    <- F(z) - gap(z) at the point z at which the exact solver ends, from w on,       min F >= D
-        gap   = the estimate, but no less than F - D
+        gap   = the estimate, but no less than F - D, less the rounding of F
 
-    Beyond the digits of F only the estimate can tell. Where no solver knows the dual, D is F as far as Newton's steps
-    bring it, and their own estimate of the rest (`TruncatedNewton`).
+    Beyond the digits of F only the estimate can tell. If the solver does not come to know its gap, D is 0. Then the gap
+    counts as large, and is measured again after twice as many epochs.
 
     Attributes
     ----------
@@ -150,9 +155,11 @@ class Dual:
 
     def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measured:
         """Return a measurement: see `Measure`."""
-        *_, end = self.exact().iterates(problem, point)
-        gap = partial(_above, (end.value - end.gap.total)[-1])
-        return Measured(gap, np.zeros_like(estimate), np.inf, np.inf, self)
+        *_, end = self.exact().iterates(problem, point, number)
+        least = (end.value - end.gap.total)[-1]
+        rounding = np.where(least > 0, np.finfo(np.float64).eps * end.value[-1], 0.0)
+        holds, again = (np.inf, np.inf) if (least > 0).all() else (number, SELDOM * number)
+        return Measured(partial(_above, least + rounding), rounding, holds, again, self)
 
 
 def _above(least: NDArray, value: NDArray, estimate: NDArray) -> NDArray:

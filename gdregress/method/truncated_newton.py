@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.augmented_lagrangian import DOWN, LEAST, newton_step
-from gdregress.method.finite_newton import FollowedPoint, step_length
-from gdregress.method.interior_point import EXACT, NO_NEARER, in_lockstep
+from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton_step
+from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
+from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
-from gdregress.problem.boxes import BoxProblem, Iterate
+from gdregress.problem.boxes import OUTSIDE, BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
 FORCED = 0.1
@@ -20,12 +20,12 @@ FORCED = 0.1
 CLOSER = 0.1
 """Share of a tolerance to which the distance from the minimum is estimated to be, at the end."""
 
-SOLVED = 1e-12
+SOLVED = 1e-10
 """Length of the residual, in units of the root of the scale, to which the last step is solved: nearly collinear columns
 are to be seen whatever the tolerance."""
 
-MOST_STEPS, MOST_PRODUCTS = 200, 200
-"""Largest number of steps, and of products in a step."""
+LEAST_PRODUCTS = 1000
+"""Number of products of all steps together, however few epochs have been run before."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class TruncatedNewton:
         repeat
             dw  =  (A'S diag(c on) A)^-1 A'S u       on_i = 1 where u_i is inside its box, else e
             w  <-  w + t dw                          t: where F is least along dw
-            e  <-  0.3 e, at least 1e-4                  1 at first, as for least squares
-        until u . A dw is rounding, or as little as the tolerance allows, with dw solved to all but rounding,
+            e  <-  10 e where t < 0.01, else 0.3 e
+        until u . A dw is rounding, or as little as the tolerance allows, with e = 0 and dw solved to all but rounding,
         or F has not fallen since dw was last solved so
 
-    The gap is an estimate, by how much a step lowers its model. If a step that is not solved within its products would
-    be the last, it says nothing: then the gap is F, which bounds it.
+    The slopes ``u - c on A dw`` of that last step, with e = 0, are feasible. If they are inside their boxes, the gap is
+    what the step lowers its model by. Everywhere else it is F: nothing is known. There are as many products as epochs
+    have been run before, but no less than 1000.
 
     Attributes
     ----------
@@ -52,37 +53,48 @@ class TruncatedNewton:
 
     tol: float
     goes_below_tol = True
-    limit = NO_NEARER
+    limit = "conjugate gradients did not solve Newton's steps in as many products as epochs. Raise epochs or tol."
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first."""
         variance = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
         variance = np.append(variance, np.ones(int(problem.terms.fit_intercept)))
-        return in_lockstep(problem, start, None, partial(_descend, variance=variance, tol=self.tol))
+        most = max(epoch, LEAST_PRODUCTS)
+        return in_lockstep(problem, start, None, partial(_descend, variance=variance, tol=self.tol, most=most))
 
 
-def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float) -> Iterator[Iterate]:
+def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, most: int) -> Iterator[Iterate]:
     """Yield the start, then a point for each step; ``variance`` is the diagonal of A'S A."""
-    place, damping, lowest = FollowedPoint.at(box, start), 1.0, np.inf
-    for _ in range(MOST_STEPS):
+    place, damping, lowest, left = FollowedPoint.at(box, start), DAMPED, np.inf, most
+    while True:
         point, residual, _ = place
         slope = box.slopes(residual)
-        on = np.where((slope > box.low) & (slope < box.high), 1.0, damping)
+        on = (slope > box.low) & (slope < box.high)
         lack = box.lack(point, box.pull(slope))
-        step, is_solved = newton_step(box, on, lack, variance, FORCED, MOST_PRODUCTS)
-        here = box.iterate(point, residual, slope, 0.5 * float(lack @ step))
+        step, n_products, _ = newton_step(box, np.where(on, 1.0, damping), lack, variance, FORCED, left)
+        left, decrement = left - n_products, float(lack @ step)
+        here = box.iterate(point, residual, slope, 0.5 * decrement)
         enough = max(EXACT, CLOSER * tol) ** 2 * here.scale
-        may_be_last = here.gap <= enough
+        may_be_last, here = here.gap <= enough, here._replace(gap=here.value)
         if may_be_last:
             shorter = SOLVED * float(np.sqrt(here.scale / (lack @ lack))) if lack.any() else FORCED
-            step, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED), MOST_PRODUCTS)
-            here = box.iterate(point, residual, slope, 0.5 * float(lack @ step) if is_solved else here.value)
+            exact, n_products, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED), left)
+            left -= n_products
+            if is_solved:
+                step, decrement = exact, float(lack @ exact)
+                if _is_inside(box, slope - box.curvature * on * box.design.dot(exact)):
+                    here = here._replace(gap=0.5 * decrement)
         yield here
-        if here.gap <= enough or (may_be_last and here.value >= lowest):
+        if left <= 0 or here.gap <= enough or (may_be_last and here.value >= lowest):
             return
         lowest = here.value if may_be_last else lowest
-        decrement = float(lack @ step)
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
-        damping = max(DOWN * damping, LEAST)
+        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
+
+
+def _is_inside(box: BoxProblem, slope: NDArray) -> bool:
+    """Return whether all slopes are inside their boxes, but for rounding."""
+    slack = OUTSIDE * float(box.reach[0])
+    return bool(((slope >= box.low - slack) & (slope <= box.high + slack)).all())
