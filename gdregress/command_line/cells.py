@@ -224,7 +224,8 @@ class Dates:
         import pandas as pd
 
         if column.dtype.kind in "iuf":  # of 20240131
-            column = _as_days(column.where(column % 1 == 0).astype("Int64").astype(str), "%Y%m%d")
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan).tolist()
+            column = _as_days([f"{number:.0f}" if number % 1 == 0 else "" for number in numbers], "%Y%m%d")
         dates = pd.to_datetime(column, errors="coerce", utc=True)
         return ((dates - pd.Timestamp(self.first, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
 
@@ -291,9 +292,11 @@ def _forms(*several: str) -> list[str]:
 
 
 def _as_days(texts: Sequence[str], form: str) -> Any:
-    """Return a column of dates, with gaps where a text is none."""
+    """Return a column of dates, with gaps where a text is none; of a day without signs no digit may lack."""
     import pandas as pd
 
+    if form.startswith("%Y%m%d"):
+        texts = [text if COMPACT.match(text) else "" for text in texts]
     return pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
 
 
