@@ -85,6 +85,26 @@ BAD_COLUMNS = {
         lambda: frame(["2026-01-01"] * n),
         r"has text in column 'c', such as '2026-01-01' at row 0: turn it into dates \(pandas.to_datetime\), and these",
     ),
+    "dates with years of two digits": (
+        lambda: frame(["31.12.24", "1-02-24", "12/31/24", "1/2/24 10:00"] * (n // 4)),
+        r"has text in column 'c', such as '31.12.24' at row 0: turn it into dates \(pandas.to_datetime\), and these",
+    ),
+    "versions": (
+        lambda: frame(["1.2.3", "2.0.1"] * (n // 2)),
+        "has text in column 'c', such as '1.2.3' at row 0: encode",
+    ),
+    "versions with numbers of two digits": (
+        lambda: frame(["1.10.2", "1.2.10"] * (n // 2)),
+        "has text in column 'c', such as '1.10.2' at row 0: encode it",
+    ),
+    "addresses": (
+        lambda: frame(["192.168.1", "10.0.1"] * (n // 2)),
+        "has text in column 'c', such as '192.168.1' at row 0: encode it",
+    ),
+    "numbers in groups": (
+        lambda: frame(["1.234.567,5", "$1,234.50", "12,34,567", "1 234 567 %"] * (n // 4)),
+        "has text in column 'c', such as '1.234.567,5' at row 0: turn it into numbers such as 1234.5",
+    ),
     "dates as bytes": (
         lambda: np.full((n, 2), b"1/2/2026 10:00"),
         "has text in column 0, such as .*1/2/2026 10:00.* at row 0: turn it into dates",

@@ -30,10 +30,16 @@ PERHAPS_NUMBERS = (Number, np.bool_, type(None))
 COMPLEX = (complex, np.complexfloating)
 """Types of numbers that are no floats."""
 
-DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?", re.DOTALL)
-"""What the text of a date looks like."""
+DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4}"
+    r"|\d{1,2}([-.])(0[1-9]|1[0-2])\4\d{2}|\d{1,2}/\d{1,2}/\d{2})([T ].*)?",
+    re.DOTALL,
+)
+"""What the text of a date looks like. With a year of two digits, a month between dots has two: 1.2.34 is a version."""
 
-DRESSED = re.compile(r"[^\w]*\d[\d., '\u00a0\u202f]*[^\w]*")
+DRESSED = re.compile(
+    r"\W*(\d+([.,]\d*)?|\d{1,3}(?P<group>[., '\u00a0\u202f])(\d{2,3}(?P=group))*\d{3}((?!(?P=group))[.,]\d*)?)\W*"
+)
 """What the text of a number looks like that has signs of currency or percent, groups of digits or a decimal comma."""
 
 TEXT_OF_DATES = "turn it into dates (pandas.to_datetime), and these into numbers, such as days since the first"
