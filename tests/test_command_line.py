@@ -725,15 +725,27 @@ def test_an_option_that_makes_no_sense(option, value, write, fail):
         ("--max_iter=5", ": did you mean --epochs?"),
         ("--targt=price", ": did you mean --target?"),
         ("--seperator=;", ": did you mean --sep?"),
+        ("--patch-size=3", ""),  # is not near enough to --test-size
     ],
 )
 def test_an_option_that_does_not_exist(option, near, write, fail):
     assert fail(write(HOUSES), option) == f"unrecognized arguments: {option}{near} (see gdregress --help)"
 
 
+@pytest.mark.parametrize(
+    "option", ["--batch-size", "--l1_ratio", "--schedule", "--fit-intercept", "--no-fit-intercept"]
+)
+def test_a_parameter_that_is_no_option_is_for_python(option, write, fail):
+    assert fail(write(HOUSES), option, "3") == (
+        f"{option.replace('_', '-')} is a parameter of GradientDescentRegressor, but no option of the command line: "
+        "use it from Python (see gdregress --help)"
+    )
+
+
 def test_of_an_option_that_predict_does_not_have_none_is_meant(fail):
-    said = "unrecognized arguments: --lr 3 (see gdregress predict --help)"
-    assert fail("predict", "model.joblib", "new.csv", "--lr", "3") == said
+    for option in ("--lr", "--momentum"):
+        said = f"unrecognized arguments: {option} 3 (see gdregress predict --help)"
+        assert fail("predict", "model.joblib", "new.csv", option, "3") == said
 
 
 @pytest.mark.parametrize(
@@ -741,6 +753,7 @@ def test_of_an_option_that_predict_does_not_have_none_is_meant(fail):
     [
         ("--loss", "hubre", ": did you mean --loss huber?"),
         ("--loss", "MAE", ": here it is --loss absolute_error"),
+        ("--loss", "log_cosh", ""),  # an object of Python
         ("--penalty", "ridge", ": here it is --penalty l2"),
         ("--penalty", "off", ": here it is --penalty none"),
         ("--learning-rate", "adam", ": for that optimizer pass --optimizer adam"),
@@ -755,6 +768,13 @@ def test_what_a_value_probably_means_is_said_in_options(option, value, meant, wr
     assert sentence.endswith(f", got {value!r}{meant} (see gdregress --help)")
 
 
+def test_the_names_that_a_rate_may_have_are_listed(write, fail):
+    assert fail(write(HOUSES), "--learning-rate", "invscaling") == (
+        "argument --learning-rate: must be a float in the range (0, inf), or one of auto, lipschitz, diagonal, "
+        "curvature, got 'invscaling' (see gdregress --help)"
+    )
+
+
 @pytest.mark.parametrize(
     ("sentence", "options"),
     [
@@ -765,6 +785,8 @@ def test_what_a_value_probably_means_is_said_in_options(option, value, meant, wr
         ("early_stopping: set early_stopping=False", "--early-stopping: set --no-early-stopping"),
         ("give epsilon a number, all 5 epochs", "give --epsilon a number, all 5 epochs"),
         ("penalty=None, batch_size=None", "--penalty none, batch_size=None"),
+        ("L1 or positive=True: use optimizer='gd'", "L1: use --optimizer gd"),
+        ("set early_stopping=True or schedule='adaptive'.", "set --early-stopping."),
     ],
 )
 def test_parameters_are_named_as_options(sentence, options):
@@ -810,6 +832,8 @@ def test_what_the_model_refuses_is_a_sentence(write, fail):
     assert fail(write("a,b\n1,2\n"), "--early-stopping") == said
     said = "data.csv cannot be fitted: --optimizer adam cannot be combined with --learning-rate curvature: "
     assert fail(write(HOUSES), "--optimizer", "adam", "--learning-rate", "curvature").startswith(said)
+    said = "data.csv cannot be fitted: --optimizer conjugate cannot be combined with an L1 penalty: use --optimizer gd"
+    assert fail(write(HOUSES), "--optimizer", "conjugate", "--penalty", "l1").startswith(said)
 
 
 # --- the terminal ---

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from gdregress._version import __version__
 from gdregress.method.combinations import OPTIMIZERS
 from gdregress.method.hints import meant
-from gdregress.method.parameters import CONSTRAINTS, Constraint, interval
+from gdregress.method.parameters import CONSTRAINTS, POSITIVE, Constraint, interval
 from gdregress.problem.losses import LOSSES
 
 DESCRIPTION = """\
@@ -51,6 +51,9 @@ ELSEWHERE = {
 """What other programs call an option."""
 
 
+ALIKE = 0.8
+"""Likeness of two names, as difflib measures it, from which one may be meant by the other."""
+
 POSITIONAL = ("model", "data")
 """Arguments that are told by their place."""
 
@@ -83,11 +86,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = _make_prediction_parser() if is_prediction else _make_parser()
     options, unknown = parser.parse_known_args(arguments[is_prediction:])
     if unknown:
-        name = unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
         ours = [option.replace("_", "-") for option in vars(options) if option not in POSITIONAL]
+        name = unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
+        elsewhere = [] if is_prediction else [other.replace("_", "-") for other in _parameters_of_python()]
+        if unknown[0].startswith("--") and name.removeprefix("no-") in elsewhere:
+            parser.error(
+                f"--{name} is a parameter of GradientDescentRegressor, but no option of the command line: "
+                "use it from Python"
+            )
         names = dict(zip(ours, ours, strict=True))
         names |= {theirs: option for theirs, option in ELSEWHERE.items() if option in ours}
-        near = [names[other] for other in get_close_matches(name, names, n=1)]
+        near = [names[other] for other in get_close_matches(name, names, n=1, cutoff=ALIKE)]
         hint = f": did you mean --{near[0]}?" if near and unknown[0].startswith("-") else ""
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
@@ -104,9 +113,10 @@ def in_options(sentence: str) -> str:
     Returns
     -------
     str
-        The sentence; parameters without an option stay as they are.
+        The sentence; parameters without an option stay as they are, but what is said to be another choice is left out.
     """
     names, value = "|".join(_parameters()), r"'[^']*'(?:(?:,| or) '[^']*')*|[^\s,;:)]*[^\s,;:.)]"
+    sentence = re.sub(rf" or (?:{'|'.join(_parameters_of_python())})=(?:{value})", "", sentence)
     sentence = re.sub(rf"\b({names})=({value})", lambda found: _option(found[1], found[2]), sentence)
     advised = rf"(?:(?<=[Rr]aise )|(?<=give ))({names})(?: or ({names}))?\b"
     sentence = re.sub(advised, lambda found: " or ".join(map(_option, filter(None, found.groups()))), sentence)
@@ -127,6 +137,11 @@ def _parameters() -> tuple[str, ...]:
     """Return the parameters of the model that are options."""
     options = vars(_make_parser().parse_args([]))
     return tuple(name for name in CONSTRAINTS if name in options)
+
+
+def _parameters_of_python() -> tuple[str, ...]:
+    """Return the parameters of the model that are no options."""
+    return tuple(name for name in CONSTRAINTS if name not in _parameters())
 
 
 def _make_prediction_parser() -> _Parser:
@@ -290,8 +305,10 @@ def _named(name: str, nothing: str = "") -> Callable[[str], str | None]:
 
 
 def _number_or_name(name: str) -> Callable[[str], Any]:
-    """Return the function that takes a number or one of the names that a parameter may have."""
-    parse = _number(float, CONSTRAINTS[name])
+    """Return the function that takes a positive number or one of the names that a parameter may have."""
+    constraint = CONSTRAINTS[name]
+    words = f"{POSITIVE.words}, or one of {', '.join(constraint.names)}"
+    parse = _number(float, replace(constraint, words=words))
 
     def parse_with_hint(text: str) -> Any:
         try:
@@ -305,8 +322,7 @@ def _number_or_name(name: str) -> Callable[[str], Any]:
 def _hint(name: str, text: str) -> str:
     """Return the end of a sentence: what was probably meant by a value, if that is known and is an option."""
     sentence = in_options(meant(name, text, CONSTRAINTS[name].names, takes_none=False)).rstrip(".")
-    others = set(CONSTRAINTS).difference(_parameters())
-    is_known = bool(sentence) and others.isdisjoint(re.findall(r"\w+", sentence))
+    is_known = "--" in sentence and set(_parameters_of_python()).isdisjoint(re.findall(r"\w+", sentence))
     return f": {sentence[0].lower()}{sentence[1:]}" if is_known else ""
 
 
