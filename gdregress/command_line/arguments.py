@@ -87,19 +87,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments[is_prediction:])
     if unknown:
         ours = [option.replace("_", "-") for option in vars(options) if option not in POSITIONAL]
-        name = unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
-        elsewhere = [] if is_prediction else [other.replace("_", "-") for other in _parameters_of_python()]
-        if unknown[0].startswith("--") and name.removeprefix("no-") in elsewhere:
-            parser.error(
-                f"--{name} is a parameter of GradientDescentRegressor, but no option of the command line: "
-                "use it from Python"
-            )
-        names = dict(zip(ours, ours, strict=True))
-        names |= {theirs: option for theirs, option in ELSEWHERE.items() if option in ours}
-        near = [names[other] for other in get_close_matches(name, names, n=1, cutoff=ALIKE)]
-        hint = f": did you mean --{near[0]}?" if near and unknown[0].startswith("-") else ""
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        parser.error(_about(unknown, ours, is_prediction=is_prediction))
     return options
+
+
+def _about(unknown: list[str], ours: list[str], *, is_prediction: bool) -> str:
+    """Return the sentence on arguments that are not known, with the option that was probably meant by the first."""
+    is_option, name = unknown[0].startswith("-"), unknown[0].lstrip("-").partition("=")[0].replace("_", "-")
+    elsewhere = [] if is_prediction else [parameter.replace("_", "-") for parameter in _parameters_of_python()]
+    if is_option and name.removeprefix("no-") in elsewhere:
+        return (
+            f"--{name} is a parameter of GradientDescentRegressor, but no option of the command line: "
+            "use it from Python"
+        )
+    names = dict(zip(ours, ours, strict=True))
+    names |= {theirs: option for theirs, option in ELSEWHERE.items() if option in ours}
+    near = [names[other] for other in get_close_matches(name, names, n=1, cutoff=ALIKE)]
+    hint = f": did you mean --{near[0]}?" if near and is_option else ""
+    return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
 
 def in_options(sentence: str) -> str:
