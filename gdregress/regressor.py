@@ -19,7 +19,6 @@ from gdregress.solve.progress import Progress
 from gdregress.solve.reading import training_rows, validation_rows
 from gdregress.solve.scale import at_scale, remark_on_epsilon, remark_on_scale
 from gdregress.solve.solve import Observer, solve
-from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
 
@@ -76,8 +75,8 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         hundred times the `epsilon` of y in euros. With residuals of some thousands, the default, which
         is SGDRegressor's, makes "huber" all but the absolute error. "auto" is for "huber": 1.35 times
         the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`.
-        The descent begins at these if it is to end at the minimum. Beside losses that have no `epsilon`
-        it has no effect.
+        The descent begins at these if it is to end at the minimum, whatever `init` says, and `history_`
+        may then have one row. Beside losses that have no `epsilon` it has no effect.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
@@ -459,12 +458,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
         if not given and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
-            spec, found, past = at_scale(spec, rows, self.__dict__)
+            spec, found, start_of = at_scale(spec, rows, self.__dict__)
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
-            start = starting_point(spec, problem, rng, past)
+            start = start_of(problem, rng)
             validate = None if held_out is None else validation_value(held_out, problem, self._warn, given=given)
             self._forget()
             observers: list[Observer] = [

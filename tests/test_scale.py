@@ -18,7 +18,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, LossSurfaceDisplay
 from gdregress.method import huber_scale
 from gdregress.method.huber_scale import Equations
-from gdregress.solve.scale import scale_of, scale_of_constant
+from gdregress.method.spec import Spec
+from gdregress.rows.memory import RowBlocks
+from gdregress.solve.scale import at_scale, scale_of, scale_of_constant
 from gdregress.solve.solve import solve
 from gdregress.tuning import search
 
@@ -141,6 +143,18 @@ def test_a_fit_begins_at_the_coefficients_that_came_with_the_scale(penalty):
     assert cold.n_iter_ > 0
     assert_allclose(model.coef_ * X.std(axis=0), cold.coef_ * X.std(axis=0), rtol=1e-7, atol=1e-8)
     assert GradientDescentRegressor(epsilon="auto", epochs=50, **params).fit(X, y, weight).n_iter_ > 0
+
+
+@pytest.mark.parametrize("params", [{}, {"init": "random", "random_state": 0}, {"warm_start": True}], ids=str)
+@pytest.mark.parametrize("penalty", [None, "elasticnet"])
+def test_it_begins_there_whatever_else_it_would_begin_at_and_the_specification_says_no_other(penalty, params):
+    X, y, weight = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty=penalty, **params)
+    for _ in range(2):
+        assert len(model.fit(X, y, weight).history_["loss"]) == 1
+    spec = Spec.of(model)
+    there = at_scale(spec, RowBlocks(X, y[:, np.newaxis], weight), {})
+    assert there.spec == spec.at_scale(there.found["scale_"])
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
+from gdregress.solve.start import Start, point_of, starting_point
 from gdregress.solve.stopping import Result, Stopping
 
 CLOSE = 1e-10
@@ -75,19 +76,20 @@ class AtScale(NamedTuple):
         The specification, with a number for `epsilon`.
     found : dict of str to float
         The fitted attribute that says which; none if `epsilon` was a number.
-    past : mapping of str to object
-        Attributes of the last fit, or the coefficients that came with the scale where the fit is to end at them.
+    start : Start
+        Returns where the descent begins: at the coefficients that came with the scale if it is to end at the minimum,
+        else as the specification says.
     """
 
     spec: Spec
     found: dict[str, float]
-    past: Mapping[str, Any]
+    start: Start
 
 
 def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     """Fit the scale of the residuals, if `epsilon` is to follow from it."""
     if not spec.fits_scale:
-        return AtScale(spec, {}, past)
+        return AtScale(spec, {}, partial(starting_point, spec, past=past))
     if rows.n_outputs > 1:
         raise ValueError(
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
@@ -97,10 +99,9 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
     fitted = fit_scale(spec, cast(RowBlocks, rows), past)
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
-    if not (spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all()):
-        return AtScale(scaled, found, past)
-    start = {"coef_": fitted.coef, "intercept_": np.array(fitted.intercept)}
-    return AtScale(replace(scaled, warm_start=True), found, start)
+    if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
+        return AtScale(scaled, found, lambda problem, _: point_of(problem, fitted.coef, fitted.intercept))
+    return AtScale(scaled, found, partial(starting_point, scaled, past=past))
 
 
 def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """The starting point of a descent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Problem
 from gdregress.rows.namespaces import to_host
+
+Start = Callable[[Problem, np.random.RandomState], NDArray]
+"""A function that returns the starting point for a problem, with a generator for a random one."""
 
 
 def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
@@ -28,7 +31,7 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     rng : RandomState
         Draws a random start.
     past : mapping of str to object
-        Attributes of the estimator, or others to go on from.
+        Attributes of the estimator.
 
     Returns
     -------
@@ -69,6 +72,22 @@ def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: M
         at_zero = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale
         start[p] = at_zero if problem.is_raw else np.where(problem.moments.y.deviation > 0, at_zero, 0.0)
     return start
+
+
+def point_of(problem: Problem, coef: NDArray, intercept: float) -> NDArray:
+    """Return the point of coefficients and an intercept in the units of one target, in long doubles.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem, in the coordinates of the point.
+    coef : ndarray of shape (n_features,)
+        Coefficients.
+    intercept : float
+        The intercept.
+    """
+    raw = coef[:, np.newaxis].astype(np.longdouble), np.array([intercept], np.longdouble)
+    return problem.penalty.allowed(problem.coordinates.from_raw(*raw))
 
 
 def random_point(coordinates: Coordinates, rng: np.random.RandomState) -> NDArray:
