@@ -94,11 +94,11 @@ BAD_COLUMNS = {
         "has text in column 'c', such as '1.2.3' at row 0: encode",
     ),
     "versions with numbers of two digits": (
-        lambda: frame(["1.10.2", "1.2.10"] * (n // 2)),
-        "has text in column 'c', such as '1.10.2' at row 0: encode it",
+        lambda: frame(["1.2.34", "2.0.10"] * (n // 2)),
+        "has text in column 'c', such as '1.2.34' at row 0: encode it",
     ),
     "addresses": (
-        lambda: frame(["192.168.1", "10.0.1"] * (n // 2)),
+        lambda: frame(["192.168.1", "10.100.2"] * (n // 2)),
         "has text in column 'c', such as '192.168.1' at row 0: encode it",
     ),
     "numbers in groups": (

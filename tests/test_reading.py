@@ -505,7 +505,7 @@ def test_days_as_whole_numbers_are_read_by_a_saved_model(write, succeed, tmp_pat
     median = joblib.load(model).predict(pd.DataFrame({"day": [np.nan]}))[0]
     predicted = joblib.load(model).predict(pd.DataFrame({"day": [20240131.0, 0.5, np.inf, 12.0]}))
     np.testing.assert_allclose(predicted, [0, median, median, median], atol=1e-9)
-    for odd in (2024013, -20240131, 1e30, 1.7e18):
+    for odd in (2024013, -20240131, 20240201.25, 1e30, 1.7e18):
         predicted = joblib.load(model).predict(pd.DataFrame({"day": [20240201, odd]}))
         np.testing.assert_allclose(predicted, [1, median], atol=1e-9)
     for odd in ("2024013", "202401311"):
