@@ -414,3 +414,13 @@ def test_a_tube_that_just_contains_all_targets_has_a_constant_without_loss(name,
     assert own.is_zero_at(constant, y / unit)
     assert not own.is_zero_at(constant * (1.0 + 1e-12), y / unit)
     assert not own.is_zero_at(constant, np.append(y, y.max() * (1.0 + 1e-12)) / unit)
+
+
+@pytest.mark.parametrize("name", ["huber", "squared_epsilon_insensitive"])
+def test_the_best_constant_of_targets_whose_spacing_is_wide(name):
+    """Floats at 1e9 are 1e-7 apart: no root can be found nearer than that, and the search ends all the same."""
+    loss = LOSSES[name](1.0, 0.5)
+    for seed in range(5):
+        y = 1e9 + np.random.default_rng(seed).normal(size=60)
+        constant = loss.best_constant(y)
+        assert abs(loss.derivative(y - constant).mean()) < 1e-6

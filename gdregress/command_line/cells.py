@@ -73,11 +73,15 @@ COMPACT = re.compile(r"(1[89]|20)\d{6}")
 MONTH = (
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|(nov|dec)(ember)?)"
 )
+LONGEST_DAY = 40
+"""Characters that the text of a date has at most."""
+
 DATE_LIKE = re.compile(
+    rf"(?!.{{{LONGEST_DAY + 1}}})("
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))\b(?![-/.]).*"
     r"|\d{4}-\d{2}"
     rf"|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*"
-    r"|\d{1,2}:\d\d\b.*",
+    r"|\d{1,2}:\d\d\b.*)",
     re.DOTALL | re.IGNORECASE,
 )
 """What a text looks like that is a date, or a time of day, whether its spelling is known or not."""
@@ -261,7 +265,7 @@ def as_dates(texts: Sequence[str], *, day_first: bool | None = None) -> Dates | 
     day_first : bool or None, default=None
         Whether days stand before months where both orders fit; None if that is not known.
     """
-    if not texts or not DAY_LIKE.fullmatch(texts[0]) or len(texts[0]) > 40:
+    if not texts or not DAY_LIKE.fullmatch(texts[0]) or len(texts[0]) > LONGEST_DAY:
         return None
     for written in DAYS:
         for form in _forms(written):
