@@ -218,7 +218,7 @@ def test_a_newton_step_solves_its_system(loss):
     on = np.where((slope > inner.low) & (slope < inner.high), 1.0, 1e-3)
     lack = inner.pull(slope)
     variance = np.append((X.std(axis=0) > 0).astype(float), 1.0)
-    step, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12, 10_000)
+    step, _, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12, 10_000)
     assert is_solved
     A = inner.design.dot(np.eye(len(inner.l2)))
     matrix = A.T @ ((inner.weight * inner.curvature * on)[:, np.newaxis] * A) + np.diag(inner.l2)
