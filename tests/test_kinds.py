@@ -378,3 +378,18 @@ def test_a_bag_of_few_rows_stops_early():
     many = rng.normal(size=(200, 2))
     bag = BaggingRegressor(GradientDescentRegressor(**SLOW), 5, max_samples=0.1, random_state=0)
     assert bag.fit(many, many[:, 0]).score(many, many[:, 0]) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["?", "12,5", "3,25", "1,0"], r"such as '12,5' at row 1: turn it into numbers such as 1234.5"),
+        (["?", "2024-01-31", "2024-02-01", "n/a"], r"such as '\?' at row 0: encode it"),
+        (["2024-01-31", "2024-02-01", "-", "2024-02-05"], r"such as '2024-01-31' at row 0: turn it into dates"),
+        (["north", "12,5", "south", "west"], r"such as 'north' at row 0: encode it"),
+    ],
+)
+def test_a_mark_of_a_gap_does_not_decide_what_the_text_of_a_column_is(cells, said):
+    table = pd.DataFrame({"number": [1.0, 2.0, 3.0, 4.0], "text": cells})
+    with pytest.raises(ValueError, match=said):
+        GradientDescentRegressor().fit(table, [1.0, 2.0, 3.0, 4.0])

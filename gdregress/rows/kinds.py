@@ -136,11 +136,12 @@ class Column(NamedTuple):
         strays = {row: text for row, text in texts.items() if not _is_number(text)}
         if not strays:
             self.refuse("text", _example(*next(iter(texts.items()))), "turn it into numbers (astype(float))")
+        with_digits = {row: text for row, text in strays.items() if any(map(str.isdigit, str(text)))}
+        if 2 * len(with_digits) > len(strays):  # the others may be marks of gaps, such as "?"
+            for kind, remedy in ((DATE, TEXT_OF_DATES), (DRESSED, TEXT_OF_NUMBERS)):
+                if _all_are(kind, with_digits.values()):
+                    self.refuse("text", _example(*next(iter(with_digits.items()))), remedy)
         row, text = next(iter(strays.items()))
-        if _all_are(DATE, strays.values()):
-            self.refuse("text", _example(row, text), TEXT_OF_DATES)
-        if _all_are(DRESSED, strays.values()):
-            self.refuse("text", _example(row, text), TEXT_OF_NUMBERS)
         if len(texts) - len(strays) + n_others < len(strays):
             self.refuse("text", _example(row, text))
         where = "" if self.label is None else f" of column {self.label!r}"
