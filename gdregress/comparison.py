@@ -291,10 +291,14 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         raise TypeError(f"model must be a GradientDescentRegressor, but is {kind}: pass one, {remedy}.")
     model = GradientDescentRegressor() if model is None else clone(model)
     check_parameters(model)
-    if model.loss != "squared_error" or model.positive or model.penalty not in (None, "l2"):
+    closed = {"loss": ("squared_error",), "penalty": (None, "l2"), "positive": (False,)}
+    others = [
+        f"{name}={getattr(model, name)!r}" for name, values in closed.items() if getattr(model, name) not in values
+    ]
+    if others:
         raise ValueError(
-            "compare needs a closed form, which exists for squared error with an L2 penalty or none, but "
-            f"model has loss={model.loss!r}, penalty={model.penalty!r}, positive={model.positive!r}: compare another."
+            "compare needs a closed form, which exists for squared error with an L2 penalty or none, but model has "
+            f"{' and '.join(others)}: score it and SGDRegressor with sklearn.model_selection.cross_validate."
         )
     alpha = model.alpha if model.penalty == "l2" else 0.0
     data = _Data.read(model, X, y, sample_weight, X_test, y_test)

@@ -684,6 +684,13 @@ def test_a_file_that_cannot_be_learnt_from(content, sentence, write, fail):
     assert sentence in fail(write(content), "--json")
 
 
+def test_another_separator_than_that_of_the_file(write, fail):
+    said = fail(write("area;price\n50;1,5\n60;2,5\n70;3,5\n"), "--sep", ",")
+    assert (
+        "the heading is one field if ',' separates fields, but it holds ';': leave out --sep, or give --sep ';'" in said
+    )
+
+
 def test_a_missing_file(fail):
     assert fail("nowhere.csv").startswith("nowhere.csv cannot be read (No such file or directory)")
 

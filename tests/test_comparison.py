@@ -202,6 +202,11 @@ class TestCompare:
         with pytest.raises(TypeError, match="but is the class GradientDescentRegressor: pass one"):
             compare(X, y, GradientDescentRegressor)
 
+    def test_what_has_no_closed_form_is_named(self):
+        sentence = r"but model has penalty='l1' and positive=True: score it and SGDRegressor with .*cross_validate\.$"
+        with pytest.raises(ValueError, match=sentence):
+            compare(X, y, GradientDescentRegressor(penalty="l1", positive=True))
+
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [

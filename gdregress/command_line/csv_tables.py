@@ -408,6 +408,13 @@ def _frame(table: Table, *, is_open: bool, **options: Any) -> Any:
 
 
 def _ragged(table: Table, record: Record) -> TableError:
+    [heading, *others] = table.names
+    within = [sign for sign in DELIMITERS if sign != table.separator and sign in heading]
+    if within and not others:
+        return TableError(
+            f"{table.path}: the heading is one field if {table.separator!r} separates fields, but it holds "
+            f"{within[0]!r}: leave out --sep, or give --sep {within[0]!r}."
+        )
     return TableError(
         f"{table.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
         f"{len(table.names)}: add or remove a separator, quote the field that holds one, or delete the line."
