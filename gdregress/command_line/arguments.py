@@ -36,7 +36,6 @@ Open only models that you trust: a model file can run any code."""
 SEPARATORS = {"tab": "\t", r"\t": "\t"}
 """Separators that are hard to type."""
 
-
 ELSEWHERE = {
     **dict.fromkeys(("lr", "eta", "eta0", "step-size", "rate"), "learning-rate"),
     **dict.fromkeys(("max-iter", "n-iter", "iterations", "steps"), "epochs"),
@@ -49,7 +48,6 @@ ELSEWHERE = {
     **dict.fromkeys(("lambda", "regularization"), "alpha"),
 }
 """What other programs call an option."""
-
 
 ALIKE = 0.8
 """Likeness of two names, as difflib measures it, from which one may be meant by the other."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +25,6 @@ FEWEST, FEWEST_OF_CSR = 20, 50
 
 CROWDED, RELAXED = 100, 0.3
 """Columns above which L1 falls in steps, and the share of the largest slope to which it falls in each."""
-
 
 MANY = 500
 """Columns of CSR up to which L1 on them is solved at once; more of them are descended until no other column joins."""
@@ -222,16 +220,17 @@ def _descended(
     columns = SparseColumns.of(problem.view, members, n * n // SPARSE)
     if columns is None:
         return reached, is_near
-    l2, passes, most = problem.penalty.l2[members, 0], count(), min(MOST, n**3 // (FACTOR * columns.work))
+    l2, n_steps = problem.penalty.l2[members, 0], min(MOST, n**3 // (FACTOR * columns.work))
 
     def multiply(direction: NDArray) -> NDArray:
-        next(passes)
+        nonlocal n_steps
+        n_steps -= 1
         return 2.0 * columns.product(direction.reshape(-1, 1)).ravel() + l2 * direction.ravel()
 
-    largest = largest_eigenvalue(multiply, n, most)
+    largest = largest_eigenvalue(multiply, n, n_steps)
     if largest is None:
         return reached, is_near
-    n_steps, rate, rule = most - next(passes), inverse_curvature(largest), Nesterov()
+    rate, rule = inverse_curvature(largest), Nesterov()
     tol = CLOSER * float(problem.penalty.violation(gradient)[members[n - n_violated :]].max())
     for output in range(point.shape[1]):
         penalty = problem.penalty.of_columns(members, output)

@@ -1,7 +1,7 @@
 """The estimator that chooses its parameters by cross-validation."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
@@ -36,7 +36,6 @@ from gdregress.solve.scale import scale_of_constant
 from gdregress.tuning.grid import (
     Axes,
     Curve,
-    Largest,
     automatic_alphas,
     given_alphas,
     largest_strengths,
@@ -655,20 +654,21 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
         """Return the grid: a curve for each l1_ratio and learning rate."""
-        largest = Largest(1.0, 1.0, 1.0)
-        if alphas is None:
-            moments = None if search.sums is None else search.sums.whole
-            spec = search.spec
-            if spec.fits_scale:
-                rows = search.rows
-                spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-            largest = largest_strengths(spec.terms, cast(RowBlocks, search.rows), moments)
-        curves = []
-        for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate):
-            share = share_of_l1(self.penalty, l1_ratio)
-            along = automatic_alphas(largest, share, self.eps, int(self.alphas)) if alphas is None else alphas
-            curves.append(Curve(l1_ratio, learning_rate, along, axes.epochs))
-        return curves
+        strengths = self._automatic(search) if alphas is None else lambda share: alphas
+        return [
+            Curve(l1_ratio, learning_rate, strengths(share_of_l1(self.penalty, l1_ratio)), axes.epochs)
+            for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate)
+        ]
+
+    def _automatic(self, search: Search) -> Callable[[float], NDArray]:
+        """Return the function from the share of L1 to the strengths of an automatic grid."""
+        moments = None if search.sums is None else search.sums.whole
+        spec = search.spec
+        if spec.fits_scale:
+            rows = search.rows
+            spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
+        largest = largest_strengths(spec.terms, cast(RowBlocks, search.rows), moments)
+        return lambda share: automatic_alphas(largest, share, self.eps, int(self.alphas))
 
     @staticmethod
     def _test_weights(search: Search, sample_weight: Any) -> NDArray:
