@@ -1,12 +1,11 @@
 """Display of the path of a descent over the surface of its objective, and its animation."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
 from sklearn.utils.validation import validate_data
 
 from gdregress.displays.drawing import (
@@ -22,39 +21,28 @@ from gdregress.displays.drawing import (
     type_size,
 )
 from gdregress.displays.objective import RawObjective
-from gdregress.rows.moments import Moments
+from gdregress.displays.two_coefficients import (
+    chosen_coefficients,
+    completion,
+    names_of,
+    natural_units,
+    values_about,
+)
+from gdregress.displays.views import VIEWS, evenly, inside
 from gdregress.rows.namespaces import to_host
 from gdregress.rows.through import fetched
 
 MOST_EPOCHS = 1000
 """Largest number of epochs shown; of more, those evenly spaced on a logarithmic axis are taken."""
 
-NODES = 13
-"""Values of each coefficient at which the others are fitted, if they are no linear function of the two."""
-
-CROWDING = 4.0
-"""How densely these values lie near the minimum: their spacing there is cosh(4) times smaller than at the ends."""
-
-MARGIN = 0.15
-"""Margin of the axes, as a share of the range of a coefficient."""
-
-LEVELS, LEVELS_PER_DECADE = 15, 4
-"""Number of contours, and contours per decade of the height above the minimum: valley and slopes are both visible."""
-
-FILLS, STEMS = 40, 12
-"""Numbers of epochs whose own heights are shown: by fills on contours, by lines down to a surface."""
-
-CUT = 2.0
-"""Most height of the axis, as a multiple of the surface or of the path's lowest point: a path may start far above."""
-
-FAINT = 1e-6
-"""Range of a coefficient that counts as zero, as a share of (deviation of y) / (deviation of its column)."""
-
 FLAT = 1e-10
 """Least relative change of the objective over a surface: less may be the error of the fits of the others."""
 
 ANOTHER = 1e-3
 """Relative difference of a loss from the recorded one that means other rows; float32 alone causes less."""
+
+OTHERS = {"optimal": "at their best", "fixed": "as fitted"}
+"""Where the other coefficients are, by the parameter `others`."""
 
 
 class LossSurfaceDisplay:
@@ -231,24 +219,24 @@ class LossSurfaceDisplay:
             raise ValueError("The path was not recorded: fit the estimator with record_path=True.")
         if resolution < 2:
             raise ValueError(f"resolution={resolution} draws no surface: use 2 points or more along each coefficient.")
-        if others not in ("optimal", "fixed"):
+        if others not in OTHERS:
             raise ValueError(f"others={others!r} is neither 'optimal' nor 'fixed': use one of them.")
         X = validate_data(estimator, fetched("X", X), accept_sparse="csr", dtype=np.float64, reset=False)
         objective = RawObjective(estimator, X, y, sample_weight, target=target)
         coef, intercept = history["coef"], history["intercept"]
         if coef.ndim == 3:
             coef, intercept = coef[:, target], intercept[:, target]
-        shown = _evenly(len(coef), MOST_EPOCHS)
+        shown = evenly(len(coef), MOST_EPOCHS)
         points = objective.point(coef, intercept)
-        unit = _units(objective.moments)[: points.shape[1]]
-        chosen = _chosen(estimator, coefficients, points / unit)
+        unit = natural_units(objective.moments)[: points.shape[1]]
+        chosen = chosen_coefficients(estimator, coefficients, points / unit)
         minimum = objective.minimum()
         _check_are_the_rows(objective, points, history["loss"])
         fell = history["loss"] <= history["loss"][0]
-        first, second = (_range(points[:, each], minimum[each], unit[each], fell, resolution) for each in chosen)
+        first, second = (values_about(points[:, each], minimum[each], unit[each], fell, resolution) for each in chosen)
         kept, level = np.atleast_2d(to_host(estimator.coef_)), to_host(estimator.intercept_)
         fitted = objective.point(kept[target], np.broadcast_to(level, len(kept))[target])
-        complete = _completion(objective, chosen, (first, second), others, fitted, minimum)
+        complete = completion(objective, chosen, (first, second), others, fitted, minimum)
         grid = np.stack(np.meshgrid(first, second), axis=-1)
         inside = np.clip(points[shown][:, chosen], [first[0], second[0]], [first[-1], second[-1]])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -268,7 +256,7 @@ class LossSurfaceDisplay:
             derivatives=derivatives,
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
-            names=_names(estimator, chosen),
+            names=names_of(estimator, chosen),
             data=_data(objective, points[shown]),
             others=others if points.shape[1] > 2 else None,
             loss_name=name_of_loss(estimator.loss) + ("" if estimator.penalty is None else " and penalty"),
@@ -295,111 +283,36 @@ class LossSurfaceDisplay:
         ValueError
             If `kind` is unknown, or the axes have the wrong number of dimensions for it.
         """
-        if kind not in ("contour", "surface"):
+        if kind not in VIEWS:
             raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
-        is_flat = kind == "contour"
-        if ax is not None and is_flat == (ax.name == "3d"):
-            remedy = "without projection='3d'" if is_flat else "with projection='3d'"
+        view = VIEWS[kind]
+        if ax is not None and (ax.name == "3d") != (view.n_dimensions == 3):
+            without, there = ("out", 3) if view.n_dimensions == 2 else ("", 2)
             raise ValueError(
-                f"The axes have {3 if is_flat else 2} dimensions, unlike kind={kind!r}: make them {remedy}."
+                f"The axes have {there} dimensions, unlike kind={kind!r}: make them with{without} projection='3d'."
             )
-        ax = axes_or_new(ax, subplot_kw=None if is_flat else {"projection": "3d"})
+        ax = axes_or_new(ax, subplot_kw=view.subplot_kw)
         size, has_others = type_size(ax), self.others is not None
-        self.fills_: Any = None
-        self.shadow_: Any = None
-        self.stems_: Any = None
-        if is_flat:
-            self._draw_contours(ax, size)
-        else:
-            self._draw_surface(ax, size)
-        seen = self._seen().T if is_flat else [*self._seen().T, self._heights(ax)]
-        label = "epochs, at their own heights" if has_others else "epochs"
-        line, label = ("-", None) if self.fills_ else ("o-", label)
-        (self.path_,) = ax.plot(*seen, line, color=RED, markersize=3, linewidth=0.6, label=label, zorder=5)
-        if has_others and not is_flat:
-            self._draw_shadow(ax)
+        self.surface_ = view.draw(self, ax, size)
+        self.fills_ = view.fill(self, ax) if has_others else None
+        seen = view.along(self, ax)
+        style = view.path_style if has_others else {"marker": "o", "label": "epochs"}
+        (self.path_,) = ax.plot(*seen.T, color=RED, markersize=3, linewidth=0.6, zorder=5, **style)
+        below: tuple[Any, Any] = view.drop(self, ax) if has_others else (None, None)
+        self.shadow_, self.stems_ = below
         mark = {"linestyle": "none", "zorder": 6}
-        label = "start" if np.isfinite(seen[-1][0]) else "start: above the picture"
-        (self.start_,) = ax.plot(*(each[:1] for each in seen), marker="s", color=RED, label=label, **mark)
-        bottom = [] if is_flat else [[self.minimum_value]]
+        label = "start" if np.isfinite(seen[0]).all() else "start: above the picture"
+        (self.start_,) = ax.plot(*seen[:1].T, marker="s", color=RED, label=label, **mark)
         star = {"marker": "*", "markersize": 12, "color": "black", "markeredgecolor": "white"}
         label = "overall minimum" if self.others == "fixed" else "minimum"
-        (self.minimum_,) = ax.plot(*self.minimum[:, np.newaxis], *bottom, label=label, **star, **mark)
-        looks: dict[str, Any] = {} if is_flat else {"labelpad": 9, "fontsize": size}
-        ax.set_xlabel(self.names[0], **looks)
-        ax.set_ylabel(self.names[1], **looks)
-        ax.locator_params(nbins=5 if is_flat else 4)
-        place: dict[str, Any] = {"loc": "upper center"}
-        if is_flat:  # inside, it would hide a part of the path
-            place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.0, "handletextpad": 0.4}
-        ncols = 2 if has_others and not is_flat else 3
-        ax.legend(title=self._aside(kind), fontsize=size, title_fontsize=size, ncols=ncols, frameon=False, **place)
+        (self.minimum_,) = ax.plot(*view.lowest(self)[:, np.newaxis], label=label, **star, **mark)
+        view.label(ax, self.names, size)
+        ax.locator_params(nbins=view.n_ticks)
+        title = None if self.others is None else f"{view.noun}: other coefficients {OTHERS[self.others]}"
+        ncols = view.n_legend_columns if has_others else 3
+        ax.legend(title=title, fontsize=size, title_fontsize=size, ncols=ncols, frameon=False, **view.legend_place)
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def _draw_contours(self, ax: Any, size: str) -> None:
-        above = np.maximum(self.values - self.minimum_value, 0.0)
-        top = np.ceil(LEVELS_PER_DECADE * np.log10(above.max()))
-        exponents = np.arange(top - LEVELS + 1, top + 1) / LEVELS_PER_DECADE
-        levels, decades = 10.0**exponents, exponents[exponents % 1 == 0]
-        colors = ["white", *pyplot().get_cmap("Blues")(np.linspace(0.1, 0.75, len(levels)))]
-        self.surface_ = ax.contourf(self.first, self.second, above, [0.0, *levels], colors=colors[:-1])
-        ax.contour(self.first, self.second, above, levels, colors=GREY, linewidths=0.4)
-        ax.set_xlim(self.first[0], self.first[-1])
-        ax.set_ylim(self.second[0], self.second[-1])
-        bar = ax.figure.colorbar(self.surface_, ax=ax)
-        bar.set_ticks(10.0**decades, labels=[f"$10^{{{decade:.0f}}}$" for decade in decades])
-        bar.set_label(f"{self.loss_name}\nabove its minimum", fontsize=size)
-        if self.others is not None:
-            shown = _evenly(len(self.path), FILLS)
-            above = np.searchsorted(levels, self.path_objective[shown] - self.minimum_value)
-            self.fills_ = ax.scatter(
-                *self._seen()[shown].T,
-                s=16,
-                facecolors=[colors[level] for level in above],
-                edgecolors=RED,
-                linewidths=0.6,
-                zorder=5.5,
-                label="epochs (fill: own height)",
-            )
-
-    def _draw_surface(self, ax: Any, size: str) -> None:
-        first, second = np.meshgrid(self.first, self.second)
-        self.surface_ = ax.plot_surface(
-            first, second, self.values, cmap="Blues", alpha=0.6, linewidth=0, rcount=40, ccount=40
-        )
-        ax.set_zlabel(self.loss_name.replace(" and ", "\nand "), labelpad=14, fontsize=size)
-        ax.tick_params(axis="z", pad=7)
-        ax.set_box_aspect(None, zoom=0.8)  # leaves room for the labels, which the layout does not see
-        own = self.path_objective[np.isfinite(self._seen()[:, 0])]
-        low = min(self.values.min(), self.minimum_value, own.min())
-        tall = CUT * max(self.values.max() - low, own.min() - low)
-        ax.set_zlim(low, max(self.values.max(), min(own.max(), low + tall)))
-
-    def _draw_shadow(self, ax: Any) -> None:
-        shown = _evenly(len(self.path), STEMS)
-        seen, below = self._seen(), self.path_values
-        ends = np.column_stack([self._heights(ax), below, np.full(len(below), np.nan)])[shown]
-        (self.shadow_,) = ax.plot(*seen.T, below, color=GREY, linewidth=1.2, label="their places on the surface")
-        (self.stems_,) = ax.plot(*np.repeat(seen[shown], 3, axis=0).T, ends.ravel(), color=GREY, linewidth=0.6)
-
-    def _heights(self, ax: Any) -> NDArray:
-        """Return the objective of the path's points, with NaN above the axes of a surface."""
-        top = ax.get_zlim()[1]
-        return np.where(self.path_objective <= top, self.path_objective, np.nan)
-
-    def _aside(self, kind: str) -> str | None:
-        """Return the sentence that tells where the other coefficients are; None if there are none."""
-        if self.others is None:
-            return None
-        what = "contours" if kind == "contour" else "surface"
-        return f"{what}: other coefficients {'at their best' if self.others == 'optimal' else 'as fitted'}"
-
-    def _seen(self) -> NDArray:
-        """Return the path, with NaN where it leaves the surface."""
-        low, high = np.transpose([(self.first[0], self.first[-1]), (self.second[0], self.second[-1])])
-        inside = np.all((self.path >= low) & (self.path <= high), axis=1, keepdims=True)
-        return np.where(inside, self.path, np.nan)
 
     def animate(self, *, kind: str = "contour", interval: int = 100, max_frames: int = 60) -> Any:
         """Animate the descent: its point on the surface, its fit to the data, and its derivatives.
@@ -421,40 +334,34 @@ class LossSurfaceDisplay:
         plt = pyplot()
         from matplotlib.animation import FuncAnimation
 
+        view = VIEWS[kind]
         figure = plt.figure(figsize=(9.0, 4.5), layout="constrained")
         left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1.0])
-        surface = left.subplots(subplot_kw={"projection": "3d"} if kind == "surface" else None)
+        surface = left.subplots(subplot_kw=view.subplot_kw)
         upper, *lower = right.subplots(3, 1, height_ratios=[2, 1, 1])
         self.plot(surface, kind=kind)
-        if kind == "surface":
-            surface.set_zlabel("")  # the title already shows the loss
-        (here,) = surface.plot(
-            *np.empty((2 + (kind == "surface"), 0)), "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7
-        )
+        view.leave_the_loss_to_a_title(surface)
+        nowhere = np.empty((view.n_dimensions, 0))
+        (here,) = surface.plot(*nowhere, "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7)
         move = self._draw_data(upper)
-        slopes = []
+        slopes, shown = [], ~np.isnan(inside(self)[:, 0])
         for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
             axes.axhline(0.0, color=GREY, linewidth=0.6)
-            bound = 1.1 * np.abs(slope[~np.isnan(self._seen()[:, 0]) & np.isfinite(slope)]).max(initial=0.0) or 1.0
+            bound = 1.1 * np.abs(slope[shown & np.isfinite(slope)]).max(initial=0.0) or 1.0
             axes.set_ylim(-bound, bound)
             axes.set_title(f"derivative along {name}", fontsize="small", loc="left")
             slopes.append(axes.plot([], [], color=GREEN)[0])
         lower[0].tick_params(labelbottom=False)
         lower[-1].set_xlabel("epoch")
         title = left.suptitle("", fontsize="medium")
-        filled = _evenly(len(self.path), FILLS)
-        seen = np.column_stack([self._seen(), self._heights(surface)]) if kind == "surface" else self._seen()
+        seen = view.along(self, surface)
 
         def draw(frame: int) -> list:
-            upto, last = slice(0, frame + 1), slice(frame, frame + 1)
-            for line, points in ((self.path_, seen[upto]), (here, seen[last])):
-                line.set_data_3d(*points.T) if kind == "surface" else line.set_data(*points.T)
-            if self.fills_:
-                self.fills_.set_offsets(seen[filled[filled <= frame]])
-            if self.shadow_:
-                below = np.column_stack([self._seen(), self.path_values])
-                self.shadow_.set_data_3d(*below[upto].T)
-                self.stems_.set_data_3d(*np.concatenate([seen[last], below[last]]).T)
+            upto = slice(0, frame + 1)
+            view.move(self.path_, seen[upto])
+            view.move(here, seen[frame : frame + 1])
+            if self.others is not None:
+                view.follow(self, seen, frame)
             move(frame)
             for slope, values in zip(slopes, self.derivatives.T, strict=True):
                 slope.set_data(self.epochs[upto], values[upto])
@@ -462,7 +369,7 @@ class LossSurfaceDisplay:
             title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_objective[frame]:.6g}")
             return [self.path_, here, *slopes, title]
 
-        frames = _evenly(len(self.path), max_frames)
+        frames = evenly(len(self.path), max_frames)
         draw(int(frames[-1]))
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # one layout is enough: only the lines change
@@ -487,59 +394,6 @@ class LossSurfaceDisplay:
         return lambda frame: points.set_data(y, predicted[frame])
 
 
-def _evenly(n_points: int, n_shown: int) -> NDArray:
-    """Return up to `n_shown` indices evenly spaced on a logarithmic axis, the first and the last included."""
-    if n_points <= n_shown:
-        return np.arange(n_points)
-    return np.unique(np.rint(np.geomspace(1, n_points, n_shown)).astype(int)) - 1
-
-
-def _units(moments: Moments) -> NDArray:
-    """Return the natural units of coefficients and intercept: deviation of y over deviations of the columns and 1."""
-    target = float(moments.y.deviation[0]) or abs(float(moments.y.mean[0]))
-    deviation = moments.x.deviation
-    return (target or 1.0) / np.append(np.where(deviation > 0.0, deviation, 1.0), 1.0)
-
-
-def _chosen(estimator: Any, coefficients: Sequence[int | str] | None, points: NDArray) -> list[int]:
-    """Return the indices of the two coefficients in a point; `points` are those of the path, in natural units."""
-    n_features, n_coordinates = estimator.n_features_in_, points.shape[1]
-    if n_coordinates < 2:
-        raise ValueError("A surface needs two coefficients, but there is one and no intercept: use fit_intercept=True.")
-    if coefficients is None:
-        if n_features == 1:
-            return [0, 1]
-        moved = np.ptp(np.where(np.isfinite(points), points, 0.0)[:, :n_features], axis=0)
-        return sorted(np.argsort(-moved, kind="stable")[:2].tolist())
-    names = [*getattr(estimator, "feature_names_in_", range(n_features))]
-    places = []
-    for each in coefficients if isinstance(coefficients, Iterable) else (coefficients,):
-        if each == "intercept" and estimator.fit_intercept:
-            places.append(n_features)
-        elif each in names:
-            places.append(names.index(each))
-        elif isinstance(each, int | np.integer) and 0 <= each < n_features:
-            places.append(int(each))
-        else:
-            known = "'intercept'" if estimator.fit_intercept else "no intercept"
-            raise ValueError(
-                f"coefficients={coefficients!r}: {each!r} is none of the {n_features} features, nor {known}."
-            )
-    if len(set(places)) != 2:
-        raise ValueError(f"coefficients={coefficients!r} are not two different ones: name two.")
-    return places
-
-
-def _names(estimator: Any, chosen: list[int]) -> tuple[str, str]:
-    """Return the names of the coefficients at two indices."""
-    n_features = estimator.n_features_in_
-    names = ["coefficient"] if n_features == 1 else [f"coefficient {column}" for column in range(n_features)]
-    if hasattr(estimator, "feature_names_in_"):
-        names = [f"coefficient of {name}" for name in estimator.feature_names_in_]
-    first, second = ([*names, "intercept"][place] for place in chosen)
-    return first, second
-
-
 def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArray) -> None:
     """Warn if the loss on the rows is not the one that was recorded.
 
@@ -557,56 +411,6 @@ def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArra
             UserWarning,
             stacklevel=3,
         )
-
-
-def _range(path: NDArray, minimum: float, unit: float, fell: NDArray, resolution: int) -> NDArray:
-    """Return values of a coefficient that cover the start, the minimum and the nearby part of the path.
-
-    Epochs whose loss is at most that of the start (`fell`) are covered however far away.
-    """
-    away = np.abs(path - minimum)
-    reach = next(far for far in (away[0], away[np.isfinite(away)].max(), unit) if far > FAINT * unit)
-    near = path[fell | (away <= 2.0 * reach)]
-    low, high = near.min(initial=minimum), near.max(initial=minimum)
-    if high - low <= FAINT * unit:
-        low, high = minimum - reach, minimum + reach
-    low, high = min(low, minimum - 0.5 * (high - low)), max(high, minimum + 0.5 * (high - low))
-    edge = MARGIN * (high - low)
-    return np.linspace(low - edge, high + edge, resolution)
-
-
-def _completion(
-    objective: RawObjective, chosen: list[int], ranges: tuple, others: str, fitted: NDArray, minimum: NDArray
-) -> Any:
-    """Return a function from values of the two coefficients (n, 2) to points (n, n_coordinates).
-
-    For squared error with L2, the optimal others are linear functions of the two, which four fits determine. For other
-    objectives they are interpolated between fits. These lie more densely near the minimum, where small errors matter.
-    """
-    if others == "fixed" or len(fitted) == 2:
-
-        def fixed(values: NDArray) -> NDArray:
-            points = np.tile(fitted, (len(values), 1))
-            points[:, chosen] = values
-            return points
-
-        return fixed
-    estimator = objective.estimator
-    is_linear = estimator.loss == "squared_error" and estimator.penalty in (None, "l2") and not estimator.positive
-    ways = np.sinh(CROWDING * np.linspace(-1.0, 1.0, 2 if is_linear else NODES)) / np.sinh(CROWDING)
-    nodes = [
-        np.interp(ways, [-1.0, 0.0, 1.0], [values[0], minimum[place], values[-1]])
-        for values, place in zip(ranges, chosen, strict=True)
-    ]
-    best = np.array([[objective.best_others(chosen, np.array([a, b])) for b in nodes[1]] for a in nodes[0]])
-    interpolate = RegularGridInterpolator(nodes, best)
-
-    def optimal(values: NDArray) -> NDArray:
-        points = interpolate(values)
-        points[:, chosen] = values
-        return points
-
-    return optimal
 
 
 def _data(objective: RawObjective, points: NDArray) -> tuple[NDArray, ...]:
