@@ -119,6 +119,16 @@ def test_it_equals_grid_search_cv(diabetes):
     assert_allclose(model.predict(X), search.predict(X))
 
 
+def test_a_mean_of_points_is_no_minimum(diabetes):
+    X, y = diabetes
+    alphas = [0.1, 1.0, 10.0]
+    model = GradientDescentRegressorCV(alphas, penalty="l1", average=True).fit(X, y)
+    search = GridSearchCV(
+        GradientDescentRegressor(penalty="l1", average=True), {"alpha": alphas}, scoring="neg_mean_squared_error"
+    ).fit(X, y)
+    assert_allclose(model.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"][::-1], rtol=1e-9)
+
+
 def test_it_equals_ridge_cv(raw):
     """The penalty of Ridge is n times ours, and the n of a training set differs from that of all rows."""
     X, y = raw

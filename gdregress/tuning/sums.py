@@ -24,7 +24,7 @@ from gdregress.method.epochs import (
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
-from gdregress.method.spec import EXACT, Spec
+from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
 from gdregress.rows.memory import RowBlocks
@@ -175,7 +175,7 @@ class Sums:
 
     def path_of_whole(self, curve: Curve) -> Path | None:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
-        if not self._ends_at_minimum(curve):
+        if not self._is_of_minima(curve):
             return None
         terms = self._spec(curve).terms
         if terms.has_prox:
@@ -191,10 +191,14 @@ class Sums:
         curves : sequence of Curve
             The curves.
         """
-        found = [self._at_minima(curve) if self._ends_at_minimum(curve) else None for curve in curves]
+        found = [self._at_minima(curve) if self._is_of_minima(curve) else None for curve in curves]
         others = [curve for curve, known in zip(curves, found, strict=True) if known is None]
         descended = iter(self._of_plain_descents(others) if others else [])
         return [next(descended) if known is None else known for known in found]
+
+    def _is_of_minima(self, curve: Curve) -> bool:
+        """Return whether the fits of a curve end at minima."""
+        return len(curve.epochs) == 1 and self._spec(curve).goes_to_minimum
 
     def _at_minima(self, curve: Curve) -> FromSums | None:
         """Return the minimisers along a curve and their losses; None if moments do not tell them."""
@@ -232,12 +236,6 @@ class Sums:
         """Return the specification of the fits of a curve, for the strength 1 and the most epochs."""
         of_model = {name: getattr(self.model, name) for name in ("l1_ratio", "learning_rate", "epochs")}
         return self.spec if of_model == {**curve.shared(), "epochs": curve.most_epochs} else spec_of(self.model, curve)
-
-    def _ends_at_minimum(self, curve: Curve) -> bool:
-        """Return whether the fits of a curve would end at the minimum."""
-        model = self.model
-        ends_there = curve.learning_rate in EXACT and model.optimizer == "auto" and bool(model.tol)
-        return ends_there and model.target_loss is None and len(curve.epochs) == 1
 
     def _with_prox(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
         """Return the minimisers over the training rows of each split; None if moments are not precise enough."""
