@@ -131,7 +131,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 idle = 0 if best.gap < last.gap else idle + 1
                 if best.gap <= EXACT**box.degree * best.scale or idle >= IDLE:
                     return
-            smoothing = box.smoothing(residual, box.slopes(residual), slope)
+            smoothing = box.fenchel_gap(residual, box.slopes(residual), slope)
             if steps and mu and here.gap <= (1.0 + SETTLED) * smoothing:
                 break
             lack = box.lack(point, pull)

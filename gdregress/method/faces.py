@@ -215,7 +215,7 @@ class Face(NamedTuple):
         step[free] = _solved(system, left)
         rest[free] = left - system @ step[free]
         gap = 0.5 * float(left @ step[free]) + box.cost(point, rest)
-        gap += float(box.weight @ ((here - slope) * (residual - 0.5 * box.flatness * (here + slope))))
+        gap += box.fenchel_gap(residual, here, slope)
         dual = slope - curvature * box.design.without_basis().dot(step)
         return box.iterate(point, residual, here, max(gap, 0.0))._replace(dual=dual)
 

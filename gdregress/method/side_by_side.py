@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from gdregress.method.finite_newton import DAMPED, FLAT, SEARCHES, Bracket
 from gdregress.method.interior_point import EXACT
 from gdregress.method.newton import SINGULAR, is_definite
-from gdregress.problem.boxes import CLEAR, LITTLE, to_the_middle
+from gdregress.problem.boxes import CLEAR, LITTLE, fenchel_gaps, to_the_middle
 from gdregress.problem.systems import Factor
 
 ON = 4
@@ -131,8 +131,8 @@ class Objectives(NamedTuple):
         _, _, low, high, weight = self.rows
         k = self.flatness
         here = np.clip(residual / k, low, high) if k > 0 else np.where(residual > 0, high, low)
-        terms = (here - slope) * (residual - 0.5 * k * (here + slope))
-        gap = np.einsum("ic,ic->c", weight, np.maximum(terms, 0.0))
+        gaps = fenchel_gaps(residual, here, slope, k)
+        gap = np.einsum("ic,ic->c", weight, np.maximum(gaps, 0.0))
         is_off = self.rows.is_inside(slope) & (np.abs(residual - k * slope) > LITTLE)
         return (gap <= EXACT ** (1 + (k > 0))) & ~is_off.any(axis=0)
 

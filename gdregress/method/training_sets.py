@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.side_by_side import Found, Objectives, Second, WeightedRows, minima
-from gdregress.problem.boxes import BoxProblem, typical
+from gdregress.problem.boxes import BoxProblem, fenchel_gaps, typical
 
 NEAR = 2.0
 """Near rows at first, in units of sqrt(n p): those that change their line between a training set and all rows."""
@@ -218,8 +218,8 @@ class TrainingSets:
         """Return the optimality of points, from their slopes near kinks and those of the loss elsewhere."""
         box, k = self.box, float(self.box.flatness[0])
         near, here = look.residual[members], look.slope[members]
-        terms = (here - found.slopes) * (near - 0.5 * k * (here + found.slopes))
-        gaps = np.einsum("ic,ic->c", self.weight[members], np.maximum(terms, 0.0))
+        of_rows = fenchel_gaps(near, here, found.slopes, k)
+        gaps = np.einsum("ic,ic->c", self.weight[members], np.maximum(of_rows, 0.0))
         losses, dual = look.slope * (look.residual - 0.5 * k * look.slope), look.slope.copy()
         dual[members] = found.slopes
         lack = box.design.transposed(self.weight * dual) - l2 * found.points

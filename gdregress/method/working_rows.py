@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, State, interior_points
 from gdregress.method.states import Block, Solver, abreast, is_zero
-from gdregress.problem.boxes import ORDINARY, ROUNDED, WINSORISED, BoxProblem, Iterate
+from gdregress.problem.boxes import ORDINARY, ROUNDED, BoxProblem, Iterate, cut_off, quantile
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
@@ -260,18 +260,17 @@ class OneOutput:
             return None
         box = restricted(self.problem, seen, self.output, self.basis)
         X, y = seen.near[:, :-2], seen.near[:, -2]
-        if not np.quantile(self.loss.value(y - box.level), ORDINARY) > 0:
+        if not quantile(self.loss.value(y - box.level), ORDINARY) > 0:
             return None
         point = start
         if not is_near:
             with box.design.rows.on_threads():
                 points = interior_points(box, box.of_point(start[:, 0]))
                 point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
-        losses = self.loss.value(y - X @ point[:, 0])
-        ordinary = float(np.quantile(losses, ORDINARY)) or float(np.median(losses[losses > 0])) if losses.any() else 0.0
+        cut = cut_off(self.loss.value(y - X @ point[:, 0]))
         few = len(y) * self.size // n
         distance = self.distance(seen, point, few) if n > self.size else np.inf
-        return Sample(point, WINSORISED * ordinary, distance)
+        return Sample(point, cut, distance)
 
     def distance(self, seen: NearRows, point: NDArray, size: int) -> float:
         """Return how far from a kink so many of the rows are, of those that a look has brought; 0 of none."""

@@ -358,8 +358,8 @@ class BoxProblem:
         if self.design.n_penalised and lack.any():
             slope, lack = self._taken_up(slope, lack)
         here = self.slopes(residual)
-        gap = self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))
-        return self.iterate(point, residual, here, max(float(gap), 0.0) + self.cost(point, lack))._replace(dual=slope)
+        gap = self.fenchel_gap(residual, here, slope) + self.cost(point, lack)
+        return self.iterate(point, residual, here, gap)._replace(dual=slope)
 
     def measured_by_shrinking(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
         """Return how far a point is from the minimum, without a factor: that would be of all columns.
@@ -396,8 +396,7 @@ class BoxProblem:
             dual[of_penalty] = np.where(self.capped[of_penalty], np.clip(needed, low, cap), np.maximum(needed, low))
             lack = share * pull - level_l2
             lack[:p] += weight * dual[of_penalty]
-            gap = self.weight @ ((here - dual) * (residual - 0.5 * self.flatness * (here + dual)))
-            return max(float(gap), 0.0) + self.cost(point, lack), dual
+            return self.fenchel_gap(residual, here, dual) + self.cost(point, lack), dual
 
         size, held = np.abs(pull[:p]), np.where(pull[:p] > 0, -low, cap) * weight
         excess = np.where(held > 0, size - held, 0.0)
@@ -436,12 +435,12 @@ class BoxProblem:
             share = self._share_inside(slope)
             slope, pull = self._shared(share * slope), share * pull
         here = self.slopes(residual)
-        gap = self.smoothing(residual, here, slope) + self.cost_with_l2(self.lack(point, pull))
+        gap = self.fenchel_gap(residual, here, slope) + self.cost_with_l2(self.lack(point, pull))
         return self.iterate(point, residual, here, gap)._replace(dual=slope)
 
-    def smoothing(self, residual: NDArray, here: NDArray, slope: NDArray) -> float:
+    def fenchel_gap(self, residual: NDArray, here: NDArray, slope: NDArray) -> float:
         """Return the mean of l(r) + l*(u) - u r for slopes u, given those of the loss at the residuals r."""
-        return max(float(self.weight @ ((here - slope) * (residual - 0.5 * self.flatness * (here + slope)))), 0.0)
+        return max(float(self.weight @ fenchel_gaps(residual, here, slope, self.flatness)), 0.0)
 
     def cost_with_l2(self, lack: NDArray) -> float:
         """Return by how much D(u) is too large where A'S u - L w is not zero, if no coefficient lacks L2."""
@@ -531,17 +530,29 @@ def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:
     return largest if np.isfinite(largest) else float(np.sqrt(2.0 * curvature))
 
 
-def typical(losses: NDArray, weight: NDArray) -> float:
-    """Return the weighted mean of losses, each cut off at ten times that which a fifth of the rows exceed.
+def fenchel_gaps(residual: NDArray, here: NDArray, slope: NDArray, flatness: NDArray | float) -> NDArray:
+    """Return l(r) + l*(u) - u r of each row for slopes u, given those of the loss at the residuals r, and k."""
+    return (here - slope) * (residual - 0.5 * flatness * (here + slope))
 
-    A tenth of wild rows can own the objective, but they cannot move this. If four fifths of the rows have no loss, the
-    median of the others takes its place.
+
+def typical(losses: NDArray, weight: NDArray) -> float:
+    """Return the weighted mean of losses, each cut off where it is wild.
+
+    A tenth of wild rows can own the objective, but they cannot move this.
     """
-    cut = quantile(losses, ORDINARY)
-    if not cut > 0:
+    return float(weight @ np.minimum(losses, cut_off(losses)))
+
+
+def cut_off(losses: NDArray) -> float:
+    """Return the loss from which one is wild: ten times an ordinary one, which a fifth of the rows exceed.
+
+    If four fifths of the rows have no loss, an ordinary one is the median of the others.
+    """
+    ordinary = quantile(losses, ORDINARY)
+    if not ordinary > 0:
         positive = losses[losses > 0]
-        cut = np.median(positive) if len(positive) else 0.0
-    return float(weight @ np.minimum(losses, WINSORISED * cut))
+        ordinary = float(np.median(positive)) if len(positive) else 0.0
+    return WINSORISED * ordinary
 
 
 def quantile(values: NDArray, share: float) -> float:
