@@ -365,7 +365,7 @@ class TestChoice:
     )
     def test_what_auto_comes_to(self, learning_rate, optimizer, rung, rule):
         method = choose(*tall(), learning_rate, optimizer)
-        assert (method.rung, method.optimizer) == (rung, rule)
+        assert (method.choice.rung, method.choice.optimizer) == (rung, rule)
 
     @pytest.mark.parametrize(("p", "rule"), [(4, "newton"), (6, "nesterov")])
     @pytest.mark.parametrize("n", [3, 50])
@@ -390,8 +390,8 @@ class TestChoice:
 
     def test_lipschitz_is_half_the_ceiling(self):
         method = choose(*tall(), "lipschitz")
-        assert method.rung == method.rate == pytest.approx(1 / method.largest_curvature)
-        assert method.ceiling == 2 / method.largest_curvature
+        assert method.learning_rate == method.raw.rate == pytest.approx(1 / method.raw.largest_curvature)
+        assert method.raw.ceiling == 2 / method.raw.largest_curvature
 
     def test_well_conditioned_moments_stand_for_the_data(self):
         assert isinstance(objective_of(choose(*tall())), MomentObjective)
@@ -401,7 +401,7 @@ class TestChoice:
         assert choose(*tall()).rung == "curvature"  # there are rows enough for a matrix
         monkeypatch.setattr(sketches, "WIDEST", 4)
         method = choose(*tall())
-        assert (method.rung, method.optimizer) == ("diagonal", "conjugate")
+        assert (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate")
         assert method.problem.moments.cross is None
         assert isinstance(objective_of(method), DataObjective)
         assert choose(*tall(), "curvature").rung == "curvature"

@@ -171,7 +171,7 @@ def test_rows_that_are_collinear_and_many_are_descended():
     X, y = np.ones((30, 1)) * np.random.default_rng(5).normal(size=(1, 600_000)), np.ones((30, 1))
     X[:3] += np.eye(3, 600_000)
     method = method_of(X, y, penalty="l2", alpha=1e-18)
-    assert (method.rung, method.optimizer) == ("diagonal", "conjugate")
+    assert (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate")
 
 
 class TestStart:

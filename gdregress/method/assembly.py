@@ -58,6 +58,28 @@ SMOOTHEST = 1e-6
 
 
 @dataclass(frozen=True)
+class RawRate:
+    """The learning rate of a descent in raw coordinates, and the largest one.
+
+    Attributes
+    ----------
+    rate : float
+        The learning rate before the schedule multiplies it.
+    ceiling : float
+        Rate above which the descent diverges; infinite where every rate converges, or none is known.
+    stability : float
+        The ceiling in units of 1/L.
+    largest_curvature : float or None
+        L of squared error; None where nothing depends on it.
+    """
+
+    rate: float
+    ceiling: float
+    stability: float
+    largest_curvature: float | None
+
+
+@dataclass(frozen=True)
 class Method:
     """How a problem is minimised, and what is reported about it.
 
@@ -67,28 +89,21 @@ class Method:
         The problem, in the coordinates of the descent.
     solver : Solver
         The solver that minimises it.
-    rung : float or str
-        The learning rate as a number in raw coordinates, or else the rung that was chosen.
-    optimizer : str
-        The optimizer that was chosen.
-    rate : float
-        The learning rate before the schedule multiplies it.
-    ceiling : float
-        Rate above which the descent diverges; infinite outside raw coordinates, and where every rate converges.
-    stability : float
-        The ceiling in units of 1/L.
-    largest_curvature : float or None
-        L of squared error, where the descent is in raw coordinates.
+    choice : Choice
+        The rung and the optimizer that were chosen.
+    raw : RawRate or None, default=None
+        The learning rate of a descent in raw coordinates; None for other solvers.
     """
 
     problem: Problem
     solver: Solver
-    rung: float | str
-    optimizer: str
-    rate: float
-    ceiling: float = float("inf")
-    stability: float = float("inf")
-    largest_curvature: float | None = None
+    choice: Choice
+    raw: RawRate | None = None
+
+    @property
+    def learning_rate(self) -> float | str:
+        """The learning rate as a number in raw coordinates, or else the rung that was chosen."""
+        return self.choice.rung if self.raw is None else self.raw.rate
 
 
 def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
@@ -116,24 +131,22 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
         problem.rows, problem.moments, standard, problem.alpha, choice.share, tol, spec.steps.sampling(rng)
     )
     if problem.terms.is_squared_error:
-        return Method(problem, Sampled(sketches, tol), choice.rung, choice.optimizer, 1.0)
+        return Method(problem, Sampled(sketches, tol), choice)
     sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
-    rate = CurvatureRate(1.0)
-    descent = Descent(
-        rule, sketch.preconditioner, rate, spec.steps.schedule, Problem.from_rows, estimated_by(sketch.bound)
-    )
-    return Method(problem, _annealed(descent, spec, problem), choice.rung, choice.optimizer, rate.rate)
+    measure = estimated_by(sketch.bound)
+    descent = Descent(rule, sketch.preconditioner, CurvatureRate(1.0), spec.steps.schedule, Problem.from_rows, measure)
+    return Method(problem, _annealed(descent, spec, problem), choice)
 
 
 def _on_working_set(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver on a growing set of columns."""
     solver = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
-    return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
+    return Method(problem, solver, choice)
 
 
 def _without_matrix(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
     """Return a solver that multiplies X with vectors alone."""
-    return Method(problem, AugmentedLagrangian(), choice.rung, choice.optimizer, 1.0)
+    return Method(problem, AugmentedLagrangian(), choice)
 
 
 def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
@@ -141,7 +154,7 @@ def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Random
     is_large = problem.rows.n_samples * problem.rows.n_features * problem.rows.n_outputs > EXTENDED_LIMIT
     dual = DualRidge.of(problem, FEW_DIGITS if is_large else MOST_DIGITS)
     if dual is not None:
-        return Method(problem, dual, choice.rung, choice.optimizer, 1.0)
+        return Method(problem, dual, choice)
     if spec.steps.learning_rate == "auto" and not is_short_and_wide(problem.rows):
         choice = replace(Choice.of(spec, choice.asked, {"curvature"}), products=False, factored="nothing")
     return _by_descent(choice, spec, problem, rng)
@@ -159,7 +172,7 @@ def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rando
             solver = Narrowed(InteriorPoint(known.basis), tol)
         if pays(n, problem.n_coordinates):
             solver = WorkingRows(known.basis, solver, tol, first=int(SHARE * n), most=n // HALF)
-    return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
+    return Method(problem, solver, choice)
 
 
 def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
@@ -178,7 +191,7 @@ def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Rand
             solver = on_near_rows
         elif FIRST * q <= first:  # a GPU is near before the host has solved a sample; one of dask would be too large
             solver = Approached(solver, on_near_rows)
-    return Method(problem, solver, choice.rung, choice.optimizer, 1.0)
+    return Method(problem, solver, choice)
 
 
 @dataclass(frozen=True)
@@ -278,13 +291,13 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
         problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
     if limits.tol:
         solver = _confirmed(solver, spec, standard, known, rng)
-    rate = descent.rate.rate
     if not choice.is_raw:
-        return Method(problem, solver, choice.rung, choice.optimizer, rate)
+        return Method(problem, solver, choice)
     curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
+    stability = descent.optimizer.stability
     if steepest is not None and steepest > 0 and np.isfinite(curvature):
-        ceiling = descent.optimizer.stability / steepest * 2.0 / curvature
-    return Method(problem, solver, rate, choice.optimizer, rate, ceiling, descent.optimizer.stability, steepest)
+        ceiling = stability / steepest * 2.0 / curvature
+    return Method(problem, solver, choice, RawRate(descent.rate.rate, ceiling, stability, steepest))
 
 
 def make_descent(
@@ -382,8 +395,9 @@ def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
 
 def _confirmed(descent: Solver, spec: Spec, problem: Problem, known: Known, rng: np.random.RandomState) -> Solver:
     """Return a descent whose gap is measured where its estimate is small, if that is an estimate."""
-    limits = spec.limits
-    if _is_least_squares(problem) and known.inverse is None and problem.rows.can_be_read:
+    limits, terms = spec.limits, problem.terms
+    is_least_squares = terms.is_squared_error and not terms.is_penalised
+    if is_least_squares and known.inverse is None and problem.rows.can_be_read:
         projection = Projection(limits.tol, np.full_like(problem.constant_loss, problem.curvature))
         return Confirmed(descent, projection, problem, limits.tol, limits.epochs, Refinement.limit)
     exact = _exact(spec, problem, rng)
@@ -401,18 +415,8 @@ def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable
     if choice is not None:
         return lambda: make_method(choice, spec.at_the_minimum(), problem, rng).solver
     has_parabolas = terms.is_mostly_parabola and not terms.is_squared_error
-    has_steps = has_parabolas and problem.rows.can_be_drawn and not _is_penalised(problem)
+    has_steps = has_parabolas and problem.rows.can_be_drawn and not terms.is_penalised
     return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
-
-
-def _is_least_squares(problem: Problem) -> bool:
-    """Return whether the objective is squared error alone."""
-    return problem.terms.is_squared_error and not _is_penalised(problem)
-
-
-def _is_penalised(problem: Problem) -> bool:
-    """Return whether there is a penalty, or signs are given."""
-    return problem.terms.has_prox or problem.terms.l2 > 0
 
 
 def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:

@@ -176,7 +176,7 @@ def _way_of_newton(spec: Spec, rows: Rows, *, is_short: bool) -> Way:
     if not _has_boxes(terms, rows):
         return "newton"
     is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or is_short)
-    return "matrix-free" if is_wide and terms.l2 > 0 and not terms.has_prox else "boxes"
+    return "matrix-free" if is_wide and terms.is_ridge else "boxes"
 
 
 def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
@@ -233,7 +233,7 @@ def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]
 
 def _has_boxes(terms: Terms, rows: Rows) -> bool:
     """Return whether the loss is known as boxes of slopes, and single rows are at hand."""
-    return terms.loss.is_piecewise and not terms.is_squared_error and rows.can_be_drawn
+    return terms.has_boxes and rows.can_be_drawn
 
 
 def _has_set(terms: Terms, rows: Rows) -> bool:

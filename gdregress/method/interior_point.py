@@ -221,7 +221,7 @@ def in_lockstep(
     Block
         The next state. An output that has ended stays where it is.
     """
-    exact = None if basis is None or _is_penalised(problem) else Design.of_combinations(problem, basis)
+    exact = None if basis is None or problem.terms.is_penalised else Design.of_combinations(problem, basis)
     if exact is not None:
         design = exact
     elif has_row_space(problem.terms, problem.rows):
@@ -239,10 +239,6 @@ def in_lockstep(
         yield block
     if best is not None and best is not block and rounded is not None:
         yield best  # its coefficients have been rounded with more luck
-
-
-def _is_penalised(problem: Problem) -> bool:
-    return problem.terms.has_prox or problem.terms.l2 > 0
 
 
 def _rounded(

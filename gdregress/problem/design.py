@@ -79,7 +79,7 @@ class Design:
         """
         whole = problem.view.gram if basis is None else None
         view = replace(problem.view, rows=problem.rows.counted()).standardised
-        if basis is not None and basis.shape[1] < len(basis) and (problem.terms.has_prox or problem.terms.l2 > 0):
+        if basis is not None and basis.shape[1] < len(basis) and problem.terms.is_penalised:
             # The minimum is not among the combinations of rows: a penalty decides along the other directions too.
             basis = np.hstack([basis, np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]])
         if basis is not None and problem.terms.fit_intercept:
@@ -310,7 +310,7 @@ def has_row_space(terms: Terms, rows: Rows) -> bool:
     """Return whether `Design.of_row_space` serves: L2 alone, and few rows in memory, dense."""
     n, p = rows.n_weighted, rows.n_features
     is_few = rows.can_be_drawn and not rows.is_sparse and n < p and n * n * p <= ROW_SPACE
-    return is_few and terms.l2 > 0 and not terms.has_prox
+    return is_few and terms.is_ridge
 
 
 def _with_intercept(basis: NDArray) -> NDArray:

@@ -77,6 +77,21 @@ class Terms:
         """Whether the penalty has a nonsmooth part, L1 or the sign constraint."""
         return self.l1 > 0 or self.positive
 
+    @property
+    def is_ridge(self) -> bool:
+        """Whether the penalty is L2 alone."""
+        return self.l2 > 0 and not self.has_prox
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether there is a penalty or a sign constraint."""
+        return self.has_prox or self.l2 > 0
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the loss is solved as slopes in boxes: of lines and parabolas, and not squared error."""
+        return self.loss.is_piecewise and not self.is_squared_error
+
     def units(self, moments: Moments) -> NDArray | float:
         """Return the units of X in which coefficients are penalised, given the moments of the rows about the mean.
 

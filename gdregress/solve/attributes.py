@@ -140,12 +140,12 @@ class OutputFormat(NamedTuple):
             "n_iter_": result.trace.number,
             "converged_": bool(tol and result.notice is None and result.kept.optimality <= tol),
             "stop_reason_": result.reason,
-            "learning_rate_": method.rung,
-            "optimizer_": method.optimizer,
+            "learning_rate_": method.learning_rate,
+            "optimizer_": method.choice.optimizer,
             "history_": self._history(result.trace),
         }
-        if method.largest_curvature is not None and problem.terms.is_squared_error:
-            steepest = method.largest_curvature
+        steepest = None if method.raw is None else method.raw.largest_curvature
+        if steepest is not None and problem.terms.is_squared_error:
             attributes["max_learning_rate_"] = 2.0 / steepest if steepest > 0 else float("inf")
         return attributes
 

@@ -294,16 +294,15 @@ class Stopping:
         method : Method
             The method. Its stability ceiling decides which remedy a reason names.
         """
-        limits = spec.limits
-        is_above = spec.steps.is_number and method.rate >= method.ceiling
+        limits, raw = spec.limits, method.raw if spec.steps.is_number else None
+        is_above = raw is not None and raw.rate >= raw.ceiling
         notice = cause = "the descent diverged"
         of_size = _cure_of_size(method.problem)
         remedy = _remedy(spec)
         cure = of_size or (f"Use {remedy}." if remedy else TOO_LARGE)
-        if is_above:
-            times = f"{method.stability:.4g}/L"
-            cause = f"learning_rate={method.rate:g} is above the stability ceiling {method.ceiling:.4g} ({times}) of "
-            cause += "these data"
+        if raw is not None and is_above:
+            ceiling = f"stability ceiling {raw.ceiling:.4g} ({raw.stability:.4g}/L)"
+            cause = f"learning_rate={raw.rate:g} is above the {ceiling} of these data"
             cure = of_size or f"Use a smaller rate or {SLOWLY if limits.early_stopping else SAFELY}."
             notice = "learning_rate is above the stability ceiling of these data"
         diverged = Diverged(method.problem.constant_value, cause, cure, notice)
@@ -317,7 +316,7 @@ class Stopping:
         if limits.early_stopping:
             rules.append(Patience(limits.n_iter_no_change))
         # Below a known ceiling a descent converges: if it ends above its start, it has only overshot.
-        may_diverge = spec.steps.is_number and (is_above or method.ceiling == float("inf"))
+        may_diverge = raw is not None and (is_above or raw.ceiling == float("inf"))
         general = of_size or _advice(spec, method)
         advice = of_size or _near_the_ceiling(spec, method) or general
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)
@@ -403,7 +402,7 @@ def _advice(spec: Spec, method: Method) -> str:
     """Return what may help a descent that used up its epochs, the surest remedy first, without figures of the data."""
     if spec.steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return _advice_on_batches(spec.steps)
-    if (method.rung, method.optimizer) == ("diagonal", "conjugate"):
+    if (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate"):
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
     remedy = _remedy(spec)
     return f"Use {remedy}, or raise epochs or tol." if remedy else "Raise epochs or tol."
@@ -426,11 +425,12 @@ def _advice_on_batches(steps: Steps) -> str:
 
 def _near_the_ceiling(spec: Spec, method: Method) -> str:
     """Return what may help a descent at a rate that is at its ceiling or far below; empty for other descents."""
-    ceiling, steps = method.ceiling, spec.steps
-    if steps.batch_rows(method.problem.rows.n_weighted) is not None:
+    raw, steps = method.raw, spec.steps
+    if raw is None or steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return ""
-    if steps.is_number and method.rate >= ceiling:
+    ceiling = raw.ceiling
+    if steps.is_number and raw.rate >= ceiling:
         return f"Use {_remedy(spec)}, or a rate below the stability ceiling {ceiling:.4g}."
-    if method.rate < ceiling / 4 < float("inf"):
+    if raw.rate < ceiling / 4 < float("inf"):
         return f"Use {_remedy(spec)}, a rate nearer half the ceiling {ceiling:.4g}, or raise epochs or tol."
     return ""

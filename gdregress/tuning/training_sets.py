@@ -34,10 +34,9 @@ def begins_with_all_rows(spec: Spec, rows: SplittableRows, splits: Sequence[Spli
         Training rows and test rows of each split.
     """
     terms = spec.terms
-    is_known = terms.loss.is_piecewise and not terms.is_squared_error and not spec.fits_scale
-    is_ridge = terms.l2 > 0 and not terms.has_prox
+    is_known = terms.has_boxes and not spec.fits_scale
     fewest = min(len(train) for train, _ in splits)
-    return is_known and is_ridge and rows.can_be_drawn and rows.n_features <= min(NEWTON_LIMIT, fewest - 1)
+    return is_known and terms.is_ridge and rows.can_be_drawn and rows.n_features <= min(NEWTON_LIMIT, fewest - 1)
 
 
 def paths_from_all_rows(
