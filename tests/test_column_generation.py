@@ -283,7 +283,7 @@ def test_what_auto_chooses(loss, shape, is_chosen):
     y[0] = 1.0
     found = solver_of(make(loss, {"penalty": "l1"}), X, y)
     assert isinstance(found.solver, ColumnGeneration) == is_chosen
-    assert found.optimizer == "newton"
+    assert found.choice.optimizer == "newton"
 
 
 def test_more_columns_than_any_other_exact_solver_takes():

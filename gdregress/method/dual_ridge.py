@@ -80,10 +80,7 @@ class DualRidge:
             return None
         scale, ridge = moves.astype(np.float64), 0.0
         if problem.alpha > 0:
-            per_unit = standard.penalized * standard.inverse_scale
-            largest = 1.0 / per_unit[moves].min()
-            scale = np.divide(1.0 / largest, per_unit, out=np.zeros(len(moves)), where=moves)
-            ridge = (np.sqrt(problem.alpha) / largest) ** 2
+            scale, ridge = standard.reach(problem.alpha)
         design = Design.of(problem, None)
         _, weight = design.targets()
         share = np.ones(rows.n_samples) if weight is None else weight

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from gdregress.method.active_set import Kinks, exchanged, step_to_minimum
-from gdregress.method.ridge import Ridge, covariances
+from gdregress.method.ridge import Ridge
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.penalties import Penalty
@@ -166,7 +166,7 @@ class Minima:
     @cached_property
     def covariances(self) -> tuple[NDArray, NDArray]:
         """Covariances of X, and of X and y, in the coordinates `standard`."""
-        return covariances(self.moments, self.standard)
+        return self.standard.covariances(self.moments), self.standard.target_covariances(self.moments)
 
     def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
         second, joint = self.covariances

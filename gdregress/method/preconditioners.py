@@ -248,17 +248,12 @@ class WideInverseHessian:
     @classmethod
     def from_rows(cls, rows: Rows, coordinates: Coordinates, alpha: float) -> "WideInverseHessian":
         """Make P from the rows, which are made dense, for a positive `alpha`."""
-        per_unit = coordinates.penalized * coordinates.inverse_scale
-        moves = per_unit > 0
-        largest = 1.0 / per_unit[moves].min()
-        reach = np.divide(1.0 / largest, per_unit, out=np.zeros(len(moves)), where=moves)
+        reach, ridge = coordinates.reach(alpha)
         make = partial(_Triangle, coordinates, rows.total_weight)
         triangle = rows.sum(make, min_rows=rows.n_samples, work=rows.n_samples)
         singular, directions = _directions(triangle.factor * reach)
         kept = singular > 8 * np.finfo(np.float64).eps * singular.max(initial=0.0)  # the others are rounding
-        return cls(
-            directions[:, kept], singular[kept], reach, max((np.sqrt(alpha) / largest) ** 2, np.finfo(np.float64).tiny)
-        )
+        return cls(directions[:, kept], singular[kept], reach, max(ridge, np.finfo(np.float64).tiny))
 
     @property
     def inflation(self) -> float:

@@ -56,7 +56,8 @@ class Ridge(NamedTuple):
             Moments of each set with covariances, about the origin for a model without intercept; and coordinates in
             which the penalty is the same for each coefficient.
         """
-        second, joint = map(np.array, zip(*(covariances(*each) for each in sets), strict=True))
+        second = np.array([coordinates.covariances(moments) for moments, coordinates in sets])
+        joint = np.array([coordinates.target_covariances(moments) for moments, coordinates in sets])
         diagonal = np.arange(second.shape[-1])
         second[:, diagonal, diagonal] += [coordinates.inverse_scale == 0 for _, coordinates in sets]
         curvature, vectors = np.linalg.eigh(second)
@@ -115,10 +116,3 @@ class Ridge(NamedTuple):
         matrix = self.second[number] / (scale * scale.T)
         matrix.flat[:: len(matrix) + 1] = 1.0
         return matrix, scale
-
-
-def covariances(moments: Moments, coordinates: Coordinates) -> tuple[NDArray, NDArray]:
-    """Return the covariances of X, and those of X and y, in some coordinates."""
-    assert moments.cross is not None, "the products are gathered"
-    unit = (moments.x.unit * coordinates.inverse_scale)[:, np.newaxis]
-    return moments.cross * unit * unit.T, moments.target_cross * unit * (moments.y.unit / coordinates.target_scale)

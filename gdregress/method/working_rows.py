@@ -352,7 +352,7 @@ def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
 def restricted(problem: Problem, seen: NearRows, output: int, basis: NDArray | None) -> BoxProblem:
     """Return the problem over the rows that a look has brought."""
     rows = seen.rows(len(problem.constant_loss))
-    plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
+    plain = Coordinates.identity(rows.n_features, rows.n_outputs)
     moments = replace(problem.moments, cross=None)  # the products are those of all rows
     design = Design.of(replace(problem, view=View(rows, moments, plain)), basis)
     return BoxProblem.of(problem, design, output)

@@ -63,6 +63,11 @@ class Coordinates(Movable):
         return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs), True)
 
     @classmethod
+    def identity(cls, n_features: int, n_outputs: int) -> Self:
+        """Return the coordinates of rows that are given in them, without an intercept."""
+        return replace(cls.plain(n_features, n_outputs, fit_intercept=False), is_raw=False)
+
+    @classmethod
     def raw(cls, moments: Moments, *, fit_intercept: bool, penalized: NDArray | float = 1.0) -> Self:
         """Return the raw coordinates, up to a target scale that differs from 1 only if y is extreme in size."""
         plain = cls.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
@@ -148,6 +153,29 @@ class Coordinates(Movable):
         along_l1 = l1 * np.outer(per_unit, self.target_scale ** (1 - degree))
         along_l2 = np.outer((np.sqrt(l2) * per_unit) ** 2, self.target_scale ** (2 - degree))
         return Penalty(along_l1, along_l2, positive)
+
+    def reach(self, alpha: float) -> tuple[NDArray, float]:
+        """Return D and a, for which the penalty ``alpha |v|^2`` of a positive `alpha` is ``a |z / D|^2``.
+
+        D is the scale of the columns, in the units in which they are penalised, relative to the largest; it is 0 for a
+        column that does not vary. So a may be as small as floats allow.
+        """
+        per_unit = self.penalized * self.inverse_scale
+        moves = self.inverse_scale > 0
+        largest = 1.0 / per_unit[moves].min()
+        reach = np.divide(1.0 / largest, per_unit, out=np.zeros(len(moves)), where=moves)
+        return reach, (np.sqrt(alpha) / largest) ** 2
+
+    def covariances(self, moments: Moments) -> NDArray:
+        """Return the covariances of X."""
+        assert moments.cross is not None, "the products are gathered"
+        unit = (moments.x.unit * self.inverse_scale)[:, np.newaxis]
+        return moments.cross * unit * unit.T
+
+    def target_covariances(self, moments: Moments) -> NDArray:
+        """Return the covariances of X and y, (n_features, n_outputs)."""
+        unit = (moments.x.unit * self.inverse_scale)[:, np.newaxis]
+        return moments.target_cross * unit * (moments.y.unit / self.target_scale)
 
     def turned(self, gradient: NDArray) -> NDArray:
         """Return gradients with respect to (w, b) as gradients in these coordinates, without the target scale."""

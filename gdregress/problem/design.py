@@ -153,8 +153,7 @@ class Design:
     def _with_rows(self, X: NDArray) -> "Design":
         """Return the matrix with the rows of an array, which are in the coordinates already, and the same targets."""
         rows = RowBlocks(X, *self.targets())
-        plain = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False)
-        return replace(self, rows=rows, coordinates=replace(plain, is_raw=False))
+        return replace(self, rows=rows, coordinates=Coordinates.identity(rows.n_features, rows.n_outputs))
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""

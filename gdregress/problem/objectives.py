@@ -116,13 +116,11 @@ class MomentObjective:
     is_quadratic = True
 
     def __init__(self, moments: Moments, coordinates: Coordinates, penalty: Penalty):
-        unit = (moments.x.unit * coordinates.inverse_scale)[:, np.newaxis]
-        target_unit = moments.y.unit / coordinates.target_scale
         self._coordinates = coordinates
         self.penalty = penalty
-        self._second = None if moments.cross is None else moments.cross * unit * unit.T
-        self.joint = moments.target_cross * unit * target_unit
-        self._target_second = (np.sqrt(moments.y.variance) * target_unit) ** 2
+        self._second = None if moments.cross is None else coordinates.covariances(moments)
+        self.joint = coordinates.target_covariances(moments)
+        self._target_second = (np.sqrt(moments.y.variance) * (moments.y.unit / coordinates.target_scale)) ** 2
         self.noise = NOISE * self._target_second
         self._mean = ((moments.x.mean - coordinates.center) * coordinates.inverse_scale)[:, np.newaxis]
         self._target_mean = (moments.y.mean - coordinates.target_center) / coordinates.target_scale

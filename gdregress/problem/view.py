@@ -1,6 +1,6 @@
 """Rows, their moments and coordinates, from which objectives are built."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -61,5 +61,5 @@ class View:
         if coordinates.fit_intercept:
             X = np.column_stack([X, np.ones(len(X))])
         rows = RowBlocks(X, copy.y, copy.weight)
-        plain = replace(Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=False), is_raw=False)
+        plain = Coordinates.identity(rows.n_features, rows.n_outputs)
         return View(rows, self.moments, plain)
