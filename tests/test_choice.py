@@ -365,7 +365,7 @@ class TestChoice:
     )
     def test_what_auto_comes_to(self, learning_rate, optimizer, rung, rule):
         method = choose(*tall(), learning_rate, optimizer)
-        assert (method.choice.rung, method.choice.optimizer) == (rung, rule)
+        assert (method.learning_rate, method.choice.optimizer) == (rung, rule)
 
     @pytest.mark.parametrize(("p", "rule"), [(4, "newton"), (6, "nesterov")])
     @pytest.mark.parametrize("n", [3, 50])
@@ -398,22 +398,22 @@ class TestChoice:
 
     def test_beyond_the_limit_the_diagonal_is_what_auto_affords(self, monkeypatch):
         monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
-        assert choose(*tall()).rung == "curvature"  # there are rows enough for a matrix
+        assert choose(*tall()).choice.rung == "curvature"  # there are rows enough for a matrix
         monkeypatch.setattr(sketches, "WIDEST", 4)
         method = choose(*tall())
         assert (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate")
         assert method.problem.moments.cross is None
         assert isinstance(objective_of(method), DataObjective)
-        assert choose(*tall(), "curvature").rung == "curvature"
+        assert choose(*tall(), "curvature").choice.rung == "curvature"
 
     def test_short_and_wide_is_factored_itself(self, monkeypatch):
         monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 50)
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(20, 60)), rng.normal(size=(20, 1))
-        assert choose(X, y).rung == "curvature"
+        assert choose(X, y).choice.rung == "curvature"
         assert choose(X, y).problem.moments.cross is None
-        assert choose(X, y, alpha=1.0).rung == "curvature"
-        assert choose(sparse.csr_array(X), y).rung == "diagonal"
+        assert choose(X, y, alpha=1.0).choice.rung == "curvature"
+        assert choose(sparse.csr_array(X), y).choice.rung == "diagonal"
 
     def test_extended_precision_is_for_small_dense_ill_conditioned_data(self):
         X, y = nearly_collinear()
