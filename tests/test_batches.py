@@ -91,7 +91,7 @@ def test_other_weights_and_targets_of_the_same_rows():
     rows = RowBlocks(X, y[:, np.newaxis])
     assert (rows.n_weighted, rows.total_weight) == (30, 30.0)
     weighed = rows.with_weight(np.where(np.arange(30) < 4, 0.0, 0.5))
-    for same in (weighed, weighed.with_targets(np.abs), weighed.dense_copy(np.longdouble, X.size)):
+    for same in (weighed, weighed.with_targets(np.abs), weighed.dense_as(np.longdouble, X.size)):
         assert (same.n_samples, same.n_weighted, same.total_weight) == (30, 26, 13.0)
     assert weighed.X is X
     assert (rows.weight, rows.n_weighted, rows.total_weight) == (None, 30, 30.0)
@@ -411,7 +411,7 @@ def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn():
     index = rng.permutation(800)[:50]
     few = RowBlocks(whole, 2 * whole[index], index=index)
     for rows in (drawn, few):
-        taken = [rows.sample(10), next(rows.batches(7, np.random.RandomState(0))), rows.dense_copy(np.float32, 10**4)]
+        taken = [rows.sample(10), next(rows.batches(7, np.random.RandomState(0))), rows.dense_as(np.float32, 10**4)]
         taken += rows.split(0.3, np.random.RandomState(0))
         for part in taken:
             pairs = [part] if isinstance(part, tuple) else [part._block(0, part.n_samples)[:2]]

@@ -107,7 +107,7 @@ class Design:
         Design or None
             None if X is sparse or large.
         """
-        exact, coordinates = problem.rows.counted().dense_copy(np.longdouble, EXTENDED_LIMIT), problem.coordinates
+        exact, coordinates = problem.rows.counted().dense_as(np.longdouble, EXTENDED_LIMIT), problem.coordinates
         if exact is None:
             return None
         X = (exact.X - coordinates.center) * coordinates.inverse_scale @ basis.astype(np.longdouble)
@@ -238,6 +238,8 @@ class Design:
             products = self.rows.sum(make, min_rows=READ_ENTRIES // self.n_coordinates).joined()
         else:
             products = self.stored @ points
+        if self.copies == 1 and not self.n_penalised:
+            return products.reshape(len(products), *point.shape[1:])
         stacked = np.vstack([products, -products[: len(products) * (self.copies - 1)], points[: self.n_penalised]])
         return stacked.reshape(len(stacked), *point.shape[1:])
 
@@ -280,8 +282,10 @@ class Design:
             return rows.sum(make, min_rows=CURVATURE_ENTRIES // width, work=width).scaled()
         counted = np.flatnonzero(weight)
         if 2 * len(counted) < len(weight):
-            X, weight = X[counted], weight[counted]
-        block = np.sqrt(weight)[:, np.newaxis] * X
+            block, weight = X.take(counted, axis=0), weight[counted]
+            block *= np.sqrt(weight)[:, np.newaxis]
+        else:
+            block = np.sqrt(weight)[:, np.newaxis] * X
         if self.basis is not None:
             block = block @ self.basis
         return block.T @ block

@@ -53,13 +53,14 @@ class View:
 
     @cached_property
     def _copied(self) -> "View | None":
-        copy = self.scaled.dense_copy(np.float64, COPY_LIMIT)
-        if copy is None:
+        floats = self.scaled.dense_as(np.float64, COPY_LIMIT)
+        if floats is None:
             return None
-        coordinates = self.coordinates
-        X = (copy.X - coordinates.center) * coordinates.inverse_scale
-        if coordinates.fit_intercept:
-            X = np.column_stack([X, np.ones(len(X))])
-        rows = RowBlocks(X, copy.y, copy.weight)
+        coordinates, p, n_ones = self.coordinates, floats.n_features, int(self.coordinates.fit_intercept)
+        X = np.empty((floats.n_samples, p + n_ones))
+        X[:, :p], X[:, p:] = floats.X, 1.0
+        X -= np.append(coordinates.center, np.zeros(n_ones))
+        X *= np.append(coordinates.inverse_scale, np.ones(n_ones))
+        rows = RowBlocks(X, floats.y, floats.weight)
         plain = Coordinates.identity(rows.n_features, rows.n_outputs)
         return View(rows, self.moments, plain)

@@ -318,7 +318,7 @@ class DaskRows:
     def targets(self) -> None:
         """Return None: the targets are on the workers."""
 
-    def dense_copy(self, dtype: type, limit: int) -> None:
+    def dense_as(self, dtype: type, limit: int) -> None:
         """Return None: X is on the workers."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:

@@ -138,7 +138,7 @@ class DeviceRows:
     def targets(self) -> None:
         """Return None: the targets are on the device."""
 
-    def dense_copy(self, dtype: type, limit: int) -> None:
+    def dense_as(self, dtype: type, limit: int) -> None:
         """Return None: X is on the device."""
 
     def on_threads(self) -> AbstractContextManager:

@@ -94,15 +94,14 @@ class RowBlocks:
         least = 1 if self._has_whole_rows else RUN_ROWS
         return max(least, block_bytes * self.n_samples // max(1, self._bytes()))
 
-    def dense_copy(self, dtype: type, limit: int) -> "RowBlocks | None":
-        """Return a copy in another floating type; None if X is sparse or has more than `limit` entries."""
+    def dense_as(self, dtype: type, limit: int) -> "RowBlocks | None":
+        """Return the rows in a floating type; None if X is sparse or has more than `limit` entries."""
         if self.is_sparse or self.n_samples * self.n_features > limit:
             return None
-        weight = None if self.weight is None else self.weight.astype(dtype)
+        weight = None if self.weight is None else self.weight.astype(dtype, copy=False)
         X = self.X if self.index is None else self.X[self.index]
-        return RowBlocks(
-            X.astype(dtype), self.y.astype(dtype), weight, block_rows=self.block_rows, n_threads=self.n_threads
-        )
+        X, y = X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)
+        return RowBlocks(X, y, weight, block_rows=self.block_rows, n_threads=self.n_threads)
 
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "RowBlocks":
         """Return the same rows with transformed targets."""
@@ -188,10 +187,8 @@ class RowBlocks:
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight; X is dense."""
-        rows: NDArray = np.arange(self.n_samples)
-        if self.weight is not None:
-            rows = np.flatnonzero(self.weight)
-        rows = rows[:: max(1, -(-len(rows) // size))]
+        every = max(1, -(-self.n_weighted // size))
+        rows = np.s_[::every] if self.weight is None else np.flatnonzero(self.weight)[::every]
         X = self.X[rows if self.index is None else self.index[rows]]
         return (X.toarray() if self.is_sparse else X), self.y[rows]
 

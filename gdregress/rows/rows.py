@@ -112,8 +112,8 @@ class Rows(Protocol):
         """Return y and the weights; None if they are not in this process's memory."""
         ...
 
-    def dense_copy(self, dtype: type, limit: int) -> Any:
-        """Return a copy as `RowBlocks` of another floating type.
+    def dense_as(self, dtype: type, limit: int) -> Any:
+        """Return the rows as `RowBlocks` of a floating type, copied if X and y are of another.
 
         None if X is sparse, is not in this process's memory, or has more than `limit` entries.
         """
@@ -204,8 +204,8 @@ class GoneRows:
     def targets(self) -> None:
         """Return None: the targets were discarded too."""
 
-    def dense_copy(self, dtype: type, limit: int) -> None:
-        """Return None: there is nothing to copy."""
+    def dense_as(self, dtype: type, limit: int) -> None:
+        """Return None: there is nothing left of X."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("these rows were read once and are gone: their moments are all that is left.")
