@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 
 from gdregress.rows.namespaces import Movable, Place, cast, namespace
 
@@ -34,6 +34,9 @@ INFINITY = float("inf")
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Residuals of a constant up to this share of the target and of the constant may be rounding alone."""
+
+ROOT = 1e-9
+"""Error of the best constant, as a share of the extent of y, where it is not exact."""
 
 DIFFERENCE = 1e-6
 """Step of the finite differences that approximate second derivatives, relative to 1 + abs(residual)."""
@@ -390,17 +393,29 @@ class PiecewiseLoss(Movable, Loss):
         if self.is_kinked and not self.has_tube:
             return _quantile(y, weight, self.high / (self.high - self.low))
 
-        share = np.full(len(y), 1.0 / len(y)) if weight is None else weight / weight.sum()
-
-        def mean_slope(constant: float) -> float:
-            return float(share @ self.derivative(y - constant))
-
         counted = y if weight is None else y[weight > 0]
         low, high = float(np.min(counted)), float(np.max(counted))
         middle = low + (high - low) / 2.0
-        if self.is_zero_at(middle, counted):
-            return middle
-        return float(brentq(mean_slope, low, high, xtol=1e-9 * (high - low)))
+        return middle if self.is_zero_at(middle, counted) else self._root(y, weight, low, high)
+
+    def _root(self, y: NDArray, weight: NDArray | None, low: float, high: float) -> float:
+        """Return the constant between two ends at which the mean slope is zero.
+
+        Newton's method begins at the mean. It ends after finitely many steps, where halving takes some thirty.
+        """
+        share = np.full(len(y), 1.0 / len(y)) if weight is None else weight / weight.sum()
+        constant = min(max(float(share @ y), low), high)
+        near = max(ROOT * (high - low), ROUNDING * max(abs(low), abs(high)))
+        while high - low > near:
+            residual = y - constant
+            mean = float(share @ self.derivative(residual))
+            bend = 0.0 if self.is_kinked else float(self.curvature * (share @ self.curved(residual)))
+            low, high = (constant, high) if mean > 0 else (low, constant)
+            step = mean / bend if bend > 0 else high - low
+            if abs(step) <= near:
+                return constant + step
+            constant = constant + step if low < constant + step < high else low + (high - low) / 2.0
+        return constant
 
 
 @dataclass(frozen=True)
