@@ -11,7 +11,7 @@ from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
-from gdregress.problem.boxes import OUTSIDE, BoxProblem, Iterate
+from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 from gdregress.problem.systems import Factor
 
@@ -100,7 +100,7 @@ class FiniteNewton:
 
 def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     """Yield the start, then a point for each epoch, until the gap is closed; an interior point method takes over."""
-    design, slack, c = box.design, OUTSIDE * float(box.reach[0]), box.curvature
+    design, c = box.design, box.curvature
     data, kinks = np.s_[: box.n_data], _kinks(box)
     whole = c[0] * box.products
     place, last = FollowedPoint.at(box, box.allowed(start)), np.inf
@@ -115,10 +115,11 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
         if idle > IDLE:
             break
         before, fewest = on, min(fewest, n_changed)
-        counted: NDArray | float = on if number else 1.0 / design.copies
-        second = box.ridge + (_of_parabolas(box, whole, on) if number else whole / design.copies)
-        if not is_definite(second):
-            counted, second = counted + DAMPED, second + DAMPED * whole
+        if number <= 1 or n_changed:
+            counted: NDArray | float = on if number else 1.0 / design.copies
+            second = box.ridge + (_of_parabolas(box, whole, on) if number else whole / design.copies)
+            if not is_definite(second):
+                counted, second = counted + DAMPED, second + DAMPED * whole
         gradient = design.within(box.lack(point, box.pull_of_data(slope)))
         along, decrement, decrease = _step(second, gradient, kinks, point)
         step = design.point(along)
@@ -127,8 +128,7 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
         turned *= change
         np.subtract(slope, turned, out=turned)
         turned[box.n_data :] = 0.0
-        is_inside = bool(((turned >= box.low - slack) & (turned <= box.high + slack))[data].all())
-        if is_inside and np.all(np.equal(counted, on)[data]):
+        if box.contains(turned) and np.all(np.equal(counted, on)[data]):
             here = box.iterate(point, residual, slope, decrease)
         else:
             del slope  # of many rows: it is not needed while the gap is measured
@@ -231,13 +231,13 @@ def step_length(
     w, dw = -residual[penalty], change[penalty]
     falls = ~box.capped[penalty] & (dw < 0)
     farthest = float((w[falls] / -dw[falls]).min(initial=np.inf))  # where the first sign would be wrong
+    bends = box.weight[penalty] * -box.low[penalty] * np.abs(dw)
     bracket = Bracket()
     for _ in range(SEARCHES):
         length = bracket.length
         slope = box.slopes(residual - length * change)
         downhill = float((box.weight * slope) @ change) - level - length * bend
-        at_kink = w == -length * dw  # F has a kink there, for which its slope is the mean
-        width = float((box.weight[penalty] * -box.low[penalty] * np.abs(dw))[at_kink].sum())
+        width = float(bends[w == -length * dw].sum())  # F has a kink there, for which its slope is the mean
         if abs(downhill) <= FLAT * decrement + width or (downhill > 0 and length >= farthest):
             return length
         on = (slope > box.low) & (slope < box.high)

@@ -11,7 +11,7 @@ from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton
 from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
-from gdregress.problem.boxes import OUTSIDE, BoxProblem, Iterate
+from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
 FORCED = 0.1
@@ -82,7 +82,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
             left -= n_products
             if is_solved:
                 step, decrement = exact, float(lack @ exact)
-                if _is_inside(box, slope - box.curvature * on * box.design.dot(exact)):
+                if box.contains(slope - box.curvature * on * box.design.dot(exact)):
                     here = here._replace(gap=0.5 * decrement)
         yield here
         if left <= 0 or here.gap <= enough or (may_be_last and here.value >= lowest):
@@ -92,9 +92,3 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
         damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
-
-
-def _is_inside(box: BoxProblem, slope: NDArray) -> bool:
-    """Return whether all slopes are inside their boxes, but for rounding."""
-    slack = OUTSIDE * float(box.reach[0])
-    return bool(((slope >= box.low - slack) & (slope <= box.high + slack)).all())

@@ -314,6 +314,11 @@ class BoxProblem:
             slope[data] = np.clip(residual[data] / self.flatness[data], self.low[data], self.high[data])
         return slope
 
+    def contains(self, slope: NDArray) -> bool:
+        """Return whether the slopes of the rows of X are in their boxes, but for rounding."""
+        slack, data = OUTSIDE * float(self.reach[0]), np.s_[: self.n_data]
+        return bool((slope - self.low)[data].min() >= -slack and (self.high - slope)[data].min() >= -slack)
+
     def pull(self, vector: NDArray) -> NDArray:
         """Return A'S v."""
         return self.design.transposed((self.weight * vector)[:, np.newaxis])[:, 0]
@@ -496,9 +501,9 @@ class BoxProblem:
         if self.design.copies == 2:
             slope = np.concatenate([slope[:n] - slope[n : 2 * n], slope[2 * n :]])
             low, high = np.concatenate([-high[n : 2 * n], low[2 * n :]]), np.delete(high, np.s_[n : 2 * n])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ends = np.where(slope > 0, high / slope, np.where(slope < 0, low / slope, np.inf))
-        return min(1.0, float(ends[high < np.inf].min(initial=np.inf)))
+        outside = np.flatnonzero(((slope > high) | (slope < low)) & (high < np.inf))
+        slope = slope[outside]
+        return float((np.where(slope > 0, high[outside], low[outside]) / slope).min(initial=1.0))
 
     def _shared(self, slope: NDArray) -> NDArray:
         """Return slopes of which those of a row with a tube are shared anew, so that one of them is zero."""
@@ -515,10 +520,10 @@ class BoxProblem:
         are taken to be no larger than 1 + 2 max |w| for what may be rounding, and `FAR` times that for what is more.
         """
         size = np.abs(lack)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            curved = np.where(self.l2 > 0, 0.5 * size * (size / self.l2), np.inf)
-        straight = size * np.where(size <= ROUNDING, 1.0, FAR) * (1.0 + 2.0 * np.abs(point).max(initial=0.0))
-        return float(np.minimum(straight, curved).sum())
+        cost = size * np.where(size <= ROUNDING, 1.0, FAR) * (1.0 + 2.0 * np.abs(point).max(initial=0.0))
+        has_l2 = self.l2 > 0
+        cost[has_l2] = np.minimum(cost, 0.5 * size * (size / np.where(has_l2, self.l2, 1.0)))[has_l2]
+        return float(cost.sum())
 
 
 def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:
