@@ -167,10 +167,9 @@ def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, 
         if not is_minimum:
             here = _settled(curvature, slope, kinks, here, factors)
         active = here.active
-        w = here.w[active]
-        gradient = w @ curvature[active] - slope
+        gradient = curvature @ here.w - slope
         left = np.abs(gradient[active] + kinks.l1[active] * here.sign) / root[active]
-        rounding = np.maximum(root * left.max(initial=0.0), EPS * (np.abs(slope) + root * (root[active] @ np.abs(w))))
+        rounding = np.maximum(root * left.max(initial=0.0), EPS * (np.abs(slope) + root * (root @ np.abs(here.w))))
         held[:], held[active] = True, False
         violation = np.where(held, kinks.violation(-gradient), -np.inf)
         joining = np.flatnonzero(violation > NOISE * rounding)
@@ -262,12 +261,10 @@ def _lower(curvature: NDArray, slope: NDArray, kinks: Kinks, w: NDArray, z: NDAr
 
     The change of F is summed so that the small terms of a point near the minimum do not cancel.
     """
-    some = np.flatnonzero((w != 0) | (z != 0))
-    part, here, there, l1 = curvature[some[:, np.newaxis], some], w[some], z[some], kinks.l1[some]
-    step = there - here
-    sign = np.where(here == 0, np.sign(step), np.sign(here))
-    slopes = part @ (here + 0.5 * step) - slope[some] + l1 * sign
-    change = slopes @ step + 2.0 * (l1 @ np.maximum(-sign * there, 0.0))
+    step = z - w
+    sign = np.sign(np.where(w == 0, step, w))
+    slopes = curvature @ (w + 0.5 * step) - slope + kinks.l1 * sign
+    change = slopes @ step + 2.0 * (kinks.l1 @ np.maximum(-sign * z, 0.0))
     return z if change < 0 else None
 
 
@@ -305,7 +302,7 @@ class Factors:
         """
         n = len(order)
         if n > len(self._order) or (self._order[:n] != order).any():
-            self._order, self._factor = order, _factor(self._matrix[order[:, np.newaxis], order])
+            self._order, self._factor = order, _factor(self._matrix.take(order, axis=0).take(order, axis=1))
         return self._factor[:n, :n]
 
 
@@ -318,8 +315,9 @@ def _factor(matrix: NDArray) -> NDArray:
     n = len(sizes) if info == 0 else info - 1
     pivots, sizes = np.diagonal(factor)[:n], sizes[:n]
     share = pivots * pivots / np.maximum(sizes, TINY)
-    n = _first_of(~(share > SINGULAR))
-    if n > 0 and not share[:n].min() ** 2 > PIVOT_NOISE:  # no product of two shares is smaller
+    if not share.min(initial=1.0) > SINGULAR:
+        n = _first_of(~(share > SINGULAR))
+    if not share[:n].min(initial=1.0) ** 2 > PIVOT_NOISE:  # no product of two shares is smaller
         inverse, _ = lapack.dtrtri(factor[:n, :n], lower=1)
         enlarged = np.abs(np.tril(inverse)) @ np.sqrt(sizes[:n])
         n = _first_of(~(enlarged * enlarged * PIVOT_NOISE < 1))

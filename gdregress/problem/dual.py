@@ -92,7 +92,7 @@ def _gap_of_output(
     if worst <= 0 and len(support) == len(on):
         on = members[support]
         residual = gradient[on] + l1[on] * np.sign(z[on])
-        bound = min(bound, _fall(curvature[np.ix_(support, support)], residual, z[on], worst))
+        bound = min(bound, _fall(curvature.take(support, axis=0).take(support, axis=1), residual, z[on], worst))
     return bound
 
 

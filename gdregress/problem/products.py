@@ -108,7 +108,8 @@ class _Products(Sums):
             self.sums += np.asarray(weighted.sum(axis=0)).ravel()
             self.weight += X.shape[0] if weight is None else float(weight.sum())
             return
-        block = X[:, self._members] - self._center
+        block = X[:, self._members].astype(np.float64, copy=False)
+        block -= self._center
         weighted = block if weight is None else block * weight[:, np.newaxis]
         self.products += dot(weighted[:, self._n_known :].T, block)
 

@@ -26,12 +26,15 @@ from gdregress.rows.namespaces import Movable, namespace
 from gdregress.rows.ranges import Both, Ranges, Underflow, power_of_two
 from gdregress.rows.sums import Sums, dot
 
-SAMPLE_ROWS, FEWEST_ROWS, SAMPLE_ENTRIES = 31, 7, 2**16
+SAMPLE_ROWS, FEWEST_ROWS, SAMPLE_ENTRIES = 31, 7, 2**14
 """Number of rows whose median is the provisional shift: the second for so many columns that the first have more entries
 than the third."""
 
 PIECE_ENTRIES = 2**16
 """Entries of some columns of a block that stay in the cache of a core while all their sums are computed."""
+
+FEW_TARGETS = 3
+"""Number of targets, with the column of ones, up to which products with each by itself take less time than with all."""
 
 CANCELLATION_LIMIT = 1e4
 """Ratio of mean square about the shift to variance above which the pass is repeated with the mean as shift."""
@@ -437,7 +440,7 @@ class _SumsOfProducts(Sums):
 
     def add(self, X, y, weight):
         root = None if weight is None else np.sqrt(weight)
-        targets = np.empty((len(y), 1 + y.shape[1]))
+        targets = np.empty((len(y), 1 + y.shape[1]), order="F")
         targets[:, 0] = 1.0 if root is None else root
         self._y.center(y, root, out=targets[:, 1:])
         if sparse.issparse(X):
@@ -456,14 +459,22 @@ class _SumsOfProducts(Sums):
     def _add_dense(self, X, targets):
         if self.second.ndim == 2:
             self.second += dot(X.T, X)
-            self.joint += dot(X.T, targets)
+            self._add_joint(np.s_[:], X, targets)
             return
         step = max(1, X.shape[1] if X.flags.c_contiguous else PIECE_ENTRIES // max(1, len(X)))
         for start in range(0, X.shape[1], step):
             columns = slice(start, start + step)
             part = X[:, columns]
             self.second[columns] += _squares_of_columns(part)
-            self.joint[columns] += dot(part.T, targets)
+            self._add_joint(columns, part, targets)
+
+    def _add_joint(self, columns, X, targets):
+        """Add the products of some columns of X with targets: with few of them, one after the other takes less time."""
+        if targets.shape[1] > FEW_TARGETS:
+            self.joint[columns] += dot(X.T, targets)
+            return
+        for joint, target in zip(self.joint[columns].T, targets.T, strict=True):
+            joint += dot(X.T, target)
 
     def _add_rounded(self, X, root, targets):
         """Add a block, forming products of columns of X in single precision.
@@ -477,7 +488,7 @@ class _SumsOfProducts(Sums):
         for start in range(0, len(X), cached_rows):
             part = slice(start, start + cached_rows)
             dense = self._dense(X[part], None if root is None else root[part])
-            self.joint += dot(dense.T, targets[part])
+            self._add_joint(np.s_[:], dense, targets[part])
             np.copyto(rounded[part], dense, casting="same_kind")
         self.second += dot(rounded.T, rounded)
 
