@@ -238,19 +238,19 @@ def test_constant_columns_whose_means_are_rounded():
     X[:, 1] = 0.1
     one = gather(RowBlocks(X, y[:, np.newaxis]))
     assert one.x.variance[1] == 0
-    other = replace(one, x=replace(one.x, mean=one.x.mean * [1.0, 1 + 4e-16]))
+    other = replace(one, x=one.x._replace(mean=one.x.mean * [1.0, 1 + 4e-16]))
     assert one.merge(other).x.variance[1] == 0
-    assert one.merge(replace(one, x=replace(one.x, mean=one.x.mean * [1.0, 1 + 1e-13]))).x.variance[1] > 0
+    assert one.merge(replace(one, x=one.x._replace(mean=one.x.mean * [1.0, 1 + 1e-13]))).x.variance[1] > 0
 
 
 def test_what_centring_has_cost_adds_up():
     """The error of a merged variance is that of the parts, by their shares of it."""
     X, y, _ = make(20, 2)
     one = gather(RowBlocks(X, y[:, np.newaxis]))
-    worse = replace(one, x=replace(one.x, cancellation=np.array([1000.0, 3.0])), weight=3 * one.weight)
+    worse = replace(one, x=one.x._replace(cancellation=np.array([1000.0, 3.0])), weight=3 * one.weight)
     expected = 0.25 * one.x.cancellation + 0.75 * worse.x.cancellation
     np.testing.assert_allclose(one.merge(worse).x.cancellation, expected, rtol=1e-12)
-    far = replace(one, x=replace(one.x, mean=one.x.mean + 1e6))
+    far = replace(one, x=one.x._replace(mean=one.x.mean + 1e6))
     assert (one.merge(far).x.cancellation <= one.x.cancellation).all()
 
 

@@ -231,7 +231,7 @@ class TestKinks:
 def test_any_l2_is_told_from_none(alpha, wide):
     few = RowBlocks(np.random.default_rng(0).normal(size=(7, 12)), np.ones((7, 1)))
     moments = few.moments()
-    moments = replace(moments, x=replace(moments.x, variance=np.ones(12)))
+    moments = replace(moments, x=moments.x._replace(variance=np.ones(12)))
     coordinates = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=True)
     inverse = InverseHessian.from_rows(few, moments, coordinates, alpha)
     assert isinstance(inverse, WideInverseHessian) == wide

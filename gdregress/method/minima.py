@@ -158,10 +158,11 @@ class Minima:
     @cached_property
     def alike(self) -> Coordinates:
         """Coordinates in which the penalty is the same for each coefficient, and no column is longer than 1."""
-        standard = self.standard
-        moves = standard.inverse_scale > 0
-        alike = ((standard.scale / self.penalized).max(initial=0.0) or 1.0) * self.penalized
-        return replace(standard, scale=np.where(moves, alike, 0.0), inverse_scale=moves / alike)
+        deviation = self.moments.x.deviation
+        moves = (deviation >= np.finfo(np.float64).tiny) & np.isfinite(deviation)
+        longest = (deviation / self.penalized).max(initial=0.0, where=moves) or 1.0
+        scale = np.where(moves, longest * self.penalized, 0.0)
+        return Coordinates.centred(self.moments, scale, fit_intercept=self.fit_intercept, penalized=self.penalized)
 
     @cached_property
     def covariances(self) -> tuple[NDArray, NDArray]:

@@ -85,6 +85,14 @@ class Coordinates(Movable):
         constant. For a model without intercept, pass moments about the origin.
         """
         scale = np.hypot(moments.x.deviation, np.sqrt(alpha) * penalized)
+        return cls.centred(moments, scale, fit_intercept=fit_intercept, penalized=penalized)
+
+    @classmethod
+    def centred(cls, moments: Moments, scale: NDArray, *, fit_intercept: bool, penalized: NDArray | float) -> Self:
+        """Return the coordinates about the means in units of some scales, those of `unit_curvature` for example.
+
+        A column whose scale is 0, or has no reciprocal in double precision, does not move.
+        """
         with np.errstate(divide="ignore", over="ignore"):
             inverse_scale = 1 / scale
         moves = np.isfinite(inverse_scale) & np.isfinite(scale)

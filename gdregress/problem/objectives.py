@@ -130,24 +130,13 @@ class MomentObjective:
     def evaluate(self, points: Sequence[NDArray]) -> list[Evaluation]:
         """Evaluate the objective at every point."""
         p, stacked = len(self.joint), _side_by_side(points)
-        z, joint, target_second, target_mean = stacked[:p], self.joint, self._target_second, self._target_mean
-        if 1 < joint.shape[1] < stacked.shape[1]:
-            times = stacked.shape[1] // joint.shape[1]  # a point may consist of several side by side
-            joint, target_second, target_mean = (
-                np.concatenate([each] * times, axis=-1) for each in (joint, target_second, target_mean)
-            )
-        product = 0.0 if self._second is None else self._second @ z
-        value = np.maximum(target_second + (z * (product - 2.0 * joint)).sum(axis=0), 0.0)
+        error = self._error(stacked)
+        value, slope = self._value(stacked, error)
         gradient = np.empty_like(stacked)
-        gradient[:p] = 2.0 * (product - joint)
+        gradient[:p] = 2.0 * slope
         if not self.penalty.is_nothing:
-            value += self.penalty.value(stacked)
             gradient[:p] += self.penalty.gradient(stacked)
         if self._coordinates.fit_intercept:
-            error = stacked[p] - target_mean
-            if self._is_off_center:
-                error = error + (self._mean * z).sum(axis=0)
-            value += error * error
             gradient[p] = 2.0 * error
             if self._is_off_center:
                 gradient[:p] += self._mean * gradient[p]
@@ -155,7 +144,33 @@ class MomentObjective:
 
     def values(self, points: Sequence[NDArray]) -> list[NDArray]:
         """Return the value of the objective at every point."""
-        return [evaluation.value for evaluation in self.evaluate(points)]
+        stacked = _side_by_side(points)
+        value, _ = self._value(stacked, self._error(stacked))
+        return [part for [part] in _split(len(points), value)]
+
+    def _error(self, stacked: NDArray) -> NDArray | float:
+        """Return e at points side by side; it is 0 without an intercept, where moments are about the origin."""
+        if not self._coordinates.fit_intercept:
+            return 0.0
+        p = len(self.joint)
+        error = stacked[p] - self._tiled(self._target_mean, stacked)
+        return error + (self._mean * stacked[:p]).sum(axis=0) if self._is_off_center else error
+
+    def _value(self, stacked: NDArray, error: NDArray | float) -> tuple[NDArray, NDArray]:
+        """Return F, and R z - rho, at points side by side, given e."""
+        z, joint = stacked[: len(self.joint)], self._tiled(self.joint, stacked)
+        product = 0.0 if self._second is None else self._second @ z
+        slope = product - joint
+        value = self._tiled(self._target_second, stacked) + (z * (slope - joint)).sum(axis=0)
+        np.maximum(value, 0.0, out=value)
+        if not self.penalty.is_nothing:
+            value += self.penalty.value(stacked)
+        return value + error * error, slope
+
+    def _tiled(self, of_outputs: NDArray, stacked: NDArray) -> NDArray:
+        """Return what belongs to several outputs as often as there are points side by side; NumPy repeats that of one."""
+        times = stacked.shape[1] // self.joint.shape[1] if self.joint.shape[1] > 1 else 1
+        return of_outputs if times == 1 else np.concatenate([of_outputs] * times, axis=-1)
 
     def curvatures(self, point: NDArray) -> Curvatures:
         """Evaluate the objective and its second derivatives; the quadratic F is its own majoriser."""

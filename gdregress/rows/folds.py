@@ -184,33 +184,39 @@ class _Labels:
     """The cell of each row, in the smallest integers, while splits are added one by one."""
 
     of_rows: NDArray
-    codes: NDArray
+    codes: list[NDArray]
     bases: list[int]
 
     @classmethod
     def none(cls, n_samples: int) -> "_Labels":
         """Return the labels of no split: all rows are in one cell."""
-        return cls(np.zeros(n_samples, np.uint8), np.zeros((1, 0), np.intp), [])
+        return cls(np.zeros(n_samples, np.uint8), [], [])
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.codes[0]) if self.codes else 1
 
     def with_split(self, split: Split) -> "_Labels":
         """Return the labels with one split more."""
         train, test = (_counts(chosen, len(self.of_rows)) for chosen in split)
         base = int(train.max()) + 1
         n_codes = base * (int(test.max()) + 1)
-        joint = self.of_rows.astype(np.min_scalar_type(len(self.codes) * n_codes))
+        n_joint = self.n_cells * n_codes
+        joint = self.of_rows.astype(np.min_scalar_type(n_joint))
         joint *= n_codes
         joint += train.astype(joint.dtype)
         joint += base * test.astype(joint.dtype)
-        occurs = np.zeros(len(self.codes) * n_codes, bool)
+        occurs = np.zeros(n_joint, bool)
         occurs[joint[_first_of_runs(joint)]] = True  # consecutive rows are mostly in the same cell
-        present = np.flatnonzero(occurs)
-        codes = np.hstack([self.codes[present // n_codes], present[:, np.newaxis] % n_codes])
-        labels = (np.cumsum(occurs) - 1).astype(np.min_scalar_type(len(codes)))
-        return _Labels(labels.take(joint), codes, [*self.bases, base])
+        [present] = occurs.nonzero()
+        before, code = np.divmod(present, n_codes)
+        labels = (occurs.cumsum() - 1).astype(np.min_scalar_type(len(present)))
+        return _Labels(labels.take(joint), [*(codes[before] for codes in self.codes), code], [*self.bases, base])
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
-        n_cells, first = len(self.codes), _first_of_runs(self.of_rows)
+        n_cells, first = self.n_cells, _first_of_runs(self.of_rows)
         if len(first) == n_cells:  # each cell is a run of rows
             ends = np.append(first[1:], len(self.of_rows))
             return Cells(np.arange(len(self.of_rows)), ends, self._counts_of(self.of_rows[first]))
@@ -225,15 +231,15 @@ class _Labels:
 
     def _counts_of(self, cells: NDArray) -> list[tuple[NDArray, NDArray]]:
         """Return how often the rows of some cells are in each training set and in each test set."""
-        codes = self.codes[cells]
-        return [(codes[:, k] % base, codes[:, k] // base) for k, base in enumerate(self.bases)]
+        of_splits = zip(self.codes, self.bases, strict=True)
+        return [(codes[cells] % base, codes[cells] // base) for codes, base in of_splits]
 
 
 def _first_of_runs(labels: NDArray) -> NDArray:
     """Return the first row of each run of rows with the same label."""
     is_first = np.ones(len(labels), bool)
     np.not_equal(labels[1:], labels[:-1], out=is_first[1:])
-    return np.flatnonzero(is_first)
+    return is_first.nonzero()[0]
 
 
 def _counts(chosen: NDArray, n_samples: int) -> NDArray:
@@ -254,7 +260,10 @@ def _groups(rows: SplittableRows, splits: Iterable[Split]) -> Iterator[Cells]:
     labels = _Labels.none(rows.n_samples)
     for split in splits:
         more = labels.with_split(split)
-        n_splits, n_cells = len(more.bases), np.count_nonzero(more.codes.any(axis=1))  # rows of no split are in none
+        n_splits, n_cells = (
+            len(more.bases),
+            np.count_nonzero(np.any(more.codes, axis=0)),
+        )
         is_cheap = n_splits * n_cells * ROWS_OF_A_MERGE <= rows.n_samples
         if n_cells > n_splits + 1 and not (is_cheap and n_cells * rows.n_features**2 <= CELL_ENTRIES) and n_splits > 1:
             yield labels.cells()

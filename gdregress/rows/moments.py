@@ -12,10 +12,10 @@ squares of the data come near the limits of the range of floats. Scaling by a po
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,7 @@ NEAR = 12.0
 """Ratio of median to mean absolute deviation up to which a column is not shifted, in double precision."""
 
 
-@dataclass(frozen=True, eq=False)
-class Columns:
+class Columns(NamedTuple):
     """Means and variances of the columns of X, or of y.
 
     Attributes
@@ -90,7 +89,7 @@ class Columns:
         """Return the same moments in other units, and the factors by which the columns were multiplied."""
         # The ratio may overflow for a constant column, which needs no factor.
         factor = np.divide(self.unit, unit, out=np.zeros_like(unit), where=self.variance > 0)
-        return replace(self, unit=unit, variance=self.variance * factor**2), factor
+        return self._replace(unit=unit, variance=self.variance * factor**2), factor
 
     def _about_origin(self) -> "Columns":
         zero = np.zeros_like(self.mean)
@@ -145,8 +144,8 @@ class Moments:
         return {
             "weight": self.weight,
             "n_samples": self.n_samples,
-            **vars(self.x),
-            **{f"target_{name}": value for name, value in vars(self.y).items() if name != "cancellation"},
+            **self.x._asdict(),
+            **{f"target_{name}": value for name, value in self.y._asdict().items() if name != "cancellation"},
             "cross": self.cross,
             "target_cross": self.target_cross,
         }
@@ -160,9 +159,8 @@ class Moments:
         plain : dict of str to float, int, ndarray or None
             Result of `plain` for moments in double precision. The cancellation of y becomes 1: no fit reads it.
         """
-        names = [field.name for field in fields(Columns)]
         known = {"target_cancellation": np.ones_like(plain["target_mean"]), **plain}
-        x, y = (Columns(*(known[prefix + name] for name in names)) for prefix in ("", "target_"))
+        x, y = (Columns(*(known[prefix + name] for name in Columns._fields)) for prefix in ("", "target_"))
         return cls(plain["weight"], plain["n_samples"], x, y, plain["cross"], plain["target_cross"])
 
     def with_weight(self, weight: float) -> "Moments":
@@ -284,9 +282,7 @@ def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
 
 def _columns_of(parts: Sequence[Moments]) -> NDArray:
     """Return the fields of `Columns` in their order, of shape (5, n_parts, n_columns), with the columns of y last."""
-    names = [field.name for field in fields(Columns)]
-    both = [[np.concatenate([getattr(part.x, name), getattr(part.y, name)]) for part in parts] for name in names]
-    return np.array(both)
+    return np.stack([np.concatenate([part.x, part.y], axis=1) for part in parts], axis=1)
 
 
 def _safe_units(columns: NDArray) -> NDArray:
@@ -328,9 +324,9 @@ def _united(parts: Sequence[Moments], columns: NDArray, crosses: Any, counts: ND
     cancellation = np.divide(mean_squares, variance, out=np.ones_like(variance), where=variance > 0)
     n_samples = counts @ [part.n_samples for part in parts]
     precision = max({part.precision for part in parts}, key=lambda kind: np.finfo(kind).eps)
-    both = zip(mean, remainder, repeat(unit), variance, cancellation, strict=False)
+    both = np.stack([mean, remainder, np.broadcast_to(unit, mean.shape), variance, cancellation], axis=1)
     return [
-        Moments(weight, n, Columns(*(of[:p] for of in each)), Columns(*(of[p:] for of in each)), of_x, of_y, precision)
+        Moments(weight, n, Columns(*each[:, :p]), Columns(*each[:, p:]), of_x, of_y, precision)
         for weight, n, each, of_x, of_y in zip(totals.tolist(), n_samples.tolist(), both, cross, joint, strict=False)
     ]
 
@@ -573,7 +569,7 @@ class _SumsOfProducts(Sums):
         cross = self.second / weight - across * drift if self.second.ndim == 2 else None
         if constant.any():
             cancellation = np.where(is_rounding, 1.0, np.where(constant, np.inf, x.cancellation))
-            x = replace(x, variance=np.where(constant, 0.0, x.variance), cancellation=cancellation)
+            x = x._replace(variance=np.where(constant, 0.0, x.variance), cancellation=cancellation)
             target_cross[constant] = 0.0
             if cross is not None:
                 cross[constant] = 0.0
