@@ -246,7 +246,7 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
 def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     """Return the moments of unions of parts, all of them in a few steps (after Chan, Golub and LeVeque, 1983).
 
-    With w_k the share of part k in the weight of a union, and m_0 the mean of its heaviest part::
+    The moments of a union of one part are those of this part. With w_k the share of part k in the weight of a union, and m_0 the mean of its heaviest part::
 
         mean   =  m_0 + sum_k w_k (m_k - m_0)
         cross  =  sum_k w_k cross_k + sum_k w_k (m_k - mean)(m_k - mean)'
@@ -260,6 +260,13 @@ def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     counts : ndarray of int, of shape (n_unions, n_parts)
         How often the rows of each part are in each union, which has at least one part.
     """
+    is_one = counts.sum(axis=1) == 1
+    joined = iter(_joined(parts, counts[~is_one]))
+    return [parts[int(times.argmax())] if one else next(joined) for times, one in zip(counts, is_one, strict=True)]
+
+
+def _joined(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
+    """Return the moments of unions of several parts."""
     columns = _columns_of(parts)
     if (columns[2] == _safe_units(columns)).all():
         crosses: Any = [part.cross for part in parts]
