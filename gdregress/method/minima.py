@@ -1,7 +1,7 @@
 """Minimisers of squared error for a sequence of penalties, from moments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 

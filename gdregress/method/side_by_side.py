@@ -369,9 +369,13 @@ def _step(
     objectives: Objectives, place: int, second: Second, flatness: float, gradient: NDArray
 ) -> tuple[NDArray, bool]:
     """Return a Newton step, damped where the second derivatives are singular, and whether they are not."""
-    factor, along, info = lapack.dposv(second.matrix, gradient, lower=1)
+    try:
+        factor = np.linalg.cholesky(second.matrix)  # that of SciPy does not let other threads run
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(second.matrix)
     pivots = np.diagonal(factor) ** 2
-    if info == 0 and pivots.min() > SINGULAR * pivots.max():
+    if pivots.min() > SINGULAR * pivots.max():
+        along, _ = lapack.dpotrs(factor.T, gradient)
         return along, True
     rows = objectives.rows
     whole = rows.weight[:, place] @ np.square(rows.features) / flatness

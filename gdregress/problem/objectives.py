@@ -168,7 +168,7 @@ class MomentObjective:
         return value + error * error, slope
 
     def _tiled(self, of_outputs: NDArray, stacked: NDArray) -> NDArray:
-        """Return what belongs to several outputs as often as there are points side by side; NumPy repeats that of one."""
+        """Return what belongs to the outputs once for each of the points side by side, unless one output makes do."""
         times = stacked.shape[1] // self.joint.shape[1] if self.joint.shape[1] > 1 else 1
         return of_outputs if times == 1 else np.concatenate([of_outputs] * times, axis=-1)
 

@@ -246,12 +246,12 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
 def united(parts: Sequence[Moments], counts: NDArray) -> list[Moments]:
     """Return the moments of unions of parts, all of them in a few steps (after Chan, Golub and LeVeque, 1983).
 
-    The moments of a union of one part are those of this part. With w_k the share of part k in the weight of a union, and m_0 the mean of its heaviest part::
+    With w_k the share of part k in the weight of a union, and m_0 the mean of its heaviest part::
 
         mean   =  m_0 + sum_k w_k (m_k - m_0)
         cross  =  sum_k w_k cross_k + sum_k w_k (m_k - mean)(m_k - mean)'
 
-    Nothing is subtracted but means from means.
+    Nothing is subtracted but means from means. The moments of a union of one part are those of this part.
 
     Parameters
     ----------

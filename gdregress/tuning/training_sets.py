@@ -83,22 +83,26 @@ def paths_from_all_rows(
             whole[:, place], is_found = np.hstack([points for points, _ in each]), all(found[0] for _, found in each)
         if not is_found:
             whole[:, place] = fitted(rows, alpha)
-    paths = []
-    for some in _groups(rows, splits):
+
+    def of_group(some: Sequence[Split]) -> list[Path]:
         counts, units = _counts(rows, some), _units(terms, problem, rows, some)
         points, is_closed = np.empty((len(some), *whole.shape)), np.ones((len(some), len(alphas)), bool)
-        for output, box in enumerate(boxes):
-            sets = TrainingSets.of(box, counts, units)
-            for place, alpha in enumerate(alphas.tolist()):
-                found, closed = sets.minima(alpha, whole[:, place, output])
-                points[:, :, place, output] = found.T
-                is_closed[:, place] &= closed
+        with np.errstate(all="ignore"):  # that of the caller is not that of its threads
+            for output, box in enumerate(boxes):
+                sets = TrainingSets.of(box, counts, units)
+                for place, alpha in enumerate(alphas.tolist()):
+                    found, closed = sets.minima(alpha, whole[:, place, output])
+                    points[:, :, place, output] = found.T
+                    is_closed[:, place] &= closed
         for (train, _), path, closed in zip(some, points, is_closed, strict=True):
             training_rows = rows if closed.all() else rows.part(train).copied()
             for place in np.flatnonzero(~closed).tolist():
                 path[:, place] = fitted(training_rows, float(alphas[place]))
-            paths.append(_raw(Path(coordinates, path)))
-    return _raw(Path(coordinates, whole)), paths
+        return [_raw(Path(coordinates, path)) for path in points]
+
+    with rows.on_threads() as (n_threads, map_on_threads):
+        of_groups = list(map_on_threads(of_group, _groups(rows, splits, n_threads)))
+    return _raw(Path(coordinates, whole)), [path for paths in of_groups for path in paths]
 
 
 def _raw(path: Path) -> Path:
@@ -107,9 +111,10 @@ def _raw(path: Path) -> Path:
     return Path(chained.coordinates, chained.points)
 
 
-def _groups(rows: RowBlocks, splits: Sequence[Split]) -> Iterator[Sequence[Split]]:
-    """Yield the splits, as many at a time as have few entries."""
-    size = max(1, ENTRIES // max(rows.n_samples, (rows.n_features + 1) ** 2))
+def _groups(rows: RowBlocks, splits: Sequence[Split], n_threads: int) -> Iterator[Sequence[Split]]:
+    """Yield the splits, as many at a time as have few entries, and a share for each thread."""
+    size = min(ENTRIES // max(rows.n_samples, (rows.n_features + 1) ** 2), -(-len(splits) // n_threads))
+    size = max(1, size)
     for first in range(0, len(splits), size):
         yield splits[first : first + size]
 
