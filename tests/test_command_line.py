@@ -644,14 +644,14 @@ def test_a_column_without_a_training_value_is_left_out(write, document):
 def test_a_column_with_a_word_among_its_numbers_is_text(value, write, document):
     table = csv_of(["size", "y"], [[1, 1, value, 3, 3, 1], range(6)])
     result = document(write(table.replace("\n", "\n\n", 1)))
-    why = f"size is text, not numbers, because of {value!r} on line 5; empty such cells if they are gaps"
+    why = f"text, not numbers, because of some cells: size ({value!r} on line 5); empty such cells if they are gaps"
     assert why in result["notes"]
     assert sorted(result["coefficients"]) == sorted(["size=1", "size=3", f"size={value}"])
 
 
 def test_of_a_column_with_as_many_words_as_numbers_nothing_is_said(write, document):
     result = document(write(csv_of(["size", "y"], [[1, "a", 3, "a", 1, "b", "b", 3], range(8)])))
-    assert not any("is text, not numbers" in note for note in result["notes"])
+    assert not any("text, not numbers" in note for note in result["notes"])
 
 
 # --- refusals ---

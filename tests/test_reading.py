@@ -164,7 +164,51 @@ def test_pandas_reads_decimal_commas(write):
 
 def test_currencies_that_differ_are_said(write, document):
     result = document(write(csv_of(["fee", "x", "y"], [["$3", "\u20ac4"] * 5, [1, 5, 2, 7, 4] * 2, range(10)])))
-    assert "text, not numbers, as the currencies differ: fee ($, \u20ac)" in result["notes"]
+    assert "text, not numbers, as the currencies differ: fee ('$3' and '\u20ac4')" in result["notes"]
+
+
+@pytest.mark.parametrize("options", [(), ("--decimal", ",")])
+def test_decimal_signs_that_are_mixed_are_said(options, write, document):
+    table = csv_of(["size", "y"], [quoted(["1,5", "2.5", "0,5", "3.25"] * 5), range(20)])
+    notes = document(write(table), *options)["notes"]
+    said = "text, not numbers, as decimal commas and points are mixed: size ("
+    shown = "'2.5' and '1,5'" if options else "'1,5' and '2.5'"
+    assert find(notes, said) == f"{said}{shown}); write one of them"
+
+
+CODES = ["02134", "02135", "10001", "94110"] * 5
+
+
+@pytest.mark.parametrize("gap", ["", "?", "n.a."])
+def test_a_number_that_begins_with_zero_is_a_code(gap, write, document):
+    result = document(write(csv_of(["zip", "y"], [[gap, *CODES[1:]], range(20)])))
+    assert "text, as numbers would lose the zeros that they begin with: zip ('02135')" in result["notes"]
+    assert {"zip=02134", "zip=10001"} <= result["coefficients"].keys()
+
+
+def test_a_code_is_found_in_a_late_row_and_by_a_saved_model(write, succeed, document, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gdregress.command_line.decisions.ROWS", 7)
+    model, late = (
+        str(tmp_path / "m.joblib"),
+        csv_of(["x", "zip", "y"], [range(100), [*CODES[2:4] * 48, *CODES[:4]], range(100)]),
+    )
+    result = document(write(late.replace(",", ";")), "--save", model)
+    assert [name for name in result["coefficients"] if name.startswith("zip")] == [
+        f"zip={code}" for code in sorted(CODES[:4])
+    ]
+    assert main(["predict", model, write(late)]) == 0
+    assert "no training row has" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cells", [["0", "10", "20", "30"], ["0.5", "01.5", "2", "3"], ["01", "2.5", "3", "4"]])
+def test_a_zero_before_a_fraction_or_alone_is_no_code(cells, write, document):
+    assert list(document(write(csv_of(["x", "y"], [cells, [1, 4, 2, 3]])))["coefficients"]) == ["x"]
+
+
+def test_a_target_that_begins_with_zero_is_a_number(write, document):
+    assert document(write(csv_of(["x", "y"], [range(4), ["01", "03", "05", "07"]])))["coefficients"][
+        "x"
+    ] == pytest.approx(2)
 
 
 @pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"], ["3.5kg", "4kg"]])
@@ -197,6 +241,15 @@ def test_what_stands_for_a_gap_is_one_and_said(mark, write, document):
     assert f"age: 2 cells {mark!r} taken as gaps" in result["notes"]
     assert "2 gaps in age filled with the median, 34.5" in result["notes"]
     assert list(result["coefficients"]) == ["age"]
+
+
+def test_where_one_mark_is_said_the_others_of_its_column_are_counted(write, document):
+    notes = document(write(csv_of(["age", "y"], [[30, "-", "NA", "?", "?", "", 38, 60], range(8)])))["notes"]
+    assert "age: 1 cell '-', age: 1 cell 'NA', age: 2 cells '?' taken as gaps" in notes
+    assert "5 gaps in age filled with the median, 38" in notes
+    assert not any(
+        "taken as" in note for note in document(write(csv_of(["age", "y"], [[3, "NA", 4], range(3)])))["notes"]
+    )
 
 
 def test_one_cell_is_a_gap(write, document):
@@ -503,14 +556,11 @@ def test_days_as_whole_numbers_are_read_by_a_saved_model(write, succeed, tmp_pat
     for rows in (pd.read_csv(path), pd.read_csv(path, dtype=str), pd.DataFrame({"day": ["2024-01-31", "1 Feb 2024"]})):
         np.testing.assert_allclose(joblib.load(model).predict(rows)[:2], [0, 1], atol=1e-9)
     median = joblib.load(model).predict(pd.DataFrame({"day": [np.nan]}))[0]
-    predicted = joblib.load(model).predict(pd.DataFrame({"day": [20240131.0, 0.5, np.inf, 12.0]}))
-    np.testing.assert_allclose(predicted, [0, median, median, median], atol=1e-9)
-    for odd in (2024013, -20240131, 20240201.25, 1e30, 1.7e18):
-        predicted = joblib.load(model).predict(pd.DataFrame({"day": [20240201, odd]}))
-        np.testing.assert_allclose(predicted, [1, median], atol=1e-9)
-    for odd in ("2024013", "202401311"):
-        with pytest.warns(UserWarning, match=f"'day' .1, such as '{odd}'"):
-            predicted = joblib.load(model).predict(pd.DataFrame({"day": ["20240201", odd]}))
+    for odd in (0.5, np.inf, 2024013, -20240131, 20240201.25, 1e30, 1.7e18, "2024013", "202401311", True):
+        with pytest.warns(UserWarning, match=rf"'day' \(1, such as '{re.escape(str(odd))}'"):
+            predicted = joblib.load(model).predict(
+                pd.DataFrame({"day": ["20240201" if isinstance(odd, str) else 20240201, odd]})
+            )
         np.testing.assert_allclose(predicted, [1, median], atol=1e-9)
 
 
@@ -526,16 +576,53 @@ def test_few_odd_texts_among_dates_are_gaps(odd, day, write, document, fail):
 
 @pytest.mark.parametrize(
     ("texts", "shown"),
-    [(["00:10", "12:30"], "'00:10'"), (["2024-01-31", "31.01.2024"], "'31.01.2024'"), (["Q1, Jan 5", "Q2"], "")]
-    + [([text, "2 Feb"], "") for text in ("1.2.3", "10.10.10.10", "Market 5", "555-12-3456", "2-4", "May")],
+    [
+        (["00:10", "12:30"], " or times: when ('00:10'); write dates as 2024-12-31, and times as numbers"),
+        (
+            ["2024-01-31", "31.01.2024"],
+            ": when ('2024-01-31' and '31.01.2024'); write all in one way, as 2024-12-31",
+        ),
+        (["13/02/2024", "02/13/2024"], ": when ('13/02/2024' and '02/13/2024'); write all in one way, as 2024-12-31"),
+        (["Q1, Jan 5", "Q2"], ""),
+    ]
+    + [([text, "2 Feb"], "") for text in ("1.2.3", "1.2.34", "10.10.10.10", "Market 5", "555-12-3456", "2-4", "May")],
 )
 def test_text_that_looks_like_dates_is_said(texts, shown, write, document):
     notes = document(write(csv_of(["when", "y"], [quoted(texts * 10), range(20)])))["notes"]
-    said = "text, although it looks like dates or times"
+    said = "text, although it looks like dates"
     if shown:
-        assert find(notes, said) == f"{said}: when ({shown}); write dates as 2024-12-31, and times as numbers"
+        assert find(notes, said) == f"{said}{shown}"
     else:
         assert not any(note.startswith(said) for note in notes)
+
+
+def test_days_of_one_digit_are_no_odd_texts(write, document):
+    days = [f"{day.day}.{day.month}.{day:%y}" for day in pd.date_range("2019-10-01", periods=100)]
+    notes = document(write(csv_of(["when", "y"], [days, range(100)])))["notes"]
+    assert "dates made days since the first: when (day.month.year, since 2019-10-01)" in notes
+    assert not any("taken as" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["bool", "boolean", "timedelta"])
+def test_columns_of_another_type_are_read_as_text(kind, write, succeed, tmp_path):
+    """A pipeline that has learnt dates, numbers and truth values, and rows that pandas holds as another type."""
+    model = str(tmp_path / "m.joblib")
+    cells = [
+        pd.date_range("2024-01-01", periods=8).strftime("%Y-%m-%d"),
+        [1, 4, 2, 5, 3, 9, 7, 8],
+        ["True", "False"] * 4,
+    ]
+    succeed(write(csv_of(["when", "size", "sold", "y"], [*cells, [2, 5, 3, 9, 4, 8, 6, 7]])), "--save", model)
+    pipeline = joblib.load(model)
+    rows = pd.DataFrame({"when": cells[0], "size": cells[1], "sold": cells[2]})
+    truth = rows.assign(sold=pd.Series([True, False] * 4, dtype="bool" if kind == "timedelta" else kind))
+    np.testing.assert_array_equal(pipeline.predict(truth), pipeline.predict(rows))
+    odd = pd.Series(pd.to_timedelta(range(8), "D") if kind == "timedelta" else [True, False] * 4).astype(
+        "timedelta64[ns]" if kind == "timedelta" else kind
+    )
+    with pytest.warns(UserWarning, match="count as gaps: 'when' .8, such as "):
+        predicted = pipeline.predict(rows.assign(when=odd))
+    np.testing.assert_array_equal(predicted, pipeline.predict(rows.assign(when="")))
 
 
 @pytest.mark.parametrize(

@@ -78,13 +78,17 @@ LONGEST_DAY = 40
 
 DATE_LIKE = re.compile(
     rf"(?!.{{{LONGEST_DAY + 1}}})("
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))\b(?![-/.]).*"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}([-/]\d{1,2}[-/]|\.\d\d\.)\d{2})\b(?![-/.]).*"
     r"|\d{4}-\d{2}"
     rf"|(.*\W)?{MONTH}\b.*\d.*|.*\d\W+{MONTH}\b.*"
     r"|\d{1,2}:\d\d\b.*)",
     re.DOTALL | re.IGNORECASE,
 )
-"""What a text looks like that is a date, or a time of day, whether its spelling is known or not."""
+"""What a text looks like that is a date, or a time of day, whether its spelling is known or not. With a year of two
+digits, a month between dots has two: 1.2.34 is a version."""
+
+CODE = re.compile(r"0\d+")
+"""A postcode or another code: as a number it would lose its first zero."""
 
 FEWEST_DAYS = 3
 """Different whole numbers of a column that are read as dates: two would give the same predictions as numbers."""
@@ -106,9 +110,18 @@ def is_mark(text: str) -> bool:
 
 
 class Reading(Protocol):
-    """What becomes of the cells of a column."""
+    """What becomes of the cells of a column.
+
+    Attributes
+    ----------
+    kind : str
+        What it is called.
+    takes : str
+        Kinds of NumPy types that `of` takes; columns of all others are read as text.
+    """
 
     kind: str
+    takes: str
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return a value for each text that is no gap: floats, NaN where it is none; or objects."""
@@ -137,6 +150,7 @@ class Numbers:
     thousands: str = "," + APOSTROPHES + SPACES
     percent: bool = False
     kind = "number"
+    takes = "biuf"
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return a float for each text, NaN where it is not written like that."""
@@ -198,6 +212,7 @@ class Dates:
     first: str
     otherwise: str = ""
     kind = "date"
+    takes = "Miuf"
 
     def describe(self, name: str) -> str:
         """Say how a column of that name is written, and from when its days count."""
@@ -239,6 +254,7 @@ class Categories:
     """Text, of which each value is a category."""
 
     kind = "text"
+    takes = "iuf"
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return the texts, on one line each."""
@@ -247,7 +263,7 @@ class Categories:
         return values
 
     def of(self, column: Any) -> NDArray:
-        """Return what pandas has read as numbers, truth values or categories as text, with None in the gaps."""
+        """Return what pandas has read as numbers as text, with None in the gaps."""
         present = column.notna().to_numpy()
         values = np.full(len(column), None, dtype=object)
         # Whole numbers beside gaps are floats to pandas, but have no fraction in the file.

@@ -94,7 +94,7 @@ class Columns(TransformerMixin, BaseEstimator):
         if lacking:
             raise ValueError(f"{count(len(lacking), 'column')} lacking that the model has learnt from: {few(lacking)}.")
         kinds = dict(zip(X.columns, X.dtypes, strict=True))
-        plain = [name for name, way in self.readings.items() if way.kind == "number" and not is_text(kinds[name])]
+        plain = [name for name, way in self.readings.items() if way.kind == "number" and kinds[name].kind in way.takes]
         rows = X if len(plain) == X.shape[1] else X[plain]
         numbers = pd.DataFrame(rows.to_numpy(dtype=np.float64, na_value=np.nan), index=X.index, columns=rows.columns)
         known = set(plain)
@@ -182,18 +182,10 @@ class Written:
 
 def read(column: Any, reading: Reading) -> NDArray:
     """Return the values of a column of a data frame: floats with NaN, or objects with None in the gaps."""
-    return Written.of(column).values(reading) if is_text(column.dtype) else reading.of(column)
+    return reading.of(column) if column.dtype.kind in reading.takes else Written.of(column).values(reading)
 
 
 def unread(column: Any, values: NDArray) -> tuple[int, str]:
     """Return how many cells of a column are no gaps and yet have no value, and the first of them."""
-    if not is_text(column.dtype):
-        return 0, ""
-    written = Written.of(column)
-    is_stray = np.isnan(values) & np.append(~written.is_gap, False)[written.codes]
-    return int(is_stray.sum()), written.texts[written.codes[is_stray.argmax()]] if is_stray.any() else ""
-
-
-def is_text(dtype: Any) -> bool:
-    """Say whether columns of a type are text, or objects or categories of which some may be."""
-    return str(dtype) in ("object", "str", "string", "category")
+    written = Written.of(column[np.isnan(values) & column.notna().to_numpy()])
+    return int(written.counts[~written.is_gap].sum()), next(iter(written.present), "")

@@ -1,6 +1,7 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from gdregress.command_line.cells import (
     APOSTROPHES,
+    CODE,
     COMPACT,
     CURRENCIES,
     DATE_LIKE,
@@ -29,8 +31,9 @@ from gdregress.command_line.cells import (
     as_dates,
     is_gap,
     is_mark,
+    is_number,
 )
-from gdregress.command_line.columns import Written, is_text
+from gdregress.command_line.columns import Written
 from gdregress.command_line.csv_tables import SHOWN, Table, TableError, count, few, quote, shorten
 
 MOSTLY = 0.5
@@ -38,6 +41,9 @@ MOSTLY = 0.5
 
 ODD_TEXTS, ODD_SHARE = 3, 0.05
 """Different texts among the numbers of a column, and their share of its cells, up to which they are gaps."""
+
+ROWS = 100_000
+"""Rows in which codes are looked for at a time."""
 
 FIRST = 20
 """Texts of a column that are tried first."""
@@ -55,6 +61,15 @@ PARTS = [
 ]
 """Parts of a number that Python would not read: what is said of them, the signs, with which decimal signs, and the
 option that decides otherwise."""
+
+CODES = "text, as numbers would lose the zeros that they begin with: {}"
+CURRENCY = "text, not numbers, as the currencies differ: {}"
+MIXED_DATES = "text, although it looks like dates: {}; write all in one way, as 2024-12-31"
+MIXED_SIGNS = "text, not numbers, as decimal commas and points are mixed: {}; write one of them"
+STRAY = "text, not numbers, because of some cells: {}; empty such cells if they are gaps"
+UNITS = "text, not numbers, as units stand beside them: {}; strip these"
+UNKNOWN = "text, although it looks like dates or times: {}; write dates as 2024-12-31, and times as numbers"
+"""Why a column is text."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class Signs:
         """Look at the columns of a table. In the strict one each cell must be a number."""
         ways, frame, written, fitting, sure = table.ways, table.frame, {}, {}, set()
         kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-        for name in [name for name, kind in kinds.items() if is_text(kind)]:
+        for name in [name for name, kind in kinds.items() if kind.kind == "O"]:
             written[name], fitting[name] = _fit(Written.of(frame[name]), ways, is_strict=name == strict)
         has_commas = any("," in written[name].characters for name in written if fitting[name])
         if len(ways) > 1 and (table.separator == ";" or table.decimal == "," or has_commas):
@@ -161,7 +176,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
         *_describe_gaps(written),
         *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
         *_describe_dates(readings),
-        *_describe_strays(table, written, readings),
+        *_describe_text(table, written, readings),
         *_describe_summaries(written, readings),
     ]
     return signs.frame, readings, notes
@@ -208,7 +223,7 @@ def _is_no_day(texts: list[str]) -> NDArray:
     """Return which texts look like no date, or are none as the first that does is written: 2024-02-31."""
     is_odd = np.array([not DATE_LIKE.fullmatch(text) for text in texts], dtype=bool)
     first = as_dates([text for text, odd in zip(texts, is_odd, strict=True) if not odd][:1])
-    return is_odd if first is None or first.written in SWAPPED else is_odd | np.isnan(first.values(texts))
+    return is_odd if first is None or first.written in SWAPPED else np.isnan(first.values(texts))
 
 
 def _are_few(is_odd: NDArray, counts: NDArray) -> bool:
@@ -233,7 +248,7 @@ def _of_total(frame: Any) -> str | None:
 
 
 def with_text(table: Table) -> Any:
-    """Return the rows with text where pandas sees truth values or infinity, or numbers beside other things."""
+    """Return the rows with text where pandas sees truth values, infinity, codes or numbers beside other things."""
     import pandas as pd
 
     frame = table.frame
@@ -247,7 +262,19 @@ def with_text(table: Table) -> Any:
         for name, kind in kinds.items()
         if str(kind) == "object" and pd.api.types.infer_dtype(frame[name], skipna=True) not in ("string", "empty")
     ]
+    misread += _codes(table, [name for name, kind in kinds.items() if kind.kind in "iuf"])
     return frame.assign(**table.texts(misread)) if misread else frame
+
+
+def _codes(table: Table, names: list[str]) -> list[str]:
+    """Return the columns of numbers of which a cell begins with 0 and has no fraction: 02134."""
+    begins = re.compile(rb'0(?<=[\s"' + re.escape(table.separator).encode() + rb"]0)\d")
+    if not names or not begins.search(table.content, table.start[0] - 1):
+        return []
+    found: set[str] = set()
+    for rows in table.read(usecols=names, dtype=str, chunksize=ROWS):
+        found |= {name for name in rows if rows[name].str.strip().str.fullmatch(CODE, na=False).any()}
+    return [name for name in names if name in found]
 
 
 def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Written, list[Numbers]]:
@@ -256,6 +283,8 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     All cells have the same sign of currency or none, and either all have a percent sign or none.
     """
     texts, counts = column.present, column.counts[~column.is_gap]
+    if not is_strict and _are_codes(texts):
+        return column, []
     has_percent = sum(text.endswith("%") for text in texts[:FIRST]) * 2 > len(texts[:FIRST])
     odd: dict[Numbers, NDArray] = {}
     for way in (replace(way, percent=has_percent) for way in ways) if len(column.currencies) < 2 else ():
@@ -266,6 +295,11 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     fewest = min((is_odd.sum() for is_odd in odd.values()), default=0)
     fits = [way for way, is_odd in odd.items() if is_odd.sum() == fewest]
     return (column.without(compress(texts, odd[fits[0]])) if fewest else column), fits
+
+
+def _are_codes(texts: list[str]) -> bool:
+    """Return whether a text begins with 0, and all that are numbers are of digits alone: 02134."""
+    return any(map(CODE.fullmatch, texts)) and all(text.isdecimal() for text in texts if is_number(text))
 
 
 def _default(signs: Signs, table: Table) -> Numbers:
@@ -281,12 +315,13 @@ def _default(signs: Signs, table: Table) -> Numbers:
 
 
 def _describe_gaps(written: dict[str, Written]) -> list[str]:
-    """Say what was taken for a missing value though it is not empty."""
+    """Say what was taken for a missing value though it is not empty, if there is any doubt in the column."""
     cells = [
         (name, int(column.counts[i]), text)
         for name, column in written.items()
+        if column.odd or any(map(is_mark, column.texts))
         for i, text in enumerate(column.texts)
-        if text in column.odd or is_mark(text)
+        if text and column.is_gap[i]
     ]
     items = [f"{name}: {count(n_cells, 'cell')} {quote(text)}" for name, n_cells, text in cells]
     taken = "taken as a gap" if [n_cells for _, n_cells, _ in cells] == [1] else "taken as gaps"
@@ -338,33 +373,46 @@ def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading
     return [f"rows that may sum up others are learnt from: {few(items)}; delete them if they do"] if items else []
 
 
-def _describe_strays(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
-    """Say why columns are text of which most cells are numbers."""
-    strays, currencies, measures, dated = [], [], [], []
+def _describe_text(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
+    """Say why columns are text of which most cells are numbers or dates."""
+    reasons: dict[str, list[tuple[str, list[str]]]] = {}
     for name, column in written.items():
-        texts = column.present
-        if readings[name].kind == "text" and any(map(str.isdecimal, column.characters)):
-            either = [replace(way, percent=percent) for way in table.ways for percent in (False, True)]
-            is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
-            counts = column.counts[~column.is_gap]
-            if all_are(DATE_LIKE, texts):
-                first = as_dates(texts[:1])
-                other = next((text for text in texts if first is None or not first.has_form(text)), texts[0])
-                dated.append(f"{shorten(name)} ({quote(other)})")
-            elif not is_stray.any():
-                currencies.append(f"{shorten(name)} ({', '.join(column.currencies)})")
-            elif all_are(MEASURE, texts):
-                measures.append(f"{shorten(name)} ({quote(next(compress(texts, is_stray)))})")
-            elif counts[~is_stray].sum() > MOSTLY * counts.sum():
-                strays.append((name, column.row_of(compress(texts, is_stray))))
-    items = [
-        f"{shorten(name)} is text, not numbers, because of {quote(written[name].texts[written[name].codes[row]])} "
-        f"on line {table.line_of(row)}"
-        for name, row in strays[:SHOWN]
+        if readings[name].kind == "text" and (why := _why_text(column, table.ways)) is not None:
+            reasons.setdefault(why[0], []).append((name, why[1]))
+
+    def example(name: str, texts: list[str], reason: str) -> str:
+        line = f" on line {table.line_of(written[name].row_of(texts))}" if reason == STRAY else ""
+        return f"{shorten(name)} ({' and '.join(map(quote, texts))}{line})"
+
+    return [
+        reason.format(few([example(*each, reason) for each in found[:SHOWN]], n_items=len(found)))
+        for reason, found in reasons.items()
     ]
-    notes = [f"text, not numbers, as the currencies differ: {few(currencies)}"] if currencies else []
-    notes += [f"text, not numbers, as units stand beside them: {few(measures)}; strip these"] if measures else []
-    like_dates = "text, although it looks like dates or times"
-    notes += [f"{like_dates}: {few(dated)}; write dates as 2024-12-31, and times as numbers"] if dated else []
-    remedy = "; empty such cells if they are gaps"
-    return notes + ([few(items, "; ", len(strays)) + remedy] if strays else [])
+
+
+def _why_text(column: Written, ways: list[Numbers]) -> tuple[str, list[str]] | None:
+    """Return the reason why a column is text, and the texts that show it; None if most cells are words."""
+    texts, counts = column.present, column.counts[~column.is_gap]
+    if not any(map(str.isdecimal, column.characters)):
+        return None
+    if _are_codes(texts):
+        return CODES, list(filter(CODE.fullmatch, texts))[:1]
+    if all_are(DATE_LIKE, texts):
+        first = as_dates(texts[:1])
+        return (UNKNOWN, texts[:1]) if first is None else (MIXED_DATES, _pair(texts, first.has_form))
+    either = [replace(way, percent=percent) for way in ways for percent in (False, True)]
+    is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
+    strays = list(compress(texts, is_stray))
+    if not strays:
+        return CURRENCY, _pair(texts, lambda text: column.currencies[0] in text)
+    others = [text for text in compress(texts, ~is_stray) if set(text) & set(".,")]
+    if others and all(map(is_number, texts)):
+        return MIXED_SIGNS, [strays[0], others[0]]
+    if all_are(MEASURE, texts):
+        return UNITS, strays[:1]
+    return (STRAY, strays[:1]) if counts[~is_stray].sum() > MOSTLY * counts.sum() else None
+
+
+def _pair(texts: list[str], is_alike: Callable[[str], bool]) -> list[str]:
+    """Return the first text, and the first that is not like it."""
+    return [*texts[:1], *[text for text in texts[1:] if is_alike(text) != is_alike(texts[0])][:1]]

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from gdregress.command_line.cells import SWAPPED, Dates, Reading
-from gdregress.command_line.columns import Columns, is_text, read, unread
+from gdregress.command_line.columns import Columns, read, unread
 from gdregress.command_line.csv_tables import (
     Dialect,
     Table,
@@ -162,7 +162,7 @@ def _in_other_order(frame: Any, readings: dict[str, Reading], day_first: bool | 
     """
     swapped, dates = {}, {name: cast(Dates, reading) for name, reading in readings.items() if reading.kind == "date"}
     for name, reading in dates.items():
-        if reading.written in SWAPPED and is_text(frame[name].dtype):
+        if reading.written in SWAPPED:
             other = reading.swapped()
             n_here, n_there = (unread(frame[name], read(frame[name], way))[0] for way in (reading, other))
             is_said = day_first is not None and day_first == (other.written == "day/month/year")
