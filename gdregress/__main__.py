@@ -12,10 +12,11 @@ from typing import Any
 from sklearn.model_selection import KFold
 
 from gdregress.command_line.arguments import CommandLineError, in_options, parse
-from gdregress.command_line.csv_tables import Dialect, TableError, read_table
+from gdregress.command_line.csv_tables import Dialect, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
-from gdregress.command_line.reports import overfitting, printable, to_json, to_text
+from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
+from gdregress.command_line.wording import TableError, count
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import has_diverged, name_of_loss
@@ -149,6 +150,7 @@ def _report(options: argparse.Namespace) -> str:
         raise CommandLineError(f"{data.name} cannot be fitted: {in_options(str(error))}") from error
     if fits_scale(model):
         data.notes.append(f"epsilon {epsilon_of(model):.4g}, 1.35 times the scale of the residuals")
+    data.notes.extend(wild_targets(data, model))
     if model.penalty is None and len(model.coef_) >= len(data.y):
         data.notes.append(
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
@@ -160,9 +162,17 @@ def _report(options: argparse.Namespace) -> str:
         others = "" if comparison is None else "; the other solvers saw them"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
     if options.save is not None:
-        save(options.save, data.preparation, model)
-        data.notes.append(f"the pipeline saved in {options.save}, fitted to {len(data.y)} rows")
+        data.notes.append(_save(options.save, data, model))
     return (to_json if options.json else to_text)(data, comparison, model)
+
+
+def _save(path: str, data: Dataset, model: GradientDescentRegressor) -> str:
+    """Write the pipeline whose scores are reported, and say which rows it has learnt from."""
+    save(path, data.preparation, model)
+    note = f"the pipeline saved in {path}, fitted to {count(len(data.y), 'row')}"
+    if not len(data.y_test):
+        return note
+    return f"{note}, not to the {count(len(data.y_test), 'test row')}: without --test-size it learns from all"
 
 
 def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
@@ -171,13 +181,15 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         "quantile": (options.loss == "quantile", "--loss quantile"),
         "epsilon": (options.loss == "huber" or "insensitive" in options.loss, "--loss huber or an insensitive one"),
         "alpha": (options.penalty is not None, "--penalty"),
+        "l1_ratio": (options.penalty == "elasticnet", "--penalty elasticnet"),
         "standardize": (options.penalty is not None, "--penalty"),
     }
     given = {name: getattr(options, name) for name in counts if getattr(options, name) is not None}
     for name in given:
         does, partner = counts[name]
         if not does:
-            raise CommandLineError(f"--{name} counts only with {partner}: give that too, or leave --{name} out.")
+            option = f"--{name.replace('_', '-')}"
+            raise CommandLineError(f"{option} counts only with {partner}: give that too, or leave {option} out.")
     if options.penalty is not None:
         given.setdefault("standardize", True)  # the columns of a file have units of all sizes
     if options.loss == "huber":
@@ -252,7 +264,7 @@ def _load(options: argparse.Namespace) -> Dataset:
         return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size))
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
-        raise CommandLineError(f"a CSV file is needed for {' and '.join(given)}: name it before the options.")
+        raise CommandLineError(f"a file is needed for {' and '.join(given)}: name it before the options.")
     houses = load_house_prices()
     X, y = houses.data, houses.target
     return Dataset(

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import warnings
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.impute import SimpleImputer
@@ -51,7 +53,7 @@ OPTIONS += [
     "--loss",
     "--quantile",
 ]
-OPTIONS += ["--epsilon", "--penalty", "--alpha", "--standardize", "--no-standardize"]
+OPTIONS += ["--epsilon", "--penalty", "--alpha", "--l1-ratio", "--standardize", "--no-standardize"]
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 SOLVERS = ["GradientDescentRegressor", "SGDRegressor", "StandardScaler + SGDRegressor", "closed form"]
 
@@ -739,14 +741,67 @@ def test_an_option_that_does_not_exist(option, near, write, fail):
     assert fail(write(HOUSES), option) == f"unrecognized arguments: {option}{near} (see gdregress --help)"
 
 
-@pytest.mark.parametrize(
-    "option", ["--batch-size", "--l1_ratio", "--schedule", "--fit-intercept", "--no-fit-intercept"]
-)
+@pytest.mark.parametrize("option", ["--batch-size", "--power_t", "--schedule", "--fit-intercept", "--no-fit-intercept"])
 def test_a_parameter_that_is_no_option_is_for_python(option, write, fail):
     assert fail(write(HOUSES), option, "3") == (
         f"{option.replace('_', '-')} is a parameter of GradientDescentRegressor, but no option of the command line: "
         "use it from Python (see gdregress --help)"
     )
+
+
+def test_the_ratio_of_l1_is_of_an_elastic_net(write, document, fail):
+    path = write(HOUSES)
+    options = ("--penalty", "elasticnet", "--l1-ratio", "0.5")
+    assert document(path, *options)["parameters"]["l1_ratio"] == 0.5
+    assert document(path, *options[:2])["parameters"]["l1_ratio"] == 0.15
+    said = "--l1-ratio counts only with --penalty elasticnet: give that too, or leave --l1-ratio out."
+    assert fail(path, "--penalty", "l1", "--l1-ratio", "0.5") == said
+    assert fail(path, *options[:3], "2").startswith("argument --l1-ratio: must be a float in the range [0")
+
+
+@pytest.mark.parametrize("word", ["fit", "train"])
+def test_a_word_before_the_file_is_no_command(word, write, fail):
+    path = write(HOUSES)
+    said = f"there is no command {word!r}, and none is needed: gdregress {path} (see gdregress --help)"
+    assert fail(word, path, "--target", "price") == said
+    assert fail(path, path) == f"unrecognized arguments: {path} (see gdregress --help)"
+    assert "did you mean --target" in fail(word, "--targt=price")
+
+
+def test_a_saved_model_is_that_of_the_report(write, succeed, tmp_path):
+    """With test rows it has not learnt from them, and its scores are those that were printed."""
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    path, model = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y])), str(tmp_path / "m.joblib")
+    out = succeed(path, "--test-size", "0.25", "--save", model)
+    said = (
+        f"- the pipeline saved in {model}, fitted to 331 rows, not to the 111 test rows: without --test-size it learns"
+    )
+    assert f"{said} from all\n" in out
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(10)])
+    for part, rows, target in zip(
+        ["train", "test"],
+        *[train_test_split(values, test_size=0.25, random_state=0) for values in (frame, y)],
+        strict=True,
+    ):
+        assert scores_of(part, target, joblib.load(model).predict(rows)) in out
+    assert f"- the pipeline saved in {model}, fitted to 442 rows\n" in succeed(path, "--save", model)
+
+
+def test_targets_that_decide_the_fit_are_said(write, document):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=200), rng.normal(size=200)
+
+    def said(targets, *options):
+        notes = document(write(csv_of(["x", "y"], [x[: len(targets)], targets])), *options)["notes"]
+        return [note for note in notes if "decide" in note]
+
+    one, two = np.where(np.arange(200) == 5, -2147483648.0, y), np.where(np.isin(np.arange(200), [5, 7]), 99.0, y)
+    remedy = "the fit: empty such cells if they are wrong, or try --loss huber"
+    assert said(one) == [f"1 value of y far from all others, such as -2.14748e+09, decides {remedy}"]
+    assert said(two) == [f"2 values of y far from all others, such as 99, decide {remedy}"]
+    assert said(one[:9]) == said(one, "--loss", "huber") == said(y) == said(np.exp(y)) == []
+    assert said(np.where(np.isin(np.arange(200), [5, 7, 9]), 99.0, y)) == []  # more than one in a hundred
+    assert said(np.where(np.arange(200) == 5, 99.0, 0.0)) == said(np.zeros(200)) == []
 
 
 def test_of_an_option_that_predict_does_not_have_none_is_meant(fail):
@@ -831,7 +886,7 @@ def test_a_test_size_that_leaves_no_row(write, fail):
 
 @pytest.mark.parametrize("option", [("--target", "price"), ("--test-size", "0.2")])
 def test_an_option_of_files_without_a_file(option, fail):
-    assert "a CSV file is needed for" in fail(*option)
+    assert "a file is needed for" in fail(*option)
 
 
 def test_what_the_model_refuses_is_a_sentence(write, fail):

@@ -1,8 +1,11 @@
 """The command line on files as people have them: how cells, headings and files are written, and what is said of it."""
 
 import builtins
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
 import pickle
 import random
@@ -10,6 +13,7 @@ import re
 import subprocess
 import sys
 import uuid
+import zipfile
 
 import joblib
 import numpy as np
@@ -1084,15 +1088,109 @@ def test_a_file_with_next_to_nothing_in_it(content, sentence, write, fail):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (gzip.compress(b"a,b\n1,2\n"), "is compressed by gzip, and not text: unpack it first."),
-        (b"PK\3\4\x14\0", "is a ZIP archive or a workbook (.xlsx, .ods), and not text: "),
+        (b"\x28\xb5\x2f\xfd", "is compressed by zstd, and not text: unpack it first."),
+        (gzip.compress(HOUSES.encode())[:-9], "cannot be unpacked (Compressed file ended before the "),
+        (gzip.compress(b"a\0b"), "is not text (it holds a zero byte): "),
+        (b"BZh9" + b"x" * 20, "cannot be "),
+        (b"\xfd7zXZ\0" + b"x" * 20, "cannot be unpacked ("),
+        (b"PK\3\4\x14\0", "cannot be unpacked (File is not a zip file): "),
         (pickle.dumps({"a": 1}), "is a model or another pickle, and not text: predict with it by gdregress predict."),
-        (b"PAR1\x15\x04", "is a Parquet file, and not text: "),
+        (b"PAR1\x15\x04", "cannot be read as a Parquet file ("),
     ],
 )
 def test_a_file_of_another_kind_is_named(content, sentence, write, fail):
     assert sentence in fail(write(content))
     assert sentence in fail(write(content), "--encoding", "latin-1")
+
+
+def zipped(**files):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        bz2.compress,
+        lzma.compress,
+        lambda text: zipped(data=text, folder__=""),
+        lambda text: gzip.compress(bz2.compress(text)),
+    ],
+    ids=["gzip", "bzip2", "xz", "zip", "twice"],
+)
+def test_a_file_that_is_packed_is_unpacked(pack, write, document, succeed, tmp_path):
+    result, plain = document(write(pack(HOUSES.encode()))), document(write(HOUSES, "plain.csv"))
+    assert (result["coefficients"], result["notes"]) == (plain["coefficients"], plain["notes"])
+    model = str(tmp_path / "m.joblib")
+    succeed(write(pack(b"\xef\xbb\xbf" + HOUSES.encode())), "--save", model)
+    assert len(succeed("predict", model, write(pack(HOUSES.encode()))).splitlines()) == 6
+    assert list(document(write(pack(HOUSES.encode("utf-16"))), "--encoding", "utf-16")["coefficients"]) == [
+        "area",
+        "age",
+    ]
+
+
+def test_an_archive_of_several_files_is_refused(write, fail):
+    assert fail(write(zipped(a="x,y\n1,2\n", b="x"))).endswith("holds 2 files, and not one: unpack it first.")
+
+
+@pytest.fixture
+def sold():
+    """A frame of each kind of column, of which the last line is line 9 of its file."""
+    days = pd.to_datetime(["2024-01-05", "2024-02-01", "2024-01-05", "2024-03-10"] * 2)
+    columns = {
+        "area": [50, 70, None, 120, 90, 60, 80, 100],
+        "kind": ["flat", "NA"] * 4,
+        "sold": days,
+        "big": [True, False] * 4,
+    }
+    return pd.DataFrame(columns | {"fee": np.arange(8) ** 2 * 0.1, "price": [100, 150, 170, 230, 160, 140, 150, 210]})
+
+
+def test_a_parquet_file_is_read_as_its_csv_is(sold, write, document, tmp_path):
+    pytest.importorskip("pyarrow")
+    sold.to_parquet(tmp_path / "sold.parquet")
+    sold.set_index("area").to_parquet(tmp_path / "indexed.parquet")
+    plain = document(write(sold.to_csv(index=False)))
+    for name in ("sold", "indexed"):
+        result = document(str(tmp_path / f"{name}.parquet"))
+        assert (result["coefficients"], result["notes"]) == (plain["coefficients"], plain["notes"])
+
+
+def test_a_workbook_is_read_as_its_csv_is(sold, write, document, fail, tmp_path):
+    pytest.importorskip("openpyxl")
+    path = str(tmp_path / "sold.xlsx")
+    with pd.ExcelWriter(path) as workbook:
+        sold.to_excel(workbook, sheet_name="2024", index=False, startrow=1)
+        workbook.sheets["2024"]["A1"] = "Houses"
+        pd.DataFrame({"a": [1]}).to_excel(workbook, sheet_name="notes")
+    result, plain = document(path), document(write(sold.to_csv(index=False)))
+    assert result["notes"][:2] == ["the first of 2 sheets is read: 2024", "1 line above the heading skipped: 'Houses'"]
+    assert (result["coefficients"], result["notes"][2:]) == (plain["coefficients"], plain["notes"])
+    assert "line 3: kind is 'flat', not a number" in fail(path, "--target", "kind")
+    assert "cannot be read as an Excel workbook (" in fail(write(zipped(**{"[Content_Types].xml": "x"})))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (zipped(**{"[Content_Types].xml": "x"}), "is an Excel workbook, which pandas reads with openpyxl: "),
+        (zipped(mimetype="x"), "is a workbook, which pandas reads with odfpy: "),
+        (b"\xd0\xcf\x11\xe0", "is an Excel workbook, which pandas reads with xlrd: "),
+        (b"PAR1", "is a Parquet file, which pandas reads with pyarrow: "),
+    ],
+)
+def test_the_package_that_reads_a_file_is_named_where_it_is_not_installed(content, said, write, fail, monkeypatch):
+    def lack(*args, **options):
+        raise ImportError("lacking")
+
+    monkeypatch.setattr(pd, "ExcelFile", lack)
+    monkeypatch.setattr(pd, "read_parquet", lack)
+    assert said in fail(write(content))
 
 
 def test_a_fault_of_ours_is_a_sentence(write, fail, monkeypatch):

@@ -17,7 +17,7 @@ from gdregress.problem.losses import LOSSES
 
 DESCRIPTION = """\
 Fit a line by gradient descent and compare it with SGDRegressor and the closed form: on seven
-house prices, or on a CSV file of yours, whose gaps are filled and whose text is encoded."""
+house prices, or on a file of yours, whose gaps are filled and whose text is encoded."""
 
 EXAMPLES = """\
 examples:
@@ -52,6 +52,9 @@ ELSEWHERE = {
 ALIKE = 0.8
 """Likeness of two names, as difflib measures it, from which one may be meant by the other."""
 
+NO_COMMANDS = ("fit", "train", "learn", "compare")
+"""Words that a user may write before the file, as if they were commands."""
+
 POSITIONAL = ("model", "data")
 """Arguments that are told by their place."""
 
@@ -85,6 +88,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments[is_prediction:])
     if unknown:
         ours = [option.replace("_", "-") for option in vars(options) if option not in POSITIONAL]
+        if options.data in NO_COMMANDS and not unknown[0].startswith("-"):
+            parser.error(f"there is no command {options.data!r}, and none is needed: gdregress {unknown[0]}")
         parser.error(_about(unknown, ours, is_prediction=is_prediction))
     return options
 
@@ -150,7 +155,7 @@ def _parameters_of_python() -> tuple[str, ...]:
 def _make_prediction_parser() -> _Parser:
     parser = _Parser(prog="gdregress predict", description=PREDICTING)
     parser.add_argument("model", metavar="model.joblib", help="what gdregress --save wrote")
-    parser.add_argument("data", metavar="new.csv", help="a CSV file with the columns that the model has learnt from")
+    parser.add_argument("data", metavar="new.csv", help="a file with the columns that the model has learnt from")
     parser.add_argument(
         "--keep",
         metavar="COLUMNS",
@@ -169,7 +174,12 @@ def _make_parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(model=None)
-    parser.add_argument("data", nargs="?", metavar="data.csv", help="a CSV file; default: seven house prices")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="data.csv",
+        help="a CSV file, also a compressed one, a workbook or a Parquet file; default: seven house prices",
+    )
     parser.add_argument("--target", metavar="NAME", help="the column to learn; default: the last")
     parser.add_argument(
         "--drop", metavar="COLUMNS", action="append", help="columns not to learn from, separated by commas"
@@ -243,6 +253,7 @@ def _make_parser() -> _Parser:
         help="strength of the penalty, or auto, which chooses it by cross-validation in five random folds; "
         "default: 0.0001",
     )
+    _add_number(model, "--l1-ratio", "the share of L1 in --penalty elasticnet; default: 0.15")
     model.add_argument(
         "--standardize",
         action=argparse.BooleanOptionalAction,
@@ -276,7 +287,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_number(group: Any, option: str, words: str) -> None:
-    kind = _number(float, CONSTRAINTS[option.lstrip("-")])
+    kind = _number(float, CONSTRAINTS[option.lstrip("-").replace("-", "_")])
     group.add_argument(option, metavar="NUMBER", type=kind, help=words)
 
 

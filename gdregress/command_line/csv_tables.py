@@ -1,12 +1,8 @@
-"""A CSV file read by pandas: what must be known first is found out, and what is amiss is said in a sentence."""
+"""A table read by pandas: what must be known first is found out, and what is amiss is said in a sentence."""
 
-import codecs
 import csv
-import difflib
 import io
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,37 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gdregress.command_line.cells import APOSTROPHES, SPACES, Numbers, is_number
+from gdregress.command_line.files import import_pandas, read_text
+from gdregress.command_line.wording import TableError, count, distinct, few, nearest, quote, shorten
 
 DELIMITERS = ";\t|,"
 """What may separate the fields. Of two that split as many records the first is taken: numbers have commas."""
 
 SNIFFED_RECORDS = 50
 """Records by which the delimiter, the heading and the decimal sign are found."""
-
-SHOWN = 5
-"""Items of a list that are shown at most."""
-
-PIECE = 2**26
-"""Bytes that are read at a time."""
-
-OTHER_FILES = {
-    b"\x1f\x8b": "is compressed by gzip, and not text: unpack it first.",
-    b"BZh": "is compressed by bzip2, and not text: unpack it first.",
-    b"\xfd7zXZ": "is compressed by xz, and not text: unpack it first.",
-    b"\x28\xb5\x2f\xfd": "is compressed by zstd, and not text: unpack it first.",
-    b"PK\3\4": "is a ZIP archive or a workbook (.xlsx, .ods), and not text: unpack it, or save its sheet as CSV.",
-    b"\xd0\xcf\x11\xe0": "is a workbook (.xls), and not text: save its sheet as CSV.",
-    b"PAR1": "is a Parquet file, and not text: write it as CSV.",
-    **dict.fromkeys(
-        (b"\x80\4", b"\x80\5"), "is a model or another pickle, and not text: predict with it by gdregress predict."
-    ),
-    b"%PDF": "is a PDF document, and not a table: give the path of a CSV file.",
-}
-"""What a file is by its first bytes, and what is to be done with it."""
-
-
-class TableError(ValueError):
-    """A file that cannot be learnt from; the message is one sentence for its owner."""
 
 
 class Record(NamedTuple):
@@ -189,26 +162,6 @@ class Table:
         return list(dict.fromkeys(map(self.find, names)))
 
 
-def nearest(name: str, names: Sequence[str], n: int = 3) -> str:
-    """Return the names that are most like one, or contain it: 'a', 'b' or 'c', or nothing."""
-    folded = {other.casefold(): other for other in reversed(names)}
-    asked = name.casefold()
-    close = [*difflib.get_close_matches(asked, folded, n=n), *(other for other in folded if asked and asked in other)]
-    quoted = [quote(folded[near]) for near in dict.fromkeys(close)][:n]
-    return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
-
-
-def import_pandas() -> Any:
-    """Import pandas, or say how to install it."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise TableError(
-            'reading a file takes pandas, which is not installed: python -m pip install "gdregress[cli]".'
-        ) from error
-    return pandas
-
-
 def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str] = ()) -> Table:
     """Read a CSV file whose first line names the columns.
 
@@ -235,7 +188,7 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
     """
     import_pandas()
     dialect = dialect or Dialect()
-    content = _read(path, dialect.encoding)
+    content, notes = read_text(path, dialect.encoding)
     separator, is_said = _separator(path, content, dialect.separator)
     records = list(islice(_records(path, content, separator), SNIFFED_RECORDS))
     if len(records) <= is_said:
@@ -243,7 +196,7 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
     n_above = _count_lines_above([record.fields for record in records], int(is_said))
     above = [f"sep={separator}"] * is_said
     above += [" ".join(filter(None, record.fields)) for record in records[is_said:n_above]]
-    notes = [f"{count(len(above), 'line')} above the heading skipped: {few(map(quote, above))}"] if above else []
+    notes += [f"{count(len(above), 'line')} above the heading skipped: {few(map(quote, above))}"] if above else []
     heading, rows = records[n_above].fields, records[n_above + 1 :]
     if not rows:
         raise TableError(f"{path} has no rows below its heading: add some.")
@@ -260,58 +213,6 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
         frame = frame.iloc[:, :-1]
         heading = heading[:-1]
     return replace(table, frame=frame, notes=notes + _describe_names(heading, names))
-
-
-def _read(path: str, encoding: str) -> bytes:
-    """Return the content of a file in UTF-8, without a byte order mark; refuse what is no text as soon as it shows."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    pieces: list[bytes] = []
-    remedy = "give the path of a CSV file."
-    try:
-        with open(path, "rb") as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                raise IsADirectoryError("it is a directory")
-            while True:
-                piece = file.read(PIECE)
-                if not pieces:
-                    _refuse_other_files(path, piece)
-                text = decoder.decode(piece, final=not piece)
-                if "\0" in text:
-                    raise TableError(f"{path} is not text (it holds a zero byte): {remedy}")
-                if not piece:
-                    break
-                pieces.append(piece if encoding == "utf-8" else text.encode(errors="surrogatepass"))
-    except UnicodeError as error:
-        line = 1 + sum(part.count(b"\n") for part in pieces)
-        raise TableError(_wrong_encoding(path, encoding, error, line)) from error
-    except OSError as error:
-        raise TableError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
-    except ValueError as error:  # a null byte in the path
-        if isinstance(error, TableError):
-            raise
-        raise TableError(f"{path!r} is no path ({error}): {remedy}") from error
-    content = b"".join(pieces).removeprefix(codecs.BOM_UTF8)
-    if not content or content.isspace():
-        raise TableError(f"{path} is empty: {remedy}")
-    return content
-
-
-def _refuse_other_files(path: str, start: bytes) -> None:
-    """Say what a file is that is no text."""
-    for mark, words in OTHER_FILES.items():
-        if start.startswith(mark):
-            raise TableError(f"{path} {words}")
-
-
-def _wrong_encoding(path: str, encoding: str, error: UnicodeError, line: int) -> str:
-    """Return the sentence on bytes that are no text in an encoding."""
-    name = "UTF-8" if encoding == "utf-8" else encoding
-    if not isinstance(error, UnicodeDecodeError):
-        return f"{path} is not {name} text ({error}): name its encoding with --encoding."
-    byte, line = error.object[error.start], line + error.object.count(b"\n", 0, error.start)
-    likely = "utf-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
-    likely = f"such as --encoding {likely}" if likely != encoding else "with --encoding"
-    return f"{path} is not {name} text (byte 0x{byte:02x} on line {line}): name its encoding, {likely}."
 
 
 def _records(
@@ -432,39 +333,3 @@ def _describe_names(heading: list[str], names: list[str]) -> list[str]:
         of = "of" if all(map(is_number, given)) else "with"
         notes.append(f"the first line, although {of} numbers, was taken for the names: {few(map(shorten, given))}")
     return list(filter(None, notes))
-
-
-def distinct(names: Iterable[str]) -> list[str]:
-    """Tell apart what is named alike: a, a (2)."""
-    seen: dict[str, None] = {}
-    taken: Counter[str] = Counter()
-    for name in names:
-        distinct, taken[name] = name, max(1, taken[name])
-        while distinct in seen:
-            taken[name] += 1
-            distinct = f"{name} ({taken[name]})"
-        seen[distinct] = None
-    return list(seen)
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things: 1 row, 2 rows."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def few(items: Iterable[str], separator: str = ", ", n_items: int | None = None) -> str:
-    """Write the first items of a list, and how many more there are of `n_items`, or of all that are given."""
-    listed = list(items)
-    n_more = (len(listed) if n_items is None else n_items) - SHOWN
-    more = [f"and {n_more} more"] if n_more > 0 else []
-    return separator.join(listed[:SHOWN] + more)
-
-
-def shorten(text: str, longest: int = 40) -> str:
-    """Return the beginning of a text."""
-    return text if len(text) <= longest else text[:longest] + "..."
-
-
-def quote(text: str) -> str:
-    """Quote the beginning of a text on one line."""
-    return repr(shorten(text))

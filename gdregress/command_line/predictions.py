@@ -12,19 +12,10 @@ from sklearn.pipeline import Pipeline
 
 from gdregress.command_line.cells import SWAPPED, Dates, Reading
 from gdregress.command_line.columns import Columns, read, unread
-from gdregress.command_line.csv_tables import (
-    Dialect,
-    Table,
-    TableError,
-    count,
-    few,
-    nearest,
-    quote,
-    read_table,
-    shorten,
-)
+from gdregress.command_line.csv_tables import Dialect, Table, read_table
 from gdregress.command_line.decisions import Signs, with_text
 from gdregress.command_line.preparation import Preparation, categories, describe_unknown
+from gdregress.command_line.wording import TableError, count, few, nearest, quote, shorten
 from gdregress.regressor import GradientDescentRegressor
 
 

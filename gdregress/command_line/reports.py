@@ -10,8 +10,8 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from gdregress.command_line.arguments import in_options
-from gdregress.command_line.csv_tables import shorten
 from gdregress.command_line.preparation import Dataset
+from gdregress.command_line.wording import count, shorten
 from gdregress.comparison import Comparison
 from gdregress.problem.losses import loss_of
 from gdregress.regressor import GradientDescentRegressor
@@ -25,6 +25,10 @@ these it takes to tell."""
 
 SEEN = 0.01
 """Least share of the variance of test rows that is not explained, for this to be said."""
+
+OWNED, OWNERS, FEWEST_OWNED = 0.9, 0.01, 10
+"""Share of the squared distances from the median that belongs to wild targets, the largest share of the rows that these
+can be, and how many rows it takes to tell."""
 
 MEANS = {"squared_error": "MSE", "absolute_error": "mean absolute error"}
 """Names of the mean losses that are measures of their own."""
@@ -106,6 +110,29 @@ def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
         return []
     remedy = "--penalty l2 --alpha auto" if model.penalty is None else "--alpha auto"
     return [f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g}): try {remedy}"]
+
+
+def wild_targets(data: Dataset, model: GradientDescentRegressor) -> list[str]:
+    """Say that a few targets, far from all others, decide what squared errors are least.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    model : GradientDescentRegressor
+        The model.
+    """
+    if not model.loss.startswith("squared") or len(data.y) < FEWEST_OWNED:
+        return []
+    distance = np.abs(data.y - np.median(data.y))
+    order = np.argsort(-distance, kind="stable")
+    squares = np.square(distance[order] / (distance.max() or 1.0))
+    n_wild = 1 + int(np.searchsorted(np.cumsum(squares), OWNED * squares.sum()))
+    # Where most targets are equal the others are no accident, but what is to be learnt.
+    if n_wild > max(1, OWNERS * len(data.y)) or np.median(squares) == 0:
+        return []
+    wild = f"{count(n_wild, 'value')} of {shorten(data.target)} far from all others, such as {data.y[order[0]]:g}"
+    return [f"{wild}, decide{'s'[: n_wild == 1]} the fit: empty such cells if they are wrong, or try --loss huber"]
 
 
 def _describe_scores(data: Dataset, model: GradientDescentRegressor) -> list[str]:
