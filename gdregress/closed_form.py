@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import lstsq
+from scipy.linalg import svd
 
 from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import read_rows
@@ -11,7 +11,7 @@ from gdregress.rows.ranges import power_of_two
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_intercept=True):
-    """Solve least squares by a singular value decomposition of the standardised columns.
+    """Solve least squares by an orthogonal factorisation of the standardised columns.
 
     Minimises ``(1/W) sum_i s_i (y_i - x_i . w - b)^2 + alpha |w|^2``. The columns are centred (if
     there is an intercept) and scaled before the decomposition, so that their units and means do not
@@ -77,10 +77,13 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_i
             penalized = np.where(deviation > 0, deviation, 1.0)
         columns = np.vstack([columns, np.diag(np.sqrt(alpha) * penalized / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
+    # Of the orthogonal factor only its products with the targets count, and they are columns of the triangular one.
+    triangle = np.linalg.qr(np.hstack([columns, right]), mode="r")
+    left, singular, directions = svd(triangle[: X.shape[1], : X.shape[1]], full_matrices=False)
     # Singular values below this may come from the rounding of the data or of the factorisation alone.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
-    largest = np.linalg.norm(columns, ord=2)
-    z, *_ = lstsq(columns, right, cond=rounding / largest if largest > 0 else None)
+    inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > rounding)
+    z = directions.T @ (inverse[:, np.newaxis] * (left.T @ triangle[: X.shape[1], X.shape[1] :]))
     coef = (z / scale[:, np.newaxis] / unit[:, np.newaxis] * target_unit).T
     intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
     if y.ndim == 1:
