@@ -466,9 +466,7 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             start = start_of(problem, rng)
             validate = None if held_out is None else validation_value(held_out, problem, self._warn, given=given)
             self._forget()
-            observers: list[Observer] = [
-                lambda _trace, _latest, result: None if result is None else form.in_range(problem, result)
-            ]
+            observers: list[Observer] = []
             if task is not None:
                 observers.append(task.observer(lambda epoch: form.solution(problem, epoch)))
             progress = Progress(spec.verbose, validates=held_out is not None)
@@ -486,13 +484,14 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
                 record=record,
                 one_by_one=task is not None,
             )
+            result = form.in_range(problem, result)
+            if spec.verbose:
+                progress.close(result)
             self.__dict__.update(form.fitted(spec, method, result), **found)
             if found:
                 result = replace(result, remark=remark_on_scale(found["scale_"], problem, result))
             elif self.loss == "huber" and self.converged_:
                 result = replace(result, remark=remark_on_epsilon(self.epsilon, problem, result))
-        if spec.verbose and result.interrupt is not None:
-            progress.close(result)
         if task is not None and result.interrupt is None:
             task.end()
         return result

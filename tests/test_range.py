@@ -41,6 +41,19 @@ def test_coefficients_out_of_range_are_told_what_helps(case, loss):
     assert model.stop_reason_.endswith(", or pass X in 64 bits.") == (dtype == "float32")
 
 
+def test_an_interrupted_fit_is_told_too():
+    def until(k):
+        if k == 3:
+            raise KeyboardInterrupt
+        return 1.0
+
+    model = GradientDescentRegressor("diagonal", optimizer="momentum", schedule=until)
+    sentence = TOO_LARGE.format("float32")
+    with pytest.raises(KeyboardInterrupt), pytest.warns(ConvergenceWarning, match=sentence):
+        model.fit((1e-30 * X).astype(np.float32), 1e10 * y)
+    assert model.stop_reason_.startswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("of_x", "of_y"), [(1e-300, 1.0), (1e300, 1.0), (1e-150, 1e150), (1.0, 1e-300), (1e10, 1e-298)]
 )

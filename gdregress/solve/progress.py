@@ -16,7 +16,7 @@ COLUMNS = (("loss", 15, ".8g"), ("validation loss", 15, ".8g"), ("optimality", 1
 
 @dataclass
 class Progress:
-    """An observer that prints the start, every `every`-th epoch, the last epoch, and why the descent ended.
+    """An observer that prints the start and every `every`-th epoch; closed, the last one and why the descent ended.
 
     Parameters
     ----------
@@ -37,8 +37,6 @@ class Progress:
             self._print("epoch", [name for name, _, _ in COLUMNS])
         for k in range(-first % self.every, len(latest.block), self.every):
             self._print_row(latest.epoch(first + k, k))
-        if result is not None:
-            self.close(result)
         return result
 
     def close(self, result: Result) -> None:

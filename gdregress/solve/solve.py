@@ -13,7 +13,7 @@ from gdregress.solve.trace import Measured, Trace
 Observer = Callable[[Trace, Measured, Result | None], Result | None]
 """A function called after every block of epochs with the trace, the block, and the result if the descent ends there.
 
-It returns the result it was given, or another result to end the descent; None goes on.
+It returns the result it was given, or, where that is None, a result that ends the descent.
 """
 
 
@@ -70,7 +70,8 @@ def solve(
                 if result is not None:
                     return result
         result = stopping.ended(trace)
-        return _observed(observers, trace, latest.head(0), result) or result
+        _observed(observers, trace, latest.head(0), result)
+        return result
     except KeyboardInterrupt as interrupt:
         if trace.n_states == 0:
             raise
