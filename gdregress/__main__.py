@@ -19,7 +19,7 @@ from gdregress.command_line.reports import overfitting, printable, to_json, to_t
 from gdregress.command_line.wording import TableError, count
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
-from gdregress.displays.drawing import has_diverged, name_of_loss
+from gdregress.displays.drawing import name_of_loss
 from gdregress.problem.losses import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.solve.stopping import FIGURES
@@ -143,7 +143,7 @@ def _report(options: argparse.Namespace) -> str:
         if options.alpha == "auto":
             _choose_alpha(model, data)
         model.fit(data.X, data.y)
-        if not model.converged_ and has_diverged(model.history_["loss"]):
+        if model.diverged_:
             raise DivergenceError(in_options(model.stop_reason_))
         comparison = _compare(data, model, is_asked=options.compare)
     except ValueError as error:

@@ -393,6 +393,17 @@ def test_a_rate_that_diverges_has_a_status_of_its_own_and_no_coefficients(write,
     assert not model.exists()
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+def test_the_status_is_1_where_the_sentence_says_that_the_loss_rose(loss, optimizer, capsys):
+    statuses = set()
+    for rate in ("0.001", "0.1", "1", "1000"):
+        status = main(["--loss", loss, "--optimizer", optimizer, "--learning-rate", rate, "--epochs", "6"])
+        assert status == ("the loss rose from" in capsys.readouterr().err)
+        statuses.add(status)
+    assert statuses == {0, 1}
+
+
 # --- what a file may look like ---
 
 SAME = {

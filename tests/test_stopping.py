@@ -14,8 +14,9 @@ from sklearn.model_selection import train_test_split
 
 from gdregress import GradientDescentRegressor, load_house_prices
 from gdregress.method.states import Block, Points
-from gdregress.problem.losses import LOSSES
+from gdregress.problem.losses import LOSSES, as_loss
 from gdregress.problem.problem import Gap
+from gdregress.solve.divergence import has_diverged
 from gdregress.solve.progress import Progress
 from gdregress.solve.stopping import Converged, Diverged, EpochsUsedUp, OptimalStart, Patience, Stopping, TargetLoss
 from gdregress.solve.trace import Measured, Trace
@@ -539,6 +540,51 @@ class TestAdvice:
 
 
 class TestDiverged:
+    def test_the_second_half_of_the_epochs_tells_whichever_is_the_last(self):
+        rng = np.random.RandomState(0)
+        for baseline in (0.0, 1.2):
+            values = rng.uniform(0.9, 1.3, 40)
+            values[0] = 1.0
+            expected = [values[n // 2 : n].max() > max(1.0, baseline) for n in range(1, 41)]
+            assert 0 < sum(expected) < 40
+            assert has_diverged(values, baseline).tolist() == expected
+
+    @pytest.mark.parametrize(
+        ("end", "diverged"), [(np.nextafter(592.2, 600.0), False), (592.3, True), (np.nan, True), (np.inf, True)]
+    )
+    def test_a_descent_that_comes_by_its_start_up_to_rounding_has_not_diverged(self, end, diverged):
+        assert has_diverged(np.array([592.2, 384.2, end])).tolist() == [False, False, diverged]
+
+    @pytest.mark.parametrize("epochs", [1, 6, 7])
+    @pytest.mark.parametrize("tol", [None, 1e-6])
+    @pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+    @pytest.mark.parametrize("loss", LOSSES)
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_the_sentence_says_it_where_it_is_so(self, loss, optimizer, tol, epochs):
+        """Then the best epoch is kept."""
+        houses, diverged = load_house_prices(return_X_y=True), []
+        epsilon = 40.0 if loss == "huber" else 0.1
+        for rate in (1e-3, 0.05, 0.1, 1.0, 30.0, 1e3, "diagonal"):
+            model = GradientDescentRegressor(rate, epochs, loss=loss, epsilon=epsilon, optimizer=optimizer, tol=tol)
+            losses = model.fit(*houses).history_["loss"]
+            assert model.diverged_ == (": the loss rose from " in model.stop_reason_)
+            diverged.append(model.diverged_)
+            if model.diverged_:
+                assert losses[len(losses) // 2 :].max() > losses[0]
+                kept = np.abs(losses - as_loss(loss, epsilon, 0.5).value(houses[1] - model.predict(houses[0])).mean())
+                assert kept.argmin() == losses.argmin()
+        assert (diverged[0], diverged[-2], diverged[-1]) == (False, True, False)
+
+    def test_without_a_better_epoch_early_stopping_says_it(self):
+        """It waits for a better validation loss, but there is none to come."""
+        houses = load_house_prices(return_X_y=True)
+        held = {"X_val": houses[0], "y_val": houses[1]}
+        model = GradientDescentRegressor(0.0815, early_stopping=True, n_iter_no_change=3)
+        with pytest.warns(ConvergenceWarning, match="stability ceiling 0.08128 .+ the start is kept"):
+            assert model.fit(*houses, **held).diverged_
+        fell = GradientDescentRegressor(0.08, early_stopping=True, n_iter_no_change=3).fit(*houses, **held)
+        assert not fell.diverged_
+
     @pytest.mark.parametrize(
         ("optimizer", "times"), [("gd", r"2/L"), ("momentum", r"3\.8/L"), ("nesterov", r"1\.333/L")]
     )

@@ -38,9 +38,6 @@ LONGEST = 28
 FEW, FEWER = 100.0, 10.0
 """Ratio of the ends of a logarithmic axis below which powers of ten, and even 1, 2 and 5, are too few ticks."""
 
-ROUNDING = 1e-9
-"""Relative rise above the start that counts as none: a descent that swings comes by its start up to rounding."""
-
 
 def pyplot() -> Any:
     """Return the module pyplot of matplotlib.
@@ -210,15 +207,6 @@ def kept_epoch(estimator: Any) -> int:
     if not len(candidates):
         return estimator.n_iter_
     return int(candidates[-1] if validation is None else candidates[np.argmin(validation[candidates])])
-
-
-def has_diverged(loss: NDArray) -> bool:
-    """Return whether a descent is above its start anywhere in the second half of its epochs.
-
-    The last epoch alone does not tell. Where the loss grows only linearly its slope is bounded, so a rate that is too
-    large makes the descent swing to and fro, and every second epoch may be as good as the start.
-    """
-    return not loss[len(loss) // 2 :].max() <= loss[0] * (1.0 + ROUNDING)
 
 
 def positive(values: NDArray, start: float) -> NDArray:

@@ -18,7 +18,6 @@ from gdregress.displays.drawing import (
     SKY,
     axes_or_new,
     check_estimator,
-    has_diverged,
     label_few,
     n_drawn,
     name_of_loss,
@@ -51,8 +50,7 @@ class LearningRateDisplay:
     losses : ndarray of shape (n_rates,)
         Loss of the last epoch at each rate.
     diverged : ndarray of shape (n_rates,)
-        Whether the descent has diverged at each rate: any loss of the second half of its epochs is
-        above that of the start.
+        Whether the descent has diverged at each rate: see `diverged_` of GradientDescentRegressor.
     start_loss : float
         Loss at the start.
     epochs : int
@@ -192,7 +190,7 @@ class LearningRateDisplay:
         display = cls(
             learning_rates=rates,
             losses=np.array([model.history_["loss"][-1] for model in fitted]),
-            diverged=np.array([has_diverged(model.history_["loss"]) for model in fitted]),
+            diverged=np.array([model.diverged_ for model in fitted]),
             start_loss=float(fitted[0].history_["loss"][0]),
             epochs=estimator.epochs,
             auto_loss=float(auto.history_["loss"][-1]),

@@ -9,7 +9,6 @@ from gdregress.displays.drawing import (
     CYCLE,
     axes_or_new,
     check_estimator,
-    has_diverged,
     kept_epoch,
     label_few,
     n_drawn,
@@ -40,8 +39,8 @@ class LossCurveDisplay:
     best_epoch : int, default=None
         Epoch whose coefficients were kept; None for the last.
     ending : str, default="stopped"
-        How the descent ended, for the legend: "converged", "stopped" or "diverged". It has diverged if
-        any loss of the second half of its epochs is above that of the start.
+        How the descent ended, for the legend: "converged", "stopped" or "diverged", as
+        `stop_reason_` says.
     loss_name : str, default="mean loss"
         Label of the axis of losses.
     name : str, default=None
@@ -107,10 +106,9 @@ class LossCurveDisplay:
         """
         check_estimator(estimator)
         history = estimator.history_
-        loss = history["loss"]
-        ending = "converged" if estimator.converged_ else "diverged" if has_diverged(loss) else "stopped"
+        ending = "converged" if estimator.converged_ else "diverged" if estimator.diverged_ else "stopped"
         display = cls(
-            loss=loss,
+            loss=history["loss"],
             validation_loss=history.get("validation_loss"),
             best_epoch=kept_epoch(estimator),
             ending=ending,

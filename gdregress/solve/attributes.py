@@ -19,6 +19,7 @@ FITTED = (
     "scale_",
     "n_iter_",
     "converged_",
+    "diverged_",
     "stop_reason_",
     "optimality_",
     "learning_rate_",
@@ -139,6 +140,7 @@ class OutputFormat(NamedTuple):
         attributes = self.solution(problem, result.kept) | {
             "n_iter_": result.trace.number,
             "converged_": bool(tol and result.notice is None and result.kept.optimality <= tol),
+            "diverged_": result.has_diverged,
             "stop_reason_": result.reason,
             "learning_rate_": method.learning_rate,
             "optimizer_": method.choice.optimizer,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec, Steps
 from gdregress.problem.problem import Problem
+from gdregress.solve.divergence import has_diverged
 from gdregress.solve.trace import Epoch, Measured, Trace
 
 FIGURES = "(stop_reason_ has the figures)"
@@ -30,7 +31,8 @@ MORE_EPOCHS = "more epochs do not help. Raise tol."
 """Reason and remedy where epochs are used up that rounding holds up."""
 
 FAR_ABOVE = 1e12
-"""A descent has diverged if its objective is above this multiple of the larger of the start's and the constant's."""
+"""A descent goes no further where its objective is above this multiple of the larger of the start's and the constant's.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Result:
         The interrupt that ended it, to be raised again once all is stored.
     remark : tuple of str or None, default=None
         What else is to be said of what was minimised, with figures and without them; None for nothing.
+    has_diverged : bool, default=False
+        Whether it ended because the descent diverged, as the reason says.
     """
 
     trace: Trace
@@ -59,6 +63,7 @@ class Result:
     notice: str | None = None
     interrupt: KeyboardInterrupt | None = None
     remark: tuple[str, str] | None = None
+    has_diverged: bool = False
 
 
 class Rule(Protocol):
@@ -97,16 +102,32 @@ class Diverged:
         start = trace.start.value if trace.n_states else float(latest.value[0])
         return ~(latest.block.is_finite & (latest.value <= FAR_ABOVE * max(self.baseline, start)))
 
+    def has_happened(self, trace: Trace) -> bool:
+        """Return whether a descent that has ended above its start or the baseline has diverged."""
+        return bool(has_diverged(trace.values, self.baseline)[-1])
+
     def result(self, trace: Trace) -> Result:
         """Return the best epoch, with a warning."""
-        best, start, end = trace.best, trace.start.loss, trace.last.loss
-        reached = f"{end:.6g}" if np.isfinite(end) else "beyond the range of floats"
-        rise = f"the loss rose from {start:.6g} to {reached} in {plural(trace.number)}"
-        if not np.isfinite(start):
-            rise = "the loss is too large for a float from the start"
+        best = trace.best
         kept = f"epoch {best.number}" if best.number else "the start"
+        reason = f"{self.cause}: {self._rise(trace)}, and {kept} is kept. {self.cure}"
         notice = f"{self.notice}: the best epoch is kept. {self.cure} {FIGURES}"
-        return Result(trace, best, f"{self.cause}: {rise}, and {kept} is kept. {self.cure}", notice)
+        return Result(trace, best, reason, notice, has_diverged=True)
+
+    @staticmethod
+    def _rise(trace: Trace) -> str:
+        """Say how far the loss rose in the second half of the epochs."""
+        losses = trace.columns()["loss"]
+        half = len(losses) // 2
+        highest = half + int(np.argmax(losses[half:]))
+        start, top, after = losses[0], losses[highest], plural(highest)
+        if not np.isfinite(start):
+            return "the loss is too large for a float from the start"
+        if not np.isfinite(top):
+            return f"the loss rose from {start:.6g} to beyond the range of floats in {after}"
+        if top <= start:
+            return f"the loss and its penalty together rose above their start in {plural(trace.number)}"
+        return f"the loss rose from {start:.6g} to {top:.6g} in {after}"
 
 
 @dataclass(frozen=True)
@@ -207,9 +228,18 @@ class TargetLoss:
 
 @dataclass(frozen=True)
 class Patience:
-    """Stop when `epochs` epochs have passed since the best validation loss."""
+    """Stop when `epochs` epochs have passed since the best validation loss.
+
+    Parameters
+    ----------
+    epochs : int
+        Number of epochs to wait for a better one.
+    diverged : Diverged or None, default=None
+        Gives the reason instead if the descent diverged without any better epoch. None if its rate cannot diverge.
+    """
 
     epochs: int
+    diverged: Diverged | None = None
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the number of epochs since the best with `epochs`."""
@@ -217,6 +247,8 @@ class Patience:
 
     def result(self, trace: Trace) -> Result:
         """Return the best epoch."""
+        if self.diverged and not trace.best.number and self.diverged.has_happened(trace):
+            return self.diverged.result(trace)
         return _kept_the_best(trace, f"no better validation loss in {plural(self.epochs)}")
 
 
@@ -231,7 +263,7 @@ class EpochsUsedUp:
     tol : float
         Optimality to reach; 0 for none.
     diverged : Diverged or None
-        Gives the reason instead if the descent ended above its start. None if the learning rate cannot diverge.
+        Gives the reason instead if the descent diverged. None if the learning rate cannot diverge.
     advice : str
         What may help a descent that did not reach `tol`.
     notice : str or None, default=None
@@ -251,7 +283,7 @@ class EpochsUsedUp:
     def result(self, trace: Trace) -> Result:
         """Return whether the descent diverged, converged, or ran out of epochs."""
         last, kept = trace.last, trace.kept
-        if self.diverged and last.value > max(self.diverged.baseline, trace.start.value):
+        if self.diverged and self.diverged.has_happened(trace):
             return self.diverged.result(trace)
         if not self.tol:
             return Result(trace, kept, f"{plural(self.epochs)} run, as asked: there is no tol")
@@ -313,10 +345,10 @@ class Stopping:
             rules.append(Hidden(limits.tol, method.problem))
         if limits.target_loss is not None:
             rules.append(TargetLoss(limits.target_loss))
-        if limits.early_stopping:
-            rules.append(Patience(limits.n_iter_no_change))
         # Below a known ceiling a descent converges: if it ends above its start, it has only overshot.
         may_diverge = raw is not None and (is_above or raw.ceiling == float("inf"))
+        if limits.early_stopping:
+            rules.append(Patience(limits.n_iter_no_change, diverged if may_diverge else None))
         general = of_size or _advice(spec, method)
         advice = of_size or _near_the_ceiling(spec, method) or general
         used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)

@@ -26,6 +26,7 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.chunks import moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
+from gdregress.solve.divergence import has_diverged
 from gdregress.solve.start import random_point
 
 LEAST_BATCH, BATCHES = 32, 50
@@ -302,8 +303,8 @@ class ChunkDescent:
             n_epochs=stream.n_epochs + 1,
             total_step_size=stream.total_step_size + updates * self.step_size,
         )
-        has_diverged = not after.sum() <= max(before.sum(), DIVERGED * without.sum())
-        return ChunkEpoch(after_chunk, float((value * to_y).mean()), rate, has_diverged)
+        diverged = has_diverged(np.array([before.sum(), after.sum()]), DIVERGED * float(without.sum()))
+        return ChunkEpoch(after_chunk, float((value * to_y).mean()), rate, bool(diverged[-1]))
 
 
 @dataclass(frozen=True)

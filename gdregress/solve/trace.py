@@ -159,6 +159,7 @@ class Trace:
         self._keeps_best = keeps_best
         self._record = record
         self._columns: list[tuple[NDArray | None, ...]] = []
+        self._values: list[NDArray] = []
         self._recorded: list[Any] = []
         self._reached: Reached | None = None
 
@@ -171,6 +172,11 @@ class Trace:
     def recorded(self) -> list[Any]:
         """What `record` has returned for each block."""
         return self._recorded[: self._at.n_parts]
+
+    @property
+    def values(self) -> NDArray:
+        """The objective of each state so far, summed over outputs."""
+        return np.concatenate(self._values[: self._at.n_parts])
 
     @property
     def _at(self) -> Reached:
@@ -220,6 +226,7 @@ class Trace:
             best, least = (before.n_states + k, k, latest), float(criterion[k])
         if self._record is not None:
             self._recorded.append(self._record(block.points.stacked()))
+        self._values.append(latest.value)
         self._columns.append((latest.loss, latest.validation_loss, block.optimality, block.rate))
         self._reached = Reached(before.n_states + len(block), before.n_parts + 1, latest, best, least)
 

@@ -251,6 +251,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         Number of epochs run.
     converged_ : bool
         Whether `optimality_` is at most `tol`.
+    diverged_ : bool
+        Whether the descent diverged.
     stop_reason_ : str
         Why the descent ended.
     optimality_ : float

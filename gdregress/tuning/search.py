@@ -21,6 +21,7 @@ from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.solve.attributes import OutputFormat
+from gdregress.solve.divergence import has_diverged
 from gdregress.solve.scale import minimum_with_scale
 from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
 from gdregress.tuning.of_splits import OfSplits
@@ -346,8 +347,8 @@ def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArr
     """Fit a model for each number of epochs, and return the points.
 
     A descent of fewer epochs is the beginning of that of more, so that the longest is enough, unless the schedule
-    depends on their number. Where it ended by itself, more epochs end at the same point. Where the objective is above
-    that of the start, a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
+    depends on their number. Where it ended by itself, more epochs end at the same point. Of a descent that has
+    diverged a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
     """
     if model.schedule in OF_ALL_EPOCHS:
         points = [fitted_point(model.set_params(epochs=epochs), rows, of_search) for epochs in curve.epochs]
@@ -361,7 +362,8 @@ def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArr
     penalty = terms.l1 * np.abs(per_unit).sum(axis=2) + 0.5 * terms.l2 * np.square(per_unit).sum(axis=2)
     objective = np.nan_to_num(history["loss"] + penalty.mean(axis=1), nan=np.inf)
     returned, n_epochs = np.arange(len(path)), model.n_iter_
-    above = [epochs for epochs in curve.epochs if epochs < n_epochs and objective[epochs] > objective[0]]
+    rose = has_diverged(objective)
+    above = [epochs for epochs in curve.epochs if epochs < n_epochs and rose[epochs]]
     if above and (fitted_point(model.set_params(epochs=above[0]), rows, of_search) != path[above[0]].T).any():
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
