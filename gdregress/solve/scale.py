@@ -30,6 +30,9 @@ ROUNDING = 4 * float(np.finfo(np.float64).eps)
 ROUNDS = 200
 """Number of fits at most, where Newton's method has not found both; some five are usual."""
 
+NEAR = 1e-6
+"""Optimality above which a fit begins once more, from zero. Rounding may keep that of a sharp fit above its `tol`."""
+
 STEEPEST = 0.999
 """Change of the scale of the residuals for a change of the scale, up to which the secant is followed."""
 
@@ -210,7 +213,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
         stopping = Stopping.of(scaled, method)
         result = _finished(solve(problem, method.solver, start, stopping))
-        if result.notice is not None and raw is not None:  # the last coefficients may be a bad start
+        if result.kept.optimality > NEAR and raw is not None:  # the last coefficients may be a bad start
             result = _finished(solve(problem, method.solver, np.zeros_like(start), stopping))
         coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
         residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
