@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from gdregress.problem.objectives import Evaluation
-from gdregress.problem.penalties import Penalty
+from gdregress.problem.penalties import Penalty, tiled
 from gdregress.problem.problem import Gap, Problem
 
 NOISE = 100.0 * float(np.finfo(np.float64).eps)
@@ -185,15 +185,10 @@ def _half(gradient: NDArray) -> NDArray:
 def _l2_gaps(problem: Problem, points: NDArray, evaluation: Evaluation) -> tuple[NDArray, NDArray]:
     """Return the gap as it would be if u were centred, and a bound on that of centred u."""
     loss: Any = problem.terms.loss.in_units(problem.standard.target_scale)
-    m_outputs, p = len(problem.constant_loss), len(problem.standard.center)
-    times = points.shape[1] // m_outputs
-
-    def tiled(of_outputs: Any) -> NDArray:
-        return np.tile(np.broadcast_to(of_outputs, m_outputs), times)
-
+    n_columns, p = points.shape[1], len(problem.standard.center)
     z, penalty = problem.standard_coefficients(points), problem.standard_penalty
     gradient = problem.standard_gradient(evaluation.gradient)
-    l1, l2 = (strength if times == 1 else np.tile(strength, times) for strength in (penalty.l1, penalty.l2))
+    l1, l2 = (tiled(strength, n_columns) for strength in (penalty.l1, penalty.l2))
     strength = l2 * z
     v = strength - gradient[:p]
 
@@ -207,24 +202,24 @@ def _l2_gaps(problem: Problem, points: NDArray, evaluation: Evaluation) -> tuple
         bound = 0.5 * np.einsum("ij,ij->j", ratio, off)
         return bound if penalty.is_smooth else bound + np.maximum(l1 * np.abs(z) - straight * z, 0.0).sum(axis=0)
 
-    unit = problem.in_standard_units(np.ones(m_outputs))
-    smoothing = np.broadcast_to(evaluation.fenchel_gap, evaluation.value.shape) * tiled(unit)
+    unit = tiled(problem.in_standard_units(np.ones(len(problem.constant_loss))), n_columns)
+    low, high, tube, curvature = (tiled(end, n_columns) for end in (loss.low, loss.high, loss.tube, loss.curvature))
+    smoothing = np.broadcast_to(evaluation.fenchel_gap, evaluation.value.shape) * unit
     at_v = of_penalty(v)
     uncentred = smoothing + at_v
     if not problem.terms.fit_intercept:
         return uncentred, uncentred
     mean = -gradient[p]
-    t = 1.0 / (1.0 + np.abs(mean) / np.where(mean > 0, -tiled(loss.low), tiled(loss.high)))
-    value = evaluation.value * tiled(unit)
-    shifted = t * (mean * problem.mean_residual(points) + tiled(loss.tube) * np.abs(mean))
-    of_losses = t * smoothing + (1.0 - t) * value + shifted - (t * mean) ** 2 / (2.0 * tiled(loss.curvature))
+    t = 1.0 / (1.0 + np.abs(mean) / np.where(mean > 0, -low, high))
+    value = evaluation.value * unit
+    shifted = t * (mean * problem.mean_residual(points) + tube * np.abs(mean))
+    of_losses = t * smoothing + (1.0 - t) * value + shifted - (t * mean) ** 2 / (2.0 * curvature)
     return uncentred, np.maximum(of_losses, 0.0) + (at_v if (t == 1.0).all() else of_penalty(t * v))
 
 
 def _with_better_intercept(problem: Problem, points: NDArray, evaluation: Evaluation) -> NDArray:
     """Return the points after a Newton step on their intercepts alone."""
-    times = points.shape[1] // len(problem.constant_loss)
-    bend = np.tile(np.broadcast_to(problem.descended.curvature, len(problem.constant_loss)), times) * evaluation.curved
+    bend = tiled(problem.descended.curvature, points.shape[1]) * evaluation.curved * np.ones(points.shape[1])
     moved = points.copy()
     moved[-1] -= np.divide(evaluation.gradient[-1], bend, out=np.zeros(len(bend)), where=(bend > 0) & (bend < np.inf))
     return moved

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.penalties import Penalty
+from gdregress.problem.penalties import Penalty, tiled
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace, taken
 from gdregress.rows.rows import Rows
@@ -153,24 +153,19 @@ class MomentObjective:
         if not self._coordinates.fit_intercept:
             return 0.0
         p = len(self.joint)
-        error = stacked[p] - self._tiled(self._target_mean, stacked)
+        error = stacked[p] - tiled(self._target_mean, stacked.shape[1])
         return error + (self._mean * stacked[:p]).sum(axis=0) if self._is_off_center else error
 
     def _value(self, stacked: NDArray, error: NDArray | float) -> tuple[NDArray, NDArray]:
         """Return F, and R z - rho, at points side by side, given e."""
-        z, joint = stacked[: len(self.joint)], self._tiled(self.joint, stacked)
+        z, joint = stacked[: len(self.joint)], tiled(self.joint, stacked.shape[1])
         product = 0.0 if self._second is None else self._second @ z
         slope = product - joint
-        value = self._tiled(self._target_second, stacked) + (z * (slope - joint)).sum(axis=0)
+        value = tiled(self._target_second, stacked.shape[1]) + (z * (slope - joint)).sum(axis=0)
         np.maximum(value, 0.0, out=value)
         if not self.penalty.is_nothing:
             value += self.penalty.value(stacked)
         return value + error * error, slope
-
-    def _tiled(self, of_outputs: NDArray, stacked: NDArray) -> NDArray:
-        """Return what belongs to the outputs once for each of the points side by side, unless one output makes do."""
-        times = stacked.shape[1] // self.joint.shape[1] if self.joint.shape[1] > 1 else 1
-        return of_outputs if times == 1 else np.concatenate([of_outputs] * times, axis=-1)
 
     def curvatures(self, point: NDArray) -> Curvatures:
         """Evaluate the objective and its second derivatives; the quadratic F is its own majoriser."""

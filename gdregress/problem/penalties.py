@@ -53,15 +53,15 @@ class Penalty:
         if self.is_nothing:
             return np.zeros(point.shape[1])
         z = point[: len(self.l1)]
-        times = z.shape[1] // self.l1.shape[1]
-        return (_tiled(self.l1, times) * np.abs(z) + 0.5 * _tiled(self.l2, times) * z * z).sum(axis=0)
+        l1, l2 = (tiled(strength, z.shape[1]) for strength in (self.l1, self.l2))
+        return (l1 * np.abs(z) + 0.5 * l2 * z * z).sum(axis=0)
 
     def gradient(self, point: NDArray) -> NDArray:
         """Return the gradient of the L2 part with respect to the coefficients, at points side by side."""
         z = point[: len(self.l2)]
         if self.is_nothing:
             return np.zeros_like(z)
-        return _tiled(self.l2, z.shape[1] // self.l2.shape[1]) * z
+        return tiled(self.l2, z.shape[1]) * z
 
     def prox(self, point: NDArray, step: float | NDArray) -> NDArray:
         """Return the proximal point of the nonsmooth part of the penalty.
@@ -103,7 +103,7 @@ class Penalty:
             return gradient
         p = len(self.l1)
         z, along_z = point[:p], gradient[:p]
-        l1 = _tiled(self.l1, z.shape[1] // self.l1.shape[1])
+        l1 = tiled(self.l1, z.shape[1])
         at_zero = np.sign(along_z) * np.maximum(np.abs(along_z) - l1, 0.0)
         if self.positive:
             at_zero = np.minimum(along_z + l1, 0.0)
@@ -112,5 +112,9 @@ class Penalty:
         return shortest
 
 
-def _tiled(strength: NDArray, times: int) -> NDArray:
-    return strength if times == 1 else np.concatenate([strength] * times, axis=1)
+def tiled(of_outputs: NDArray | float, n_columns: int) -> NDArray:
+    """Return numbers of the outputs for points side by side, once for each point; one number does for all."""
+    numbers = np.asarray(of_outputs)
+    if numbers.ndim == 0 or numbers.shape[-1] in (1, n_columns):
+        return numbers
+    return np.concatenate([numbers] * (n_columns // numbers.shape[-1]), axis=-1)

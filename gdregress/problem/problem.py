@@ -15,7 +15,7 @@ from gdregress.problem.best_constant import best_constant
 from gdregress.problem.coordinates import Coordinates, target_scale
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
-from gdregress.problem.penalties import Penalty
+from gdregress.problem.penalties import Penalty, tiled
 from gdregress.problem.spectrum import Spectrum
 from gdregress.problem.view import View
 from gdregress.rows import extended
@@ -361,7 +361,7 @@ class Problem:
         squared = (residual * preconditioner(residual)).sum(axis=0)
         if self.terms.is_squared_error:
             return Gap.unsmoothed(0.5 * squared)
-        to_coordinates = _tiled(self._to_coordinates, len(squared) // len(self.constant_loss))
+        to_coordinates = tiled(self._to_coordinates, len(squared))
         smoothing = evaluation.fenchel_gap / to_coordinates * np.ones_like(squared)
         curvature = 0.5 * self.standard_curvature * evaluation.curved
         decrement = SAFETY_FACTOR * np.divide(0.5 * squared, curvature, out=np.zeros_like(squared), where=squared != 0)
@@ -403,8 +403,7 @@ class Problem:
         """
         if self.spectrum is None:
             return gap
-        p, times = len(self.standard.center), points.shape[1] // len(self.constant_loss)
-        value = evaluation.value / _tiled(self._to_coordinates, times)
+        p, value = len(self.standard.center), evaluation.value / tiled(self._to_coordinates, points.shape[1])
         slope = self.standard_gradient(evaluation.gradient)
         shortest = self.standard_penalty.residual(points, slope)
         hidden = self.spectrum.hidden(self.standard_coefficients(points), slope[:p], shortest[:p], value)
@@ -428,8 +427,7 @@ class Problem:
         if not self.is_raw:
             return z
         to_standard = self.coordinates.target_scale / self.standard.target_scale
-        times = points.shape[1] // len(self.constant_loss)
-        return z * self.standard.scale[:, np.newaxis] * _tiled(to_standard, times)
+        return z * self.standard.scale[:, np.newaxis] * tiled(to_standard, points.shape[1])
 
     def mean_residual(self, points: NDArray) -> NDArray:
         """Return the weighted mean of the residuals at points side by side, in units of `standard`."""
@@ -438,18 +436,16 @@ class Problem:
             return -points[p]  # these coordinates are centred
         mean = (self.moments.x.mean - coordinates.center) * coordinates.inverse_scale
         target_mean = (self.moments.y.mean - coordinates.target_center) / coordinates.target_scale
-        times = points.shape[1] // len(target_mean)
-        residual = _tiled(target_mean, times) - mean @ points[:p]
+        residual = tiled(target_mean, points.shape[1]) - mean @ points[:p]
         if coordinates.fit_intercept:
             residual = residual - points[p]
-        return residual * _tiled(coordinates.target_scale / self.standard.target_scale, times)
+        return residual * tiled(coordinates.target_scale / self.standard.target_scale, points.shape[1])
 
     def standard_gradient(self, gradient: NDArray) -> NDArray:
         """Return gradients in `coordinates` as gradients in `standard`."""
         if not self.is_raw:
             return gradient
-        times = gradient.shape[1] // len(self.constant_loss)
-        return self.standard.turned(gradient) * _tiled(self._gradient_to_standard, times)
+        return self.standard.turned(gradient) * tiled(self._gradient_to_standard, gradient.shape[1])
 
     def root(self, preconditioner: Any) -> NDArray:
         """Return a matrix C with |C g|^2 = g' P g for gradients g in `coordinates`, without the target scale."""
@@ -529,7 +525,3 @@ def _relative_alpha(terms: Terms, moments: Moments) -> float:
 def _mean(of_outputs: NDArray) -> NDArray:
     """Return the mean over the last axis, the outputs; a single output is returned exactly, without rounding."""
     return of_outputs[..., 0] if of_outputs.shape[-1] == 1 else of_outputs.mean(axis=-1)
-
-
-def _tiled(numbers: NDArray, times: int) -> NDArray:
-    return numbers if times == 1 else np.concatenate([numbers] * times, axis=-1)
