@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, geometric
-from gdregress.method.descent import Descent
+from gdregress.method.descent import Descent, Update
 from gdregress.method.geometric import Geometric
 from gdregress.method.optimizers import GradientDescent
 from gdregress.method.preconditioners import half, identity
@@ -37,11 +37,10 @@ def solvers(schedule, scale=1.0, rate=0.2):
     pace = EpochSchedule(schedule)
     settings = {
         "rate": FixedRate(scale * rate),
-        "schedule": pace,
         "objective": Problem.from_moments,
         "measure": estimated_by(half),
     }
-    descent = Descent(optimizer=GradientDescent(), preconditioner=identity, epochs=10_000, **settings)
+    descent = Descent(Update(GradientDescent(), identity, pace), epochs=10_000, **settings)
     return descent, Geometric(descent, pace, half)
 
 

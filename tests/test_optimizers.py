@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gdregress.method.descent import Descent, Mean
+from gdregress.method.descent import Descent, Mean, Update
 from gdregress.method.newton import Newton
 from gdregress.method.optimizers import AdaGrad, Adam, Conjugate, GradientDescent, Momentum, Nesterov, RMSProp, Step
 from gdregress.method.preconditioners import Scalar
@@ -95,7 +95,8 @@ def descend(objective, rule, n, rate=1.0, *, metric=lambda g: g, start=None, sch
     """The start and the first n states of a descent."""
     start = np.zeros_like(objective.best) if start is None else start
     schedule = EpochSchedule(constant) if schedule is None else schedule
-    descent = Descent(rule, Metric(metric), FixedRate(rate), schedule, lambda problem: problem, None, mean=mean)
+    update = Update(rule, Metric(metric), schedule, mean)
+    descent = Descent(update, FixedRate(rate), lambda problem: problem, None)
     path = enumerate(islice(descent.states(objective, start), n + 1))
     return [
         SimpleNamespace(

@@ -9,7 +9,7 @@ from sklearn.datasets import load_diabetes
 from gdregress import GradientDescentRegressor
 from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
-from gdregress.method.descent import Descent, Position
+from gdregress.method.descent import Descent, Update
 from gdregress.method.optimizers import Momentum
 from gdregress.method.preconditioners import half, identity
 from gdregress.method.rates import FixedRate
@@ -39,20 +39,11 @@ def method(targets=y, X=X, **params):
     return spec, made, starting_point(spec, made.problem, spec.rng(), {})
 
 
-MEASURE = estimated_by(half)
+MEASURE, RATE = estimated_by(half), FixedRate(0.1)
 
 
-def descent(problem, **more):
-    settings = {"preconditioner": identity, "rate": FixedRate(0.1), "schedule": EpochSchedule(constant)}
-    return Descent(
-        **{
-            "optimizer": Momentum(0.5),
-            "objective": Problem.from_rows,
-            "measure": MEASURE,
-            **settings,
-            **more,
-        }
-    )
+def descent(rate=RATE):
+    return Descent(Update(Momentum(0.5), identity, EpochSchedule(constant)), rate, Problem.from_rows, MEASURE)
 
 
 OBJECTIVES = [
@@ -72,7 +63,7 @@ def test_states_that_are_measured_together_are_measured_alike(params, learning_r
     _, made, start = method(Y, learning_rate=learning_rate, optimizer="nesterov", **params)
     problem = made.problem.smoothed(0.1) if params.get("loss") == "quantile" else made.problem
     rate = FixedRate(1e-6 if learning_rate == 1e-6 else 0.05)
-    states = list(islice(descent(problem, rate=rate).states(problem, start), 7))
+    states = list(islice(descent(rate).states(problem, start), 7))
     together = Block.of(problem, states, MEASURE)
     for k, state in enumerate(states):
         alone = Block.of(problem, [state], MEASURE)
@@ -119,11 +110,11 @@ def test_a_descent_that_stops_and_goes_on_is_the_descent():
     """What a position holds is all that the next epochs need."""
     _, made, start = method(learning_rate="diagonal", optimizer="nesterov")
     problem = made.problem
-    whole = descent(problem)
+    whole = descent()
     point, objective = start.astype(float), problem.from_rows()
-    position = Position(whole.optimizer.start(point, objective.evaluate([point])[0]), whole.schedule, None)
+    position = whole.update.first(point, objective.evaluate([point])[0])
     for _ in range(2):
-        position = whole.advance(position, iter([objective] * 3), 0.1, 3)
+        position = whole.update.advance(position, iter([objective] * 3), 0.1, 3)
     *_, last = islice(whole.states(problem, start), 7)
     np.testing.assert_allclose(position.point, last.point, rtol=1e-10)
 

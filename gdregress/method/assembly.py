@@ -14,7 +14,7 @@ from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import OPTIMIZERS
 from gdregress.method.confirmed import Confirmed, Dual, Projection
-from gdregress.method.descent import Batches, Descent, Mean
+from gdregress.method.descent import Batches, Descent, Mean, Update
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
@@ -133,8 +133,8 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
     if problem.terms.is_squared_error:
         return Method(problem, Sampled(sketches, tol), choice)
     sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
-    measure = estimated_by(sketch.bound)
-    descent = Descent(rule, sketch.preconditioner, CurvatureRate(1.0), spec.steps.schedule, Problem.from_rows, measure)
+    update = Update(rule, sketch.preconditioner, spec.steps.schedule)
+    descent = Descent(update, CurvatureRate(1.0), Problem.from_rows, estimated_by(sketch.bound))
     return Method(problem, _annealed(descent, spec, problem), choice)
 
 
@@ -281,7 +281,7 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     schedule = spec.steps.schedule.known_ahead
     suffices = by_moments and rows.can_be_read
     solver: Solver = descent
-    if choice.rung == "curvature" and descent.optimizer.is_exact and not (choice.asked or suffices):
+    if choice.rung == "curvature" and descent.update.optimizer.is_exact and not (choice.asked or suffices):
         solver = Refinement(descent)
     elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
         solver = Geometric(descent, schedule, known.inverse or half)
@@ -294,7 +294,7 @@ def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.Ran
     if not choice.is_raw:
         return Method(problem, solver, choice)
     curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
-    stability = descent.optimizer.stability
+    stability = descent.update.optimizer.stability
     if steepest is not None and steepest > 0 and np.isfinite(curvature):
         ceiling = stability / steepest * 2.0 / curvature
     return Method(problem, solver, choice, RawRate(descent.rate.rate, ceiling, stability, steepest))
@@ -343,14 +343,11 @@ def make_descent(
         rate = CurvatureRate(1.0 if steepest is None else inverse_curvature(steepest))
     n_rows = problem.moments.n_samples if batches is None else batches.size
     descent = Descent(
-        optimizer=rule,
-        preconditioner=matrix or identity,
+        update=Update(rule, matrix or identity, steps.schedule, empty_mean(steps.average, n_rows)),
         rate=rate,
-        schedule=steps.schedule,
         objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
         measure=_measure(known.inverse, problem, spec.limits.tol),
         batches=batches,
-        mean=empty_mean(steps.average, n_rows),
         epochs=spec.limits.epochs,
         tol=spec.limits.tol,
     )

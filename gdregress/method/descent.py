@@ -1,6 +1,6 @@
 """The textbook's loop: evaluate the gradient, step down, repeat.
 
-Read this file first. `Descent.states` is the loop; `Descent.advance` is one epoch of it.
+Read this file first. `Descent.states` is the loop; `Update.advance` is one epoch of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -92,6 +92,52 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Update:
+    """What an epoch does to the position of a descent.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        The update rule.
+    preconditioner : Preconditioner
+        P.
+    schedule : EpochSchedule or Plateau
+        Factor of the learning rate at each epoch.
+    mean : Mean or None, default=None
+        An empty mean, if the points are to be averaged; None for no averaging.
+    """
+
+    optimizer: Optimizer
+    preconditioner: Preconditioner
+    schedule: EpochSchedule | Plateau
+    mean: Mean | None = None
+
+    def first(self, point: NDArray, evaluation: Evaluation) -> Position:
+        """Return the position before the first epoch."""
+        return Position(self.optimizer.start(point, evaluation), self.schedule, self.mean)
+
+    def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:
+        """Return the position after one more epoch.
+
+        Parameters
+        ----------
+        position : Position
+            The position after the last epoch.
+        seen : iterator of Objective
+            The objectives of the updates: of the next mini-batches, or of all rows each time.
+        rate : float
+            eta.
+        updates : int
+            Number of updates in the epoch.
+        """
+        step, mean = position.step, position.mean
+        for _ in range(updates):
+            step = self.optimizer.update(step, next(seen), self.preconditioner, rate)
+            mean = mean and mean.after(step.point)
+        return Position(step, position.schedule, mean)
+
+
+@dataclass(frozen=True)
 class Descent:
     """Preconditioned proximal gradient descent, with one update rule (Cauchy, 1847).
 
@@ -109,36 +155,27 @@ class Descent:
 
     Parameters
     ----------
-    optimizer : Optimizer
-        The update rule.
-    preconditioner : Preconditioner
-        P.
+    update : Update
+        The update rule, P and the schedule.
     rate : Rate
         Learning rate before the schedule multiplies it.
-    schedule : EpochSchedule or Plateau
-        Factor of the learning rate at each epoch.
     objective : callable
         Function from a problem to its objective: `Problem.from_moments` or `Problem.from_rows`.
     measure : callable
         Function that returns the gap: see `Measure`.
     batches : Batches, default=None
         Mini-batches; None for all rows at once.
-    mean : Mean, default=None
-        An empty mean, if the points are to be averaged; None for no averaging.
     epochs : float, default=inf
         The last epoch: a schedule is not called for epochs from there on.
     tol : float, default=0.0
         Optimality at which a descent may end: no predicted evaluation is enough for that.
     """
 
-    optimizer: Optimizer
-    preconditioner: Preconditioner
+    update: Update
     rate: Rate
-    schedule: EpochSchedule | Plateau
     objective: Callable[[Problem], Objective]
     measure: Measure
     batches: Batches | None = None
-    mean: Mean | None = None
     epochs: float = float("inf")
     tol: float = 0.0
     goes_below_tol = False
@@ -171,10 +208,10 @@ class Descent:
         rate, (seen, updates), first = self.rate.of(problem), self.seen(problem), here
         if self.batches is not None:
             [first] = next(seen).evaluate([point])
-        position = Position(self.optimizer.start(point, first), self.schedule, self.mean)
+        position = self.update.first(point, first)
         for number in count(epoch):
             eta = rate * position.schedule(number)
-            position = self.advance(position, seen, eta, updates)
+            position = self.update.advance(position, seen, eta, updates)
             step, point = position.step, position.point
             is_evaluated = self.batches is None and (position.mean is None or position.mean.n_points <= 1)
             here = step.evaluation if is_evaluated else objective.evaluate([point])[0]
@@ -194,23 +231,3 @@ class Descent:
             return repeat(self.objective(problem)), 1
         rows = problem.rows.n_weighted
         return problem.from_rows().batches(*self.batches), self.batches.count(rows)
-
-    def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:
-        """Return the position after one more epoch.
-
-        Parameters
-        ----------
-        position : Position
-            The position after the last epoch.
-        seen : iterator of Objective
-            The objectives of the updates: of the next mini-batches, or of all rows each time.
-        rate : float
-            eta.
-        updates : int
-            Number of updates in the epoch.
-        """
-        step, mean = position.step, position.mean
-        for _ in range(updates):
-            step = self.optimizer.update(step, next(seen), self.preconditioner, rate)
-            mean = mean and mean.after(step.point)
-        return Position(step, position.schedule, mean)

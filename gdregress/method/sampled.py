@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from gdregress.method.descent import Descent
+from gdregress.method.descent import Descent, Update
 from gdregress.method.optimizers import Conjugate
 from gdregress.method.rates import FixedRate
 from gdregress.method.schedules import EpochSchedule, constant
@@ -45,14 +45,8 @@ class Sampled:
         """Yield the states under all preconditioners in blocks of one, the start once."""
         point, is_first = start, True
         for sketch in self.sketches:
-            descent = Descent(
-                Conjugate(),
-                sketch.preconditioner,
-                FixedRate(1.0),
-                EpochSchedule(constant),
-                Problem.from_rows,
-                estimated_by(sketch.bound),
-            )
+            update = Update(Conjugate(), sketch.preconditioner, EpochSchedule(constant))
+            descent = Descent(update, FixedRate(1.0), Problem.from_rows, estimated_by(sketch.bound))
             for n_epochs, state in enumerate(descent.states(problem, point, epoch)):
                 block = Block.of(problem, [state], descent.measure)
                 is_done = bool(block.optimality[0] <= self.tol)

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from gdregress.method.assembly import empty_mean, know, make_batches, make_descent
 from gdregress.method.choice import choose_for_chunks, needs_products
 from gdregress.method.combinations import OPTIMIZERS, choose_pair
-from gdregress.method.descent import Batches, Descent, Mean, Position
-from gdregress.method.preconditioners import half, identity
-from gdregress.method.rates import FixedRate
+from gdregress.method.descent import Batches, Mean, Position, Update
+from gdregress.method.preconditioners import identity
 from gdregress.method.spec import Spec
-from gdregress.method.states import estimated_by
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.problem import Problem
@@ -133,8 +131,8 @@ class ChunkDescent:
 
     Attributes
     ----------
-    descent : Descent
-        The update.
+    update : Update
+        What the epoch does.
     batches : Batches
         The division into mini-batches.
     objective : DataObjective
@@ -152,7 +150,7 @@ class ChunkDescent:
         curvature; 0 where the rate is the user's.
     """
 
-    descent: Descent
+    update: Update
     batches: Batches
     objective: DataObjective
     coordinates: Coordinates
@@ -178,18 +176,12 @@ class ChunkDescent:
         coordinates = replace(coordinates, penalized=units)
         size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)
         batches = make_batches(spec, rows, size, rng, 1.0)
-        descent = Descent(
-            optimizer=OPTIMIZERS[optimizer](steps.momentum),
-            preconditioner=identity,
-            rate=FixedRate(rate),
-            schedule=steps.schedule,
-            objective=Problem.from_rows,
-            measure=estimated_by(half),
-            mean=empty_mean(steps.average, size),
+        update = Update(
+            OPTIMIZERS[optimizer](steps.momentum), identity, steps.schedule, empty_mean(steps.average, size)
         )
         loss = terms.loss.in_units(coordinates.target_scale)
         objective = DataObjective(rows, coordinates, loss, terms.penalty_in(coordinates))
-        return cls(descent, batches, objective, coordinates, optimizer, rate, rate, 0.0)
+        return cls(update, batches, objective, coordinates, optimizer, rate, rate, 0.0)
 
     @classmethod
     def by_curvature(
@@ -211,12 +203,12 @@ class ChunkDescent:
         descent, steepest = make_descent(choice, spec, problem, known, batches)
         mu = problem.spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
-        if own.is_straight and own.width > 0.0 and descent.optimizer.own_rate is None:
+        if own.is_straight and own.width > 0.0 and descent.update.optimizer.own_rate is None:
             fall = min(1.0, mu / own.width)
         problem = problem.smoothed(mu)
         rate = descent.rate.rate
         return cls(
-            descent,
+            descent.update,
             batches,
             problem.from_rows(),
             problem.coordinates,
@@ -256,14 +248,12 @@ class ChunkDescent:
             The objective of this chunk, for ``schedule="adaptive"``.
         """
         point = self.from_raw(stream.last)
-        step = self.descent.optimizer.start(point, next(seen).evaluate([point])[0])
+        step, schedule, mean = self.update.first(point, next(seen).evaluate([point])[0])
         if self.optimizer == stream.optimizer and _are_near(self.units, stream.units):
             step = step._replace(memory=stream.memory)
-        mean = self.descent.mean
         if mean is not None and stream.mean is not None:
             mean = Mean(*stream.mean)
             mean = mean._replace(point=None if mean.point is None else self.from_raw(mean.point))
-        schedule = self.descent.schedule
         if stream.plateau is not None:
             schedule = schedule.recalling(stream.plateau).after(value)
         return Position(step, schedule, mean)
@@ -283,7 +273,7 @@ class ChunkDescent:
         position = self.position(stream, seen, float((before * to_y).sum()))
         rate = self.rate * position.schedule(stream.n_epochs)
         updates = batches.count(self.objective.n_weighted)
-        position = self.descent.advance(position, seen, rate, updates)
+        position = self.update.advance(position, seen, rate, updates)
         step, mean = position.step, position.mean
         last = self.to_raw(step.point)
         after, without = whole.values([step.point, self.from_raw(np.zeros_like(last))])
