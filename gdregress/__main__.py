@@ -22,7 +22,6 @@ from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_loss
 from gdregress.problem.losses import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
-from gdregress.solve.stopping import FIGURES
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
 FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first")
@@ -122,7 +121,7 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for sentence in dict.fromkeys(str(warning.message) for warning in caught):
-        _say(f"warning: {in_options(sentence.removesuffix(f' {FIGURES}'))}")
+        _say(f"warning: {in_options(sentence)}")
 
 
 def _predictions(options: argparse.Namespace) -> str:

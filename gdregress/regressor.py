@@ -14,16 +14,15 @@ from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callba
 from gdregress.solve.chunked import ChunksMixin
 from gdregress.solve.fitting import finished, fitting, in_any_range
 from gdregress.solve.linear_predictor import LinearPredictor
-from gdregress.solve.notices import NoticesMixin
 from gdregress.solve.progress import Progress
 from gdregress.solve.reading import training_rows, validation_rows
-from gdregress.solve.scale import at_scale, remark_on_epsilon, remark_on_scale
+from gdregress.solve.scale import at_scale, remarks_on_epsilon, remarks_on_scale
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
 
 
-class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, LinearPredictor):
+class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredictor):
     r"""Linear regression by gradient descent that needs no scaling and no learning-rate tuning.
 
     Minimises, over coefficients w and an intercept b,
@@ -440,12 +439,11 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             held_out = validation_rows(self, X_val, y_val, sample_weight_val, rows.n_outputs)
         return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
 
-    def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None):
-        """Minimise over rows that have been read, and warn as `fit` does."""
+    def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None) -> Result:
+        """Minimise over rows that have been read."""
         with fitting(self):
             spec = Spec.of(self)
-            result = self._minimise(spec, rows, form, spec.rng(), task=task)
-        return finished(self, result)
+            return self._minimise(spec, rows, form, spec.rng(), task=task)
 
     def _minimise(
         self,
@@ -468,7 +466,9 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
             method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
             problem = method.problem
             start = start_of(problem, rng)
-            validate = None if held_out is None else validation_value(held_out, problem, self._warn, given=given)
+            validate, remarks = None, tuple[str, ...]()
+            if held_out is not None:
+                validate, remarks = validation_value(held_out, problem, given=given)
             self._forget()
             observers: list[Observer] = []
             if task is not None:
@@ -493,12 +493,12 @@ class GradientDescentRegressor(NoticesMixin, CallbackSupportMixin, ChunksMixin, 
                 progress.close(result)
             self.__dict__.update(form.fitted(spec, method, result), **found)
             if found:
-                result = replace(result, remark=remark_on_scale(found["scale_"], problem, result))
+                remarks += remarks_on_scale(found["scale_"], problem, result)
             elif self.loss == "huber" and self.converged_:
-                result = replace(result, remark=remark_on_epsilon(self.epsilon, problem, result))
+                remarks += remarks_on_epsilon(self.epsilon, problem, result)
         if task is not None and result.interrupt is None:
             task.end()
-        return result
+        return replace(result, remarks=remarks)
 
     def _forget(self) -> None:
         """Delete the attributes that an earlier fit has set, except those of the columns."""

@@ -1,6 +1,6 @@
 """Which parameters have an effect only beside certain values of others, and the sentences on those that have none."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, signature
@@ -54,29 +54,17 @@ EFFECTS = {
 """When each parameter has an effect. Those that are not here have one beside any values of the others."""
 
 
-def without_effect(
-    estimator: Any, varied: Collection[str] = (), *, given: bool = False, in_chunks: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Yield two sentences for each parameter that differs from its default and has no effect.
-
-    Nothing is said of a parameter if one that decides on it is varied too.
+def without_effect(estimator: Any, *, given: bool = False, in_chunks: bool = False) -> Iterator[str]:
+    """Yield a sentence, with the remedy, for each parameter that differs from its default and has no effect.
 
     Parameters
     ----------
     estimator : estimator
         The estimator, whose parameters are valid.
-    varied : collection of str, default=()
-        Parameters that were set together, as a search sets those that it varies.
     given : bool, default=False
         Whether the validation rows are given as X_val.
     in_chunks : bool, default=False
         Whether an epoch over a chunk draws mini-batches, whatever `batch_size` is.
-
-    Yields
-    ------
-    alone, varied : str
-        What is said of a single fit and of the candidates of a search, with the remedy. The sentence on candidates is
-        the same for all values of the parameters that are varied. Neither holds figures of the data.
     """
     for name, effect in EFFECTS.items():
         is_replaced = name == "validation_fraction" and given
@@ -84,14 +72,13 @@ def without_effect(
             continue
         value = getattr(estimator, name)
         silent = (_defaults(estimator.__class__).get(name, value), effect.nothing)
-        if value in silent or set(effect.beside) & set(varied):
+        if value in silent:
             continue
         ending = "X_val: leave one of them out."
         if not is_replaced:
             beside = " and ".join(_setting(other, getattr(estimator, other)) for other in effect.beside)
             ending = f"{beside}: {effect.remedy}, or leave it out."
-        alone = f"{name}={repr(value) if isinstance(value, str) else value} has no effect with {ending}"
-        yield alone, f"{name} has no effect with {ending}" if name in varied else alone
+        yield f"{name}={repr(value) if isinstance(value, str) else value} has no effect with {ending}"
 
 
 def _setting(name: str, value: Any) -> str:

@@ -82,7 +82,7 @@ class OutputFormat(NamedTuple):
     def in_range(self, problem: Problem, result: Result) -> Result:
         """Return the result; with a warning where the dtype cannot hold what was found, so that predictions are off."""
         sentence = self._out_of_range(problem, result.kept.point)
-        return replace(result, reason=sentence, notice=sentence) if sentence else result
+        return replace(result, reason=sentence, is_warning=True) if sentence else result
 
     def _out_of_range(self, problem: Problem, point: NDArray) -> str:
         """Return a sentence on coefficients or intercepts beyond the range of the dtype; nothing where all are in it.
@@ -139,7 +139,7 @@ class OutputFormat(NamedTuple):
         problem, tol = method.problem, spec.limits.tol
         attributes = self.solution(problem, result.kept) | {
             "n_iter_": result.trace.number,
-            "converged_": bool(tol and result.notice is None and result.kept.optimality <= tol),
+            "converged_": bool(tol and not result.is_warning and result.kept.optimality <= tol),
             "diverged_": result.has_diverged,
             "stop_reason_": result.reason,
             "learning_rate_": method.learning_rate,

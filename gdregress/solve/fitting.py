@@ -1,5 +1,6 @@
 """What every fit is wrapped in: errors that leave an estimator as it was, threads given back, warnings at its end."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -41,10 +42,29 @@ def in_any_range() -> AbstractContextManager:
     return np.errstate(all="ignore")
 
 
-def finished(
+def finished(estimator: Any, result: Result | None = None, **facts: bool) -> Any:
+    """Return the estimator after its warnings (placed at the user's call), or raise the interrupt that ended the fit.
+
+    Parameters
+    ----------
+    estimator : GradientDescentRegressor
+        The fitted estimator.
+    result : Result or None, default=None
+        How the descent ended; None after an epoch over a chunk.
+    **facts : bool
+        As in `warnings_of`.
+    """
+    for warning in warnings_of(estimator, result, **facts):
+        warnings.warn(warning, stacklevel=3)
+    if result is not None and result.interrupt is not None:
+        raise result.interrupt
+    return estimator
+
+
+def warnings_of(
     estimator: Any, result: Result | None = None, *, given: bool = False, in_chunks: bool = False, is_first: bool = True
-) -> Any:
-    """Return the estimator after its warnings (placed at the user's call), or raise the interrupt that ended it.
+) -> Iterator[Warning]:
+    """Yield what is to be said of a fit.
 
     Parameters
     ----------
@@ -57,19 +77,11 @@ def finished(
     is_first : bool, default=True
         Whether these are the first rows, so that nothing was said yet of the parameters.
     """
-    if result is not None and result.notice is not None:
-        estimator._warn(result.reason, result.notice, ConvergenceWarning, stacklevel=3)
-    if result is not None and result.interrupt is not None:
-        raise result.interrupt
-    varied = estimator._varied if estimator._is_candidate else ()
-    notices = list(without_effect(estimator, varied, given=given, in_chunks=in_chunks)) if is_first else []
-    if result is not None and result.remark is not None and "epsilon" not in varied:
-        notices.append(result.remark)
+    if result is not None and result.is_warning:
+        yield ConvergenceWarning(result.reason)
+    if is_first:
+        yield from map(UserWarning, without_effect(estimator, given=given, in_chunks=in_chunks))
+    if result is not None:
+        yield from map(UserWarning, result.remarks)
     if estimator.early_stopping and estimator.converged_ and not given:
-        reason = notice = for_nothing(estimator)
-        notices.append((reason, notice))
-    for reason, notice in notices:
-        if not estimator._was_said(notice):  # of parameters, which the last fit of a search shares with the others
-            estimator._warn(reason, notice, UserWarning, stacklevel=3)
-    estimator._forget_search()
-    return estimator
+        yield UserWarning(for_nothing(estimator))

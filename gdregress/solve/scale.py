@@ -107,8 +107,8 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     return AtScale(scaled, found, partial(starting_point, scaled, past=past))
 
 
-def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, str] | None:
-    """Return what to say where Huber's loss has converged and hardly any residual is below epsilon; None elsewhere.
+def remarks_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, ...]:
+    """Return what to say where Huber's loss has converged and hardly any residual is below epsilon.
 
     That is where the mean residual is more than a hundred times epsilon, and no more residuals are below it than must
     be: as many as there are coefficients are, whatever it is.
@@ -124,20 +124,19 @@ def remark_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple
 
     Returns
     -------
-    tuple of str or None
-        The sentence with figures, and without them.
+    tuple of str
+        The sentence, if there is one.
     """
     mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
     if not FAR * epsilon < mean < np.inf:
-        return None
+        return ()
     [there] = problem.from_rows().evaluate([result.kept.point])
     if np.max(there.curved) > FEW + problem.n_coordinates / problem.rows.n_weighted:
-        return None
-    reason = f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}"
-    return reason, f"epsilon is far below the residuals, {TOO_SMALL}"
+        return ()
+    return (f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}",)
 
 
-def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, str] | None:
+def remarks_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, ...]:
     """Return what to say where coefficients fit every row, or most rows for no good reason: the scale is the least.
 
     Most rows are fitted where their targets are equal, or by coefficients that a penalty has shrunk. Other coefficients
@@ -154,21 +153,21 @@ def remark_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str
 
     Returns
     -------
-    tuple of str or None
-        The sentence with figures, and without them; None where there is a scale, or where all rows are fitted.
+    tuple of str
+        The sentence; none where there is a scale, or where all rows are fitted.
     """
     of_y, rows = problem.moments.y, problem.rows
     if scale > 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
-        return None
+        return ()
     if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
-        return INTERPOLATED, INTERPOLATED
+        return (INTERPOLATED,)
     if result.kept.loss <= (FAR * HUBER_SHARE * scale) ** 2:
-        return None
+        return ()
     y, weight = cast(RowBlocks, rows).targets()
     numbers, place = np.unique(y[:, 0], return_inverse=True)
     mode = numbers[np.bincount(place, weights=weight).argmax()] if problem.terms.fit_intercept else 0.0
     is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0
-    return (MOSTLY_ZERO, MOSTLY_ZERO) if is_penalised or scale_of(y[:, 0] - mode, weight) == 0 else None
+    return (MOSTLY_ZERO,) if is_penalised or scale_of(y[:, 0] - mode, weight) == 0 else ()
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale:

@@ -12,9 +12,6 @@ from gdregress.problem.problem import Problem
 from gdregress.solve.divergence import has_diverged
 from gdregress.solve.trace import Epoch, Measured, Trace
 
-FIGURES = "(stop_reason_ has the figures)"
-"""Where the figures are that a notice leaves out."""
-
 LOST_DIGITS = (
     "some columns are nearly collinear, and the sums of rows that are gone have too few digits to tell them apart. "
     "Fit on all rows in memory, which are read again, drop such columns, or use penalty='l2'."
@@ -47,12 +44,12 @@ class Result:
         The epoch whose point is returned.
     reason : str
         Why it ended, and the remedy where there is one.
-    notice : str or None, default=None
-        The reason and the remedy without figures; None if there is nothing to warn of.
+    is_warning : bool, default=False
+        Whether the user is to be warned: the descent ended elsewhere than it was to.
     interrupt : KeyboardInterrupt or None, default=None
         The interrupt that ended it, to be raised again once all is stored.
-    remark : tuple of str or None, default=None
-        What else is to be said of what was minimised, with figures and without them; None for nothing.
+    remarks : tuple of str, default=()
+        What else is to be said of what was minimised.
     has_diverged : bool, default=False
         Whether it ended because the descent diverged, as the reason says.
     """
@@ -60,9 +57,9 @@ class Result:
     trace: Trace
     kept: Epoch
     reason: str
-    notice: str | None = None
+    is_warning: bool = False
     interrupt: KeyboardInterrupt | None = None
-    remark: tuple[str, str] | None = None
+    remarks: tuple[str, ...] = ()
     has_diverged: bool = False
 
 
@@ -88,14 +85,11 @@ class Diverged:
         Objective of the best constant. An objective that is not far above it has not diverged.
     cause, cure : str
         The beginning and the end of the reason; how far the loss rose stands between them.
-    notice : str, default="the descent diverged"
-        The cause without figures.
     """
 
     baseline: float
     cause: str
     cure: str
-    notice: str = "the descent diverged"
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the objective with its start and the baseline."""
@@ -111,8 +105,7 @@ class Diverged:
         best = trace.best
         kept = f"epoch {best.number}" if best.number else "the start"
         reason = f"{self.cause}: {self._rise(trace)}, and {kept} is kept. {self.cure}"
-        notice = f"{self.notice}: the best epoch is kept. {self.cure} {FIGURES}"
-        return Result(trace, best, reason, notice, has_diverged=True)
+        return Result(trace, best, reason, is_warning=True, has_diverged=True)
 
     @staticmethod
     def _rise(trace: Trace) -> str:
@@ -207,7 +200,7 @@ def _kept_the_best(trace: Trace, cause: str) -> Result:
         "No epoch was better than the start: X_val, if you gave it, was not transformed as X was, or the steps are too "
         f"long (those of {SLOWLY} are short), or the columns tell nothing of y."
     )
-    return Result(trace, best, f"{reason}. {remedy}", f"early stopping: the start is kept. {remedy} {FIGURES}")
+    return Result(trace, best, f"{reason}. {remedy}", is_warning=True)
 
 
 @dataclass(frozen=True)
@@ -266,15 +259,12 @@ class EpochsUsedUp:
         Gives the reason instead if the descent diverged. None if the learning rate cannot diverge.
     advice : str
         What may help a descent that did not reach `tol`.
-    notice : str or None, default=None
-        The same without figures; None if the advice has none.
     """
 
     epochs: int
     tol: float
     diverged: Diverged | None
     advice: str
-    notice: str | None = None
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the number of epochs with `epochs`."""
@@ -292,9 +282,8 @@ class EpochsUsedUp:
         if _is_held_up(trace):
             return _ended(trace, self.tol, MORE_EPOCHS)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        advice = self.advice if self.notice is None else self.notice
-        notice = f"all epochs were used before tol was reached. {advice} {FIGURES}"
-        return Result(trace, kept, f"all {plural(self.epochs)} were used and {unmet}. {self.advice}", notice)
+        reason = f"all {plural(self.epochs)} were used and {unmet}. {self.advice}"
+        return Result(trace, kept, reason, is_warning=True)
 
 
 @dataclass(frozen=True)
@@ -328,7 +317,7 @@ class Stopping:
         """
         limits, raw = spec.limits, method.raw if spec.steps.is_number else None
         is_above = raw is not None and raw.rate >= raw.ceiling
-        notice = cause = "the descent diverged"
+        cause = "the descent diverged"
         of_size = _cure_of_size(method.problem)
         remedy = _remedy(spec)
         cure = of_size or (f"Use {remedy}." if remedy else TOO_LARGE)
@@ -336,8 +325,7 @@ class Stopping:
             ceiling = f"stability ceiling {raw.ceiling:.4g} ({raw.stability:.4g}/L)"
             cause = f"learning_rate={raw.rate:g} is above the {ceiling} of these data"
             cure = of_size or f"Use a smaller rate or {SLOWLY if limits.early_stopping else SAFELY}."
-            notice = "learning_rate is above the stability ceiling of these data"
-        diverged = Diverged(method.problem.constant_value, cause, cure, notice)
+        diverged = Diverged(method.problem.constant_value, cause, cure)
         rules: list[Rule] = [diverged]
         if limits.tol:
             rules.append((OptimalStart if method.solver.goes_below_tol else Converged)(limits.tol))
@@ -349,9 +337,8 @@ class Stopping:
         may_diverge = raw is not None and (is_above or raw.ceiling == float("inf"))
         if limits.early_stopping:
             rules.append(Patience(limits.n_iter_no_change, diverged if may_diverge else None))
-        general = of_size or _advice(spec, method)
-        advice = of_size or _near_the_ceiling(spec, method) or general
-        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, general)
+        advice = of_size or _near_the_ceiling(spec, method) or _advice(spec, method)
+        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice)
         limit = method.solver.limit if method.problem.spectrum is None else LOST_DIGITS
         return cls((*rules, used_up), used_up, limit)
 
@@ -381,8 +368,7 @@ class Stopping:
 def _ended(trace: Trace, tol: float, limit: str) -> Result:
     """Return the result of a descent that can get no nearer to `tol`, with a warning."""
     unmet = f"optimality {trace.last.optimality:.2g} is above tol={tol:g}, but rounding allows no better"
-    notice = f"tol was not reached, but rounding allows no better: {limit} {FIGURES}"
-    return Result(trace, trace.kept, f"{unmet}: {limit}", notice)
+    return Result(trace, trace.kept, f"{unmet}: {limit}", is_warning=True)
 
 
 def _is_held_up(trace: Trace) -> bool:
@@ -431,7 +417,7 @@ def _cure_of_size(problem: Problem) -> str:
 
 
 def _advice(spec: Spec, method: Method) -> str:
-    """Return what may help a descent that used up its epochs, the surest remedy first, without figures of the data."""
+    """Return what may help a descent that used up its epochs, the surest remedy first."""
     if spec.steps.batch_rows(method.problem.rows.n_weighted) is not None:
         return _advice_on_batches(spec.steps)
     if (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate"):

@@ -13,9 +13,6 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 from gdregress.solve.stopping import SLOWLY
 
-STACKLEVEL = 7
-"""`stacklevel` at which a warning points to the user's call of `fit`."""
-
 TIMES = 10.0
 """How much farther from the mean of X, or nearer, a column of X_val is than X, if it was not transformed as X was."""
 
@@ -92,9 +89,9 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
 
 
 def validation_value(
-    rows: Rows, problem: Problem, warn: Callable[..., None], *, given: bool
-) -> Callable[[NDArray], NDArray]:
-    """Return the function that evaluates the loss of points on the validation rows.
+    rows: Rows, problem: Problem, *, given: bool
+) -> tuple[Callable[[NDArray], NDArray], tuple[str, ...]]:
+    """Return the function that evaluates the loss of points on the validation rows, and what is to be said of these.
 
     For squared error it uses their moments, if the problem has the products of the columns; else the rows.
 
@@ -104,32 +101,27 @@ def validation_value(
         Validation rows.
     problem : Problem
         The problem that is minimised, on the training rows.
-    warn : callable
-        Warns the user: see `NoticesMixin`.
     given : bool
         Whether these are the rows of X_val, and not some of X.
 
     Returns
     -------
-    callable
+    evaluate : callable
         Takes points side by side, of shape (n_coordinates, n_points * n_outputs), and returns the loss of each
         column, without the penalty.
+    remarks : tuple of str
+        A sentence, if most columns of X_val lie over ten times as far from the mean of X as X does, or less than a
+        tenth as far.
 
     Raises
     ------
     ValueError
         If X_val holds NaN or infinity.
-
-    Warns
-    -----
-    UserWarning
-        If most columns of X_val lie over ten times as far from the mean of X as X does, or less than a tenth as far.
     """
     coordinates = problem.coordinates
     by_moments = problem.terms.is_squared_error and problem.moments.cross is not None
     moments = rows.moments(products=by_moments)
-    if given:
-        _warn_if_wildly_off(moments, problem, warn)
+    remarks = _remarks_on_units(moments, problem) if given else ()
     nothing = coordinates.penalty(0.0, 0.0)
     objective: Objective
     if by_moments:
@@ -137,18 +129,18 @@ def validation_value(
         objective = MomentObjective(moments, coordinates, nothing)
     else:
         objective = DataObjective(rows.with_targets(coordinates.targets), coordinates, problem.loss, nothing)
-    return lambda points: objective.values([points])[0]
+    return lambda points: objective.values([points])[0], remarks
 
 
-def _warn_if_wildly_off(moments: Moments, problem: Problem, warn: Callable[..., None]) -> None:
+def _remarks_on_units(moments: Moments, problem: Problem) -> tuple[str, ...]:
     x, x_val = problem.moments.x, moments.x
     distance = np.hypot(x_val.mean - x.mean, x_val.deviation)
     varies = x_val.deviation > ROUNDING * np.abs(x_val.mean)  # few rows may lack what is rare in X
     off = (distance > TIMES * x.deviation) | ((TIMES * distance < x.deviation) & varies)
-    if off.mean() > 0.5:
-        beyond = (
-            "columns of X_val lie over ten times as far from the mean of X as X does, or less than a tenth as far: "
-            "was X_val transformed as X was? In a pipeline, use Pipeline(..., transform_input=['X_val'])."
-        )
-        reason, notice = f"{int(off.sum())} of {len(off)} {beyond}", f"most {beyond}"
-        warn(reason, notice, UserWarning, stacklevel=STACKLEVEL)
+    if off.mean() <= 0.5:
+        return ()
+    return (
+        f"{int(off.sum())} of {len(off)} columns of X_val lie over ten times as far from the mean of X as X does, or "
+        "less than a tenth as far: was X_val transformed as X was? In a pipeline, use "
+        "Pipeline(..., transform_input=['X_val']).",
+    )

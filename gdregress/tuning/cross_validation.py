@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -30,9 +30,10 @@ from gdregress.rows.namespaces import place_of, to_host, where_is
 from gdregress.rows.through import goes_through
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
-from gdregress.solve.fitting import fitting
+from gdregress.solve.fitting import fitting, warnings_of
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.scale import scale_of_constant
+from gdregress.solve.stopping import Result
 from gdregress.tuning.grid import (
     Axes,
     Curve,
@@ -47,6 +48,7 @@ from gdregress.tuning.results import (
     choice_of_targets,
     ends,
     ends_of_targets,
+    failures,
     fold_paths,
     predictions,
     raw,
@@ -411,11 +413,13 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             If the best point is at an end of the strengths, or at the most epochs, while the score still
             improves there; if `alphas` or `eps` has no effect.
         ConvergenceWarning
-            If a descent ends above `tol`: once for each cause in the splits, and with figures for the fit
-            to all rows.
+            If fits to training rows did not converge, with their number and the reason of the first; if
+            the fit to all rows did not.
         """
         with fitting(self):
-            self._choose(X, y, sample_weight, params)
+            said = self._choose(X, y, sample_weight, params)
+        for warning in said:
+            warnings.warn(warning, stacklevel=2)
         return self
 
     @cached_property
@@ -521,8 +525,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         return GradientDescentRegressor(**{**shared, "verbose": 0, **point})
 
     @with_callbacks
-    def _choose(self, X, y, sample_weight, params) -> None:
-        """Read the rows, evaluate the grid, choose a point, fit to all rows."""
+    def _choose(self, X, y, sample_weight, params) -> list[Warning]:
+        """Read the rows, evaluate the grid, choose a point, fit to all rows; return what is to be said of it."""
         axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
         primary = self._primary(scoring)
         model = self._model(alpha=1.0, **axes.first)
@@ -536,8 +540,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             )
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
-        for sentence in without_effect(self):
-            warnings.warn(sentence, UserWarning, stacklevel=4)
+        said: list[Warning] = [UserWarning(sentence) for sentence in without_effect(self)]
         given = X, y
         rows, form = self._read(X, y, sample_weight, scoring)
         y, n = form.targets(rows.y), rows.n_samples
@@ -563,17 +566,18 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self.__dict__.update(choice(self._scores, self.refit, primary))
             best, _ = self._scores.place(self._scores.best(primary))
             is_automatic, standardize = not np.iterable(self.alphas), bool(self.standardize)
+            said += map(ConvergenceWarning, failures(found))
             sentences = list(ends(found[best], primary, is_automatic=is_automatic, standardize=standardize))
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))
                 sentences += ends_of_targets(found[0], standardize=standardize)
-            for sentence in sentences:
-                warnings.warn(sentence, UserWarning, stacklevel=4)
+            said += map(UserWarning, sentences)
             self._store_paths(axes, found, search)
             if self.refit:
-                self._refit(search, task)
+                said += self._refit(search, task)
         if task is not None:
             task.end()
+        return said
 
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
@@ -702,30 +706,30 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             coef, intercept = zip(*[raw([whole], search.form) for whole in wholes], strict=True)
             self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
 
-    def _refit(self, search: Search, task: SearchTask | None) -> None:
-        """Fit to all rows with what was chosen, from their moments where these were gathered."""
+    def _refit(self, search: Search, task: SearchTask | None) -> list[Warning]:
+        """Fit to all rows with what was chosen, from their moments where these were gathered; return what is said."""
         rows, form = search.rows, search.form
         if np.ndim(self.alpha_) > 0:
             with part_of(task, REFIT):
-                self._refit_targets(search)
-            return
-        model = self._chosen_model(self.alpha_, search)
+                return self._refit_targets(search)
+        model = self._chosen_model(self.alpha_)
         given = rows.X, form.targets(rows.y), rows.weight
         with part_of(task, REFIT, model):
             if search.sums is None:
-                model.fit(*given)
+                result = model._fit(*given, None, None, None)
             else:
                 whole = rows.known_by(slice(None), search.sums.whole)
-                model._fit_rows(whole, form, FitTask.begin(model, *given))
+                result = model._fit_rows(whole, form, FitTask.begin(model, *given))
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
+        return _said_of(model, result)
 
-    def _refit_targets(self, search: Search) -> None:
+    def _refit_targets(self, search: Search) -> list[Warning]:
         """Fit each target to all rows with its own strength; what is told of the descents is that of the worst."""
-        rows = search.rows
-        models = [
-            self._chosen_model(float(alpha), search).fit(rows.X, y, rows.weight)
-            for alpha, y in zip(self.alpha_, rows.y.T, strict=True)
-        ]
+        rows, said = search.rows, {}
+        for alpha, y in zip(self.alpha_.tolist(), rows.y.T, strict=True):
+            model = self._chosen_model(alpha)
+            said[model] = _said_of(model, model._fit(rows.X, y, rows.weight, None, None, None))
+        models = list(said)
         worst = max(models, key=lambda model: model.optimality_)
         for name in set(FITTED) & set(vars(worst)) - {"history_"}:
             setattr(self, name, getattr(worst, name))
@@ -733,10 +737,16 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.intercept_ = 0.0
         if self.fit_intercept:
             self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
+        return said[worst]
 
-    def _chosen_model(self, alpha: float, search: Search) -> GradientDescentRegressor:
+    def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
         """Return a model with the parameters that were chosen."""
         point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
-        model = self._model(verbose=self.verbose, alpha=alpha, **point)
-        model._conclude(search.model)
-        return model
+        return self._model(verbose=self.verbose, alpha=alpha, **point)
+
+
+def _said_of(model: GradientDescentRegressor, result: Result) -> list[Warning]:
+    """Return the warnings of a fit, or raise the interrupt that ended it."""
+    if result.interrupt is not None:
+        raise result.interrupt
+    return list(warnings_of(model, result))

@@ -60,6 +60,13 @@ def choice_of_targets(found: Evaluated) -> dict[str, Any]:
     return choices
 
 
+def failures(found: Sequence[Evaluated]) -> Iterator[str]:
+    """Yield a sentence on the fits that ended elsewhere than they were to, with the reason of the first of them."""
+    reasons = [reason for each in found for reason in each.failures]
+    if reasons:
+        yield f"{len(reasons)} fit{'s' * (len(reasons) > 1)} to training rows did not converge, such as: {reasons[0]}"
+
+
 def ends(top: Evaluated, primary: str, *, is_automatic: bool, standardize: bool) -> Iterator[str]:
     """Yield a sentence for each axis whose best value is at an end while the score still improves there.
 

@@ -57,6 +57,8 @@ class Evaluated(NamedTuple):
         The points fitted to the training rows of each split.
     whole : AnyPath or None
         The points fitted to all rows, where these came with the others.
+    failures : sequence of str
+        Reasons of the fits that ended elsewhere than they were to.
     """
 
     curve: Curve
@@ -64,6 +66,7 @@ class Evaluated(NamedTuple):
     losses: OfSplits
     paths: Sequence[AnyPath]
     whole: AnyPath | None
+    failures: Sequence[str]
 
     def followed_by(self, other: "Evaluated") -> "Evaluated":
         """Return this curve with another at its end, whose strengths are smaller."""
@@ -73,6 +76,7 @@ class Evaluated(NamedTuple):
             self.losses.followed_by(other.losses),
             [Chained(both) for both in zip(self.paths, other.paths, strict=True)],
             None if self.whole is None or other.whole is None else Chained([self.whole, other.whole]),
+            [*self.failures, *other.failures],
         )
 
     @property
@@ -101,7 +105,7 @@ class Search:
     Attributes
     ----------
     model : GradientDescentRegressor
-        A model with the parameters that all points share, whose clones say each cause of a warning once.
+        A model with the parameters that all points share.
     spec : Spec
         Its specification, for the strength 1.
     X : ndarray or CSR matrix or data frame
@@ -154,7 +158,6 @@ class Search:
                 f"scoring='r2' needs two test rows in each split, but split {lonely[0]} has one: use "
                 "'neg_mean_squared_error', or larger test sets."
             )
-        model._lead_search()
         p = rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
@@ -186,16 +189,16 @@ class Search:
     def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
-        paths, losses, whole = from_whole or told or self._fitted(curve)
+        paths, losses, whole, failures = from_whole or told or self._fitted(curve)
         if losses is None:
             losses = OfSplits.whole(
                 np.stack([self._losses_from_rows(number, path).T for number, path in enumerate(paths)])
             )
         if self.scoring.is_loss:
-            return Evaluated(curve, {"score": losses.mapped(minus_mean_of_outputs)}, losses, paths, whole)
+            return Evaluated(curve, {"score": losses.mapped(minus_mean_of_outputs)}, losses, paths, whole, failures)
         several = [self._scores(number, path, curve, losses.all[number].T) for number, path in enumerate(paths)]
         scores = {name: OfSplits.whole(np.array([each[name] for each in several])) for name in self.scoring.scorers}
-        return Evaluated(curve, scores, losses, paths, whole)
+        return Evaluated(curve, scores, losses, paths, whole, failures)
 
     def _from_whole(self, curve: Curve) -> FromSums | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
@@ -206,29 +209,33 @@ class Search:
         with self.rows.on_threads(), np.errstate(all="ignore"):
             in_memory = cast(RowBlocks, self.rows)
             rows = in_memory.with_moments(in_memory.moments())
+            failures: list[str] = []
 
             def fit(some_rows: Any, alpha: float) -> Path:
-                return fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+                point = fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+                failures.extend(point.failures)
+                return point.path
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
-        return FromSums(paths, None, whole)
+        return FromSums(paths, None, whole, failures)
 
     def whole(self, curve: Curve) -> Path:
-        """Fit the points of a curve to all rows."""
+        """Return the points of a curve fitted to all rows."""
         exact = None if self.sums is None else self.sums.path_of_whole(curve)
         if exact is not None:
             return exact
         rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
-        return fitted_path(clone(self.model), rows, curve)
+        return fitted_path(clone(self.model), rows, curve).path
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         names = [f"split {number + 1} of {len(self.splits)}" * self.verbose for number in range(len(self.splits))]
-        paths = Parallel(n_jobs=self.n_jobs)(
+        fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(told_path)(name, clone(self.model), self._training_rows(number), curve)
             for number, name in enumerate(names)
         )
-        return FromSums(paths, None if self.sums is None else self.sums.losses(paths))
+        paths, failures = [each.path for each in fitted], [reason for each in fitted for reason in each.failures]
+        return FromSums(paths, None if self.sums is None else self.sums.losses(paths), None, failures)
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
@@ -289,16 +296,31 @@ def best_curve(found: list[Evaluated], name: str) -> Evaluated:
     return max(found, key=lambda each: each.along_alphas(name).max())
 
 
-def told_path(name: str, model: Any, rows: Any, curve: Curve) -> Path:
+class Fitted(NamedTuple):
+    """The points of a curve, fitted to some rows.
+
+    Attributes
+    ----------
+    path : Path
+        The points.
+    failures : list of str
+        Reasons of the fits that ended elsewhere than they were to.
+    """
+
+    path: Path
+    failures: list[str]
+
+
+def told_path(name: str, model: Any, rows: Any, curve: Curve) -> Fitted:
     """Return `fitted_path`; where the rows have a name, print how long it took."""
     start = perf_counter()
-    path = fitted_path(model, rows, curve)
+    fitted = fitted_path(model, rows, curve)
     if name:
         print(f"{name}: {curve.n_points} points in {perf_counter() - start:.1f} s")
-    return path
+    return fitted
 
 
-def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
+def fitted_path(model: Any, rows: Any, curve: Curve) -> Fitted:
     """Fit the points of a curve one after the other, each from the last where it ends at the minimum all the same.
 
     Parameters
@@ -321,29 +343,33 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Path:
     if finds_scale and rows.n_features <= WIDE_LIMIT:
         rows = rows.with_moments(rows.moments())  # for all strengths
     points: list[NDArray] = []
-    of_search, past = clone(model), vars(model)
+    failures: list[str] = []
+    past = vars(model)
     for alpha in curve.alphas.tolist():
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
         found = minimum_with_scale(Spec.of(model), rows, past) if finds_scale and points else None
         if found is None:
-            points += [fitted_point(model, rows, of_search)] if is_one else epochs_of(model, rows, curve, of_search)
+            points += [fitted_point(model, rows, failures)] if is_one else epochs_of(model, rows, curve, failures)
             past = vars(model)
         else:
             level = [found.intercept] if model.fit_intercept else []
             points.append(np.append(found.coef, level)[:, np.newaxis])
             past = {"coef_": found.coef, "intercept_": found.intercept, "scale_": found.scale}
-    return Path(coordinates, np.stack(points, axis=1))
+    return Fitted(Path(coordinates, np.stack(points, axis=1)), failures)
 
 
-def fitted_point(model: Any, rows: Any, of_search: Any) -> NDArray:
-    """Fit a model, as a candidate of the search of another one, and return its point in raw coordinates."""
-    model._follow(of_search)
-    model._fit_rows(rows, OutputFormat(np.float64, False))
+def fitted_point(model: Any, rows: Any, failures: list[str]) -> NDArray:
+    """Fit a model and return its point in raw coordinates; the failures get the reason if it ended elsewhere."""
+    result = model._fit_rows(rows, OutputFormat(np.float64, False))
+    if result.interrupt is not None:
+        raise result.interrupt
+    if result.is_warning:
+        failures.append(result.reason)
     level = [np.atleast_1d(model.intercept_)] if model.fit_intercept else []
     return np.vstack([np.atleast_2d(model.coef_).T, *level])
 
 
-def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArray]:
+def epochs_of(model: Any, rows: Any, curve: Curve, failures: list[str]) -> list[NDArray]:
     """Fit a model for each number of epochs, and return the points.
 
     A descent of fewer epochs is the beginning of that of more, so that the longest is enough, unless the schedule
@@ -351,10 +377,10 @@ def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArr
     diverged a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
     """
     if model.schedule in OF_ALL_EPOCHS:
-        points = [fitted_point(model.set_params(epochs=epochs), rows, of_search) for epochs in curve.epochs]
+        points = [fitted_point(model.set_params(epochs=epochs), rows, failures) for epochs in curve.epochs]
         model.set_params(epochs=curve.most_epochs)
         return points
-    last, history, terms = fitted_point(model, rows, of_search), model.history_, Spec.of(model).terms
+    last, history, terms = fitted_point(model, rows, failures), model.history_, Spec.of(model).terms
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
     intercept = history["intercept"].reshape(len(coef), -1, 1)
     path = np.concatenate([coef, intercept], axis=-1) if model.fit_intercept else coef
@@ -364,7 +390,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve, of_search: Any) -> list[NDArr
     returned, n_epochs = np.arange(len(path)), model.n_iter_
     rose = has_diverged(objective)
     above = [epochs for epochs in curve.epochs if epochs < n_epochs and rose[epochs]]
-    if above and (fitted_point(model.set_params(epochs=above[0]), rows, of_search) != path[above[0]].T).any():
+    if above and (fitted_point(model.set_params(epochs=above[0]), rows, failures) != path[above[0]].T).any():
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
     model.set_params(epochs=curve.most_epochs)

@@ -59,11 +59,14 @@ class FromSums(NamedTuple):
         Their losses on the test rows, of shape (n_splits, n_outputs, n_points); None if these rows have to be read.
     whole : AnyPath or None
         The points fitted to all rows, where these came with the others.
+    failures : sequence of str
+        Reasons of the fits that ended elsewhere than they were to.
     """
 
     paths: Sequence[AnyPath]
     losses: OfSplits | None
     whole: AnyPath | None = None
+    failures: Sequence[str] = ()
 
 
 class PlainSpec(NamedTuple):
