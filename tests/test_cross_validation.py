@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import ElasticNetCV, LassoCV, RidgeCV
-from sklearn.metrics import accuracy_score, make_scorer, mean_squared_error
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer, max_error, mean_squared_error
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -28,7 +28,7 @@ from sklearn.model_selection import (
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
 from gdregress.rows.folds import gather_folds
 from gdregress.rows.memory import RowBlocks
-from gdregress.tuning.scoring import Scoring, minus_mean_loss
+from gdregress.tuning.scoring import Scoring, minus_mean_loss, takes
 
 ALPHAS = [10.0, 1.0, 0.1]
 
@@ -889,6 +889,42 @@ def test_a_generator_of_splits_with_routing(raw):
         model.cv_results_["mean_test_score"],
         GradientDescentRegressorCV(ALPHAS, cv=KFold(4)).fit(X, y).cv_results_["mean_test_score"],
     )
+
+
+def of_many(y, predicted, **params):
+    """Score the rows, of which there are to be ten at least."""
+    if len(y) < 10:
+        raise ValueError("too few")
+    return mean_squared_error(y, predicted, **params)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "expected"),
+    [
+        (get_scorer("r2"), True),
+        (get_scorer("neg_median_absolute_error"), True),
+        (get_scorer("neg_mean_gamma_deviance"), True),
+        (get_scorer("neg_max_error"), False),
+        (make_scorer(lambda y, predicted: 0.0), False),
+        (make_scorer(of_many), True),
+        (lambda model, X, y: 0.0, False),
+        (lambda model, X, y, sample_weight=None: 0.0, True),
+        (lambda model, X, y, **params: 0.0, True),
+    ],
+)
+def test_which_scorers_take_weights(scorer, expected):
+    """What fails on three rows all the same is believed to take them."""
+    assert takes(scorer, "sample_weight") == expected
+
+
+def test_a_scorer_that_takes_no_weights_gets_none(raw):
+    X, y = raw
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    model = GradientDescentRegressorCV([1.0, 0.1], cv=KFold(3), scoring="neg_max_error").fit(X, y, weight)
+    for split, (train, test) in enumerate(KFold(3).split(X)):
+        fitted = GradientDescentRegressor(penalty="l2", alpha=1.0).fit(X[train], y[train], weight[train])
+        score = model.cv_results_[f"split{split}_test_score"][0]
+        assert_allclose(score, -max_error(y[test], fitted.predict(X[test])), rtol=1e-6)
 
 
 def test_values_of_an_axis_keep_their_types(raw):

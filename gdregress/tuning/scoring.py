@@ -172,23 +172,31 @@ def check_name(scoring: Any) -> None:
 
 @cache
 def _scores_numbers(name: str) -> bool:
-    """Return whether a scorer of scikit-learn takes numbers that are no classes: it is tried on three."""
+    """Return whether a scorer of scikit-learn takes numbers that are no classes."""
+    return _scores_three(get_scorer(name), {})
+
+
+def _scores_three(scorer: Scorer, params: Mapping[str, Any]) -> bool:
+    """Return whether a scorer scores three rows, whose targets are no classes, without an error or a warning."""
     y = np.array([0.5, 1.25, 2.0])
     X = y[:, np.newaxis]
     with warnings.catch_warnings(action="error"):
         try:
-            get_scorer(name)(DummyRegressor().fit(X, y), X, y)
+            scorer(DummyRegressor().fit(X, y), X, y, **params)
         except Exception:  # each has its own for this
             return False
     return True
 
 
 def takes(scorer: Scorer, name: str) -> bool:
-    """Return whether a scorer takes a keyword; a scorer of scikit-learn takes weights if its metric does."""
-    if name == "sample_weight" and hasattr(scorer, "_accept_sample_weight"):
-        return bool(scorer._accept_sample_weight())
+    """Return whether a scorer takes a keyword; one that passes any on to a metric is tried on three rows.
+
+    A scorer that fails on these rows without the keyword too is believed to take it.
+    """
     parameters = signature(scorer).parameters.values()
-    return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return any(each.name == name for each in parameters)
+    return _scores_three(scorer, {name: np.ones(3)}) or not _scores_three(scorer, {})
 
 
 def minus_mean_loss(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
