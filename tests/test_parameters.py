@@ -1,4 +1,4 @@
-"""What is said of parameters: those without an effect, those misspelt, and what is said of the candidates of a search."""
+"""What is said of parameters: those without an effect, those misspelt, and those of the candidates of a search."""
 
 import re
 import subprocess
