@@ -10,7 +10,7 @@ from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
 from gdregress.rows.rows import Rows
 from gdregress.solve.attributes import FITTED, OutputFormat
-from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from gdregress.solve.callbacks import NOBODY, CallbackSupportMixin, Task, with_callbacks
 from gdregress.solve.chunked import ChunksMixin
 from gdregress.solve.fitting import finished, fitting, in_any_range
 from gdregress.solve.linear_predictor import LinearPredictor
@@ -433,13 +433,13 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         spec = Spec.of(self)
         check_validation_arguments(self.early_stopping, X_val, y_val, sample_weight_val)
         rows, form = training_rows(self, spec, X, y, sample_weight)
-        task = FitTask.begin(self, X, y, sample_weight)
+        task = Task.begin(self, X, y, sample_weight, n_subtasks=int(self.epochs))
         rng, held_out = spec.rng(), None
         if X_val is not None:
             held_out = validation_rows(self, X_val, y_val, sample_weight_val, rows.n_outputs)
         return self._minimise(spec, rows, form, rng, held_out=held_out, task=task)
 
-    def _fit_rows(self, rows: Rows, form: OutputFormat, task: FitTask | None = None) -> Result:
+    def _fit_rows(self, rows: Rows, form: OutputFormat, task: Task = NOBODY) -> Result:
         """Minimise over rows that have been read."""
         with fitting(self):
             spec = Spec.of(self)
@@ -453,7 +453,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         rng: np.random.RandomState,
         *,
         held_out: Rows | None = None,
-        task: FitTask | None = None,
+        task: Task = NOBODY,
     ) -> Result:
         """Choose a method, minimise by it, and store the fitted attributes."""
         given = held_out is not None
@@ -470,12 +470,9 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
             if held_out is not None:
                 validate, remarks = validation_value(held_out, problem, given=given)
             self._forget()
-            observers: list[Observer] = []
-            if task is not None:
-                observers.append(task.observer(lambda epoch: form.solution(problem, epoch)))
+            told = task.observers(lambda epoch: form.solution(problem, epoch))
             progress = Progress(spec.verbose, validates=held_out is not None)
-            if spec.verbose:
-                observers.append(progress)
+            observers: list[Observer] = [*told, *([progress] if spec.verbose else [])]
             record = problem.coordinates.to_raw if spec.record_path else None
             stopping = Stopping.of(spec, method)
             result = solve(
@@ -486,7 +483,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
                 observers,
                 validate=validate,
                 record=record,
-                one_by_one=task is not None,
+                one_by_one=bool(told),
             )
             result = form.in_range(problem, result)
             if spec.verbose:
@@ -496,7 +493,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
                 remarks += remarks_on_scale(found["scale_"], problem, result)
             elif self.loss == "huber" and self.converged_:
                 remarks += remarks_on_epsilon(self.epsilon, problem, result)
-        if task is not None and result.interrupt is None:
+        if result.interrupt is None:
             task.end()
         return replace(result, remarks=remarks)
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, load_house_prices
-from gdregress.solve.callbacks import FitTask
+from gdregress.solve.callbacks import ToldTask
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on")
 
@@ -330,7 +330,7 @@ def test_without_callbacks_nobody_is_told(monkeypatch):
         raise AssertionError("somebody was told")
 
     monkeypatch.setattr(GradientDescentRegressor, "_init_callback_context", telling)
-    monkeypatch.setattr(FitTask, "observer", telling)
+    monkeypatch.setattr(ToldTask, "observers", telling)
     monkeypatch.setattr("gdregress.solve.trace.Measured.one_by_one", telling)
     fitted(STRETCHES)
 

@@ -1,9 +1,8 @@
 """Callbacks of scikit-learn 1.9 and later: a fit is a task with its epochs as subtasks, a search one with its parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -20,40 +19,36 @@ except ImportError:
         """An empty base class: this version of scikit-learn has no callbacks."""
 
     def with_callbacks(method):
-        """Return a wrapper of a method, so that the stack is as deep as with callbacks: `stacklevel` counts on it."""
-
-        @wraps(method)
-        def without_callbacks(estimator, *args, **kwargs):
-            return method(estimator, *args, **kwargs)
-
-        return without_callbacks
+        """Return the method: this version of scikit-learn has no callbacks."""
+        return method
 
 
-@dataclass(frozen=True)
-class FitTask:
-    """A fit that calls callbacks.
+class Task:
+    """A fit or a search of an estimator without callbacks: nobody is told of it."""
 
-    Attributes
-    ----------
-    context : CallbackContext
-        The context of the fit. The epochs are its subtasks.
-    told : dict
-        Arguments of every call: the estimator, X and y as the user gave them, and the weights.
-    """
+    @staticmethod
+    def begin(estimator: Any, X, y, sample_weight, *, n_subtasks: int) -> "Task":
+        """Call the callbacks of an estimator, if it has any, at the beginning of a fit or a search.
 
-    context: Any
-    told: dict[str, Any]
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator.
+        X, y, sample_weight : object
+            Its training rows, as the user gave them.
+        n_subtasks : int
+            Number of epochs or parts, at most.
+        """
+        if not hasattr(estimator, "_skl_callbacks"):  # scikit-learn has no public name for this
+            return NOBODY
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        context = estimator._init_callback_context(max_subtasks=n_subtasks)
+        context.call_on_fit_task_begin(**told)
+        return ToldTask(context, told)
 
-    @classmethod
-    def begin(cls, estimator: BaseEstimator, X, y, sample_weight) -> "FitTask | None":
-        """Call the callbacks at the beginning of a fit; return None if the estimator has none."""
-        begun = _begin(estimator, X, y, sample_weight, int(estimator.epochs))
-        return None if begun is None else cls(*begun)
-
-    def observer(self, solution: Callable[[Epoch], dict[str, Any]]) -> Observer:
-        """Return an observer that calls the callbacks at every epoch, and stops if one of them returns True.
-
-        It expects blocks of one epoch.
+    def observers(self, solution: Callable[[Epoch], dict[str, Any]]) -> Sequence[Observer]:
+        """Return the observers of the epochs of a fit, which expect blocks of one epoch.
 
         Parameters
         ----------
@@ -61,6 +56,37 @@ class FitTask:
             Takes an epoch and returns the fitted attributes of it. A callback that asks for them gets those of
             the epoch that the fit would return if it ended there.
         """
+        return ()
+
+    def part(self, name: str, model: BaseEstimator | None = None) -> AbstractContextManager[None]:
+        """Return the context of a part of a search; a model that is fitted in it calls the callbacks too."""
+        return nullcontext()
+
+    def end(self) -> None:
+        """End the fit or the search."""
+
+
+NOBODY = Task()
+"""The task of an estimator without callbacks."""
+
+
+@dataclass(frozen=True)
+class ToldTask(Task):
+    """A fit or a search that calls callbacks.
+
+    Attributes
+    ----------
+    context : CallbackContext
+        Its context. The epochs of a fit, or the parts of a search, are its subtasks.
+    told : dict
+        Arguments of every call: the estimator, X and y as the user gave them, and the weights.
+    """
+
+    context: Any
+    told: dict[str, Any]
+
+    def observers(self, solution: Callable[[Epoch], dict[str, Any]]) -> Sequence[Observer]:
+        """Return an observer that calls the callbacks at every epoch, and stops if one of them returns True."""
         task: Any = None
 
         def observe(trace: Trace, latest: Measured, result: Result | None) -> Result | None:
@@ -74,37 +100,11 @@ class FitTask:
                 task.call_on_fit_task_begin(**told)
             return result
 
-        return observe
-
-    def end(self) -> None:
-        """Call the callbacks at the end of the fit."""
-        self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
-
-
-@dataclass(frozen=True)
-class SearchTask:
-    """A search that calls callbacks at the beginning and at the end of each of its parts.
-
-    Attributes
-    ----------
-    context : CallbackContext
-        The context of the search. The parts are its subtasks.
-    told : dict
-        Arguments of every call: the estimator, X and y as the user gave them, and the weights.
-    """
-
-    context: Any
-    told: dict[str, Any]
-
-    @classmethod
-    def begin(cls, estimator: BaseEstimator, X, y, sample_weight, *, n_parts: int) -> "SearchTask | None":
-        """Call the callbacks at the beginning of a search; return None if the estimator has none."""
-        begun = _begin(estimator, X, y, sample_weight, n_parts)
-        return None if begun is None else cls(*begun)
+        return [observe]
 
     @contextmanager
     def part(self, name: str, model: BaseEstimator | None = None) -> Iterator[None]:
-        """Call the callbacks around a part of the search; a model that is fitted in it calls them too."""
+        """Call the callbacks around a part of the search."""
         context = self.context.subcontext(task_name=name)
         with nullcontext() if model is None else context.propagate_callback_context(model):
             context.call_on_fit_task_begin(**self.told)
@@ -112,21 +112,5 @@ class SearchTask:
         context.call_on_fit_task_end(**self.told)
 
     def end(self) -> None:
-        """Call the callbacks at the end of the search."""
+        """Call the callbacks at the end."""
         self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
-
-
-def _begin(estimator: Any, X, y, sample_weight, n_subtasks: int) -> tuple[Any, dict[str, Any]] | None:
-    """Call the callbacks at the beginning of a task; return its context and what they are told, None without them."""
-    if not hasattr(estimator, "_skl_callbacks"):
-        return None
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-    context = estimator._init_callback_context(max_subtasks=n_subtasks)
-    context.call_on_fit_task_begin(**told)
-    return context, told
-
-
-def part_of(task: SearchTask | None, name: str, model: BaseEstimator | None = None) -> AbstractContextManager:
-    """Return the context of a part of a search; one that does nothing if there are no callbacks."""
-    return nullcontext() if task is None else task.part(name, model)

@@ -29,7 +29,7 @@ from gdregress.rows.memory import RowBlocks
 from gdregress.rows.namespaces import place_of, to_host, where_is
 from gdregress.rows.through import goes_through
 from gdregress.solve.attributes import FITTED, OutputFormat
-from gdregress.solve.callbacks import CallbackSupportMixin, FitTask, SearchTask, part_of, with_callbacks
+from gdregress.solve.callbacks import CallbackSupportMixin, Task, with_callbacks
 from gdregress.solve.fitting import fitting, warnings_of
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.scale import scale_of_constant
@@ -552,8 +552,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         splits = [(every[train], every[test]) for train, test in parts]
         with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
             search = Search.of(model, spec, given[0], rows, form, splits, scoring, self.n_jobs, bool(self.verbose))
-            task = SearchTask.begin(self, *given, sample_weight, n_parts=1 + bool(self.refit))
-            with part_of(task, "cross-validation"):
+            task = Task.begin(self, *given, sample_weight, n_subtasks=1 + bool(self.refit))
+            with task.part("cross-validation"):
                 found = search.evaluate(self._curves(axes, alphas, search))
                 if alphas is None and self.alphas > 1:
                     found = grown(search, found, primary)
@@ -575,8 +575,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             self._store_paths(axes, found, search)
             if self.refit:
                 said += self._refit(search, task)
-        if task is not None:
-            task.end()
+        task.end()
         return said
 
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
@@ -706,20 +705,20 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             coef, intercept = zip(*[raw([whole], search.form) for whole in wholes], strict=True)
             self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
 
-    def _refit(self, search: Search, task: SearchTask | None) -> list[Warning]:
+    def _refit(self, search: Search, task: Task) -> list[Warning]:
         """Fit to all rows with what was chosen, from their moments where these were gathered; return what is said."""
         rows, form = search.rows, search.form
         if np.ndim(self.alpha_) > 0:
-            with part_of(task, REFIT):
+            with task.part(REFIT):
                 return self._refit_targets(search)
         model = self._chosen_model(self.alpha_)
         given = rows.X, form.targets(rows.y), rows.weight
-        with part_of(task, REFIT, model):
+        with task.part(REFIT, model):
             if search.sums is None:
                 result = model._fit(*given, None, None, None)
             else:
                 whole = rows.known_by(slice(None), search.sums.whole)
-                result = model._fit_rows(whole, form, FitTask.begin(model, *given))
+                result = model._fit_rows(whole, form, Task.begin(model, *given, n_subtasks=int(model.epochs)))
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
         return _said_of(model, result)
 
