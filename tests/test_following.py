@@ -414,3 +414,20 @@ def test_an_error_in_a_callback_leaves_a_search_as_it_was(hook):
     with pytest.raises(RuntimeError, match="a callback failed"):
         model.fit(Z[:, :3], y)
     assert vars(model) == before
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber", "epsilon": 30.0}], ids=["squared error", "huber"])
+def test_an_interrupt_in_the_last_fit_leaves_a_search_as_it_was(params):
+    class Stopping(Recorder):
+        max_propagation_depth = None
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    recorder = Stopping(at_epoch=1, do=interrupt)
+    model = search(**params).fit(Z[:200], y[:200]).set_callbacks(recorder)
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(Z[:, :3], y)
+    assert vars(model) == before
+    assert recorder.told[-2:] == [("end", "epoch", 0), "teardown"]

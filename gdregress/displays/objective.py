@@ -144,7 +144,7 @@ class RawObjective:
         return point
 
     def _fitted(self, X: Any, y: NDArray, **parameters: Any) -> Any:
-        """Return a model at the minimum, fitted without the notice on epsilon, which is that of the user's own fit."""
+        """Return a model at the minimum, fitted without the warning on epsilon, which is that of the user's own fit."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"epsilon=\S+ is far below the residuals")
             return settled(self.estimator, **parameters).fit(X, y, self.weight)

@@ -719,8 +719,9 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             else:
                 whole = rows.known_by(slice(None), search.sums.whole)
                 result = model._fit_rows(whole, form, Task.begin(model, *given, n_subtasks=int(model.epochs)))
+            said = _said_of(model, result)
         self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
-        return _said_of(model, result)
+        return said
 
     def _refit_targets(self, search: Search) -> list[Warning]:
         """Fit each target to all rows with its own strength; what is told of the descents is that of the worst."""
