@@ -20,7 +20,7 @@ from gdregress.method.spec import Spec
 from gdregress.method.states import Block, estimated_by, in_blocks
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import GoneRows
+from gdregress.rows.rows import GoneRows, drawable
 from gdregress.solve.solve import solve
 from gdregress.solve.start import starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -154,9 +154,11 @@ def test_rows_that_are_gone_cannot_be_read():
     gone = GoneRows(RowBlocks(X, y[:, np.newaxis]).moments(), X.dtype)
     assert (gone.n_features, gone.n_outputs, gone.n_weighted) == (10, 1, 442)
     assert not gone.can_be_read
-    for read in (gone.sum, gone.map_blocks, gone.batches, gone.sample):
+    for read in (gone.sum, gone.with_targets, gone.split):
         with pytest.raises(RuntimeError, match="read once and are gone"):
             read(None)
+    with pytest.raises(TypeError, match="single rows of GoneRows are not drawn: use rows in memory"):
+        drawable(gone)
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])

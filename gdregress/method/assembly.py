@@ -412,7 +412,7 @@ def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable
     if choice is not None:
         return lambda: make_method(choice, spec.at_the_minimum(), problem, rng).solver
     has_parabolas = terms.is_mostly_parabola and not terms.is_squared_error
-    has_steps = has_parabolas and problem.rows.can_be_drawn and not terms.is_penalised
+    has_steps = has_parabolas and problem.rows.in_memory is not None and not terms.is_penalised
     return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
 
 

@@ -192,7 +192,7 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
         Training rows.
     """
     terms = spec.terms
-    if not rows.can_be_drawn or (terms.is_squared_error and not terms.has_prox):
+    if rows.in_memory is None or (terms.is_squared_error and not terms.has_prox):
         return None
     choice = choose(spec.at_the_minimum(), rows)
     knows = choice.way in ("boxes", "working set", "matrix-free") or (terms.is_squared_error and choice.way == "newton")
@@ -233,12 +233,12 @@ def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]
 
 def _has_boxes(terms: Terms, rows: Rows) -> bool:
     """Return whether the loss is known as boxes of slopes, and single rows are at hand."""
-    return terms.has_boxes and rows.can_be_drawn
+    return terms.has_boxes and rows.in_memory is not None
 
 
 def _has_set(terms: Terms, rows: Rows) -> bool:
     """Return whether Newton's method goes by working sets: a loss by name, L1 or signs, many columns in memory."""
-    if not (terms.has_prox and rows.can_be_drawn):
+    if not terms.has_prox or rows.in_memory is None:
         return False
     if terms.is_squared_error:
         return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
@@ -254,7 +254,7 @@ def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: b
     if not asked and steps.optimizer in ("auto", "conjugate"):
         if p > MOMENTS_LIMIT and is_nearly_square(n, p) and tol >= FINEST_TOL:
             return 1.0
-        return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.can_be_drawn)
+        return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.in_memory is not None)
     accelerates = steps.optimizer == "nesterov" or (steps.optimizer == "auto" and not steps_are_newton)
     if asked and spec.terms.is_mostly_parabola and accelerates:
         return 1.0 if accelerated_is_cheaper(n, p) else None
@@ -269,7 +269,8 @@ def is_short_and_wide(rows: Rows) -> bool:
 
 def _has_few_rows(rows: Rows) -> bool:
     """Return whether the products of the rows are the smaller matrix, and are cheap to factor."""
-    return rows.can_be_drawn and not rows.is_sparse and rows.n_weighted <= min(MOMENTS_LIMIT, rows.n_features)
+    is_few = rows.n_weighted <= min(MOMENTS_LIMIT, rows.n_features)
+    return is_few and not rows.is_sparse and rows.in_memory is not None
 
 
 def _is_dual(choice: Choice, spec: Spec, rows: Rows) -> bool:

@@ -16,6 +16,7 @@ from gdregress.method.states import Block
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Gap, Problem
 from gdregress.problem.products import products_of_rows
+from gdregress.rows.rows import drawable
 
 PRECISE = 1e-14
 """Optimality at which another step of refinement is not worth a pass over the rows."""
@@ -74,7 +75,7 @@ class DualRidge:
         digits : float
             Largest estimated share of an error that a step of refinement leaves.
         """
-        standard, rows = problem.standard, problem.rows.counted()
+        standard, rows = problem.standard, drawable(problem.rows).counted()
         moves = standard.inverse_scale > 0
         if not moves.any():
             return None
@@ -82,7 +83,7 @@ class DualRidge:
         if problem.alpha > 0:
             scale, ridge = standard.reach(problem.alpha)
         design = Design.of(problem, None)
-        _, weight = design.targets()
+        weight = design.rows.weight
         share = np.ones(rows.n_samples) if weight is None else weight
         root = np.sqrt(share / share.sum())[:, np.newaxis]
         matrix = products_of_rows(rows, standard.center, standard.inverse_scale * scale)
@@ -144,7 +145,7 @@ class DualRidge:
     @property
     def _targets(self) -> NDArray:
         """The targets times the roots of the shares, v."""
-        return self.root * self.design.targets()[0]
+        return self.root * self.design.rows.y
 
     def _fitted(self, point: NDArray) -> NDArray:
         """Return Z z + s^(1/2) b."""

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.problem.problem import Problem
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 
 CAUTION = 0.1
 """Share of the largest stable rate that mini-batches take, since the noise of their gradients grows with the rate."""
@@ -207,7 +207,7 @@ def fourth_moment(rows: Rows, coordinates: Callable[[Any], NDArray], sample: int
     sample : int
         Number of rows in the sample.
     """
-    X, _ = rows.sample(sample)
+    X, _ = drawable(rows).sample(sample)
     squares = (coordinates(X) ** 2).sum(axis=1)
     return float((squares**2).mean() / squares.mean()) if squares.any() else 0.0
 
@@ -229,8 +229,8 @@ def weight_moments(rows: Rows, mean_weight: float) -> tuple[float, float]:
     uneven : float
         E s^2 / E s; E s where the weights are equal or not in memory.
     """
-    mean, here = rows.total_weight / rows.n_weighted, rows.targets()
-    if here is None or here[1] is None:
+    mean, here = rows.total_weight / rows.n_weighted, rows.in_memory
+    if here is None or here.weight is None:
         return mean / mean_weight, mean / mean_weight
-    squares = float(here[1] @ here[1]) / rows.n_weighted
+    squares = float(here.weight @ here.weight) / rows.n_weighted
     return mean / mean_weight, squares / mean / mean_weight

@@ -29,7 +29,7 @@ from gdregress.method.preconditioners import CholeskyFactor, InverseCurvature, I
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.rows.moments import Moments
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 
 EXACT, PER_COLUMN = 1.8, 1 / 80
 """Cost of exact moments in passes over X, and what each column adds."""
@@ -202,7 +202,7 @@ class Sketches:
         """Make the preconditioner of a share of the rows; None if it misses a column or loses digits."""
         rows = self.rows
         if share < 1.0:
-            rows = rows.subsample(share, NEIGHBOURS, check_random_state(self.random_state))
+            rows = drawable(rows).subsample(share, NEIGHBOURS, check_random_state(self.random_state))
         moments = self.moments
         if share < 1.0 or moments.cross is None:
             moments = self._gather(rows, np.float32)

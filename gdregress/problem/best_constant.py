@@ -54,9 +54,9 @@ def best_constant(loss: Loss, view: View) -> BestConstant:
     if loss.is_parabola:
         losses = (moments.y.deviation / scale) ** 2
         return BestConstant(constants, np.where(losses > 0, losses, 1.0))
-    in_memory, rows = view.scaled.targets(), view.scaled.without_features()
-    if in_memory is not None:
-        constants, losses = _exact(*in_memory, loss, scale, fit_intercept=coordinates.fit_intercept)
+    here, rows = view.scaled.in_memory, view.scaled.without_features()
+    if here is not None:
+        constants, losses = _exact(here.y, here.weight, loss, scale, fit_intercept=coordinates.fit_intercept)
     elif not coordinates.fit_intercept:
         [losses] = _losses(rows, loss.in_units(scale), constants[np.newaxis])
     else:

@@ -123,7 +123,7 @@ class BoxProblem:
         """Make the boxes of one output of a problem."""
         loss: Any = problem.terms.loss.in_units(problem.coordinates.target_scale[output])
         penalty = problem.penalty
-        targets, given = design.targets()
+        targets, given = design.rows.y, design.rows.weight
         target, n, p = targets[:, output], len(targets), design.n_penalised
         weight = np.broadcast_to(1.0 / n, n) if given is None else given / given.sum()
         constant, unit = float(problem.constant[output]), 1.0

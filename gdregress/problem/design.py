@@ -21,7 +21,7 @@ from gdregress.problem.objectives import CURVATURE_ENTRIES, READ_ENTRIES, Residu
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
 from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 from gdregress.rows.sums import Sums, dot
 
 ROW_SPACE = 2**31
@@ -39,7 +39,7 @@ class Design:
 
     Attributes
     ----------
-    rows : Rows
+    rows : RowBlocks
         The rows of X that have a positive weight.
     coordinates : Coordinates
         The coordinates of points.
@@ -57,7 +57,7 @@ class Design:
         Mean of the products of the rows of X in the coordinates, where the moments know it and no basis is needed.
     """
 
-    rows: Rows
+    rows: RowBlocks
     coordinates: Coordinates
     copies: int
     n_penalised: int
@@ -78,7 +78,7 @@ class Design:
             Columns that make the rows of X orthonormal; None if they need not be.
         """
         whole = problem.view.gram if basis is None else None
-        view = replace(problem.view, rows=problem.rows.counted()).standardised
+        view = replace(problem.view, rows=drawable(problem.rows).counted()).standardised
         if basis is not None and basis.shape[1] < len(basis) and problem.terms.is_penalised:
             # The minimum is not among the combinations of rows: a penalty decides along the other directions too.
             basis = np.hstack([basis, np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]])
@@ -86,7 +86,7 @@ class Design:
             basis = _with_intercept(basis)
         loss: Any = problem.terms.loss
         n_penalised = problem.n_coordinates - problem.terms.fit_intercept if problem.terms.has_prox else 0
-        return cls(view.scaled, view.coordinates, 1 + loss.has_tube, n_penalised, basis, whole=whole)
+        return cls(drawable(view.scaled), view.coordinates, 1 + loss.has_tube, n_penalised, basis, whole=whole)
 
     @classmethod
     def of_combinations(cls, problem: Problem, basis: NDArray) -> "Design | None":
@@ -107,7 +107,8 @@ class Design:
         Design or None
             None if X is sparse or large.
         """
-        exact, coordinates = problem.rows.counted().dense_as(np.longdouble, EXTENDED_LIMIT), problem.coordinates
+        rows, coordinates = drawable(problem.rows).counted(), problem.coordinates
+        exact = rows.dense_as(np.longdouble, EXTENDED_LIMIT)
         if exact is None:
             return None
         X = (exact.X - coordinates.center) * coordinates.inverse_scale @ basis.astype(np.longdouble)
@@ -152,7 +153,7 @@ class Design:
 
     def _with_rows(self, X: NDArray) -> "Design":
         """Return the matrix with the rows of an array, which are in the coordinates already, and the same targets."""
-        rows = RowBlocks(X, *self.targets())
+        rows = RowBlocks(X, self.rows.y, self.rows.weight)
         return replace(self, rows=rows, coordinates=Coordinates.identity(rows.n_features, rows.n_outputs))
 
     def given(self, point: NDArray) -> NDArray:
@@ -215,12 +216,6 @@ class Design:
         if rows.is_sparse or rows.n_samples * design.n_coordinates > COPY_LIMIT or coordinates.is_identity:
             return design
         return design._with_rows(design.dense)
-
-    def targets(self) -> tuple[NDArray, NDArray | None]:
-        """Return the targets of the rows of X, (n_rows, n_outputs), and their weights."""
-        known = self.rows.targets()
-        assert known is not None, "the rows are in memory"
-        return known
 
     def point(self, inner: NDArray) -> NDArray:
         """Return the point whose coordinates in the basis are given."""
@@ -312,7 +307,7 @@ class Design:
 def has_row_space(terms: Terms, rows: Rows) -> bool:
     """Return whether `Design.of_row_space` serves: L2 alone, and few rows in memory, dense."""
     n, p = rows.n_weighted, rows.n_features
-    is_few = rows.can_be_drawn and not rows.is_sparse and n < p and n * n * p <= ROW_SPACE
+    is_few = rows.in_memory is not None and not rows.is_sparse and n < p and n * n * p <= ROW_SPACE
     return is_few and terms.is_ridge
 
 

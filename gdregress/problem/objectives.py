@@ -16,7 +16,7 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.penalties import Penalty, tiled
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import Movable, cast, is_elsewhere, namespace, taken
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 from gdregress.rows.sums import Sums, dot
 
 CURVATURE_ENTRIES = 2**19
@@ -286,7 +286,7 @@ class DataObjective:
         mean_weight : float
             Mean weight of a row. Sums over a batch are divided by this times its number of rows.
         """
-        for part in self._rows.batches(size, random_state):
+        for part in drawable(self._rows).batches(size, random_state):
             yield DataObjective(
                 part,
                 self._coordinates,

@@ -224,7 +224,8 @@ class Problem:
 
     def in_extended_precision(self) -> "Problem":
         """Return the same problem with rows in long double precision, if X is dense and small; else this problem."""
-        copy = self.rows.dense_as(np.longdouble, EXTENDED_LIMIT // self.rows.n_outputs)
+        here = self.rows.in_memory
+        copy = None if here is None else here.dense_as(np.longdouble, EXTENDED_LIMIT // here.n_outputs)
         return self if copy is None else replace(self, view=replace(self.view, rows=copy))
 
     @cached_property

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gdregress.problem.view import View
-from gdregress.rows.rows import Rows
+from gdregress.rows.memory import RowBlocks
 from gdregress.rows.sums import Sums, dot
 
 PRODUCT_ENTRIES = 2**18
@@ -18,13 +18,13 @@ CACHED_COLUMNS, FEWEST_COLUMNS, ROW_ENTRIES = 2**18, 4, 2**22
 columns for each row, since products cost less than adding them up only then, and at most so many entries, 32 MB."""
 
 
-def products_of_rows(rows: Rows, center: NDArray, factor: NDArray) -> NDArray:
+def products_of_rows(rows: RowBlocks, center: NDArray, factor: NDArray) -> NDArray:
     """Return the products of the rows with each other, in one pass over the columns.
 
     Parameters
     ----------
-    rows : Rows
-        Rows in memory, of a dense X.
+    rows : RowBlocks
+        Rows of a dense X.
     center, factor : ndarray of shape (n_features,)
         What is subtracted from each column, and by what it is multiplied then.
 

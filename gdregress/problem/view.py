@@ -53,7 +53,8 @@ class View:
 
     @cached_property
     def _copied(self) -> "View | None":
-        floats = self.scaled.dense_as(np.float64, COPY_LIMIT)
+        here = self.scaled.in_memory
+        floats = None if here is None else here.dense_as(np.float64, COPY_LIMIT)
         if floats is None:
             return None
         coordinates, p, n_ones = self.coordinates, floats.n_features, int(self.coordinates.fit_intercept)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import HOST
-from gdregress.rows.rows import A, Numbered, R
+from gdregress.rows.rows import A, Numbered
+
+R = TypeVar("R")
 
 FAN_IN = 8
 """Number of results that one task merges, chosen so that scheduling the task costs about as much as the merging."""
@@ -239,7 +241,7 @@ class DaskRows:
         return cls(blocks, _reduce(blocks, Facts.of, partial(reduce, Facts.merge)))
 
     can_be_read = True
-    can_be_drawn = False
+    in_memory = None
     is_summed = False
     place = HOST
 
@@ -290,10 +292,6 @@ class DaskRows:
         """Add every row to accumulators created by `make`, and return them merged."""
         return self._reduce(partial(_accumulated, make=make, min_rows=min_rows, work=work), _merged_accumulators)
 
-    def map_blocks(self, work: Callable[[RowBlocks], R], merge: Callable[[R, R], R]) -> R:
-        """Apply `work` to each block, and return the results merged."""
-        return self._reduce(work, partial(reduce, merge))
-
     def _reduce(self, work: Callable[[RowBlocks], R], combine: Callable[[list[R]], R]) -> R:
         on_block = partial(_work_on, work=work, transforms=self.transforms, largest=self.facts.largest_weight)
         return _reduce(self.blocks, on_block, combine)
@@ -313,18 +311,7 @@ class DaskRows:
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
-        return self.map_blocks(partial(gather, cross=products, precision=precision), Moments.merge)
-
-    def targets(self) -> None:
-        """Return None: the targets are on the workers."""
-
-    def dense_as(self, dtype: type, limit: int) -> None:
-        """Return None: X is on the workers."""
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("single rows of dask are not drawn: use rows in memory.")
-
-    counted = features_of = of_columns = sample = subsample = batches = _refuse
+        return self._reduce(partial(gather, cross=products, precision=precision), partial(reduce, Moments.merge))
 
     def on_threads(self) -> AbstractContextManager:
         """Return a context that does nothing: passes run on the threads of the workers."""

@@ -19,7 +19,7 @@ from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import Place, cast, place_of, to_host
-from gdregress.rows.rows import A, Numbered, R
+from gdregress.rows.rows import A, Numbered
 from gdregress.rows.threads import on_threads
 from gdregress.rows.through import ThroughDevice
 from gdregress.rows.transfer import ROUNDED_ENTRIES, Features, Resident, pieces_of
@@ -43,7 +43,7 @@ class DeviceRows:
     """
 
     can_be_read = True
-    can_be_drawn = False
+    in_memory = None
     is_summed = False
     is_sparse = False
 
@@ -89,10 +89,6 @@ class DeviceRows:
             first.merge(other)
         return first
 
-    def map_blocks(self, work: "Callable[[DeviceRows], R]", merge: Callable[[R, R], R]) -> R:
-        """Return `work` of these rows: they are stored together, so there is nothing to merge."""
-        return work(self)
-
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of the rows, in the widest floats of the device."""
         return gather(self, cross=products, precision=np.float64 if self.place.has_doubles else np.float32)
@@ -135,20 +131,9 @@ class DeviceRows:
         """Raise a ValueError that names the position of the first NaN or infinity in X."""
         self.X.check_finite(self.name, self.columns)
 
-    def targets(self) -> None:
-        """Return None: the targets are on the device."""
-
-    def dense_as(self, dtype: type, limit: int) -> None:
-        """Return None: X is on the device."""
-
     def on_threads(self) -> AbstractContextManager:
         """Return a context in which BLAS has one thread on the host, where matrices are factored."""
         return on_threads(1)
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("single rows on a device are not drawn: use rows in memory.")
-
-    counted = features_of = of_columns = subsample = batches = _refuse
 
     def _blocks(self, pieces: list[slice]) -> Generator[tuple[Any, Any, Any], None, None]:
         """Yield X, y and the weights of each block of rows."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, united
 
 ROWS_OF_A_MERGE = 32
@@ -43,8 +44,8 @@ class SplittableRows(Protocol):
         Names of the columns.
     n_samples, n_features, n_outputs : int
         Number of rows, and of columns of X and of y.
-    can_be_drawn : bool
-        Whether single rows can be read: those in memory.
+    in_memory : RowBlocks or None
+        The rows themselves if they are in memory, where single ones can be read; else None.
     """
 
     @property
@@ -62,7 +63,7 @@ class SplittableRows(Protocol):
     @property
     def n_outputs(self) -> int: ...  # noqa: D102
     @property
-    def can_be_drawn(self) -> bool: ...  # noqa: D102
+    def in_memory(self) -> RowBlocks | None: ...  # noqa: D102
 
     def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
         """Return a context in which all passes share one set of threads, with their number and their `map`."""

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from gdregress.rows.checks import check_finite
 from gdregress.rows.moments import Moments, gather
 from gdregress.rows.namespaces import HOST
-from gdregress.rows.rows import A, R
+from gdregress.rows.rows import A
 from gdregress.rows.threads import needs_limit, on_threads
 
 BLOCK_BYTES = 2**20
@@ -58,7 +58,6 @@ class RowBlocks:
     """
 
     can_be_read = True
-    can_be_drawn = True
     place = HOST
 
     def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X", columns=None):
@@ -78,6 +77,11 @@ class RowBlocks:
         self.is_sparse = sparse.issparse(X)
         self.total_weight = float(self.n_samples if weight is None else weight.sum())
         self.n_weighted = self.n_samples if weight is None else int(np.count_nonzero(weight))
+
+    @property
+    def in_memory(self) -> "RowBlocks":
+        """These rows."""
+        return self
 
     @property
     def is_summed(self) -> bool:
@@ -159,10 +163,6 @@ class RowBlocks:
         if self.index is None:
             return self
         return RowBlocks(self.X[self.index], self.y, self.weight, name=self.name, columns=self.columns)
-
-    def targets(self) -> tuple[NDArray, NDArray | None]:
-        """Return y and the weights."""
-        return self.y, self.weight
 
     def counted(self) -> "RowBlocks":
         """Return the rows of positive weight; X is not copied here."""
@@ -260,10 +260,6 @@ class RowBlocks:
             with np.errstate(all="ignore"):
                 first.merge(other)
         return first
-
-    def map_blocks(self, work: "Callable[[RowBlocks], R]", merge: Callable[[R, R], R]) -> R:
-        """Return `work` of these rows: they are stored together, so there is nothing to merge."""
-        return work(self)
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of the rows, as `gdregress.rows.moments.gather` does, or those that are known."""

@@ -1,14 +1,13 @@
 """The interface to the rows of a data set, wherever they are stored.
 
-Every computation on X is a map over blocks of rows followed by a reduction: `sum` fills and merges accumulators,
-`map_blocks` applies a function to all rows stored together. The attributes `can_be_read` and `can_be_drawn` state
-what an implementation supports, so callers need not check its type.
+Every computation on X is a map over blocks of rows followed by a reduction: `sum` fills and merges accumulators. What
+takes single rows asks for `in_memory`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,10 @@ from numpy.typing import NDArray
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST, Place
 from gdregress.rows.threads import needs_limit, on_threads
+
+if TYPE_CHECKING:
+    from gdregress.rows.folds import SplittableRows
+    from gdregress.rows.memory import RowBlocks
 
 
 class Accumulator(Protocol):
@@ -31,7 +34,6 @@ class Accumulator(Protocol):
 
 
 A = TypeVar("A", bound=Accumulator)
-R = TypeVar("R")
 
 
 class Rows(Protocol):
@@ -55,8 +57,8 @@ class Rows(Protocol):
         Sum of the weights, or the number of rows if there are no weights.
     can_be_read : bool
         Whether passes over the rows are possible, any number of times.
-    can_be_drawn : bool
-        Whether single rows can be drawn, as `sample`, `subsample` and `batches` do.
+    in_memory : RowBlocks or None
+        The rows themselves if they are in the memory of this process, where single ones can be drawn; else None.
     is_summed : bool
         Whether their moments are known, covariances included, so that `moments` takes no pass.
     """
@@ -80,16 +82,12 @@ class Rows(Protocol):
     @property
     def can_be_read(self) -> bool: ...  # noqa: D102
     @property
-    def can_be_drawn(self) -> bool: ...  # noqa: D102
+    def in_memory(self) -> "RowBlocks | None": ...  # noqa: D102
     @property
     def is_summed(self) -> bool: ...  # noqa: D102
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, and return them merged."""
-        ...
-
-    def map_blocks(self, work: Callable[[Any], R], merge: Callable[[R, R], R]) -> R:
-        """Apply `work` to each set of rows stored together, and return the results merged."""
         ...
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
@@ -108,44 +106,22 @@ class Rows(Protocol):
         """Return the same rows for passes over y and the weights alone, so that X need not be read for these."""
         ...
 
-    def targets(self) -> tuple[NDArray, NDArray | None] | None:
-        """Return y and the weights; None if they are not in this process's memory."""
-        ...
-
-    def dense_as(self, dtype: type, limit: int) -> Any:
-        """Return the rows as `RowBlocks` of a floating type, copied if X and y are of another.
-
-        None if X is sparse, is not in this process's memory, or has more than `limit` entries.
-        """
-        ...
-
-    def counted(self) -> "Rows":
-        """Return the rows of positive weight."""
-        ...
-
-    def features_of(self, rows: NDArray | slice) -> Any:
-        """Return some rows of X."""
-        ...
-
-    def of_columns(self, columns: NDArray) -> "Rows":
-        """Return the rows with some columns of X."""
-        ...
-
-    def sample(self, size: int) -> tuple[NDArray, NDArray]:
-        """Return at most `size` rows of X and y, evenly spaced among those of positive weight."""
-        ...
-
-    def subsample(self, share: float, neighbours: int, random_state: np.random.RandomState) -> "Rows":
-        """Return a random share of the rows of positive weight, stratified by position."""
-        ...
-
-    def batches(self, size: int, random_state: np.random.RandomState | None) -> "Iterator[Rows]":
-        """Yield the rows of positive weight, `size` at a time, in an endless sequence of passes."""
-        ...
-
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[Rows, Rows]":
         """Split the rows at random into training rows and held-out rows."""
         ...
+
+
+def drawable(rows: "Rows | SplittableRows") -> "RowBlocks":
+    """Return the rows in memory, for what is chosen only where they are there.
+
+    Raises
+    ------
+    TypeError
+        If they are not in the memory of this process.
+    """
+    if rows.in_memory is None:
+        raise TypeError(f"single rows of {type(rows).__name__} are not drawn: use rows in memory.")
+    return rows.in_memory
 
 
 @dataclass(frozen=True)
@@ -163,7 +139,7 @@ class GoneRows:
     summed: Moments
     dtype: np.dtype
     can_be_read = False
-    can_be_drawn = False
+    in_memory = None
     is_summed = True
     is_sparse = False
     place = HOST
@@ -201,17 +177,10 @@ class GoneRows:
         """Return a context in which BLAS has one thread: there are no passes to share threads."""
         return on_threads(1, limit=needs_limit(self.n_features, self.n_features))
 
-    def targets(self) -> None:
-        """Return None: the targets were discarded too."""
-
-    def dense_as(self, dtype: type, limit: int) -> None:
-        """Return None: there is nothing left of X."""
-
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("these rows were read once and are gone: their moments are all that is left.")
 
-    sum = map_blocks = with_targets = without_features = counted = features_of = of_columns = _refuse
-    sample = subsample = batches = split = _refuse
+    sum = with_targets = without_features = split = _refuse
 
 
 class Numbered:
@@ -227,7 +196,7 @@ class Numbered:
 
     rows: Any
     y: NDArray
-    can_be_drawn = False
+    in_memory = None
 
     @property
     def n_samples(self) -> int:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 from gdregress.solve.solve import solve
 from gdregress.solve.start import Start, point_of, starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -98,9 +98,9 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
             "fit each target by itself."
         )
-    if not rows.can_be_drawn:
+    if rows.in_memory is None:
         raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    fitted = fit_scale(spec, cast(RowBlocks, rows), past)
+    fitted = fit_scale(spec, rows.in_memory, past)
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
     if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
         return AtScale(scaled, found, lambda problem, _: point_of(problem, fitted.coef, fitted.intercept))
@@ -163,7 +163,7 @@ def remarks_on_scale(scale: float, problem: Problem, result: Result) -> tuple[st
         return (INTERPOLATED,)
     if result.kept.loss <= (FAR * HUBER_SHARE * scale) ** 2:
         return ()
-    y, weight = cast(RowBlocks, rows).targets()
+    y, weight = drawable(rows).y, drawable(rows).weight
     numbers, place = np.unique(y[:, 0], return_inverse=True)
     mode = numbers[np.bincount(place, weights=weight).argmax()] if problem.terms.fit_intercept else 0.0
     is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0
@@ -200,7 +200,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
     found = minimum_with_scale(spec, rows, past)
     if found is not None:
         return found
-    (y, weight), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
+    y, weight, (least, scale, raw) = rows.y, rows.weight, _start(spec, rows, past)
     tried: list[tuple[float, float]] = []
     spec = spec.at_the_minimum()
     choice, rng = choose(spec, rows), spec.rng()
@@ -240,7 +240,7 @@ def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> 
     past : mapping of str to object
         Attributes of the last fit, from which a specification with `warm_start` begins.
     """
-    (y, _), (least, scale, raw) = rows.targets(), _start(spec, rows, past)
+    y, (least, scale, raw) = rows.y, _start(spec, rows, past)
     constant = float(np.median(y)) if spec.terms.fit_intercept else 0.0
     coef, level = (np.zeros(rows.n_features), constant) if raw is None else (raw[0][:, 0], float(raw[1][0]))
     residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
@@ -251,7 +251,7 @@ def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) ->
     """Return the coefficients and the scale, at least `least`, that Newton's method finds from a start, if it does."""
     if rows.n_features > min(MOMENTS_LIMIT, rows.n_weighted - 1):
         return None
-    found, (y, weight) = descend_with_scale(spec.terms, rows, start), rows.targets()
+    found, y, weight = descend_with_scale(spec.terms, rows, start), rows.y, rows.weight
     if found is None:
         return None
     of_residuals = scale_of(found.residual, weight)
@@ -263,7 +263,7 @@ def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) ->
 
 def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float, float, tuple[NDArray, NDArray] | None]:
     """Return the least scale, that to begin with, and coefficients with their intercept; None for the best constant."""
-    y, weight = rows.targets()
+    y, weight = rows.y, rows.weight
     largest = float(np.abs(y).max()) or 1.0  # the squares of these shares are in the range of floats
     mean = np.average(y[:, 0] / largest, weights=weight)
     deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -547,7 +547,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         splitter = check_cv(self.cv, y)  # a generator is used up by this
         scoring, to_splitter = self._routed(scoring, rows.weight, params, splitter)
         every = np.arange(n, dtype=np.int32 if MANY_ROWS < n < 2**31 else np.intp)
-        is_frame = hasattr(X, "columns") and rows.can_be_drawn
+        is_frame = hasattr(X, "columns") and rows.in_memory is not None
         parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
         splits = [(every[train], every[test]) for train, test in parts]
         with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
@@ -672,7 +672,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         if spec.fits_scale:
             rows = search.rows
             spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-        largest = largest_strengths(spec.terms, cast(RowBlocks, search.rows), moments)
+        largest = largest_strengths(spec.terms, search.rows, moments)
         return lambda share: automatic_alphas(largest, share, self.eps, int(self.alphas))
 
     @staticmethod

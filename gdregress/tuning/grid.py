@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from gdregress.method.parameters import BOOLEANS, CONSTRAINTS, INFINITY, interval, shown
 from gdregress.problem.problem import Terms
-from gdregress.rows.memory import RowBlocks
+from gdregress.rows.folds import SplittableRows
 from gdregress.rows.moments import Moments
+from gdregress.rows.rows import drawable
 
 LEAST_RATIO = 1e-3
 """Share of L1 from which it makes all coefficients zero at the largest strength of the automatic grid.
@@ -224,7 +225,7 @@ class Largest(NamedTuple):
     spread: float
 
 
-def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) -> Largest:
+def largest_strengths(terms: Terms, rows: SplittableRows, moments: Moments | None) -> Largest:
     """Return with which `alpha` of L1 and of L2 a grid begins.
 
     With u_i the slopes of the loss at the best constant and k the factor of `alpha` in the objective, it is
@@ -236,7 +237,7 @@ def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) ->
     ----------
     terms : Terms
         Terms of the objective.
-    rows : RowBlocks
+    rows : SplittableRows
         All rows. They are read only if there are no moments, as rows in memory can be.
     moments : Moments or None
         Their moments, if they were gathered and the loss is squared error: X is then not read.
@@ -245,7 +246,7 @@ def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) ->
     factor: float | NDArray = 1.0
     if moments is None:
         slopes, spread = _slopes(terms, rows)
-        moments = rows.with_targets(lambda _: slopes).moments(products=False)
+        moments = drawable(rows).with_targets(lambda _: slopes).moments(products=False)
         about = moments if terms.fit_intercept else moments.about_origin()
     else:
         about = moments if terms.fit_intercept else moments.about_origin()
@@ -261,7 +262,7 @@ def largest_strengths(terms: Terms, rows: RowBlocks, moments: Moments | None) ->
     return Largest(l1, l2, max(ratio, LEAST_SPREAD))
 
 
-def _slopes(terms: Terms, rows: RowBlocks) -> tuple[NDArray, NDArray]:
+def _slopes(terms: Terms, rows: SplittableRows) -> tuple[NDArray, NDArray]:
     """Return the slopes of the loss at the best constant of each target, and the mean size of its residuals."""
     slopes, spread = np.empty_like(rows.y), np.empty(rows.n_outputs)
     for output, y in enumerate(rows.y.T):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +20,7 @@ from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import Split, SplittableRows, check_not_empty
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.rows import drawable
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.divergence import has_diverged
 from gdregress.solve.scale import minimum_with_scale
@@ -165,7 +166,7 @@ class Search:
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
             sums = Sums(model, spec, rows, splits)
             sums.whole  # noqa: B018  the first pass finds NaN
-        elif not rows.can_be_drawn:
+        elif rows.in_memory is None:
             raise ValueError(
                 "rows of dask and on a device are cross-validated by their sums, which are enough for squared error "
                 f"without batch_size and early_stopping, and for up to {MOMENTS_LIMIT} columns: use rows in memory."
@@ -207,8 +208,8 @@ class Search:
         if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            in_memory = cast(RowBlocks, self.rows)
-            rows = in_memory.with_moments(in_memory.moments())
+            rows = drawable(self.rows)
+            rows = rows.with_moments(rows.moments())
             failures: list[str] = []
 
             def fit(some_rows: Any, alpha: float) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from threading import Lock
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
-from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
+from gdregress.rows.rows import drawable
 from gdregress.tuning.grid import Curve, as_array
 from gdregress.tuning.of_splits import OfSplits
 
@@ -124,7 +124,7 @@ class Sums:
         if not self._leaves_one_out:
             return self._folds.whole
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            return self._in_memory.moments()
+            return drawable(self.rows).moments()
 
     def of_split(self, number: int) -> Fold:
         """Return the moments of the training rows and the test rows of a split."""
@@ -134,16 +134,11 @@ class Sums:
     def _folds(self) -> Folds:
         return gather_folds(self.rows, self.splits)
 
-    @property
-    def _in_memory(self) -> RowBlocks:
-        """The rows, where single ones can be drawn."""
-        return cast(RowBlocks, self.rows)
-
     @cached_property
     def _leaves_one_out(self) -> bool:
         """Whether each split tests one row, each row once, and all other rows are its training rows."""
-        n = self.rows.n_samples
-        if len(self.splits) != n or not self.rows.can_be_drawn or self._in_memory.n_weighted < n:
+        n, rows = self.rows.n_samples, self.rows.in_memory
+        if len(self.splits) != n or rows is None or rows.n_weighted < n:
             return False
         is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
         total = n * (n - 1) // 2
@@ -262,7 +257,7 @@ class Sums:
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._ridge_of_whole, self._in_memory, terms, curve.alphas)
+            every = LeftOut.of(self._ridge_of_whole, drawable(self.rows), terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None

@@ -36,7 +36,8 @@ def begins_with_all_rows(spec: Spec, rows: SplittableRows, splits: Sequence[Spli
     terms = spec.terms
     is_known = terms.has_boxes and not spec.fits_scale
     fewest = min(len(train) for train, _ in splits)
-    return is_known and terms.is_ridge and rows.can_be_drawn and rows.n_features <= min(NEWTON_LIMIT, fewest - 1)
+    is_small = rows.n_features <= min(NEWTON_LIMIT, fewest - 1)
+    return is_known and terms.is_ridge and is_small and rows.in_memory is not None
 
 
 def paths_from_all_rows(
