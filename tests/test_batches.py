@@ -83,7 +83,7 @@ def test_every_row_of_weight_is_seen_once_in_a_pass():
     rows = RowBlocks(np.arange(30.0)[:, np.newaxis], y[:, np.newaxis], weight)
     stream = rows.batches(9, np.random.RandomState(0))
     for _ in range(2):
-        seen = np.concatenate([next(stream).X[:, 0] for _ in range(4)])
+        seen = np.concatenate([next(stream).features_of(slice(None))[:, 0] for _ in range(4)])
         assert sorted(seen) == sorted(set(range(30)) - {3, 8})
 
 
@@ -403,20 +403,28 @@ def test_a_loss_of_ones_own(given):
     assert model.history_["loss"][-1] == pytest.approx(other.history_["loss"][-1], rel=1e-9)
 
 
-def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn():
+@pytest.mark.parametrize("container", [np.ascontiguousarray, np.asfortranarray, sparse.csr_array])
+def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn(container):
     """An index into X is followed wherever rows are taken from: in batches, samples, splits and copies."""
     rng = np.random.default_rng(0)
-    whole = np.arange(800.0)[:, np.newaxis]
-    drawn = RowBlocks(whole, 2 * whole).subsample(0.25, 8, np.random.RandomState(0))
-    index = rng.permutation(800)[:50]
-    few = RowBlocks(whole, 2 * whole[index], index=index)
-    for rows in (drawn, few):
-        taken = [rows.sample(10), next(rows.batches(7, np.random.RandomState(0))), rows.dense_as(np.float32, 10**4)]
-        taken += rows.split(0.3, np.random.RandomState(0))
+    numbers = np.arange(1.0, 801.0)[:, np.newaxis] * [1, 3]
+    whole, index = container(numbers), rng.permutation(800)[:50]
+    weight = np.where(np.arange(50) % 3, 1.0, 0.0)
+    every = RowBlocks(whole, 2 * numbers)
+    drawn = every.subsample(0.25, 8, np.random.RandomState(0))
+    few = RowBlocks(whole, 2 * numbers[index], weight, index=index)
+    for rows in (every, drawn, few):
+        in_order, shuffled = rows.batches(7, None), rows.batches(7, np.random.RandomState(0))
+        taken = [rows.sample(10), next(in_order), next(in_order), next(shuffled), rows.counted(), rows.copied()]
+        taken += [rows.part(slice(3, 9)), rows.part(np.array([4, 4, 2])), *rows.split(0.3, np.random.RandomState(0))]
+        taken += [] if rows.is_sparse else [rows.dense_as(np.float32, 10**4)]
         for part in taken:
-            pairs = [part] if isinstance(part, tuple) else [part._block(0, part.n_samples)[:2]]
-            for X, y in pairs:
-                np.testing.assert_array_equal(y, 2 * X)
+            X, y = part if isinstance(part, tuple) else part._block(0, part.n_samples)[:2]
+            assert len(y) > 1
+            np.testing.assert_array_equal(y, 2 * (X.toarray() if sparse.issparse(X) else X))
+        of_columns = rows.of_columns(np.array([1]))
+        X, y, _ = of_columns._block(0, of_columns.n_samples)
+        np.testing.assert_array_equal(y[:, 1:], 2 * (X.toarray() if sparse.issparse(X) else X))
 
 
 @pytest.mark.parametrize(

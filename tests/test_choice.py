@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from scipy import sparse
+from small_blocks import SmallBlocks
 
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.method import choice as choosing
@@ -85,7 +86,7 @@ def from_moments(moments, frame, alpha=0.0):
 class TestCurvature:
     def make(self, alpha, fit_intercept, weighted):
         X, y = tall()
-        rows = RowBlocks(X, y, np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None, block_rows=23)
+        rows = SmallBlocks(X, y, np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None, block_rows=23)
         moments = gather(rows) if fit_intercept else gather(rows).about_origin()
         frame = Coordinates.unit_curvature(moments, alpha=alpha, fit_intercept=fit_intercept)
         return rows, moments, frame, from_moments(moments, frame, alpha).hessian()
@@ -219,7 +220,7 @@ def test_directions_of_a_wide_matrix(condition, gap):
 @pytest.mark.parametrize("block_rows", [1, 7, 500])
 def test_the_triangle_does_not_depend_on_the_blocks(n_threads, block_rows):
     X, y = tall()
-    rows = RowBlocks(X, y, block_rows=block_rows, n_threads=n_threads)
+    rows = SmallBlocks(X, y, block_rows=block_rows, n_threads=n_threads)
     moments = gather(rows)
     frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=True)
     basis = InverseHessian.from_rows(rows, moments, frame, 0.0).basis

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from small_blocks import SmallBlocks
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import (
@@ -33,7 +34,7 @@ LOSSES = [
 
 
 def make(loss, *, fit_intercept=True, with_gram=False, container=np.asarray, l1=0.1, l2=0.3, smoothed=None):
-    rows = RowBlocks(container(X), y, weight, block_rows=17)
+    rows = SmallBlocks(container(X), y, weight, block_rows=17)
     moments = gather(rows) if fit_intercept else gather(rows).about_origin()
     frame = Coordinates.unit_curvature(moments, alpha=0.0, fit_intercept=fit_intercept)
     penalty, nothing = frame.penalty(l1, l2, degree=loss.degree), frame.penalty(0.0, 0.0)
@@ -78,7 +79,7 @@ def test_a_weight_is_a_row_given_so_often(loss):
     point = rng.normal(size=(p + 1, m))
     weighed, repeated = (
         DataObjective(rows.with_targets(frame.targets), frame, own, penalty, smoothed=smoothed)
-        for rows in (RowBlocks(X, y, weight, block_rows=17, n_threads=3), RowBlocks(X[often], y[often]))
+        for rows in (SmallBlocks(X, y, weight, block_rows=17, n_threads=3), RowBlocks(X[often], y[often]))
     )
     for one, other in zip(weighed.evaluate([point])[0], repeated.evaluate([point])[0], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)

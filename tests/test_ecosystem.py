@@ -37,10 +37,10 @@ from sklearn.model_selection import (
 from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from small_blocks import SmallBlocks
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gdregress import GradientDescentRegressor, __version__
-from gdregress.rows.memory import RowBlocks
 
 rng = np.random.default_rng(0)
 n, p = 60, 4
@@ -602,7 +602,7 @@ def test_the_limit_on_blas_is_put_back_whichever_of_two_passes_ends_last():
     with threadpool_limits(None, user_api="blas"):
         pass  # no thread holds a limit of its own now
     before = threadpool_info()
-    rows = RowBlocks(np.zeros((4, 1)), np.zeros((4, 1)), block_rows=1, n_threads=2)
+    rows = SmallBlocks(np.zeros((4, 1)), np.zeros((4, 1)), block_rows=1, n_threads=2)
     first_is_at_work, second_is_at_work, first_has_ended = Event(), Event(), Event()
 
     def first():

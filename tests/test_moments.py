@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from naive_moments import assert_moments, naive
 from numpy.testing import assert_allclose
 from scipy import sparse
+from small_blocks import SmallBlocks
 
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import gather, united
@@ -33,7 +34,7 @@ def make(n=300, p=5, m=2, seed=0):
 def test_any_block_size_and_thread_count(n, p, block_rows, n_threads, order, weighted, seed):
     X, y = make(n, p, seed=seed)
     weight = np.random.default_rng(seed).uniform(0.1, 2, n) if weighted else None
-    rows = RowBlocks(np.asarray(X, order=order), y, weight, block_rows=block_rows, n_threads=n_threads)
+    rows = SmallBlocks(np.asarray(X, order=order), y, weight, block_rows=block_rows, n_threads=n_threads)
     assert_moments(gather(rows), naive(X, y, weight))
 
 
@@ -44,7 +45,7 @@ def test_variances_without_the_products_of_columns(order, weighted, dtype):
     X, y = make(300)
     X = np.asarray(X, dtype, order=order)
     weight = np.random.default_rng(2).uniform(0, 2, 300) if weighted else None
-    rows = RowBlocks(X, y, weight, block_rows=130)
+    rows = SmallBlocks(X, y, weight, block_rows=130)
     found, expected = gather(rows, cross=False), gather(rows)
     np.testing.assert_allclose(found.x.variance, expected.x.variance, rtol=1e-12)
     np.testing.assert_allclose(found.target_cross, expected.target_cross, rtol=1e-10)
@@ -53,7 +54,7 @@ def test_variances_without_the_products_of_columns(order, weighted, dtype):
 
 def test_the_same_from_run_to_run():
     X, y = make(5000, 8)
-    first, second = (gather(RowBlocks(X, y, block_rows=64, n_threads=2)).cross for _ in range(2))
+    first, second = (gather(SmallBlocks(X, y, block_rows=64, n_threads=2)).cross for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -63,7 +64,7 @@ def test_sparse(container, weighted):
     X, y = make()
     X = np.where(np.random.default_rng(1).random(X.shape) < 0.3, X, 0.0)
     weight = np.random.default_rng(2).uniform(0, 2, len(X)) if weighted else None
-    found = gather(RowBlocks(container(X), y, weight, block_rows=37, n_threads=2))
+    found = gather(SmallBlocks(container(X), y, weight, block_rows=37, n_threads=2))
     assert_moments(found, naive(X, y, weight), rtol=1e-9)
 
 
@@ -93,7 +94,7 @@ def test_products_in_single_precision(unit, weighted, order):
     X = np.asarray(X, order=order)
     X[:, 2] = 1e4 + X[:, 2] / X[:, 2].std()
     weight = np.random.default_rng(2).uniform(0, 3, 5000) if weighted else None
-    found = gather(RowBlocks(X * unit, y, weight, block_rows=300, n_threads=2), precision=np.float32)
+    found = gather(SmallBlocks(X * unit, y, weight, block_rows=300, n_threads=2), precision=np.float32)
     exact = gather(RowBlocks(X, y, weight))
     assert found.precision is np.float32
     deviation = np.sqrt(exact.x.variance)
@@ -188,7 +189,7 @@ def test_a_target_whose_shift_was_misjudged():
 def test_tiny_columns_that_are_symmetric_do_move(scale):
     X, y, by_row = np.array([[-1.0], [1.0], [0.0]]), np.array([[-1.0], [1.0], [0.0]]), {"block_rows": 1, "n_threads": 3}
     for values in ((X * scale, y), (X, y * scale), (X * scale, y * scale)):
-        tiny = RowBlocks(*values, **by_row)
+        tiny = SmallBlocks(*values, **by_row)
         found = gather(tiny)
         assert found.x.variance[0] * (found.x.unit[0] / np.ptp(tiny.X) * 2) ** 2 == pytest.approx(2 / 3)
         assert found.y.variance[0] * (found.y.unit[0] / np.ptp(tiny.y) * 2) ** 2 == pytest.approx(2 / 3)
@@ -226,7 +227,7 @@ def test_inputs_are_left_as_they_were():
     X, y = make()
     weight = np.random.default_rng(0).random(len(X))
     copies = [a.copy() for a in (X, y, weight)]
-    gather(RowBlocks(X, y, weight, block_rows=50))
+    gather(SmallBlocks(X, y, weight, block_rows=50))
     for array, copy in zip((X, y, weight), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 

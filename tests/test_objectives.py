@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from small_blocks import SmallBlocks
 
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
@@ -21,7 +22,7 @@ def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, 
     X = rng.normal(size=(n, p)) * [1, 20, 0.1, 3][:p] + [0, 5, 1, -40][:p]
     y = X @ rng.normal(size=(p, m)) + rng.normal(size=(n, m)) * 3 + 10
     weight = rng.uniform(0, 2, n) if weighted else None
-    rows = RowBlocks(X, y, weight, block_rows=17)
+    rows = SmallBlocks(X, y, weight, block_rows=17)
     moments = gather(rows)
     if not fit_intercept:
         moments = moments.about_origin()
@@ -116,7 +117,7 @@ def test_data_of_any_kind(container, n_threads):
     rows, _, frame = problem()
     point = np.random.default_rng(1).normal(size=(5, 2))
     expected = from_data(rows, frame).evaluate([point])[0]
-    other = RowBlocks(container(rows.X), rows.y, rows.weight, block_rows=7, n_threads=n_threads)
+    other = SmallBlocks(container(rows.X), rows.y, rows.weight, block_rows=7, n_threads=n_threads)
     found = from_data(other, frame).evaluate([point])[0]
     rtol = 1e-5 if other.X.dtype == np.float32 else 1e-11
     np.testing.assert_allclose(found.value, expected.value, rtol=rtol)

@@ -12,6 +12,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 import threadpoolctl
+from small_blocks import SmallBlocks
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gdregress import GradientDescentRegressor, through_device
@@ -77,7 +78,7 @@ class Observing:
 def observe(**params):
     """Give the limits that BLAS had in the blocks of a pass, and its sum."""
     seen = []
-    total = RowBlocks(X, y[:, np.newaxis], block_rows=50, **params).sum(lambda: Observing(seen)).total
+    total = SmallBlocks(X, y[:, np.newaxis], block_rows=50, **params).sum(lambda: Observing(seen)).total
     return seen, total
 
 
@@ -118,7 +119,7 @@ class TestBlas:
     def test_given_back_after_an_error(self):
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
-                RowBlocks(X, y[:, np.newaxis], block_rows=50, n_threads=2).sum(lambda: 1 / 0)
+                SmallBlocks(X, y[:, np.newaxis], block_rows=50, n_threads=2).sum(lambda: 1 / 0)
             assert blas_threads() == {2}
 
 

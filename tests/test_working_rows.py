@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from small_blocks import SmallBlocks
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, working_rows
@@ -132,7 +133,7 @@ def test_an_optimal_start_that_the_other_solver_proves():
 @pytest.mark.parametrize("most", [0, 5, 10**6])
 def test_no_more_near_rows_are_kept_than_may_be_brought(most):
     X, y = tall(3000)
-    rows = RowBlocks(X, y[:, np.newaxis], block_rows=100, n_threads=2)
+    rows = SmallBlocks(X, y[:, np.newaxis], block_rows=100, n_threads=2)
     problem = Problem.of(Terms(losses.absolute_error(), 0.0, 0.0, False, True), gather(rows), rows)
     residuals = Residuals(problem.coordinates, np.zeros((4, 1)))
     seen = rows.sum(lambda: NearRows(residuals, losses.absolute_error(), Nearness(np.inf, most, np.inf))).joined()

@@ -10,6 +10,7 @@ from scipy.sparse.linalg import ArpackNoConvergence
 from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.linear_model import ElasticNet, Lasso
+from small_blocks import SmallBlocks
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import rates, working_set
@@ -367,7 +368,7 @@ def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
     rng = np.random.default_rng(0)
     X = sparse.random_array((50, 80), density=0.1, format="csr", random_state=rng, data_sampler=rng.standard_normal)
     weight = rng.integers(3, size=50).astype(np.float64)
-    rows = RowBlocks(X.astype(dtype), rng.normal(size=(50, 1)), weight, block_rows=7)
+    rows = SmallBlocks(X.astype(dtype), rng.normal(size=(50, 1)), weight, block_rows=7)
     params = {"penalty": "elasticnet", "alpha": 0.1, "fit_intercept": fit_intercept}
     spec = Spec.of(GradientDescentRegressor(**params))
     problem = Problem.of(spec.terms, rows.moments(products=False), rows)

@@ -45,8 +45,6 @@ class RowBlocks:
         Targets.
     weight : ndarray of shape (n_samples,), default=None
         Non-negative sample weights; None for weights of 1.
-    block_rows : int, default=None
-        Rows in a block; None for as many as fit in `BLOCK_BYTES`.
     n_threads : int, default=None
         Threads of a pass; None for one per `BYTES_PER_THREAD` of X, up to the number that BLAS is allowed.
     index : ndarray of shape (n_samples,), default=None
@@ -60,12 +58,11 @@ class RowBlocks:
     can_be_read = True
     place = HOST
 
-    def __init__(self, X, y, weight=None, *, block_rows=None, n_threads=None, index=None, name="X", columns=None):
+    def __init__(self, X, y, weight=None, *, n_threads=None, index=None, name="X", columns=None):
         self.X = X
         self.index = index
         self.y = y
         self.weight = weight
-        self.block_rows = block_rows
         self.n_threads = n_threads
         self.name = name
         self.columns = columns
@@ -103,9 +100,7 @@ class RowBlocks:
         if self.is_sparse or self.n_samples * self.n_features > limit:
             return None
         weight = None if self.weight is None else self.weight.astype(dtype, copy=False)
-        X = self.X if self.index is None else self.X[self.index]
-        X, y = X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)
-        return RowBlocks(X, y, weight, block_rows=self.block_rows, n_threads=self.n_threads)
+        return self._with(self._features.astype(dtype, copy=False), self.y.astype(dtype, copy=False), weight)
 
     def with_targets(self, transform: Callable[[NDArray], NDArray]) -> "RowBlocks":
         """Return the same rows with transformed targets."""
@@ -145,14 +140,9 @@ class RowBlocks:
         chosen : ndarray of int or slice
             Consecutive rows as a slice, which are then never copied, or indices of any rows.
         """
-        weight = None if self.weight is None else self.weight[chosen]
-        about = {"name": self.name, "columns": self.columns}
-        if isinstance(chosen, slice) and self.index is None:
-            start, stop, _ = chosen.indices(self.n_samples)
-            X = _csr_rows(self.X, start, stop) if self.is_sparse else self.X[start:stop]
-            return RowBlocks(X, self.y[chosen], weight, **about)
-        index = self.index[chosen] if self.index is not None else np.arange(self.n_samples)[chosen]
-        return RowBlocks(self.X, self.y[chosen], weight, index=index, **about)
+        places = self._places(chosen)
+        X, index = (_rows_of(self.X, places), None) if isinstance(places, slice) else (self.X, places)
+        return self._with(X, _rows_of(self.y, chosen), None if self.weight is None else self.weight[chosen], index)
 
     def known_by(self, chosen: NDArray | slice, moments: Moments) -> "RowBlocks":
         """Return some of the rows with their moments."""
@@ -160,36 +150,30 @@ class RowBlocks:
 
     def copied(self) -> "RowBlocks":
         """Return the same rows with an X of their own if they are picked from a larger one, which is slower to read."""
-        if self.index is None:
-            return self
-        return RowBlocks(self.X[self.index], self.y, self.weight, name=self.name, columns=self.columns)
+        return self if self.index is None else self._with(self._features, self.y, self.weight)
 
     def counted(self) -> "RowBlocks":
         """Return the rows of positive weight; X is not copied here."""
-        if self.n_weighted == self.n_samples or self.weight is None:
-            return self
-        rows = np.flatnonzero(self.weight)
-        index = rows if self.index is None else self.index[rows]
-        return RowBlocks(self.X, self.y[rows], self.weight[rows], n_threads=self.n_threads, index=index)
+        return self if self.n_weighted == self.n_samples else self.part(self._counted)
 
     def features_of(self, rows: NDArray | slice) -> Any:
-        """Return some rows of X."""
-        return self.X[rows if self.index is None else self.index[rows]]
+        """Return some rows of X; consecutive ones are not copied, if X has no others."""
+        return _rows_of(self.X, self._places(rows))
 
     def of_columns(self, columns: NDArray) -> "RowBlocks":
         """Return the rows with some columns of X, which are copied."""
         X = self.X[:, columns]
-        return RowBlocks(X if self.index is None else X[self.index], self.y, self.weight, n_threads=self.n_threads)
+        return RowBlocks(X, self.y, self.weight, n_threads=self.n_threads, index=self.index).copied()
 
     def product(self, coef: NDArray) -> NDArray:
         """Return X @ coef."""
-        return np.asarray((self.X if self.index is None else self.X[self.index]) @ coef)
+        return np.asarray(self._features @ coef)
 
     def sample(self, size: int) -> tuple[NDArray, NDArray]:
         """Return at most `size` rows of X and y, evenly spaced among those of positive weight; X is dense."""
         every = max(1, -(-self.n_weighted // size))
-        rows = np.s_[::every] if self.weight is None else np.flatnonzero(self.weight)[::every]
-        X = self.X[rows if self.index is None else self.index[rows]]
+        rows = np.s_[::every] if self.weight is None else self._counted[::every]
+        X = self.features_of(rows)
         return (X.toarray() if self.is_sparse else X), self.y[rows]
 
     def subsample(self, share: float, neighbours: int, random_state: np.random.RandomState) -> "RowBlocks":
@@ -207,17 +191,12 @@ class RowBlocks:
         random_state : RandomState
             Generator of the draws.
         """
-        rows: NDArray = np.arange(self.n_samples)
-        if self.weight is not None:
-            rows = np.flatnonzero(self.weight)
+        rows = self._counted
         n_groups = max(1, int(share * len(rows) / neighbours))
         stratum = len(rows) / n_groups
         first = (np.arange(n_groups) + random_state.uniform(size=n_groups)) * stratum
         first = np.minimum(first, len(rows) - neighbours).astype(np.intp)
-        drawn = np.unique(rows[first[:, np.newaxis] + np.arange(neighbours)])
-        weight = None if self.weight is None else self.weight[drawn]
-        index = drawn if self.index is None else self.index[drawn]
-        return RowBlocks(self.X, self.y[drawn], weight, n_threads=self.n_threads, index=index)
+        return self.part(np.unique(rows[first[:, np.newaxis] + np.arange(neighbours)]))
 
     def sum(self, make: Callable[[], A], *, min_rows: int = 1, work: float = 1.0) -> A:
         """Add every row to accumulators created by `make`, one per thread, and return them merged.
@@ -251,7 +230,7 @@ class RowBlocks:
         with self.on_threads() as (n_threads, map_on_threads):
             n_threads = self._paying(n_threads, work)
             map_on_threads = map if n_threads == 1 else map_on_threads
-            size = self.block_rows or min(max(self.cached_rows, min_rows), -(-self.n_samples // n_threads))
+            size = self._block_rows(min_rows, n_threads)
             n_blocks = -(-self.n_samples // size)
             n_threads = min(n_threads, n_blocks)
             bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
@@ -303,23 +282,14 @@ class RowBlocks:
             Generator that shuffles the rows before every pass. None keeps their order; batches are then views of
             X, provided that no row has weight zero.
         """
-        if random_state is None and self.n_weighted == self.n_samples:
-            while True:
-                for start in range(0, self.n_samples, size):
-                    yield self._part(slice(start, start + size))
-        counted = np.arange(self.n_samples) if self.weight is None else np.flatnonzero(self.weight)
+        rows, counted = copy(self), self._counted
+        rows.n_threads = 1
+        is_view = random_state is None and self.n_weighted == self.n_samples
         while True:
             order = counted if random_state is None else random_state.permutation(counted)
             for start in range(0, len(order), size):
-                yield self._part(order[start : start + size])
-
-    def _part(self, chosen: NDArray | slice) -> "RowBlocks":
-        weight = None if self.weight is None else self.weight[chosen]
-        if self.index is not None:
-            return RowBlocks(self.X, self.y[chosen], weight, n_threads=1, index=self.index[chosen])
-        if isinstance(chosen, slice) or self.is_sparse:
-            return RowBlocks(self.X[chosen], self.y[chosen], weight, n_threads=1)
-        return RowBlocks(self.X.take(chosen, axis=0), self.y.take(chosen, axis=0), weight, n_threads=1)
+                batch = slice(start, start + size)
+                yield rows.part(batch if is_view else order[batch])
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "tuple[RowBlocks, RowBlocks]":
         """Split the rows of positive weight at random into training rows and held-out rows.
@@ -327,21 +297,36 @@ class RowBlocks:
         The training part keeps all rows and gives those held out the weight zero, so that only the held-out
         rows of X are copied.
         """
-        counted = np.arange(self.n_samples) if self.weight is None else np.flatnonzero(self.weight)
-        _, held_out = train_test_split(counted, test_size=fraction, random_state=random_state)
+        _, held_out = train_test_split(self._counted, test_size=fraction, random_state=random_state)
         weight = np.ones(self.n_samples) if self.weight is None else self.weight.copy()
-        held_weight = None if self.weight is None else weight[held_out]
         weight[held_out] = 0.0
-        X = self.X[held_out if self.index is None else self.index[held_out]]
-        return self.with_weight(weight), RowBlocks(X, self.y[held_out], held_weight)
+        return self.with_weight(weight), self.part(held_out).copied()
+
+    def _with(self, X: Any, y: NDArray, weight: NDArray | None, index: NDArray | None = None) -> "RowBlocks":
+        """Return other rows with the name and the threads of these."""
+        return RowBlocks(X, y, weight, n_threads=self.n_threads, index=index, name=self.name, columns=self.columns)
 
     def _block(self, start: int, stop: int):
         weight = None if self.weight is None else self.weight[start:stop]
-        if self.index is not None:
-            X = self.X[self.index[start:stop]]
-        else:
-            X = _csr_rows(self.X, start, stop) if self.is_sparse else self.X[start:stop]
-        return X, self.y[start:stop], weight
+        return _rows_of(self.X, self._places(slice(start, stop))), self.y[start:stop], weight
+
+    def _block_rows(self, min_rows: int, n_threads: int) -> int:
+        """Return the number of rows in a block."""
+        return min(max(self.cached_rows, min_rows), -(-self.n_samples // n_threads))
+
+    def _places(self, rows: NDArray | slice) -> NDArray | slice:
+        """Return where some of the rows are in X: as a slice if they are one, and X has no other rows."""
+        return rows if self.index is None else self.index[rows]
+
+    @property
+    def _features(self) -> Any:
+        """The rows of X; a copy if X has others."""
+        return self.X if self.index is None else self.X[self.index]
+
+    @property
+    def _counted(self) -> NDArray:
+        """The numbers of the rows of positive weight."""
+        return np.arange(self.n_samples) if self.weight is None else np.flatnonzero(self.weight)
 
     def _bytes(self) -> int:
         whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
@@ -377,8 +362,14 @@ def _moments(part: RowBlocks) -> Moments:
         return part.moments()
 
 
-def _csr_rows(X, start: int, stop: int):
-    """Return consecutive rows of CSR as views; slicing and the constructor from arrays would copy."""
+def _rows_of(X, places: NDArray | slice) -> Any:
+    """Return some rows, consecutive ones as views: SciPy, and its constructor from arrays, would copy CSR."""
+    if not isinstance(places, slice):
+        # `take` is twice as fast, but where rows are not contiguous it begins with a copy of all of X.
+        return X.take(places, axis=0) if isinstance(X, np.ndarray) and X.flags.c_contiguous else X[places]
+    if isinstance(X, np.ndarray) or places.step is not None:
+        return X[places]
+    start, stop, _ = places.indices(X.shape[0])
     indptr = X.indptr[start : stop + 1]
     entries = slice(indptr[0], indptr[-1])
     rows = type(X)((len(indptr) - 1, X.shape[1]), dtype=X.dtype)
