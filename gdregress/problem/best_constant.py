@@ -108,6 +108,8 @@ def _losses(rows: Rows, loss: Loss, constants: NDArray) -> NDArray:
 class _ConstantLosses(Sums):
     """Accumulator of the losses of constants."""
 
+    sums = ("losses",)
+
     def __init__(self, loss: Loss, constants: NDArray):
         self._loss = loss
         self._constants = constants
@@ -119,12 +121,11 @@ class _ConstantLosses(Sums):
             losses = losses * weight[:, np.newaxis, np.newaxis]
         self.losses += namespace(losses).sum(losses, axis=0)
 
-    def merge(self, other):
-        self.losses += other.losses
-
 
 class _Extent(Sums):
     """Accumulator of the least and the largest target of each output."""
+
+    sums = ("low", "high")
 
     def __init__(self):
         self.low: Any = np.inf

@@ -60,6 +60,8 @@ class SparseColumns(NamedTuple):
 class _Entries(Sums):
     """Accumulator of the entries of some columns; once they are too many, they are only counted."""
 
+    sums = ("blocks", "weights", "n_entries")
+
     def __init__(self, members: NDArray, most: int):
         self._members, self._most = members, most
         self.blocks: list[Any] = []
@@ -68,15 +70,9 @@ class _Entries(Sums):
 
     def add(self, X, y, weight):
         block = X[:, self._members].astype(np.float64, copy=False)
-        self._take([block], [np.ones(len(y)) if weight is None else weight], block.nnz)
-
-    def merge(self, other):
-        self._take(other.blocks, other.weights, other.n_entries)
-
-    def _take(self, blocks: list[Any], weights: list[NDArray], n_entries: int) -> None:
-        self.n_entries += n_entries
-        self.blocks = [*self.blocks, *blocks] if self.n_entries <= self._most else []
-        self.weights += weights
+        self.n_entries += block.nnz
+        self.blocks = [*self.blocks, block] if self.n_entries <= self._most else []
+        self.weights.append(np.ones(len(y)) if weight is None else weight)
 
 
 class ColumnsObjective:

@@ -273,8 +273,14 @@ class Design:
         X = self.stored
         if X is None or X.size > CACHED_ENTRIES:
             rows, width = self.rows.with_targets(lambda _: weight[:, np.newaxis]), self.n_coordinates
-            make = partial(_Gram, self.coordinates, self.basis)
-            return rows.sum(make, min_rows=CURVATURE_ENTRIES // width, work=width).scaled()
+            scale = np.append(self.coordinates.inverse_scale, np.ones(int(self.coordinates.fit_intercept)))
+            basis = None if self.basis is None else scale[:, np.newaxis] * self.basis
+            make = partial(_Gram, self.coordinates.center, width, basis)
+            gram = rows.sum(make, min_rows=CURVATURE_ENTRIES // width, work=width).total()
+            if basis is None:
+                gram *= scale
+                gram *= scale[:, np.newaxis]
+            return gram
         counted = np.flatnonzero(weight)
         if 2 * len(counted) < len(weight):
             block, weight = X.take(counted, axis=0), weight[counted]
@@ -319,6 +325,8 @@ def _with_intercept(basis: NDArray) -> NDArray:
 class _Products(Sums):
     """Accumulator of the products of rows with points, in the order of the rows."""
 
+    sums = ("parts",)
+
     def __init__(self, residuals: Residuals):
         self._residuals = residuals
         self.parts: list[NDArray] = []
@@ -326,15 +334,14 @@ class _Products(Sums):
     def add(self, X, y, weight):
         self.parts.append(dot(X, self._residuals.slope) + self._residuals.level)
 
-    def merge(self, other):
-        self.parts += other.parts
-
     def joined(self) -> NDArray:
         return np.concatenate(self.parts)
 
 
 class _Transposed(Sums):
     """Accumulator of X' v, with v in place of the targets, and of the sums of v."""
+
+    sums = ("products", "totals")
 
     def __init__(self, n_features: int):
         self._n_features = n_features
@@ -345,28 +352,24 @@ class _Transposed(Sums):
         self.products = self.products + dot(X.T, y)
         self.totals = self.totals + y.sum(axis=0)
 
-    def merge(self, other):
-        self.products = self.products + other.products
-        self.totals = self.totals + other.totals
-
 
 class _Gram(Sums):
     """Accumulator of X' diag(v) X in a basis, with v in place of the targets.
 
     Rows with a v of zero are left out. The others are centred in a buffer, which stays in the cache but holds at least
-    as many rows as there are columns, since a product costs as much as adding it up if it has fewer. They are scaled at
-    the end, where there are fewer numbers.
+    as many rows as there are columns, since a product costs as much as adding it up if it has fewer. Without a
+    basis the products are still to be scaled: they are fewer numbers than the rows.
     """
 
-    def __init__(self, coordinates: Coordinates, basis: NDArray | None):
-        self._center = coordinates.center
-        self._scale = np.append(coordinates.inverse_scale, np.ones(int(coordinates.fit_intercept)))
-        self._basis = None if basis is None else self._scale[:, np.newaxis] * basis
-        width = max(1, len(self._scale))
-        self._buffer = np.empty((max(CACHED_ENTRIES // width, width), width))
-        self._filled = 0
-        self._product = np.empty((len(self._scale) if basis is None else basis.shape[1],) * 2)
-        self._gram = np.zeros_like(self._product)
+    sums = ("gram",)
+    _filled = 0  # a sum that comes back has no rows in a buffer
+
+    def __init__(self, center: NDArray, width: int, basis: NDArray | None):
+        self._center = center
+        self._basis = basis
+        self._buffer = np.empty((max(CACHED_ENTRIES // max(1, width), width), width))
+        self._product = np.empty((width if basis is None else basis.shape[1],) * 2)
+        self.gram = np.zeros_like(self._product)
 
     def add(self, X, y, weight):
         share, p = y[:, 0], len(self._center)
@@ -384,23 +387,25 @@ class _Gram(Sums):
             if self._filled == len(self._buffer):
                 self._flush()
 
+    def __getstate__(self):
+        self._flush()
+        return super().__getstate__()
+
     def merge(self, other):
         self._flush()
         other._flush()
-        self._gram += other._gram
+        super().merge(other)
 
-    def scaled(self) -> NDArray:
-        """Return the products in the coordinates, or in the basis."""
+    def total(self) -> NDArray:
+        """Return the sum over all rows."""
         self._flush()
-        gram = self._gram
-        if self._basis is None:
-            gram *= self._scale
-            gram *= self._scale[:, np.newaxis]
-        return gram
+        return self.gram
 
     def _flush(self):
+        if not self._filled:
+            return
         block = self._buffer[: self._filled]
         if self._basis is not None:
             block = dot(block, self._basis)
-        self._gram += np.dot(block.T, block, out=self._product)
+        self.gram += np.dot(block.T, block, out=self._product)
         self._filled = 0

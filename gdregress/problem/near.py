@@ -56,26 +56,24 @@ class NearRows(Sums):
         if `count` is no more than may be brought.
     parts : tuple of ndarray
         The near rows of blocks that have not been joined.
-    most : int
-        Number of near rows that may be brought.
     others : ndarray of shape (3, n_coordinates + 2)
         Sums of the other rows for each of `LINES`: weighted rows, weighted targets, and weights.
     """
+
+    sums = ("losses", "clipped", "predicted", "count", "others")
 
     def __init__(self, residuals: Residuals, loss: Any, nearness: Nearness):
         self._residuals = residuals
         self._loss = loss
         self._nearness = nearness
         self.parts: tuple[Any, ...] = ()
-        self.most = nearness.most
         self.losses, self.clipped, self.predicted, self.count = (np.zeros(1) for _ in range(4))
         self.near: Any = np.empty((0, len(residuals.point) + 2))
         self.others = np.zeros((len(LINES), len(residuals.point) + 2))
 
     def __getstate__(self):
-        """Return the sums."""
-        self.joined()
-        return super().__getstate__()
+        """Return the sums and the near rows, with how many of these may be brought."""
+        return {**super().__getstate__(), "near": self.joined().near, "parts": (), "_nearness": self._nearness}
 
     def add(self, X, y, weight):
         """Add a block of rows."""
@@ -94,7 +92,7 @@ class NearRows(Sums):
         is_near = (distance <= self._nearness.distance) & (share > 0)
         [chosen] = xp.nonzero(is_near)
         self.count += chosen.shape[0]
-        if self._n_brought() + chosen.shape[0] <= self.most:
+        if self._n_brought() + chosen.shape[0] <= self._nearness.most:
             X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
             near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
             self.parts = (*self.parts, near)
@@ -105,10 +103,8 @@ class NearRows(Sums):
 
     def merge(self, other):
         """Add the result of another thread."""
-        for name in ("losses", "clipped", "predicted", "count", "others"):
-            mine = getattr(self, name)
-            mine += getattr(other, name)
-        if self.count[0] <= self.most:
+        super().merge(other)
+        if self.count[0] <= self._nearness.most:
             self.parts = (*self.parts, other.joined().near)
 
     def _n_brought(self) -> int:

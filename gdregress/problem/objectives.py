@@ -6,7 +6,7 @@ units of the target scale to the power of the loss's degree.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -409,6 +409,8 @@ class Residuals(Movable):
 class _Losses(Sums):
     """Accumulator of the sums of a loss."""
 
+    sums = ("losses",)
+
     def __init__(self, residuals: Residuals, loss: Any):
         self._residuals = residuals
         self._loss = loss
@@ -418,12 +420,11 @@ class _Losses(Sums):
         residual = self._residuals.of(cast(X, self.losses.dtype), y)
         self.losses += _total(self._loss.value(residual), weight)
 
-    def merge(self, other):
-        self.losses += other.losses
-
 
 class _Slopes(Sums):
     """Accumulator of the sums of a loss, of slopes u and of x u; u is the slope of the smoothed loss, if given."""
+
+    sums: ClassVar[tuple[str, ...]] = ("losses", "fenchel_gap", "curved", "products", "totals")
 
     def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable):
         self._residuals = residuals
@@ -465,11 +466,6 @@ class _Slopes(Sums):
         self.products += self._product(X, slopes)
         self.totals += namespace(slopes).sum(slopes, axis=0)
 
-    def merge(self, other):
-        for name in ("losses", "fenchel_gap", "curved", "products", "totals"):
-            mine = getattr(self, name)
-            mine += getattr(other, name)
-
 
 class _SquaredErrorSlopes(_Slopes):
     """The same sums for a loss that is one parabola, with fewer operations for each block."""
@@ -494,6 +490,8 @@ class _Curvatures(_Slopes):
     If `parabola` is a curvature c > 0, `second` sums x x' times c less the second derivative, which is 0 on the
     parabola. Rows on the parabola are then skipped.
     """
+
+    sums = (*_Slopes.sums, "descended_losses", "second", "excess")
 
     def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
         super().__init__(residuals, loss, smoothed, product)
@@ -531,12 +529,6 @@ class _Curvatures(_Slopes):
             share = 1.0 if weight is None else weight
             self.second[output, :, :] += _gram(block, share * second[:, 0, output])
             self.excess[output, :, :] += _gram(block, share * excess[:, 0, output])
-
-    def merge(self, other):
-        super().merge(other)
-        self.descended_losses += other.descended_losses
-        self.second += other.second
-        self.excess += other.excess
 
 
 def _weighted(terms: NDArray, weight: NDArray | None) -> NDArray:

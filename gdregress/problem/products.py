@@ -95,17 +95,19 @@ class _Products(Sums):
     Those of a dense X are centred block by block. Those of CSR stay as they are, and the products are centred.
     """
 
+    sums = ("products", "totals", "weight")
+
     def __init__(self, members: NDArray, n_known: int, center: NDArray):
         self._members, self._n_known, self._center = members, n_known, center
         self.products = np.zeros((len(members) - n_known, len(members)))
-        self.sums, self.weight = np.zeros(len(members)), 0.0
+        self.totals, self.weight = np.zeros(len(members)), 0.0
 
     def add(self, X, y, weight):
         if sparse.issparse(X):
             block = X[:, self._members].astype(np.float64, copy=False)
             weighted = block if weight is None else sparse.diags_array(weight) @ block
             self.products += (weighted[:, self._n_known :].T @ block).toarray()
-            self.sums += np.asarray(weighted.sum(axis=0)).ravel()
+            self.totals += np.asarray(weighted.sum(axis=0)).ravel()
             self.weight += X.shape[0] if weight is None else float(weight.sum())
             return
         block = X[:, self._members].astype(np.float64, copy=False)
@@ -113,15 +115,10 @@ class _Products(Sums):
         weighted = block if weight is None else block * weight[:, np.newaxis]
         self.products += dot(weighted[:, self._n_known :].T, block)
 
-    def merge(self, other):
-        self.products += other.products
-        self.sums += other.sums
-        self.weight += other.weight
-
     def centred(self) -> NDArray:
         """Return the sums of products of the centred columns."""
         if self.weight == 0:
             return self.products
         center, new = self._center, np.s_[self._n_known :]
-        mixed = np.outer(center[new], self.sums) + np.outer(self.sums[new], center)
+        mixed = np.outer(center[new], self.totals) + np.outer(self.totals[new], center)
         return self.products - mixed + self.weight * np.outer(center[new], center)

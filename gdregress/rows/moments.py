@@ -426,6 +426,8 @@ def _sum(rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type) -> "_S
 class _SumsOfProducts(Sums):
     """Accumulator of the sums of rows and of their products, about fixed shifts of X and y."""
 
+    sums = ("second", "joint", "of_targets")
+
     def __init__(self, rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type):
         p, m = rows.n_features, rows.n_outputs
         self._rows = rows
@@ -453,11 +455,6 @@ class _SumsOfProducts(Sums):
         else:
             self._add_rounded(X, root, targets)
         self.of_targets += dot(targets.T, targets)
-
-    def merge(self, other):
-        self.second += other.second
-        self.joint += other.joint
-        self.of_targets += other.of_targets
 
     def _add_dense(self, X, targets):
         if self.second.ndim == 2:

@@ -26,6 +26,8 @@ class Underflow(Sums):
         Whether one of these columns differs from its shift in a row of positive weight.
     """
 
+    sums = ("found",)
+
     def __init__(self, shift: NDArray, zero: NDArray):
         self._shift = shift[zero]
         self._zero = zero
@@ -49,6 +51,8 @@ class Underflow(Sums):
 class Ranges(Sums):
     """Accumulator of the largest magnitude in each column of X, or of y."""
 
+    sums = ("largest",)
+
     def __init__(self):
         self.largest = np.zeros(1)
 
@@ -65,6 +69,8 @@ class Ranges(Sums):
 
 class Both(Sums):
     """A pair of accumulators, one for the columns of X and one for those of y."""
+
+    sums = ("x", "y")
 
     def __init__(self, x: Underflow | Ranges, y: Underflow | Ranges):
         self.x: Any = x

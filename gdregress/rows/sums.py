@@ -1,6 +1,6 @@
 """Sums over rows, as accumulators that can be sent to where the rows are."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -10,13 +10,26 @@ from gdregress.rows.namespaces import Movable, Place, is_elsewhere
 class Sums(Movable):
     """An accumulator that can be pickled, copied and moved, and of which only the sums come back.
 
-    Private attributes hold the inputs of the computation, public ones the sums. So a Dask worker or a device sends only
-    sums.
+    Of its other attributes, the inputs, none is sent by a Dask worker or a device.
+
+    Attributes
+    ----------
+    sums : tuple of str
+        Names of the attributes that hold the sums.
     """
 
+    sums: ClassVar[tuple[str, ...]]
+
     def __getstate__(self):
-        """Return the public attributes."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        """Return the sums."""
+        return {name: getattr(self, name) for name in self.sums}
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of another thread, block or device, for rows that follow these."""
+        for name in self.sums:
+            mine = getattr(self, name)
+            mine += getattr(other, name)
+            setattr(self, name, mine)
 
     def take_from(self, other: Self, place: Place) -> None:
         """Take over the sums of a copy that lives in another place, in one transfer.
@@ -30,7 +43,7 @@ class Sums(Movable):
         """
         sums = other.__getstate__()
         arrays = {name: value for name, value in sums.items() if is_elsewhere(value)}
-        self.__dict__.update({name: value for name, value in sums.items() if isinstance(value, bool)})
+        self.__dict__.update({name: value for name, value in sums.items() if name not in arrays})
         if not arrays:
             return
         joined = place.xp.concat([place.xp.reshape(array, (-1,)) for array in arrays.values()])
