@@ -20,7 +20,7 @@ from gdregress.command_line.wording import TableError, count
 from gdregress.comparison import Comparison, compare
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_loss
-from gdregress.problem.losses import epsilon_of, fits_scale
+from gdregress.method.spec import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 

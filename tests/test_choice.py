@@ -17,7 +17,7 @@ from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
 from gdregress.method.rates import largest_curvature, largest_eigenvalue
 from gdregress.method.refinement import Refinement
-from gdregress.method.spec import Spec
+from gdregress.method.spec import SETTLED, Spec
 from gdregress.method.states import Block
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
@@ -518,3 +518,33 @@ class TestColumnsThatDoNotVary:
         without = GradientDescentRegressor().fit(X[:, [0, 2, 3]], y)
         assert model.converged_
         np.testing.assert_allclose(model.predict(X), without.predict(X[:, [0, 2, 3]]), atol=1e-6)
+
+
+def test_a_fit_to_the_minimum_is_the_same_for_displays_and_solvers():
+    """Whatever the user's own fit is; but what others are measured by is a thousand times sharper."""
+    own = GradientDescentRegressor(
+        *(0.1, 7),
+        loss="huber",
+        penalty="l1",
+        optimizer="adam",
+        momentum=0.5,
+        schedule="invscaling",
+        power_t=0.5,
+        batch_size=3,
+        average=2,
+        init="random",
+        warm_start=True,
+        target_loss=1.0,
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=3,
+    )
+    sharp, shown = Spec.of(own).at_the_minimum(), Spec.of(own.set_params(**SETTLED))
+    assert sharp.goes_to_minimum
+    assert shown.goes_to_minimum
+    assert shown.terms == sharp.terms
+    assert replace(shown.steps, schedule=sharp.steps.schedule) == sharp.steps
+    assert shown.steps.schedule.is_constant
+    assert sharp.steps.schedule.is_constant
+    assert replace(shown.limits, tol=sharp.limits.tol) == sharp.limits
+    assert shown.limits.tol == GradientDescentRegressor().tol > 1e3 * sharp.limits.tol

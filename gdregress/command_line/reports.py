@@ -13,7 +13,7 @@ from gdregress.command_line.arguments import in_options
 from gdregress.command_line.preparation import Dataset
 from gdregress.command_line.wording import count, shorten
 from gdregress.comparison import Comparison
-from gdregress.problem.losses import loss_of
+from gdregress.method.spec import loss_of
 from gdregress.regressor import GradientDescentRegressor
 
 FEW_FEATURES = 10

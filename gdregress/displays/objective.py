@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.method.effects import EFFECTS
-from gdregress.method.spec import Spec
+from gdregress.method.spec import SETTLED, Spec, epsilon_of
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.losses import epsilon_of
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
@@ -22,23 +21,6 @@ from gdregress.rows.through import fetched
 
 POINTS_AT_ONCE = 256
 """Number of points that are evaluated in one pass over the rows."""
-
-SETTLED = {
-    "learning_rate": "auto",
-    "optimizer": "auto",
-    "schedule": "constant",
-    "epochs": 1000,
-    "tol": 1e-6,
-    "target_loss": None,
-    "batch_size": None,
-    "average": False,
-    "init": "zeros",
-    "warm_start": False,
-    "early_stopping": False,
-    "record_path": False,
-    "verbose": 0,
-}
-"""Parameters of a fit that converges to the minimum, for any loss and penalty."""
 
 
 class RawObjective:
@@ -75,13 +57,11 @@ class RawObjective:
             raise ValueError(f"target={target} is none of the targets of y, which are 0 to {y.shape[1] - 1}.")
         self.y = y[:, target]
         self.weight = check_weights("sample_weight", sample_weight, self.X.shape[0])
-        if isinstance(estimator.epsilon, str):
-            estimator = copy(estimator).set_params(epsilon=epsilon_of(estimator))
-        self.estimator = estimator
+        self.estimator = copy(estimator).set_params(epsilon=epsilon_of(estimator))
         self._rows = RowBlocks(self.X, self.y[:, np.newaxis], self.weight)
         about_mean = gather(self._rows, cross=False)
         self._moments = self._centred(about_mean)
-        terms = Spec.of(estimator).terms
+        terms = Spec.of(self.estimator).terms
         plain = Coordinates.plain(self._rows.n_features, self._rows.n_outputs, fit_intercept=terms.fit_intercept)
         self._coordinates = replace(plain, penalized=terms.units(about_mean))
         loss = terms.loss.in_units(self._coordinates.target_scale)

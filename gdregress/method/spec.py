@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from gdregress.method.combinations import features
 from gdregress.method.parameters import check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
-from gdregress.problem.losses import HUBER_SHARE, as_loss, fits_scale, huber
+from gdregress.problem.losses import HUBER_SHARE, Loss, as_loss, huber
 from gdregress.problem.problem import Terms
 
 EXACT = ("auto", "curvature")
@@ -18,8 +18,24 @@ EXACT = ("auto", "curvature")
 FEWEST_EPOCHS = 100
 """Number of epochs from which a fit is taken to end at the minimum; with fewer it may be meant to end before."""
 
-ENOUGH, SHARP = 1000, 1e-10
-"""Epochs and `tol` of a fit that is to end at the minimum."""
+STEPS_TO_MINIMUM: dict[str, Any] = {"learning_rate": "auto", "optimizer": "auto", "batch_size": None, "average": False}
+LIMITS_TO_MINIMUM: dict[str, Any] = {"epochs": 1000, "target_loss": None, "early_stopping": False}
+"""Steps and limits of a fit that ends at the minimum, for any loss and penalty. The schedule is constant."""
+
+SHARP = 1e-10
+"""`tol` of such a fit where other fits are measured by it."""
+
+SETTLED: dict[str, Any] = {
+    **STEPS_TO_MINIMUM,
+    **LIMITS_TO_MINIMUM,
+    "schedule": "constant",
+    "tol": 1e-6,
+    "init": "zeros",
+    "warm_start": False,
+    "record_path": False,
+    "verbose": 0,
+}
+"""Parameters of an estimator that ends at the minimum, to the digits of a fit by default."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +164,7 @@ class Spec:
             If a parameter is invalid.
         """
         check_parameters(estimator)
-        epsilon = HUBER_SHARE if isinstance(estimator.epsilon, str) else float(estimator.epsilon)
-        loss = as_loss(estimator.loss, epsilon, estimator.quantile)
+        loss = as_loss(estimator.loss, _epsilon(estimator, 1.0), estimator.quantile)
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": float(estimator.l1_ratio)}[estimator.penalty]
         strength = 0.0 if estimator.penalty is None else loss.alpha_factor * float(estimator.alpha)
         schedule: EpochSchedule | Plateau = EpochSchedule(estimator.schedule)
@@ -208,15 +223,8 @@ class Spec:
 
     def at_the_minimum(self) -> "Spec":
         """Return the specification of the fit that ends at the minimum in the least time."""
-        steps = replace(
-            self.steps,
-            learning_rate="auto",
-            optimizer="auto",
-            schedule=EpochSchedule(constant),
-            batch_size=None,
-            average=0,
-        )
-        limits = replace(self.limits, epochs=ENOUGH, tol=SHARP, target_loss=None, early_stopping=False)
+        steps = replace(self.steps, **STEPS_TO_MINIMUM, schedule=EpochSchedule(constant))
+        limits = replace(self.limits, **LIMITS_TO_MINIMUM, tol=SHARP)
         return replace(self, steps=steps, limits=limits)
 
     def rng(self) -> np.random.RandomState:
@@ -238,3 +246,23 @@ class Spec:
             batches=batches,
             average=bool(self.steps.average),
         )
+
+
+def fits_scale(estimator: Any) -> bool:
+    """Return whether an estimator fits the scale of the residuals: "auto" has no effect beside other losses."""
+    return isinstance(estimator.epsilon, str) and isinstance(estimator.loss, str) and estimator.loss == "huber"
+
+
+def epsilon_of(estimator: Any) -> float:
+    """Return `epsilon` of an estimator as a number; the estimator must be fitted if the scale is."""
+    return _epsilon(estimator, estimator.scale_ if fits_scale(estimator) else 1.0)
+
+
+def loss_of(estimator: Any) -> Loss:
+    """Return the loss of an estimator, which must be fitted if the scale of its residuals is."""
+    return as_loss(estimator.loss, epsilon_of(estimator), estimator.quantile)
+
+
+def _epsilon(estimator: Any, scale: float) -> float:
+    """Return `epsilon` of an estimator as a number, for residuals of some scale if it is "auto"."""
+    return HUBER_SHARE * scale if isinstance(estimator.epsilon, str) else float(estimator.epsilon)

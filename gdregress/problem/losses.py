@@ -489,22 +489,6 @@ def as_loss(loss: Any, epsilon: float, quantile: float) -> "PiecewiseLoss | InUn
     return LOSSES[loss](epsilon, quantile) if isinstance(loss, str) else InUnits(loss)
 
 
-def fits_scale(estimator: Any) -> bool:
-    """Return whether an estimator fits the scale of the residuals: "auto" has no effect beside other losses."""
-    return isinstance(estimator.epsilon, str) and isinstance(estimator.loss, str) and estimator.loss == "huber"
-
-
-def epsilon_of(estimator: Any) -> float:
-    """Return `epsilon` of an estimator as a number; the estimator must be fitted if the scale is."""
-    scale = estimator.scale_ if fits_scale(estimator) else 1.0
-    return HUBER_SHARE * scale if isinstance(estimator.epsilon, str) else estimator.epsilon
-
-
-def loss_of(estimator: Any) -> "PiecewiseLoss | InUnits":
-    """Return the loss of an estimator, which must be fitted if the scale of its residuals is."""
-    return as_loss(estimator.loss, epsilon_of(estimator), estimator.quantile)
-
-
 @cache
 def squared_error() -> PiecewiseLoss:
     """Return the loss r^2, twice that of SGDRegressor, so that its mean is the mean squared error."""

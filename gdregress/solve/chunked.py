@@ -104,7 +104,7 @@ class ChunksMixin(BaseEstimator):
         442 True
         """
         past = {name: to_host(value) for name, value in vars(self).items()} if "coef_" in vars(self) else {}
-        if not moments_suffice(self):
+        if not moments_suffice(Spec.of(self)):
             with fitting(self):
                 warning = self._descend_chunk(X, y, sample_weight, past)
             if warning is not None:

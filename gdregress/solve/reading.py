@@ -44,7 +44,7 @@ def training_rows(estimator: Any, spec: Spec, X, y, sample_weight) -> tuple[Rows
     check_takes_blocks(estimator)
     see_columns(estimator, X, reset=True)
     blocks, is_single = blocks_of(X, y, sample_weight), np.ndim(y) == 1
-    if moments_suffice(estimator) and not spec.limits.early_stopping:
+    if moments_suffice(spec) and not spec.limits.early_stopping:
         dtype = np.float32 if as_array(X).dtype == np.float32 else np.float64
         return GoneRows(gather_blocks(blocks), np.dtype(dtype)), OutputFormat(dtype, is_single)
     on_workers = DaskRows.of(blocks)

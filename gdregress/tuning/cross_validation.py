@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec
-from gdregress.problem.losses import fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.dask import NumberedRows, in_memory, see_columns
 from gdregress.rows.device import NumberedDeviceRows, read_brought_rows, read_device_rows
@@ -533,7 +532,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         spec = Spec.of(model)
         if self.refit is one_standard_error and not scoring.is_single:
             raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
-        if fits_scale(self) and self.scoring is None:
+        if spec.fits_scale and self.scoring is None:
             raise ValueError(
                 "epsilon='auto' gives each fit a loss of its own, and these do not compare: set scoring, such as "
                 "'neg_mean_absolute_error'."

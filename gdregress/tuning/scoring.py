@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 
-from gdregress.problem.losses import loss_of
+from gdregress.method.spec import loss_of
 
 Scorer = Callable[..., Any]
 
