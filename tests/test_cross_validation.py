@@ -577,7 +577,7 @@ BAD = [
         {"alphas": "many"},
         "alphas must be an int or a list of numbers, but is 'many': leave it out, so",
     ),
-    ({"eps": 1.0}, "The 'eps' parameter of GradientDescentRegressorCV must be a float in the range (0, 1). Got 1.0"),
+    ({"eps": 1.0}, "The 'eps' parameter must be a float in the range (0, 1). Got 1.0 instead."),
     ({"l1_ratio": [0.1, 0.5]}, "several l1_ratio need penalty='elasticnet', but it is 'l2': give no list."),
     ({"l1_ratio": [], "penalty": "elasticnet"}, "l1_ratio is empty: give GradientDescentRegressorCV at least one"),
     ({"epochs": [5, 0]}, "The 'epochs' parameter of GradientDescentRegressorCV must be an int"),

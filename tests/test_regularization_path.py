@@ -8,7 +8,12 @@ from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-from gdregress import GradientDescentRegressor, RegularizationPath, regularization_path
+from gdregress import (
+    GradientDescentRegressor,
+    GradientDescentRegressorCV,
+    RegularizationPath,
+    regularization_path,
+)
 from gdregress.method import path as machinery
 
 SHAPES = {"wide": (40, 120), "square": (30, 30), "tall": (200, 12)}
@@ -104,6 +109,25 @@ class TestMinima:
         assert path.alphas[0] == max(regularization_path(X, Y[:, k], alphas=1, **penalty).alphas[0] for k in range(2))
 
 
+@pytest.mark.parametrize("params", [{"l1_ratio": 0.9}, {"l1_ratio": 0.3, "positive": True}, {"standardize": True}])
+def test_the_alphas_are_those_of_cross_validation(params):
+    """Though y is so much larger than X that L2 goes on where L1 hardly counts."""
+    X, y = data((60, 8))
+    path = regularization_path(1e-4 * X, y, alphas=7, **params)
+    model = GradientDescentRegressorCV(alphas=7, penalty="elasticnet", cv=3, **{"l1_ratio": 1.0, **params})
+    model.fit(1e-4 * X, y)
+    np.testing.assert_allclose(path.alphas, model.alphas_[:7], rtol=1e-12)
+    assert (path.alphas[-1] < 0.5e-3 * path.alphas[0]) == ("l1_ratio" in params)
+
+
+def test_the_last_alpha_may_be_zero():
+    X, y = data((60, 8))
+    path = regularization_path(X, y, alphas=[0.0, 0.1], l1_ratio=0.5)
+    assert path.alphas.tolist() == [0.1, 0.0]
+    exact = np.linalg.lstsq(np.column_stack([X, np.ones(60)]), y, rcond=None)[0]
+    np.testing.assert_allclose(np.append(path.coefs[:, 1], path.intercepts[1]), exact, rtol=1e-9)
+
+
 def test_a_path_of_scikit_learn():
     X, y = data((40, 60))
     path = regularization_path(X, y, alphas=30, eps=1e-2)
@@ -134,7 +158,7 @@ def test_gaps_bound_the_objective():
 def test_the_products_of_all_columns_give_the_same_path(monkeypatch):
     X, y = data((100, 40))
     whole = regularization_path(X, y, alphas=10)
-    monkeypatch.setattr(machinery, "PRODUCTS_LIMIT", 0)
+    monkeypatch.setattr(machinery, "MOMENTS_LIMIT", 0)
     sets = regularization_path(X, y, alphas=10)
     np.testing.assert_allclose(whole.coefs, sets.coefs, rtol=1e-9, atol=1e-10)
 
@@ -157,13 +181,14 @@ def test_alphas_of_any_order_descend():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"alphas": 0}, "alphas=0 must be an int"),
-        ({"alphas": []}, "must be positive numbers"),
-        ({"alphas": [1.0, -1.0]}, "must be positive numbers"),
-        ({"alphas": [[1.0]]}, "must be positive numbers"),
-        ({"alphas": [np.nan]}, "must be positive numbers"),
-        ({"eps": 0}, "eps=0 must be a float"),
-        ({"eps": 1}, "eps=1 must be a float"),
+        ({"alphas": 0}, "alphas=0 is no number of strengths"),
+        ({"alphas": []}, "alphas is empty"),
+        ({"alphas": [1.0, -1.0]}, "alphas has the value -1"),
+        ({"alphas": [[1.0]]}, "alphas must be an int or a list of numbers"),
+        ({"alphas": "many"}, "alphas must be an int or a list of numbers"),
+        ({"alphas": [np.nan]}, "alphas has the value nan"),
+        ({"eps": 0}, "The 'eps' parameter must be a float"),
+        ({"eps": 1}, "The 'eps' parameter must be a float"),
         ({"penalty": "l2"}, "penalty='l2' has no path"),
         ({"penalty": "l1", "l1_ratio": 0.5}, "l1_ratio=0.5 has no effect with penalty='l1'"),
         ({"l1_ratio": 0}, "l1_ratio=0 has no alpha"),

@@ -583,5 +583,5 @@ class TestBadInput:
 
     def test_too_many_features_for_a_matrix(self):
         X = sparse.csr_array((2, 2**15 + 1))
-        with pytest.raises(ValueError, match="32769 features"):
+        with pytest.raises(ValueError, match="32769 x 32769 numbers: use fit"):
             GradientDescentRegressor().partial_fit(X, [1.0, 2.0])

@@ -10,6 +10,7 @@ from gdregress.method.sketches import FINEST_TOL, accelerated_is_cheaper, cheape
 from gdregress.method.spec import Spec
 from gdregress.problem.design import has_row_space
 from gdregress.problem.problem import Terms
+from gdregress.rows.chunks import MATRIX_LIMIT
 from gdregress.rows.rows import Rows
 
 MOMENTS_LIMIT = 2000
@@ -20,9 +21,6 @@ FACTOR_LIMIT = 2**24
 
 DUAL_ENTRIES = 2**12
 """Entries of X from which few rows are multiplied with each other, instead of factored."""
-
-CURVATURE_LIMIT = 2**15
-"""Smaller of n_samples and n_features above which `learning_rate="curvature"` is refused: its matrix would not fit."""
 
 NEWTON_LIMIT = 500
 """Largest number of features for which "auto" solves a quadratic program an epoch, or factors a matrix a chunk."""
@@ -138,7 +136,7 @@ def choose(spec: Spec, rows: Rows) -> Choice:
         costly -= {"newton"}
     choice = Choice.of(spec, asked, costly)
     is_matrix_free = choice.is_newton and needs_no_matrix
-    if choice.rung == "curvature" and min(n, p) > CURVATURE_LIMIT and not is_matrix_free:
+    if choice.rung == "curvature" and min(n, p) > MATRIX_LIMIT and not is_matrix_free:
         cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
         if choice.is_newton:
             cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.assembly import DIGITS
+from gdregress.method.choice import MOMENTS_LIMIT
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Problem, Terms
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
-
-PRODUCTS_LIMIT = 2000
-"""Number of features, at most half the rows, up to which a path gathers the products of all columns."""
 
 
 class Minimum(NamedTuple):
@@ -42,24 +40,12 @@ class Minimum(NamedTuple):
 
 def needs_products(rows: Rows) -> bool:
     """Return whether the products of all columns cost less than the passes over X of a path."""
-    return rows.n_features <= min(PRODUCTS_LIMIT, rows.n_weighted // 2)
+    return rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted // 2)
 
 
 def problem_of_path(terms: Terms, moments: Moments, rows: Rows) -> Problem:
     """Return the problem without a penalty, in whose coordinates a path stays whatever the strength of L2."""
     return Problem.of(replace(terms, l1=0.0, l2=0.0), moments, rows)
-
-
-def largest_l1(problem: Problem) -> float:
-    """Return the least strength of L1 at which all coefficients are zero.
-
-    It is the largest slope of squared error at zero, 2 |cov(x_j, y)|, or 2 cov(x_j, y) with the sign constraint, with
-    each column in the unit in which it is penalised; where all of these are negative, it is 0.
-    """
-    moments = problem.moments
-    units = moments.x.unit / problem.standard.penalized
-    slopes = 2.0 * moments.target_cross * units[:, np.newaxis] * moments.y.unit
-    return float((slopes if problem.terms.positive else np.abs(slopes)).max(initial=0.0))
 
 
 def descend_path(problem: Problem, strengths: Sequence[tuple[float, float]], tol: float) -> Iterator[Minimum]:

@@ -8,8 +8,8 @@ from typing import Any
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
-LIMIT = 2**15
-"""Largest number of features for which the n_features x n_features products of a chunk are formed."""
+MATRIX_LIMIT = 2**15
+"""Largest number of rows and columns of a square matrix, which then has 8 GB: larger ones would not fit into memory."""
 
 
 def moments_of_chunk(rows: Rows, unit: float, *, cross: bool = True) -> Moments:
@@ -27,10 +27,11 @@ def moments_of_chunk(rows: Rows, unit: float, *, cross: bool = True) -> Moments:
     Raises
     ------
     ValueError
-        If X contains NaN or infinity; if `cross` is true and X has more than `LIMIT` features.
+        If X contains NaN or infinity; if `cross` is true and X has more than `MATRIX_LIMIT` features.
     """
-    if cross and rows.n_features > LIMIT:
-        raise ValueError(f"X has {rows.n_features} features, but chunks can have at most {LIMIT}: use fit.")
+    p = rows.n_features
+    if cross and p > MATRIX_LIMIT:
+        raise ValueError(f"the sums of a chunk would hold a matrix of {p} x {p} numbers: use fit.")
     moments = rows.moments(products=cross)
     return moments.with_weight(unit * moments.weight)
 

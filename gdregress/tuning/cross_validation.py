@@ -526,7 +526,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     @with_callbacks
     def _choose(self, X, y, sample_weight, params) -> list[Warning]:
         """Read the rows, evaluate the grid, choose a point, fit to all rows; return what is to be said of it."""
-        axes, alphas, scoring = Axes.of(self), given_alphas(self), Scoring.of(self, self.scoring, self.error_score)
+        axes, scoring = Axes.of(self), Scoring.of(self, self.scoring, self.error_score)
+        alphas = np.zeros(1) if self.penalty is None else given_alphas(self.alphas, self.eps)
         primary = self._primary(scoring)
         model = self._model(alpha=1.0, **axes.first)
         spec = Spec.of(model)

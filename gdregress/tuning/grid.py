@@ -148,26 +148,23 @@ class Axes(NamedTuple):
         return {"l1_ratio": self.l1_ratio[0], "learning_rate": self.learning_rate[0], "epochs": self.epochs[0]}
 
 
-def given_alphas(estimator: Any) -> NDArray | None:
+def given_alphas(alphas: Any, eps: Any) -> NDArray | None:
     """Return the strengths from the largest to the smallest; None if they are to be found.
 
     Parameters
     ----------
-    estimator : GradientDescentRegressorCV
-        The estimator; it is not changed. Without a penalty the one strength is 0.
+    alphas : int or array-like of shape (n_alphas,)
+        Strengths, or their number.
+    eps : float
+        The smallest strength as a share of the largest, where they are to be found.
 
     Raises
     ------
     ValueError
         If `alphas` or `eps` is not valid.
     """
-    alphas, eps = estimator.alphas, estimator.eps
     if not SHARE.holds(eps):
-        raise ValueError(
-            f"The 'eps' parameter of {type(estimator).__name__} must be {SHARE.words}. Got {shown(eps)} instead."
-        )
-    if estimator.penalty is None:
-        return np.zeros(1)
+        raise ValueError(f"The 'eps' parameter must be {SHARE.words}. Got {shown(eps)} instead.")
     if type(alphas) is int or isinstance(alphas, np.integer):
         if not COUNT.holds(alphas):
             raise ValueError(f"alphas={shown(alphas)} is no number of strengths: give at least 1, or a list of them.")
@@ -212,9 +209,10 @@ class Largest(NamedTuple):
     Attributes
     ----------
     l1 : float
-        The least of L1 that makes all coefficients zero; 1 if they are zero without any.
+        The least of L1 that makes all coefficients zero; 0 if they are zero without any.
     l2 : float
         One of L2 that leaves little of them: the largest has an effect of a thousandth of the spread of y.
+        It is 0 if nothing is to be left.
     spread : float
         Ratio of the smallest to the largest variance of a column, in the units in which they are penalised. What is
         weak L2 for one column can be strong for another by as much.
@@ -258,7 +256,6 @@ def largest_strengths(terms: Terms, rows: SplittableRows, moments: Moments | Non
     l2 = float(np.divide(effect, LEAST_RATIO * spread, out=np.zeros_like(effect), where=spread > 0).max(initial=0.0))
     variances = (about.x.deviation / units)[about.x.deviation > 0] ** 2
     ratio = float(variances.min(initial=np.inf) / variances.max(initial=0.0)) if variances.size else 1.0
-    l1, l2 = (each if each > 0 and np.isfinite(each) else 1.0 for each in (l1, l2))
     return Largest(l1, l2, max(ratio, LEAST_SPREAD))
 
 
@@ -281,6 +278,7 @@ def automatic_alphas(largest: Largest, share: float, eps: float, n_alphas: int) 
     """Return strengths on a logarithmic scale, down from the least that makes all coefficients zero, or so of L2.
 
     L2 goes down to where it is weak for the column in the largest unit, and an elastic net to where both its parts are.
+    Where every strength leaves all of them at zero, or the least is beyond the range of floats, they go down from 1.
 
     Parameters
     ----------
@@ -293,8 +291,9 @@ def automatic_alphas(largest: Largest, share: float, eps: float, n_alphas: int) 
     n_alphas : int
         Number of strengths.
     """
-    of_l1 = largest.l1 / share if share >= LEAST_RATIO else np.inf
-    of_l2 = largest.l2 / (1.0 - share) if share < 1 else np.inf
+    l1, l2 = (each if 0 < each < np.inf else 1.0 for each in (largest.l1, largest.l2))
+    of_l1 = l1 / share if share >= LEAST_RATIO else np.inf
+    of_l2 = l2 / (1.0 - share) if share < 1 else np.inf
     top, least = (of_l1, min(of_l1, of_l2)) if share >= LEAST_RATIO else (of_l2, of_l2 * largest.spread)
     return np.geomspace(top, eps * least, n_alphas) if n_alphas > 1 else np.array([top])
 

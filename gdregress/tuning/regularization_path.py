@@ -10,14 +10,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.displays.drawing import check_names
 from gdregress.displays.paths import RegularizationPathDisplay
-from gdregress.method.parameters import shown
-from gdregress.method.path import descend_path, largest_l1, needs_products, problem_of_path
+from gdregress.method.path import descend_path, needs_products, problem_of_path
 from gdregress.method.spec import Spec
+from gdregress.problem.problem import Problem, Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.inputs import names_of, read_rows
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
 from gdregress.rows.threads import given_back
-from gdregress.tuning.grid import BEYOND_FLOATS, COUNT, SHARE
+from gdregress.tuning.grid import automatic_alphas, given_alphas, largest_strengths
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -125,10 +126,12 @@ def regularization_path(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows; None for weights of 1.
     alphas : int or array-like of shape (n_alphas,), default=100
-        Strengths, in any order; or their number. Then the largest is the least alpha at which all
-        coefficients are zero, the smallest is `eps` times that, and their logarithms are evenly spaced.
+        Strengths, in any order; or their number. Then they are those that GradientDescentRegressorCV
+        tries first: the largest is the least alpha at which all coefficients are zero, and their
+        logarithms are evenly spaced. With an `l1_ratio` below 0.001 the largest leaves little of them.
     eps : float, default=1e-3
-        The smallest alpha as a share of the largest, where `alphas` is a number.
+        The smallest alpha as a share of the largest, where `alphas` is a number. In an elastic net it is
+        a share of the alpha at which L2 alone leaves little of the coefficients, if that is less.
     penalty : {"l1", "elasticnet"}, default="elasticnet"
         L1 alone, or in a mixture with L2.
     l1_ratio : float, default=1.0
@@ -175,10 +178,6 @@ def regularization_path(
     >>> print((path.coefs != 0).sum(axis=0))
     [ 0  6  7 10]
     """
-    if penalty not in ("l1", "elasticnet"):
-        raise ValueError(f"penalty={penalty!r} has no path: use 'l1' or 'elasticnet'.")
-    if penalty == "l1" and l1_ratio != 1.0:
-        raise ValueError(f"l1_ratio={l1_ratio!r} has no effect with penalty='l1': use penalty='elasticnet'.")
     model = GradientDescentRegressor(
         penalty="elasticnet",
         l1_ratio=l1_ratio,
@@ -187,76 +186,70 @@ def regularization_path(
         fit_intercept=fit_intercept,
         tol=tol,
     )
-    spec = Spec.of(model)
-    if l1_ratio == 0:
-        raise ValueError(
-            "l1_ratio=0 has no alpha at which the coefficients become zero: use l1_ratio above 0, or Ridge."
-        )
+    spec, given = _spec(model, penalty), given_alphas(alphas, eps)
     X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
     rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(model))
-    factor = spec.terms.loss.alpha_factor
     with given_back(), rows.on_threads(), np.errstate(all="ignore"):
         moments = rows.moments(products=needs_products(rows))
+        strengths = _automatic(spec.terms, rows, moments, l1_ratio, eps, alphas) if given is None else given
+        l1 = spec.terms.loss.alpha_factor * l1_ratio * strengths
+        l2 = spec.terms.loss.alpha_factor * (1.0 - l1_ratio) * strengths
         problem = problem_of_path(spec.terms, moments, rows)
-        strengths = _strengths(alphas, eps, largest_l1(problem) / (factor * l1_ratio))
-        pairs = [(factor * alpha * l1_ratio, factor * alpha * (1.0 - l1_ratio)) for alpha in strengths]
-        minima = list(descend_path(problem, pairs, spec.limits.tol or 0.0))
-    points, gaps, optimality, n_steps = zip(*minima, strict=True)
-    missed = np.count_nonzero(~(np.array(optimality) <= (spec.limits.tol or 0.0)))
-    if missed and tol:
-        warnings.warn(
-            f"{missed} of {len(strengths)} fits ended above tol={tol:g}, the worst at {max(optimality):.2g}, and "
-            "rounding allows no better: drop columns that are nearly collinear, or raise tol.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    coefs, intercepts = problem.coordinates.to_raw(np.stack(points, axis=1))  # (n_features, n_alphas, n_targets)
-    coefs, intercepts = np.moveaxis(coefs, -1, 0), np.moveaxis(intercepts, -1, 0).astype(X.dtype)
-    rounded = coefs.astype(X.dtype)
-    intercepts = intercepts + np.einsum("j,mjk->mk", problem.moments.x.mean, coefs - rounded)
+        minima = descend_path(problem, list(zip(l1.tolist(), l2.tolist(), strict=True)), spec.limits.tol)
+        points, gaps, optimality, n_steps = (np.array(each) for each in zip(*minima, strict=True))
+    if tol and not (optimality <= tol).all():
+        warnings.warn(_unmet(optimality, tol), ConvergenceWarning, stacklevel=2)
+    coefs, intercepts = _in_units(problem, np.moveaxis(points, 0, 1), X.dtype)
     names = names_of(model)
     return RegularizationPath(
         alphas=strengths,
-        coefs=rounded[0] if y.ndim == 1 else rounded,
+        coefs=coefs[0] if y.ndim == 1 else coefs,
         intercepts=intercepts[0] if y.ndim == 1 else intercepts,
-        gaps=problem.mean_loss(np.array(gaps)),
-        n_iters=np.array(n_steps),
+        gaps=problem.mean_loss(gaps),
+        n_iters=n_steps,
         feature_names=None if names is None else list(names),
     )
 
 
-def _strengths(alphas: Any, eps: float, largest: float) -> NDArray:
-    """Return the alphas of a path, the largest first.
+def _spec(model: GradientDescentRegressor, penalty: str) -> Spec:
+    """Return the specification of a fit with elastic net; raise a ValueError where this or `penalty` has no path."""
+    if penalty not in ("l1", "elasticnet"):
+        raise ValueError(f"penalty={penalty!r} has no path: use 'l1' or 'elasticnet'.")
+    if penalty == "l1" and model.l1_ratio != 1.0:
+        raise ValueError(f"l1_ratio={model.l1_ratio!r} has no effect with penalty='l1': use penalty='elasticnet'.")
+    spec = Spec.of(model)
+    if model.l1_ratio == 0:
+        raise ValueError(
+            "l1_ratio=0 has no alpha at which the coefficients become zero: use l1_ratio above 0, or Ridge."
+        )
+    return spec
 
-    Parameters
-    ----------
-    alphas : int or array-like of shape (n_alphas,)
-        Alphas, or their number.
-    eps : float
-        The smallest as a share of the largest, where `alphas` is a number.
-    largest : float
-        The least alpha at which all coefficients are zero.
 
-    Raises
-    ------
-    ValueError
-        If a value is not valid, or if `alphas` is a number and `largest` is zero.
+def _automatic(terms: Terms, rows: RowBlocks, moments: Moments, l1_ratio: float, eps: float, n_alphas: int) -> NDArray:
+    """Return the strengths that cross-validation would try first; raise a ValueError where there are none to find."""
+    largest = largest_strengths(terms, rows, moments)
+    if largest.l1 == 0:
+        raise ValueError(
+            "every alpha leaves all coefficients at zero, for no column moves with y (upwards, if positive=True): "
+            "pass the alphas themselves to have that path."
+        )
+    return automatic_alphas(largest, l1_ratio, eps, n_alphas)
+
+
+def _unmet(optimality: NDArray, tol: float) -> str:
+    """Return the warning of fits that rounding keeps above `tol`."""
+    return (
+        f"{np.count_nonzero(~(optimality <= tol))} of {len(optimality)} fits ended above tol={tol:g}, the worst at "
+        f"{optimality.max():.2g}, and rounding allows no better: drop columns that are nearly collinear, or raise tol."
+    )
+
+
+def _in_units(problem: Problem, points: NDArray, dtype: Any) -> tuple[NDArray, NDArray]:
+    """Return the coefficients and intercepts of each target, given points of shape (n_features, n_alphas, n_targets).
+
+    Rounding of the coefficients takes the mean prediction with it: the intercepts make up for it.
     """
-    if np.ndim(alphas) == 0:
-        if not COUNT.holds(alphas):
-            raise ValueError(f"alphas={shown(alphas)} must be {COUNT.words}, or an array of alphas.")
-        if not SHARE.holds(eps):
-            raise ValueError(f"eps={shown(eps)} must be {SHARE.words}.")
-        if largest == 0:
-            raise ValueError(
-                "every alpha leaves all coefficients at zero, for no column moves with y (upwards, if positive=True): "
-                "pass the alphas themselves to have that path."
-            )
-        return largest * np.geomspace(1.0, eps, alphas)
-    try:
-        given = np.asarray(alphas, np.float64)
-    except OverflowError:
-        raise ValueError(BEYOND_FLOATS) from None
-    if given.ndim != 1 or not len(given) or not (np.isfinite(given) & (given > 0)).all():
-        raise ValueError(f"alphas={shown(alphas)} must be positive numbers, in one dimension.")
-    return np.sort(given)[::-1]
+    coefs, intercepts = (np.moveaxis(each, -1, 0) for each in problem.coordinates.to_raw(points))
+    rounded = coefs.astype(dtype)
+    moved = np.einsum("j,mjk->mk", problem.moments.x.mean, coefs - rounded)
+    return rounded, (intercepts + moved).astype(dtype)

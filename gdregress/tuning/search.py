@@ -31,7 +31,10 @@ from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_o
 from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
 
 WIDE_LIMIT = 500
-"""Number of columns up to which products are gathered even where a training set has fewer rows."""
+"""Number of columns up to which products are gathered even where a training set has fewer rows.
+
+With so few, one pass over X for all splits costs less than the passes of a fit to each.
+"""
 
 EXTENSIONS = {"l2": 6, "l1": 3, "elasticnet": 3}
 """How often an automatic grid grows at most, each time by a third of its length.
