@@ -17,7 +17,7 @@ from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
 from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
 from gdregress.command_line.wording import TableError, count
-from gdregress.comparison import Comparison, compare
+from gdregress.comparison import ALONE, Comparison, compare, peers
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_loss
 from gdregress.method.spec import epsilon_of, fits_scale
@@ -241,14 +241,10 @@ def _dialect(options: argparse.Namespace) -> Dialect:
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:
     """Compare a model with the others of its objective, or say why that is not done."""
     if len(data.y) > COMPARED_ROWS and not is_asked:
-        data.notes.append(
-            "not compared with SGDRegressor and the closed form, which takes long on so many rows: --compare does it"
-        )
+        data.notes.append("not compared with other solvers, which take long on so many rows: --compare does it")
         return None
-    if model.loss != "squared_error" or model.penalty not in (None, "l2"):
-        data.notes.append(
-            "not compared: the closed form, which the others are compared with, is of squared error without L1"
-        )
+    if not peers(model, len(data.y)):
+        data.notes.append(f"not compared: {ALONE}")
         return None
     test = {"X_test": data.X_test, "y_test": data.y_test} if len(data.y_test) else {}
     comparison = compare(data.X, data.y, model, **test)

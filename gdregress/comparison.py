@@ -1,17 +1,25 @@
-"""Comparison of a model with SGDRegressor and the closed form on the same data."""
+"""Comparison of a model with the other solvers of its objective, and with the closed form if there is one."""
 
 import html
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.linear_model import SGDRegressor
+from sklearn.linear_model import (
+    ElasticNet,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    QuantileRegressor,
+    Ridge,
+    SGDRegressor,
+)
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +27,9 @@ from sklearn.preprocessing import StandardScaler
 from gdregress.closed_form import closed_form
 from gdregress.displays import ComparisonDisplay
 from gdregress.method.parameters import check_parameters
+from gdregress.method.spec import Spec
+from gdregress.problem.losses import epsilon_of, fits_scale
+from gdregress.problem.problem import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import names_of, read_rows
@@ -32,8 +43,17 @@ COST_LIMIT = 10**10
 AT_MINIMUM = 0.01
 """Largest distance of the predictions from the minimum's, in standard deviations of y, that is told as convergence."""
 
-BEHIND_SCALER = "StandardScaler + SGDRegressor"
-"""Name of SGDRegressor on standardised columns."""
+PROGRAM_LIMIT = 4 * 10**6
+"""Largest product of rows and the larger side of X up to which QuantileRegressor is run: it takes about a second."""
+
+SCALER = "StandardScaler + "
+"""What the name of a solver on standardised columns begins with."""
+
+NO_CLOSED_FORM = "the objective has no closed form: the least that a solver found is taken for its minimum"
+"""What is said below a table without one."""
+
+ALONE = "no other solver of scikit-learn minimises this objective"
+"""What is said where there is nothing to compare with."""
 
 LEGEND = "errors: distances from the closed form, in standard deviations of the target (and of the column)"
 """What is said below a table with such errors."""
@@ -55,12 +75,14 @@ class Row:
     prediction_error : float
         Root-mean-square distance of the predictions from those of the closed form, in standard
         deviations of y. Every row counts once, whatever its weight.
+    objective : float
+        What the model minimises, at the coefficients of the solver: the weighted mean loss and the penalty.
     train_mse : float
         Weighted mean squared error on the training rows.
     test_mse : float
         Mean squared error on the test rows, without weights; NaN if there are none.
     epochs : float
-        Number of epochs run; NaN for the closed form.
+        Number of epochs or iterations; NaN where there are none, as for the closed form.
     seconds : float
         Time of the fastest of up to three fits, in seconds.
     converged : bool
@@ -69,13 +91,14 @@ class Row:
     arrived : str
         What the table says of that: "yes" or "no"; "not to the minimum" where its predictions are more
         than a hundredth of a standard deviation away from it; "of another problem" where the solver
-        minimises another objective. Without the closed form, the least of the errors on the training
-        rows takes its place, if there is no penalty.
+        minimises another objective. Without the closed form, the least of the objectives takes the place of the
+        minimum, and a ten-thousandth of the loss of the best constant that of the distance.
     """
 
     solver: str
     coefficient_error: float
     prediction_error: float
+    objective: float
     train_mse: float
     test_mse: float
     epochs: float
@@ -123,6 +146,7 @@ class Comparison:
             "solver": "solver",
             "coefficient_error": "coef. error",
             "prediction_error": "pred. error",
+            "objective": "objective",
             "train_mse": "train MSE",
             "test_mse": "test MSE",
             "epochs": "epochs",
@@ -132,7 +156,9 @@ class Comparison:
         for name in ("coefficient_error", "prediction_error", "test_mse"):
             if all(np.isnan(getattr(row, name)) for row in self.rows):
                 del names[name]
-        forms = {"train_mse": ".6g", "test_mse": ".6g", "epochs": ".0f", "seconds": ".2g"}
+        if self._has_errors:
+            del names["objective"]
+        forms = {"objective": ".6g", "train_mse": ".6g", "test_mse": ".6g", "epochs": ".0f", "seconds": ".2g"}
 
         def cell(row: Row, name: str) -> str:
             value = getattr(row, name)
@@ -203,7 +229,10 @@ class Comparison:
             If the closed form was left out.
         """
         if not self._has_errors:
-            raise ValueError("There is nothing to draw without the closed form: compare fewer rows or columns.")
+            raise ValueError(
+                "There is nothing to draw without the closed form: compare squared error with L2 or no penalty, "
+                "on fewer rows or columns."
+            )
         display = ComparisonDisplay(
             solvers=[row.solver for row in self.rows],
             errors=np.array([row.prediction_error for row in self.rows]),
@@ -233,16 +262,89 @@ def aligned(table: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, random_state=0):
-    """Fit a model, SGDRegressor on raw and on standardised columns, and the closed form to the same data.
+class Peer(NamedTuple):
+    """Another solver of the objective of a model.
 
-    All solvers minimise the objective of the model: each gets its `fit_intercept`, `penalty` and
-    `alpha`. (After a StandardScaler the penalty acts on the standardised coefficients, which is
-    another problem; the comparison says so.) The other parameters of SGDRegressor are its defaults.
-    If the model does not converge, the comparison says why. Errors are distances from `closed_form`, not from
-    scikit-learn's LinearRegression, which drops directions that are small in the units of the
-    largest column. On many rows with many columns the closed form would take long: it is left
-    out, the errors are NaN, and the comparison says so.
+    Attributes
+    ----------
+    name : str
+        Its name in the table.
+    estimator : estimator
+        The solver, for one target.
+    standardizes : bool
+        Whether it is behind a StandardScaler, so that its penalty is on standardised coefficients.
+    """
+
+    name: str
+    estimator: Any
+    standardizes: bool
+
+
+def peers(model: GradientDescentRegressor, total: float, random_state: Any = 0) -> list[Peer]:
+    """Return the solvers of scikit-learn that minimise the objective of a model.
+
+    Parameters
+    ----------
+    model : GradientDescentRegressor
+        The model, which must be fitted if it fits the scale of the residuals.
+    total : float
+        Sum of the weights of the rows.
+    random_state : int, RandomState or None, default=0
+        Random state of SGDRegressor.
+
+    Returns
+    -------
+    list of Peer
+        SGDRegressor on raw and on standardised columns, as far as it has the loss, and the solver of that loss and
+        penalty, on standardised columns if the model penalises standardised coefficients.
+    """
+    if not isinstance(model.loss, str):
+        return []
+    epsilon, penalty = epsilon_of(model), model.penalty
+    alpha = model.alpha if penalty is not None else 0.0
+    shared: dict[str, Any] = {"fit_intercept": model.fit_intercept}
+    found = []
+    if model.loss != "quantile" and not model.positive:
+        loss, tube = ("epsilon_insensitive", 0.0) if model.loss == "absolute_error" else (model.loss, epsilon)
+        sgd = SGDRegressor(loss=loss, penalty=penalty, epsilon=tube, random_state=random_state, **shared)
+        sgd.set_params(alpha=model.alpha, l1_ratio=model.l1_ratio)
+        found = [(sgd, False), (sgd, True)]
+    own: Any = None
+    if model.loss == "squared_error":
+        shared["positive"] = model.positive
+        own = {
+            None: LinearRegression(**shared) if model.positive else None,
+            "l2": Ridge(alpha * total, **shared),
+            "l1": Lasso(alpha, **shared),
+            "elasticnet": ElasticNet(alpha, l1_ratio=model.l1_ratio, **shared),
+        }[penalty]
+    elif fits_scale(model) and penalty in (None, "l2") and not model.positive:
+        own = HuberRegressor(alpha=alpha * total / model.scale_, **shared)
+    elif model.loss in ("quantile", "absolute_error") and penalty in (None, "l1") and not model.positive:
+        of_half = {"quantile": 0.5, "alpha": alpha / 2.0} if model.loss == "absolute_error" else {}
+        own = QuantileRegressor(**{"quantile": model.quantile, "alpha": alpha} | of_half, **shared)
+    if own is not None:
+        found.append((own, bool(model.standardize) and penalty is not None))
+    return [Peer(SCALER * scaled + type(one).__name__, one, scaled) for one, scaled in found]
+
+
+def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, random_state=0):
+    """Fit a model and the other solvers of its objective to the same data.
+
+    All solvers minimise the objective of the model: each gets its loss, `fit_intercept`, `penalty` and `alpha`, in its
+    own convention. Their other parameters are their defaults. They are
+
+    - SGDRegressor on raw and on standardised columns, for all losses but quantiles. (After a StandardScaler the penalty
+      acts on the standardised coefficients, which is another problem; the comparison says so.)
+    - Ridge, Lasso or ElasticNet for squared error with a penalty, and LinearRegression with `positive`;
+    - HuberRegressor for Huber's loss with ``epsilon="auto"``, and QuantileRegressor for quantiles and the absolute
+      error, both with the penalty that they have or none;
+    - the closed form, for squared error with L2 or no penalty.
+
+    Errors are distances from `closed_form`, not from scikit-learn's LinearRegression, which drops directions that are
+    small in the units of the largest column. Where the objective has no closed form, or where it would take long, there
+    are no errors, and the solvers are judged by their objectives. If the model does not converge, the comparison says
+    why.
 
     Parameters
     ----------
@@ -262,7 +364,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     Returns
     -------
     Comparison
-        The results of the four solvers, or of three without the closed form.
+        The results, those of the model first.
 
     Raises
     ------
@@ -270,17 +372,19 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         If the model is not a GradientDescentRegressor.
     ValueError
         If X, y or the weights are invalid, as in `GradientDescentRegressor.fit`; if a parameter of the
-        model is invalid; if its objective has no closed form, because of the loss, the penalty or
-        `positive`; or if only one of X_test and y_test is given.
+        model is invalid; or if only one of X_test and y_test is given.
 
     Examples
     --------
-    >>> from gdregress import compare, load_house_prices
+    >>> from gdregress import GradientDescentRegressor, compare, load_house_prices
     >>> comparison = compare(*load_house_prices(return_X_y=True))
     >>> [row.solver for row in comparison.rows]
     ['GradientDescentRegressor', 'SGDRegressor', 'StandardScaler + SGDRegressor', 'closed form']
     >>> comparison.rows[0].prediction_error < 1e-12
     True
+    >>> lasso = GradientDescentRegressor(penalty="l1", alpha=1.0)
+    >>> compare(*load_house_prices(return_X_y=True), lasso).rows[-1].solver
+    'Lasso'
     """
     if (X_test is None) != (y_test is None):
         given, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
@@ -291,56 +395,34 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
         raise TypeError(f"model must be a GradientDescentRegressor, but is {kind}: pass one, {remedy}.")
     model = GradientDescentRegressor() if model is None else clone(model)
     check_parameters(model)
-    closed = {"loss": ("squared_error",), "penalty": (None, "l2"), "positive": (False,)}
-    others = [
-        f"{name}={getattr(model, name)!r}" for name, values in closed.items() if getattr(model, name) not in values
-    ]
-    if others:
-        raise ValueError(
-            "compare needs a closed form, which exists for squared error with an L2 penalty or none, but model has "
-            f"{' and '.join(others)}: score it and SGDRegressor with sklearn.model_selection.cross_validate."
-        )
-    alpha = model.alpha if model.penalty == "l2" else 0.0
     data = _Data.read(model, X, y, sample_weight, X_test, y_test)
-    notes = _without_closed_form(data.X)
-    exact, seconds = None, np.nan
-    if not notes:
-        (coef, intercept), seconds = _timed(
-            lambda: closed_form(
-                data.X,
-                data.y,
-                data.weight,
-                alpha=alpha,
-                standardize=model.standardize,
-                fit_intercept=model.fit_intercept,
-            )
-        )
-        exact = (np.atleast_2d(coef), np.atleast_1d(intercept))
-    sgd = SGDRegressor(
-        penalty=model.penalty, alpha=model.alpha, fit_intercept=model.fit_intercept, random_state=random_state
-    )
-    if data.y.ndim == 2:
-        sgd = MultiOutputRegressor(sgd)
-    scaler = StandardScaler(with_mean=model.fit_intercept and not sparse.issparse(data.X))
-    scaled = make_pipeline(scaler, clone(sgd))
-    own_row, fitted = data.fitted(type(model).__name__, model, exact)
-    rows = [own_row]
-    for name, estimator, standardizes in (("SGDRegressor", sgd, False), (BEHIND_SCALER, scaled, True)):
-        try:
-            row = data.fitted(name, estimator, exact)[0]
-            is_other = alpha and row.converged and standardizes != bool(model.standardize)
-            rows.append(replace(row, arrived="of another problem") if is_other else row)
-        except ValueError:
-            rows.append(Row(name, *[np.nan] * 6, converged=False, arrived="no"))
-    if exact is not None:
-        rows.append(data.row("closed form", *exact, exact, epochs=np.nan, seconds=seconds, converged=True))
-    if alpha:
-        other, its = ("SGDRegressor", "raw") if model.standardize else (BEHIND_SCALER, "standardised")
-        notes.append(f"{other} solves another problem: it penalises {its} coefficients")
-    if exact is None and not alpha:
-        rows = data.judged(rows)
+    own, fitted = data.fit(type(model).__name__, model)
+    spec = Spec.of(fitted)
+    terms = (spec.at_scale(fitted.scale_) if spec.fits_scale else spec).terms
+    notes, exact = [], None
+    has_closed_form = terms.is_squared_error and not terms.has_prox
+    if has_closed_form and not (notes := _without_closed_form(data.X)):
+        exact = data.closed_form(model)
+    fits, others = [own], []
+    for peer in peers(fitted, data.total, random_state):
+        if isinstance(peer.estimator, QuantileRegressor) and data.X.shape[0] * max(data.X.shape) > PROGRAM_LIMIT:
+            notes.append("without QuantileRegressor, which would take too long: {} x {}".format(*data.X.shape))
+            continue
+        fits.append(data.fit_peer(peer, with_mean=model.fit_intercept))
+        if model.penalty is not None and peer.standardizes != terms.standardize:
+            others.append(peer.name)
+    rows = [data.row(fit, exact, terms) for fit in [*fits, *([exact] if exact is not None else [])]]
+    if exact is None and len(rows) > 1:
+        rows = data.judged(rows, terms)
+    rows = [
+        replace(row, arrived="of another problem") if row.solver in others and row.converged else row for row in rows
+    ]
+    if not has_closed_form:
+        notes.append(NO_CLOSED_FORM if len(rows) > 1 else ALONE)
+    its = "raw" if terms.standardize else "standardised"
+    notes += [f"{name} solves another problem: it penalises {its} coefficients" for name in others]
     if not fitted.converged_:
-        notes.append(f"{type(model).__name__}: {fitted.stop_reason_}")
+        notes.append(f"{own.name}: {fitted.stop_reason_}")
     return Comparison(rows, fitted, notes)
 
 
@@ -356,6 +438,17 @@ def _without_closed_form(X) -> list[str]:
     return [f"without the closed form and the distances from it: {n_rows} x {n_columns} {why}"]
 
 
+class _Fit(NamedTuple):
+    """What a solver has found: coefficients (n_outputs, n_features), intercepts (n_outputs,), and what it took."""
+
+    name: str
+    coef: NDArray
+    intercept: NDArray
+    epochs: float
+    seconds: float
+    converged: bool
+
+
 class _Data:
     """The data of a comparison, and the measurement of a solver on them."""
 
@@ -368,8 +461,9 @@ class _Data:
         self.weight = weight
         self.test = test
         counts = np.ones(X.shape[0]) if weight is None else weight
-        mean = counts @ y.reshape(len(y), -1) / counts.sum()
-        spread = np.sqrt(counts @ (y.reshape(len(y), -1) - mean) ** 2 / counts.sum())
+        self.total = float(counts.sum())
+        mean = counts @ y.reshape(len(y), -1) / self.total
+        spread = np.sqrt(counts @ (y.reshape(len(y), -1) - mean) ** 2 / self.total)
         self.target_scale = np.where(spread > 0, spread, 1.0)
         self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=weight).scale_
 
@@ -384,67 +478,87 @@ class _Data:
         check_finite("X_test", X_test, names_of(model))
         return cls(X, y, weight, (X_test, y_test), names_of(model))
 
-    def fitted(self, name: str, estimator, exact) -> tuple[Row, Any]:
+    def fit(self, name: str, estimator) -> tuple[_Fit, Any]:
         """Fit an estimator, and return its results and itself."""
-        last = estimator.steps[-1] if hasattr(estimator, "steps") else None
-        key = f"{last[0]}__sample_weight" if last else "sample_weight"
-        weights = {} if self.weight is None else {key: self.weight}
-        if last and self.weight is not None:
-            weights["standardscaler__sample_weight"] = self.weight
+        steps = [step for step, _ in getattr(estimator, "steps", [])]
+        keys = [f"{step}__sample_weight" for step in steps] or ["sample_weight"]
+        weights = {} if self.weight is None else dict.fromkeys(keys, self.weight)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             fitted, seconds = _timed(lambda: clone(estimator).fit(self.X, self.y, **weights))
-        coef, intercept, epochs, converged = _outcome(fitted.steps[-1][1] if last else fitted)
-        if last:
-            scaler = fitted.steps[0][1]
-            coef = coef / scaler.scale_
-            if scaler.with_mean:
-                intercept = intercept - coef @ scaler.mean_
+        coef, intercept, epochs, converged = _outcome(fitted[-1] if steps else fitted)
+        if steps:
+            coef = coef / fitted[0].scale_
+            if fitted[0].with_mean:
+                intercept = intercept - coef @ fitted[0].mean_
         if hasattr(fitted, "converged_") and self.names is not None:
             fitted.feature_names_in_ = self.names
-        row = self.row(name, coef, intercept, exact, epochs=epochs, seconds=seconds, converged=converged)
-        return row, fitted
+        return _Fit(name, coef, intercept, epochs, seconds, bool(converged)), fitted
 
-    def row(self, name, coef, intercept, exact, *, epochs, seconds, converged) -> Row:
-        """Return the results of coefficients (n_outputs, n_features) and intercepts (n_outputs,)."""
+    def fit_peer(self, peer: Peer, *, with_mean: bool) -> _Fit:
+        """Fit a peer to all targets, and return its results; NaN if it fails."""
+        one = MultiOutputRegressor(peer.estimator) if self.y.ndim == 2 else peer.estimator
+        scaler = StandardScaler(with_mean=with_mean and not sparse.issparse(self.X))
+        try:
+            return self.fit(peer.name, make_pipeline(scaler, one) if peer.standardizes else one)[0]
+        except ValueError:
+            nothing = np.full((self.target_scale.size, self.X.shape[1]), np.nan)
+            return _Fit(peer.name, nothing, nothing[:, 0], np.nan, np.nan, False)
+
+    def closed_form(self, model: GradientDescentRegressor) -> _Fit:
+        """Return the closed form of the objective of a model."""
+        alpha = model.alpha if model.penalty == "l2" else 0.0
+        options = {"alpha": alpha, "standardize": model.standardize, "fit_intercept": model.fit_intercept}
+        (coef, intercept), seconds = _timed(lambda: closed_form(self.X, self.y, self.weight, **options))
+        return _Fit("closed form", np.atleast_2d(coef), np.atleast_1d(intercept), np.nan, seconds, True)
+
+    def row(self, fit: _Fit, exact: _Fit | None, terms: Terms) -> Row:
+        """Return what is reported of a fit."""
         coefficient_error = prediction_error = test_mse = np.nan
+        coef = fit.coef
         with np.errstate(all="ignore"):  # coefficients that have diverged overflow
             if exact is not None:
-                coefficient_error = np.abs((coef - exact[0]) * self.scale / self.target_scale[:, np.newaxis]).max()
-                distance = self._predict(self.X, coef, intercept) - self._predict(self.X, *exact)
+                coefficient_error = np.abs((coef - exact.coef) * self.scale / self.target_scale[:, np.newaxis]).max()
+                distance = self._residual(self.X, self.y, fit) - self._residual(self.X, self.y, exact)
                 prediction_error = np.sqrt(np.mean((distance / self.target_scale) ** 2))
-            train_mse = self._mse(self.X, self.y, coef, intercept, self.weight)
+            sizes = np.abs(coef) * (self.scale if terms.standardize else 1.0)
+            residual = self._residual(self.X, self.y, fit)
+            losses = np.average(terms.loss.value(residual), axis=0, weights=self.weight)
+            objective = np.mean(losses + terms.l1 * sizes.sum(axis=1) + terms.l2 / 2.0 * np.square(sizes).sum(axis=1))
+            train_mse = np.average(residual**2, axis=0, weights=self.weight).mean()
             if self.test is not None:
-                test_mse = self._mse(*self.test, coef, intercept, None)
+                test_mse = np.mean(self._residual(*self.test, fit) ** 2)
         is_far = prediction_error > AT_MINIMUM
         return Row(
-            name,
+            fit.name,
             float(coefficient_error),
             float(prediction_error),
+            float(objective),
             float(train_mse),
             float(test_mse),
-            float(epochs),
-            seconds,
-            bool(converged),
-            "no" if not converged else "not to the minimum" if is_far else "yes",
+            float(fit.epochs),
+            fit.seconds,
+            fit.converged,
+            "no" if not fit.converged else "not to the minimum" if is_far else "yes",
         )
 
-    def judged(self, rows: list[Row]) -> list[Row]:
-        """Return the results, with those marked that are far from the least squares of the best."""
-        least, variance = np.nanmin([row.train_mse for row in rows]), float(np.mean(self.target_scale**2))
+    def judged(self, rows: list[Row], terms: Terms) -> list[Row]:
+        """Return the results, with those marked whose objectives are far from the least."""
+        targets = self.y.reshape(len(self.y), -1).T
+        best = [terms.loss.best_constant(y, self.weight) for y in targets]
+        level = np.mean(
+            [np.average(terms.loss.value(y - b), weights=self.weight) for y, b in zip(targets, best, strict=True)]
+        )
+        most = np.nanmin([row.objective for row in rows]) + AT_MINIMUM**2 * level
 
-        def is_far(row: Row) -> bool:
-            return not np.sqrt(max(0.0, row.train_mse - least) / variance) <= AT_MINIMUM
-
-        return [replace(row, arrived="not to the minimum") if row.converged and is_far(row) else row for row in rows]
+        return [
+            row if row.objective <= most or not row.converged else replace(row, arrived="not to the minimum")
+            for row in rows
+        ]
 
     @staticmethod
-    def _predict(X, coef: NDArray, intercept: NDArray) -> NDArray:
-        return np.asarray(X @ coef.T) + intercept
-
-    def _mse(self, X, y, coef, intercept, weight) -> float:
-        squares = (self._predict(X, coef, intercept) - y.reshape(len(y), -1)) ** 2
-        return float(np.average(squares, axis=0, weights=weight).mean())
+    def _residual(X, y: NDArray, fit: _Fit) -> NDArray:
+        return y.reshape(len(y), -1) - np.asarray(X @ fit.coef.T) - fit.intercept
 
 
 def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:
@@ -453,8 +567,11 @@ def _outcome(fitted) -> tuple[NDArray, NDArray, float, bool]:
         parts = [_outcome(one) for one in fitted.estimators_]
         coefs, intercepts, epochs, converged = zip(*parts, strict=True)
         return np.vstack(coefs), np.concatenate(intercepts), max(epochs), all(converged)
-    arrived = fitted.converged_ if hasattr(fitted, "converged_") else fitted.n_iter_ < fitted.max_iter
-    return np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_), fitted.n_iter_, arrived
+    epochs = getattr(fitted, "n_iter_", None)
+    epochs = np.nan if epochs is None else float(np.max(epochs))
+    most = getattr(fitted, "max_iter", None)
+    arrived = fitted.converged_ if hasattr(fitted, "converged_") else most is None or not epochs >= most
+    return np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_), epochs, arrived
 
 
 def _timed(fit, *, runs: int = 3, enough: float = 0.5):

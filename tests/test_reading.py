@@ -778,7 +778,7 @@ def test_escape_sequences_are_shown_escaped(write, succeed, fail):
 def test_many_rows_are_compared_where_it_is_asked_for(write, succeed, monkeypatch):
     monkeypatch.setattr("gdregress.__main__.COMPARED_ROWS", 4)
     out = succeed(write(HOUSES))
-    assert "- not compared with SGDRegressor and the closed form, which takes long on so many rows" in out
+    assert "- not compared with other solvers, which take long on so many rows: --compare does it" in out
     y = [3, 5, 8, 9, 12]
     fitted = GradientDescentRegressor().fit([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]], y)
     mse = mean_squared_error(y, fitted.predict([[1, 10], [2, 20], [3, 15], [4, 30], [5, 12]]))
@@ -807,11 +807,14 @@ def test_options_of_the_model(write, document):
     given = {"loss": "huber", "epsilon": 2.0, "penalty": "l1", "alpha": 0.5}
     result = document(path, *(part for name, value in given.items() for part in (f"--{name}", str(value))))
     assert {name: result["parameters"][name] for name in given} == given
-    assert result["comparison"] == []
-    assert (
-        "not compared: the closed form, which the others are compared with, is of squared error without L1"
-        in result["notes"]
-    )
+    assert [row["solver"] for row in result["comparison"]] == [
+        "GradientDescentRegressor",
+        "SGDRegressor",
+        "StandardScaler + SGDRegressor",
+    ]
+    alone = document(path, "--loss", "quantile", "--penalty", "l2")
+    assert alone["comparison"] == []
+    assert "not compared: no other solver of scikit-learn minimises this objective" in alone["notes"]
 
 
 def test_without_pandas_a_file_is_refused_and_the_houses_are_not(write, succeed, fail, monkeypatch):
