@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold
 from gdregress.command_line.arguments import CommandLineError, in_options, parse
 from gdregress.command_line.csv_tables import Dialect, read_table
 from gdregress.command_line.predictions import load, predict, save
-from gdregress.command_line.preparation import Dataset, Preparation, Task, prepare
+from gdregress.command_line.preparation import Dataset, Preparation, prepare
 from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
 from gdregress.command_line.wording import TableError, count
 from gdregress.comparison import ALONE, Comparison, compare, peers
@@ -256,7 +256,8 @@ def _load(options: argparse.Namespace) -> Dataset:
     """Return the data of the user's file, or the house prices."""
     if options.data is not None:
         table = read_table(options.data, _dialect(options))
-        return prepare(table, Task(options.target, options.drop or [], options.keep or [], options.test_size))
+        dropped, kept = options.drop or [], options.keep or []
+        return prepare(table, options.target, dropped=dropped, kept=kept, test_size=options.test_size)
     given = [f"--{name.replace('_', '-')}" for name in FOR_FILES if getattr(options, name) is not None]
     if given:
         raise CommandLineError(f"a file is needed for {' and '.join(given)}: name it before the options.")

@@ -273,8 +273,8 @@ def _codes(table: Table, names: list[str]) -> list[str]:
     if not names or not begins.search(table.content, table.start[0] - 1):
         return []
     found: set[str] = set()
-    for rows in table.read(usecols=names, dtype=str, chunksize=ROWS):
-        found |= {name for name in rows if rows[name].str.strip().str.fullmatch(CODE, na=False).any()}
+    for rows in table.read(dtype=dict.fromkeys(names, str), chunksize=ROWS):
+        found |= {name for name in names if rows[name].str.strip().str.fullmatch(CODE, na=False).any()}
     return [name for name in names if name in found]
 
 

@@ -1,7 +1,5 @@
 """A model saved, and the rows of another file predicted with it."""
 
-import csv
-import io
 import warnings
 from dataclasses import replace
 from typing import Any, cast
@@ -110,15 +108,9 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
         values = Columns(readings, columns.target).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
     notes += _describe_unknown(values, readings, encoder)
-    keys = table.texts(kept).fillna("") if kept else None
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*kept, f"predicted {columns.target}" if columns.target in kept else columns.target])
-    predicted = ([repr(float(value))] for value in model.predict(encoder.transform(values)))
-    writer.writerows(
-        predicted if keys is None else ([*key, *value] for key, value in zip(keys.to_numpy(), predicted, strict=True))
-    )
-    return file.getvalue(), notes
+    rows = table.texts(kept) if kept else table.frame[[]]
+    target = f"predicted {columns.target}" if columns.target in kept else columns.target
+    return rows.assign(**{target: model.predict(encoder.transform(values))}).to_csv(index=False), notes
 
 
 def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading], list[str]]:

@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
@@ -124,37 +125,28 @@ class Dataset:
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is to be learnt from a table.
-
-    Attributes
-    ----------
-    target : str or None, default=None
-        Name of the column to learn; None stands for the last.
-    dropped : list of str
-        Columns not to learn from; several may stand in one, separated by commas.
-    kept : list of str
-        Columns to learn from although they seem to name the rows; likewise.
-    test_size : float or None, default=None
-        Share of the rows to hold out at random, in (0, 1); None for none.
-    """
-
-    target: str | None = None
-    dropped: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    test_size: float | None = None
-
-
-def prepare(table: Table, task: Task) -> Dataset:
+def prepare(
+    table: Table,
+    target: str | None = None,
+    *,
+    dropped: Iterable[str] = (),
+    kept: Iterable[str] = (),
+    test_size: float | None = None,
+) -> Dataset:
     """Make numbers of a table: gaps filled, text one-hot encoded, both as the training rows say.
 
     Parameters
     ----------
     table : Table
         The file.
-    task : Task
-        What is to be learnt from it.
+    target : str or None, default=None
+        Name of the column to learn; None stands for the last.
+    dropped : iterable of str
+        Columns not to learn from; several may stand in one, separated by commas.
+    kept : iterable of str
+        Columns to learn from although they seem to name the rows; likewise.
+    test_size : float or None, default=None
+        Share of the rows to hold out at random, in (0, 1); None for none.
 
     Returns
     -------
@@ -171,11 +163,12 @@ def prepare(table: Table, task: Task) -> Dataset:
             "separated by a comma, semicolon, tab or |, or by what --sep says."
         )
     n_columns = len(table.columns)
-    dropped, asked = table.find_all(task.dropped), table.find_all(task.kept)
+    dropped, asked = table.find_all(dropped), table.find_all(kept)
     if both := [quote(name) for name in asked if name in dropped]:
         raise TableError(f"{few(both)} of {table.name} cannot be both dropped and kept: leave out --drop or --keep.")
     used = [name for name in table.columns if name not in dropped]
-    target = table.find(task.target) if task.target is not None else used[-1] if used else table.columns[-1]
+    is_last = target is None
+    target = table.find(target) if target is not None else used[-1] if used else table.columns[-1]
     if target in dropped:
         raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
     table = without_totals(table)
@@ -188,7 +181,7 @@ def prepare(table: Table, task: Task) -> Dataset:
         values = columns.transform(frame)
     if not has_target.all():
         values, y = values[has_target], y[has_target]
-    train, test = _split(len(y), task.test_size)
+    train, test = _split(len(y), test_size)
     reasons, suspects = _judge(values, columns.readings, train, asked)
     columns.readings = {name: reading for name, reading in columns.readings.items() if name not in reasons}
     remarks = _describe_reasons(reasons)
@@ -218,7 +211,7 @@ def prepare(table: Table, task: Task) -> Dataset:
         ),
         notes=[
             *table.notes,
-            *([f"the target is {shorten(target)}, the last column"] if task.target is None else []),
+            *([f"the target is {shorten(target)}, the last column"] if is_last else []),
             *([f"dropped: {few(map(shorten, dropped))}"] if dropped else []),
             *_describe_rows(target, int((~has_target).sum()), len(y), len(test)),
             *decisions,
@@ -378,27 +371,10 @@ def _names_by_kind(readings: dict[str, Reading]) -> tuple[list[str], list[str]]:
 
 
 def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer:
-    """Fit what fills the gaps of numbers with their median and makes a feature of every category.
-
-    scikit-learn would sort all rows for the medians, and count categories one by one. So it is fitted to rows that
-    have the same medians, and the same categories in the same order of frequency, but are few.
-    """
-    import pandas as pd
-
+    """Fit what fills the gaps of numbers with their median and makes a feature of every category."""
     numbers, texts = _names_by_kind(readings)
     limit = max(MAX_CATEGORIES, len(values) // (ROWS_A_CATEGORY * max(1, len(texts))))
-    cells = {name: _few_cells(values[name].to_numpy(), limit) for name in texts}
-    n_rows = max(map(len, cells.values()), default=1)
-    medians = values[numbers].median()
-    few_rows = pd.DataFrame(
-        {
-            name: np.full(n_rows, medians[name])
-            if name in medians
-            else pd.Series(np.append(cells[name], [cells[name][0]] * (n_rows - len(cells[name]))), dtype=object)
-            for name in readings
-        }
-    )
-    n_features = len(numbers) + sum(min(limit, few_rows[name].nunique(dropna=False)) for name in texts)
+    n_features = len(numbers) + sum(min(limit, values[name].nunique(dropna=False)) for name in texts)
     is_sparse = bool(texts) and len(values) * n_features > DENSE_LIMIT
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -406,28 +382,10 @@ def _fit_encoder(values: Any, readings: dict[str, Reading]) -> ColumnTransformer
         sparse_output=is_sparse,
         feature_name_combiner=name_feature,
     )
-    place = {name: i for i, name in enumerate(readings)}
     return ColumnTransformer(
-        [
-            ("numbers", SimpleImputer(strategy="median"), [place[name] for name in numbers]),
-            ("text", encoder, [place[name] for name in texts]),
-        ],
+        [("numbers", SimpleImputer(strategy="median"), numbers), ("text", encoder, texts)],
         sparse_threshold=float(is_sparse),
-    ).fit(few_rows)
-
-
-def _few_cells(column: NDArray, limit: int) -> NDArray:
-    """Return cells that have the categories of a column, in the same order of frequency, the first the most often."""
-    import pandas as pd
-
-    codes, known = pd.factorize(column)
-    counts = np.bincount(codes + 1, minlength=len(known) + 1)
-    known, counts = (known, counts[1:]) if not counts[0] else (np.append(np.array([None]), known), counts)
-    order = np.argsort(-counts, kind="stable")
-    known, counts = known[order], counts[order]
-    # Of those that share a feature the order does not matter.
-    ranks = np.unique(np.maximum(counts, counts[:limit][-1] - 1), return_inverse=True)[1]
-    return np.repeat(known, ranks + 1)
+    ).fit(values)
 
 
 def name_feature(column: str, value: str | None) -> str:
