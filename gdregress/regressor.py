@@ -460,12 +460,13 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         if not given and spec.limits.early_stopping:
             rows, held_out = split_off(rows, spec.limits.validation_fraction, rng)
         with rows.on_threads(), in_any_range():
-            spec, found, start_of = at_scale(spec, rows, self.__dict__)
+            known = at_scale(spec, rows, self.__dict__)
+            spec, found = known.spec, known.found
             choice = choose(spec, rows)
             moments = rows.moments(products=choice.products, precision=choice.precision)
-            method = make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng)
+            method = known.method(make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng))
             problem = method.problem
-            start = start_of(problem, rng)
+            start = known.start(problem, rng)
             validate, remarks = None, tuple[str, ...]()
             if held_out is not None:
                 validate, remarks = validation_value(held_out, problem, given=given)

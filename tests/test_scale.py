@@ -19,8 +19,9 @@ from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, Loss
 from gdregress.method import huber_scale
 from gdregress.method.huber_scale import Equations
 from gdregress.method.spec import Spec
+from gdregress.problem.losses import huber
 from gdregress.rows.memory import RowBlocks
-from gdregress.solve.scale import at_scale, scale_of, scale_of_constant
+from gdregress.solve.scale import at_scale, fit_scale, scale_of, scale_of_constant
 from gdregress.solve.solve import solve
 from gdregress.tuning import search
 
@@ -134,11 +135,25 @@ def test_the_scale_is_that_of_the_minimum_however_the_model_descends(steps):
 
 
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
-def test_a_fit_begins_at_the_coefficients_that_came_with_the_scale(penalty):
+def test_the_history_is_the_way_to_the_coefficients_that_came_with_the_scale(penalty):
     X, y, weight = make()
     params = {"loss": "huber", "penalty": penalty}
-    model = GradientDescentRegressor(epsilon="auto", **params).fit(X, y, weight)
-    assert model.n_iter_ == 0
+    model = GradientDescentRegressor(epsilon="auto", record_path=True, **params).fit(X, y, weight)
+    found = fit_scale(Spec.of(model), RowBlocks(X, y[:, np.newaxis], weight), {})
+    assert_allclose(model.coef_, found.coef, rtol=1e-12, atol=1e-14)
+    assert model.converged_
+    assert 2 < len(model.history_["loss"]) <= len(found.path)
+    points = list(zip(model.history_["coef"], model.history_["intercept"], strict=True))
+    for (coef, intercept), (w, b) in zip(points[:-1], found.path, strict=False):
+        assert_allclose([*coef, intercept], [*w, b], rtol=1e-9, atol=1e-12)
+    loss = huber(1.35 * model.scale_)
+    assert_allclose(
+        model.history_["loss"], [np.average(loss.value(y - X @ w - b), weights=weight) for w, b in points], rtol=1e-9
+    )
+    if penalty is None:
+        constant = np.average(loss.value(y - loss.best_constant(y, weight)), weights=weight)
+        above = model.history_["loss"] - model.history_["loss"][-1]
+        assert_allclose(model.history_["optimality"][:-1], np.sqrt(2.0 * above / constant)[:-1], rtol=1e-3)
     cold = GradientDescentRegressor(epsilon=1.35 * model.scale_, **params, tol=1e-10).fit(X, y, weight)
     assert cold.n_iter_ > 0
     assert_allclose(model.coef_ * X.std(axis=0), cold.coef_ * X.std(axis=0), rtol=1e-7, atol=1e-8)
@@ -150,8 +165,12 @@ def test_a_fit_begins_at_the_coefficients_that_came_with_the_scale(penalty):
 def test_it_begins_there_whatever_else_it_would_begin_at_and_the_specification_says_no_other(penalty, params):
     X, y, weight = make()
     model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty=penalty, **params)
-    for _ in range(2):
-        assert len(model.fit(X, y, weight).history_["loss"]) == 1
+    first = [model.fit(X, y, weight).history_["loss"][0] for _ in range(2)]
+    loss = huber(1.35 * model.scale_)
+    of_median = np.average(loss.value(y - np.median(y)), weights=weight)
+    assert first[0] == pytest.approx(of_median)
+    assert (len(model.history_["loss"]) == 1) == model.warm_start
+    assert (first[1] == pytest.approx(of_median)) != model.warm_start
     spec = Spec.of(model)
     there = at_scale(spec, RowBlocks(X, y[:, np.newaxis], weight), {})
     assert there.spec == spec.at_scale(there.found["scale_"])

@@ -1,6 +1,6 @@
 """Huber's loss with a scale of the residuals that is fitted too: Newton's method for both."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,20 @@ class FittedScale(NamedTuple):
         Coefficients w.
     intercept : float
         The intercept.
+    path : list of (ndarray of shape (n_features,), float)
+        Coefficients and intercept after each round of Newton's method, those at its start first; these last.
     """
 
     residual: NDArray
     scale: float
     coef: NDArray
     intercept: float
+    path: list[tuple[NDArray, float]]
+
+    @classmethod
+    def starting(cls, residual: NDArray, scale: float, coef: NDArray, intercept: float) -> Self:
+        """Return where to start."""
+        return cls(residual, scale, coef, intercept, [(coef, intercept)])
 
 
 def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> FittedScale | None:
@@ -143,7 +151,7 @@ def _round(
     step = float(about.y.mean[0] - about.x.mean @ ((z - equations.start) / size) + scale * shift)
     intercept = here.intercept + step
     residual = rows.y[:, 0] - rows.product(coef[:, np.newaxis])[:, 0] - intercept
-    return FittedScale(residual, scale, coef, intercept)
+    return FittedScale(residual, scale, coef, intercept, [*here.path, (coef, intercept)])
 
 
 class Equations(NamedTuple):

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from gdregress.method.assembly import make_method
+from gdregress.method.assembly import Method, make_method
 from gdregress.method.choice import MOMENTS_LIMIT, choose
+from gdregress.method.followed import Followed
 from gdregress.method.huber_scale import FittedScale, descend_with_scale
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
@@ -80,19 +82,29 @@ class AtScale(NamedTuple):
     found : dict of str to float
         The fitted attribute that says which; none if `epsilon` was a number.
     start : Start
-        Returns where the descent begins: at the coefficients that came with the scale if it is to end at the minimum,
-        else as the specification says.
+        Returns where the descent begins: where the search of the scale did if it is to end at the minimum, else as the
+        specification says.
+    after : list of (ndarray of shape (n_features,), float)
+        Coefficients and intercepts that it passes from there on, up to those that came with the scale.
     """
 
     spec: Spec
     found: dict[str, float]
     start: Start
+    after: list[tuple[NDArray, float]]
+
+    def method(self, method: Method) -> Method:
+        """Return a method that passes these points, and goes on from the last as another one does."""
+        if not self.after:
+            return method
+        points = [point_of(method.problem, *each) for each in self.after]
+        return replace(method, solver=Followed(points, method.solver, self.spec.limits.tol))
 
 
 def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     """Fit the scale of the residuals, if `epsilon` is to follow from it."""
     if not spec.fits_scale:
-        return AtScale(spec, {}, partial(starting_point, spec, past=past))
+        return AtScale(spec, {}, partial(starting_point, spec, past=past), [])
     if rows.n_outputs > 1:
         raise ValueError(
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
@@ -103,8 +115,9 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     fitted = fit_scale(spec, rows.in_memory, past)
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
     if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
-        return AtScale(scaled, found, lambda problem, _: point_of(problem, fitted.coef, fitted.intercept))
-    return AtScale(scaled, found, partial(starting_point, scaled, past=past))
+        first, *after = fitted.path
+        return AtScale(scaled, found, lambda problem, _: point_of(problem, *first), after)
+    return AtScale(scaled, found, partial(starting_point, scaled, past=past), [])
 
 
 def remarks_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, ...]:
@@ -217,7 +230,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
         residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
         tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
-        here = FittedScale(residual[:, 0], tried[-1][1], coef[:, 0].astype(np.float64), float(np.ravel(intercept)[0]))
+        of_coef = coef[:, 0].astype(np.float64), float(np.ravel(intercept)[0])
+        here = FittedScale.starting(residual[:, 0], tried[-1][1], *of_coef)
         if abs(tried[-1][1] - scale) <= CLOSE * scale:
             return here
         found = _by_newton(spec, rows, least, here)
@@ -244,7 +258,7 @@ def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> 
     constant = float(np.median(y)) if spec.terms.fit_intercept else 0.0
     coef, level = (np.zeros(rows.n_features), constant) if raw is None else (raw[0][:, 0], float(raw[1][0]))
     residual = y[:, 0] - level if raw is None else y[:, 0] - rows.product(raw[0])[:, 0] - level
-    return _by_newton(spec, rows, least, FittedScale(residual, scale, coef, level))
+    return _by_newton(spec, rows, least, FittedScale.starting(residual, scale, coef, level))
 
 
 def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) -> FittedScale | None:
