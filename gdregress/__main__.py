@@ -19,7 +19,7 @@ from gdregress.command_line.reports import overfitting, printable, to_json, to_t
 from gdregress.command_line.wording import TableError, count
 from gdregress.comparison import ALONE, Comparison, compare, peers
 from gdregress.datasets import load_house_prices
-from gdregress.displays.drawing import name_of_loss
+from gdregress.displays.drawing import name_of_error
 from gdregress.method.spec import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
@@ -215,17 +215,14 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
         raise CommandLineError(f"--alpha auto needs {FOLDS} rows, but there are {len(data.y)}: give --alpha a number.")
     shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
     folds = KFold(FOLDS, shuffle=True, random_state=0)
-    scoring, name = None, name_of_loss(model.loss)
-    if fits_scale(model):  # each fit has a loss of its own
-        scoring, name = "neg_mean_absolute_error", "mean absolute error"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the best alpha")  # the note says it
-        tuned = GradientDescentRegressorCV(cv=folds, scoring=scoring, refit=False, **shared).fit(data.X, data.y)
+        tuned = GradientDescentRegressorCV(cv=folds, refit=False, **shared).fit(data.X, data.y)
     model.set_params(alpha=float(tuned.alpha_))
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     data.notes.append(
         f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} random folds: "
-        f"{name} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
+        f"{name_of_error(model)} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
     if tuned.alpha_ == tuned.alphas_[-1]:
         data.notes.append("that is the smallest alpha that was tried: no penalty may do as well")

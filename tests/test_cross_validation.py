@@ -717,10 +717,8 @@ def test_scorers_and_splitters_see_data_frames(raw, library):
 
 
 def test_what_squared_errors_cannot_tell_is_left_to_scorers():
-    assert (
-        Scoring.of(GradientDescentRegressor(), "neg_max_error").from_loss(np.ones((2, 1)), np.ones((3, 1)), None)
-        is None
-    )
+    scoring = Scoring.of(GradientDescentRegressorCV(scoring="neg_max_error"))
+    assert scoring.from_loss(np.ones((2, 1)), np.ones((3, 1)), None) is None
 
 
 class TestLeaveOneOut:

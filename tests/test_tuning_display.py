@@ -131,3 +131,8 @@ def test_an_alpha_for_each_target_draws_the_mean_over_targets():
 def test_what_cannot_be_drawn(make, kind, error, sentence):
     with pytest.raises(error, match=re.escape(sentence)):
         TuningDisplay.from_estimator(make(), kind=kind)
+
+
+def test_the_axis_names_the_error_of_models_that_have_a_loss_each():
+    model = GradientDescentRegressorCV([1.0, 0.1, 0.01], loss="huber", epsilon="auto").fit(X, y)
+    assert TuningDisplay.from_estimator(model).ax_.get_ylabel() == "mean absolute error of held-out rows"

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from gdregress.problem.losses import fits_scale
+
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"),
     "#666666",
@@ -160,6 +162,11 @@ def legend_beside(ax: Any, **settings: Any) -> Any:
 def name_of_loss(loss: Any) -> str:
     """Return the name of the mean of a loss."""
     return LOSSES.get(loss, "mean loss") if isinstance(loss, str) else "mean loss"
+
+
+def name_of_error(estimator: Any) -> str:
+    """Return the name of what a search minimises without a score: that of `GradientDescentRegressorCV`."""
+    return name_of_loss("absolute_error" if fits_scale(estimator) else estimator.loss)
 
 
 def check_estimator(estimator: Any, *, fitted: bool = True) -> None:

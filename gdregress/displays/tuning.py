@@ -16,7 +16,7 @@ from gdregress.displays.drawing import (
     draw_coefficients,
     fall_to_the_right,
     legend_beside,
-    name_of_loss,
+    name_of_error,
     type_size,
 )
 
@@ -273,7 +273,7 @@ def _evenly_spaced(values: NDArray) -> NDArray:
 def _drawn(estimator: Any, score: str) -> tuple[float, str]:
     """Return the sign with which a score is drawn, and the label of its axis."""
     if estimator.scoring is None:
-        return -1.0, f"{name_of_loss(estimator.loss)} of held-out rows"
+        return -1.0, f"{name_of_error(estimator)} of held-out rows"
     name = estimator.scoring if isinstance(estimator.scoring, str) else score
     sign = -1.0 if name.startswith("neg_") else 1.0
     return sign, f"{name.removeprefix('neg_').replace('_', ' ')} of held-out rows"

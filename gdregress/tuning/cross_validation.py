@@ -123,7 +123,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         How the rows are split, as in GridSearchCV; None for five folds of consecutive rows. Rows that are sorted
         need shuffled ones: ``KFold(5, shuffle=True, random_state=0)``.
     scoring : str, callable, list or dict, default=None
-        What is maximised on the test rows, as in GridSearchCV. None is minus the mean of the loss.
+        What is maximised on the test rows, as in GridSearchCV. None is minus the mean of the loss; with
+        ``epsilon="auto"``, where each fit has a loss of its own, minus the mean absolute error.
     refit : bool, str or callable, default=True
         Whether to fit to all rows with what was chosen. With several scores it is the name of the one
         that decides. A callable takes `cv_results_` and returns the index of its choice, as
@@ -148,7 +149,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         This and the parameters that follow are those of GradientDescentRegressor.
     epsilon : float or {"auto"}, default=0.1
         Where "huber" turns straight, or half the width of the tube of the insensitive losses. With "auto"
-        each fit has a loss of its own, so that `scoring` has to be set.
+        each fit has the one that suits the scale of its residuals.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -514,7 +515,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         # The owner is copied, and splits that are a generator cannot be.
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         router.add(splitter=splitter, method_mapping=to_split)
-        for name, scorer in Scoring.of(self, self.scoring).scorers.items():
+        for name, scorer in Scoring.of(self).scorers.items():
             router.add(**{f"scorer_{name}": scorer}, method_mapping=MethodMapping().add(caller="fit", callee="score"))
         return router
 
@@ -526,18 +527,13 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     @with_callbacks
     def _choose(self, X, y, sample_weight, params) -> list[Warning]:
         """Read the rows, evaluate the grid, choose a point, fit to all rows; return what is to be said of it."""
-        axes, scoring = Axes.of(self), Scoring.of(self, self.scoring, self.error_score)
+        axes, scoring = Axes.of(self), Scoring.of(self)
         alphas = np.zeros(1) if self.penalty is None else given_alphas(self.alphas, self.eps)
         primary = self._primary(scoring)
         model = self._model(alpha=1.0, **axes.first)
         spec = Spec.of(model)
         if self.refit is one_standard_error and not scoring.is_single:
             raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
-        if spec.fits_scale and self.scoring is None:
-            raise ValueError(
-                "epsilon='auto' gives each fit a loss of its own, and these do not compare: set scoring, such as "
-                "'neg_mean_absolute_error'."
-            )
         if self.alpha_per_target:
             self._check_alpha_per_target(axes)
         said: list[Warning] = [UserWarning(sentence) for sentence in without_effect(self)]

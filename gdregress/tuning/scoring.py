@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 
-from gdregress.method.spec import loss_of
+from gdregress.method.spec import fits_scale, loss_of
 
 Scorer = Callable[..., Any]
 
@@ -24,6 +24,9 @@ FROM_ERRORS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
     "r2": lambda errors, variance: mean_of_outputs(1.0 - errors / variance),
 }
 """Scores of mean squared errors of shape (n_points, n_outputs), given the variances of y in the test rows."""
+
+FOR_ANY_SCALE = "neg_mean_absolute_error"
+"""The score of models whose losses do not compare, since each has the epsilon that suits its residuals."""
 
 ABBREVIATED = {
     "mse": "neg_mean_squared_error",
@@ -66,7 +69,7 @@ class Scoring:
     failed: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, estimator: Any, scoring: Any, error_score: Any = "raise") -> "Scoring":
+    def of(cls, estimator: Any) -> "Scoring":
         """Return what the parameters `scoring` and `error_score` of an estimator say.
 
         Raises
@@ -74,6 +77,9 @@ class Scoring:
         ValueError
             If `scoring` names no scorer or is empty, or if `error_score` is not valid.
         """
+        scoring, error_score = estimator.scoring, estimator.error_score
+        if scoring is None and fits_scale(estimator):
+            scoring = FOR_ANY_SCALE
         if error_score != "raise" and (isinstance(error_score, bool) or not isinstance(error_score, Real)):
             raise ValueError(f"error_score={error_score!r} must be a number, such as NaN, or 'raise'.")
         if scoring is None:
