@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.minima import VISIBLE, RidgeMinima
+from gdregress.method.minima import VISIBLE, MinimaOfSets
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Terms
 from gdregress.rows.memory import RowBlocks
@@ -65,12 +65,12 @@ class LeftOut:
     noise: NDArray
 
     @classmethod
-    def of(cls, minima: RidgeMinima, rows: RowBlocks, terms: Terms, alphas: NDArray) -> "LeftOut | None":
+    def of(cls, minima: MinimaOfSets, rows: RowBlocks, terms: Terms, alphas: NDArray) -> "LeftOut | None":
         """Return the minimisers; None if moments are not precise enough for one of the strengths.
 
         Parameters
         ----------
-        minima : RidgeMinima
+        minima : MinimaOfSets
             The minimisers over all rows.
         rows : RowBlocks
             All rows, each of positive weight.

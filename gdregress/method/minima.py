@@ -106,8 +106,6 @@ class Chained(NamedTuple):
 class Minima:
     """The minimisers of squared error plus penalties, over rows that are known by their moments.
 
-    Without L1 and `positive` all come from one eigenbasis: see `RidgeMinima`. Otherwise each is the start of the next.
-
     Attributes
     ----------
     moments : Moments
@@ -127,26 +125,6 @@ class Minima:
         """Return the minimisers, given the terms of the objective and the moments about the mean."""
         about = moments if terms.fit_intercept else moments.about_origin()
         return cls(about, terms.units(moments), terms.fit_intercept)
-
-    def path(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers for several strengths of a penalty, best given from the strongest to the weakest.
-
-        Parameters
-        ----------
-        terms : Terms
-            Squared error, with the penalty of strength 1.
-        alphas : ndarray of shape (n_penalties,)
-            Strengths.
-
-        Returns
-        -------
-        Path or None
-            None if one of the minimisers cannot be computed from moments to a relative error of `PRECISE`.
-        """
-        if terms.has_prox:
-            return self._with_prox(terms, alphas)
-        paths = RidgeMinima([self]).paths(terms, alphas)
-        return None if paths is None else paths[0]
 
     @cached_property
     def standard(self) -> Coordinates:
@@ -169,7 +147,21 @@ class Minima:
         """Covariances of X, and of X and y, in the coordinates `standard`."""
         return self.standard.covariances(self.moments), self.standard.target_covariances(self.moments)
 
-    def _with_prox(self, terms: Terms, alphas: NDArray) -> Path | None:
+    def path(self, terms: Terms, alphas: NDArray) -> Path | None:
+        """Return the minimisers for several strengths of L1 or with signs, each from the last.
+
+        Parameters
+        ----------
+        terms : Terms
+            Squared error, with the penalty of strength 1.
+        alphas : ndarray of shape (n_penalties,)
+            Strengths, best given from the strongest to the weakest.
+
+        Returns
+        -------
+        Path or None
+            None if one of the minimisers cannot be computed from moments to a relative error of `PRECISE`.
+        """
         second, joint = self.covariances
         whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
         points = np.zeros((len(joint) + self.fit_intercept, len(alphas), joint.shape[1]))
@@ -186,8 +178,8 @@ class Minima:
 
 
 @dataclass(frozen=True)
-class RidgeMinima:
-    """The minimisers for L2, or no penalty, over several sets of rows, side by side.
+class MinimaOfSets:
+    """The minimisers over several sets of rows: without L1 and `positive` side by side, from one eigenbasis of each.
 
     Attributes
     ----------
@@ -226,6 +218,10 @@ class RidgeMinima:
 
     def paths(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
         """Return the minimisers over each set, as `Minima.path` does; None if one of them is not precise."""
+        if terms.has_prox:
+            found = [each.path(terms, alphas) for each in self.sets]
+            paths = [path for path in found if path is not None]
+            return paths if len(paths) == len(found) else None
         strengths = self.strengths(terms, alphas)
         points = None if strengths is None else self.ridge.minimisers(strengths)
         if points is None:

@@ -93,7 +93,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     If the sums have too few digits, or cannot be gathered because X has more columns than a training
     set has rows or more than 2000, or with another loss or penalty, every split is fitted by a
     GradientDescentRegressor of its own. So absolute error with L1 takes 500 fits with five splits and the
-    default of `alphas`: fewer of these, and `n_jobs`, make it faster.
+    default of `alphas`: fewer of these, and `n_jobs`, make it faster, and ``verbose=1`` tells of each split
+    that is done.
 
     X may be a dask array or data frame. Its blocks stay on their workers, and only sums come from
     them, so that the loss is squared error, and what these sums do not tell is refused.

@@ -23,7 +23,7 @@ from gdregress.method.epochs import (
     times_between,
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
-from gdregress.method.minima import Chained, Minima, Path, RidgeMinima
+from gdregress.method.minima import Chained, Minima, MinimaOfSets, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
@@ -149,36 +149,25 @@ class Sums:
         )
 
     @cached_property
-    def _minima(self) -> list[Minima]:
-        """The minimisers over the training rows of each split."""
-        return [Minima.of(self.spec.terms, fold.train) for fold in self._folds.folds]
+    def _minima_of_whole(self) -> MinimaOfSets:
+        return MinimaOfSets([Minima.of(self.spec.terms, self.whole)])
 
     @cached_property
-    def _minima_of_whole(self) -> Minima:
-        return Minima.of(self.spec.terms, self.whole)
-
-    @cached_property
-    def _ridge_of_whole(self) -> RidgeMinima:
-        return RidgeMinima([self._minima_of_whole])
-
-    @cached_property
-    def _ridges(self) -> list[RidgeMinima]:
-        """The minimisers for L2 over the training rows of each split and, last, over all rows: a part for each thread.
+    def _minima(self) -> list[MinimaOfSets]:
+        """The minimisers over the training rows of each split and, last, over all rows: a part for each thread.
 
         Those of few columns are computed side by side.
         """
-        several, p = [*self._minima, self._minima_of_whole], self.rows.n_features
+        trains, p = [Minima.of(self.spec.terms, fold.train) for fold in self._folds.folds], self.rows.n_features
+        several = [*trains, *self._minima_of_whole.sets]
         size = 1 if p >= THREADED_COLUMNS else max(1, STACKED // max(1, p) ** 2)
-        return [RidgeMinima(several[first : first + size]) for first in range(0, len(several), size)]
+        return [MinimaOfSets(several[first : first + size]) for first in range(0, len(several), size)]
 
     def path_of_whole(self, curve: Curve) -> Path | None:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self._is_of_minima(curve):
             return None
-        terms = self._spec(curve).terms
-        if terms.has_prox:
-            return _path(self._minima_of_whole, terms, curve.alphas)
-        paths = _paths(self._ridge_of_whole, terms, curve.alphas)
+        paths = _paths(self._minima_of_whole, self._spec(curve).terms, curve.alphas)
         return None if paths is None else paths[0]
 
     def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
@@ -204,12 +193,14 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        terms = self._spec(curve).terms
-        paths = self._with_prox(terms, curve.alphas) if terms.has_prox else self._smooth(terms, curve.alphas)
-        if paths is None:
+        n_parts, terms = len(self._minima), self._spec(curve).terms
+        with self._on_worthy_threads() as map_on_threads:
+            parts = list(map_on_threads(_paths, self._minima, [terms] * n_parts, [curve.alphas] * n_parts))
+        known = [paths for paths in parts if paths is not None]
+        if len(known) < n_parts:
             return None
-        of_splits, whole = paths[: len(self.splits)], paths[len(self.splits) :]
-        return FromSums(of_splits, self.losses(of_splits), whole[0] if whole else None)
+        *of_splits, whole = [path for paths in known for path in paths]
+        return FromSums(of_splits, self.losses(of_splits), whole)
 
     def losses(self, paths: Sequence[AnyPath]) -> OfSplits | None:
         """Return the losses on the test rows, of shape (n_splits, n_outputs, n_points); None if rounding shows in one.
@@ -235,21 +226,6 @@ class Sums:
         of_model = {name: getattr(self.model, name) for name in ("l1_ratio", "learning_rate", "epochs")}
         return self.spec if of_model == {**curve.shared(), "epochs": curve.most_epochs} else spec_of(self.model, curve)
 
-    def _with_prox(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
-        """Return the minimisers over the training rows of each split; None if moments are not precise enough."""
-        n_splits = len(self.splits)
-        with self._on_worthy_threads() as map_on_threads:
-            paths = list(map_on_threads(_path, self._minima, [terms] * n_splits, [alphas] * n_splits))
-        known = [path for path in paths if path is not None]
-        return known if len(known) == n_splits else None
-
-    def _smooth(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
-        """Return the minimisers over the training rows of each split and, last, over all rows; None if not precise."""
-        n_parts = len(self._ridges)
-        with self._on_worthy_threads() as map_on_threads:
-            parts = list(map_on_threads(_paths, self._ridges, [terms] * n_parts, [alphas] * n_parts))
-        known = [paths for paths in parts if paths is not None]
-        return [path for paths in known for path in paths] if len(known) == n_parts else None
 
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
@@ -257,7 +233,7 @@ class Sums:
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
         with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._ridge_of_whole, drawable(self.rows), terms, curve.alphas)
+            every = LeftOut.of(self._minima_of_whole, drawable(self.rows), terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
@@ -348,16 +324,10 @@ class Sums:
             yield map_on_threads if pays else map
 
 
-def _path(minima: Minima, terms: Terms, alphas: NDArray) -> Path | None:
-    """Return the minimisers for some strengths; overflow shows as infinity, which `Minima` looks for."""
+def _paths(minima: MinimaOfSets, terms: Terms, alphas: NDArray) -> list[Path] | None:
+    """Return the minimisers for some strengths over sets of rows; overflow shows as infinity, and as none then."""
     with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-        return minima.path(terms, alphas)
-
-
-def _paths(ridges: RidgeMinima, terms: Terms, alphas: NDArray) -> list[Path] | None:
-    """Return the minimisers for some strengths over several sets of rows."""
-    with np.errstate(all="ignore"):
-        return ridges.paths(terms, alphas)
+        return minima.paths(terms, alphas)
 
 
 def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
