@@ -27,7 +27,7 @@ PRECISE = 1e-9
 STACKED = 2**16
 """Entries of the matrices of several strengths that are solved at a time."""
 
-FEW = 2**11
+FEW = 2**10
 """Entries of such matrices that take no longer than the Python around them."""
 
 CHANGES = 6
