@@ -27,8 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from gdregress.closed_form import closed_form
 from gdregress.displays import ComparisonDisplay
 from gdregress.method.parameters import check_parameters
-from gdregress.method.spec import Spec
-from gdregress.problem.losses import epsilon_of, fits_scale
+from gdregress.method.spec import Spec, epsilon_of, fits_scale
 from gdregress.problem.problem import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_finite

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from gdregress.problem.losses import fits_scale
+from gdregress.method.spec import fits_scale
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"),

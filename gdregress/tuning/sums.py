@@ -226,7 +226,6 @@ class Sums:
         of_model = {name: getattr(self.model, name) for name in ("l1_ratio", "learning_rate", "epochs")}
         return self.spec if of_model == {**curve.shared(), "epochs": curve.most_epochs} else spec_of(self.model, curve)
 
-
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
         terms = self._spec(curve).terms
