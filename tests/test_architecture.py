@@ -37,7 +37,7 @@ LAW = [
 ]
 """A module or a folder imports from itself and from those above it in this list, and from nowhere else in the house."""
 
-PUBLIC = {"_replace", "_init_callback_context", "_skl_callbacks"}
+PUBLIC = {"_asdict", "_fields", "_replace", "_init_callback_context", "_skl_callbacks"}
 """Names with an underscore that others have made public: in named tuples, and scikit-learn in its guide to callbacks.
 
 The last is the exception: there is no other way to see whether an estimator has callbacks, and epochs are measured one
