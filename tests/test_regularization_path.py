@@ -247,7 +247,7 @@ class TestPlot:
     def test_columns_without_names_have_numbers_and_one_alpha_is_drawn(self):
         pyplot = pytest.importorskip("matplotlib.pyplot")
         X, y = data((60, 3))
-        path = regularization_path(X, y, alphas=[1.0])
+        path = regularization_path(X, y, alphas=[1e-3])
         assert path.feature_names is None
         figure, ax = pyplot.subplots()
         display = path.plot(ax)
@@ -264,6 +264,28 @@ class TestPlot:
         assert [line.get_label() for line in display.lines_] == ["a", "b", "c" * 27 + "\u2026"]
         with pytest.raises(ValueError, match=r"^there are 2 feature_names for 3 columns: name each\.$"):
             path.plot(feature_names=["a", "b"])
+        pyplot.close("all")
+
+    def test_standardised_coefficients_are_drawn_as_they_are_penalised(self):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        X, y = data((60, 3))
+        scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+        display = regularization_path(X * [1e-3, 1.0, 1e3], y, alphas=5, standardize=True).plot()
+        expected = regularization_path(scaled, y, alphas=5).plot()
+        for line, other in zip(display.lines_, expected.lines_, strict=True):
+            np.testing.assert_allclose(line.get_ydata(), other.get_ydata(), atol=1e-9)
+        names = [[text.get_text() for text in each.legend_.get_texts()] for each in (display, expected)]
+        assert names[0] == names[1]
+        assert display.ax_.get_ylabel() == "coefficient times deviation of the column"
+        assert expected.ax_.get_ylabel() == "coefficient"
+        pyplot.close("all")
+
+    def test_columns_that_stay_at_zero_have_no_name(self):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        X, y = data((60, 3))
+        X[:, 1] = 7.0
+        display = regularization_path(X, y, alphas=5).plot()
+        assert {text.get_text() for text in display.legend_.get_texts()} == {"0", "2", "1 other"}
         pyplot.close("all")
 
     def test_several_targets_are_refused(self):

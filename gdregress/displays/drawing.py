@@ -101,7 +101,9 @@ def fall_to_the_right(axis: Any, strengths: NDArray) -> None:
     axes.invert_xaxis()
 
 
-def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -> tuple[list[Any], list[Any]]:
+def draw_coefficients(
+    ax: Any, strengths: NDArray, coefs: NDArray, names: Any, label: str = "coefficient"
+) -> tuple[list[Any], list[Any]]:
     """Draw the coefficients of each column along strengths of a penalty, those of the largest in colour.
 
     Parameters
@@ -114,16 +116,19 @@ def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -
         Coefficients.
     names : sequence of str or None
         Names of the columns; None for their numbers.
+    label : str, default="coefficient"
+        What the coefficients are, for the axis.
 
     Returns
     -------
     lines, named : list of matplotlib Line2D
-        A line for each column in their order, and those in colour from the largest coefficient down; after these a grey
-        one that says how many columns have no name.
+        A line for each column in their order, and those in colour from the largest coefficient down, which are not
+        zero throughout; after these a grey one that says how many columns have no name.
     """
     from matplotlib.lines import Line2D
 
-    largest = np.argsort(-np.abs(coefs).max(axis=1), kind="stable")[:NAMED].tolist()
+    size = np.abs(coefs).max(axis=1)
+    largest = [column for column in np.argsort(-size, kind="stable")[:NAMED].tolist() if size[column] > 0]
     colors = dict(zip(largest, CYCLE, strict=False))
     lines = []
     for column, path in enumerate(coefs):
@@ -139,7 +144,7 @@ def draw_coefficients(ax: Any, strengths: NDArray, coefs: NDArray, names: Any) -
             label=name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\u2026",
         )
     ax.axhline(0.0, color=GREY, linewidth=0.5)
-    ax.set_ylabel("coefficient")
+    ax.set_ylabel(label)
     named, n_others = [lines[column] for column in largest], len(coefs) - len(largest)
     if n_others:
         label = "1 other" if n_others == 1 else f"{n_others} others"

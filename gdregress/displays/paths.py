@@ -21,6 +21,8 @@ class RegularizationPathDisplay:
         Coefficients.
     feature_names : list of str, default=None
         Names of the columns; None for their numbers.
+    coef_name : str, default="coefficient"
+        What the coefficients are, for the axis.
 
     Attributes
     ----------
@@ -39,10 +41,18 @@ class RegularizationPathDisplay:
     >>> display = regularization_path(*load_house_prices(return_X_y=True)).plot()  # doctest: +SKIP
     """
 
-    def __init__(self, *, alphas: NDArray, coefs: NDArray, feature_names: list[str] | None = None):
+    def __init__(
+        self,
+        *,
+        alphas: NDArray,
+        coefs: NDArray,
+        feature_names: list[str] | None = None,
+        coef_name: str = "coefficient",
+    ):
         self.alphas = alphas
         self.coefs = coefs
         self.feature_names = feature_names
+        self.coef_name = coef_name
 
     def plot(self, ax: Any = None) -> "RegularizationPathDisplay":
         """Draw the display.
@@ -58,7 +68,7 @@ class RegularizationPathDisplay:
             This display.
         """
         ax = axes_or_new(ax)
-        self.lines_, named = draw_coefficients(ax, self.alphas, self.coefs, self.feature_names)
+        self.lines_, named = draw_coefficients(ax, self.alphas, self.coefs, self.feature_names, self.coef_name)
         fall_to_the_right(ax.xaxis, self.alphas)
         ax.set_xlabel("alpha")
         self.legend_ = legend_beside(ax, handles=named)

@@ -40,6 +40,8 @@ class RegularizationPath:
         Number of times that the problem was solved on a set of columns.
     feature_names : list of str or None
         Names of the columns of X; None if it has none.
+    deviations : ndarray of shape (n_features,) or None
+        Standard deviations of the columns, if coefficients are penalised in these; None if they are not.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class RegularizationPath:
     gaps: NDArray
     n_iters: NDArray
     feature_names: list[str] | None
+    deviations: NDArray | None
 
     def __repr__(self) -> str:
         """Return a line about the path; its arrays are long."""
@@ -69,6 +72,8 @@ class RegularizationPath:
 
     def plot(self, ax: Any = None, *, feature_names: Any = None) -> RegularizationPathDisplay:
         """Draw the coefficients against alpha, on a logarithmic axis.
+
+        With ``standardize=True`` they are drawn in standard deviations of their columns, as they are penalised.
 
         Parameters
         ----------
@@ -93,7 +98,13 @@ class RegularizationPath:
             )
         names = self.feature_names if feature_names is None else list(feature_names)
         check_names(names, len(self.coefs))
-        return RegularizationPathDisplay(alphas=self.alphas, coefs=self.coefs, feature_names=names).plot(ax)
+        shown: dict[str, Any] = {"coefs": self.coefs}
+        if self.deviations is not None:
+            shown = {
+                "coefs": self.coefs * self.deviations[:, np.newaxis],
+                "coef_name": "coefficient times deviation of the column",
+            }
+        return RegularizationPathDisplay(alphas=self.alphas, feature_names=names, **shown).plot(ax)
 
 
 def regularization_path(
@@ -208,6 +219,7 @@ def regularization_path(
         gaps=problem.mean_loss(gaps),
         n_iters=n_steps,
         feature_names=None if names is None else list(names),
+        deviations=moments.x.deviation if standardize else None,
     )
 
 
