@@ -241,7 +241,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
     --------
     sklearn.linear_model.SGDRegressor : Stochastic gradient descent; needs scaled columns.
     sklearn.linear_model.LinearRegression : Least squares by a singular value decomposition.
-    compare : This model beside SGDRegressor and the closed form on the same data.
+    compare : This model beside other solvers of its objective on the same data.
 
     References
     ----------

@@ -16,8 +16,8 @@ from gdregress.method.parameters import CONSTRAINTS, POSITIVE, Constraint, inter
 from gdregress.problem.losses import LOSSES
 
 DESCRIPTION = """\
-Fit a line by gradient descent and compare it with SGDRegressor and the closed form: on seven
-house prices, or on a file of yours, whose gaps are filled and whose text is encoded."""
+Fit a line by gradient descent and compare it with other solvers: on seven house prices, or on a
+file of yours, whose gaps are filled and whose text is encoded."""
 
 EXAMPLES = """\
 examples:
