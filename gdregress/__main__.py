@@ -16,12 +16,13 @@ from gdregress.command_line.csv_tables import Dialect, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, prepare
 from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
-from gdregress.command_line.wording import TableError, count
+from gdregress.command_line.wording import TableError
 from gdregress.comparison import ALONE, Comparison, compare, peers
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_error
 from gdregress.method.spec import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.wording import count
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
 FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first")

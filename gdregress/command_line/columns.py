@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from gdregress.command_line.cells import CURRENCIES, Reading, is_gap
-from gdregress.command_line.wording import count, few, quote
+from gdregress.command_line.wording import few, quote
+from gdregress.rows.wording import count
 
 
 class Columns(TransformerMixin, BaseEstimator):

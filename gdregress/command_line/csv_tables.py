@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from gdregress.command_line.cells import APOSTROPHES, SPACES, Numbers, is_number
 from gdregress.command_line.files import import_pandas, read_text
-from gdregress.command_line.wording import TableError, count, distinct, few, nearest, quote, shorten
+from gdregress.command_line.wording import TableError, distinct, few, nearest, quote, shorten
+from gdregress.rows.wording import count
 
 DELIMITERS = ";\t|,"
 """What may separate the fields. Of two that split as many records the first is taken: numbers have commas."""

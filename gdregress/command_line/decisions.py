@@ -35,7 +35,8 @@ from gdregress.command_line.cells import (
 )
 from gdregress.command_line.columns import Written
 from gdregress.command_line.csv_tables import Table
-from gdregress.command_line.wording import SHOWN, TableError, count, few, quote, shorten
+from gdregress.command_line.wording import SHOWN, TableError, few, quote, shorten
+from gdregress.rows.wording import count
 
 MOSTLY = 0.5
 """Share of numbers among the cells of a column above which it is said why it is text all the same."""

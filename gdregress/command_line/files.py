@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from gdregress.command_line.wording import TableError, count
+from gdregress.command_line.wording import TableError
+from gdregress.rows.wording import count
 
 PIECE = 2**26
 """Bytes that are read at a time."""

@@ -13,8 +13,9 @@ from gdregress.command_line.columns import Columns, read, unread
 from gdregress.command_line.csv_tables import Dialect, Table, read_table
 from gdregress.command_line.decisions import Signs, with_text
 from gdregress.command_line.preparation import Preparation, categories, describe_unknown
-from gdregress.command_line.wording import TableError, count, few, nearest, quote, shorten
+from gdregress.command_line.wording import TableError, few, nearest, quote, shorten
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.wording import count
 
 
 def save(path: str, preparation: Preparation, model: GradientDescentRegressor) -> None:

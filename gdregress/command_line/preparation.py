@@ -19,7 +19,8 @@ from gdregress.command_line.cells import UUID, Numbers, Reading, all_are
 from gdregress.command_line.columns import Columns, Written, read
 from gdregress.command_line.csv_tables import Table
 from gdregress.command_line.decisions import decide, without_totals
-from gdregress.command_line.wording import TableError, count, distinct, few, quote, shorten
+from gdregress.command_line.wording import TableError, distinct, few, quote, shorten
+from gdregress.rows.wording import count
 
 MAX_CATEGORIES = 30
 """Features that a text column may become whatever the number of rows; the rarest values share the last."""

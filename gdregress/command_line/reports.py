@@ -11,10 +11,11 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from gdregress.command_line.arguments import in_options
 from gdregress.command_line.preparation import Dataset
-from gdregress.command_line.wording import count, shorten
+from gdregress.command_line.wording import shorten
 from gdregress.comparison import Comparison
 from gdregress.method.spec import loss_of
 from gdregress.regressor import GradientDescentRegressor
+from gdregress.rows.wording import count
 
 FEW_FEATURES = 10
 """Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
@@ -48,9 +49,8 @@ def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescent
     """
     n_features = len(data.preparation.features)
     heading = (
-        f"{data.name}: {data.n_rows} row{'s'[: data.n_rows != 1]}, "
-        f"{data.n_columns} column{'s'[: data.n_columns != 1]} -> "
-        f"{n_features} feature{'s'[: n_features != 1]}, target {shorten(data.target)}"
+        f"{data.name}: {count(data.n_rows, 'row')}, {count(data.n_columns, 'column')} -> "
+        f"{count(n_features, 'feature')}, target {shorten(data.target)}"
     )
     notes = [f"- {note}" for note in data.notes]
     result = _equation(data, model) if n_features <= FEW_FEATURES else _largest_coefficients(data, model)

@@ -4,8 +4,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from gdregress.rows.wording import cut
+
 SHOWN = 5
 """Items of a list that are shown at most."""
+
+LONGEST = 43
+"""Characters of a text that are shown at most."""
 
 
 class TableError(ValueError):
@@ -25,11 +30,6 @@ def distinct(names: Iterable[str]) -> list[str]:
     return list(seen)
 
 
-def count(number: int, noun: str) -> str:
-    """Write a number of things: 1 row, 2 rows."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def few(items: Iterable[str], separator: str = ", ", n_items: int | None = None) -> str:
     """Write the first items of a list, and how many more there are of `n_items`, or of all that are given."""
     listed = list(items)
@@ -38,9 +38,9 @@ def few(items: Iterable[str], separator: str = ", ", n_items: int | None = None)
     return separator.join(listed[:SHOWN] + more)
 
 
-def shorten(text: str, longest: int = 40) -> str:
-    """Return the beginning of a text."""
-    return text if len(text) <= longest else text[:longest] + "..."
+def shorten(text: str) -> str:
+    """Return a text, or its beginning if it is long."""
+    return cut(text, LONGEST)
 
 
 def quote(text: str) -> str:

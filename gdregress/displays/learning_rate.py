@@ -26,7 +26,7 @@ from gdregress.displays.drawing import (
 )
 from gdregress.displays.objective import RawObjective, settled, variant
 from gdregress.method.choice import MOMENTS_LIMIT
-from gdregress.solve.stopping import plural
+from gdregress.rows.wording import count
 
 RATES = np.sort([*np.logspace(-4.0, 1.0, 41), 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05])
 """Default learning rates of the display, as shares of the stability ceiling."""
@@ -224,8 +224,8 @@ class LearningRateDisplay:
         color = cycle[n_before % len(cycle)]
         *losses, auto, start = positive(np.append(self.losses, [self.auto_loss, self.start_loss]), self.start_loss)
         self.start_ = ax.axhline(start, color=GREY, linestyle=":", label="start", gid=LEVEL)
-        label = f'rate "auto", {plural(self.auto_epochs)}'
-        self.auto_ = ax.axhline(auto, color=GREEN, linestyle="--", label=label, gid=LEVEL)
+        after = count(self.auto_epochs, "epoch")
+        self.auto_ = ax.axhline(auto, color=GREEN, linestyle="--", label=f'rate "auto", {after}', gid=LEVEL)
         self._draw_rates(ax)
         (self.line_,) = ax.plot(
             self.learning_rates,
@@ -234,7 +234,7 @@ class LearningRateDisplay:
             color=color,
             markersize=3,
             zorder=3,
-            label=f"{prefix}after {plural(self.epochs)}",
+            label=f"{prefix}after {count(self.epochs, 'epoch')}",
             gid=LOSSES,
         )
         (self.diverged_,) = ax.plot(

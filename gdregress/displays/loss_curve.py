@@ -16,7 +16,7 @@ from gdregress.displays.drawing import (
     positive,
     type_size,
 )
-from gdregress.solve.stopping import plural
+from gdregress.rows.wording import count
 
 HEADROOM, SKY_HIGH = 1e2, 1e50
 """Upper limit of the axis, times the largest starting loss: if any curve falls below that loss, and if none does."""
@@ -139,7 +139,7 @@ class LossCurveDisplay:
         training = shown = positive(self.loss, self.loss[0])
         last = len(training) - 1
         best = last if self.best_epoch is None else self.best_epoch
-        how = f"{self.ending} after {plural(last)} at {self.loss[last]:.4g}"
+        how = f"{self.ending} after {count(last, 'epoch')} at {self.loss[last]:.4g}"
         if self.validation_loss is not None:
             how += f",\nvalidation {self.validation_loss[last]:.4g}"
         (self.line_,) = ax.plot(training, color=color, label=f"{prefix}{how}" if name else "training", gid=TRAINING)

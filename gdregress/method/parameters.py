@@ -13,6 +13,7 @@ from gdregress.method.combinations import OPTIMIZERS
 from gdregress.method.hints import meant
 from gdregress.method.schedules import SCHEDULES
 from gdregress.problem.losses import LOSSES, REQUIRED
+from gdregress.rows.wording import cut
 
 INFINITY = float("inf")
 
@@ -158,7 +159,7 @@ def shown(value: Any) -> str:
         words = repr(value)
     except ValueError:  # Python writes no number of more than some thousand digits
         words = f"a number that is written in more than {sys.get_int_max_str_digits()} digits"
-    return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."
+    return cut(words, SHOWN)
 
 
 def check_parameters(estimator: Any) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gdregress.rows.wording import cut
+
 NUMERIC = frozenset("biuf")
 """Kinds of NumPy types whose values are numbers."""
 
@@ -304,7 +306,7 @@ def _check_array(name: str, values: NDArray) -> None:
     if values.dtype.names:
         fields = ", ".join(map(repr, values.dtype.names))
         raise TypeError(
-            f"{name} is a structured array with the fields {_cut(fields)}: pass its columns side by side, "
+            f"{name} is a structured array with the fields {cut(fields, SHOWN)}: pass its columns side by side, "
             "as numpy.lib.recfunctions.structured_to_unstructured gives them."
         )
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -330,8 +332,4 @@ def _example(row: int, value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return _cut(repr(str(value)) if isinstance(value, str | bytes) else str(value))
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."
+    return cut(repr(str(value)) if isinstance(value, str | bytes) else str(value), SHOWN)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from gdregress.rows.wording import count
 from gdregress.solve.solve import Observer
-from gdregress.solve.stopping import Result, plural
+from gdregress.solve.stopping import Result
 from gdregress.solve.trace import Epoch, Measured, Trace
 
 try:
@@ -94,7 +95,7 @@ class ToldTask(Task):
             kept = trace.kept if result is None else result.kept
             told = {**self.told, "reconstruction_attributes": lambda: solution(kept)}
             if task is not None and task.call_on_fit_task_end(**told) and result is None:
-                result = Result(trace, kept, f"stopped by a callback after {plural(trace.number)}")
+                result = Result(trace, kept, f"stopped by a callback after {count(trace.number, 'epoch')}")
             if result is None:
                 task = self.context.subcontext(task_name="epoch")
                 task.call_on_fit_task_begin(**told)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from gdregress.method.states import LONGEST, Block, Solver
 from gdregress.problem.problem import Problem
-from gdregress.solve.stopping import Result, Stopping, plural
+from gdregress.rows.wording import count
+from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.trace import Measured, Trace
 
 Observer = Callable[[Trace, Measured, Result | None], Result | None]
@@ -75,7 +76,7 @@ def solve(
     except KeyboardInterrupt as interrupt:
         if trace.n_states == 0:
             raise
-        reason = f"interrupted after {plural(trace.number)}: the coefficients reached are kept"
+        reason = f"interrupted after {count(trace.number, 'epoch')}: the coefficients reached are kept"
         return Result(trace, trace.kept, reason, interrupt=interrupt)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec, Steps
 from gdregress.problem.problem import Problem
+from gdregress.rows.wording import count
 from gdregress.solve.divergence import has_diverged
 from gdregress.solve.trace import Epoch, Measured, Trace
 
@@ -113,13 +114,13 @@ class Diverged:
         losses = trace.columns()["loss"]
         half = len(losses) // 2
         highest = half + int(np.argmax(losses[half:]))
-        start, top, after = losses[0], losses[highest], plural(highest)
+        start, top, after = losses[0], losses[highest], count(highest, "epoch")
         if not np.isfinite(start):
             return "the loss is too large for a float from the start"
         if not np.isfinite(top):
             return f"the loss rose from {start:.6g} to beyond the range of floats in {after}"
         if top <= start:
-            return f"the loss and its penalty together rose above their start in {plural(trace.number)}"
+            return f"the loss and its penalty together rose above their start in {count(trace.number, 'epoch')}"
         return f"the loss rose from {start:.6g} to {top:.6g} in {after}"
 
 
@@ -184,7 +185,7 @@ class OptimalStart:
 
 def _converged(trace: Trace, tol: float) -> Result:
     """Return the result of convergence, or of early stopping if the epoch of least validation loss is above `tol`."""
-    kept, after = trace.kept, plural(trace.number)
+    kept, after = trace.kept, count(trace.number, "epoch")
     if kept.optimality <= tol:
         return Result(trace, kept, f"converged: optimality {kept.optimality:.2g} after {after}, tol={tol:g}")
     return _kept_the_best(trace, f"the training loss converged after {after}")
@@ -215,7 +216,7 @@ class TargetLoss:
 
     def result(self, trace: Trace) -> Result:
         """Return the loss that was reached."""
-        after, last = plural(trace.number), trace.last
+        after, last = count(trace.number, "epoch"), trace.last
         return Result(trace, trace.kept, f"target_loss={self.target:g} reached: loss {last.loss:.6g} after {after}")
 
 
@@ -242,7 +243,7 @@ class Patience:
         """Return the best epoch."""
         if self.diverged and not trace.best.number and self.diverged.has_happened(trace):
             return self.diverged.result(trace)
-        return _kept_the_best(trace, f"no better validation loss in {plural(self.epochs)}")
+        return _kept_the_best(trace, f"no better validation loss in {count(self.epochs, 'epoch')}")
 
 
 @dataclass(frozen=True)
@@ -276,13 +277,13 @@ class EpochsUsedUp:
         if self.diverged and self.diverged.has_happened(trace):
             return self.diverged.result(trace)
         if not self.tol:
-            return Result(trace, kept, f"{plural(self.epochs)} run, as asked: there is no tol")
+            return Result(trace, kept, f"{count(self.epochs, 'epoch')} run, as asked: there is no tol")
         if last.optimality <= self.tol or kept.optimality <= self.tol:
             return _converged(trace, self.tol)
         if _is_held_up(trace):
             return _ended(trace, self.tol, MORE_EPOCHS)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        reason = f"all {plural(self.epochs)} were used and {unmet}. {self.advice}"
+        reason = f"all {count(self.epochs, 'epoch')} were used and {unmet}. {self.advice}"
         return Result(trace, kept, reason, is_warning=True)
 
 
@@ -377,11 +378,6 @@ def _is_held_up(trace: Trace) -> bool:
     quarter = max(1, len(optimality) // 4)
     last, before = optimality[-quarter:], optimality[-2 * quarter : -quarter]
     return bool(np.median(last) <= ROUNDED and np.median(last) > 0.5 * np.median(before))
-
-
-def plural(n_epochs: int) -> str:
-    """Return a number of epochs with its unit: "1 epoch", "2 epochs"."""
-    return f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
 
 
 TOO_LARGE = "Look for values of X or y that are far too large, and bring both to sizes around 1."
