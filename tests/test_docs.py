@@ -6,6 +6,7 @@ import runpy
 import shlex
 import shutil
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ import pytest
 import gdregress
 import gdregress.problem.losses
 from gdregress.__main__ import main
+from gdregress.comparison import Row
+from gdregress.rows.through import ThroughDevice
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(gdregress.__file__).parent
 PUBLIC = {name: getattr(gdregress, name) for name in gdregress.__all__ if name != "__version__"}
+RETURNED = {"comparison.Row": Row, "rows.through.ThroughDevice": ThroughDevice}
 
 SITE = "https://gdregress.readthedocs.io/en/latest/"
 REPOSITORY = "https://github.com/gdregress/gdregress"
@@ -74,7 +78,12 @@ def test_every_public_name_is_on_the_api_page(name):
 
 def test_the_api_page_lists_nothing_else():
     page = (ROOT / "docs/api/index.rst").read_text()
-    assert set(re.findall(r"^   ([\w.]+)$", page, flags=re.MULTILINE)) == set(PUBLIC)
+    assert set(re.findall(r"^   ([\w.]+)$", page, flags=re.MULTILINE)) == set(PUBLIC) | set(RETURNED)
+
+
+@pytest.mark.parametrize("record", RETURNED.values())
+def test_the_fields_of_what_is_only_returned_are_described(record):
+    assert entries(sections(record)["Attributes"]) == [field.name for field in fields(record)]
 
 
 def test_the_api_page_has_each_parameter_in_one_of_four_groups():

@@ -304,10 +304,6 @@ def test_validation_rows_are_named_with_the_way_through_a_pipeline():
         (lambda: compare(X, "price"), r"y is the text 'price': pass the targets themselves, such as table\['price'\]"),
         (lambda: compare(np.where(X[2, 1] == X, np.nan, X), y), "Input X contains NaN at row 2, column 1: fill it"),
         (lambda: compare(X, np.where(y == y[2], np.nan, y)), "Input y contains NaN at row 2: drop the row"),
-        (
-            lambda: GradientDescentRegressor().fit_batches(X, y),
-            r"fit_batches takes one iterable of pairs \(X, y\): pa",
-        ),
         (lambda: GradientDescentRegressor().fit_batches(chunks), r"batches is the function chunks .* pass chunks\(\)"),
         (
             lambda: GradientDescentRegressor().fit_batches(functools.partial(chunks)),

@@ -50,39 +50,6 @@ GENERAL = (
 """The order in which "auto" tries rungs and optimizers for any other objective: the fastest first."""
 
 
-def features(
-    *, is_squared_error: bool, has_prox: bool, is_constant: bool, batches: bool, average: bool
-) -> frozenset[str]:
-    """Return the features that the optimizer must support, besides the rung.
-
-    Parameters
-    ----------
-    is_squared_error : bool
-        Whether the loss is squared error.
-    has_prox : bool
-        Whether there is an L1 penalty or `positive=True`.
-    is_constant : bool
-        Whether the schedule is constant.
-    batches : bool
-        Whether the rows come in mini-batches.
-    average : bool
-        Whether the points are averaged.
-
-    Returns
-    -------
-    frozenset of str
-        Keys of `FEATURES`.
-    """
-    asked = {
-        "any loss": not is_squared_error,
-        "prox": has_prox,
-        "schedule": not is_constant,
-        "batches": batches,
-        "average": average,
-    }
-    return frozenset(feature for feature, is_asked in asked.items() if is_asked)
-
-
 def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], costly: Set[str]) -> tuple[str, str]:
     """Return the rung and the optimizer as given, with "auto" replaced by the fastest that supports the features.
 

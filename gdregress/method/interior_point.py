@@ -189,7 +189,6 @@ class InteriorPoint:
 
     basis: NDArray | None = None
     goes_below_tol = True
-    takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
     limit = NO_NEARER
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from gdregress.method.combinations import features
 from gdregress.method.parameters import check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
 from gdregress.problem.losses import HUBER_SHARE, Loss, as_loss, huber
@@ -239,13 +238,14 @@ class Spec:
         batches : bool
             Whether the rows come in mini-batches.
         """
-        return features(
-            is_squared_error=self.terms.is_squared_error,
-            has_prox=self.terms.has_prox,
-            is_constant=self.steps.schedule.is_constant,
-            batches=batches,
-            average=bool(self.steps.average),
-        )
+        asked = {
+            "any loss": not self.terms.is_squared_error,
+            "prox": self.terms.has_prox,
+            "schedule": not self.steps.schedule.is_constant,
+            "batches": batches,
+            "average": self.steps.average > 0,
+        }
+        return frozenset(feature for feature, is_asked in asked.items() if is_asked)
 
 
 def fits_scale(estimator: Any) -> bool:

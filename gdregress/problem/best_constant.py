@@ -1,7 +1,7 @@
 """The best constant prediction, and F0, its mean loss, to which `optimality_` is relative."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +19,8 @@ CLOSE = 1e-3
 """Relative error allowed in a search for F0, since no one reads more digits of an optimality."""
 
 
-class BestConstant(NamedTuple):
-    """The best constant prediction of each output, in the coordinates of a view.
-
-    Attributes
-    ----------
-    prediction : ndarray of shape (n_outputs,)
-        The constant; 0 without an intercept.
-    loss : ndarray of shape (n_outputs,)
-        F0, its mean loss; 1 in place of 0, because others are divided by it.
-    """
-
-    prediction: NDArray
-    loss: NDArray
-
-
-def best_constant(loss: Loss, view: View) -> BestConstant:
-    """Return the best constant prediction and its mean loss.
+def best_constant(loss: Loss, view: View) -> tuple[NDArray, NDArray]:
+    """Return the best constant prediction of each output and its mean loss, in the coordinates of a view.
 
     Parameters
     ----------
@@ -46,14 +31,17 @@ def best_constant(loss: Loss, view: View) -> BestConstant:
 
     Returns
     -------
-    BestConstant
+    prediction : ndarray of shape (n_outputs,)
+        The constant; 0 without an intercept.
+    loss : ndarray of shape (n_outputs,)
+        F0, its mean loss; 1 in place of 0, because others are divided by it.
     """
     coordinates, moments = view.coordinates, view.moments
     scale = coordinates.target_scale
     constants = np.zeros(len(scale))  # the centre of y is 0 too
     if loss.is_parabola:
         losses = (moments.y.deviation / scale) ** 2
-        return BestConstant(constants, np.where(losses > 0, losses, 1.0))
+        return constants, np.where(losses > 0, losses, 1.0)
     here, rows = view.scaled.in_memory, view.scaled.without_features()
     if here is not None:
         constants, losses = _exact(here.y, here.weight, loss, scale, fit_intercept=coordinates.fit_intercept)
@@ -66,7 +54,7 @@ def best_constant(loss: Loss, view: View) -> BestConstant:
             middle = ends[0] + (ends[1] - ends[0]) / 2.0
             if loss.in_units(scale[output]).is_zero_at(middle, ends):
                 constants[output], losses[output] = middle, 0.0
-    return BestConstant(constants, np.where(losses > 0, losses, 1.0))
+    return constants, np.where(losses > 0, losses, 1.0)
 
 
 def _exact(

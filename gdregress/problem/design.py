@@ -249,8 +249,7 @@ class Design:
     def _transposed(self, of_rows: NDArray) -> NDArray:
         """Return X' v in the coordinates, by a pass over the rows."""
         coordinates, rows = self.coordinates, self.rows.with_targets(lambda _: of_rows)
-        make = partial(_Transposed, len(coordinates.center))
-        sums = rows.sum(make, min_rows=READ_ENTRIES // self.n_coordinates)
+        sums = rows.sum(_Transposed, min_rows=READ_ENTRIES // self.n_coordinates)
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
         turned = (sums.products - center * sums.totals) * inverse_scale
         return np.vstack([turned, sums.totals]) if coordinates.fit_intercept else turned
@@ -343,8 +342,7 @@ class _Transposed(Sums):
 
     sums = ("products", "totals")
 
-    def __init__(self, n_features: int):
-        self._n_features = n_features
+    def __init__(self):
         self.products: Any = 0.0
         self.totals: Any = 0.0
 

@@ -123,7 +123,7 @@ class ChunksMixin(BaseEstimator):
         return finished(self, result, is_first=not past)
 
     @available_where(check_takes_batches)
-    def fit_batches(self, batches, *others):
+    def fit_batches(self, batches):
         """Fit to chunks of rows, each read once, so that the data need not fit in memory.
 
         The result is that of a new estimator that takes each chunk by `partial_fit`, but there is only
@@ -133,8 +133,6 @@ class ChunksMixin(BaseEstimator):
         ----------
         batches : iterable of tuple
             ``(X, y)`` or ``(X, y, sample_weight)``, as `partial_fit` takes them.
-        *others : tuple
-            Nothing: it is here for the error message of a call with X and y.
 
         Returns
         -------
@@ -147,7 +145,7 @@ class ChunksMixin(BaseEstimator):
             If the parameters need the rows themselves at every epoch. The estimator then has no such
             method, and `hasattr` returns False.
         TypeError
-            If `batches` is no iterable of chunks, or is not the only argument.
+            If `batches` is no iterable of chunks.
         ValueError
             If there is no chunk; else as in `partial_fit`. The estimator stays as it was.
 
@@ -163,8 +161,6 @@ class ChunksMixin(BaseEstimator):
         >>> print(model.n_samples_seen_, model.coef_.round(12), round(model.intercept_, 12))
         100000 [1. 2. 3.] 4.0
         """
-        if others:
-            raise TypeError("fit_batches takes one iterable of pairs (X, y): pass [(X, y)], or call fit(X, y).")
         with fitting(self):
             result = self._stream(batches, {})
         return finished(self, result)
