@@ -13,12 +13,13 @@ from sklearn.linear_model import ElasticNet, Lasso
 from small_blocks import SmallBlocks
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import rates, working_set
+from gdregress.method import rates, without_products, working_set
 from gdregress.method.choice import choose
+from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.spec import Spec
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.columns import ColumnsObjective, SparseColumns
-from gdregress.problem.dual import squared_error_gap
+from gdregress.problem.dual import by_products, squared_error_gap
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
 
@@ -211,7 +212,7 @@ def test_the_gap_bounds_the_suboptimality_of_every_state(penalty, fit_intercept)
     for size in np.geomspace(1e-6, 1.0, 20):
         point = problem.penalty.prox(states[-1].points.at(0) + size * rng.normal(size=(p + fit_intercept, 1)), 0.0)
         [here] = problem.from_rows().evaluate([point])
-        bound = squared_error_gap(problem.penalty, point, here, members, second)
+        bound = squared_error_gap(problem.penalty, point, here, members, by_products(second))
         assert bound >= here.value - least - 1e-14
 
 
@@ -222,7 +223,7 @@ def test_the_bound_is_that_of_the_dual_written_out():
     rng, p = np.random.default_rng(0), X.shape[1]
     point = np.vstack([0.05 * rng.normal(size=(p, 1)), [[0.3]]])
     [here] = problem.from_rows().evaluate([point])
-    bound = squared_error_gap(problem.penalty, point, here, np.empty(0, int), np.empty((0, 0)))
+    bound = squared_error_gap(problem.penalty, point, here, np.empty(0, int), by_products(np.empty((0, 0))))
     Z, target = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
     u = 2.0 * (target - Z @ point[:p, 0])
     u *= min(1.0, (problem.penalty.l1[:, 0] / np.abs(Z.T @ u / len(y))).min())
@@ -237,7 +238,7 @@ def test_what_is_known_of_some_columns_proves_nothing_of_the_others():
     least = list(WorkingSet().iterates(problem, np.zeros((3, 1))))[-1]
     point = np.array([[1.001], [1.05], [1.0]]) * least.points.at(0)
     [here] = problem.from_rows().evaluate([point])
-    bound = squared_error_gap(problem.penalty, point, here, np.array([0]), np.array([[2.0]]))
+    bound = squared_error_gap(problem.penalty, point, here, np.array([0]), by_products(np.array([[2.0]])))
     assert bound >= here.value - least.value[0] > 1e-4
 
 
@@ -265,7 +266,7 @@ def check_csr(p, penalty, alpha):
     of_entries = rng.random(2 * p // 5), (rng.integers(200, size=2 * p // 5), rng.integers(p, size=2 * p // 5))
     X = sparse.csr_array(sparse.coo_array(of_entries, shape=(200, p)))
     y = X[:, :1000] @ rng.normal(size=1000) + rng.normal(size=200)
-    model = GradientDescentRegressor(**penalised(alpha, penalty)).fit(X, y)
+    model = GradientDescentRegressor(**penalised(alpha, penalty), tol=1e-12).fit(X, y)
     assert model.converged_
     l1, l2 = strengths(model)
     residual = y - model.predict(X)
@@ -289,22 +290,46 @@ def many(m=2):
     return X, y, rng.integers(3, size=600)
 
 
+def texts(n=1500, p=1500, words=30):
+    """CSR of words that are drawn by Zipf's law, and rows of length 1; every word counts."""
+    rng = np.random.default_rng(0)
+    share = np.cumsum(1.0 / (10.0 + np.arange(p)))
+    columns = np.searchsorted(share, share[-1] * rng.random(n * words))
+    X = sparse.csr_array((np.ones(n * words), columns, np.arange(0, n * words + 1, words)), shape=(n, p))
+    X.sum_duplicates()
+    X.data /= np.repeat(np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1])), np.diff(X.indptr))
+    return X, X @ rng.normal(size=p) + 0.1 * rng.normal(size=n)
+
+
 @pytest.fixture
 def descents(monkeypatch):
     """For each descent of a fit, the number of columns, and for which outputs it has come near the minimum."""
-    found, descended = [], working_set._descended
+    found, descended = [], working_set.descended
 
-    def kept(problem, members, *others):
-        point, is_near = descended(problem, members, *others)
-        found.append((len(members), is_near.tolist()))
+    def kept(many, *others):
+        point, is_near = descended(many, *others)
+        found.append((len(many.members), is_near.tolist()))
         return point, is_near
 
-    monkeypatch.setattr(working_set, "_descended", kept)
+    monkeypatch.setattr(working_set, "descended", kept)
+    return found
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """For each set that a fit solves with its products, the number of columns."""
+    found, by_products = [], working_set._solved
+
+    def kept(penalty, factor, members, *others):
+        found.append(len(members))
+        return by_products(penalty, factor, members, *others)
+
+    monkeypatch.setattr(working_set, "_solved", kept)
     return found
 
 
 @pytest.mark.parametrize("penalty", [PENALTIES[name] for name in ("l1", "elastic net", "l1 positive")])
-def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, descents, monkeypatch):
+def test_many_columns_of_csr_go_without_their_products(penalty, descents, solved, monkeypatch):
     """With weights and two outputs; a descent that takes too long changes nothing."""
     X, y, weight = many()
     model = GradientDescentRegressor(**penalised(2e-3, penalty))
@@ -312,11 +337,43 @@ def test_many_columns_of_csr_are_descended_before_they_are_solved(penalty, desce
     assert fitted.converged_
     assert violation(fitted, X.toarray(), y, weight) < 1e-12
     assert descents[0][0] > working_set.MANY
-    assert all(all(is_near) for _, is_near in descents)
-    monkeypatch.setattr(working_set, "MOST", 1)
+    assert descents[0][1] == [True, True]
+    assert max(solved[:-1]) <= working_set.MANY
+    monkeypatch.setattr(without_products, "MOST", 1)
+    descents.clear()
     other = clone(model).fit(X, y, weight)
-    assert descents[-1][1] == [False, False]
+    assert descents[0][1] == [False, False]
     np.testing.assert_allclose(other.coef_, fitted.coef_, rtol=1e-9, atol=1e-12 * np.abs(fitted.coef_).max())
+
+
+@pytest.mark.parametrize("penalty", [PENALTIES[name] for name in ("l1", "elastic net", "l1 positive")])
+def test_texts_with_many_words_are_never_solved_with_products(penalty, descents, solved):
+    """Words are nearly orthogonal: faces by conjugate gradients lead to the minimum, and prove that it is one."""
+    X, y = texts()
+    model = GradientDescentRegressor(**penalised(1e-4, penalty), tol=1e-14, epochs=40).fit(X, y)
+    assert np.count_nonzero(model.coef_) > working_set.MANY
+    assert model.converged_
+    assert model.optimality_ < 1e-14
+    assert violation(model, X.toarray(), y) < 1e-12
+    assert max(solved) <= working_set.MANY
+    assert all(all(is_near) for _, is_near in descents)
+
+
+def test_columns_that_depend_on_each_other_are_descended_by_nesterovs_rule(monkeypatch):
+    """F is then higher on most faces: what Nesterov's rule reaches is where the next one begins."""
+    found, by_nesterov = [], without_products._Descent._by_nesterov
+
+    def kept(self, place, tol):
+        reached = by_nesterov(self, place, tol)
+        found.append(reached is not None)
+        return reached
+
+    X, y, _ = many(1)
+    monkeypatch.setattr(without_products._Descent, "_by_nesterov", kept)
+    model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"])).fit(X, y.ravel())
+    assert model.converged_
+    assert any(found)
+    assert violation(model, X.toarray(), y) < 1e-12
 
 
 def test_a_target_of_one_column_beside_one_of_many_is_descended_too(descents):
@@ -327,7 +384,7 @@ def test_a_target_of_one_column_beside_one_of_many_is_descended_too(descents):
     assert model.converged_
     assert violation(model, X.toarray(), y) < 1e-12
     assert len(descents) > 1
-    assert all(all(is_near) for _, is_near in descents)
+    assert all(is_near[1] for _, is_near in descents)
     assert np.count_nonzero(model.coef_[1]) == 1
 
 
@@ -335,9 +392,9 @@ def test_outputs_that_a_descent_has_not_reached_are_solved(descents, monkeypatch
     X, y, _ = many()
     y[:, 1] = 3.0 * X[:, [0]].toarray().ravel() + 1e-3 * y[:, 1]
     model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
-    monkeypatch.setattr(working_set, "MOST", 60)
+    monkeypatch.setattr(without_products, "MOST", 60)
     model.fit(X, y)
-    assert descents[-1][1] == [False, True]
+    assert [False, True] in [is_near for _, is_near in descents]
     assert model.converged_
     assert violation(model, X.toarray(), y) < 1e-12
 
@@ -352,14 +409,33 @@ def test_where_the_rate_of_a_descent_is_not_found_the_set_is_solved(stalled, des
     X, y, weight = many()
     model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
     if stalled:
+        monkeypatch.setattr(without_products, "FEW", 0)
         monkeypatch.setattr(rates, "eigsh", stalls)
     else:
-        monkeypatch.setattr(working_set, "SPARSE", 10**9)
+        monkeypatch.setattr(without_products, "SPARSE", 10**9)
     model.fit(X, y, weight)
-    assert descents
-    assert not any(any(is_near) for _, is_near in descents)
+    assert [is_near for _, is_near in descents[:1]] == [[False, False]] * stalled
     assert model.converged_
     assert violation(model, X.toarray(), y, weight) < 1e-12
+
+
+def test_conjugate_gradients_solve_to_the_length_asked_for():
+    rng = np.random.default_rng(0)
+    root, right = rng.normal(size=(30, 20)), rng.normal(size=20)
+    matrix = root.T @ root
+    inverse = 1.0 / np.diagonal(matrix)
+    for forced in (0.1, 1e-6):
+        solution, n_products, is_solved = conjugate_gradients(matrix.__matmul__, inverse, right, forced, 100)
+        rest = right - matrix @ solution
+        assert is_solved
+        assert rest @ (inverse * rest) <= forced**2 * right @ (inverse * right)
+        assert n_products <= 25
+    *_, n_products, is_solved = conjugate_gradients(matrix.__matmul__, inverse, right, 1e-6, 3)
+    assert (n_products, is_solved) == (3, False)
+    singular = np.diag([1.0, 0.0])
+    solution, _, is_solved = conjugate_gradients(singular.__matmul__, np.ones(2), np.array([0.0, 1.0]), 1e-6, 9)
+    assert not is_solved
+    np.testing.assert_array_equal(solution, 0.0)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

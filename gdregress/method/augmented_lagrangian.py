@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.finite_newton import FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
@@ -201,22 +202,7 @@ def newton_step(
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
-    step, rest = np.zeros_like(lack), lack
-    along = direction = inverse * rest
-    first = size = float(rest @ along)
-    for n_products in range(1, most + 1):
-        turned = product(direction)
-        bend = float(direction @ turned)
-        if not bend > 0:
-            return step, n_products, not rest.any()
-        step = step + size / bend * direction
-        rest = rest - size / bend * turned
-        along = inverse * rest
-        last, size = size, float(rest @ along)
-        if size <= forced**2 * first:
-            return step, n_products, True
-        direction = along + size / last * direction
-    return step, most, False
+    return conjugate_gradients(product, inverse, lack, forced, most)
 
 
 def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:

@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.optimizers import Step
 from gdregress.method.states import NO_STEP_LOWERS, Block
-from gdregress.problem.dual import squared_error_gap
+from gdregress.problem.dual import by_products, squared_error_gap
 from gdregress.problem.objectives import Curvatures, Objective
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
@@ -108,7 +108,7 @@ def _gap(problem: Problem, point: NDArray, here: Curvatures) -> Gap:
     """
     if problem.terms.is_squared_error and problem.terms.has_prox:
         members = np.arange(len(problem.penalty.l1))
-        bound = squared_error_gap(problem.penalty, point, here.evaluation, members, here.second[0])
+        bound = squared_error_gap(problem.penalty, point, here.evaluation, members, by_products(here.second[0]))
         return Gap.unsmoothed(bound)
     residual = problem.subgradient(point, here.evaluation.gradient)
     decrement = np.zeros(residual.shape[1])

@@ -118,7 +118,7 @@ def largest_curvature(objective: Any, n_coordinates: int) -> float:
 
 
 def largest_eigenvalue(
-    multiply: Callable[[NDArray], NDArray], size: int, most_products: int | None = None
+    multiply: Callable[[NDArray], NDArray], size: int, most_products: int | None = None, tol: float = LANCZOS_TOL
 ) -> float | None:
     """Return the largest eigenvalue of a symmetric matrix, by Lanczos iterations; None if they do not converge.
 
@@ -130,6 +130,8 @@ def largest_eigenvalue(
         Number of rows of the matrix.
     most_products : int, default=None
         About how many products to take at most; None for as many as the size suggests.
+    tol : float, default=LANCZOS_TOL
+        Relative error.
     """
     start = np.random.default_rng(0).standard_normal(size)  # random, so orthogonal to no eigenvector
     along = multiply(start)
@@ -145,7 +147,7 @@ def largest_eigenvalue(
             v0=start,
             ncv=min(RESTARTED, size),
             maxiter=restarts,
-            tol=LANCZOS_TOL,
+            tol=tol,
             return_eigenvectors=False,
         )
     except ArpackNoConvergence as stalled:

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.active_set import Kinks, step_to_minimum
-from gdregress.method.optimizers import Nesterov, Step
-from gdregress.method.preconditioners import identity
-from gdregress.method.rates import inverse_curvature, largest_eigenvalue
+from gdregress.method.optimizers import Step
 from gdregress.method.states import NO_STEP_LOWERS, Block
-from gdregress.problem.columns import ColumnsObjective, SparseColumns
-from gdregress.problem.dual import squared_error_gap
+from gdregress.method.without_products import ManyColumns, descended
+from gdregress.problem.dual import NOISE, by_products, squared_error_gap
 from gdregress.problem.objectives import Evaluation, Objective
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
@@ -27,17 +25,7 @@ CROWDED, RELAXED = 100, 0.3
 """Columns above which L1 falls in steps, and the share of the largest slope to which it falls in each."""
 
 MANY = 500
-"""Columns of CSR up to which L1 on them is solved at once; more of them are descended until no other column joins."""
-
-CLOSER = 3e-3
-"""Share of the largest violation up to which a descent leaves the conditions of the set violated."""
-
-SPARSE = 4
-"""Least ratio of the products of the columns to their entries: two copies of these take no more memory than those."""
-
-MOST, FACTOR = 3000, 120
-"""Most steps of a descent, those included that find its rate, and the least ratio of the cube of the number of columns
-to the work of all steps: that many take about as long as three Cholesky factors of the products."""
+"""Columns of CSR up to which L1 on them is solved with their products; on more of them it is descended without."""
 
 
 class WorkingColumns(NamedTuple):
@@ -109,8 +97,7 @@ class WorkingSet:
 
     On a set of many columns l1 is first raised to three tenths of max |g_j|, if that is larger. It falls from epoch to
     epoch: the signs of a few hundred coefficients are found in several steps with far less work than in one.
-    Many columns of CSR are descended by Nesterov's rule instead, without their products, until no other column joins:
-    only then they are solved.
+    Many columns of CSR go without their products: see `without_products.descended`.
 
     The gap bounds F - min F: see `squared_error_gap`. The idea is that of Massias, Gramfort and Salmon (2018); here the
     problem on the set is not descended but solved, by `active_set.step_to_minimum`.
@@ -140,31 +127,38 @@ def positions(problem: Problem, objective: Objective, position: Position) -> Ite
     position : Position
         Where to start, with all that is known of the columns.
     """
-    penalty, left, is_solved = problem.penalty, np.inf, np.ones(position.point.shape[1], bool)
-    curvature = position.working.curvature(penalty)
-    fewest, most = (FEWEST_OF_CSR, MANY) if problem.rows.is_sparse else (FEWEST, len(penalty.l1))
+    penalty, left, is_near = problem.penalty, np.inf, np.zeros(position.point.shape[1], bool)
+    is_solved, descends = ~is_near, problem.rows.is_sparse and bool(penalty.l1.any())
+    fewest, curvature = FEWEST_OF_CSR if problem.rows.is_sparse else FEWEST, position.working.curvature(penalty)
+    many: ManyColumns | None = None
     while True:
         point, here, working = position
-        gap = squared_error_gap(penalty, point, here, working.members, curvature)
+        known, solve = (working.members, by_products(curvature)) if many is None else (many.members, many.solve)
+        gap = squared_error_gap(penalty, point, here, known, solve)
         yield position, gap
-        nonzero, violated = _joining(penalty, point, here.gradient, working.members, fewest)
+        # A column that does not stay in the set would violate its condition by rounding again and again.
+        least = NOISE * (1.0 + np.abs(point[: len(penalty.l1)]).sum(axis=0).max()) if is_near.any() else 0.0
+        nonzero, violated = _joining(penalty, point, here.gradient, working.members, fewest, least)
         members = np.concatenate([working.members, nonzero, violated])
-        if not (len(members) > len(working.members) or gap.sum() < 0.5 * left or not is_solved.all()):
+        if not (len(violated) or gap.sum() < 0.5 * left or not is_solved.all()):
             return
-        left, is_near, is_solved = gap.sum(), np.zeros_like(is_solved), np.zeros_like(is_solved)
-        if len(working.members) <= most < len(members) and len(violated) and penalty.l1.any():
-            point, is_near = _descended(problem, members, point, here.gradient, len(violated))
+        left, is_near = gap.sum(), np.zeros_like(is_near)
+        many = ManyColumns.of(problem, members) if descends and len(members) > MANY else None
+        if many is not None:
+            point, is_near = descended(many, penalty, point, here.gradient, len(violated))
+        is_solved = is_near & (len(violated) == 0)
+        many = many if is_solved.all() else None
         if not is_near.all():
             factor = _factor_of_l1(penalty, here.gradient, len(members))
             working = working.joined(problem.view, members[len(working.members) :])
             curvature = working.curvature(penalty)
             point = _solved(penalty, factor, members, curvature, point, here.gradient, np.flatnonzero(~is_near))
-            is_solved = ~is_near & (factor <= 1)
+            is_solved |= ~is_near & (factor <= 1)
         position = Position(point, objective.evaluate([point])[0], working)
 
 
 def _joining(
-    penalty: Penalty, point: NDArray, gradient: NDArray, members: NDArray, fewest: int
+    penalty: Penalty, point: NDArray, gradient: NDArray, members: NDArray, fewest: int, least: float
 ) -> tuple[NDArray, NDArray]:
     """Return the columns that join the set: those of coefficients, and those of the largest violations."""
     is_new = np.ones(len(penalty.l1), bool)
@@ -173,7 +167,7 @@ def _joining(
         return members[:0], members[:0]
     has_coefficients = (point[: len(is_new)] != 0).any(axis=1)
     violation = penalty.violation(gradient).max(axis=1)
-    violated = np.flatnonzero(is_new & ~has_coefficients & (violation > 0))
+    violated = np.flatnonzero(is_new & ~has_coefficients & (violation > least))
     size = max(fewest, int(np.count_nonzero(has_coefficients)))
     if size < len(violated):
         violated = violated[np.argpartition(-violation[violated], size)[:size]]
@@ -189,62 +183,6 @@ def _factor_of_l1(penalty: Penalty, gradient: NDArray, n_members: int) -> NDArra
     ratio = np.divide(size, l1, out=np.zeros_like(l1), where=l1 > 0)
     factor = RELAXED * ratio.max(axis=0, initial=0.0)
     return np.where(factor > 2.0, factor, 1.0)  # a point for nearly the same penalty could pass for the minimum
-
-
-def _descended(
-    problem: Problem, members: NDArray, point: NDArray, gradient: NDArray, n_violated: int
-) -> tuple[NDArray, NDArray]:
-    """Return a point near the minimum on a set of columns of CSR, without their products, and for which outputs it is.
-
-    The other outputs stay where they are: to come near takes too long, or more memory than the products.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    members : ndarray of shape (n_members,)
-        The columns; at the end those that violate their conditions.
-    point, gradient : ndarray of shape (n_coordinates, n_outputs)
-        Where to start, and the gradient there.
-    n_violated : int
-        Number of these columns.
-
-    Returns
-    -------
-    reached : ndarray of shape (n_coordinates, n_outputs)
-        The point.
-    is_near : ndarray of bool, of shape (n_outputs,)
-        Whether it is near the minimum.
-    """
-    reached, is_near, n, p = point.copy(), np.zeros(point.shape[1], bool), len(members), len(problem.penalty.l1)
-    columns = SparseColumns.of(problem.view, members, n * n // SPARSE)
-    if columns is None:
-        return reached, is_near
-    l2, n_steps = problem.penalty.l2[members, 0], min(MOST, n**3 // (FACTOR * columns.work))
-
-    def multiply(direction: NDArray) -> NDArray:
-        nonlocal n_steps
-        n_steps -= 1
-        return 2.0 * columns.product(direction.reshape(-1, 1)).ravel() + l2 * direction.ravel()
-
-    largest = largest_eigenvalue(multiply, n, n_steps)
-    if largest is None:
-        return reached, is_near
-    rate, rule = inverse_curvature(largest), Nesterov()
-    tol = CLOSER * float(problem.penalty.violation(gradient)[members[n - n_violated :]].max())
-    for output in range(point.shape[1]):
-        penalty = problem.penalty.of_columns(members, output)
-        start, slope = point[members, output, np.newaxis], gradient[members, output, np.newaxis]
-        objective = ColumnsObjective(columns, start, slope, penalty)
-        step = rule.start(start, Evaluation(np.zeros(1), slope))
-        for _ in range(n_steps):
-            if np.abs(penalty.residual(step.point, step.evaluation.gradient)).max() <= tol:
-                is_near[output] = True
-                reached[members, output] = step.point[:, 0]
-                reached[p:, output] -= 0.5 * gradient[p:, output]
-                break
-            step = rule.update(step, objective, identity, rate)
-    return reached, is_near
 
 
 def _solved(

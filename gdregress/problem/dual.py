@@ -1,5 +1,6 @@
 """Duality gaps from the sums that a gradient needs: bounds on how far a point is from the minimum, not estimates."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,23 @@ NOISE = 100.0 * float(np.finfo(np.float64).eps)
 """Rounding of a gradient, as a share of 1 + |z|_1: a violation that is no larger lowers F by its square at most."""
 
 
+Solve = Callable[[NDArray, NDArray], NDArray | None]
+"""A function from places among some columns, and a right side, to the solution of the system of the second derivatives
+along these columns; None where it is not found. The derivatives include those of L2, and are those of every output."""
+
+
+def by_products(curvature: NDArray) -> Solve:
+    """Return the function that solves by a Cholesky factor of a part of the second derivatives."""
+
+    def solve(places: NDArray, right: NDArray) -> NDArray | None:
+        factor, info = lapack.dpotrf(curvature.take(places, axis=0).take(places, axis=1), lower=1)
+        return lapack.dpotrs(factor, right, lower=1)[0] if info == 0 else None
+
+    return solve
+
+
 def squared_error_gap(
-    penalty: Penalty, point: NDArray, evaluation: Evaluation, members: NDArray, curvature: NDArray
+    penalty: Penalty, point: NDArray, evaluation: Evaluation, members: NDArray, solve: Solve
 ) -> NDArray:
     """Return a bound on F - min F for each output, in coordinates whose columns are centred if there is an intercept.
 
@@ -43,9 +59,9 @@ def squared_error_gap(
     evaluation : Evaluation
         The objective and its gradient there.
     members : ndarray of shape (n_members,)
-        Columns whose products are known, with all whose coefficients are not zero.
-    curvature : ndarray of shape (n_members, n_members)
-        Second derivatives along these columns, those of L2 included, which are those of every output.
+        Columns along which the second derivatives are known.
+    solve : callable
+        Function that solves systems of these: see `Solve`.
 
     Returns
     -------
@@ -57,12 +73,12 @@ def squared_error_gap(
     off = 0.25 * (evaluation.gradient[p:] ** 2).sum(axis=0)
     loss = np.maximum(evaluation.value - penalty.value(point) - off, 0.0)
     for k in range(z.shape[1]):
-        off[k] += _gap_of_output(penalty.of_output(k), z[:, k], gradient[:, k], float(loss[k]), members, curvature)
+        off[k] += _gap_of_output(penalty.of_output(k), z[:, k], gradient[:, k], float(loss[k]), members, solve)
     return off
 
 
 def _gap_of_output(
-    penalty: Penalty, z: NDArray, gradient: NDArray, loss: float, members: NDArray, curvature: NDArray
+    penalty: Penalty, z: NDArray, gradient: NDArray, loss: float, members: NDArray, solve: Solve
 ) -> float:
     """Return the bound for one output whose residuals are centred, given their mean square."""
     l1, l2, on = penalty.l1[:, 0], penalty.l2[:, 0], np.flatnonzero(z != 0)
@@ -92,30 +108,24 @@ def _gap_of_output(
     if worst <= 0 and len(support) == len(on):
         on = members[support]
         residual = gradient[on] + l1[on] * np.sign(z[on])
-        bound = min(bound, _fall(curvature.take(support, axis=0).take(support, axis=1), residual, z[on], worst))
+        step = solve(support, -residual) if len(on) else residual
+        if step is not None:
+            bound = min(bound, _fall(step, residual, z[on], worst))
     return bound
 
 
-def _fall(curvature: NDArray, residual: NDArray, z: NDArray, violation: float) -> float:
+def _fall(step: NDArray, residual: NDArray, z: NDArray, violation: float) -> float:
     """Return how far F falls on the way to the minimum for the signs of z, if that is the minimum of F; else infinity.
 
     No column is longer than 1. So the gradient changes by no more than twice the root of the fall along any of them.
 
     Parameters
     ----------
-    curvature : ndarray of shape (n_nonzero, n_nonzero)
-        Second derivatives along the columns whose coefficients are not zero.
-    residual, z : ndarray of shape (n_nonzero,)
-        The slopes of F along them, and their coefficients.
+    step, residual, z : ndarray of shape (n_nonzero,)
+        The way, the slopes of F along the columns whose coefficients are not zero, and these coefficients.
     violation : float
         The largest violation of any other column, not positive.
     """
-    if not len(z):
-        return 0.0
-    factor, info = lapack.dpotrf(curvature, lower=1)
-    if info != 0:
-        return np.inf
-    step = -lapack.dpotrs(factor, residual, lower=1)[0]
     fall = -0.5 * float(residual @ step)
     is_minimum = (z * (z + step) > 0).all() and violation + 2.0 * np.sqrt(max(fall, 0.0)) <= 0
     return fall if is_minimum else np.inf
