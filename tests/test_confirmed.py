@@ -9,7 +9,7 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.method import choice as choosing
-from gdregress.method import confirmed, sketches
+from gdregress.method import confirmed, sketches, truncated_newton
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.problem import Problem
 
@@ -111,6 +111,18 @@ def test_the_optimality_is_no_less_than_the_bound(params, how, monkeypatch):
     [there] = problem.from_rows().evaluate([problem.coordinates.from_raw(coef, intercept)])
     optimality = float(problem.optimality(there.value, np.maximum(there.value - bounds[0], 0.0)))
     assert model.optimality_ >= 0.99 * optimality - 1e-8
+
+
+def test_a_bound_that_is_low_is_raised_as_the_descent_goes_on(monkeypatch):
+    """Steps that run out of products bound the gap by the slopes where they end."""
+    monkeypatch.setattr(choosing, "MOMENTS_LIMIT", 4)
+    monkeypatch.setattr(sketches, "WIDEST", 4)
+    monkeypatch.setattr(truncated_newton, "LEAST_PRODUCTS", 60)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 60)) * (rng.random((150, 60)) < 0.3)
+    y = X @ rng.standard_normal(60) + rng.standard_t(1.5, 150)
+    model = GradientDescentRegressor(loss="huber", epsilon=0.5, tol=0.1).fit(X, y)
+    assert model.converged_
 
 
 def test_the_rounding_of_the_objective_keeps_no_descent_from_its_end():

@@ -56,7 +56,7 @@ def test_they_end_at_the_minimum_and_know_it(n, p, most, loss, monkeypatch):
     assert end.excess <= 1e-12 * y.std() ** 2
 
 
-@pytest.mark.parametrize("products", [3, 40])
+@pytest.mark.parametrize("products", [3, 20])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_nothing_is_known_where_products_run_out(loss, products, monkeypatch):
     X, y = drawn(300, 60)
@@ -64,6 +64,16 @@ def test_nothing_is_known_where_products_run_out(loss, products, monkeypatch):
     monkeypatch.setattr(truncated_newton, "LEAST_PRODUCTS", products)
     end = solved(monkeypatch, {"loss": loss, "epsilon": 0.5, "penalty": None}, X, y, tol=1e-2)
     assert end.gap == end.value
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.02])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_where_products_run_out_slopes_projected_over_all_rows_bound_the_gap(loss, epsilon, monkeypatch):
+    """On half as many rows again as columns, those on their parabolas are all but a square matrix."""
+    X, y = drawn(90, 60)
+    monkeypatch.setattr(truncated_newton, "LEAST_PRODUCTS", 160)
+    end = solved(monkeypatch, {"loss": loss, "epsilon": epsilon, "penalty": None}, X, y)
+    assert end.excess / y.var() - 1e-12 <= end.gap <= 0.6 * end.value
 
 
 @pytest.mark.filterwarnings("ignore:epsilon=0.01 is far below")

@@ -400,7 +400,7 @@ def _confirmed(descent: Solver, spec: Spec, problem: Problem, known: Known, rng:
     exact = _exact(spec, problem, rng)
     if exact is None:
         return descent
-    return Confirmed(descent, Dual(exact), problem, limits.tol, np.inf, descent.limit)
+    return Confirmed(descent, Dual(exact, limits.tol), problem, limits.tol, np.inf, descent.limit)
 
 
 def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:

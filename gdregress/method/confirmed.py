@@ -127,9 +127,9 @@ class Confirmed:
         of_value = problem.optimality(block.value, value)
         total = np.where((of_value <= self.tol)[:, np.newaxis], value, known.gap(value, block.gap.total))
         optimality = problem.optimality(block.value, total)
+        is_doubtful = (optimality <= self.tol) & (numbers > known.holds)
         may_be_small = (numbers >= known.again) & (block.optimality <= self.tol)
-        is_asked = (optimality <= self.tol) | may_be_small | (numbers >= self.last)
-        is_due = is_asked & (numbers > known.holds) & (of_value > self.tol)
+        is_due = (is_doubtful | may_be_small | (numbers >= self.last)) & (of_value > self.tol)
         return replace(block, gap=block.gap._replace(total=total), optimality=optimality), is_due
 
 
@@ -142,24 +142,31 @@ class Dual:
         D    <- F(z) - gap(z) at the point z at which the exact solver ends, from w on,       min F >= D
         gap   = the estimate, but no less than F - D, less the rounding of F
 
-    Beyond the digits of F only the estimate can tell. If the solver does not come to know its gap, D is 0. Then the gap
-    counts as large, and is measured again after twice as many epochs.
+    Beyond the digits of F only the estimate can tell. If the gap at z is above the tolerance, it may be D that is low.
+    Then D is measured again after twice as many epochs, and the highest counts.
 
     Attributes
     ----------
     exact : callable
         Function that makes the solver whose gap is a bound.
+    tol : float
+        Optimality at which the descent has converged.
+    highest : ndarray of shape (n_outputs,) or float, default=0.0
+        The highest D so far.
     """
 
     exact: Callable[[], Solver]
+    tol: float
+    highest: NDArray | float = 0.0
 
     def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measured:
         """Return a measurement: see `Measure`."""
         *_, end = self.exact().iterates(problem, point, number)
-        least = (end.value - end.gap.total)[-1]
+        least = np.maximum((end.value - end.gap.total)[-1], self.highest)
         rounding = np.where(least > 0, np.finfo(np.float64).eps * end.value[-1], 0.0)
-        holds, again = (np.inf, np.inf) if (least > 0).all() else (number, SELDOM * number)
-        return Measured(partial(_above, least + rounding), rounding, holds, again, self)
+        again = np.inf if end.optimality[-1] <= self.tol else SELDOM * number
+        holds = np.inf if (least > 0).all() else number
+        return Measured(partial(_above, least + rounding), rounding, holds, again, replace(self, highest=least))
 
 
 def _above(least: NDArray, value: NDArray, estimate: NDArray) -> NDArray:

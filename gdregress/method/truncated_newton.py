@@ -42,8 +42,10 @@ class TruncatedNewton:
         or F has not fallen since dw was last solved so
 
     The slopes ``u - c on A dw`` of that last step, with e = 0, are feasible. If they are inside their boxes, the gap is
-    what the step lowers its model by. Everywhere else it is F: nothing is known. There are as many products as epochs
-    have been run before, but no less than 1000.
+    what the step lowers its model by. There are as many products as epochs have been run before, but no less than 1000.
+    If that step is not among them, the slopes of the last point are projected, ``u - A (A'S A)^-1 A'S u``, and drawn
+    together until they are in their boxes. That takes as many products more at most: all rows together tell columns
+    apart far better than those on their parabolas. Everywhere else the gap is F: nothing is known.
 
     Attributes
     ----------
@@ -75,20 +77,43 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         left, decrement = left - n_products, float(lack @ step)
         here = box.iterate(point, residual, slope, 0.5 * decrement)
         enough = max(EXACT, CLOSER * tol) ** 2 * here.scale
-        may_be_last, here = here.gap <= enough, here._replace(gap=here.value)
+        may_be_last, is_bounded, here = here.gap <= enough, False, here._replace(gap=here.value)
         if may_be_last:
-            shorter = SOLVED * float(np.sqrt(here.scale / (lack @ lack))) if lack.any() else FORCED
-            exact, n_products, is_solved = newton_step(box, on, lack, variance, min(shorter, FORCED), left)
+            exact, n_products, is_solved = newton_step(box, on, lack, variance, _shortest(here.scale, lack), left)
             left -= n_products
             if is_solved:
                 step, decrement = exact, float(lack @ exact)
-                if box.contains(slope - box.curvature * on * box.design.dot(exact)):
-                    here = here._replace(gap=0.5 * decrement)
+                is_bounded = box.contains(slope - box.curvature * on * box.design.dot(exact))
+                here = here._replace(gap=0.5 * decrement if is_bounded else here.value)
+        is_last = left <= 0 or here.gap <= enough or (may_be_last and here.value >= lowest)
+        if is_last and not is_bounded:
+            here = _projected(box, point, residual, slope, variance, most)
         yield here
-        if left <= 0 or here.gap <= enough or (may_be_last and here.value >= lowest):
+        if is_last:
             return
         lowest = here.value if may_be_last else lowest
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
         damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
+
+
+def _shortest(scale: float, lack: NDArray) -> float:
+    """Return the share of the first residual of conjugate gradients at which only rounding is left of it."""
+    return min(SOLVED * float(np.sqrt(scale / (lack @ lack))), FORCED) if lack.any() else FORCED
+
+
+def _projected(
+    box: BoxProblem, point: NDArray, residual: NDArray, slope: NDArray, variance: NDArray, most: int
+) -> Iterate:
+    """Return a point with the gap to its slopes, projected and drawn together; with F where they are not projected."""
+    lack = box.lack(point, box.pull(slope))
+    here = box.iterate(point, residual, slope, 0.0)
+    here = here._replace(gap=here.value)
+    every = np.ones(len(slope), bool)
+    step, _, is_solved = newton_step(box, every, lack, variance, _shortest(here.scale, lack), most)
+    if not is_solved:
+        return here
+    feasible = slope - box.curvature * box.design.dot(step)
+    there = box.measured_if_projected(point, residual, feasible, box.pull(feasible))
+    return min(here, there, key=lambda each: each.gap)

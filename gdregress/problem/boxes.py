@@ -356,7 +356,12 @@ class BoxProblem:
         lack = self.lack(point, pull)
         if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
             slope = slope + self.metric.solve(np.zeros_like(slope), lack)[1]
-            lack = self.lack(point, self.pull(slope))
+            pull = self.pull(slope)
+        return self.measured_if_projected(point, residual, slope, pull)
+
+    def measured_if_projected(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
+        """Return how far a point is from the minimum, as `measured` does, from slopes that have been projected."""
+        lack = self.lack(point, pull)
         if ((slope < self.low) | (slope > self.high)).any():
             slope = self._drawn_together(slope)
             lack = self.lack(point, self.pull(slope))
