@@ -321,7 +321,7 @@ class RowBlocks:
     @property
     def _features(self) -> Any:
         """The rows of X; a copy if X has others."""
-        return self.X if self.index is None else self.X[self.index]
+        return self.X if self.index is None else _rows_of(self.X, self.index)
 
     @property
     def _counted(self) -> NDArray:
