@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from gdregress.displays.data import LineThroughData, Predictions, shown_data
 from gdregress.displays.drawing import (
-    BLUE,
     GREEN,
     GREY,
     ORANGE,
@@ -81,10 +81,9 @@ class LossSurfaceDisplay:
         The objective at its minimum.
     names : tuple of str
         Names of the two coefficients.
-    data : tuple of ndarray
-        With one feature: its values, the targets, and the coefficient and intercept of each epoch.
-        Otherwise: the targets, and the predictions at each epoch. Both hold the rows that an
-        animation shows.
+    data : LineThroughData or Predictions
+        What an animation shows of the rows. With one feature: its values, the targets, and the
+        coefficient and intercept of each epoch. Otherwise: the targets, and the predictions at each epoch.
     others : {"optimal", "fixed"}, default=None
         How the other coefficients are chosen on the surface; None if there are no others.
     loss_name : str, default="mean loss"
@@ -132,7 +131,7 @@ class LossSurfaceDisplay:
         minimum: NDArray,
         minimum_value: float,
         names: tuple[str, str],
-        data: tuple[NDArray, ...],
+        data: LineThroughData | Predictions,
         others: str | None = None,
         loss_name: str = "mean loss",
     ):
@@ -257,7 +256,7 @@ class LossSurfaceDisplay:
             minimum=minimum[chosen],
             minimum_value=float(objective.values(minimum[np.newaxis])[0]),
             names=names_of(estimator, chosen),
-            data=_data(objective, points[shown]),
+            data=shown_data(objective, points[shown]),
             others=others if points.shape[1] > 2 else None,
             loss_name=name_of_loss(estimator.loss) + ("" if estimator.penalty is None else " and penalty"),
         )
@@ -343,7 +342,7 @@ class LossSurfaceDisplay:
         view.leave_the_loss_to_a_title(surface)
         nowhere = np.empty((view.n_dimensions, 0))
         (here,) = surface.plot(*nowhere, "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7)
-        move = self._draw_data(upper)
+        move = self.data.draw(upper, self.names[0])
         slopes, shown = [], ~np.isnan(inside(self)[:, 0])
         for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
             axes.axhline(0.0, color=GREY, linewidth=0.6)
@@ -375,24 +374,6 @@ class LossSurfaceDisplay:
         figure.set_layout_engine("none")  # one layout is enough: only the lines change
         return FuncAnimation(figure, draw, frames=frames, interval=interval)
 
-    def _draw_data(self, ax: Any) -> Any:
-        """Draw the data of the animation; return the function that moves their line, or points, to an epoch."""
-        if len(self.data) == 4:
-            column, y, coef, intercept = self.data
-            ax.plot(column, y, "o", color=BLUE, markersize=4)
-            (line,) = ax.plot([], [], color=RED)
-            ax.set(xlabel=self.names[0].removeprefix("coefficient of ").replace("coefficient", "x"), ylabel="y")
-            ends = np.array([column.min(), column.max()])
-            low, high = y.min(), y.max()
-            ax.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
-            return lambda frame: line.set_data(ends, intercept[frame] + coef[frame] * ends)
-        y, predicted = self.data
-        (points,) = ax.plot([], [], "o", color=BLUE, markersize=3, alpha=0.6)
-        low, high = y.min(), y.max()
-        ax.plot([low, high], [low, high], color=GREY, linewidth=1)
-        ax.set(xlabel="y", ylabel="predicted", xlim=(low, high), ylim=(low, high))
-        return lambda frame: points.set_data(y, predicted[frame])
-
 
 def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArray) -> None:
     """Warn if the loss on the rows is not the one that was recorded.
@@ -411,17 +392,3 @@ def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArra
             UserWarning,
             stacklevel=3,
         )
-
-
-def _data(objective: RawObjective, points: NDArray) -> tuple[NDArray, ...]:
-    """Return the data that an animation shows, of at most 500 rows: see the parameter `data`."""
-    rows = np.linspace(0, len(objective.y) - 1, min(len(objective.y), 500)).astype(int)
-    n_features = objective.X.shape[1]
-    coef = points[:, :n_features]
-    intercept = points[:, n_features] if points.shape[1] > n_features else np.zeros(len(points))
-    X = objective.X[rows]
-    if n_features == 1:
-        column = X.toarray().ravel() if hasattr(X, "toarray") else X[:, 0]
-        return column, objective.y[rows], coef[:, 0], intercept
-    with np.errstate(over="ignore", invalid="ignore"):
-        return objective.y[rows], np.asarray((X @ coef.T).T) + intercept[:, np.newaxis]
