@@ -281,7 +281,7 @@ class TestCollinear:
         X, y = tall()
         method = choose(np.hstack([X, X[:, :2]]), y)
         assert isinstance(objective_of(method), MomentObjective)
-        assert descent_of(method).preconditioner.basis.shape == (7, 5)
+        assert descent_of(method).update.preconditioner.basis.shape == (7, 5)
         assert not is_refined(method)
 
     def test_nearly_collinear_columns_are_refined_on_the_data(self):
