@@ -45,7 +45,7 @@ MAKERS = {
     "ranges": lambda: Both(Ranges(), Ranges()),
     "triangle": partial(_Triangle, COORDINATES, 60.0),
     "products of rows": partial(design._Products, RESIDUALS),
-    "transposed": partial(design._Transposed, 4),
+    "transposed": design._Transposed,
     "gram": partial(design._Gram, COORDINATES.center, 5, None),
     "gram in a basis": partial(design._Gram, COORDINATES.center, 5, RNG.normal(size=(5, 3))),
     "products of columns": partial(products._Products, BOTH, 1, ZERO),
