@@ -237,8 +237,9 @@ class Conjugate:
     at the new w, so one evaluation an epoch is enough. If r is the rounding error of g, in units of that of an
     evaluation, the prediction has s + abs(s - 1) r. Where it exceeds `CARRIED`, the next pass evaluates g beside g'.
 
-    The difference between an evaluated and a predicted gradient is rounding. An output whose slope or curvature along d
-    is no larger than that does not move, and restarts from its gradient.
+    The difference between an evaluated and a predicted gradient is rounding, which is at least that of the gradient at
+    the start. An output whose slope or curvature along d is no larger than that does not move, and restarts from its
+    gradient.
     """
 
     takes = RATES - {"float"}
@@ -253,11 +254,12 @@ class Conjugate:
     def start(self, point, here):
         """Start with d = 0, t = eta, and a gradient with the rounding of one evaluation."""
         nothing, one = np.zeros_like(point), np.ones(point.shape[1])
-        return Step(point, here, memory=(nothing, here.gradient, nothing, nothing, one, one))
+        rounding = np.finfo(point.dtype).eps * np.abs(here.gradient)
+        return Step(point, here, memory=(nothing, here.gradient, nothing, rounding, rounding, one, one))
 
     def update(self, last, objective, preconditioner, rate):
         """Return the next step."""
-        direction, last_gradient, last_step, rounding, factor, carried = last.memory
+        direction, last_gradient, last_step, least_rounding, rounding, factor, carried = last.memory
         predicted = last.evaluation.gradient
         step = preconditioner(predicted)
         growth = (step * (predicted - last_gradient)).sum(axis=0)
@@ -270,7 +272,7 @@ class Conjugate:
         gradient = predicted
         if here:
             gradient = here[0].gradient
-            rounding = np.maximum(np.abs(gradient - predicted) / carried, 0.5 * rounding)
+            rounding = np.maximum(np.abs(gradient - predicted) / carried, np.maximum(0.5 * rounding, least_rounding))
             carried = np.ones_like(carried)
         change = there.gradient - gradient
         curvature = (direction * change).sum(axis=0)
@@ -284,7 +286,8 @@ class Conjugate:
         )
         point = trial + beyond * length * direction
         carried = s + np.abs(beyond) * carried
-        memory = (direction, gradient, step, rounding, np.where(s > 0, s * factor, factor), carried)
+        factor = np.where(s > 0, s * factor, factor)
+        memory = (direction, gradient, step, least_rounding, rounding, factor, carried)
         is_predicted = bool((carried > self.CARRIED).any())
         return Step(point, lowest, float((s * length).mean()), memory, not s.any(), is_predicted)
 
