@@ -17,6 +17,7 @@ from gdregress.method import rates, without_products, working_set
 from gdregress.method.choice import choose
 from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.spec import Spec
+from gdregress.method.without_products import ManyColumns
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.columns import ColumnsObjective, SparseColumns
 from gdregress.problem.dual import by_products, squared_error_gap
@@ -359,6 +360,27 @@ def test_texts_with_many_words_are_never_solved_with_products(penalty, descents,
     assert all(all(is_near) for _, is_near in descents)
 
 
+def test_columns_that_violate_their_conditions_by_rounding_join_no_more():
+    """Half of the second copies of columns do so at the minimum, and would be descended again and again."""
+    X, y = texts()
+    X = sparse.hstack([X, X[:, :600]], format="csr")
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressor(**penalised(1e-4, PENALTIES["l1"]), tol=1e-30, epochs=40).fit(X, y)
+    assert model.n_iter_ < 25
+    assert violation(model, X.toarray(), y) < 1e-12
+
+
+def test_a_warm_start_of_many_words_corrects_the_intercept():
+    X, y = texts()
+    model = GradientDescentRegressor(**penalised(1e-4, PENALTIES["l1"]), tol=1e-12, warm_start=True).fit(X, y)
+    intercept, coef = model.intercept_, model.coef_
+    model.intercept_ = intercept + 5.0
+    model.fit(X, y)
+    assert model.converged_
+    np.testing.assert_allclose(model.intercept_, intercept, rtol=1e-9)
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-9, atol=1e-12)
+
+
 def test_columns_that_depend_on_each_other_are_descended_by_nesterovs_rule(monkeypatch):
     """F is then higher on most faces: what Nesterov's rule reaches is where the next one begins."""
     found, by_nesterov = [], without_products._Descent._by_nesterov
@@ -460,6 +482,11 @@ def test_the_objective_of_some_columns_is_that_of_all(fit_intercept, dtype):
     for found, exact in zip(objective.evaluate([there[members], ahead[members]]), (at_there, at_ahead), strict=True):
         np.testing.assert_allclose(found.value, exact.value - at_here.value, rtol=1e-10)
         np.testing.assert_allclose(found.gradient, exact.gradient[members], rtol=1e-10, atol=1e-12)
+    Z = (X[:, members].toarray() - problem.coordinates.center[members]) * problem.coordinates.inverse_scale[members]
+    second = 2.0 * (Z.T * weight) @ Z / weight.sum() + np.diag(penalty.l2[:, 0])
+    places, right = np.array([7, 0, 12]), rng.normal(size=3)
+    step = ManyColumns(members, columns, penalty.l2).solve(places, right)
+    np.testing.assert_allclose(second[np.ix_(places, places)] @ step, right, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.exhaustive
