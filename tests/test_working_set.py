@@ -360,14 +360,15 @@ def test_texts_with_many_words_are_never_solved_with_products(penalty, descents,
     assert all(all(is_near) for _, is_near in descents)
 
 
-def test_columns_that_violate_their_conditions_by_rounding_join_no_more():
-    """Half of the second copies of columns do so at the minimum, and would be descended again and again."""
+def test_columns_that_violate_their_conditions_by_rounding_join_no_more(descents, monkeypatch):
+    """They would be descended again and again; here everything is rounding."""
     X, y = texts()
-    X = sparse.hstack([X, X[:, :600]], format="csr")
+    monkeypatch.setattr(working_set, "NOISE", 1e3)
     with warnings.catch_warnings(action="ignore"):
-        model = GradientDescentRegressor(**penalised(1e-4, PENALTIES["l1"]), tol=1e-30, epochs=40).fit(X, y)
-    assert model.n_iter_ < 25
-    assert violation(model, X.toarray(), y) < 1e-12
+        GradientDescentRegressor(**penalised(1e-4, PENALTIES["l1"]), tol=1e-12).fit(X, y)
+    sizes = [size for size, _ in descents]
+    first = [is_near for _, is_near in descents].index([True])
+    assert sizes[first + 1] <= sizes[first]
 
 
 def test_a_warm_start_of_many_words_corrects_the_intercept():
