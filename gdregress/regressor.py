@@ -188,8 +188,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         Whether `optimality_` is at most `tol`.
     diverged_ : bool
         Whether the descent diverged, so that the best epoch was kept: the objective went far beyond that of
-        the start or left the range of floats, or it was still above the start in the second half of the
-        epochs, at a rate that is not below a known stability ceiling.
+        the start or left the range of floats, or that of the last epoch, or its mean over the second half of
+        the epochs, was above the start, at a rate that is not below a known stability ceiling.
     scale_ : float
         Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(abs(r) / scale_, 1.35)^2`` over
         the residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the

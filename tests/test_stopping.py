@@ -544,9 +544,19 @@ class TestDiverged:
         for baseline in (0.0, 1.2):
             values = rng.uniform(0.9, 1.3, 40)
             values[0] = 1.0
-            expected = [values[n // 2 : n].max() > max(1.0, baseline) for n in range(1, 41)]
+            expected = [max(values[n // 2 : n].mean(), values[n - 1]) > max(1.0, baseline) for n in range(1, 41)]
             assert 0 < sum(expected) < 40
             assert has_diverged(values, baseline).tolist() == expected
+
+    def test_the_noise_of_mini_batches_is_no_divergence(self):
+        rng = np.random.default_rng(13)
+        X = rng.normal(size=(200, 8))
+        y = 0.1 * X[:, 0] + rng.normal(size=200)
+        model = GradientDescentRegressor(0.1, 30, loss="absolute_error", batch_size=10, tol=None, random_state=0)
+        loss = model.fit(X, y).history_["loss"]
+        assert loss[15:].max() > loss[0] > loss[-1]
+        assert not model.diverged_
+        assert model.stop_reason_ == "30 epochs run, as asked: there is no tol"
 
     @pytest.mark.parametrize(
         ("end", "diverged"), [(np.nextafter(592.2, 600.0), False), (592.3, True), (np.nan, True), (np.inf, True)]

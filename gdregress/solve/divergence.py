@@ -6,13 +6,16 @@ from numpy.typing import NDArray
 ROUNDING = 1e-9
 """Relative rise above the start that counts as none: a descent that swings comes by its start up to rounding."""
 
+FAR = 1e6
+"""Multiple of the start above which a value counts as that: one that is not finite has no place in a mean."""
+
 
 def has_diverged(values: NDArray, baseline: float = 0.0) -> NDArray:
     """Return, for each epoch, whether a descent has diverged if it is the last one.
 
-    It has, if any value of the second half of the epochs is above the start. The last epoch alone does not tell. Where
-    the loss grows only linearly its slope is bounded, so a rate that is too large makes the descent swing to and fro,
-    and every second epoch may be as good as the start.
+    It has, if that epoch is above the start, or the mean over the second half of the epochs. The last epoch alone does
+    not tell. Where the loss grows only linearly its slope is bounded, so a rate that is too large makes the descent swing
+    to and fro, and every second epoch may be as good as the start. Nor does the worst epoch: mini-batches have noise.
 
     Parameters
     ----------
@@ -21,7 +24,8 @@ def has_diverged(values: NDArray, baseline: float = 0.0) -> NDArray:
     baseline : float, default=0.0
         An objective that is not bad: what is not above it has not diverged, however good the start.
     """
-    is_above = ~(values <= max(baseline, float(values[0])) * (1.0 + ROUNDING))
-    n_above = np.append(0, np.cumsum(is_above))
-    lengths = np.arange(1, len(values) + 1)
-    return n_above[lengths] > n_above[lengths // 2]
+    level = max(baseline, float(values[0])) * (1.0 + ROUNDING)
+    most = max(FAR * level, np.finfo(np.float64).tiny)
+    above = np.minimum(np.where(np.isfinite(values), values, most), most) - level
+    total, lengths = np.append(0.0, np.cumsum(above)), np.arange(1, len(values) + 1)
+    return (above > 0.0) | (total[lengths] > total[lengths // 2])
