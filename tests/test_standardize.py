@@ -122,7 +122,7 @@ def test_the_unit_of_a_column_changes_its_coefficient_alone(penalty, loss):
     assert_array_equal(other.coef_ == 0, one.coef_ == 0)
 
 
-@pytest.mark.filterwarnings("ignore:the best alpha", "ignore:tol was not reached", "ignore:optimality")
+@pytest.mark.filterwarnings("ignore:the best alpha")
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
 def test_cross_validation_takes_the_deviations_of_each_training_set(loss, penalty):

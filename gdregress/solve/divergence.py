@@ -14,8 +14,9 @@ def has_diverged(values: NDArray, baseline: float = 0.0) -> NDArray:
     """Return, for each epoch, whether a descent has diverged if it is the last one.
 
     It has, if that epoch is above the start, or the mean over the second half of the epochs. The last epoch alone does
-    not tell. Where the loss grows only linearly its slope is bounded, so a rate that is too large makes the descent swing
-    to and fro, and every second epoch may be as good as the start. Nor does the worst epoch: mini-batches have noise.
+    not tell. Where the loss grows only linearly its slope is bounded, so a rate that is too large makes the descent
+    swing to and fro, and every second epoch may be as good as the start. Nor does the worst epoch: mini-batches have
+    noise.
 
     Parameters
     ----------

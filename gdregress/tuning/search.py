@@ -353,7 +353,10 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Fitted:
         model.set_params(alpha=alpha, warm_start=is_path and bool(points))
         found = minimum_with_scale(Spec.of(model), rows, past) if finds_scale and points else None
         if found is None:
-            points += [fitted_point(model, rows, failures)] if is_one else epochs_of(model, rows, curve, failures)
+            if is_one:
+                points.append(fitted_point(model, rows, failures, spec.limits.tol))
+            else:
+                points += epochs_of(model, rows, curve, failures)
             past = vars(model)
         else:
             level = [found.intercept] if model.fit_intercept else []
@@ -362,12 +365,15 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Fitted:
     return Fitted(Path(coordinates, np.stack(points, axis=1)), failures)
 
 
-def fitted_point(model: Any, rows: Any, failures: list[str]) -> NDArray:
-    """Fit a model and return its point in raw coordinates; the failures get the reason if it ended elsewhere."""
+def fitted_point(model: Any, rows: Any, failures: list[str], tol: float | None = None) -> NDArray:
+    """Fit a model and return its point in raw coordinates; the failures get the reason if it ended elsewhere.
+
+    A `tol` is that of the search, where the `tol` of the model is smaller: what is within it is no failure.
+    """
     result = model._fit_rows(rows, OutputFormat(np.float64, False))
     if result.interrupt is not None:
         raise result.interrupt
-    if result.is_warning:
+    if result.is_warning and not (tol is not None and result.kept.optimality <= tol):
         failures.append(result.reason)
     level = [np.atleast_1d(model.intercept_)] if model.fit_intercept else []
     return np.vstack([np.atleast_2d(model.coef_).T, *level])
