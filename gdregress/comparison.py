@@ -464,7 +464,8 @@ class _Data:
         mean = counts @ y.reshape(len(y), -1) / self.total
         spread = np.sqrt(counts @ (y.reshape(len(y), -1) - mean) ** 2 / self.total)
         self.target_scale = np.where(spread > 0, spread, 1.0)
-        self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=weight).scale_
+        with np.errstate(invalid="ignore"):  # the variance of a constant column may be less than 0 by rounding
+            self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=weight).scale_
 
     @classmethod
     def read(cls, model: GradientDescentRegressor, X, y, sample_weight, X_test, y_test) -> "_Data":
@@ -500,7 +501,7 @@ class _Data:
         scaler = StandardScaler(with_mean=with_mean and not sparse.issparse(self.X))
         try:
             return self.fit(peer.name, make_pipeline(scaler, one) if peer.standardizes else one)[0]
-        except ValueError:
+        except (ValueError, TypeError):  # what it does not take, such as a sparse X, may be either
             nothing = np.full((self.target_scale.size, self.X.shape[1]), np.nan)
             return _Fit(peer.name, nothing, nothing[:, 0], np.nan, np.nan, False)
 
@@ -543,13 +544,11 @@ class _Data:
 
     def judged(self, rows: list[Row], terms: Terms) -> list[Row]:
         """Return the results, with those marked whose objectives are far from the least."""
-        targets = self.y.reshape(len(self.y), -1).T
-        best = [terms.loss.best_constant(y, self.weight) for y in targets]
-        level = np.mean(
-            [np.average(terms.loss.value(y - b), weights=self.weight) for y, b in zip(targets, best, strict=True)]
-        )
-        most = np.nanmin([row.objective for row in rows]) + AT_MINIMUM**2 * level
-
+        levels = []
+        for y in self.y.reshape(len(self.y), -1).T:
+            constant = terms.loss.best_constant(y, self.weight) if terms.fit_intercept else 0.0
+            levels.append(np.average(terms.loss.value(y - constant), weights=self.weight))
+        most = np.nanmin([row.objective for row in rows]) + AT_MINIMUM**2 * np.mean(levels)
         return [
             row if row.objective <= most or not row.converged else replace(row, arrived="not to the minimum")
             for row in rows

@@ -331,6 +331,23 @@ def test_with_a_penalty_the_scaled_solver_is_of_another_problem():
     assert table.splitlines()[3].endswith("of another problem")
 
 
+def test_a_peer_that_does_not_take_sparse_rows_has_failed():
+    rows = compare(sparse.csr_matrix(X), y, GradientDescentRegressor(positive=True)).rows
+    assert [(row.solver, row.arrived) for row in rows] == [
+        ("GradientDescentRegressor", "yes"),
+        ("LinearRegression", "no"),
+    ]
+
+
+def test_without_an_intercept_a_solver_is_judged_by_the_loss_of_zero():
+    """The objective is all but that of y, which is far from zero."""
+    model = GradientDescentRegressor(
+        "diagonal", penalty="l1", alpha=0.01, fit_intercept=False, optimizer="nesterov", tol=1e-6
+    )
+    ours = compare(Z, y + 1e6, model).rows[0]
+    assert (ours.converged, ours.arrived) == (True, "yes")
+
+
 class TestTable:
     def test_text(self):
         comparison = compare(*load_house_prices(return_X_y=True))

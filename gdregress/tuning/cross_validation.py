@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted
 
 from gdregress.method.parameters import BOOLEANS
-from gdregress.method.spec import Spec
+from gdregress.method.spec import Spec, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.dask import NumberedRows, in_memory, see_columns
 from gdregress.rows.device import NumberedDeviceRows, read_brought_rows, read_device_rows
@@ -583,6 +583,10 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
             return rows, OutputFormat(X.dtype, y.ndim == 1)
         where = "those of dask stay on their workers" if is_dask(X) else "those on a device stay there"
+        if fits_scale(self):
+            raise ValueError(
+                f"epsilon='auto' needs the residuals of rows in memory, and {where}: give epsilon a number."
+            )
         if not scoring.follows_from_errors:
             raise ValueError(
                 f"scoring={self.scoring!r} needs the rows of X, and {where}: leave it out, or use "
