@@ -690,6 +690,7 @@ def test_what_only_names_the_rows_is_left_out(write, document):
     [
         ([-999, 3, 5, -999, 8], "x (2 cells -999)"),
         ([99, 3, 5, 99, 8], "x (2 cells 99)"),
+        ([99999999, 3, 5, 99999999, 8], "x (2 cells 99999999)"),
         ([-999, 3, 5, 7, 8], ""),  # one may be right
         ([99, 98, 5, 99, 8], ""),  # near others
         ([-990, 3, 5, -990, 8], ""),
@@ -877,6 +878,23 @@ def test_what_is_new_in_the_rows_to_predict_is_said(model, write, capsys):
     np.testing.assert_allclose([float(line) for line in out.splitlines()[1:]], joblib.load(model).predict(frame))
 
 
+def test_numbers_far_outside_what_was_learnt_from_are_said(write, succeed, tmp_path, capsys):
+    path = str(tmp_path / "model.joblib")
+    rows = zip(["11,5", "13,2", "15", "12,8"], [0, 1, 3, 2], [5] * 4, [1, 2, 4, 3], strict=True)
+    succeed(write("alcohol;age;same;y\n" + "".join("{};{};{};{}\n".format(*row) for row in rows)), "--save", path)
+
+    def said(*rows):
+        new = "alcohol;age;same\n" + "".join(f"{row}\n" for row in rows)
+        assert main(["predict", path, write(new, "new.csv"), "--decimal", ","]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "far outside" in line]
+
+    far = "alcohol: 2 cells far outside what the model has learnt from (13234; 11.5 to 15)"
+    assert said("13.234;2;5", "12.345;2;5", "12,8;2;5") == [f"gdregress: note: {far}"]
+    assert said("18,5;-3;9", ";6;") == []
+    assert said("7,9;6,1;")[0].endswith("; age: 1 cell far outside what the model has learnt from (6.1; 0 to 3)")
+    assert "alcohol" not in said("8;6,1;")[0]
+
+
 def test_a_model_of_one_feature_predicts_rows_that_have_no_target(write, capsys, tmp_path):
     model = str(tmp_path / "one.joblib")
     assert main([write("x,y\n1,2\n2,4\n3,6\n"), "--save", model]) == 0
@@ -1023,7 +1041,10 @@ def test_a_system_that_refuses_is_not_told_as_output_that_cannot_be_written(writ
 def test_what_is_no_model_is_refused(write, tmp_path, fail):
     data = write(HOUSES)
     assert "cannot be read (No such file" in fail("predict", str(tmp_path / "none.joblib"), data)
-    assert fail("predict", data, data).endswith("give what --save wrote.")
+    for text in (HOUSES, "gene0,gene1\n1,2\n", "bene\n1\n"):  # some begin as pickles do
+        sentence = fail("predict", write(text, "no.csv"), data)
+        assert "no.csv' is no model (" in sentence
+        assert sentence.endswith("give what --save wrote.")
     joblib.dump({"a": 1}, tmp_path / "other.joblib")
     assert "holds no pipeline" in fail("predict", str(tmp_path / "other.joblib"), data)
     assert "cannot be written" in fail(data, "--save", str(tmp_path))

@@ -26,11 +26,14 @@ class Columns(TransformerMixin, BaseEstimator):
         What becomes of the cells of each column, in the order of the result.
     target : str
         Name of the column that the pipeline predicts.
+    ranges : dict of str to (float, float), default=()
+        The least and the largest number of each column of numbers that was learnt from.
     """
 
-    def __init__(self, readings, target):
+    def __init__(self, readings, target, ranges=()):
         self.readings = readings
         self.target = target
+        self.ranges = ranges
 
     def fit(self, X, y=None):
         """Do nothing.

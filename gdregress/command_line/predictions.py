@@ -46,12 +46,12 @@ def load(path: str) -> Pipeline:
     """
     try:
         pipeline = joblib.load(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise TableError(f"{path!r} cannot be read ({_reason(error)}): give what --save wrote.") from error
     except Exception as error:  # a file that is no pickle raises nearly anything
         raise TableError(f"{path!r} is no model ({type(error).__name__}): give what --save wrote.") from error
     steps = getattr(pipeline, "named_steps", {})
-    if list(steps) != ["columns", "features", "model"] or not hasattr(steps["columns"], "readings"):
+    if list(steps) != ["columns", "features", "model"] or not hasattr(steps["columns"], "ranges"):
         raise TableError(f"{path!r} holds no pipeline of gdregress --save: give what it wrote.")
     return pipeline
 
@@ -106,8 +106,9 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
     notes += differing
     notes += [f"{name}: dates read as {dates.written}, unlike those learnt from" for name, dates in swapped.items()]
     with warnings.catch_warnings(action="ignore"):  # the notes say what it would warn of
-        values = Columns(readings, columns.target).transform(frame)
+        values = Columns(readings, columns.target, columns.ranges).transform(frame)
     notes += _describe_gaps(table.name, frame, values, readings)
+    notes += _describe_far(values, columns.ranges)
     notes += _describe_unknown(values, readings, encoder)
     rows = table.texts(kept) if kept else table.frame[[]]
     target = f"predicted {columns.target}" if columns.target in kept else columns.target
@@ -178,6 +179,20 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Rea
     if strays:
         notes.append(f"cells that are neither numbers nor dates filled with the medians: {few(strays)}")
     return notes
+
+
+def _describe_far(values: Any, ranges: dict[str, tuple[float, float]]) -> list[str]:
+    """Say which numbers are farther from those learnt from than these are from each other."""
+    items = []
+    for name, (low, high) in ranges.items():
+        column = values[name].to_numpy()
+        beyond = np.maximum(low - column, column - high)
+        n_cells = int((beyond > high - low).sum()) if high > low else 0  # of equal numbers nothing was learnt
+        if n_cells:
+            far = column[np.nanargmax(beyond)]
+            cells = f"{shorten(name)}: {count(n_cells, 'cell')} far outside what the model has learnt from"
+            items.append(f"{cells} ({far:.6g}; {low:.6g} to {high:.6g})")
+    return [few(items, "; ")] if items else []
 
 
 def _describe_unknown(values: Any, readings: dict[str, Reading], encoder: Any) -> list[str]:

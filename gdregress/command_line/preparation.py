@@ -194,6 +194,8 @@ def prepare(
         )
     values = values[list(columns.readings)] if reasons else values
     training = values.iloc[train] if len(test) else values
+    numbers = training[[name for name, reading in columns.readings.items() if reading.kind == "number"]]
+    columns.ranges = dict(zip(numbers, zip(numbers.min().tolist(), numbers.max().tolist(), strict=True), strict=True))
     encoder = _fit_encoder(training, columns.readings)
     X = encoder.transform(training)
     return Dataset(
@@ -355,7 +357,7 @@ def _describe_stand_in(present: NDArray) -> str:
         n_cells = len(present) - len(others)
         is_stand_in = n_cells > 1 and len(others) > 0 and STAND_IN.fullmatch(f"{extreme:.15g}")
         if is_stand_in and np.abs(others - extreme).min() > np.ptp(others):
-            return f"{count(n_cells, 'cell')} {extreme:g}"
+            return f"{count(n_cells, 'cell')} {extreme:.15g}"
     return ""
 
 
