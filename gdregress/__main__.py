@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import KFold
 
 from gdregress.command_line.arguments import CommandLineError, in_options, parse
@@ -33,6 +34,9 @@ COMPARED_ROWS = 50_000
 
 FOLDS = 5
 """Number of folds in which ``--alpha auto`` is chosen."""
+
+OF_NO_MATTER = 0.1
+"""Standard errors of the error on held-out rows that are no gain."""
 
 UNFORESEEN = "an error that was not foreseen"
 """How the sentence on a fault of this program begins: its user is shown no traceback."""
@@ -159,7 +163,8 @@ def _report(options: argparse.Namespace) -> str:
     elif options.alpha != "auto":
         data.notes.extend(overfitting(data, model))
     if options.early_stopping:
-        others = "" if comparison is None else "; the other solvers saw them"
+        table = "the other solvers saw them, and the table, unlike the last line, is of all rows"
+        others = "" if comparison is None else f"; {table}"
         data.notes.append(f"a tenth of the rows held out by the model for early stopping{others}")
     if options.save is not None:
         data.notes.append(_save(options.save, data, model))
@@ -226,7 +231,12 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
         f"{name_of_error(model)} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
     if tuned.alpha_ == tuned.alphas_[-1]:
-        data.notes.append("that is the smallest alpha that was tried: no penalty may do as well")
+        gains = tuned.best_score_ - tuned.cv_results_["mean_test_score"]
+        n_alike = int(np.argmax(gains[::-1] > OF_NO_MATTER * error)) or len(gains)
+        data.notes.append(
+            f"no smaller alpha than {tuned.alphas_[-n_alike]:.4g} makes that error differ by a tenth of its standard "
+            "error: no penalty may do as well"
+        )
 
 
 def _dialect(options: argparse.Namespace) -> Dialect:

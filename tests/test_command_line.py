@@ -207,7 +207,12 @@ def test_the_mean_loss_is_printed_by_its_name(write, document, succeed):
     model = GradientDescentRegressor(loss="quantile", quantile=0.9).fit(X, y)
     loss = mean_pinball_loss(y, model.predict(X), alpha=0.9)
     assert document(*arguments)["scores"]["train"]["mean_quantile_loss"] == pytest.approx(loss)
-    assert f"\ntrain mean quantile loss {loss:.6g}, train MSE " in succeed(*arguments)
+    share = np.mean(y <= model.predict(X) + 1e-9)
+    said = f"train share of rows not above the prediction {share:.6g}, train MSE "
+    assert f"\ntrain mean quantile loss {loss:.6g}, {said}" in succeed(*arguments)
+    assert 0 < share <= 1
+    absolute = document(*arguments[:1], "--loss", "absolute_error")["scores"]["train"]
+    assert not any(name.startswith("share") for name in absolute)
     assert next(iter(document(*arguments[:1], "--loss", "absolute_error")["scores"]["train"])) == "mean_absolute_error"
 
 
@@ -294,7 +299,7 @@ def test_alpha_by_cross_validation(options, write, document, succeed, fail):
     np.testing.assert_allclose(list(report["coefficients"].values()), tuned.coef_, rtol=1e-6)
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     [note] = [note for note in report["notes"] if note.startswith("alpha")]
-    is_last = any(note.startswith("that is the smallest alpha") for note in report["notes"])
+    is_last = any(note.startswith("no smaller alpha") for note in report["notes"])
     assert is_last == (tuned.alpha_ == tuned.alphas_[-1])
     few = write("a,b\n1,2\n2,4\n3,5\n")
     assert fail(few, "--penalty", "l1", "--alpha", "auto") == (
@@ -308,6 +313,20 @@ def test_alpha_by_cross_validation(options, write, document, succeed, fail):
     assert fail(path, "--penalty", "l1", "--alpha", "often").startswith(
         "argument --alpha: must be a float in the range"
     )
+
+
+def test_it_is_said_below_which_strength_none_matters(write, document):
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    path = write(csv_of([*(f"x{i}" for i in range(10)), "y"], [*X.T, y]))
+    notes = document(path, "--penalty", "l2", "--alpha", "auto")["notes"]
+    [note] = [note for note in notes if note.startswith("no smaller alpha")]
+    below = float(re.search(r"than (\S+) makes", note)[1])
+    folds = KFold(5, shuffle=True, random_state=0)
+    tuned = GradientDescentRegressorCV(penalty="l2", cv=folds, standardize=True).fit(X, y)
+    errors, most = -tuned.cv_results_["mean_test_score"], tuned.cv_results_["se_test_score"][tuned.best_index_] / 10
+    assert tuned.alpha_ == tuned.alphas_[-1] < below
+    assert (errors[tuned.alphas_ <= below * 1.001] <= errors.min() + most).all()
+    assert errors[tuned.alphas_ > below * 1.001][-1] > errors.min() + most
 
 
 def test_epsilon_by_the_scale_of_the_residuals(write, document, succeed, fail):
@@ -345,7 +364,11 @@ def test_early_stopping(write, document):
     result = document(path, "--early-stopping", "--learning-rate", "lipschitz", "--epochs", "5000")
     model = GradientDescentRegressor("lipschitz", 5000, early_stopping=True, random_state=0).fit(X, y)
     assert result["parameters"]["early_stopping"] is True
-    assert any(note.startswith("a tenth of the rows held out by the model") for note in result["notes"])
+    held_out = "a tenth of the rows held out by the model for early stopping"
+    assert (
+        f"{held_out}; the other solvers saw them, and the table, unlike the last line, is of all rows"
+        in result["notes"]
+    )
     assert result["stop_reason"] == model.stop_reason_
     assert result["epochs"] == model.n_iter_
 
@@ -492,6 +515,22 @@ def test_a_penalty_is_advised_where_test_rows_are_fitted_far_worse(write, docume
     assert advised("--penalty", "l1") == ["--alpha auto"]
     assert advised("--penalty", "l2", "--alpha", "auto") == []
     assert advised("--drop", ",".join(f"x{i}" for i in range(1, 30))) == []
+
+
+def test_no_penalty_is_advised_where_there_are_few_features(write, document):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=200), rng.normal(size=200)
+    _, test = train_test_split(np.arange(200), test_size=0.25, random_state=0)
+
+    def said(noise, *options):
+        path = write(csv_of(["x", "y"], [x, 3 * x + noise]))
+        notes = document(path, "--test-size", "0.25", *options)["notes"]
+        return [note.partition(")")[2] for note in notes if note.startswith("test rows are fitted far worse")]
+
+    all_worse, one_far = np.where(np.isin(np.arange(200), test), 5 * y, y), np.where(np.arange(200) == test[3], 60, y)
+    assert said(all_worse) == [""]
+    assert said(one_far) == [", and half of their squared error is that of 1 row: try --loss huber"]
+    assert said(one_far, "--loss", "huber") == [""]
 
 
 def test_the_median_is_the_training_rows(write, document):
@@ -701,10 +740,13 @@ def test_a_file_that_cannot_be_learnt_from(content, sentence, write, fail):
 
 
 def test_another_separator_than_that_of_the_file(write, fail):
-    said = fail(write("area;price\n50;1,5\n60;2,5\n70;3,5\n"), "--sep", ",")
-    assert (
-        "the heading is one field if ',' separates fields, but it holds ';': leave out --sep, or give --sep ';'" in said
-    )
+    for rows in ("area;price\n50;1,5\n60;2,5\n70;3,5\n", "id;a;y;why\nu;1,5;3,1;oak\nv;2,5;4;dry\nw;3,5;4;\n"):
+        n_fields = rows.partition("\n")[0].count(";") + 1
+        said = fail(write(rows), "--sep", ",")
+        assert f" has {n_fields} fields on each line if ';' separates them, but not with ','" in said
+        assert said.endswith(": leave out --sep, or give --sep ';'.")
+    assert "line 3: 3 fields where the heading has 2" in fail(write("a,b\n1,2\n1,2;3,4\n"), "--sep", ",")
+    assert "line 3: 3 fields where the heading has 2" in fail(write("a^b\n1^2\n1^2^3\n"), "--sep", "^")
 
 
 def test_a_missing_file(fail):

@@ -151,6 +151,19 @@ def test_dots_of_which_only_semicolons_speak_are_asked_about(write, document, fa
     assert document(path, "--thousands", ".")["coefficients"]["price"] == commas
 
 
+def test_dots_that_may_be_of_thousands_are_said(write, document):
+    cells = [f"\N{EURO SIGN} {size}.000" for size in (632, 897, 500, 414)]
+    result = document(write(csv_of(["price", "size", "y"], [cells, ["1.25", "2.5", "3.125", "4"], [1, 4, 2, 3]])))
+    assert (
+        "dots before three digits taken as decimals: price ('\N{EURO SIGN} 632.000'); --decimal , decides otherwise"
+        in result["notes"]
+    )
+    assert not any("both commas and dots" in note for note in result["notes"])
+    cells = quoted(["1,234", "1.250", "2,500", "900"])
+    mixed = find(document(write(csv_of(["price", "y"], [cells, [1, 4, 2, 3]])))["notes"], "both commas and dots")
+    assert mixed.partition(": ")[2] == "price ('1,234' and '1.250'); write one of them if they mean one"
+
+
 def test_dots_are_decimal_where_a_later_row_shows_it(write, document):
     cells = ["1.050", "2.300", "4.100"] * 20
     result = document(write(csv_of(["x", "y"], [[*cells, "3.5"], range(61)], ";")))
@@ -242,7 +255,7 @@ def test_a_file_of_numbers_is_read_once(write, document, monkeypatch):
 # --- gaps ---
 
 
-@pytest.mark.parametrize("mark", ["#N/A", "<NA>", ".", "-", "--", r"\N", "NaT", "#DIV/0!", "\u2014"])
+@pytest.mark.parametrize("mark", ["?", "#N/A", "<NA>", ".", "-", "--", r"\N", "NaT", "#DIV/0!", "\u2014"])
 def test_what_stands_for_a_gap_is_one_and_said(mark, write, document):
     result = document(write(csv_of(["age", "y"], [[30, 31, mark, 38, mark, 60], range(6)])))
     assert f"age: 2 cells {mark!r} taken as gaps" in result["notes"]

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+GAPS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """What stands for a missing value beyond doubt, in any case."""
 
 MARKS = frozenset(
-    {"#n/a", "#na", "<na>", ".", "..", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", r"\n", "nat", "-nan"}
+    {"?", "#n/a", "#na", "<na>", ".", "..", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", r"\n", "nat", "-nan"}
     | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!", "0000-00-00"}
 )
 """What spreadsheets, databases and agencies write for a missing value, in any case: taken for one, and said."""

@@ -245,15 +245,23 @@ def _records(
 def _separator(path: str, content: bytes, given: str | None) -> tuple[str, bool]:
     """Return what separates the fields, and whether the first line is there but to say so."""
     said = re.match(rb'"?sep=([\t !#-/:-@|^_~])"?[ ;,\t]*\r?\n', content)
-    if given is not None or said is not None:
-        return given or (said[1].decode() if said else ","), said is not None
+    if said is not None:
+        return given or said[1].decode(), True
+
+    def sizes(delimiter: str) -> list[int]:
+        return [len(record.fields) for record in islice(_records(path, content, delimiter), SNIFFED_RECORDS)]
 
     def evenness(delimiter: str) -> int:
-        records = islice(_records(path, content, delimiter), SNIFFED_RECORDS)
-        counts = Counter(n_fields for record in records if (n_fields := len(record.fields)) > 1)
-        return max(counts.values(), default=0)
+        return max(Counter(n_fields for n_fields in sizes(delimiter) if n_fields > 1).values(), default=0)
 
-    return max(DELIMITERS, key=evenness), False
+    likely = max(DELIMITERS, key=evenness)
+    n_fields = max(sizes(likely), default=0)
+    if given is not None and len({*sizes(given)}) > 1 and {*sizes(likely)} == {n_fields} and n_fields > 1:
+        raise TableError(
+            f"{path} has {n_fields} fields on each line if {likely!r} separates them, but not with {given!r}: "
+            f"leave out --sep, or give --sep {likely!r}."
+        )
+    return given or likely, False
 
 
 def _decimal_sign(records: list[Record], separator: str) -> str:
@@ -310,13 +318,6 @@ def _frame(table: Table, *, is_open: bool, **options: Any) -> Any:
 
 
 def _ragged(table: Table, record: Record) -> TableError:
-    [heading, *others] = table.names
-    within = [sign for sign in DELIMITERS if sign != table.separator and sign in heading]
-    if within and not others:
-        return TableError(
-            f"{table.path}: the heading is one field if {table.separator!r} separates fields, but it holds "
-            f"{within[0]!r}: leave out --sep, or give --sep {within[0]!r}."
-        )
     return TableError(
         f"{table.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
         f"{len(table.names)}: add or remove a separator, quote the field that holds one, or delete the line."

@@ -54,6 +54,7 @@ PARTS = [
     ("decimal commas read", ",", ",", "--thousands ,"),
     ("commas taken as thousands", ",", ".", "--decimal ,"),
     ("dots taken as thousands", ".", ",", "--decimal ."),
+    ("dots before three digits taken as decimals", ".", ".", "--decimal ,"),
     ("spaces taken as thousands", SPACES, ".,", ""),
     ("apostrophes taken as thousands", APOSTROPHES, ".,", ""),
     ("U+2212 taken as minus", MINUS, ".,", ""),
@@ -61,8 +62,8 @@ PARTS = [
     ("currency signs ignored", CURRENCIES, ".,", ""),
     ("percent signs ignored", "%", ".,", ""),
 ]
-"""Parts of a number that Python would not read: what is said of them, the signs, with which decimal signs, and the
-option that decides otherwise."""
+"""Parts of a number that Python would not read, or that may be others: what is said of them, the signs, with which
+decimal signs, and the option that decides otherwise."""
 
 CODES = "text, as numbers would lose the zeros that they begin with: {}"
 CURRENCY = "text, not numbers, as the currencies differ: {}"
@@ -176,7 +177,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
     written = {name: cells.get(name, column) for name, column in signs.written.items()}
     notes = [
         *_describe_gaps(written),
-        *_describe_numbers(_examples(table, signs), readings, signs.doubtful),
+        *_describe_numbers(_examples(table, signs), readings, signs),
         *_describe_dates(readings),
         *_describe_text(table, written, readings),
         *_describe_summaries(written, readings),
@@ -342,20 +343,28 @@ def _examples(table: Table, signs: Signs) -> dict[str, Written]:
     return columns
 
 
-def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading], doubtful: list[str]) -> list[str]:
+def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading], table_signs: Signs) -> list[str]:
     """Say what was taken for a part of a number that Python would not take for one."""
     notes = []
     for words, signs, decimals, otherwise in PARTS:
         ends = "%" + CURRENCIES + SPACES if signs in (SPACES, APOSTROPHES) else ""
         items, is_doubtful = [], False
         for name, column in columns.items():
-            if getattr(readings[name], "decimal", " ") in decimals and column.characters & set(signs):
+            is_plain = signs == decimals == "." and (name not in table_signs.doubtful or table_signs.sure)
+            if getattr(readings[name], "decimal", " ") in decimals and column.characters & set(signs) and not is_plain:
                 text = next((text for text in column.present if set(text.strip(ends or None)) & set(signs)), None)
                 if text is not None:
                     items.append(f"{shorten(name)} ({quote(text)})")
-                    is_doubtful |= bool(otherwise) and name in doubtful
+                    is_doubtful |= bool(otherwise) and name in table_signs.doubtful
         if items:
             notes.append(f"{words}: {few(items)}{f'; {otherwise} decides otherwise' if is_doubtful else ''}")
+    mixed = [name for name in table_signs.doubtful if set(".,") <= columns[name].characters]
+    examples = [[next(text for text in columns[name].present if sign in text) for sign in ",."] for name in mixed]
+    pairs = [f"{shorten(name)} ({' and '.join(map(quote, pair))})" for name, pair in zip(mixed, examples, strict=True)]
+    if pairs:
+        notes.append(
+            f"both commas and dots stand before three digits: {few(pairs)}; write one of them if they mean one"
+        )
     return notes
 
 

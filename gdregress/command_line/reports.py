@@ -24,6 +24,9 @@ FAR_WORSE, FEWEST_TESTED = 2.0, 10
 """Multiple of the unexplained variance of the training rows above which test rows are fitted far worse, and how many of
 these it takes to tell."""
 
+ROWS_A_FEATURE = 10
+"""Training rows for each feature below which a penalty may help."""
+
 SEEN = 0.01
 """Least share of the variance of test rows that is not explained, for this to be said."""
 
@@ -81,10 +84,13 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
     for name, X, y in (("train", data.X, data.y), ("test", data.X_test, data.y_test)):
         if len(y):
             residual = y - model.predict(X)
+            rounding = 1e-9 * float(np.abs(y).max())  # quantiles pass through some of the rows
+            below = {"share of rows not above the prediction": float(np.mean(residual <= rounding))}
             with np.errstate(all="ignore"):
                 mse, variance = float(np.mean(residual**2)), float(np.var(y))
                 found[name] = {
                     own: float(np.mean(loss.value(residual))),  # what was minimised comes first
+                    **(below if model.loss == "quantile" else {}),
                     "MSE": mse,
                     "mean absolute error": float(np.mean(np.abs(residual))),
                     "RMSE": math.sqrt(mse),
@@ -94,7 +100,10 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
 
 
 def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
-    """Say that a penalty may help, where test rows are fitted far worse than training rows.
+    """Say that test rows are fitted far worse than training rows, and what may help.
+
+    That is Huber's loss where a few of them have half of the squared error, and a penalty where there are many features
+    for the rows.
 
     Parameters
     ----------
@@ -108,8 +117,15 @@ def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
     train, test = (part["R2"] for part in scores(data, model).values())
     if not 1 - test > max(FAR_WORSE * (1 - train), SEEN):
         return []
-    remedy = "--penalty l2 --alpha auto" if model.penalty is None else "--alpha auto"
-    return [f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g}): try {remedy}"]
+    note = f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g})"
+    distance = np.sort(np.abs(data.y_test - model.predict(data.X_test)))[::-1]
+    squares = np.square(distance / (distance[0] or 1.0))
+    n_far = 1 + int(np.searchsorted(np.cumsum(squares), squares.sum() / 2.0))
+    if model.loss.startswith("squared") and n_far <= max(1, OWNERS * len(squares)):
+        return [f"{note}, and half of their squared error is that of {count(n_far, 'row')}: try --loss huber"]
+    if len(data.y) >= ROWS_A_FEATURE * len(model.coef_):
+        return [note]
+    return [f"{note}: try {'--penalty l2 --alpha auto' if model.penalty is None else '--alpha auto'}"]
 
 
 def wild_targets(data: Dataset, model: GradientDescentRegressor) -> list[str]:
