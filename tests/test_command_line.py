@@ -560,6 +560,13 @@ def test_text_is_one_hot_encoded(write, document):
     assert levels == pytest.approx({"colour=blue": 6.0, "colour=missing": 10.0, "colour=red": 2.0})
 
 
+def test_categories_that_differ_in_case_alone_are_said(write, document):
+    cities = ["Boston", "Lowell", "boston", "BOSTON", "Lowell", "Boston", "boston", "BOSTON"]
+    notes = document(write(csv_of(["city", "y"], [cities, range(8)])))["notes"]
+    said = "categories that differ in case alone: city ('BOSTON' and 'Boston' and 'boston')"
+    assert f"{said}; write them alike if they mean one" in notes
+
+
 def test_numbers_and_text_together(write, document):
     iris = load_iris()
     species = iris.target_names[iris.target]
@@ -604,7 +611,7 @@ def test_values_that_only_the_test_rows_have(write, document):
     kind[test[0]] = "new"
     y = np.where(kind == "a", 1.0, 3.0)
     result = document(write(csv_of(["kind", "y"], [kind, y])), "--test-size", "0.2")
-    assert "1 test row has a kind that no training row has: its features are all 0" in result["notes"]
+    assert "1 test row has a value of kind that no training row has: its features are all 0" in result["notes"]
     assert sorted(result["coefficients"]) == ["kind=a", "kind=b"]
     squares = (y[test] - np.where(kind[test] == "new", result["intercept"], y[test])) ** 2
     assert result["comparison"][0]["test_mse"] == pytest.approx(squares.mean())
@@ -629,7 +636,7 @@ def test_unknown_values_are_counted_as_other_where_there_is_one(write, document)
     codes = np.array([f"c{i % 40}" for i in range(200)], dtype=object)
     codes[test[:2]] = "new"
     result = document(write(csv_of(["code", "y"], [codes, range(200)])), "--test-size", "0.1")
-    assert "2 test rows have a code that no training row has: they count as other" in result["notes"]
+    assert "2 test rows have a value of code that no training row has: they count as other" in result["notes"]
 
 
 def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
@@ -639,7 +646,7 @@ def test_gaps_that_only_the_test_rows_have_are_no_category(write, document):
     result = document(write(csv_of(["kind", "y"], [kind, range(20)])), "--test-size", "0.2")
     assert result["notes"][2:] == [
         "text one-hot encoded (number of features): kind (2)",
-        "1 test row has a kind that no training row has: its features are all 0",
+        "1 test row has a value of kind that no training row has: its features are all 0",
     ]
 
 
@@ -779,6 +786,23 @@ def test_an_option_that_makes_no_sense(option, value, write, fail):
     sentence = fail(write(HOUSES), option, value)
     assert sentence.startswith(f"argument {option}: must be ")
     assert f"got '{value}'" in sentence
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "end"),
+    [
+        ("--test-size", "25", "got '25': write 0.25"),
+        ("--test-size", "0,2", "got '0,2': write 0.2"),
+        ("--test-size", "20%", "got '20%': write 0.2"),
+        ("--quantile", "90", "got '90': write 0.9"),
+        ("--alpha", "0,5", "got '0,5': write 0.5"),
+        ("--alpha", "-5", "got '-5'"),
+        ("--epochs", "2.5", "got '2.5'"),
+        ("--tol", "nan", "got 'nan'"),
+    ],
+)
+def test_the_number_that_was_probably_meant_is_named(option, value, end, write, fail):
+    assert fail(write(HOUSES), option, value).removesuffix(" (see gdregress --help)").endswith(end)
 
 
 @pytest.mark.parametrize(

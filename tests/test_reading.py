@@ -532,6 +532,17 @@ def test_an_option_names_the_order_of_day_and_month(option, written, first, writ
     assert find(sure, "dates made").endswith(": day (day/month/year, since 2020-01-05)")  # no other order fits
 
 
+@pytest.mark.parametrize(
+    ("option", "cell", "first"), [("--day-first", "07/27/2022", "month"), ("--no-day-first", "27/07/2022", "day")]
+)
+def test_an_order_of_day_and_month_that_fits_no_column_is_said(option, cell, first, write, document):
+    path = write(csv_of(["sold", "y"], [[cell, "01/02/2022", "03/04/2022", cell], [1, 2, 3, 5]]))
+    said = f"{option} has no effect on sold: only with the {first} first is each cell a date"
+    assert said in document(path, option)["notes"]
+    other = "--no-day-first" if option == "--day-first" else "--day-first"
+    assert not any("no effect" in note for note in [*document(path, other)["notes"], *document(path)["notes"]])
+
+
 def test_the_order_that_one_column_leaves_open_is_that_of_the_others(write, document):
     for sure, written, first in (("13/02/2020", "day/month/year", "01-05"), ("02/13/2020", "month/day/year", "01-02")):
         table = csv_of(["sold", "built", "y"], [OPEN, [sure, *OPEN[1:]], [1, 2, 5, 3]])
@@ -884,7 +895,7 @@ def test_what_is_new_in_the_rows_to_predict_is_said(model, write, capsys):
         "the columns are in another order than the model's: they were taken by name",
         "not used, as the model has not learnt from them: colour",
         "cells that are neither numbers nor dates filled with the medians: area (1, such as '12 m2')",
-        "1 row has a kind that no training row has: its features are all 0",
+        "1 row has a value of kind that no training row has: its features are all 0",
     ]
     frame = pd.DataFrame({"area": [None, 70], "kind": ["tent", "flat"], "fee": [900, 800]})
     frame["sold"] = pd.to_datetime(["2024-04-01", "2024-04-02"])

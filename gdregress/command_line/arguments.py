@@ -4,6 +4,7 @@ import argparse
 import codecs
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -169,6 +170,7 @@ def _make_prediction_parser() -> _Parser:
 def _make_parser() -> _Parser:
     parser = _Parser(
         prog="gdregress",
+        usage="gdregress [data.csv] [options]\n       gdregress predict model.joblib new.csv [options]",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -300,10 +302,20 @@ def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
         except ValueError:
             value = text
         if not constraint.holds(value):
-            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}{_repair(text, constraint)}")
         return value
 
     return parse
+
+
+def _repair(text: str, constraint: Constraint) -> str:
+    """Return the end of a sentence: the number that a comma or a percentage probably means, if it is valid."""
+    with suppress(ValueError):
+        number = float(text.removesuffix("%").replace(",", "."))
+        for likely in (number, number / 100.0):
+            if constraint.holds(likely):
+                return f": write {likely:g}"
+    return ""
 
 
 def _named(name: str, nothing: str = "") -> Callable[[str], str | None]:

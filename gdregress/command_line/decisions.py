@@ -178,7 +178,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
     notes = [
         *_describe_gaps(written),
         *_describe_numbers(_examples(table, signs), readings, signs),
-        *_describe_dates(readings),
+        *_describe_dates(readings, table.day_first),
         *_describe_text(table, written, readings),
         *_describe_summaries(written, readings),
     ]
@@ -368,10 +368,18 @@ def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading],
     return notes
 
 
-def _describe_dates(readings: dict[str, Reading]) -> list[str]:
-    """Say how dates are written, and from when their days count."""
-    items = [reading.describe(shorten(name)) for name, reading in readings.items() if isinstance(reading, Dates)]
-    return [f"dates made days since the first: {few(items)}"] if items else []
+def _describe_dates(readings: dict[str, Reading], day_first: bool | None) -> list[str]:
+    """Say how dates are written, from when their days count, and where they cannot be what was said of them."""
+    dates = {name: reading for name, reading in readings.items() if isinstance(reading, Dates)}
+    items = [reading.describe(shorten(name)) for name, reading in dates.items()]
+    notes = [f"dates made days since the first: {few(items)}"] if items else []
+    if day_first is not None:
+        orders = {"day/month/year": True, "month/day/year": False}
+        others = [shorten(name) for name, reading in dates.items() if orders.get(reading.written) == (not day_first)]
+        option, first = ("--day-first", "month") if day_first else ("--no-day-first", "day")
+        if others:
+            notes.append(f"{option} has no effect on {few(others)}: only with the {first} first is each cell a date")
+    return notes
 
 
 def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:

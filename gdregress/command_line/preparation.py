@@ -429,7 +429,7 @@ def _describe_fills(values: Any, readings: dict[str, Reading], encoder: ColumnTr
 
 def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTransformer, test: NDArray) -> list[str]:
     """Say what the text columns became, and which of their values have no feature of their own."""
-    sizes, missing, shared, unknown = [], [], [], []
+    sizes, missing, shared, unknown, alike = [], [], [], [], []
     _, texts = _names_by_kind(readings)
     for name, known, rare in categories(texts, encoder):
         called = shorten(name)
@@ -438,12 +438,18 @@ def _describe_text(values: Any, readings: dict[str, Reading], encoder: ColumnTra
         sizes.append(f"{called} ({len(known) - max(0, len(rare) - 1)})")
         if n_gaps and "missing" in known:
             missing.append(f"{count(n_gaps, 'gap')} in {called} made a category, missing")
+        spellings: dict[str, list[str]] = {}
+        for value in known:
+            spellings.setdefault(value.casefold(), []).append(quote(value))
+        alike += [f"{called} ({' and '.join(same)})" for same in spellings.values() if len(same) > 1]
         if rare:
             shared.append(
                 f"the {len(rare)} rarest values of {called} share a feature, {called}=other: too few rows each"
             )
         unknown.append(describe_unknown(column[test], "test row", called, known, rare))
     notes = [few(missing, "; "), few(shared, "; "), few(filter(None, unknown), "; ")]
+    if alike:
+        notes.append(f"categories that differ in case alone: {few(alike)}; write them alike if they mean one")
     return [f"text one-hot encoded (number of features): {few(sizes)}", *filter(None, notes)] if sizes else []
 
 
@@ -453,7 +459,7 @@ def describe_unknown(column: NDArray, noun: str, name: str, known: list[str], ra
     n_unknown = sum((value or "missing") not in names for value in column)
     if not n_unknown:
         return ""
-    one, several = ("has", "it counts as other", "its"), ("have", "they count as other", "their")
-    verb, counts, whose = one if n_unknown == 1 else several
+    counts, whose = ("it counts as other", "its") if n_unknown == 1 else ("they count as other", "their")
     treatment = counts if rare else f"{whose} features are all 0"
-    return f"{count(n_unknown, noun)} {verb} a {name} that no training row has: {treatment}"
+    verb = "has" if n_unknown == 1 else "have"
+    return f"{count(n_unknown, noun)} {verb} a value of {name} that no training row has: {treatment}"
