@@ -77,13 +77,15 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_i
             penalized = np.where(deviation > 0, deviation, 1.0)
         columns = np.vstack([columns, np.diag(np.sqrt(alpha) * penalized / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
-    # Of the orthogonal factor only its products with the targets count, and they are columns of the triangular one.
-    triangle = np.linalg.qr(np.hstack([columns, right]), mode="r")
-    left, singular, directions = svd(triangle[: X.shape[1], : X.shape[1]], full_matrices=False)
+    if len(columns) > X.shape[1]:
+        # Of the orthogonal factor only its products with the targets count, and they are columns of the triangular one.
+        triangle = np.linalg.qr(np.hstack([columns, right]), mode="r")
+        columns, right = triangle[: X.shape[1], : X.shape[1]], triangle[: X.shape[1], X.shape[1] :]
+    left, singular, directions = svd(columns, full_matrices=False)
     # Singular values below this may come from the rounding of the data or of the factorisation alone.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
     inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > rounding)
-    z = directions.T @ (inverse[:, np.newaxis] * (left.T @ triangle[: X.shape[1], X.shape[1] :]))
+    z = directions.T @ (inverse[:, np.newaxis] * (left.T @ right))
     coef = (z / scale[:, np.newaxis] / unit[:, np.newaxis] * target_unit).T
     intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
     if y.ndim == 1:

@@ -547,7 +547,7 @@ class _Data:
         levels = []
         for y in self.y.reshape(len(self.y), -1).T:
             constant = terms.loss.best_constant(y, self.weight) if terms.fit_intercept else 0.0
-            levels.append(np.average(terms.loss.value(y - constant), weights=self.weight))
+            levels.append(np.average(terms.loss.value(y - constant), weights=self.weight) or 1.0)
         most = np.nanmin([row.objective for row in rows]) + AT_MINIMUM**2 * np.mean(levels)
         return [
             row if row.objective <= most or not row.converged else replace(row, arrived="not to the minimum")

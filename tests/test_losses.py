@@ -424,3 +424,10 @@ def test_the_best_constant_of_targets_whose_spacing_is_wide(name):
         y = 1e9 + np.random.default_rng(seed).normal(size=60)
         constant = loss.best_constant(y)
         assert abs(loss.derivative(y - constant).mean()) < 1e-6
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-6, 1e-2])
+def test_the_best_constant_of_a_narrow_parabola_is_all_but_the_median(epsilon):
+    """Where a row is on the parabola every step of Newton's is short, however far the minimum is."""
+    constant = as_loss("huber", epsilon, 0.5).best_constant(np.array([-1.0, -1.0, -1.0, 0.0, 3.0]))
+    assert abs(constant + 1.0) <= epsilon

@@ -548,6 +548,10 @@ class TestDiverged:
             assert 0 < sum(expected) < 40
             assert has_diverged(values, baseline).tolist() == expected
 
+    def test_a_last_epoch_that_is_far_below_the_start_is_no_divergence(self):
+        assert has_diverged(np.array([5.7, 13.4, 1.35])).tolist() == [False, True, False]
+        assert has_diverged(np.array([1.0, 1.0, 1e12, 0.9, 0.9, 0.9, 0.9])).tolist()[-1] is False
+
     def test_the_noise_of_mini_batches_is_no_divergence(self):
         rng = np.random.default_rng(13)
         X = rng.normal(size=(200, 8))

@@ -28,7 +28,7 @@ from gdregress.displays.two_coefficients import (
     natural_units,
     values_about,
 )
-from gdregress.displays.views import VIEWS, evenly, inside
+from gdregress.displays.views import evenly, inside, view_of
 from gdregress.rows.namespaces import to_host
 from gdregress.rows.through import fetched
 
@@ -282,9 +282,7 @@ class LossSurfaceDisplay:
         ValueError
             If `kind` is unknown, or the axes have the wrong number of dimensions for it.
         """
-        if kind not in VIEWS:
-            raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
-        view = VIEWS[kind]
+        view = view_of(kind)
         if ax is not None and (ax.name == "3d") != (view.n_dimensions == 3):
             without, there = ("out", 3) if view.n_dimensions == 2 else ("", 2)
             raise ValueError(
@@ -333,7 +331,7 @@ class LossSurfaceDisplay:
         plt = pyplot()
         from matplotlib.animation import FuncAnimation
 
-        view = VIEWS[kind]
+        view = view_of(kind)
         figure = plt.figure(figsize=(9.0, 4.5), layout="constrained")
         left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1.0])
         surface = left.subplots(subplot_kw=view.subplot_kw)

@@ -173,6 +173,13 @@ VIEWS: dict[str, Contours | Relief] = {"contour": Contours(), "surface": Relief(
 """The views of a surface by their `kind`."""
 
 
+def view_of(kind: str) -> Contours | Relief:
+    """Return the view of a kind; raise a ValueError if there is none."""
+    if kind not in VIEWS:
+        raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
+    return VIEWS[kind]
+
+
 def inside(display: Any) -> NDArray:
     """Return the path, with NaN where it leaves the surface."""
     low, high = np.transpose([(values[0], values[-1]) for values in (display.first, display.second)])

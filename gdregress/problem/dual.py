@@ -48,7 +48,7 @@ def squared_error_gap(
 
     This is of the size of rounding at best. If the step to the minimum for the signs of z changes none of them, and no
     other column can violate its condition there by more than rounding, then that is the minimum of F, and what F falls
-    on the way is exact.
+    on the way is exact, as far as the systems are solved.
 
     Parameters
     ----------

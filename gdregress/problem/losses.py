@@ -35,6 +35,9 @@ INFINITY = float("inf")
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Residuals of a constant up to this share of the target and of the constant may be rounding alone."""
 
+NARROW = 1e-3
+"""Length of a step to the best constant, as a share of the width of the parabola, up to which it may be the last."""
+
 ROOT = 1e-9
 """Error of the best constant, as a share of the extent of y, where it is not exact."""
 
@@ -401,11 +404,13 @@ class PiecewiseLoss(Movable, Loss):
     def _root(self, y: NDArray, weight: NDArray | None, low: float, high: float) -> float:
         """Return the constant between two ends at which the mean slope is zero.
 
-        Newton's method begins at the mean. It ends after finitely many steps, where halving takes some thirty.
+        Newton's method begins at the mean. It ends after finitely many steps, where halving takes some thirty. The last
+        step is far shorter than the parabola is wide: on a narrow one every step is short.
         """
         share = np.full(len(y), 1.0 / len(y)) if weight is None else weight / weight.sum()
         constant = min(max(float(share @ y), low), high)
-        near = max(ROOT * (high - low), ROUNDING * max(abs(low), abs(high)))
+        width = np.inf if self.is_kinked else float((self.high - self.low) / self.curvature)
+        near = max(min(ROOT * (high - low), NARROW * width), ROUNDING * max(abs(low), abs(high)))
         while high - low > near:
             residual = y - constant
             mean = float(share @ self.derivative(residual))

@@ -414,8 +414,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             If the best point is at an end of the strengths, or at the most epochs, while the score still
             improves there; if `alphas` or `eps` has no effect.
         ConvergenceWarning
-            If fits to training rows did not converge, with their number and the reason of the first; if
-            the fit to all rows did not.
+            If fits to training rows did not converge, with the reason of one of them; if the fit to all rows
+            did not. Where all fits follow from sums over the rows, none of them warns.
         """
         with fitting(self):
             said = self._choose(X, y, sample_weight, params)
@@ -725,7 +725,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         return said
 
     def _refit_targets(self, search: Search) -> list[Warning]:
-        """Fit each target to all rows with its own strength; what is told of the descents is that of the worst."""
+        """Fit each target to all rows with its own strength; the attributes of the descent are those of the worst."""
         rows, said = search.rows, {}
         for alpha, y in zip(self.alpha_.tolist(), rows.y.T, strict=True):
             model = self._chosen_model(alpha)
@@ -738,7 +738,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.intercept_ = 0.0
         if self.fit_intercept:
             self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
-        return said[worst]
+        return list({str(warning): warning for of_one in said.values() for warning in of_one}.values())
 
     def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
         """Return a model with the parameters that were chosen."""

@@ -61,10 +61,10 @@ def choice_of_targets(found: Evaluated) -> dict[str, Any]:
 
 
 def failures(found: Sequence[Evaluated]) -> Iterator[str]:
-    """Yield a sentence on the fits that ended elsewhere than they were to, with the reason of the first of them."""
+    """Yield a sentence on fits that ended elsewhere than they were to, with the reason of one of them."""
     reasons = [reason for each in found for reason in each.failures]
     if reasons:
-        yield f"{len(reasons)} fit{'s' * (len(reasons) > 1)} to training rows did not converge, such as: {reasons[0]}"
+        yield f"fits to training rows did not converge, such as: {min(reasons)}"
 
 
 def ends(top: Evaluated, primary: str, *, is_automatic: bool, standardize: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 from inspect import signature
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,14 +179,14 @@ def check_name(scoring: Any) -> None:
 @cache
 def _scores_numbers(name: str) -> bool:
     """Return whether a scorer of scikit-learn takes numbers that are no classes."""
-    return _scores_three(get_scorer(name), {})
+    return _scores_rows(get_scorer(name), {}, "error")
 
 
-def _scores_three(scorer: Scorer, params: Mapping[str, Any]) -> bool:
-    """Return whether a scorer scores three rows, whose targets are no classes, without an error or a warning."""
-    y = np.array([0.5, 1.25, 2.0])
+def _scores_rows(scorer: Scorer, params: Mapping[str, Any], action: Literal["error", "ignore"]) -> bool:
+    """Return whether a scorer scores twenty rows, whose targets are no classes; `action` is taken on its warnings."""
+    y = np.linspace(0.5, 2.25, 20)
     X = y[:, np.newaxis]
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings(action=action):
         try:
             scorer(DummyRegressor().fit(X, y), X, y, **params)
         except Exception:  # each has its own for this
@@ -195,14 +195,14 @@ def _scores_three(scorer: Scorer, params: Mapping[str, Any]) -> bool:
 
 
 def takes(scorer: Scorer, name: str) -> bool:
-    """Return whether a scorer takes a keyword; one that passes any on to a metric is tried on three rows.
+    """Return whether a scorer takes a keyword; one that passes any on to a metric is tried on a few rows.
 
     A scorer that fails on these rows without the keyword too is believed to take it.
     """
     parameters = signature(scorer).parameters.values()
     if not any(each.kind is each.VAR_KEYWORD for each in parameters):
         return any(each.name == name for each in parameters)
-    return _scores_three(scorer, {name: np.ones(3)}) or not _scores_three(scorer, {})
+    return _scores_rows(scorer, {name: np.ones(20)}, "ignore") or not _scores_rows(scorer, {}, "ignore")
 
 
 def minus_mean_loss(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:

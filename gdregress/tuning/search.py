@@ -365,15 +365,15 @@ def fitted_path(model: Any, rows: Any, curve: Curve) -> Fitted:
     return Fitted(Path(coordinates, np.stack(points, axis=1)), failures)
 
 
-def fitted_point(model: Any, rows: Any, failures: list[str], tol: float | None = None) -> NDArray:
+def fitted_point(model: Any, rows: Any, failures: list[str], tol: float) -> NDArray:
     """Fit a model and return its point in raw coordinates; the failures get the reason if it ended elsewhere.
 
-    A `tol` is that of the search, where the `tol` of the model is smaller: what is within it is no failure.
+    ``tol`` is that of the search, and 0 for none; the model may have a smaller one. What is within it is no failure.
     """
     result = model._fit_rows(rows, OutputFormat(np.float64, False))
     if result.interrupt is not None:
         raise result.interrupt
-    if result.is_warning and not (tol is not None and result.kept.optimality <= tol):
+    if result.is_warning and not result.kept.optimality <= tol:
         failures.append(result.reason)
     level = [np.atleast_1d(model.intercept_)] if model.fit_intercept else []
     return np.vstack([np.atleast_2d(model.coef_).T, *level])
@@ -386,11 +386,13 @@ def epochs_of(model: Any, rows: Any, curve: Curve, failures: list[str]) -> list[
     depends on their number. Where it ended by itself, more epochs end at the same point. Of a descent that has
     diverged a fit returns the best epoch until then, if its rate can diverge: the first such fit tells.
     """
+    spec = Spec.of(model)
+    tol = spec.limits.tol
     if model.schedule in OF_ALL_EPOCHS:
-        points = [fitted_point(model.set_params(epochs=epochs), rows, failures) for epochs in curve.epochs]
+        points = [fitted_point(model.set_params(epochs=epochs), rows, failures, tol) for epochs in curve.epochs]
         model.set_params(epochs=curve.most_epochs)
         return points
-    last, history, terms = fitted_point(model, rows, failures), model.history_, Spec.of(model).terms
+    last, history, terms = fitted_point(model, rows, failures, tol), model.history_, spec.terms
     coef = history["coef"].reshape(len(history["coef"]), rows.n_outputs, -1)
     intercept = history["intercept"].reshape(len(coef), -1, 1)
     path = np.concatenate([coef, intercept], axis=-1) if model.fit_intercept else coef
@@ -400,7 +402,7 @@ def epochs_of(model: Any, rows: Any, curve: Curve, failures: list[str]) -> list[
     returned, n_epochs = np.arange(len(path)), model.n_iter_
     rose = has_diverged(objective)
     above = [epochs for epochs in curve.epochs if epochs < n_epochs and rose[epochs]]
-    if above and (fitted_point(model.set_params(epochs=above[0]), rows, failures) != path[above[0]].T).any():
+    if above and (fitted_point(model.set_params(epochs=above[0]), rows, failures, tol) != path[above[0]].T).any():
         lowest = np.minimum.accumulate(objective)
         returned[above] = [int(np.argmax(objective == lowest[epochs])) for epochs in above]
     model.set_params(epochs=curve.most_epochs)
