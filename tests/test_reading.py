@@ -62,7 +62,7 @@ WRITTEN = {
 @pytest.mark.parametrize("text", WRITTEN)
 def test_a_number_with_a_decimal_point_and_with_a_decimal_comma(text):
     expected = [np.nan if value is None else value for value in WRITTEN[text]]
-    ways = [Numbers(*way, percent="%" in text) for way in ((".", ",'\u2019 \u00a0"), (",", ".'\u2019 \u00a0"))]
+    ways = [Numbers(*way, unit="%" * ("%" in text)) for way in ((".", ",'\u2019 \u00a0"), (",", ".'\u2019 \u00a0"))]
     read = [way.values([text])[0] for way in ways]
     assert read == pytest.approx(expected, nan_ok=True)
 
@@ -231,10 +231,29 @@ def test_a_target_that_begins_with_zero_is_a_number(write, document):
     ] == pytest.approx(2)
 
 
-@pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"], ["3.5kg", "4kg"]])
+@pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"]])
 def test_units_beside_numbers_are_said(cells, write, document):
     result = document(write(csv_of(["size", "y"], [quoted(cells * 4), range(4 * len(cells))])))
     assert f"text, not numbers, as units stand beside them: size ({cells[0]!r}); strip these" in result["notes"]
+
+
+def test_a_unit_that_all_cells_share_is_stripped_and_said(write, document, succeed, tmp_path, capsys):
+    cells = quoted(["3.5 kg", "4 kg", "1,200 kg", "-", "2.5 kg", "80 kg"])
+    path = write(csv_of(["size", "y"], [cells, [3.5, 4, 1200, 4, 2.5, 80]]))
+    result = document(path)
+    assert result["preparation"]["fills"] == {"size": 4}
+    assert "units ignored, which are the same in each cell: size ('3.5 kg')" in result["notes"]
+    assert not any("spaces taken" in note or "text, not numbers" in note for note in result["notes"])
+    succeed(path, "--save", str(tmp_path / "model.joblib"))
+    for new, said in (("3.5 kg", ""), ("3.5", "units lack where the model has learnt with them: size ('kg')")):
+        assert main(["predict", str(tmp_path / "model.joblib"), write(f"size\n{new}\n", "new.csv")]) == 0
+        out, err = capsys.readouterr()
+        assert said in err
+        assert bool(said) == bool(err)
+        assert float(out.split()[1]) == pytest.approx(3.5)
+    grams = write("size\n3500 g\n", "new.csv")
+    assert main(["predict", str(tmp_path / "model.joblib"), grams]) == 2
+    assert "has no number in size but '3500 g'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cells", [["Q1", "Q2"], ["3 rooms", "n.a."], ["flat 1", "flat 2"]])
@@ -931,7 +950,7 @@ def test_a_model_of_one_feature_predicts_rows_that_have_no_target(write, capsys,
     ("learnt", "new", "said"),
     [
         ("x;y\n0.1;1\n0.2;2\n0.3;3\n", "x\n10%\n0.2\n", "such as '10%'"),
-        ("x;y\n10%;1\n20%;2\n30%;3\n", "x\n0.1\n0.2\n", "percent signs lack where the model has learnt with them: x"),
+        ("x;y\n10%;1\n20%;2\n30%;3\n", "x\n0.1\n0.2\n", "units lack where the model has learnt with them: x ('%')"),
         ("x;z;y\n1;0,5;1\n2;0,7;2\n3;0,1;3\n", "x;z\n1,5;0,5\n", ""),
     ],
     ids=["percent beside shares", "shares after percent", "fractions where there were none"],

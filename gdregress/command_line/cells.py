@@ -142,26 +142,25 @@ class Numbers:
         What stands before the fraction: ``.`` or ``,``.
     thousands : str
         Each character that may group the digits before it.
-    percent : bool, default=False
-        Whether each has a percent sign, which is ignored: 10% is 10, and is no number beside 0.1.
+    unit : str, default=""
+        What stands behind each and is ignored, such as a percent sign: 10% is 10, and is no number beside 0.1.
     """
 
     decimal: str = "."
     thousands: str = "," + APOSTROPHES + SPACES
-    percent: bool = False
+    unit: str = ""
     kind = "number"
     takes = "biuf"
 
     def values(self, texts: Sequence[str]) -> NDArray:
         """Return a float for each text, NaN where it is not written like that."""
-        pattern = _number_pattern(self.decimal, self.thousands, percent=self.percent)
+        pattern = _number_pattern(self.decimal, self.thousands, self.unit)
         is_number = np.fromiter(map(bool, map(pattern.fullmatch, texts)), dtype=bool, count=len(texts))
         values = np.full(len(texts), np.nan)
         if is_number.any():
             ignored = dict.fromkeys(f"{self.thousands}{CURRENCIES}%) \t\n\r\f\v")
-            numbers = "\0".join(compress(texts, is_number)).translate(
-                str.maketrans(ignored | {MINUS: "-", "(": "-", self.decimal: "."})
-            )
+            bare = (text.removesuffix(self.unit) for text in compress(texts, is_number))
+            numbers = "\0".join(bare).translate(str.maketrans(ignored | {MINUS: "-", "(": "-", self.decimal: "."}))
             values[is_number] = np.array(numbers.split("\0"), dtype=np.float64)
             values[np.isinf(values)] = np.nan
         return values
@@ -172,11 +171,11 @@ class Numbers:
 
 
 @cache
-def _number_pattern(decimal: str, thousands: str, *, percent: bool) -> re.Pattern[str]:
+def _number_pattern(decimal: str, thousands: str, unit: str) -> re.Pattern[str]:
     """Return what a number looks like, with all that may stand around its digits."""
     sign, currency, fraction = f"[-+{MINUS}]", f"[{CURRENCIES}]", re.escape(decimal)
     whole = rf"(?:[1-9]\d{{0,2}}([{re.escape(thousands)}])\d{{3}}(?:\1\d{{3}})*|\d+)"
-    end = "%" if percent else ""
+    end = re.escape(unit)
     negative = rf"\({currency}?\d[\d{re.escape(thousands)}]*(?:{fraction}\d*)?{end}\)"
     return re.compile(
         rf"(?:{sign}?\s*{currency}?\s*|{currency}?\s*{sign})(?:{whole}(?:{fraction}\d*)?|{fraction}\d+)"
@@ -188,7 +187,7 @@ def _number_pattern(decimal: str, thousands: str, *, percent: bool) -> re.Patter
 def is_number(text: str) -> bool:
     """Say whether a text is a number, whichever way numbers are written."""
     ways = (".", ","), (",", ".")
-    return any(_number_pattern(*way, percent=False).fullmatch(text.strip()) for way in ways)
+    return any(_number_pattern(*way, "").fullmatch(text.strip()) for way in ways)
 
 
 @dataclass(frozen=True)
@@ -326,6 +325,15 @@ def _is_date(text: str, form: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def unit_of(texts: Sequence[str]) -> str:
+    """Return what stands behind most of some numbers: a percent sign, or behind each of them the same letters."""
+    if sum(text.endswith("%") for text in texts) * 2 > len(texts):
+        return "%"
+    found = [MEASURE.fullmatch(text) for text in texts]
+    units = {match and not match["code"] and match["unit"] for match in found}
+    return (units.pop() or "") if len(units) == 1 else ""
 
 
 def all_are(pattern: re.Pattern[str], texts: Iterable[str]) -> bool:

@@ -32,6 +32,7 @@ from gdregress.command_line.cells import (
     is_gap,
     is_mark,
     is_number,
+    unit_of,
 )
 from gdregress.command_line.columns import Written
 from gdregress.command_line.csv_tables import Table
@@ -283,14 +284,16 @@ def _codes(table: Table, names: list[str]) -> list[str]:
 def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Written, list[Numbers]]:
     """Return the ways to write numbers in which every cell is one, with a few odd texts made gaps unless it is strict.
 
-    All cells have the same sign of currency or none, and either all have a percent sign or none.
+    All cells have the same sign of currency or none, and the same unit, such as a percent sign, or none.
     """
     texts, counts = column.present, column.counts[~column.is_gap]
     if not is_strict and _are_codes(texts):
         return column, []
-    has_percent = sum(text.endswith("%") for text in texts[:FIRST]) * 2 > len(texts[:FIRST])
+    unit = unit_of(texts[:FIRST])
+    if is_strict and unit != "%":
+        unit = ""  # 3k may be 3000
     odd: dict[Numbers, NDArray] = {}
-    for way in (replace(way, percent=has_percent) for way in ways) if len(column.currencies) < 2 else ():
+    for way in (replace(way, unit=unit) for way in ways) if len(column.currencies) < 2 else ():
         if np.isnan(way.values(texts[:FIRST])).sum() <= ODD_TEXTS:
             is_odd = np.isnan(way.values(texts))
             if not is_odd.any() or (_are_few(is_odd, counts) and not is_strict):
@@ -346,18 +349,25 @@ def _examples(table: Table, signs: Signs) -> dict[str, Written]:
 def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading], table_signs: Signs) -> list[str]:
     """Say what was taken for a part of a number that Python would not take for one."""
     notes = []
+    units = {name: getattr(readings[name], "unit", "") for name in columns}
     for words, signs, decimals, otherwise in PARTS:
-        ends = "%" + CURRENCIES + SPACES if signs in (SPACES, APOSTROPHES) else ""
+        ends = "%" + CURRENCIES + SPACES if signs in (SPACES, APOSTROPHES) else None
         items, is_doubtful = [], False
         for name, column in columns.items():
             is_plain = signs == decimals == "." and (name not in table_signs.doubtful or table_signs.sure)
             if getattr(readings[name], "decimal", " ") in decimals and column.characters & set(signs) and not is_plain:
-                text = next((text for text in column.present if set(text.strip(ends or None)) & set(signs)), None)
+                behind = units[name] if ends else ""
+                texts = (text for text in column.present if set(text.removesuffix(behind).strip(ends)) & set(signs))
+                text = next(texts, None)
                 if text is not None:
                     items.append(f"{shorten(name)} ({quote(text)})")
                     is_doubtful |= bool(otherwise) and name in table_signs.doubtful
         if items:
             notes.append(f"{words}: {few(items)}{f'; {otherwise} decides otherwise' if is_doubtful else ''}")
+    measured = [
+        f"{shorten(name)} ({quote(columns[name].present[0])})" for name in units if units[name] not in ("", "%")
+    ]
+    notes += [f"units ignored, which are the same in each cell: {few(measured)}"] if measured else []
     mixed = [name for name in table_signs.doubtful if set(".,") <= columns[name].characters]
     examples = [[next(text for text in columns[name].present if sign in text) for sign in ",."] for name in mixed]
     pairs = [f"{shorten(name)} ({' and '.join(map(quote, pair))})" for name, pair in zip(mixed, examples, strict=True)]
@@ -419,7 +429,7 @@ def _why_text(column: Written, ways: list[Numbers]) -> tuple[str, list[str]] | N
     if all_are(DATE_LIKE, texts):
         first = as_dates(texts[:1])
         return (UNKNOWN, texts[:1]) if first is None else (MIXED_DATES, _pair(texts, first.has_form))
-    either = [replace(way, percent=percent) for way in ways for percent in (False, True)]
+    either = [replace(way, unit=unit) for way in ways for unit in ("", "%")]
     is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
     strays = list(compress(texts, is_stray))
     if not strays:

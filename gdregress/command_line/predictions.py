@@ -139,10 +139,13 @@ def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, d
         raise TableError(f"{table.name} {signs.question(signs.doubtful[0])}")
     sign = next(iter(signs.sure)) if len(signs.sure) == 1 else learnt
     way = ways.get(sign, next(iter(ways.values())))
-    readings = known | {name: replace(way, percent=reading.percent) for name, reading in numbers.items()}
-    with_percent = [name for name, column in signs.written.items() if "%" in column.characters]
-    bare = [name for name, reading in numbers.items() if reading.percent and name not in with_percent]
-    notes = [f"percent signs lack where the model has learnt with them: {few(map(shorten, bare))}"] if bare else []
+    readings = known | {name: replace(way, unit=reading.unit) for name, reading in numbers.items()}
+    bare = [
+        f"{shorten(name)} ({quote(reading.unit)})"
+        for name, reading in numbers.items()
+        if reading.unit and not (name in signs.written and set(reading.unit) <= signs.written[name].characters)
+    ]
+    notes = [f"units lack where the model has learnt with them: {few(bare)}"] if bare else []
     if way.decimal != learnt and len(ways) > 1:
         notes.append(f"numbers read with {way.decimal!r} as decimal sign, as the file shows, not with {learnt!r}")
     return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings, notes
