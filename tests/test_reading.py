@@ -231,7 +231,7 @@ def test_a_target_that_begins_with_zero_is_a_number(write, document):
     ] == pytest.approx(2)
 
 
-@pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"]])
+@pytest.mark.parametrize("cells", [["82 sqm", "150 m2", "90"], ["CHF 1,500", "2,300 USD"], ["3.5kg", "400g"]])
 def test_units_beside_numbers_are_said(cells, write, document):
     result = document(write(csv_of(["size", "y"], [quoted(cells * 4), range(4 * len(cells))])))
     assert f"text, not numbers, as units stand beside them: size ({cells[0]!r}); strip these" in result["notes"]
