@@ -518,6 +518,16 @@ def test_what_is_no_date(texts):
     assert as_dates(texts) is None
 
 
+def test_dates_that_all_but_coincide_are_said(write, document):
+    days = pd.date_range("2024-01-01", periods=9, freq="7D")
+    columns = [days + pd.Timedelta(hours=3), days.strftime("%d.%m.%Y"), days[::-1].strftime("%Y-%m-%d")]
+    other = [f"2024-0{1 + i * 4 % 9}-01" for i in range(9)]
+    notes = document(write(csv_of(["at", "due", "back", "other", "y"], [*columns, other, [*range(8), 3]])))["notes"]
+    assert (
+        find(notes, "dates that") == "dates that all but coincide, whose effects cancel: at and due; --drop one of them"
+    )
+
+
 def test_repeated_dates_are_one_feature(write, document):
     days = [f"2020-03-{1 + i // 3:02}" for i in range(30)]
     result = document(write(csv_of(["day", "y"], [days, np.arange(30) // 3 * 2 + 5])))

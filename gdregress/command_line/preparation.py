@@ -52,6 +52,9 @@ MANY_ROWS = 10
 MOSTLY_GAPS = 0.5
 """Share of gaps in a column of numbers above which it is said that their median says little."""
 
+COINCIDENT = 0.999
+"""Correlation above which two columns of dates all but coincide."""
+
 DENSE_LIMIT = 2**24
 """Largest number of entries, rows times features, that are kept with their zeros."""
 
@@ -220,6 +223,7 @@ def prepare(
             *decisions,
             *remarks,
             *suspects,
+            *_describe_coincident(training, columns.readings),
             *_describe_fills(values, columns.readings, encoder),
             *_describe_text(values, columns.readings, encoder, test),
             *_describe_target(y[train]),
@@ -325,6 +329,19 @@ def _judge(
         f"the same in every row that is learnt from, and so without effect: {few(constant)}": constant,
     }
     return reasons, [remark for remark, names in remarks.items() if names]
+
+
+def _describe_coincident(training: Any, readings: dict[str, Reading]) -> list[str]:
+    """Say which columns of dates all but coincide, so that their coefficients cannot be told apart."""
+    dates = [name for name, reading in readings.items() if reading.kind == "date"]
+    alike = training[dates].corr().to_numpy() > COINCIDENT
+    items = [
+        f"{shorten(first)} and {shorten(second)}"
+        for i, first in enumerate(dates)
+        for j, second in enumerate(dates)
+        if i < j and alike[i, j]
+    ]
+    return [f"dates that all but coincide, whose effects cancel: {few(items)}; --drop one of them"] if items else []
 
 
 def _describe_reasons(reasons: dict[str, str]) -> list[str]:
