@@ -896,6 +896,11 @@ def of_many(y, predicted, **params):
     return mean_squared_error(y, predicted, **params)
 
 
+def of_changing(y, predicted):
+    """Score the rows, with a warning where all predictions are the same."""
+    return np.corrcoef(y, predicted)[0, 1]
+
+
 @pytest.mark.parametrize(
     ("scorer", "expected"),
     [
@@ -905,13 +910,14 @@ def of_many(y, predicted, **params):
         (get_scorer("neg_max_error"), False),
         (make_scorer(lambda y, predicted: 0.0), False),
         (make_scorer(of_many), True),
+        (make_scorer(of_changing), False),
         (lambda model, X, y: 0.0, False),
         (lambda model, X, y, sample_weight=None: 0.0, True),
         (lambda model, X, y, **params: 0.0, True),
     ],
 )
 def test_which_scorers_take_weights(scorer, expected):
-    """What fails on three rows all the same is believed to take them."""
+    """What fails on a few rows all the same would be believed to take them; a warning is no failure."""
     assert takes(scorer, "sample_weight") == expected
 
 

@@ -603,6 +603,13 @@ class TestLossSurface:
         with pytest.raises(ValueError, match=sentence):
             LossSurfaceDisplay.from_estimator(model, THREE, y, **arguments)
 
+    def test_an_animation_of_no_such_kind_is_refused(self):
+        display = LossSurfaceDisplay.from_estimator(descended(), *HOUSES)
+        with pytest.raises(
+            ValueError, match=r"^kind='contours' is neither 'contour' nor 'surface': use one of them\.$"
+        ):
+            display.animate(kind="contours")
+
     def test_axes_of_other_dimensions_are_refused(self):
         display = LossSurfaceDisplay.from_estimator(descended(), *HOUSES)
         with pytest.raises(ValueError, match="2 dimensions, unlike kind='surface': make them with projection='3d'"):

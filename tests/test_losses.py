@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import SGDRegressor
 
-from gdregress.problem.losses import LOSSES, InUnits, Loss, PiecewiseLoss
+from gdregress.problem.losses import LOSSES, InUnits, Loss, PiecewiseLoss, as_loss
 
 EPSILON, QUANTILE, UNIT = 0.3, 0.2, 2.5
 

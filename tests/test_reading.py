@@ -1071,6 +1071,14 @@ def test_columns_are_printed_before_the_predictions(model, write, capsys, fail):
     assert "did you mean 'kind'" in fail("predict", model, path, "--keep", "kinds")
 
 
+def test_a_column_that_is_kept_is_not_written_over_by_the_predictions(model, write, capsys):
+    path = write(SOLD.replace("area,", "predicted price,area,").replace("\n", "\n7,").removesuffix("7,"))
+    assert main(["predict", model, path, "--keep", "price,predicted price"]) == 0
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert heading == "price,predicted price,predicted price (2)"
+    assert first.startswith("100,7,")
+
+
 def test_a_file_without_rows_to_predict_is_refused(model, write, fail):
     assert fail("predict", model, write("area,kind,sold,fee\n")).endswith("has no rows below its heading: add some.")
 

@@ -345,7 +345,7 @@ class TestBadInput:
         with pytest.raises(
             ValueError, match=r"^epsilon='auto' needs the residuals of rows in memory, and those on a de"
         ):
-            GradientDescentRegressorCV(3, loss="huber", epsilon="auto").fit(through_device(X, "cpu"), y)
+            GradientDescentRegressorCV(3, loss="huber", epsilon="auto").fit(there, y)
         with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory"):
             GradientDescentRegressor(loss="huber", epsilon="auto").fit(there, y)
         said = r"X of chunk 1 is of through_device, which fit, predict and score of .* take: pass its array"

@@ -13,7 +13,7 @@ from gdregress.command_line.columns import Columns, read, unread
 from gdregress.command_line.csv_tables import Dialect, Table, read_table
 from gdregress.command_line.decisions import Signs, with_text
 from gdregress.command_line.preparation import Preparation, categories, describe_unknown
-from gdregress.command_line.wording import TableError, few, nearest, quote, shorten
+from gdregress.command_line.wording import TableError, distinct, few, nearest, quote, shorten
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.wording import count
 
@@ -120,7 +120,9 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
     notes += _describe_unknown(values, readings, encoder)
     rows = table.texts(kept) if kept else table.frame[[]]
     target = f"predicted {columns.target}" if columns.target in kept else columns.target
-    return rows.assign(**{target: model.predict(encoder.transform(values))}).to_csv(index=False), notes
+    target = distinct([*kept, target])[-1]
+    rows = rows.assign(**{target: model.predict(encoder.transform(values))})
+    return rows.to_csv(index=False, lineterminator="\n"), notes
 
 
 def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading], list[str]]:
