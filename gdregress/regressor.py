@@ -192,9 +192,10 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         the epochs, was above the start, at a rate that is not below a known stability ceiling.
     scale_ : float
         Scale of the residuals; only with ``epsilon="auto"``. The mean of ``min(abs(r) / scale_, 1.35)^2`` over
-        the residuals r is 1. It is at least 1e-8 of the root mean square of y: where more than 45 % of the
-        rows are fitted exactly there is no other. `n_iter_` and `history_` are those of the descent for
-        this scale; the fits that find it are not counted.
+        the residuals r of the minimum is 1. It is at least 1e-8 of the root mean square of y: where more
+        than 45 % of the rows are fitted exactly there is no other. `n_iter_` and `history_` are those of the
+        way to the coefficients that came with this scale, or of the descent for it: the fits that were made
+        to find it are not counted.
     stop_reason_ : str
         Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
