@@ -74,8 +74,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         hundred times the `epsilon` of y in euros. With residuals of some thousands, the default, which
         is SGDRegressor's, makes "huber" all but the absolute error. "auto" is for "huber": 1.35 times
         the scale of the residuals, which is fitted along with the coefficients as by `HuberRegressor`.
-        The descent begins at these if it is to end at the minimum, whatever `init` says, and `history_`
-        may then have one row. Beside losses that have no `epsilon` it has no effect.
+        If the descent is to end at the minimum, whatever `init` says, `history_` is the way to these.
+        Beside losses that have no `epsilon` it has no effect.
     quantile : float, default=0.5
         Quantile that ``loss="quantile"`` predicts, in (0, 1).
     penalty : {"l2", "l1", "elasticnet"} or None, default=None
@@ -468,7 +468,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
             method = known.method(make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng))
             problem = method.problem
             start = known.start(problem, rng)
-            validate, remarks = None, tuple[str, ...]()
+            validate = None
+            remarks: tuple[str, ...] = ()
             if held_out is not None:
                 validate, remarks = validation_value(held_out, problem, given=given)
             self._forget()

@@ -380,7 +380,7 @@ def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading],
 
 def _describe_dates(readings: dict[str, Reading], day_first: bool | None) -> list[str]:
     """Say how dates are written, from when their days count, and where they cannot be what was said of them."""
-    dates = {name: reading for name, reading in readings.items() if isinstance(reading, Dates)}
+    dates: dict[str, Any] = {name: reading for name, reading in readings.items() if reading.kind == "date"}
     items = [reading.describe(shorten(name)) for name, reading in dates.items()]
     notes = [f"dates made days since the first: {few(items)}"] if items else []
     if day_first is not None:

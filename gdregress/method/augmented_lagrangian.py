@@ -192,12 +192,8 @@ def newton_step(
 
     Returns
     -------
-    step : ndarray of shape (n_coordinates,)
-        dw.
-    n_products : int
-        Number of products that it took.
-    is_solved : bool
-        Whether the residual has become so short.
+    tuple of (ndarray of shape (n_coordinates,), int, bool)
+        dw, the number of products, and whether it is solved: see `conjugate_gradients`.
     """
     weight = inner.weight * inner.curvature * on
     product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2

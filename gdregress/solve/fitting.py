@@ -47,11 +47,7 @@ def finished(estimator: Any, result: Result | None = None, **facts: bool) -> Any
 
     Parameters
     ----------
-    estimator : GradientDescentRegressor
-        The fitted estimator.
-    result : Result or None, default=None
-        How the descent ended; None after an epoch over a chunk.
-    **facts : bool
+    estimator, result, **facts
         As in `warnings_of`.
     """
     for warning in warnings_of(estimator, result, **facts):

@@ -726,11 +726,13 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _refit_targets(self, search: Search) -> list[Warning]:
         """Fit each target to all rows with its own strength; the attributes of the descent are those of the worst."""
-        rows, said = search.rows, {}
+        rows, models = search.rows, []
+        said: dict[str, Warning] = {}
         for alpha, y in zip(self.alpha_.tolist(), rows.y.T, strict=True):
             model = self._chosen_model(alpha)
-            said[model] = _said_of(model, model._fit(rows.X, y, rows.weight, None, None, None))
-        models = list(said)
+            models.append(model)
+            warned = _said_of(model, model._fit(rows.X, y, rows.weight, None, None, None))
+            said.update((str(warning), warning) for warning in warned)  # what targets have in common is said once
         worst = max(models, key=lambda model: model.optimality_)
         for name in set(FITTED) & set(vars(worst)) - {"history_"}:
             setattr(self, name, getattr(worst, name))
@@ -738,7 +740,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         self.intercept_ = 0.0
         if self.fit_intercept:
             self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
-        return list({str(warning): warning for of_one in said.values() for warning in of_one}.values())
+        return list(said.values())
 
     def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
         """Return a model with the parameters that were chosen."""
