@@ -8,6 +8,7 @@ from scipy.linalg import svd
 from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import read_rows
 from gdregress.rows.ranges import power_of_two
+from gdregress.rows.sources import source_of
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_intercept=True):
@@ -51,7 +52,7 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_i
     >>> print(f"{coef[0]:.8f} {intercept:.8f}")
     84.73684211 -46.31578947
     """
-    X, y, weight = read_rows(X, y, sample_weight)
+    X, y, weight = read_rows(source_of("X", X).in_memory().X, y, sample_weight)
     check_finite("X", X)
     X = X.astype(np.float64, copy=False)
     weight = np.ones(X.shape[0]) if weight is None else weight

@@ -32,6 +32,7 @@ from gdregress.problem.problem import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import names_of, read_rows
+from gdregress.rows.sources import source_of
 
 DENSE_LIMIT = 10**8
 """Largest number of entries of a sparse X that is made dense for the closed form."""
@@ -470,10 +471,12 @@ class _Data:
     @classmethod
     def read(cls, model: GradientDescentRegressor, X, y, sample_weight, X_test, y_test) -> "_Data":
         """Read what the user passed, as `fit` does."""
+        X = source_of("X", X).in_memory().X
         X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
         check_finite("X", X, names_of(model))
         if X_test is None:
             return cls(X, y, weight, None, names_of(model))
+        X_test = source_of("X_test", X_test).in_memory("X_test").X
         X_test, y_test, _ = read_rows(X_test, y_test, None, estimator=model, suffix="_test")
         check_finite("X_test", X_test, names_of(model))
         return cls(X, y, weight, (X_test, y_test), names_of(model))

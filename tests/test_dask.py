@@ -555,7 +555,7 @@ class TestBadInput:
 
     def test_mini_batches_of_all_blocks(self):
         X, y, _ = make()
-        with pytest.raises(ValueError, match="batch_size=32 draws rows from all blocks"):
+        with pytest.raises(ValueError, match="batch_size=32 draws rows, and those of dask stay on their workers"):
             GradientDescentRegressor(batch_size=32).fit(da.from_array(X, chunks=(700, 6)), y)
 
     def test_the_fit_before_is_kept(self):

@@ -584,7 +584,7 @@ class TestBadInput:
     def test_mini_batches_and_a_scale_of_residuals(self, put):
         X, y, _ = make()
         with pytest.raises(
-            ValueError, match="batch_size=8 draws rows, but rows on a device are summed as a whole: use"
+            ValueError, match="batch_size=8 draws rows, and those on a device stay there: use batch_size=None"
         ):
             GradientDescentRegressor(batch_size=8).fit(put(X), put(y))
         with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory"):

@@ -340,7 +340,7 @@ class TestBadInput:
     def test_what_is_not_there(self, through):
         X, y, _ = make()
         there = through(X)
-        with pytest.raises(ValueError, match="batch_size=8 draws rows, but rows on a device are summed as a whole"):
+        with pytest.raises(ValueError, match="batch_size=8 draws rows, and those on a device stay there"):
             GradientDescentRegressor(batch_size=8).fit(there, y)
         with pytest.raises(
             ValueError, match=r"^epsilon='auto' needs the residuals of rows in memory, and those on a de"

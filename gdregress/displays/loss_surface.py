@@ -30,7 +30,7 @@ from gdregress.displays.two_coefficients import (
 )
 from gdregress.displays.views import evenly, inside, view_of
 from gdregress.rows.namespaces import to_host
-from gdregress.rows.through import fetched
+from gdregress.rows.sources import fetched
 
 MOST_EPOCHS = 1000
 """Largest number of epochs shown; of more, those evenly spaced on a logarithmic axis are taken."""

@@ -17,7 +17,7 @@ from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.through import fetched
+from gdregress.rows.sources import fetched
 
 POINTS_AT_ONCE = 256
 """Number of points that are evaluated in one pass over the rows."""

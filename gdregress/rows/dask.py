@@ -18,11 +18,11 @@ from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.chunks import moments_of_chunk
-from gdregress.rows.inputs import LARGEST_WEIGHT, check_same_rows, is_dask, read_features, read_targets
+from gdregress.rows.inputs import check_largest_weight, check_same_rows, read_features, read_targets
 from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.namespaces import HOST
+from gdregress.rows.namespaces import HOST, affine
 from gdregress.rows.rows import A, Numbered
 
 R = TypeVar("R")
@@ -31,9 +31,19 @@ FAN_IN = 8
 """Number of results that one task merges, chosen so that scheduling the task costs about as much as the merging."""
 
 
+def is_dask(values: Any) -> bool:
+    """Return whether values are a Dask collection, that is whether they have a task graph."""
+    return hasattr(values, "__dask_graph__")
+
+
 def as_array(values: Any) -> Any:
     """Return a Dask array unchanged, and a Dask data frame or series as an array."""
     return values.to_dask_array() if hasattr(values, "to_dask_array") else values
+
+
+def floats_of(X: Any) -> np.dtype:
+    """Return the floating type in which a collection is read."""
+    return np.dtype(np.float32 if as_array(X).dtype == np.float32 else np.float64)
 
 
 def see_columns(estimator: Any, X: Any, *, reset: bool) -> None:
@@ -73,26 +83,6 @@ def in_memory(*values: Any) -> tuple[Any, ...]:
     import dask
 
     return dask.compute(*(as_array(each) if is_dask(each) else each for each in values))
-
-
-def check_takes_blocks(estimator: Any) -> None:
-    """Raise a ValueError if the parameters require mini-batches, which would draw rows from several blocks.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        Estimator whose `batch_size` is checked.
-
-    Raises
-    ------
-    ValueError
-        If `batch_size` is not None.
-    """
-    if estimator.batch_size is not None:
-        raise ValueError(
-            f"batch_size={estimator.batch_size} draws rows from all blocks, but the rows of a dask collection stay on "
-            "their workers: use batch_size=None, or partial_fit block by block."
-        )
 
 
 def blocks_of(X: Any, y: Any, sample_weight: Any = None, *, suffix: str = "") -> list[Any]:
@@ -413,8 +403,7 @@ def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
     """Return the predictions for a Dask array or data frame, as a Dask array."""
     X = as_array(X).rechunk({1: -1})
     shape: dict[str, Any] = {"drop_axis": 1} if coef.ndim == 1 else {"chunks": (X.chunks[0], (len(coef),))}
-    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
-    meta = np.empty((0,) * coef.ndim, np.result_type(dtype, coef, intercept))
+    meta = np.empty((0,) * coef.ndim, np.result_type(floats_of(X), coef, intercept))
     return X.map_blocks(_predict_block, coef=coef, intercept=intercept, meta=meta, **shape)
 
 
@@ -432,7 +421,7 @@ def _moments_of_residuals(block: Block, *, coef: NDArray, intercept: Any) -> Mom
     check_finite(block.name, block.X)
     if block.y.shape[1] != len(coef):
         raise ValueError(f"y has {block.y.shape[1]} outputs, but the model has {len(coef)}: pass as many.")
-    both = np.hstack([block.y, block.y - _predict(block.X, coef, intercept)])
+    both = np.hstack([block.y, block.y - affine(block.X, coef, intercept)])
     return _moments(block._replace(X=block.X[:, :0], y=both))
 
 
@@ -440,11 +429,7 @@ def _predict_block(X: Any, *, coef: NDArray, intercept: Any, block_info: Any = N
     where = f" of block {block_info[0]['chunk-location'][0] + 1}"
     X = read_features(X, suffix=where, min_rows=0)
     check_finite("X" + where, X)
-    return _predict(X, coef, intercept)
-
-
-def _predict(X: Any, coef: NDArray, intercept: Any) -> NDArray:
-    return X @ coef.T + intercept
+    return affine(X, coef, intercept)
 
 
 def _reduce(blocks: list[Any], work: Callable[[Block], R | None], combine: Callable[[list[R]], R]) -> R:
@@ -562,10 +547,7 @@ def _read(X: Any, y: Any, weight: Any, suffix: str, number: int) -> Block | None
     if weight is not None and np.any(weight):
         check_weights(of_weight, weight, n)
         weight = np.asarray(weight, dtype=np.float64)
-        if weight.max() > LARGEST_WEIGHT:
-            raise ValueError(
-                f"{of_weight} has values up to {weight.max():g}, and their sum may overflow: divide all by one number."
-            )
+        check_largest_weight(of_weight, weight.max())
     elif n == 0 or weight is not None:
         check_finite(of_X, X)
         return None

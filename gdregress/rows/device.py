@@ -18,11 +18,10 @@ from sklearn.utils.validation import validate_data
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
 from gdregress.rows.moments import Moments, gather
-from gdregress.rows.namespaces import Place, cast, place_of, to_host
+from gdregress.rows.namespaces import Place, cast, place_of
 from gdregress.rows.rows import A, Numbered
 from gdregress.rows.threads import on_threads
-from gdregress.rows.through import ThroughDevice
-from gdregress.rows.transfer import ROUNDED_ENTRIES, Features, Resident, pieces_of
+from gdregress.rows.transfer import ROUNDED_ENTRIES, Features, pieces_of
 
 
 class DeviceRows:
@@ -192,66 +191,18 @@ class NumberedDeviceRows(Numbered):
         return [part.moments() if part.n_weighted else None for part in several]
 
 
-def read_device_rows(
-    X: Any, y: Any, sample_weight: Any, place: Place, *, estimator: Any = None, reset: bool = False, suffix: str = ""
-) -> DeviceRows:
-    """Validate rows where X lives, but leave NaN and infinity in X to the pass that gathers its moments.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Features.
-    y, sample_weight : array-like
-        Targets and weights. They follow X, wherever they live.
-    place : Place
-        Where X lives.
-    estimator, reset, suffix
-        As in `gdregress.rows.inputs.read_rows`.
-
-    Raises
-    ------
-    TypeError
-        If X holds other numbers than 32-bit or 64-bit floats.
-    ValueError
-        If X, y or the weights are not valid.
-    """
-    X = read_device_features(X, place, estimator=estimator, reset=reset, suffix=suffix)
-    return _read_beside(Resident(X, place), y, sample_weight, estimator, suffix)
-
-
-def read_brought_rows(
-    X: ThroughDevice, y: Any, sample_weight: Any, *, estimator: Any, reset: bool = False, suffix: str = ""
-) -> DeviceRows:
-    """Validate rows of which X is on the host: see `read_device_rows`. All of y and the weights go to the device."""
-    validate_data(estimator, X.array[:1], reset=reset, dtype=None, ensure_all_finite=False)  # its columns
-    return _read_beside(X.__through_device__(), y, sample_weight, estimator, suffix)
-
-
-def _read_beside(X: Features, y: Any, sample_weight: Any, estimator: Any, suffix: str) -> DeviceRows:
-    """Validate y and the weights, and return them with X where its blocks lie."""
+def rows_beside(X: Features, y: Any, sample_weight: Any, *, estimator: Any, suffix: str) -> DeviceRows:
+    """Return rows, given their features, after y and the weights were validated and put where the blocks of X lie."""
     n_samples, place = X.shape[0], X.place
     y = _targets(y, place, suffix)
     check_same_rows("X" + suffix, n_samples, "y" + suffix, y.shape[0])
     weight = _weights(sample_weight, n_samples, place, suffix)
-    columns = None if estimator is None else names_of(estimator)
-    return DeviceRows(X, place.xp.reshape(y, (n_samples, -1)), weight, name="X" + suffix, columns=columns)
-
-
-def read_device_chunk(
-    X: Any, y: Any, sample_weight: Any, place: Place, estimator: Any, number: int, *, is_first: bool
-) -> tuple[DeviceRows, float]:
-    """Validate a chunk of rows where X lives, and return it with the unit of its weights: see `read_chunk`."""
-    where = f" of chunk {number}"
-    given = to_host(sample_weight)
-    if given is not None and not is_first and not np.any(given):
-        check_weights("sample_weight" + where, np.ones_like(given, dtype=float), X.shape[0])
-        return read_device_rows(X, y, None, place, estimator=estimator, suffix=where), 0.0
-    rows = read_device_rows(X, y, sample_weight, place, estimator=estimator, reset=is_first, suffix=where)
-    return rows, 1.0 if rows.weight is None else float(np.max(given)) / float(place.xp.max(rows.weight))
+    y = place.xp.reshape(y, (n_samples, -1))
+    return DeviceRows(X, y, weight, name="X" + suffix, columns=names_of(estimator))
 
 
 def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = False, suffix: str = "") -> Any:
-    """Validate X where it lives, but leave NaN and infinity in it to the caller: see `read_device_rows`."""
+    """Validate X where it lives, but leave NaN and infinity in it to the caller."""
     if X.dtype not in (place.xp.float32, place.xp.float64):
         raise TypeError(
             f"X{suffix} holds {_type_of(X)} on {place}, where fits take float32 and float64: convert it to one of them."
@@ -260,21 +211,6 @@ def read_device_features(X: Any, place: Place, *, estimator: Any, reset: bool = 
     if layout != "torch.strided":
         raise TypeError(f"X{suffix} is of {place} with the layout {layout}: make it dense, or pass a matrix of SciPy.")
     return validate_data(estimator, _untraced(X), reset=reset, dtype=None, ensure_all_finite=False)
-
-
-def check_takes_device(estimator: Any) -> None:
-    """Raise a ValueError if the parameters require mini-batches, which are drawn from rows in memory alone.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        Estimator whose `batch_size` is checked.
-    """
-    if estimator.batch_size is not None:
-        raise ValueError(
-            f"batch_size={estimator.batch_size} draws rows, but rows on a device are summed as a whole: use "
-            "batch_size=None, or rows in memory."
-        )
 
 
 def _targets(y: Any, place: Place, suffix: str) -> Any:

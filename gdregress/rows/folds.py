@@ -44,6 +44,8 @@ class SplittableRows(Protocol):
         Names of the columns.
     n_samples, n_features, n_outputs : int
         Number of rows, and of columns of X and of y.
+    dtype : dtype
+        Floating type of X.
     in_memory : RowBlocks or None
         The rows themselves if they are in memory, where single ones can be read; else None.
     """
@@ -62,6 +64,8 @@ class SplittableRows(Protocol):
     def n_features(self) -> int: ...  # noqa: D102
     @property
     def n_outputs(self) -> int: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype: ...  # noqa: D102
     @property
     def in_memory(self) -> RowBlocks | None: ...  # noqa: D102
 

@@ -1,7 +1,6 @@
 """Validation of X, y and the weights as users pass them, and their conversion to arrays.
 
-This is the one place that reads them, for `fit`, `partial_fit`, `fit_batches`, `predict`, `score`, `compare` and the
-blocks of Dask.
+This is the one place that reads those in memory, the blocks of Dask among them.
 """
 
 import sys
@@ -15,10 +14,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
-from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, Remedies, check_numbers
-from gdregress.rows.memory import RowBlocks
+from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, check_numbers
 from gdregress.rows.namespaces import place_of
-from gdregress.rows.through import goes_through
 
 X_FORMAT: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
 Y_FORMAT = {"ensure_2d": False, "dtype": np.float64, "ensure_all_finite": False}
@@ -36,7 +33,6 @@ def read_rows(
     reset: bool = False,
     suffix: str = "",
     min_rows: int = 1,
-    remedies: Remedies = FEATURES,
 ) -> tuple[Any, NDArray, Any]:
     """Validate X, y and the weights, but leave NaN and infinity in X to the pass that gathers its moments.
 
@@ -44,7 +40,7 @@ def read_rows(
     ----------
     X, y, sample_weight : array-like
         Data as passed by the user.
-    estimator, reset, suffix, min_rows, remedies
+    estimator, reset, suffix, min_rows
         As in `read_features`. The suffix is that of y and of the weights too.
 
     Returns
@@ -63,22 +59,14 @@ def read_rows(
     """
     if isinstance(y, str):
         raise ValueError(f"y{suffix} is the text {y!r}: pass the targets themselves, such as table[{y!r}].")
-    X = read_features(X, estimator=estimator, reset=reset, suffix=suffix, min_rows=min_rows, remedies=remedies)
+    X = read_features(X, estimator=estimator, reset=reset, suffix=suffix, min_rows=min_rows)
     y = read_targets(y, suffix=suffix, min_rows=min_rows)
     check_same_rows("X" + suffix, X.shape[0], "y" + suffix, len(y))
     check_finite("y" + suffix, y)
     return X, y, check_weights("sample_weight" + suffix, sample_weight, X.shape[0])
 
 
-def read_features(
-    X: Any,
-    *,
-    estimator: Any = None,
-    reset: bool = False,
-    suffix: str = "",
-    min_rows: int = 1,
-    remedies: Remedies = FEATURES,
-) -> Any:
+def read_features(X: Any, *, estimator: Any = None, reset: bool = False, suffix: str = "", min_rows: int = 1) -> Any:
     """Validate X, but leave NaN and infinity in it to the caller.
 
     Parameters
@@ -93,8 +81,6 @@ def read_features(
         What follows X in its name, such as "_val" or " of chunk 3", for error messages.
     min_rows : int, default=1
         Least number of rows.
-    remedies : Remedies, default=FEATURES
-        What the error messages advise.
 
     Returns
     -------
@@ -106,23 +92,12 @@ def read_features(
     ValueError, TypeError
         If X is no table of numbers, or has other columns than the estimator has seen.
     """
-    if goes_through(X):
-        raise TypeError(
-            f"X{suffix} is of through_device, which fit, predict and score of GradientDescentRegressor and "
-            "GradientDescentRegressorCV take: pass its array."
-        )
-    place = place_of("X" + suffix, X)
-    if not place.is_host:
-        raise TypeError(
-            f"X{suffix} is an array of {place}, which is taken by fit, predict and score, and for squared error by "
-            "partial_fit, fit_batches and GradientDescentRegressorCV: pass a copy as an array of NumPy."
-        )
     if estimator is not None and _needs_no_check(X, estimator, reset=reset, min_rows=min_rows):
         if reset:
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X
-    X = with_names(X)
+    X, remedies = with_names(X), VALIDATION_FEATURES if suffix == "_val" else FEATURES
     check_numbers("X" + suffix, X, remedies)
     with _named("X", suffix, remedies.columns):
         if estimator is None:
@@ -160,6 +135,11 @@ def read_targets(y: Any, *, suffix: str = "", min_rows: int = 1) -> NDArray:
     return y
 
 
+def is_vector(y: Any) -> bool:
+    """Return whether targets as the user gave them, which were read, have one axis: else there are columns of them."""
+    return (y.ndim if hasattr(y, "ndim") else np.asarray(y).ndim) == 1
+
+
 @contextmanager
 def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
     """Put the name of a part of the data before scikit-learn's error, which says X or y of each."""
@@ -179,68 +159,16 @@ def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
         raise kind(f"{sentence}{advice}.") from error
 
 
-def read_chunk(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, number: int, *, is_first: bool
-) -> tuple[Any, NDArray, Any, float]:
-    """Validate a chunk of rows, and return a factor that puts the weights of all chunks on one scale.
-
-    Parameters
-    ----------
-    estimator : GradientDescentRegressor
-        Estimator that holds the number and names of the features.
-    X, y, sample_weight : array-like
-        Data as passed by the user.
-    number : int
-        Number of the chunk, from 1.
-    is_first : bool
-        Whether this is the first chunk, which sets the features of the estimator.
-
-    Returns
-    -------
-    X, y, weight
-        As returned by `read_rows`.
-    unit : float
-        Factor from `weight` to `sample_weight`; 0 for a later chunk without rows of positive weight.
-
-    Raises
-    ------
-    ValueError
-        If the chunk is not valid, is a Dask collection, or has a weight above `LARGEST_WEIGHT`.
-    """
-    where = f" of chunk {number}"
-    if any(map(is_dask, (X, y, sample_weight))):
-        raise ValueError(f"chunk {number} is of dask, and would be fetched whole: use fit, or compute it before.")
-    is_weightless = not is_first and sample_weight is not None and not np.any(sample_weight)
-    given = None if is_weightless else sample_weight
-    X, y, weight = read_rows(X, y, given, estimator=estimator, reset=is_first, suffix=where, min_rows=int(is_first))
-    if X.shape[0] == 0:
-        return X, y, None, 0.0
-    if is_weightless:
-        check_weights("sample_weight" + where, np.ones_like(sample_weight, dtype=float), X.shape[0])
-        check_finite("X" + where, X, names_of(estimator))
-        return X, y, None, 0.0
-    largest = 1.0 if weight is None else float(np.max(sample_weight))
-    if largest > LARGEST_WEIGHT:
-        raise ValueError(
-            f"sample_weight{where} has values up to {largest:g}, and their sum may overflow: divide all by one number."
-        )
-    return X, y, weight, 1.0 if weight is None else largest / float(weight.max())
-
-
-def read_validation_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, n_outputs: int) -> RowBlocks:
-    """Return validation rows, checked against the features and the number of outputs seen in training."""
-    X_val, y_val, weight = read_rows(
-        X_val, y_val, sample_weight_val, estimator=estimator, suffix="_val", remedies=VALIDATION_FEATURES
-    )
-    y_val = y_val.reshape(len(y_val), -1)
-    check_outputs(y_val.shape[1], n_outputs)
-    return RowBlocks(X_val, y_val, weight, name="X_val", columns=names_of(estimator))
-
-
 def check_same_rows(name: str, n: int, other: str, n_other: int) -> None:
     """Raise a ValueError if two parts of the data differ in their number of rows."""
     if n != n_other:
         raise ValueError(f"{name} has {n} rows, but {other} has {n_other}: give both the same.")
+
+
+def check_largest_weight(name: str, largest: float) -> None:
+    """Raise a ValueError if the largest weight of a chunk is above `LARGEST_WEIGHT`."""
+    if largest > LARGEST_WEIGHT:
+        raise ValueError(f"{name} has values up to {largest:g}, and their sum may overflow: divide all by one number.")
 
 
 def check_outputs(n_val: int, n_outputs: int) -> None:
@@ -258,11 +186,6 @@ def check_same(name: str, before: Any, now: Any) -> None:
 def names_of(estimator: Any) -> NDArray | None:
     """Return the names of the features that an estimator has seen, or None if these have no names."""
     return getattr(estimator, "feature_names_in_", None)
-
-
-def is_dask(values: Any) -> bool:
-    """Return whether values are a Dask collection, that is whether they have a task graph."""
-    return hasattr(values, "__dask_graph__")
 
 
 def with_names(X: Any) -> Any:

@@ -278,6 +278,11 @@ def taken(array: Any, chosen: Any) -> Any:
     return namespace(array).take(array, chosen, axis=0) if is_elsewhere(array) else array[chosen]
 
 
+def affine(X: Any, coef: Any, intercept: Any) -> Any:
+    """Return the predictions ``X @ coef.T + intercept``."""
+    return X @ (coef if coef.ndim == 1 else coef.T) + intercept
+
+
 class Movable:
     """An object whose attributes may be arrays of the host, and which can be copied to another place with these.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.rows.kinds import FEATURES, NUMERIC, check_numbers
-from gdregress.rows.namespaces import place_by_name, place_of
+from gdregress.rows.namespaces import place_by_name
 from gdregress.rows.transfer import Brought
 
 
@@ -142,14 +142,3 @@ def through_device(X, device, *, library="torch"):
 def goes_through(values: Any) -> bool:
     """Return whether values are of `through_device`; a data frame may have a column of any name."""
     return hasattr(type(values), "__through_device__")
-
-
-def fetched(name: str, values: Any) -> Any:
-    """Return what a user gives as `name` on the host: that of a device as a copy, and anything else as it is."""
-    values = on_the_host(values)
-    return place_of(name, values).fetch(values)
-
-
-def on_the_host(values: Any) -> Any:
-    """Return the array of `through_device`, and anything else as it is."""
-    return values.array if goes_through(values) else values

@@ -9,17 +9,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.method.spec import Spec
-from gdregress.rows.checks import check_finite
 from gdregress.rows.chunks import check_has_products, moments_of_chunk, numbered, parts_of
-from gdregress.rows.inputs import check_same, names_of, read_chunk
-from gdregress.rows.memory import RowBlocks
+from gdregress.rows.inputs import check_same, is_vector
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST, to_host, where_is
 from gdregress.rows.rows import GoneRows
+from gdregress.rows.sources import source_of
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.fitting import finished, fitting, in_any_range
-from gdregress.solve.reading import rows_of_chunk
 from gdregress.solve.stopping import Result
 from gdregress.solve.streams import Stream, descend_chunk
 
@@ -230,9 +228,11 @@ class ChunksMixin(BaseEstimator):
             coef = past["coef_"]
             n_targets, is_single, dtypes = len(np.atleast_2d(coef)), coef.ndim == 1, [coef.dtype]
         for number, batch in numbered(batches, past.get("n_chunks_seen_", 0) + 1):
-            rows, is_vector, unit = rows_of_chunk(self, *parts_of(batch, number), number, is_first=n_targets is None)
+            X, y, sample_weight = parts_of(batch, number)
+            source = source_of(f"X of chunk {number}", X)
+            rows, unit = source.chunk(self, y, sample_weight, number, is_first=n_targets is None)
             if n_targets is None:
-                n_targets, is_single = rows.n_outputs, is_vector
+                n_targets, is_single = rows.n_outputs, is_vector(y)
             check_same("n_targets", n_targets, rows.n_outputs)
             place = rows.place
             if unit > 0:
@@ -257,11 +257,11 @@ class ChunksMixin(BaseEstimator):
     def _descend_chunk(self, X, y, sample_weight, past: dict[str, Any]) -> str | None:
         """Descend an epoch over a chunk from where the last one ended; store the attributes, return a warning."""
         spec, number = Spec.of(self), past.get("n_chunks_seen_", 0) + 1
-        X, y, weight, unit = read_chunk(self, X, y, sample_weight, number, is_first=not past)
-        form = OutputFormat(np.result_type(X.dtype, past.get("coef_", X)), past.get("coef_", y).ndim == 1)
         name = f"X of chunk {number}"
-        rows = RowBlocks(X, y.reshape(len(y), -1), weight, name=name, columns=names_of(self))
-        check_finite(name, X, rows.columns)
+        rows, unit = source_of(name, X).in_memory(name).chunk(self, y, sample_weight, number, is_first=not past)
+        rows.check_finite()
+        dtypes = [rows.dtype, *([past["coef_"].dtype] if past else [])]
+        form = OutputFormat(np.result_type(*dtypes), is_vector(past.get("coef_", y)))
         if past:
             check_same("n_targets", 1 if form.is_single else len(past["coef_"]), rows.n_outputs)
         carried = ("moments_", "learning_rate_", "optimizer_", *(["history_"] if "descent_" in past else []))

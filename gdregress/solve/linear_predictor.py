@@ -4,17 +4,10 @@ import warnings
 
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from gdregress._version import __version__
-from gdregress.rows.checks import check_finite
-from gdregress.rows.dask import blocks_of, in_memory, predict_blocks, score_blocks, see_columns
-from gdregress.rows.device import read_device_features, read_device_rows
-from gdregress.rows.inputs import is_dask, names_of, read_features, read_rows
-from gdregress.rows.namespaces import Place, cast, check_same_place, place_of
-from gdregress.rows.through import on_the_host
-from gdregress.rows.transfer import Resident
+from gdregress.rows.sources import source_of
 
 
 class LinearPredictor(RegressorMixin, BaseEstimator):
@@ -38,17 +31,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             Predictions ``X @ coef_.T + intercept_``, where X lives. For dask they are lazy.
         """
         self._check_has_coefficients()
-        X = on_the_host(X)
-        if is_dask(X):
-            see_columns(self, X, reset=False)
-            return predict_blocks(X, self.coef_, self.intercept_)
-        place = place_of("X", X)
-        check_same_place(self, X, place, "predict")
-        if not place.is_host:
-            return self._predict_on(place, read_device_features(X, place, estimator=self))
-        X = read_features(X, estimator=self)
-        check_finite("X", X, names_of(self))
-        return self._predict(X)
+        return source_of("X", X).predict(self)
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination R^2 of the predictions.
@@ -69,36 +52,7 @@ class LinearPredictor(RegressorMixin, BaseEstimator):
             averaged over targets.
         """
         self._check_has_coefficients()
-        X = on_the_host(X)
-        if is_dask(X):
-            see_columns(self, X, reset=False)
-            return score_blocks(blocks_of(X, y, sample_weight), self.coef_, self.intercept_)
-        place = place_of("X", X)
-        check_same_place(self, X, place, "score")
-        if not place.is_host:
-            rows = read_device_rows(X, y, sample_weight, place, estimator=self)
-            predicted = place.xp.reshape(self._predict_on(place, X), (rows.n_samples, -1))
-            m, n_outputs = rows.n_outputs, predicted.shape[1]
-            if m != n_outputs:
-                raise ValueError(f"y has {m} outputs, but the model has {n_outputs}: pass as many.")
-            both = (each[:, 0] if m == 1 else each for each in (rows.y, cast(predicted, rows.y.dtype)))
-            return float(r2_score(*both, sample_weight=rows.weight))
-        X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self)
-        check_finite("X", X, names_of(self))
-        return r2_score(y, self._predict(X), sample_weight=weight)
-
-    def _predict(self, X):
-        """Predict the targets of rows that have been read."""
-        return X @ self.coef_.T + self.intercept_
-
-    def _predict_on(self, place: Place, X):
-        """Predict the targets of rows on a device; NaN and infinity in X show in the predictions."""
-        wider = place.xp.result_type(X.dtype, self.coef_.dtype)
-        coef = cast(self.coef_, wider)
-        predicted = cast(X, wider) @ (coef if coef.ndim == 1 else coef.T) + self.intercept_
-        if not bool(place.xp.all(place.xp.isfinite(predicted))):
-            Resident(X, place).check_finite("X", names_of(self))
-        return predicted
+        return source_of("X", X).score(self, y, sample_weight)
 
     def __sklearn_tags__(self):
         """Return the tags: X may be sparse, and y may have several columns."""

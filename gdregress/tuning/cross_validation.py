@@ -20,13 +20,10 @@ from sklearn.utils.validation import check_is_fitted
 from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec, fits_scale
 from gdregress.regressor import GradientDescentRegressor
-from gdregress.rows.dask import NumberedRows, in_memory, see_columns
-from gdregress.rows.device import NumberedDeviceRows, read_brought_rows, read_device_rows
 from gdregress.rows.folds import SplittableRows
-from gdregress.rows.inputs import is_dask, names_of, read_rows
-from gdregress.rows.memory import RowBlocks
-from gdregress.rows.namespaces import place_of, to_host, where_is
-from gdregress.rows.through import goes_through
+from gdregress.rows.inputs import is_vector
+from gdregress.rows.namespaces import to_host, where_is
+from gdregress.rows.sources import source_of
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, Task, with_callbacks
 from gdregress.solve.fitting import fitting, warnings_of
@@ -577,32 +574,16 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
 
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
-        place = place_of("X", X)
-        if place.is_host and not is_dask(X) and not goes_through(X):
-            X, y, weight = read_rows(X, *in_memory(y, sample_weight), estimator=self, reset=True)
-            rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(self))
-            return rows, OutputFormat(X.dtype, y.ndim == 1)
-        where = "those of dask stay on their workers" if is_dask(X) else "those on a device stay there"
+        source = source_of("X", X)
         if fits_scale(self):
-            raise ValueError(
-                f"epsilon='auto' needs the residuals of rows in memory, and {where}: give epsilon a number."
-            )
+            source.check_single_rows("epsilon='auto' needs the residuals of rows in memory", "give epsilon a number")
         if not scoring.follows_from_errors:
-            raise ValueError(
-                f"scoring={self.scoring!r} needs the rows of X, and {where}: leave it out, or use "
-                f"{', '.join(map(repr, FROM_ERRORS))}."
-            )
+            known = ", ".join(map(repr, FROM_ERRORS))
+            source.check_single_rows(f"scoring={self.scoring!r} needs the rows of X", f"leave it out, or use {known}")
         if self.store_cv_predictions:
-            raise ValueError(f"store_cv_predictions=True needs the rows of X, and {where}: leave it out.")
-        if not place.is_host:
-            there = read_device_rows(X, y, sample_weight, place, estimator=self, reset=True)
-            return NumberedDeviceRows.of(there, X), OutputFormat(there.dtype, np.ndim(y) == 1, place)
-        if goes_through(X):
-            brought = read_brought_rows(X, y, sample_weight, estimator=self, reset=True)
-            return NumberedDeviceRows.of(brought, X), OutputFormat(brought.dtype, np.ndim(y) == 1)
-        see_columns(self, X, reset=True)
-        on_workers = NumberedRows.of(X, y, sample_weight)
-        return on_workers, OutputFormat(on_workers.dtype, np.ndim(y) == 1)
+            source.check_single_rows("store_cv_predictions=True needs the rows of X", "leave it out")
+        rows = source.numbered(self, y, sample_weight)
+        return rows, OutputFormat(rows.dtype, is_vector(y), source.place)
 
     def _primary(self, scoring: Scoring) -> str:
         """Return the name of the score that decides."""

@@ -14,9 +14,10 @@ from gdregress.method.path import descend_path, needs_products, problem_of_path
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem, Terms
 from gdregress.regressor import GradientDescentRegressor
-from gdregress.rows.inputs import names_of, read_rows
+from gdregress.rows.inputs import is_vector, names_of
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
+from gdregress.rows.sources import source_of
 from gdregress.rows.threads import given_back
 from gdregress.tuning.grid import automatic_alphas, given_alphas, largest_strengths
 
@@ -198,8 +199,8 @@ def regularization_path(
         tol=tol,
     )
     spec, given = _spec(model, penalty), given_alphas(alphas, eps)
-    X, y, weight = read_rows(X, y, sample_weight, estimator=model, reset=True)
-    rows = RowBlocks(X, y.reshape(len(y), -1), weight, columns=names_of(model))
+    rows = source_of("X", X).in_memory().rows(model, y, sample_weight, reset=True)
+    is_single = is_vector(y)
     with given_back(), rows.on_threads(), np.errstate(all="ignore"):
         moments = rows.moments(products=needs_products(rows))
         strengths = _automatic(spec.terms, rows, moments, l1_ratio, eps, alphas) if given is None else given
@@ -210,12 +211,12 @@ def regularization_path(
         points, gaps, optimality, n_steps = (np.array(each) for each in zip(*minima, strict=True))
     if tol and not (optimality <= tol).all():
         warnings.warn(_unmet(optimality, tol), ConvergenceWarning, stacklevel=2)
-    coefs, intercepts = _in_units(problem, np.moveaxis(points, 0, 1), X.dtype)
+    coefs, intercepts = _in_units(problem, np.moveaxis(points, 0, 1), rows.dtype)
     names = names_of(model)
     return RegularizationPath(
         alphas=strengths,
-        coefs=coefs[0] if y.ndim == 1 else coefs,
-        intercepts=intercepts[0] if y.ndim == 1 else intercepts,
+        coefs=coefs[0] if is_single else coefs,
+        intercepts=intercepts[0] if is_single else intercepts,
         gaps=problem.mean_loss(gaps),
         n_iters=n_steps,
         feature_names=None if names is None else list(names),
