@@ -24,8 +24,8 @@ from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.problem.problem import Problem
 from gdregress.problem.spectrum import Spectrum
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 
 def tall(n=200, p=5, seed=0):

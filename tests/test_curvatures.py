@@ -16,8 +16,8 @@ from gdregress.problem.losses import (
 )
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 rng = np.random.default_rng(0)
 n, p, m = 80, 3, 2

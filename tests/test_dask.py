@@ -25,8 +25,8 @@ from gdregress.problem.objectives import DataObjective
 from gdregress.problem.view import View
 from gdregress.rows.dask import DaskRows, NumberedRows, _merged_accumulators, blocks_of
 from gdregress.rows.folds import gather_folds
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 from gdregress.rows.ranges import Both, Ranges
 
 dask = pytest.importorskip("dask")

@@ -33,8 +33,8 @@ from gdregress import (
 )
 from gdregress.rows import threads
 from gdregress.rows.device import DeviceRows
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 from gdregress.rows.namespaces import HOST, Place, place_of, to_host, where_is
 from gdregress.rows.threads import Holder
 from gdregress.rows.transfer import BLOCK_ENTRIES, Resident

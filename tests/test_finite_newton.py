@@ -13,8 +13,8 @@ from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 DERIVATIVES = {
     "huber": lambda r, epsilon: 2 * np.clip(r, -epsilon, epsilon),

@@ -10,8 +10,8 @@ from gdregress import GradientDescentRegressor
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.spectrum import Spectrum
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 EPS = np.finfo(np.float64).eps
 

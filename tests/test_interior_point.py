@@ -16,8 +16,8 @@ from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem, quantile
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 ENGEL = np.loadtxt(Path(__file__).parent / "data" / "engel.csv", delimiter=",", skiprows=1)
 STACK_LOSS = np.array(

@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from small_blocks import SmallBlocks
 
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather, united
+from gdregress.rows.unions import union, united
 
 
 def make(n=300, p=5, m=2, seed=0):
@@ -250,7 +251,7 @@ def test_one_pass_over_ordinary_data(monkeypatch, constant, passes):
 def merged(X, y, pieces, weight=None):
     """Gather the moments of each piece, and merge them one after the other."""
     parts = (RowBlocks(X[piece], y[piece], None if weight is None else weight[piece]) for piece in pieces)
-    return reduce(lambda whole, part: whole.merge(part), map(gather, parts))
+    return reduce(union, map(gather, parts))
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -295,7 +296,7 @@ def test_unions_are_those_of_their_rows(n_parts, scales, monkeypatch):
     for part, scale in zip(parts, scales, strict=False):
         X[part] *= scale
     counts = np.array([[1, 0] * 3, [0, 1] * 3, [1] * 6, [2, 1, 1, 0, 0, 3], [0, 0, 0, 0, 0, 1]])[:, -n_parts:]
-    monkeypatch.setattr("gdregress.rows.moments.UNITED_ENTRIES", 50)
+    monkeypatch.setattr("gdregress.rows.unions.UNITED_ENTRIES", 50)
     with np.errstate(all="ignore"):
         found = united([gather(RowBlocks(X[part], y[part])) for part in parts], counts)
         for union, times in zip(found, counts, strict=True):
@@ -319,7 +320,7 @@ def test_merging_tells_means_apart_down_to_their_last_digits():
 def test_merging_is_symmetric():
     X, y = make()
     first, second = gather(RowBlocks(X[:37], y[:37])), gather(RowBlocks(X[37:], y[37:]))
-    for whole in (first.merge(second), second.merge(first)):
+    for whole in (union(first, second), union(second, first)):
         assert_moments(whole, naive(X, y), rtol=1e-14)
 
 
@@ -327,7 +328,7 @@ def test_merging_leaves_both_as_they_were():
     X, y = make()
     parts = [gather(RowBlocks(X[:37], y[:37])), gather(RowBlocks(X[37:], y[37:]))]
     before = [{name: np.copy(value) for name, value in part.plain().items()} for part in parts]
-    parts[0].merge(parts[1])
+    union(parts[0], parts[1])
     for part, values in zip(parts, before, strict=True):
         for name, value in values.items():
             np.testing.assert_array_equal(part.plain()[name], value)

@@ -13,8 +13,8 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows import extended
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 
 def problem(fit_intercept=True, frame="unit", alpha=0.0, weighted=True, seed=0, n=60, p=4, m=2):

@@ -16,8 +16,8 @@ from gdregress.method.sketches import Sketch, Sketches, cheapest_share, epochs_n
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Problem
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 
 def ordinary(rng, n=6000, p=40):

@@ -18,8 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from gdregress import GradientDescentRegressor
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.moments import Moments
+from gdregress.rows.unions import union
 
 
 def make(n=300, p=5, m=None, seed=0):
@@ -224,7 +226,7 @@ def test_moments_in_different_units():
     Y = np.column_stack([y, np.where(np.arange(200) < 100, 1.0, 1e170) * y])
     first, second = (gather(RowBlocks(X[part], Y[part])) for part in (slice(0, 100), slice(100, 200)))
     assert (first.x.unit != second.x.unit).any()
-    merged, whole = first.merge(second), gather(RowBlocks(X, Y))
+    merged, whole = union(first, second), gather(RowBlocks(X, Y))
     for name in ("variance", "cross"):
         units = merged.x.unit / whole.x.unit
         factor = units**2 if name == "variance" else np.outer(units, units)
@@ -239,8 +241,8 @@ def test_constant_columns_whose_means_are_rounded():
     one = gather(RowBlocks(X, y[:, np.newaxis]))
     assert one.x.variance[1] == 0
     other = replace(one, x=one.x._replace(mean=one.x.mean * [1.0, 1 + 4e-16]))
-    assert one.merge(other).x.variance[1] == 0
-    assert one.merge(replace(one, x=one.x._replace(mean=one.x.mean * [1.0, 1 + 1e-13]))).x.variance[1] > 0
+    assert union(one, other).x.variance[1] == 0
+    assert union(one, replace(one, x=one.x._replace(mean=one.x.mean * [1.0, 1 + 1e-13]))).x.variance[1] > 0
 
 
 def test_what_centring_has_cost_adds_up():
@@ -249,9 +251,9 @@ def test_what_centring_has_cost_adds_up():
     one = gather(RowBlocks(X, y[:, np.newaxis]))
     worse = replace(one, x=one.x._replace(cancellation=np.array([1000.0, 3.0])), weight=3 * one.weight)
     expected = 0.25 * one.x.cancellation + 0.75 * worse.x.cancellation
-    np.testing.assert_allclose(one.merge(worse).x.cancellation, expected, rtol=1e-12)
+    np.testing.assert_allclose(union(one, worse).x.cancellation, expected, rtol=1e-12)
     far = replace(one, x=one.x._replace(mean=one.x.mean + 1e6))
-    assert (one.merge(far).x.cancellation <= one.x.cancellation).all()
+    assert (union(one, far).x.cancellation <= one.x.cancellation).all()
 
 
 def test_moments_that_drift_far_from_the_first_chunk():
@@ -275,7 +277,7 @@ def test_merging_is_symmetric_and_exact():
     X, y, weight = make(500, 4, 2)
     rows = RowBlocks(X, y, weight)
     parts = [gather(RowBlocks(X[part], y[part], weight[part])) for part in (slice(0, 37), slice(37, 500))]
-    one, other = parts[0].merge(parts[1]), parts[1].merge(parts[0])
+    one, other = union(parts[0], parts[1]), union(parts[1], parts[0])
     for merged in (one, other):
         assert_moments(merged, naive(X, y, weight))
         assert merged.n_samples == rows.n_weighted

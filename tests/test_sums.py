@@ -22,8 +22,8 @@ from gdregress.problem.objectives import (
     _SquaredErrorSlopes,
     _transposed_product,
 )
+from gdregress.rows.gathering import _Origin, _SumsOfProducts, _SumsOnDevice, gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import _Origin, _SumsOfProducts, _SumsOnDevice, gather
 from gdregress.rows.ranges import Both, Ranges, Underflow
 from gdregress.rows.sums import Sums
 

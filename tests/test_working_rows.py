@@ -17,8 +17,8 @@ from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
 from gdregress.problem.objectives import Residuals
 from gdregress.problem.problem import Problem, Terms
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import gather
 
 LOSSES = [
     {"loss": "absolute_error"},

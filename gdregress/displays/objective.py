@@ -15,8 +15,9 @@ from gdregress.method.spec import SETTLED, Spec, epsilon_of
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
+from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.moments import Moments
 from gdregress.rows.sources import fetched
 
 POINTS_AT_ONCE = 256

@@ -18,12 +18,14 @@ from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.chunks import moments_of_chunk
+from gdregress.rows.gathering import gather
 from gdregress.rows.inputs import check_largest_weight, check_same_rows, read_features, read_targets
 from gdregress.rows.kinds import check_types
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST, affine
 from gdregress.rows.rows import A, Numbered
+from gdregress.rows.unions import union
 
 R = TypeVar("R")
 
@@ -139,7 +141,7 @@ def gather_blocks(blocks: list[Any]) -> Moments:
     ValueError
         If X contains NaN or infinity, or if no row has a positive weight.
     """
-    return _reduce(blocks, _moments, partial(reduce, Moments.merge))
+    return _reduce(blocks, _moments, partial(reduce, union))
 
 
 class Block(NamedTuple):
@@ -300,8 +302,8 @@ class DaskRows:
         return DaskRows.of(training), DaskRows.of(held_out)
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
-        return self._reduce(partial(gather, cross=products, precision=precision), partial(reduce, Moments.merge))
+        """Return the moments of the rows, as `gdregress.rows.gathering.gather` does."""
+        return self._reduce(partial(gather, cross=products, precision=precision), partial(reduce, union))
 
     def on_threads(self) -> AbstractContextManager:
         """Return a context that does nothing: passes run on the threads of the workers."""
@@ -395,7 +397,7 @@ def _moments_by_label(labelled: tuple[Block, NDArray], *, largest: float) -> dic
 
 
 def _merged_by_label(one: dict[int, Moments], two: dict[int, Moments]) -> dict[int, Moments]:
-    both = {label: one[label].merge(two[label]) for label in one.keys() & two.keys()}
+    both = {label: union(one[label], two[label]) for label in one.keys() & two.keys()}
     return {**one, **two, **both}
 
 
@@ -410,7 +412,7 @@ def predict_blocks(X: Any, coef: NDArray, intercept: Any) -> Any:
 def score_blocks(blocks: list[Any], coef: NDArray, intercept: Any) -> float:
     """Return R^2 averaged over outputs, from the moments of targets and residuals, computed in one graph."""
     work = partial(_moments_of_residuals, coef=np.atleast_2d(coef), intercept=intercept)
-    moments = _reduce(blocks, work, partial(reduce, Moments.merge))
+    moments = _reduce(blocks, work, partial(reduce, union))
     of_y, of_residuals = np.split(moments.y.deviation, 2)
     error = np.hypot(of_residuals, np.split(moments.y.mean, 2)[1])
     share = np.divide(error, of_y, out=np.where(error > 0, 1.0, 0.0), where=of_y > 0)

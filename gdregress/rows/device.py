@@ -16,8 +16,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
+from gdregress.rows.gathering import gather
 from gdregress.rows.inputs import check_same_rows, names_of, read_targets
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import Place, cast, place_of
 from gdregress.rows.rows import A, Numbered
 from gdregress.rows.threads import on_threads

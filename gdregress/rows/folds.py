@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.moments import Moments, united
+from gdregress.rows.moments import Moments
+from gdregress.rows.unions import united
 
 ROWS_OF_A_MERGE = 32
 """Number of rows whose products cost as much as the merge of two moments."""

@@ -16,7 +16,8 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 
 from gdregress.rows.checks import check_finite
-from gdregress.rows.moments import Moments, gather
+from gdregress.rows.gathering import gather
+from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST
 from gdregress.rows.rows import A
 from gdregress.rows.threads import needs_limit, on_threads
@@ -241,7 +242,7 @@ class RowBlocks:
         return first
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows, as `gdregress.rows.moments.gather` does, or those that are known."""
+        """Return the moments of the rows, as `gdregress.rows.gathering.gather` does, or those that are known."""
         if self.known is not None:
             return self.known
         return gather(self, cross=products, precision=precision)

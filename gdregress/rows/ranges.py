@@ -9,6 +9,9 @@ from scipy import sparse
 from gdregress.rows.namespaces import cast, namespace
 from gdregress.rows.sums import Sums
 
+SAFE_SHARE = 0.8
+"""Power of the largest float which, with its inverse, bounds the squares that are computed in the unit 1."""
+
 
 class Underflow(Sums):
     """Accumulator that finds out whether squares of columns of X, or of y, underflowed to zero.
@@ -96,3 +99,12 @@ def power_of_two(magnitude: NDArray) -> NDArray:
     """Return the smallest power of two above each magnitude, within 2^-1000 and 2^1000; 1 for zero."""
     exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)
     return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)
+
+
+def safe_unit(magnitude: NDArray) -> NDArray:
+    """Return the units of columns of given magnitudes: 1 if their squares are well within the range of floats."""
+    largest = float(np.finfo(np.float64).max) ** (SAFE_SHARE / 2)
+    is_safe = (magnitude >= 1 / largest) & (magnitude <= largest)
+    if is_safe.all():
+        return np.ones_like(magnitude)
+    return np.where(is_safe, 1.0, power_of_two(magnitude))

@@ -91,7 +91,7 @@ class Rows(Protocol):
         ...
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
-        """Return the moments of the rows, as `gdregress.rows.moments.gather` does."""
+        """Return the moments of the rows, as `gdregress.rows.gathering.gather` does."""
         ...
 
     def on_threads(self) -> AbstractContextManager:

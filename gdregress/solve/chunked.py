@@ -15,6 +15,7 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST, to_host, where_is
 from gdregress.rows.rows import GoneRows
 from gdregress.rows.sources import source_of
+from gdregress.rows.unions import union
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.availability import available_where, check_takes_batches, check_takes_chunks, moments_suffice
 from gdregress.solve.fitting import finished, fitting, in_any_range
@@ -213,7 +214,7 @@ class ChunksMixin(BaseEstimator):
         with fitting(self):
             n_chunks = self.n_chunks_seen_ + other.n_chunks_seen_
             with in_any_range():
-                moments = mine.merge(theirs)
+                moments = union(mine, theirs)
             result = self._minimise_streamed(spec, moments, form, n_chunks)
         return finished(self, result, is_first=False)
 
@@ -239,7 +240,7 @@ class ChunksMixin(BaseEstimator):
                 dtypes.append(rows.dtype)
                 with in_any_range():
                     chunk = moments_of_chunk(rows, unit)
-                    moments = chunk if moments is None else moments.merge(chunk)
+                    moments = chunk if moments is None else union(moments, chunk)
         if moments is None:
             raise ValueError(
                 f"every row of chunk {number} has weight zero: give the first chunk a row of positive weight."

@@ -24,6 +24,7 @@ from gdregress.problem.problem import Problem
 from gdregress.rows.chunks import moments_of_chunk
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.moments import Moments
+from gdregress.rows.unions import union
 from gdregress.solve.divergence import has_diverged
 from gdregress.solve.start import random_point
 
@@ -392,7 +393,7 @@ def _moments_so_far(spec: Spec, rows: RowBlocks, unit: float, past: dict[str, An
     steps = spec.steps
     cross = not steps.is_number and needs_products(str(steps.learning_rate), rows.n_features)
     moments = moments_of_chunk(rows, unit, cross=cross)
-    return Moments.from_plain(past["moments_"]).merge(moments) if "moments_" in past else moments
+    return union(Moments.from_plain(past["moments_"]), moments) if "moments_" in past else moments
 
 
 def _are_near(units: NDArray, before: NDArray | None) -> bool:
