@@ -23,7 +23,8 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import huber
 from gdregress.problem.objectives import DataObjective
 from gdregress.problem.view import View
-from gdregress.rows.dask import DaskRows, NumberedRows, _merged_accumulators, blocks_of
+from gdregress.rows.dask import DaskRows, NumberedRows, _merged_accumulators
+from gdregress.rows.dask_blocks import blocks_of
 from gdregress.rows.folds import gather_folds
 from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks

@@ -6,7 +6,6 @@ takes single rows asks for `in_memory`.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -124,9 +123,10 @@ def drawable(rows: "Rows | SplittableRows") -> "RowBlocks":
     return rows.in_memory
 
 
-@dataclass(frozen=True)
 class GoneRows:
     """Rows that were discarded after their moments were gathered: a `Rows` that cannot be read.
+
+    Moments do not count rows of weight zero.
 
     Parameters
     ----------
@@ -136,38 +136,18 @@ class GoneRows:
         Floating type that the numbers in X had.
     """
 
-    summed: Moments
-    dtype: np.dtype
     can_be_read = False
     in_memory = None
     is_summed = True
     is_sparse = False
     place = HOST
 
-    @property
-    def n_samples(self) -> int:
-        """Number of rows of positive weight: moments do not count the others."""
-        return self.summed.n_samples
-
-    @property
-    def n_weighted(self) -> int:
-        """Number of rows of positive weight."""
-        return self.summed.n_samples
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return len(self.summed.x.mean)
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of columns of y."""
-        return len(self.summed.y.mean)
-
-    @property
-    def total_weight(self) -> float:
-        """Sum of the weights."""
-        return self.summed.weight
+    def __init__(self, summed: Moments, dtype: np.dtype):
+        self.summed = summed
+        self.dtype = dtype
+        self.n_samples = self.n_weighted = summed.n_samples
+        self.n_features, self.n_outputs = len(summed.x.mean), len(summed.y.mean)
+        self.total_weight = summed.weight
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of all rows, with covariances and in double precision whatever the arguments."""

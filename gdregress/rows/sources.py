@@ -13,18 +13,8 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
-from gdregress.rows.dask import (
-    DaskRows,
-    NumberedRows,
-    blocks_of,
-    floats_of,
-    gather_blocks,
-    in_memory,
-    is_dask,
-    predict_blocks,
-    score_blocks,
-    see_columns,
-)
+from gdregress.rows.dask import DaskRows, NumberedRows, gather_blocks, predict_blocks, score_blocks
+from gdregress.rows.dask_blocks import blocks_of, floats_of, in_memory, is_dask, see_columns
 from gdregress.rows.device import DeviceRows, NumberedDeviceRows, read_device_features, rows_beside
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import check_largest_weight, names_of, read_features, read_rows
