@@ -15,7 +15,7 @@ from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.interior_point import interior_points
 from gdregress.method.spec import Spec
-from gdregress.problem import design, view
+from gdregress.problem import features, view
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.losses import LOSSES
@@ -115,11 +115,11 @@ def test_some_columns_are_multiplied_as_within_all(limit, loss, fit_intercept, m
     X, y = data(p=60)
     problem = solver_of(make(loss, {"penalty": "l1"}, fit_intercept=fit_intercept), X, y).problem
     monkeypatch.setattr(view, "COPY_LIMIT", 0)
-    monkeypatch.setattr(design, "COPY_LIMIT", limit)
+    monkeypatch.setattr(features, "COPY_LIMIT", limit)
     whole, rng = Design.of(problem, None), np.random.default_rng(0)
     columns = rng.permutation(60)[:7]
     some = whole.of_columns(columns)
-    assert (some.stored is None) == (limit == 0)
+    assert hasattr(some.features, "stored") == (limit > 0)
     n_data = len(y) * whole.copies
     of_point = np.append(columns, np.arange(60, problem.n_coordinates))
     of_rows = np.append(np.arange(n_data), n_data + columns)

@@ -316,7 +316,7 @@ def test_passes_over_rows_that_were_brought_share_their_threads(monkeypatch):
     monkeypatch.setattr(Holder, "allowed", 2)
     monkeypatch.setattr(RowBlocks, "worth_threads", 2)
     monkeypatch.setattr(RowBlocks, "_paying", lambda rows, n_threads, work: n_threads)
-    monkeypatch.setattr("gdregress.problem.design.COPY_LIMIT", 0)
+    monkeypatch.setattr("gdregress.problem.features.COPY_LIMIT", 0)
     X, y, _ = make(4000)
     GradientDescentRegressor(loss="absolute_error").fit(on_a_device(X), on_a_device(y))
     assert 1 <= len(made) <= 4

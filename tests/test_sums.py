@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 
 from gdregress.method.preconditioners import _Triangle
-from gdregress.problem import design, products
+from gdregress.problem import features, products
+from gdregress.problem.bases import Basis, Combinations
 from gdregress.problem.best_constant import _ConstantLosses, _Extent
 from gdregress.problem.columns import _Entries
 from gdregress.problem.coordinates import Coordinates
@@ -44,10 +45,10 @@ MAKERS = {
     "underflow": lambda: Both(Underflow(ZERO, BOTH), Underflow(ZERO, BOTH[:1])),
     "ranges": lambda: Both(Ranges(), Ranges()),
     "triangle": partial(_Triangle, COORDINATES, 60.0),
-    "products of rows": partial(design._Products, RESIDUALS),
-    "transposed": design._Transposed,
-    "gram": partial(design._Gram, COORDINATES.center, 5, None),
-    "gram in a basis": partial(design._Gram, COORDINATES.center, 5, RNG.normal(size=(5, 3))),
+    "products of rows": partial(features._Products, RESIDUALS),
+    "transposed": features._Transposed,
+    "gram": partial(features._Gram, COORDINATES.center, 5, Basis(5)),
+    "gram in a basis": partial(features._Gram, COORDINATES.center, 5, Combinations(RNG.normal(size=(5, 3)))),
     "products of columns": partial(products._Products, BOTH, 1, ZERO),
     "constants": partial(_ConstantLosses, LOSS, np.array([[0.0], [1.0]])),
     "extent": _Extent,
@@ -83,7 +84,7 @@ def finished(sums):
     """Return what is read of an accumulator in the end."""
     if isinstance(sums, NearRows):
         return [sums.joined().near, sums]
-    return sums.total() if isinstance(sums, design._Gram) else sums
+    return sums.total() if isinstance(sums, features._Gram) else sums
 
 
 @pytest.mark.parametrize("name", MAKERS)

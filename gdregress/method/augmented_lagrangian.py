@@ -203,11 +203,11 @@ def newton_step(
 
 def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:
     """Return the function from v to (A'diag(weight) A + L) v, over a copy of the rows that count if they are few."""
-    design = inner.design.once
-    of_rows = weight.reshape(inner.design.copies, -1).sum(axis=0)
+    features, of_rows = inner.design.features, weight.reshape(inner.design.copies, -1).sum(axis=0)
     counted = np.flatnonzero(of_rows)
     if not len(counted):
         return lambda v: inner.l2 * v
     if len(counted) <= COPIED * len(of_rows):
-        design, of_rows = design.drawn(counted), of_rows[counted]
-    return lambda v: design.transposed((of_rows * design.dot(v))[:, np.newaxis])[:, 0] + inner.l2 * v
+        features, of_rows = features.of_rows(counted), of_rows[counted]
+    of_rows = of_rows[:, np.newaxis]
+    return lambda v: features.transposed(of_rows * features.dot(v[:, np.newaxis]))[:, 0] + inner.l2 * v

@@ -38,8 +38,8 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     zeros : ndarray of int
         Coefficients that are zero; none in a basis. Their equations need not be solved.
     """
-    design, zeros = box.design, zeros[: box.design.rank - 1]  # LAPACK takes no system without equations
-    free, of_zeros = np.delete(np.arange(design.rank), zeros), box.n_data + zeros
+    design, zeros = box.design, zeros[: box.design.basis.rank - 1]  # LAPACK takes no system without equations
+    free, of_zeros = np.delete(np.arange(design.basis.rank), zeros), box.n_data + zeros
     rank = len(free)
     if rank > max(MANY, design.rows.n_samples):
         return None  # it would need more rows of X than there are: the state shows too few zeros yet
@@ -54,10 +54,10 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     lu, pivots, info = lapack.dgetrf(rows)
     if info != 0:
         return None
-    inner = np.zeros(design.rank)
+    inner = np.zeros(design.basis.rank)
     inner[free] = lapack.dgetrs(lu, pivots, box.target[chosen])[0]
     inner[free] += lapack.dgetrs(lu, pivots, box.target[chosen] - rows @ inner[free])[0]
-    point = design.point(inner)
+    point = design.basis.point(inner)
     point[chosen[chosen >= box.n_data] - box.n_data] = 0.0
     if not np.isfinite(point).all():
         return None

@@ -120,9 +120,9 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
             second = box.ridge + (_of_parabolas(box, whole, on) if number else whole / design.copies)
             if not is_definite(second):
                 counted, second = counted + DAMPED, second + DAMPED * whole
-        gradient = design.within(box.lack(point, box.pull_of_data(slope)))
+        gradient = design.basis.within(box.lack(point, box.pull_of_data(slope)))
         along, decrement, decrease = _step(second, gradient, kinks, point)
-        step = design.point(along)
+        step = design.basis.point(along)
         change = design.dot(step)
         turned = c * counted  # in place: of many rows few arrays are held
         turned *= change
@@ -150,7 +150,7 @@ def _kinks(box: BoxProblem) -> Kinks:
     """Return L1 and the signs, whose rows have no parabola."""
     rows, design = np.s_[box.n_data :], box.design
     l1 = -(box.weight * box.low)[rows]
-    return Kinks.of(l1, design.rank, positive=bool(design.n_penalised) and not box.capped[-1])
+    return Kinks.of(l1, design.basis.rank, positive=bool(design.n_penalised) and not box.capped[-1])
 
 
 def _step(second: NDArray, gradient: NDArray, kinks: Kinks, point: NDArray) -> tuple[NDArray, float, float]:

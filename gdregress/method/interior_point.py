@@ -12,7 +12,7 @@ from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, abreast
 from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, quantile, typical
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.design import Design, has_row_space
+from gdregress.problem.design import Design, DesignOfCombinations, has_row_space
 from gdregress.problem.problem import Problem
 
 NEARLY = 0.9995
@@ -220,11 +220,12 @@ def in_lockstep(
     Block
         The next state. An output that has ended stays where it is.
     """
-    exact = None if basis is None or problem.terms.is_penalised else Design.of_combinations(problem, basis)
+    exact = None if basis is None or problem.terms.is_penalised else DesignOfCombinations.exact(problem, basis)
+    design: Design
     if exact is not None:
         design = exact
     elif has_row_space(problem.terms, problem.rows):
-        design = Design.of_row_space(problem)
+        design = DesignOfCombinations.of_row_space(problem)
     else:
         design = Design.of(problem, basis)
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
@@ -363,7 +364,7 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, PrimalDual]:
 def _settled(box: BoxProblem, state: State, place: PrimalDual) -> Iterate | None:
     """Return the minimum, if the state shows on which rows it lies."""
     if not (box.is_curved or box.l2.any()):
-        zeros = _zeros(box, state, place.point) if box.design.basis is None else np.empty(0, np.intp)
+        zeros = _zeros(box, state, place.point) if box.design.basis.is_standard else np.empty(0, np.intp)
         return vertex(box, state.curvature(box), place.slope, zeros)
     return face(box, place.point, _is_inside(box, state), _zeros(box, state, place.point))
 
@@ -376,9 +377,9 @@ def _is_inside(box: BoxProblem, state: State) -> NDArray:
 
 def _is_clear(box: BoxProblem, state: State) -> bool:
     """Return whether a vertex is worth looking for: it is dear with many coefficients, and so may have few rows."""
-    if box.design.rank <= MANY or box.is_curved:
+    if box.design.basis.rank <= MANY or box.is_curved:
         return True
-    return int(np.count_nonzero(_is_inside(box, state))) <= CLEAR * box.design.rank
+    return int(np.count_nonzero(_is_inside(box, state))) <= CLEAR * box.design.basis.rank
 
 
 def _zeros(box: BoxProblem, state: State, point: NDArray) -> NDArray:
@@ -423,7 +424,7 @@ def _advance(box: BoxProblem, state: State, place: PrimalDual) -> State:
     top, bottom = capped * (aims - room * above + of_above * turn), aims - depth * below - of_below * turn
     found = step(top, bottom)
     far = lengths(*found)
-    for _ in range(CORRECTORS if box.design.rank > MANY else 0):
+    for _ in range(CORRECTORS if box.design.basis.rank > MANY else 0):
         trial = state.moved(found, *(min(each + FURTHER, 1.0) for each in far))
         top = top + capped * _towards(trial.room * trial.above, aims)
         bottom = bottom + _towards(trial.depth * trial.below, aims)

@@ -225,24 +225,17 @@ class BoxProblem:
     def ridge(self) -> NDArray:
         """L in the basis."""
         basis = self.design.basis
-        return np.diag(self.l2) if basis is None else (basis.T * self.l2) @ basis
+        return basis.add_diagonal(np.zeros((basis.rank, basis.rank)), self.l2)
 
     @cached_property
     def products(self) -> NDArray:
         """The products A'SA of the rows of X in the basis, which the moments may know."""
-        if self.design.whole is not None:
-            return self.design.copies * self.design.whole
-        return self.design.gram(np.append(self.weight[: self.n_data], np.zeros(self.design.n_penalised)))
+        return self.design.products(np.append(self.weight[: self.n_data], np.zeros(self.design.n_penalised)))
 
     @cached_property
     def metric(self) -> System:
         """The system with D for t, whose matrix is A'SDA + L: that of least squares."""
-        design, freedom, data = self.design, self.freedom, np.s_[: self.n_data]
-        if (freedom[data] < 1).any() or (design.n_penalised and design.whole is None):
-            return self.system(freedom)
-        along, matrix = np.arange(design.n_penalised), self.products + self.ridge
-        matrix[along, along] += np.delete(self.weight * freedom, data)
-        return ColumnSystem(design, self.weight, freedom, Factor.of(matrix))
+        return self.system(self.freedom)
 
     def system(self, curvature: NDArray) -> System:
         """Return the system of a step with the weights t of the rows, along the fewer of columns and rows of X.
@@ -253,15 +246,22 @@ class BoxProblem:
             If its matrix is not finite.
         """
         design, weight = self.design, self.weight
-        if design.basis is None and design.rows.n_samples < design.n_penalised:
+        if design.basis.is_standard and design.rows.n_samples < design.n_penalised:
             return RowSystem.of(design, weight, curvature, self.l2)
-        if design.basis is not None and design.n_penalised:
+        if not design.basis.is_standard and design.n_penalised:
             # The penalty may hold the coefficients of nearly collinear columns. The basis would make them imprecise.
             plain = design.without_basis()
             factor = Factor.of(plain.gram(weight * curvature) + np.diag(self.l2))
             if np.square(np.diagonal(factor.lower)).min() > DEFINITE:
                 return ColumnSystem(plain, weight, curvature, factor)
-        return ColumnSystem(design, weight, curvature, Factor.of(design.gram(weight * curvature) + self.ridge))
+        return ColumnSystem(design, weight, curvature, Factor.of(self._gram(curvature) + self.ridge))
+
+    def _gram(self, curvature: NDArray) -> NDArray:
+        """Return A'S diag(t) A in the basis: from the products of the rows of X where t is 1 there."""
+        if (curvature[: self.n_data] != 1).any():
+            return self.design.gram(self.weight * curvature)
+        along = (self.weight * curvature)[self.n_data :]
+        return self.design.basis.add_diagonal(self.products.copy(), along)
 
     @cached_property
     def freedom(self) -> NDArray:
@@ -331,7 +331,7 @@ class BoxProblem:
 
     def pulled(self, vector: NDArray) -> NDArray:
         """Return A'S v, in the basis."""
-        return self.design.within(self.pull(vector))
+        return self.design.basis.within(self.pull(vector))
 
     def lack(self, point: NDArray, pull: NDArray) -> NDArray:
         """Return A'S u - L w for slopes u, given A'S u: it is 0 where they are feasible."""

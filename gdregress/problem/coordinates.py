@@ -12,14 +12,15 @@ coefficients instead of the data.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import Movable, beside
+from gdregress.rows.namespaces import Movable, beside, is_elsewhere, namespace
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,18 @@ class Coordinates(Movable):
         per_column = {"center": self.center, "scale": self.scale, "inverse_scale": self.inverse_scale}
         penalized = np.broadcast_to(self.penalized, self.center.shape)[columns]
         return replace(self, **{name: values[columns] for name, values in per_column.items()}, penalized=penalized)
+
+    def standardised(self, X: Any) -> Any:
+        """Return rows of X in these coordinates as a dense array, with ones for an intercept."""
+        if is_elsewhere(X):
+            xp = namespace(X)
+            block = (X - self.center) * self.inverse_scale
+            return xp.concat([block, xp.ones_like(block[:, :1])], axis=1) if self.fit_intercept else block
+        p, block = len(self.center), np.empty((X.shape[0], len(self.center) + self.fit_intercept))
+        np.subtract(X.toarray() if sparse.issparse(X) else X, self.center, out=block[:, :p])
+        block[:, :p] *= self.inverse_scale
+        block[:, p:] = 1.0
+        return block
 
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:
         """Return coefficients (n_features, ..., n_outputs) and intercepts (..., n_outputs) of points.

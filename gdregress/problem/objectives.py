@@ -390,16 +390,7 @@ class Residuals(Movable):
         """Return the rows x in the coordinates as a dense array: residuals are y - x . point."""
         if self.is_standardised:
             return X.toarray() if sparse.issparse(X) else X
-        coordinates = self.coordinates
-        if is_elsewhere(X):
-            xp = namespace(X)
-            block = (X - coordinates.center) * coordinates.inverse_scale
-            return xp.concat([block, xp.ones_like(block[:, :1])], axis=1) if coordinates.fit_intercept else block
-        p, block = len(coordinates.center), np.empty((X.shape[0], len(self.point)))
-        np.subtract(X.toarray() if sparse.issparse(X) else X, coordinates.center, out=block[:, :p])
-        block[:, :p] *= coordinates.inverse_scale
-        block[:, p:] = 1.0
-        return block
+        return self.coordinates.standardised(X)
 
     def zeros(self) -> NDArray:
         """Return zeros, one for each point and output."""

@@ -95,7 +95,7 @@ class ColumnSystem:
         design, right = self.design, lack
         if rest.any():  # a pass over X; a projection has none
             right = lack + design.transposed((self.weight * (self.curvature * rest))[:, np.newaxis])[:, 0]
-        step = design.point(self.factor.solve(design.within(right)))
+        step = design.basis.point(self.factor.solve(design.basis.within(right)))
         return step, self.curvature * (rest - design.dot(step))
 
 
@@ -141,7 +141,7 @@ class RowSystem:
         FloatingPointError
             If the matrix is not finite.
         """
-        X, p = design.dense, design.n_penalised
+        X, p = design.features.dense, design.n_penalised
         firm = weight * curvature
         of_data, bend = firm[: len(firm) - p].reshape(design.copies, -1).sum(axis=0), firm[len(firm) - p :] + l2[:p]
         root = X[:, :p] / np.sqrt(bend)
@@ -159,7 +159,7 @@ class RowSystem:
 
     def _solved(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         p, copies, curvature = self.design.n_penalised, self.design.copies, self.curvature
-        X, intercept, firm = self.design.dense[:, :p], self.design.dense[:, p:], self.weight * curvature
+        X, intercept, firm = *np.split(self.design.features.dense, [p], axis=1), self.weight * curvature
         data, of_penalty = np.s_[: len(rest) - p], np.s_[len(rest) - p :]
         sign = np.array([[1.0], [-1.0]])[:copies]
         each, of_rest = firm[data].reshape(copies, -1), rest[data].reshape(copies, -1)

@@ -57,11 +57,6 @@ class View:
         floats = None if here is None else here.dense_as(np.float64, COPY_LIMIT)
         if floats is None:
             return None
-        coordinates, p, n_ones = self.coordinates, floats.n_features, int(self.coordinates.fit_intercept)
-        X = np.empty((floats.n_samples, p + n_ones))
-        X[:, :p], X[:, p:] = floats.X, 1.0
-        X -= np.append(coordinates.center, np.zeros(n_ones))
-        X *= np.append(coordinates.inverse_scale, np.ones(n_ones))
-        rows = RowBlocks(X, floats.y, floats.weight)
+        rows = RowBlocks(self.coordinates.standardised(floats.X), floats.y, floats.weight)
         plain = Coordinates.identity(rows.n_features, rows.n_outputs)
         return View(rows, self.moments, plain)
