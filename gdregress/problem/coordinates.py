@@ -119,10 +119,11 @@ class Coordinates(Movable):
             xp = namespace(X)
             block = (X - self.center) * self.inverse_scale
             return xp.concat([block, xp.ones_like(block[:, :1])], axis=1) if self.fit_intercept else block
-        p, block = len(self.center), np.empty((X.shape[0], len(self.center) + self.fit_intercept))
-        np.subtract(X.toarray() if sparse.issparse(X) else X, self.center, out=block[:, :p])
-        block[:, :p] *= self.inverse_scale
-        block[:, p:] = 1.0
+        p, n_ones = len(self.center), int(self.fit_intercept)
+        block = np.empty((X.shape[0], p + n_ones))  # as a whole it is moved faster than a part of its columns
+        block[:, :p], block[:, p:] = X.toarray() if sparse.issparse(X) else X, 1.0
+        block -= np.append(self.center, np.zeros(n_ones))
+        block *= np.append(self.inverse_scale, np.ones(n_ones))
         return block
 
     def to_raw(self, point: NDArray) -> tuple[NDArray, NDArray]:

@@ -63,14 +63,14 @@ class Features:
         """Return some rows, without targets; they are copied."""
         return Features.of(RowBlocks(self.rows.features_of(rows), np.zeros((len(rows), 1))), self.coordinates)
 
-    def dense_rows(self, rows: NDArray) -> NDArray:
+    def dense_rows(self, rows: NDArray | slice) -> NDArray:
         """Return some rows as an array."""
         return self.coordinates.standardised(self.rows.features_of(rows))
 
     @cached_property
     def dense(self) -> NDArray:
         """All rows as an array."""
-        return self.dense_rows(np.arange(self.rows.n_samples)).astype(np.float64, copy=False)
+        return self.dense_rows(np.s_[:]).astype(np.float64, copy=False)
 
     def dot(self, points: NDArray) -> NDArray:
         """Return X z of points z, the columns of an array."""
@@ -108,9 +108,9 @@ class StoredFeatures(Features):
         """X in the coordinates."""
         return self.rows.features_of(np.s_[:])
 
-    def dense_rows(self, rows: NDArray) -> NDArray:
+    def dense_rows(self, rows: NDArray | slice) -> NDArray:
         """Return some rows as an array."""
-        return self.stored[rows]
+        return self.rows.features_of(rows)
 
     def dot(self, points: NDArray) -> NDArray:
         """Return X z of points z, the columns of an array."""
