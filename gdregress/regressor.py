@@ -16,7 +16,8 @@ from gdregress.solve.fitting import finished, fitting, in_any_range
 from gdregress.solve.linear_predictor import LinearPredictor
 from gdregress.solve.progress import Progress
 from gdregress.solve.reading import training_rows, validation_rows
-from gdregress.solve.scale import at_scale, remarks_on_epsilon, remarks_on_scale
+from gdregress.solve.scale import at_scale
+from gdregress.solve.scale_remarks import remarks_on_epsilon, remarks_on_scale
 from gdregress.solve.solve import Observer, solve
 from gdregress.solve.stopping import Result, Stopping
 from gdregress.solve.validation import check_validation_arguments, split_off, validation_value
@@ -409,8 +410,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         -----
         ConvergenceWarning
             If the descent ends above `tol`, because the epochs are used up or rounding allows no
-            better; if it diverges; if no epoch has a better validation loss than the start; or if coefficients
-            are beyond the range of their dtype.
+            better; if it diverges; if no epoch has a better validation loss than the start; if coefficients
+            are beyond the range of their dtype; or if the scale of ``epsilon="auto"`` is not found.
         UserWarning
             If a parameter that differs from its default has no effect beside the others; if hardly any
             residual of a converged fit by "huber" is below `epsilon`, or "auto" finds no scale because there
@@ -488,7 +489,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
                 record=record,
                 one_by_one=bool(told),
             )
-            result = form.in_range(problem, result)
+            result = known.of_scale(form.in_range(problem, result))
             if spec.verbose:
                 progress.close(result)
             self.__dict__.update(form.fitted(spec, method, result), **found)

@@ -26,7 +26,7 @@ from gdregress.method.effects import EFFECTS
 from gdregress.method.hints import HABITS
 from gdregress.method.interior_point import NO_NEARER
 from gdregress.method.states import NO_STEP_LOWERS
-from gdregress.solve.scale import INTERPOLATED, MOSTLY_ZERO, TOO_SMALL
+from gdregress.solve.scale_remarks import INTERPOLATED, MOSTLY_ZERO, TOO_SMALL
 from gdregress.solve.stopping import BY_ITSELF, LOST_DIGITS, SLOWLY
 
 HOUSES = "area,age,price\n1,10,3\n2,20,5\n3,15,8\n4,30,9\n5,12,12\n"

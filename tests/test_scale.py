@@ -288,6 +288,7 @@ def test_a_scale_that_is_not_found_is_said(monkeypatch):
     monkeypatch.setattr("gdregress.solve.scale.descend_with_scale", lambda *given: None)
     with pytest.warns(ConvergenceWarning, match="the scale of the residuals is not found"):
         model.fit(X, y)
+    assert not model.converged_
 
 
 def test_an_interrupt_while_the_scale_is_looked_for_is_not_lost(monkeypatch):

@@ -36,6 +36,8 @@ class FittedScale(NamedTuple):
         The intercept.
     path : list of (ndarray of shape (n_features,), float)
         Coefficients and intercept after each round of Newton's method, those at its start first; these last.
+    is_found : bool, default=True
+        Whether the scale is that of the residuals, to all its digits.
     """
 
     residual: NDArray
@@ -43,6 +45,7 @@ class FittedScale(NamedTuple):
     coef: NDArray
     intercept: float
     path: list[tuple[NDArray, float]]
+    is_found: bool = True
 
     @classmethod
     def starting(cls, residual: NDArray, scale: float, coef: NDArray, intercept: float) -> Self:

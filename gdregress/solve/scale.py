@@ -1,6 +1,5 @@
 """The scale of residuals that ``epsilon="auto"`` gives Huber's loss: fitted along with the coefficients."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.method.assembly import Method, make_method
 from gdregress.method.choice import MOMENTS_LIMIT, choose
@@ -18,7 +16,7 @@ from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import Rows, drawable
+from gdregress.rows.rows import Rows
 from gdregress.solve.solve import solve
 from gdregress.solve.start import Start, point_of, starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -44,32 +42,11 @@ PATIENCE = 8
 LEAST = 1e-8
 """Least scale, as a share of the root mean square of y."""
 
-
 NOT_FOUND = (
     f"the scale of the residuals is not found after {ROUNDS} fits, so that epsilon='auto' is not exact: "
     "drop columns that are nearly collinear, or give epsilon a number."
 )
 """What is said where the rounds are used up."""
-
-INTERPOLATED = (
-    "epsilon='auto' finds no scale of the residuals, since there are no more rows than coefficients, so that these fit "
-    "every row: set a penalty, such as penalty='l2', or give epsilon a number."
-)
-"""What is said where the scale is the least there is, whatever the targets are."""
-
-MOSTLY_ZERO = (
-    "epsilon='auto' finds no scale of the residuals, since most of them are zero: give epsilon a number, in units of y."
-)
-"""What is said where coefficients fit most rows, but not all."""
-
-FAR, FEW = 100.0, 0.02
-"""Mean size of a residual, in epsilons, and share of residuals below epsilon, at which Huber's loss has no parabola."""
-
-TOO_SMALL = (
-    "so that loss='huber' is all but the absolute error: set epsilon='auto', or a number near their size, "
-    "in units of y."
-)
-"""What is said where epsilon is far below the residuals."""
 
 
 class AtScale(NamedTuple):
@@ -84,6 +61,8 @@ class AtScale(NamedTuple):
     start : Start
         Returns where the descent begins: where the search of the scale did if it is to end at the minimum, else as the
         specification says.
+    is_found : bool
+        Whether the scale is that of the residuals, to all its digits.
     after : list of (ndarray of shape (n_features,), float)
         Coefficients and intercepts that it passes from there on, up to those that came with the scale.
     """
@@ -91,6 +70,7 @@ class AtScale(NamedTuple):
     spec: Spec
     found: dict[str, float]
     start: Start
+    is_found: bool
     after: list[tuple[NDArray, float]]
 
     def method(self, method: Method) -> Method:
@@ -100,11 +80,15 @@ class AtScale(NamedTuple):
         points = [point_of(method.problem, *each) for each in self.after]
         return replace(method, solver=Followed(points, method.solver, self.spec.limits.tol))
 
+    def of_scale(self, result: Result) -> Result:
+        """Return the result; with a warning, if it has no other, where the scale is not that of the residuals."""
+        return result if self.is_found or result.is_warning else replace(result, reason=NOT_FOUND, is_warning=True)
+
 
 def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     """Fit the scale of the residuals, if `epsilon` is to follow from it."""
     if not spec.fits_scale:
-        return AtScale(spec, {}, partial(starting_point, spec, past=past), [])
+        return AtScale(spec, {}, partial(starting_point, spec, past=past), True, [])
     if rows.n_outputs > 1:
         raise ValueError(
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
@@ -116,71 +100,8 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
     if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
         first, *after = fitted.path
-        return AtScale(scaled, found, lambda problem, _: point_of(problem, *first), after)
-    return AtScale(scaled, found, partial(starting_point, scaled, past=past), [])
-
-
-def remarks_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tuple[str, ...]:
-    """Return what to say where Huber's loss has converged and hardly any residual is below epsilon.
-
-    That is where the mean residual is more than a hundred times epsilon, and no more residuals are below it than must
-    be: as many as there are coefficients are, whatever it is.
-
-    Parameters
-    ----------
-    epsilon : float
-        Where the parabola ends.
-    problem : Problem
-        The problem that was minimised.
-    result : Result
-        How the descent ended.
-
-    Returns
-    -------
-    tuple of str
-        The sentence, if there is one.
-    """
-    mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
-    if not FAR * epsilon < mean < np.inf:
-        return ()
-    [there] = problem.from_rows().evaluate([result.kept.point])
-    if np.max(there.curved) > FEW + problem.n_coordinates / problem.rows.n_weighted:
-        return ()
-    return (f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}",)
-
-
-def remarks_on_scale(scale: float, problem: Problem, result: Result) -> tuple[str, ...]:
-    """Return what to say where coefficients fit every row, or most rows for no good reason: the scale is the least.
-
-    Most rows are fitted where their targets are equal, or by coefficients that a penalty has shrunk. Other coefficients
-    that fit most rows are a find.
-
-    Parameters
-    ----------
-    scale : float
-        The scale.
-    problem : Problem
-        The problem that was minimised.
-    result : Result
-        How the descent ended.
-
-    Returns
-    -------
-    tuple of str
-        The sentence; none where there is a scale, or where all rows are fitted.
-    """
-    of_y, rows = problem.moments.y, problem.rows
-    if scale > 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
-        return ()
-    if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
-        return (INTERPOLATED,)
-    if result.kept.loss <= (FAR * HUBER_SHARE * scale) ** 2:
-        return ()
-    y, weight = drawable(rows).y, drawable(rows).weight
-    numbers, place = np.unique(y[:, 0], return_inverse=True)
-    mode = numbers[np.bincount(place, weights=weight).argmax()] if problem.terms.fit_intercept else 0.0
-    is_penalised = problem.terms.l1 > 0 or problem.terms.l2 > 0
-    return (MOSTLY_ZERO,) if is_penalised or scale_of(y[:, 0] - mode, weight) == 0 else ()
+        return AtScale(scaled, found, lambda problem, _: point_of(problem, *first), fitted.is_found, after)
+    return AtScale(scaled, found, partial(starting_point, scaled, past=past), fitted.is_found, [])
 
 
 def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale:
@@ -191,10 +112,13 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         sum s_i (sigma + sigma H_1.35(r_i / sigma))  +  penalty / sigma
 
     over the coefficients for the sigma that is returned, and over sigma for these coefficients without the penalty
-    (Huber, 1981, section 7.8; Owen, 2007). Newton's method finds both (`descend_with_scale`). Where it does not end, or
-    where its equations have too few digits, the two are alternated, each fit from the last, and it is tried again from
-    each. From the second round on sigma is where the secant of the change is zero, within the bounds that the rounds
-    before have found.
+    (Huber, 1981, section 7.8; Owen, 2007). There are two ways:
+
+    - Newton's method finds both (`descend_with_scale`) where there are fewer columns than rows, so few that their
+      products are gathered. It takes half the time of the other way, or less.
+    - The two are alternated where it is not tried, does not end, or has too few digits. Each fit begins at the last,
+      and Newton's method is tried again from there. From the second round on sigma is where the secant of the change
+      is zero, within the bounds that the rounds before have found.
 
     Parameters
     ----------
@@ -204,11 +128,6 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         Training rows.
     past : mapping of str to object
         Attributes of the last fit, from whose scale and coefficients a specification with `warm_start` begins.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the rounds are used up.
     """
     found = minimum_with_scale(spec, rows, past)
     if found is not None:
@@ -238,8 +157,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         if found is not None:
             return found
         scale = _next(tried, least)
-    warnings.warn(NOT_FOUND, ConvergenceWarning, stacklevel=2)
-    return here
+    return here._replace(is_found=False)
 
 
 def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale | None:
