@@ -436,7 +436,8 @@ class _Triangle(Sums):
     Blocks of CSR can have many rows, so they are made dense a few rows at a time.
     """
 
-    sums = ("factor",)
+    sums = arrays = ("factor",)
+    movables = ("_coordinates",)
 
     def __init__(self, coordinates: Coordinates, total_weight: float):
         self._coordinates = coordinates

@@ -97,6 +97,8 @@ class _ConstantLosses(Sums):
     """Accumulator of the losses of constants."""
 
     sums = ("losses",)
+    arrays = (*sums, "_constants")
+    movables = ("_loss",)
 
     def __init__(self, loss: Loss, constants: NDArray):
         self._loss = loss

@@ -43,6 +43,8 @@ class Coordinates(Movable):
         Units of X in which coefficients are penalised: 1, or the standard deviation of each column.
     """
 
+    arrays = ("center", "scale", "inverse_scale", "target_center", "target_scale", "penalized")
+
     fit_intercept: bool
     center: NDArray
     scale: NDArray

@@ -16,7 +16,7 @@ A user's loss is an object with `value`, `derivative` and `curvature`, as `Loss`
 derives all other quantities from these.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from gdregress.rows.namespaces import Movable, Place, cast, namespace
+from gdregress.rows.namespaces import Movable, cast, namespace
 
 REQUIRED = ("value", "derivative", "curvature")
 """Attributes that a user's loss must have."""
@@ -257,6 +257,8 @@ class PiecewiseLoss(Movable, Loss):
         Factor k of `alpha` in the objective: 2 if the loss is twice that of SGDRegressor.
     """
 
+    arrays = ("low", "high", "curvature", "tube")
+
     low: float | NDArray
     high: float | NDArray
     curvature: float | NDArray
@@ -291,11 +293,11 @@ class PiecewiseLoss(Movable, Loss):
         """Whether the loss has kinks, that is c = infinity."""
         return bool(np.all(np.isinf(self.curvature)))
 
-    def _placed(self, floats: Iterator[Any], place: Place) -> "PiecewiseLoss":
-        """Return the same loss of residuals that live in another place; its shape is looked at here."""
+    def mapped(self, function: Callable[[NDArray], Any]) -> "PiecewiseLoss":
+        """Return the same loss with a function of its arrays; its shape is looked at before."""
         for fact in ("has_tube", "is_straight", "is_parabola", "is_kinked"):
             getattr(self, fact)
-        return super()._placed(floats, place)
+        return super().mapped(function)
 
     def _beyond_tube(self, residual: NDArray) -> NDArray:
         if not self.has_tube:
@@ -434,6 +436,8 @@ class InUnits(Movable, Loss):
     unit : float or ndarray of shape (n_outputs,), default=1.0
         Unit of the residuals, in units of y.
     """
+
+    arrays = ("unit",)
 
     loss: Any
     unit: NDArray | float = 1.0

@@ -61,6 +61,8 @@ class NearRows(Sums):
     """
 
     sums = ("losses", "clipped", "predicted", "count", "others")
+    arrays = (*sums, "near")
+    movables = ("_residuals", "_loss")
 
     def __init__(self, residuals: Residuals, loss: Any, nearness: Nearness):
         self._residuals = residuals

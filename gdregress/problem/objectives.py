@@ -357,6 +357,9 @@ Objective = MomentObjective | DataObjective
 class Residuals(Movable):
     """Function from a block of rows to its residuals at several points, in units of the target scale."""
 
+    arrays = ("point", "slope", "level")
+    movables = ("coordinates",)
+
     def __init__(self, coordinates: Coordinates, point: NDArray):
         p = len(coordinates.center)
         self.coordinates = coordinates
@@ -400,7 +403,8 @@ class Residuals(Movable):
 class _Losses(Sums):
     """Accumulator of the sums of a loss."""
 
-    sums = ("losses",)
+    sums = arrays = ("losses",)
+    movables = ("_residuals", "_loss")
 
     def __init__(self, residuals: Residuals, loss: Any):
         self._residuals = residuals
@@ -416,6 +420,8 @@ class _Slopes(Sums):
     """Accumulator of the sums of a loss, of slopes u and of x u; u is the slope of the smoothed loss, if given."""
 
     sums: ClassVar[tuple[str, ...]] = ("losses", "fenchel_gap", "curved", "products", "totals")
+    arrays = sums
+    movables = ("_residuals", "_loss", "_smoothed")
 
     def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable):
         self._residuals = residuals
@@ -483,6 +489,7 @@ class _Curvatures(_Slopes):
     """
 
     sums = (*_Slopes.sums, "descended_losses", "second", "excess")
+    arrays = (*sums, "_parabola")
 
     def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
         super().__init__(residuals, loss, smoothed, product)

@@ -91,6 +91,8 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
 class _Origin(Movable):
     """The shifts about which columns of X, or of y, are summed, and their units."""
 
+    arrays = ("shift", "unit")
+
     shift: NDArray
     unit: NDArray
 
@@ -313,6 +315,9 @@ class _SumsOfProducts(Sums):
 
 class _SumsOnDevice(_SumsOfProducts):
     """The same sums for rows on a device, in the widest floats it has; a block is centred as a whole."""
+
+    arrays = _SumsOfProducts.sums
+    movables = ("_x", "_y")
 
     def __init__(self, rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type):
         super().__init__(rows, x, y, cross, precision)

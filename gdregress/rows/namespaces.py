@@ -5,12 +5,11 @@ namespace is one of them, so that one formula serves all. For other libraries th
 array-api-compat, which is imported only if an array of theirs is given.
 """
 
-from collections.abc import Callable, Iterator
-from copy import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,38 +283,39 @@ def affine(X: Any, coef: Any, intercept: Any) -> Any:
 
 
 class Movable:
-    """An object whose attributes may be arrays of the host, and which can be copied to another place with these.
+    """An object that can be copied to another place, and says which of its attributes go there.
 
-    Attributes may be such objects too.
+    Attributes
+    ----------
+    arrays : tuple of str
+        Names of the attributes that are arrays of the host, or numbers in place of an array.
+    movables : tuple of str
+        Names of the attributes that are such objects, or None.
     """
+
+    arrays: ClassVar[tuple[str, ...]] = ()
+    movables: ClassVar[tuple[str, ...]] = ()
 
     def moved(self, place: Place) -> Self:
         """Return a copy whose arrays live in another place; all arrays of floats go there in one transfer."""
-        floats = [array for array in self._arrays() if array.dtype.kind == "f"]
+        floats: list[NDArray] = []
+        self.mapped(lambda array: floats.append(array) if array.dtype.kind == "f" else None)
         joined: Any = place.put(np.concatenate([array.ravel() for array in floats])) if floats else None
         ends = np.cumsum([array.size for array in floats])
         parts = (
             place.xp.reshape(joined[end - array.size : end], array.shape)
             for array, end in zip(floats, ends.tolist(), strict=True)
         )
-        return self._placed(parts, place)
+        return self.mapped(lambda array: next(parts) if array.dtype.kind == "f" else place.put(array))
 
-    def _arrays(self) -> Iterator[NDArray]:
-        """Yield the arrays of the host that it holds."""
-        for value in vars(self).values():
-            if isinstance(value, np.ndarray):
-                yield value
-            elif hasattr(value, "_placed"):
-                yield from value._arrays()
-
-    def _placed(self, floats: Iterator[Any], place: Place) -> Self:
-        """Return a copy with arrays of another place: of floats the next ones given, of others copies."""
-
-        def placed(value: Any) -> Any:
-            if isinstance(value, np.ndarray):
-                return next(floats) if value.dtype.kind == "f" else place.put(value)
-            return value._placed(floats, place) if hasattr(value, "_placed") else value
-
-        other = copy(self)
-        other.__dict__.update({name: placed(value) for name, value in vars(self).items()})
+    def mapped(self, function: Callable[[NDArray], Any]) -> Self:
+        """Return a copy with the values of a function in place of the arrays, always in the same order."""
+        other = object.__new__(type(self))  # a copy of an accumulator would be its sums alone
+        other.__dict__.update(vars(self))
+        for name in self.arrays:
+            value = getattr(self, name)
+            other.__dict__[name] = function(value) if isinstance(value, np.ndarray) else value
+        for name in self.movables:
+            part = getattr(self, name)
+            other.__dict__[name] = None if part is None else part.mapped(function)
         return other

@@ -30,6 +30,7 @@ class Underflow(Sums):
     """
 
     sums = ("found",)
+    arrays = ("_shift", "_zero")
 
     def __init__(self, shift: NDArray, zero: NDArray):
         self._shift = shift[zero]
@@ -54,7 +55,7 @@ class Underflow(Sums):
 class Ranges(Sums):
     """Accumulator of the largest magnitude in each column of X, or of y."""
 
-    sums = ("largest",)
+    sums = arrays = ("largest",)
 
     def __init__(self):
         self.largest = np.zeros(1)
@@ -73,7 +74,7 @@ class Ranges(Sums):
 class Both(Sums):
     """A pair of accumulators, one for the columns of X and one for those of y."""
 
-    sums = ("x", "y")
+    sums = movables = ("x", "y")
 
     def __init__(self, x: Underflow | Ranges, y: Underflow | Ranges):
         self.x: Any = x

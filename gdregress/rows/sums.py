@@ -10,7 +10,8 @@ from gdregress.rows.namespaces import Movable, Place, is_elsewhere
 class Sums(Movable):
     """An accumulator that can be pickled, copied and moved, and of which only the sums come back.
 
-    Of its other attributes, the inputs, none is sent by a Dask worker or a device.
+    Of its other attributes, the inputs, none is sent by a Dask worker or a device. Those that a device needs are in
+    `arrays` and `movables`.
 
     Attributes
     ----------
