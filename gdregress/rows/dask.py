@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +16,7 @@ from scipy import sparse
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.chunks import moments_of_chunk
-from gdregress.rows.dask_blocks import Block, as_array, blocks_of, floats_of, in_memory, reduced
+from gdregress.rows.dask_blocks import Block, as_array, blocks_of, computed, floats_of, reduced
 from gdregress.rows.gathering import gather
 from gdregress.rows.inputs import read_features, read_targets
 from gdregress.rows.memory import RowBlocks
@@ -166,30 +165,8 @@ class DaskRows:
         return nullcontext()
 
 
-@dataclass(frozen=True)
 class NumberedRows(Numbered):
-    """Rows of Dask that are told apart by their numbers: X stays on the workers, y and the weights are at hand.
-
-    Attributes
-    ----------
-    X : dask array of shape (n_samples, n_features)
-        Features.
-    rows : DaskRows
-        The rows.
-    sizes : tuple of int
-        Number of rows in each block.
-    y : ndarray of shape (n_samples, n_outputs)
-        Targets.
-    weight : ndarray of shape (n_samples,) or None
-        Weights, as a share of the largest.
-    """
-
-    X: Any
-    rows: DaskRows
-    sizes: tuple[int, ...]
-    y: NDArray
-    weight: NDArray | None
-    columns = None
+    """Rows of Dask that are told apart by their numbers: X stays on the workers."""
 
     @classmethod
     def of(cls, X: Any, y: Any, sample_weight: Any) -> "NumberedRows":
@@ -205,10 +182,10 @@ class NumberedRows(Numbered):
         X = as_array(X)
         X = X.compute_chunk_sizes() if np.isnan(X.shape[0]) else X
         rows = DaskRows.of(blocks_of(X, y, sample_weight))
-        y, weight = in_memory(y, sample_weight)
+        y, weight = computed(y, sample_weight)
         if weight is not None:
             weight = np.broadcast_to(np.asarray(weight, np.float64), X.shape[:1]) / rows.facts.largest_weight
-        return cls(X, rows, X.chunks[0], read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
+        return cls(rows, X, read_targets(y, min_rows=0).reshape(X.shape[0], -1), weight)
 
     def part(self, chosen: NDArray | slice) -> Any:
         """Raise a ValueError: these rows are known by their sums alone."""
@@ -230,7 +207,7 @@ class NumberedRows(Numbered):
         labels = np.full(self.n_samples, -1, np.int32)
         for label, chosen in enumerate(parts):
             labels[chosen] = label
-        pieces = np.split(labels, np.cumsum(self.sizes)[:-1])
+        pieces = np.split(labels, np.cumsum(self.X.chunks[0])[:-1])
         pair = dask.delayed(_labelled, pure=False)
         labelled = [pair(*each) for each in zip(self.rows.blocks, pieces, strict=True)]
         work = partial(_moments_by_label, largest=self.rows.facts.largest_weight)

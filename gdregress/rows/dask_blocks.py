@@ -74,7 +74,7 @@ def see_columns(estimator: Any, X: Any, *, reset: bool) -> None:
     validate_data(estimator, row, reset=reset)
 
 
-def in_memory(*values: Any) -> tuple[Any, ...]:
+def computed(*values: Any) -> tuple[Any, ...]:
     """Return the values with Dask collections computed, all in one call, and others unchanged."""
     if not any(map(is_dask, values)):
         return values

@@ -7,7 +7,6 @@ these have 32 bits, the sums of each block are added up on the host, in double p
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -150,37 +149,14 @@ class DeviceRows:
         return sums
 
 
-@dataclass(frozen=True)
 class NumberedDeviceRows(Numbered):
-    """Rows on a device that are told apart by their numbers: X stays there, y and the weights are at hand.
-
-    Attributes
-    ----------
-    rows : DeviceRows
-        The rows.
-    X : array or ThroughDevice of shape (n_samples, n_features)
-        Features, as the user gave them.
-    y : ndarray of shape (n_samples, n_outputs)
-        Targets.
-    weight : ndarray of shape (n_samples,) or None
-        Weights.
-    """
-
-    rows: DeviceRows
-    X: Any
-    y: NDArray
-    weight: NDArray | None
+    """Rows on a device that are told apart by their numbers: X stays there."""
 
     @classmethod
     def of(cls, rows: DeviceRows, X: Any) -> "NumberedDeviceRows":
         """Return rows with their targets and weights on the host too, given X as it was passed."""
-        place = rows.place
-        return cls(rows, X, place.fetch(rows.y), None if rows.weight is None else place.fetch(rows.weight))
-
-    @property
-    def columns(self) -> NDArray | None:
-        """Names of the columns of X."""
-        return self.rows.columns
+        fetch = rows.place.fetch
+        return cls(rows, X, fetch(rows.y), None if rows.weight is None else fetch(rows.weight), rows.columns)
 
     def part(self, chosen: NDArray | slice) -> DeviceRows:
         """Return some of the rows."""

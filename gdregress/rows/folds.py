@@ -51,22 +51,15 @@ class SplittableRows(Protocol):
         The rows themselves if they are in memory, where single ones can be read; else None.
     """
 
-    @property
-    def X(self) -> Any: ...  # noqa: D102, N802
-    @property
-    def y(self) -> NDArray: ...  # noqa: D102
-    @property
-    def weight(self) -> NDArray | None: ...  # noqa: D102
-    @property
-    def columns(self) -> NDArray | None: ...  # noqa: D102
-    @property
-    def n_samples(self) -> int: ...  # noqa: D102
-    @property
-    def n_features(self) -> int: ...  # noqa: D102
-    @property
-    def n_outputs(self) -> int: ...  # noqa: D102
-    @property
-    def dtype(self) -> np.dtype: ...  # noqa: D102
+    X: Any
+    y: NDArray
+    weight: NDArray | None
+    columns: NDArray | None
+    n_samples: int
+    n_features: int
+    n_outputs: int
+    dtype: np.dtype
+
     @property
     def in_memory(self) -> RowBlocks | None: ...  # noqa: D102
 

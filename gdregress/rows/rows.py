@@ -62,24 +62,16 @@ class Rows(Protocol):
         Whether their moments are known, covariances included, so that `moments` takes no pass.
     """
 
-    @property
-    def n_samples(self) -> int: ...  # noqa: D102
-    @property
-    def n_weighted(self) -> int: ...  # noqa: D102
-    @property
-    def n_features(self) -> int: ...  # noqa: D102
-    @property
-    def n_outputs(self) -> int: ...  # noqa: D102
-    @property
-    def dtype(self) -> np.dtype: ...  # noqa: D102
-    @property
-    def place(self) -> Place: ...  # noqa: D102
-    @property
-    def is_sparse(self) -> bool: ...  # noqa: D102
-    @property
-    def total_weight(self) -> float: ...  # noqa: D102
-    @property
-    def can_be_read(self) -> bool: ...  # noqa: D102
+    n_samples: int
+    n_weighted: int
+    n_features: int
+    n_outputs: int
+    dtype: np.dtype
+    place: Place
+    is_sparse: bool
+    total_weight: float
+    can_be_read: bool
+
     @property
     def in_memory(self) -> "RowBlocks | None": ...  # noqa: D102
     @property
@@ -164,39 +156,32 @@ class GoneRows:
 
 
 class Numbered:
-    """Rows that are told apart by their numbers, with X elsewhere, y at hand, and known by their sums.
+    """Rows that are told apart by their numbers, with X elsewhere, y and the weights at hand, and known by their sums.
 
-    Attributes
+    Parameters
     ----------
     rows : Rows
         The rows.
+    X : object
+        Features, as the user gave them.
     y : ndarray of shape (n_samples, n_outputs)
         Targets.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    columns : ndarray of str, default=None
+        Names of the columns of X in error messages; None for their numbers.
     """
 
-    rows: Any
-    y: NDArray
     in_memory = None
 
-    @property
-    def n_samples(self) -> int:
-        """Number of rows, including those of weight zero."""
-        return len(self.y)
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return self.rows.n_features
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of columns of y."""
-        return self.rows.n_outputs
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Floating type of X."""
-        return self.rows.dtype
+    def __init__(self, rows: Any, X: Any, y: NDArray, weight: NDArray | None, columns: NDArray | None = None):
+        self.rows = rows
+        self.X = X
+        self.y = y
+        self.weight = weight
+        self.columns = columns
+        self.n_samples, self.n_features, self.n_outputs = len(y), rows.n_features, rows.n_outputs
+        self.dtype = rows.dtype
 
     def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
         """Return a context of one thread, with the map of Python: passes run where X is."""

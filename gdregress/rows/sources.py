@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
 from gdregress.rows.dask import DaskRows, NumberedRows, gather_blocks, predict_blocks, score_blocks
-from gdregress.rows.dask_blocks import blocks_of, floats_of, in_memory, is_dask, see_columns
+from gdregress.rows.dask_blocks import blocks_of, computed, floats_of, is_dask, see_columns
 from gdregress.rows.device import DeviceRows, NumberedDeviceRows, read_device_features, rows_beside
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import check_largest_weight, names_of, read_features, read_rows
@@ -66,23 +66,10 @@ class Source(ABC):
     def chunk(
         self, estimator: Any, y: Any, sample_weight: Any, number: int, *, is_first: bool
     ) -> tuple[RowBlocks | DeviceRows, float]:
-        """Return the validated rows of a chunk, and a factor that puts the weights of all chunks on one scale.
+        """Return the validated rows of a chunk, and the factor from their weights to `sample_weight`.
 
-        Parameters
-        ----------
-        estimator, y, sample_weight
-            As in `rows`.
-        number : int
-            Number of the chunk, from 1.
-        is_first : bool
-            Whether this is the first chunk, which sets the features of the estimator.
-
-        Returns
-        -------
-        rows : RowBlocks or DeviceRows
-            The rows.
-        unit : float
-            Factor from their weights to `sample_weight`; 0 for a later chunk without rows of positive weight.
+        It puts the weights of all chunks on one scale, and is 0 for a later chunk without rows of positive weight.
+        Chunks have numbers from 1. The first sets the features of the estimator.
         """
 
     @abstractmethod
@@ -102,25 +89,11 @@ class Source(ABC):
         return self.X
 
     def check_single_rows(self, needs: str, remedy: str) -> None:
-        """Raise a ValueError if single rows are not at hand.
-
-        Parameters
-        ----------
-        needs : str
-            The beginning of the sentence: what needs them.
-        remedy : str
-            Its end.
-        """
+        """Raise a ValueError if single rows are not at hand; given what needs them, and the remedy."""
         raise ValueError(f"{needs}, and {self.stays}: {remedy}.")
 
     def in_memory(self, name: str = "X") -> "MemorySource":
-        """Return X as features in memory, for what takes no others; a Dask collection is computed when it is read.
-
-        Raises
-        ------
-        TypeError
-            If X is on a device, or to go through one.
-        """
+        """Return X as features in memory, or raise a TypeError; a Dask collection is computed when it is read."""
         return MemorySource(self.X)
 
 
@@ -132,7 +105,7 @@ class MemorySource(Source):
 
     def rows(self, estimator: Any, y: Any, sample_weight: Any, *, reset: bool = False, suffix: str = "") -> RowBlocks:
         """Return the rows."""
-        of_rows = read_rows(self.X, *in_memory(y, sample_weight), estimator=estimator, reset=reset, suffix=suffix)
+        of_rows = read_rows(self.X, *computed(y, sample_weight), estimator=estimator, reset=reset, suffix=suffix)
         return _blocks(estimator, *of_rows, suffix)
 
     def chunk(
@@ -227,13 +200,7 @@ class DeviceSource(Source):
     stays: ClassVar[str] = "those on a device stay there"
 
     def rows(self, estimator: Any, y: Any, sample_weight: Any, *, reset: bool = False, suffix: str = "") -> DeviceRows:
-        """Return the rows; y and the weights follow X, wherever they are.
-
-        Raises
-        ------
-        TypeError
-            If X holds other numbers than 32-bit or 64-bit floats.
-        """
+        """Return the rows; y and the weights follow X, wherever they are."""
         X = read_device_features(self.X, self.place, estimator=estimator, reset=reset, suffix=suffix)
         return rows_beside(Resident(X, self.place), y, sample_weight, estimator=estimator, suffix=suffix)
 

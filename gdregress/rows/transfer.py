@@ -49,14 +49,10 @@ class Features(Protocol):
         Entries of a block, so that starting the work on it costs little beside the work itself.
     """
 
-    @property
-    def place(self) -> Place: ...  # noqa: D102
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def dtype(self) -> np.dtype: ...  # noqa: D102
-    @property
-    def block_entries(self) -> int: ...  # noqa: D102
+    place: Place
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    block_entries: int
 
     def blocks(self, pieces: Sequence[slice]) -> Generator[Any, None, None]:
         """Yield blocks of rows. Each may be overwritten once the next one is asked for."""
@@ -85,11 +81,10 @@ def pieces_of(n_samples: int, size: int) -> list[slice]:
     return [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
 
 
-@dataclass(frozen=True, eq=False)
 class Resident:
     """An array that lies on a device; its blocks are views of it.
 
-    Attributes
+    Parameters
     ----------
     array : array of shape (n_samples, n_features)
         Numbers in 32-bit or 64-bit floats.
@@ -97,23 +92,12 @@ class Resident:
         Where it lies.
     """
 
-    array: Any
-    place: Place
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows and of columns."""
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Floating type, as that of NumPy."""
-        return np.dtype(np.float32 if self.array.dtype == self.place.xp.float32 else np.float64)
-
-    @property
-    def block_entries(self) -> int:
-        """Entries of a block."""
-        return BLOCK_ENTRIES
+    def __init__(self, array: Any, place: Place):
+        self.array = array
+        self.place = place
+        self.shape = tuple(array.shape)
+        self.dtype = np.dtype(np.float32 if array.dtype == place.xp.float32 else np.float64)
+        self.block_entries = BLOCK_ENTRIES
 
     def blocks(self, pieces: Sequence[slice]) -> Generator[Any, None, None]:
         """Yield blocks of rows."""
@@ -143,11 +127,12 @@ class Resident:
                 check_finite(name, self.place.fetch(block), columns, first_row=rows.start)
 
 
-@dataclass(frozen=True, eq=False)
 class Brought:
     """An array of the host, whose blocks are brought to a device, each while the last one is worked on.
 
-    Attributes
+    Single precision stays so, and all else becomes the widest type of the device.
+
+    Parameters
     ----------
     array : ndarray of shape (n_rows, n_features)
         Numbers of any real type, in memory or in a file, in either order. They are converted block by block.
@@ -157,24 +142,13 @@ class Brought:
         Numbers of the rows; None for all of them.
     """
 
-    array: NDArray
-    place: Place
-    index: NDArray | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows and of columns."""
-        return len(self.array if self.index is None else self.index), self.array.shape[1]
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Floating type of the blocks: single precision stays so, all else becomes the widest type of the device."""
-        return np.dtype(np.float32 if self.array.dtype == np.float32 else self.place.precision)
-
-    @property
-    def block_entries(self) -> int:
-        """Entries of a block."""
-        return BROUGHT_ENTRIES
+    def __init__(self, array: NDArray, place: Place, index: NDArray | None = None):
+        self.array = array
+        self.place = place
+        self.index = index
+        self.shape: tuple[int, ...] = (len(array if index is None else index), array.shape[1])
+        self.dtype = np.dtype(np.float32 if array.dtype == np.float32 else place.precision)
+        self.block_entries = BROUGHT_ENTRIES
 
     def blocks(self, pieces: Sequence[slice]) -> Generator[Any, None, None]:
         """Yield blocks of rows.
