@@ -432,7 +432,7 @@ def test_streams_and_blocks_have_no_scale():
     model = GradientDescentRegressor(loss="huber", epsilon="auto")
     assert not hasattr(model, "partial_fit")
     dask = pytest.importorskip("dask.array")
-    with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory: give epsilon a number"):
+    with pytest.raises(ValueError, match="epsilon='auto' needs the residuals of rows in memory, and those of dask"):
         model.fit(dask.from_array(X, chunks=(50, 4)), y)
 
 

@@ -357,7 +357,7 @@ Objective = MomentObjective | DataObjective
 class Residuals(Movable):
     """Function from a block of rows to its residuals at several points, in units of the target scale."""
 
-    arrays = ("point", "slope", "level")
+    arrays = ("slope", "level")
     movables = ("coordinates",)
 
     def __init__(self, coordinates: Coordinates, point: NDArray):

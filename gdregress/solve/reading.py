@@ -8,6 +8,7 @@ from gdregress.rows.rows import Rows
 from gdregress.rows.sources import source_of
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.availability import moments_suffice
+from gdregress.solve.scale import NEEDS_RESIDUALS
 
 
 def training_rows(estimator: Any, spec: Spec, X, y, sample_weight) -> tuple[Rows, OutputFormat]:
@@ -19,6 +20,8 @@ def training_rows(estimator: Any, spec: Spec, X, y, sample_weight) -> tuple[Rows
         source.check_single_rows(
             f"batch_size={size} draws rows", "use batch_size=None, or partial_fit with chunks in memory"
         )
+    if spec.fits_scale:
+        source.check_single_rows(NEEDS_RESIDUALS, "give epsilon a number")
     if moments_suffice(spec) and not spec.limits.early_stopping:
         rows = source.summed(estimator, y, sample_weight)
     else:

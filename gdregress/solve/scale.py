@@ -16,7 +16,7 @@ from gdregress.method.spec import Spec
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
-from gdregress.rows.rows import Rows
+from gdregress.rows.rows import Rows, drawable
 from gdregress.solve.solve import solve
 from gdregress.solve.start import Start, point_of, starting_point
 from gdregress.solve.stopping import Result, Stopping
@@ -41,6 +41,9 @@ PATIENCE = 8
 
 LEAST = 1e-8
 """Least scale, as a share of the root mean square of y."""
+
+NEEDS_RESIDUALS = "epsilon='auto' needs the residuals of rows in memory"
+"""What is said where single rows are not at hand."""
 
 NOT_FOUND = (
     f"the scale of the residuals is not found after {ROUNDS} fits, so that epsilon='auto' is not exact: "
@@ -94,9 +97,7 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
             f"epsilon='auto' fits the scale of one target, but y has {rows.n_outputs}: give epsilon a number, or "
             "fit each target by itself."
         )
-    if rows.in_memory is None:
-        raise ValueError("epsilon='auto' needs the residuals of rows in memory: give epsilon a number.")
-    fitted = fit_scale(spec, rows.in_memory, past)
+    fitted = fit_scale(spec, drawable(rows), past)
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
     if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
         first, *after = fitted.path

@@ -28,7 +28,7 @@ from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, Task, with_callbacks
 from gdregress.solve.fitting import fitting, warnings_of
 from gdregress.solve.linear_predictor import LinearPredictor
-from gdregress.solve.scale import scale_of_constant
+from gdregress.solve.scale import NEEDS_RESIDUALS, scale_of_constant
 from gdregress.solve.stopping import Result
 from gdregress.tuning.grid import (
     Axes,
@@ -576,7 +576,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
         source = source_of("X", X)
         if fits_scale(self):
-            source.check_single_rows("epsilon='auto' needs the residuals of rows in memory", "give epsilon a number")
+            source.check_single_rows(NEEDS_RESIDUALS, "give epsilon a number")
         if not scoring.follows_from_errors:
             known = ", ".join(map(repr, FROM_ERRORS))
             source.check_single_rows(f"scoring={self.scoring!r} needs the rows of X", f"leave it out, or use {known}")
