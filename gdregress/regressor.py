@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
@@ -465,8 +464,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
             known = at_scale(spec, rows, self.__dict__)
             spec, found = known.spec, known.found
             choice = choose(spec, rows)
-            moments = rows.moments(products=choice.products, precision=choice.precision)
-            method = known.method(make_method(choice, spec, Problem.of(spec.terms, moments, rows), rng))
+            problem = Problem.of(spec.terms, choice.moments(rows), rows)
+            method = known.method(choice.method(spec, problem, rng))
             problem = method.problem
             start = known.start(problem, rng)
             validate = None

@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from gdregress import GradientDescentRegressor
 from gdregress.method import augmented_lagrangian
 from gdregress.method import choice as choosing
-from gdregress.method.assembly import make_method
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.choice import choose
 from gdregress.method.spec import Spec
@@ -78,8 +77,8 @@ def test_it_is_chosen_where_there_is_no_matrix():
 def solver(model, X, y):
     spec, rows = Spec.of(model), RowBlocks(X, y[:, np.newaxis])
     choice = choose(spec, rows)
-    problem = Problem.of(spec.terms, rows.moments(products=choice.products, precision=choice.precision), rows)
-    return make_method(choice, spec, problem, np.random.RandomState(0)).solver
+    problem = Problem.of(spec.terms, choice.moments(rows), rows)
+    return choice.method(spec, problem, np.random.RandomState(0)).solver
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

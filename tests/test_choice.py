@@ -11,7 +11,6 @@ from small_blocks import SmallBlocks
 from gdregress import GradientDescentRegressor, closed_form
 from gdregress.method import choice as choosing
 from gdregress.method import sketches
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose as choose_names
 from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
@@ -47,8 +46,8 @@ def choose(X, y, learning_rate="auto", optimizer="auto", alpha=0.0, fit_intercep
     )
     spec = Spec.of(model)
     chosen = choose_names(spec, rows)
-    problem = Problem.of(spec.terms, rows.moments(products=chosen.products, precision=chosen.precision), rows)
-    return make_method(chosen, spec, problem, np.random.RandomState(0))
+    problem = Problem.of(spec.terms, chosen.moments(rows), rows)
+    return chosen.method(spec, problem, np.random.RandomState(0))
 
 
 def descent_of(method):
@@ -486,13 +485,17 @@ class TestChoice:
 
 
 @pytest.mark.parametrize("loss", ["huber", "absolute_error"])
-def test_nothing_is_factored_where_few_rows_span_the_space_of_the_coefficients(loss):
+@pytest.mark.parametrize(("penalty", "factored"), [("l2", 0), (None, 1)])
+def test_nothing_is_factored_where_few_rows_span_the_space_of_the_coefficients(monkeypatch, loss, penalty, factored):
+    seen, from_rows = [], InverseHessian.from_rows
+    monkeypatch.setattr(InverseHessian, "from_rows", lambda rows, *of: seen.append(rows) or from_rows(rows, *of))
     rng = np.random.default_rng(0)
     rows = RowBlocks(rng.normal(size=(20, 50)), rng.normal(size=(20, 1)))
-    with_l2 = choose_names(Spec.of(GradientDescentRegressor(loss=loss, penalty="l2")), rows)
-    without = choose_names(Spec.of(GradientDescentRegressor(loss=loss)), rows)
-    assert (with_l2.way, with_l2.factored) == ("boxes", "nothing")
-    assert (without.way, without.factored) == ("boxes", "rows")
+    spec = Spec.of(GradientDescentRegressor(loss=loss, penalty=penalty))
+    choice = choose_names(spec, rows)
+    assert not choice.products
+    choice.method(spec, Problem.of(spec.terms, choice.moments(rows), rows), spec.rng())
+    assert len(seen) == factored
 
 
 class TestColumnsThatDoNotVary:

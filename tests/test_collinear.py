@@ -6,7 +6,7 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly
-from gdregress.method.assembly import STEPS
+from gdregress.method.known import STEPS
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.preconditioners import InverseHessian
 from gdregress.method.spec import Spec

@@ -10,7 +10,6 @@ from scipy.optimize import linprog
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import column_generation, faces
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.interior_point import interior_points
@@ -97,8 +96,8 @@ def solver_of(model, X, y):
     rows = RowBlocks(X, y.reshape(len(y), -1).astype(float))
     spec = Spec.of(model)
     choice = choose(spec, rows)
-    problem = Problem.of(spec.terms, rows.moments(products=choice.products), rows)
-    return make_method(choice, spec, problem, np.random.RandomState(0))
+    problem = Problem.of(spec.terms, choice.moments(rows), rows)
+    return choice.method(spec, problem, np.random.RandomState(0))
 
 
 def box_of(model, X, y):

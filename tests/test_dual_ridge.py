@@ -6,7 +6,6 @@ from sklearn.linear_model import Ridge
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import dual_ridge
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.refinement import Refinement
@@ -29,8 +28,8 @@ def method_of(X, y, weight=None, **settings):
     spec = Spec.of(GradientDescentRegressor(**settings))
     rows = RowBlocks(X, y, weight)
     chosen = choose(spec, rows)
-    problem = Problem.of(spec.terms, rows.moments(products=chosen.products), rows)
-    return make_method(chosen, spec, problem, np.random.RandomState(0))
+    problem = Problem.of(spec.terms, chosen.moments(rows), rows)
+    return chosen.method(spec, problem, np.random.RandomState(0))
 
 
 def naive(X, y, alpha, weight=None, *, fit_intercept=True, standardise=False):

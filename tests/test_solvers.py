@@ -7,7 +7,6 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from gdregress import GradientDescentRegressor
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose
 from gdregress.method.descent import Descent, Update
 from gdregress.method.optimizers import Momentum
@@ -34,8 +33,8 @@ def method(targets=y, X=X, **params):
     rows = RowBlocks(X, targets.reshape(len(targets), -1))
     spec = Spec.of(GradientDescentRegressor(**params))
     choice = choose(spec, rows)
-    moments = rows.moments(products=choice.products, precision=choice.precision)
-    made = make_method(choice, spec, Problem.of(spec.terms, moments, rows), spec.rng())
+    moments = choice.moments(rows)
+    made = choice.method(spec, Problem.of(spec.terms, moments, rows), spec.rng())
     return spec, made, starting_point(spec, made.problem, spec.rng(), {})
 
 

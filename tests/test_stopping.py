@@ -850,7 +850,7 @@ class TestInterrupt:
         trace._reached = before  # what an interrupt keeps from being replaced
         assert (trace.recorded, len(trace.columns()["loss"])) == ([2], 2)
 
-    @pytest.mark.parametrize("where", ["gdregress.regressor.make_method", "gdregress.solve.trace.Measured.of"])
+    @pytest.mark.parametrize("where", ["gdregress.method.assembly.Choice.method", "gdregress.solve.trace.Measured.of"])
     def test_before_the_first_epoch_nothing_changes(self, monkeypatch, where):
         model = GradientDescentRegressor().fit(X, y)
         before = dict(vars(model))

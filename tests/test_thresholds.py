@@ -10,7 +10,6 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.comparison import _without_closed_form
-from gdregress.method.assembly import make_method
 from gdregress.method.choice import choose, choose_for_chunks, needs_products
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
 from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall
@@ -83,7 +82,7 @@ def test_many_columns_beside_the_rows_have_working_sets(shape, is_set, params):
     data, spec = rows(*shape, "dense"), Spec.of(GradientDescentRegressor(**params))
     assert choose(spec, data).products == (not is_set)
     problem = Problem.of(spec.terms, data.moments(), data)
-    assert isinstance(make_method(choose(spec, data), spec, problem, None).solver, WorkingSet) == is_set
+    assert isinstance(choose(spec, data).method(spec, problem, None).solver, WorkingSet) == is_set
 
 
 def test_a_matrix_of_curvatures_is_refused_where_it_would_not_fit():

@@ -193,7 +193,7 @@ def test_the_example_on_which_block_pivoting_went_in_circles():
 def problem_of(X, y, **params):
     rows = RowBlocks(X, y.reshape(len(y), -1))
     spec = Spec.of(GradientDescentRegressor(**params))
-    return spec, Problem.of(spec.terms, rows.moments(products=choose(spec, rows).products), rows)
+    return spec, Problem.of(spec.terms, choose(spec, rows).moments(rows), rows)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)

@@ -1,27 +1,25 @@
-"""The assembly of the solver that was chosen, for a problem whose moments are known."""
+"""The building of the solver that was chosen, for a problem whose moments are known.
+
+`gdregress.method.choice` says which of these functions builds the solver when.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gdregress.method.approached import Approached
-from gdregress.method.augmented_lagrangian import AugmentedLagrangian
-from gdregress.method.choice import Choice, Way, choose_exact, is_short_and_wide
-from gdregress.method.collinear import inverse_of_collinear
-from gdregress.method.column_generation import ColumnGeneration
-from gdregress.method.combinations import OPTIMIZERS
+from gdregress.method.combinations import OPTIMIZERS, Pair
 from gdregress.method.confirmed import Confirmed, Dual, Projection
 from gdregress.method.descent import Batches, Descent, Mean, Update
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
 from gdregress.method.interior_point import InteriorPoint
+from gdregress.method.known import DIGITS, STEPS, Factoring, Known
 from gdregress.method.narrowed import Narrowed, narrows
 from gdregress.method.newton import Newton
-from gdregress.method.preconditioners import InverseCurvature, InverseHessian, Raised, half, identity
+from gdregress.method.preconditioners import InverseCurvature, Raised, half, identity
 from gdregress.method.rates import CurvatureRate, FixedRate, Rate, batch_rate, inverse_curvature, steepest_curvature
 from gdregress.method.refinement import Refinement
 from gdregress.method.sampled import Sampled
@@ -29,26 +27,19 @@ from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
-from gdregress.method.truncated_newton import TruncatedNewton
 from gdregress.method.working_rows import FIRST, HALF, MOST_ENTRIES, SHARE, WorkingRows, pays, sample_size
-from gdregress.method.working_set import WorkingSet
 from gdregress.problem.dual import DualityGap
+from gdregress.problem.objectives import Objective
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
-from gdregress.problem.spectrum import Spectrum
+from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
-COSTLY = 2**23
-"""Multiplications of a factorisation of the rows from which another way is tried first where columns are collinear."""
+Rng = np.random.RandomState
+"""Generator of samples and mini-batches."""
 
 FEW_DIGITS, MOST_DIGITS = 1e-2, 1e-9
 """Largest estimated share of an error that a step of refinement by products of rows leaves, for it to be used. The
 second is for an X so small that extended precision reaches more digits where columns or rows are nearly collinear."""
-
-DIGITS = 1e-10
-"""Largest estimated relative error of a fit from moments with which the moments replace the rows."""
-
-STEPS = 1e-6
-"""Largest such error of a matrix of second derivatives with which Newton's steps need no orthonormal columns."""
 
 KINK = 0.1
 """Smoothing parameter mu of a loss with kinks, as a share of `tol`, where the learning rate is a number."""
@@ -78,6 +69,57 @@ class RawRate:
     stability: float
     largest_curvature: float | None
 
+    @classmethod
+    def of(cls, problem: Problem, rate: float, stability: float, steepest: float | None) -> "RawRate":
+        """Return a rate with its ceiling, given the largest curvature of squared error."""
+        curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
+        if steepest is not None and steepest > 0 and np.isfinite(curvature):
+            ceiling = stability / steepest * 2.0 / curvature
+        return cls(rate, ceiling, stability, steepest)
+
+
+@dataclass(frozen=True)
+class Choice(Pair):
+    """A rung, an optimizer and what builds their solver, for rows of which none has been read.
+
+    Attributes
+    ----------
+    build : callable
+        Function from this choice, the specification, the problem in its unit-curvature coordinates, and a generator of
+        samples and mini-batches to the solver.
+    products : bool, default=False
+        Whether the products of the columns are gathered.
+    precision : type, default=float64
+        Floating-point type in which they are computed.
+    """
+
+    build: "Build"
+    products: bool = False
+    precision: type = np.float64
+
+    @classmethod
+    def of(cls, pair: Pair, build: "Build", *, products: bool = False, precision: type = np.float64) -> "Choice":
+        """Return the choice of a solver for a rung and an optimizer."""
+        return cls(pair.rung, pair.optimizer, build, products, precision)
+
+    def moments(self, rows: Rows) -> Moments:
+        """Return the sums over the rows that the solver needs, by a pass over X."""
+        return rows.moments(products=self.products, precision=self.precision)
+
+    def method(self, spec: Spec, problem: Problem, rng: Rng) -> "Method":
+        """Build the solver, with its preconditioner and its learning rate.
+
+        Parameters
+        ----------
+        spec : Spec
+            The specification.
+        problem : Problem
+            The problem, in its unit-curvature coordinates, with the moments of `moments`.
+        rng : RandomState
+            Generator of samples and mini-batches.
+        """
+        return self.build(self, spec, problem, rng)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -106,30 +148,62 @@ class Method:
         return self.choice.rung if self.raw is None else self.raw.rate
 
 
-def make_method(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Make the solver of a choice, with its preconditioner and its learning rate.
-
-    Parameters
-    ----------
-    choice : Choice
-        The rung, the optimizer and the factorisation.
-    spec : Spec
-        The specification.
-    problem : Problem
-        The problem, in the unit-curvature coordinates.
-    rng : RandomState
-        Generator of samples and mini-batches.
-    """
-    return WAYS[choice.way](choice, spec, problem, rng)
+Build = Callable[[Choice, Spec, Problem, Rng], Method]
+"""Function that builds a solver: see `Choice`."""
 
 
-def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a solver with an approximate P: conjugate gradient for squared error, else accelerated descent."""
-    assert choice.share is not None
-    tol, standard = spec.limits.tol, problem.standard
-    sketches = Sketches(
-        problem.rows, problem.moments, standard, problem.alpha, choice.share, tol, spec.steps.sampling(rng)
-    )
+def ready(solver: Solver, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Return a solver that needs to know nothing of the problem."""
+    return Method(problem, solver, choice)
+
+
+def on_parabolas(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build Newton's method for a loss of parabolas; beside a prox, columns that need a basis have interior points."""
+    basis = factor(problem, STEPS, products=choice.products).basis
+    has_both = problem.terms.has_prox and basis is not None
+    return Method(problem, InteriorPoint(basis) if has_both else FiniteNewton(basis), choice)
+
+
+def at_kinks(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build the interior point method for a loss of lines: if rows are many, it narrows them, or begins with few."""
+    basis = factor(problem, STEPS, products=choice.products).basis
+    n, q, tol = problem.rows.n_weighted, problem.n_coordinates, spec.limits.tol
+    whole = InteriorPoint(basis)
+    solver: Solver = Narrowed(whole, tol) if narrows(n, q) else whole
+    if pays(n, q):
+        solver = WorkingRows(basis, solver, tol, first=int(SHARE * n), most=n // HALF)
+    return Method(problem, solver, choice)
+
+
+def at_kinks_elsewhere(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build Newton's method for smoothed losses, and that of few rows near a kink, if so few can be brought."""
+    basis = factor(problem, STEPS, products=choice.products).basis
+    solver: Solver = _annealed(Newton(Problem.with_curvatures), spec, problem)
+    n, q = problem.rows.n_weighted, problem.n_coordinates
+    most = MOST_ENTRIES // (q + 2)
+    first = int(SHARE * most)
+    near_kinks = WorkingRows(basis, solver, spec.limits.tol, first, most)
+    if problem.rows.place.is_processor and sample_size(n, q) <= first:
+        solver = near_kinks
+    elif FIRST * q <= first:  # a GPU is near before the host has solved a sample; one of dask would be too large
+        solver = Approached(solver, near_kinks)
+    return Method(problem, solver, choice)
+
+
+def by_newton(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build Newton's method, for squared error from the moments where these suffice."""
+    objective: Callable[[Problem], Objective] = Problem.with_curvatures
+    if problem.terms.is_squared_error:
+        known = factor(problem, DIGITS, products=choice.products)
+        problem = known.told(problem)
+        objective = Problem.from_moments if known.moments_suffice else objective
+    return Method(problem, _annealed(Newton(objective), spec, problem), choice)
+
+
+def with_sketches(share: float, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build a solver with approximate P: conjugate gradient for squared error, else accelerated descent."""
+    tol, sampling = spec.limits.tol, spec.steps.sampling(rng)
+    sketches = Sketches(problem.rows, problem.moments, problem.standard, problem.alpha, share, tol, sampling)
     if problem.terms.is_squared_error:
         return Method(problem, Sampled(sketches, tol), choice)
     sketch, rule = next(iter(sketches)), OPTIMIZERS[choice.optimizer](spec.steps.momentum)
@@ -138,197 +212,91 @@ def _with_sketches(choice: Choice, spec: Spec, problem: Problem, rng: np.random.
     return Method(problem, _annealed(descent, spec, problem), choice)
 
 
-def _on_working_set(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a solver on a growing set of columns."""
-    solver = WorkingSet() if problem.terms.is_squared_error else ColumnGeneration()
-    return Method(problem, solver, choice)
-
-
-def _without_matrix(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a solver that multiplies X with vectors alone."""
-    return Method(problem, AugmentedLagrangian(), choice)
-
-
-def _by_dual(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a solver by the products of the rows; a descent where these have too few digits."""
+def by_dual(otherwise: Choice, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
+    """Build the solver by the products of the rows or, where these have too few digits, that of another choice."""
     is_large = problem.rows.n_samples * problem.rows.n_features * problem.rows.n_outputs > EXTENDED_LIMIT
     dual = DualRidge.of(problem, FEW_DIGITS if is_large else MOST_DIGITS)
-    if dual is not None:
-        return Method(problem, dual, choice)
-    if spec.steps.learning_rate == "auto" and not is_short_and_wide(problem.rows):
-        choice = replace(Choice.of(spec, choice.asked, {"curvature"}), products=False, factored="nothing")
-    return _by_descent(choice, spec, problem, rng)
+    return otherwise.method(spec, problem, rng) if dual is None else Method(problem, dual, choice)
 
 
-def _in_boxes(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a solver for a loss of lines and parabolas, whose slopes are in boxes."""
-    known = know(choice, problem)
-    problem, n, tol = known.told(problem), problem.rows.n_weighted, spec.limits.tol or 0.0
-    solver: Solver = InteriorPoint(known.basis)
-    if problem.terms.is_mostly_parabola and not (problem.terms.has_prox and known.basis is not None):
-        solver = FiniteNewton(known.basis)
-    elif problem.terms.loss.is_kinked:
-        if narrows(n, problem.n_coordinates):
-            solver = Narrowed(InteriorPoint(known.basis), tol)
-        if pays(n, problem.n_coordinates):
-            solver = WorkingRows(known.basis, solver, tol, first=int(SHARE * n), most=n // HALF)
-    return Method(problem, solver, choice)
+def by_descent(
+    factor: Factoring,
+    exact: Callable[[], Choice | None],
+    choice: Choice,
+    spec: Spec,
+    problem: Problem,
+    rng: Rng,
+) -> Method:
+    """Build a descent by one optimizer, or a solver that gets further with it (refinement, blocks, smoothing).
 
-
-def _by_newton(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return Newton's method, on the rows near a kink where the loss has some."""
-    known = know(choice, problem)
-    problem = known.told(problem)
-    from_moments = problem.terms.is_squared_error and known.moments_suffice
-    newton = Newton(Problem.from_moments if from_moments else Problem.with_curvatures)
-    solver = _annealed(newton, spec, problem)
-    if problem.terms.loss.is_kinked:
-        n, q = problem.rows.n_weighted, problem.n_coordinates
-        most = MOST_ENTRIES // (q + 2)
-        first = int(SHARE * most)
-        on_near_rows = WorkingRows(known.basis, solver, spec.limits.tol or 0.0, first, most)
-        if problem.rows.place.is_processor and sample_size(n, q) <= first:
-            solver = on_near_rows
-        elif FIRST * q <= first:  # a GPU is near before the host has solved a sample; one of dask would be too large
-            solver = Approached(solver, on_near_rows)
-    return Method(problem, solver, choice)
-
-
-@dataclass(frozen=True)
-class Known:
-    """The curvature as factored from the moments or, where these have too few digits, from the rows.
-
-    Attributes
-    ----------
-    inverse : InverseCurvature or None
-        The inverse Hessian of squared error; None where only its diagonal is known.
-    moments_suffice : bool
-        Whether a fit from the moments is as precise as one from the rows, or all there is.
-    spectrum : Spectrum or None
-        The spectrum of the moments, where they are all there is and have too few digits; None elsewhere.
+    `exact` chooses the solver that knows how low F is.
     """
-
-    inverse: InverseCurvature | None
-    moments_suffice: bool
-    spectrum: Spectrum | None = None
-
-    @property
-    def basis(self) -> NDArray | None:
-        """The basis in which columns are orthonormal, where they are too nearly collinear as they are, else None.
-
-        Columns of which none varies are not: their coefficients stay where they are, in coordinates of their own.
-        """
-        if self.inverse is None or (self.moments_suffice and not self.inverse.is_singular):
-            return None
-        basis = self.inverse.basis
-        return basis if basis is not None and basis.shape[1] else None
-
-    def told(self, problem: Problem) -> Problem:
-        """Return a problem that knows its spectrum, if that was computed."""
-        return problem if self.spectrum is None else replace(problem, spectrum=self.spectrum)
-
-
-def know(choice: Choice, problem: Problem) -> Known:
-    """Factor the second derivatives of squared error, from the moments or from the rows.
-
-    Parameters
-    ----------
-    choice : Choice
-        What to factor.
-    problem : Problem
-        The problem, in the unit-curvature coordinates.
-    """
-    moments, standard, alpha = problem.moments, problem.standard, problem.alpha
-    inverse: InverseCurvature | None = None
-
-    def is_known_to(error: float) -> bool:
-        return inverse is not None and choice.products and moments.error(inverse.inflation) <= error
-
-    if choice.products and (moments.n_samples > len(moments.x.mean) or alpha > 0):
-        inverse = InverseHessian.from_quadratic(problem.quadratic, standard)
-    # The noise of mini-batches exceeds the rounding of moments by far. Newton's steps take gradients from the rows.
-    digits = STEPS if choice.is_newton and not problem.terms.is_squared_error else DIGITS
-    suffice = is_known_to(DOUBTFUL if "batches" in choice.asked else digits)
-    if suffice or choice.factored == "nothing":
-        return Known(inverse, suffice)
-    if choice.factored == "spectrum":
-        if not choice.products:
-            return Known(inverse, suffice)
-        spectrum = Spectrum.of(problem.quadratic, moments, standard, problem.rows.dtype)
-        return Known(InverseHessian.from_spectrum(spectrum), True, spectrum)
-    n, p = moments.n_samples, len(moments.x.mean)
-    inverse = None
-    if choice.products and alpha == 0 and n > p and n * p * p >= COSTLY:
-        inverse = inverse_of_collinear(problem.quadratic, problem.rows, moments, standard, STEPS)
-    inverse = inverse or InverseHessian.from_rows(problem.rows, moments, standard, alpha)
-    # Where columns are collinear, the moments suffice once the preconditioner leaves out the directions of rounding.
-    return Known(inverse, choice.rung == "curvature" and is_known_to(DIGITS))
-
-
-def _by_descent(choice: Choice, spec: Spec, problem: Problem, rng: np.random.RandomState) -> Method:
-    """Return a descent by one optimizer, or a solver that gets further with it (refinement, blocks, smoothing)."""
-    known = know(choice, problem)
-    problem = known.told(problem)
-    limits, loss, standard = spec.limits, problem.terms.loss, problem
-    if choice.is_raw:
-        problem = problem.in_raw_coordinates()
-    rows, batches = problem.rows, None
+    rows, limits, loss, batches = problem.rows, spec.limits, problem.terms.loss, None
     size = spec.steps.batch_rows(rows.n_weighted)
     if size is not None:
         batches = make_batches(spec, rows, size, rng, rows.total_weight / rows.n_weighted)
-    descent, steepest = make_descent(choice, spec, problem, known, batches)
-    by_moments = _by_moments(choice, problem, known)
-    schedule = spec.steps.schedule.known_ahead
-    suffices = by_moments and rows.can_be_read
+    # The noise of mini-batches exceeds the rounding of moments by far.
+    known = factor(problem, DIGITS if batches is None else DOUBTFUL, products=choice.products)
+    problem = standard = known.told(problem)
+    if choice.is_raw:
+        problem = problem.in_raw_coordinates()
+    by_moments = problem.terms.is_squared_error and choice.products and (choice.is_raw or known.moments_suffice)
+    update, rate, steepest = make_update(choice, spec, problem, known.inverse, batches)
+    descent = Descent(
+        update=update,
+        rate=rate,
+        objective=Problem.from_moments if by_moments else Problem.from_rows,
+        measure=_measure(known.inverse, problem, limits.tol),
+        batches=batches,
+        epochs=limits.epochs,
+        tol=limits.tol,
+    )
+    asked, schedule = spec.asked(batches=batches is not None), spec.steps.schedule.known_ahead
     solver: Solver = descent
-    if choice.rung == "curvature" and descent.update.optimizer.is_exact and not (choice.asked or suffices):
+    if choice.is_exact and not asked and not (by_moments and rows.can_be_read):
         solver = Refinement(descent)
-    elif schedule is not None and by_moments and _is_geometric(choice, spec, problem):
+    elif schedule is not None and by_moments and _is_geometric(choice, asked, problem, limits.epochs):
         solver = Geometric(descent, schedule, known.inverse or half)
     elif not spec.steps.is_number:
         solver = _annealed(descent, spec, problem)
     elif loss.is_kinked:
         problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
     if limits.tol:
-        solver = _confirmed(solver, spec, standard, known, rng)
-    if not choice.is_raw:
-        return Method(problem, solver, choice)
-    curvature, ceiling = float(np.max(problem.loss.curvature)), float("inf")
-    stability = descent.update.optimizer.stability
-    if steepest is not None and steepest > 0 and np.isfinite(curvature):
-        ceiling = stability / steepest * 2.0 / curvature
-    return Method(problem, solver, choice, RawRate(descent.rate.rate, ceiling, stability, steepest))
+        solver = _confirmed(solver, spec, standard, known, exact, rng)
+    raw = RawRate.of(problem, rate.rate, update.optimizer.stability, steepest) if choice.is_raw else None
+    return Method(problem, solver, choice, raw)
 
 
-def make_descent(
-    choice: Choice, spec: Spec, problem: Problem, known: Known, batches: Batches | None
-) -> tuple[Descent, float | None]:
-    """Make a descent by one optimizer.
+def make_update(
+    pair: Pair, spec: Spec, problem: Problem, inverse: InverseCurvature | None, batches: Batches | None
+) -> tuple[Update, Rate, float | None]:
+    """Make what a descent by one optimizer does in an epoch.
 
     Parameters
     ----------
-    choice : Choice
+    pair : Pair
         The rung and the optimizer.
     spec : Spec
         The specification.
     problem : Problem
         The problem, in the coordinates of the descent.
-    known : Known
-        The curvature of squared error.
+    inverse : InverseCurvature or None
+        The inverse Hessian of squared error, where it is known.
     batches : Batches or None
         Mini-batches; None for all rows at once.
 
     Returns
     -------
-    descent : Descent
-        The descent.
+    update : Update
+        The update.
+    rate : Rate
+        Its learning rate, before the schedule multiplies it.
     largest_curvature : float or None
         L of squared error in these coordinates; None where nothing depends on it.
     """
-    steps = spec.steps
-    rule = OPTIMIZERS[choice.optimizer](steps.momentum)
-    matrix = known.inverse if choice.rung == "curvature" else None
-    needs_steepest = choice.is_raw or (matrix is None and rule.own_rate is None)
+    steps, rule = spec.steps, OPTIMIZERS[pair.optimizer](spec.steps.momentum)
+    matrix = inverse if pair.rung == "curvature" else None
+    needs_steepest = pair.is_raw or (matrix is None and rule.own_rate is None)
     steepest = steepest_curvature(problem) if needs_steepest else None
     rate: Rate
     if steps.is_number:
@@ -342,19 +310,10 @@ def make_descent(
     else:
         rate = CurvatureRate(1.0 if steepest is None else inverse_curvature(steepest))
     n_rows = problem.moments.n_samples if batches is None else batches.size
-    descent = Descent(
-        update=Update(rule, matrix or identity, steps.schedule, empty_mean(steps.average, n_rows)),
-        rate=rate,
-        objective=Problem.from_moments if _by_moments(choice, problem, known) else Problem.from_rows,
-        measure=_measure(known.inverse, problem, spec.limits.tol),
-        batches=batches,
-        epochs=spec.limits.epochs,
-        tol=spec.limits.tol,
-    )
-    return descent, steepest
+    return Update(rule, matrix or identity, steps.schedule, empty_mean(steps.average, n_rows)), rate, steepest
 
 
-def make_batches(spec: Spec, rows: Rows, size: int, rng: np.random.RandomState, mean_weight: float) -> Batches:
+def make_batches(spec: Spec, rows: Rows, size: int, rng: Rng, mean_weight: float) -> Batches:
     """Make mini-batches of `size` rows, shuffled if the specification says so and there are several.
 
     Parameters
@@ -378,42 +337,34 @@ def empty_mean(average: int, n_rows: int) -> Mean | None:
     return Mean(-(-(average - 1) // n_rows)) if average else None
 
 
-def _by_moments(choice: Choice, problem: Problem, known: Known) -> bool:
-    """Return whether the objective is evaluated from moments."""
-    return problem.terms.is_squared_error and choice.products and (choice.is_raw or known.moments_suffice)
-
-
-def _is_geometric(choice: Choice, spec: Spec, problem: Problem) -> bool:
+def _is_geometric(choice: Choice, asked: frozenset[str], problem: Problem, epochs: int) -> bool:
     """Return whether the descent is a geometric sequence that is long enough for a factorisation to pay."""
-    is_plain = choice.optimizer == "gd" and choice.rung != "curvature"
-    pays = len(problem.standard.center) < spec.limits.epochs
-    return is_plain and pays and not choice.asked & {"prox", "batches", "average"}
+    is_plain = choice.optimizer == "gd" and choice.rung != "curvature" and not asked & {"prox", "batches", "average"}
+    return is_plain and len(problem.standard.center) < epochs
 
 
-def _confirmed(descent: Solver, spec: Spec, problem: Problem, known: Known, rng: np.random.RandomState) -> Solver:
+def _confirmed(
+    descent: Solver,
+    spec: Spec,
+    problem: Problem,
+    known: Known,
+    exact: Callable[[], Choice | None],
+    rng: Rng,
+) -> Solver:
     """Return a descent whose gap is measured where its estimate is small, if that is an estimate."""
     limits, terms = spec.limits, problem.terms
     is_least_squares = terms.is_squared_error and not terms.is_penalised
     if is_least_squares and known.inverse is None and problem.rows.can_be_read:
         projection = Projection(limits.tol, np.full_like(problem.constant_loss, problem.curvature))
         return Confirmed(descent, projection, problem, limits.tol, limits.epochs, Refinement.limit)
-    exact = _exact(spec, problem, rng)
-    if exact is None:
+    choice = exact()
+    if choice is None:
         return descent
-    return Confirmed(descent, Dual(exact, limits.tol), problem, limits.tol, np.inf, descent.limit)
 
+    def solver() -> Solver:  # it may not be needed, and to build it may take a factorisation
+        return choice.method(spec.at_the_minimum(), problem, rng).solver
 
-def _exact(spec: Spec, problem: Problem, rng: np.random.RandomState) -> Callable[[], Solver] | None:
-    """Return what makes the fastest solver that knows how low F is, or shows it; None if there is none.
-
-    It may not be needed, and to make it may take a factorisation.
-    """
-    choice, terms = choose_exact(spec, problem.rows), problem.terms
-    if choice is not None:
-        return lambda: make_method(choice, spec.at_the_minimum(), problem, rng).solver
-    has_parabolas = terms.is_mostly_parabola and not terms.is_squared_error
-    has_steps = has_parabolas and problem.rows.in_memory is not None and not terms.is_penalised
-    return partial(TruncatedNewton, spec.limits.tol) if has_steps else None
+    return Confirmed(descent, Dual(solver, limits.tol), problem, limits.tol, np.inf, descent.limit)
 
 
 def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
@@ -430,15 +381,3 @@ def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> 
     if inverse is not None:
         return estimated_by(Raised(inverse) if terms.has_prox and inverse.is_singular else inverse)
     return DualityGap(tol) if terms.l2 > 0 and terms.loss.is_piecewise else estimated_by(half)
-
-
-WAYS: dict[Way, Callable[[Choice, Spec, Problem, np.random.RandomState], Method]] = {
-    "sketches": _with_sketches,
-    "working set": _on_working_set,
-    "matrix-free": _without_matrix,
-    "dual": _by_dual,
-    "boxes": _in_boxes,
-    "newton": _by_newton,
-    "descent": _by_descent,
-}
-"""What makes the solver for each way of `Choice`."""

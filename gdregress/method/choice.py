@@ -1,13 +1,26 @@
-"""The choice of rung, optimizer and solver, before any row is read."""
+"""Which solver is taken when: `WAYS`, in the order in which they are tried, before any row is read.
 
-from dataclasses import dataclass, replace
-from typing import Literal
+A way is a function of a `Task`, and of a rung and an optimizer that support all that the task asks for. It returns a
+`Choice` if it is for these, else None; the first choice counts. `gdregress.method.assembly` builds the solver once the
+moments of the rows are known, and decides what depends on their digits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
-from gdregress.method.combinations import OPTIMIZERS, choose_pair
+from gdregress.method import assembly
+from gdregress.method.assembly import Build, Choice, ready
+from gdregress.method.augmented_lagrangian import AugmentedLagrangian
+from gdregress.method.column_generation import ColumnGeneration
+from gdregress.method.combinations import Pair, supported_pairs
+from gdregress.method.known import Factoring, Known
 from gdregress.method.sketches import FINEST_TOL, accelerated_is_cheaper, cheapest_share, is_nearly_square, is_tall
 from gdregress.method.spec import Spec
+from gdregress.method.truncated_newton import TruncatedNewton
+from gdregress.method.working_set import WorkingSet
 from gdregress.problem.design import has_row_space
 from gdregress.problem.problem import Terms
 from gdregress.rows.chunks import MATRIX_LIMIT
@@ -29,81 +42,119 @@ SET_LIMIT = 250
 """Number of features, at most half the rows, up to which products of all columns are cheaper than working sets."""
 
 
-Way = Literal["sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"]
-"""How a problem is solved: see `Choice`."""
-
-
 @dataclass(frozen=True)
-class Choice:
-    """What a specification and the shape of the rows decide, before any row is read.
+class Task:
+    """What the choice looks at: a specification, and the shape and the storage of the rows.
 
     Attributes
     ----------
-    rung : {"float", "lipschitz", "diagonal", "curvature"}
-        Rung of the ladder of learning rates.
-    optimizer : str
-        A key of `OPTIMIZERS`.
-    asked : frozenset of str
-        Features that the specification requires, besides the rung.
-    share : float or None
-        Share of the rows from which an approximate preconditioner is made; None for the exact one.
-    products : bool
-        Whether the products of the columns are gathered.
-    factored : {"rows", "spectrum", "nothing"}
-        What is factored where the products have lost too many digits for a Cholesky factor: the rows themselves;
-        the spectrum of the products, without the eigenvalues that rounding may have made; or nothing.
-    way : {"sketches", "working set", "matrix-free", "dual", "boxes", "newton", "descent"}
-        How the problem is solved: with approximate preconditioners; on a growing set of columns; by products of X with
-        vectors alone; by the products of the rows; as slopes in boxes; by Newton's method; or by a descent.
+    spec : Spec
+        The specification.
+    rows : Rows
+        Training rows.
     """
 
-    rung: str
-    optimizer: str
-    asked: frozenset[str]
-    share: float | None = None
-    products: bool = True
-    factored: Literal["rows", "spectrum", "nothing"] = "spectrum"
-    way: Way = "descent"
-
-    @classmethod
-    def of(cls, spec: Spec, asked: frozenset[str], costly: set[str]) -> "Choice":
-        """Choose the rung and the optimizer.
-
-        Parameters
-        ----------
-        spec : Spec
-            The specification.
-        asked : frozenset of str
-            Features that the specification requires, besides the rung.
-        costly : set of str
-            Rungs and optimizers that are chosen only where the user names them, or where no others will do.
-
-        Raises
-        ------
-        ValueError
-            If no rung and optimizer support all required features.
-        """
-        rung, optimizer = choose_pair(spec.steps.learning_rate, spec.steps.optimizer, asked, costly)
-        return cls(rung, optimizer, asked, way="newton" if optimizer == "newton" else "descent")
+    spec: Spec
+    rows: Rows
 
     @property
-    def is_raw(self) -> bool:
-        """Whether the descent is in raw coordinates, at one rate for all of them."""
-        return self.rung in ("float", "lipschitz")
+    def n(self) -> int:
+        """Number of rows of positive weight."""
+        return self.rows.n_weighted
 
     @property
-    def is_newton(self) -> bool:
-        """Whether the solver takes Newton's steps, with the second derivatives of every point."""
-        return self.optimizer == "newton"
+    def p(self) -> int:
+        """Number of columns of X."""
+        return self.rows.n_features
 
     @property
-    def precision(self) -> type:
-        """Floating-point type in which products of columns are computed."""
-        return np.float64 if self.share is None else np.float32
+    def terms(self) -> Terms:
+        """The loss and the penalty."""
+        return self.spec.terms
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Features that the optimizer must support, besides the rung."""
+        return self.spec.asked(batches=self.spec.steps.batch_rows(self.n) is not None)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The rungs and optimizers that support these and are allowed by the user's words, the fastest first."""
+        return supported_pairs(self.spec.steps.learning_rate, self.spec.steps.optimizer, self.asked)
+
+    @property
+    def asks_for_matrix(self) -> bool:
+        """Whether the user asks for a matrix, whatever it costs."""
+        return self.spec.steps.learning_rate == "curvature"
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether single rows are at hand."""
+        return self.rows.in_memory is not None
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the loss is of lines and parabolas, known as boxes of slopes, and single rows are at hand."""
+        return self.terms.has_boxes and self.is_in_memory
+
+    @property
+    def has_row_space(self) -> bool:
+        """Whether such a loss is minimised among the combinations of few rows."""
+        return self.has_boxes and has_row_space(self.terms, self.rows)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether X is dense and has no more rows than columns: its rows are factored, which keeps more digits."""
+        return self.n <= self.p and not self.rows.is_sparse
+
+    @property
+    def is_short_and_wide(self) -> bool:
+        """Whether X has few rows, and so few entries that it is factored as it is."""
+        n = self.rows.n_samples
+        return n <= MOMENTS_LIMIT and n * self.p <= FACTOR_LIMIT and not self.rows.is_sparse
+
+    @property
+    def has_few_rows(self) -> bool:
+        """Whether the products of the rows are the smaller matrix, and are cheap to factor."""
+        return self.is_wide and self.n <= MOMENTS_LIMIT and self.is_in_memory
+
+    @property
+    def affords_matrix(self) -> bool:
+        """Whether "auto" factors the products of the columns, or else the rows."""
+        if self.p <= MOMENTS_LIMIT or self.has_row_space or not self.rows.can_be_read:
+            return True
+        is_plain = not (self.asked or self.rows.is_sparse)
+        return is_plain and (is_tall(self.n, self.p) or self.is_short_and_wide or self.has_few_rows)
+
+    def factoring(self, *, of_rows: bool, is_metric: bool = True) -> Factoring:
+        """Return how the curvature is factored, of the rows or not, for P or only for a measure."""
+        if not self.rows.can_be_read:
+            return Known.of_spectrum
+        return partial(Known.of_rows, is_metric=is_metric) if of_rows else Known.of_moments
+
+    def gathers_products(self, pair: Pair) -> bool:
+        """Return whether the products of the columns are gathered, for a solver that can use them."""
+        if not self.rows.can_be_read:
+            return True
+        is_factored = self.is_wide and not pair.is_raw
+        return not is_factored and (self.p <= MOMENTS_LIMIT or pair.rung == "curvature")
+
+    def with_matrix(self, pair: Pair, build: Build, *, products: bool) -> Choice:
+        """Return the choice of a solver that may hold a matrix, if that fits into memory."""
+        if pair.rung == "curvature" and min(self.n, self.p) > MATRIX_LIMIT and self.rows.can_be_read:
+            cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
+            if pair.is_newton:
+                cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
+            raise ValueError(f"{cause} would hold a matrix of {self.p} x {self.p} numbers: use {remedy}.")
+        return Choice.of(pair, build, products=products)
+
+
+Way = Callable[[Task, Pair], Choice | None]
+"""A way to the minimum: a function of a task and of a rung with an optimizer; None where it is not for these."""
 
 
 def choose(spec: Spec, rows: Rows) -> Choice:
-    """Choose the rung and the optimizer for some rows, and which sums over the rows to gather.
+    """Choose the rung, the optimizer and the solver for some rows, and which sums over the rows to gather.
 
     Parameters
     ----------
@@ -117,70 +168,14 @@ def choose(spec: Spec, rows: Rows) -> Choice:
     ValueError
         If no rung and optimizer support all required features, or if the requested matrix would not fit into memory.
     """
-    n, p, terms = rows.n_weighted, rows.n_features, spec.terms
-    asked = spec.asked(batches=spec.steps.batch_rows(n) is not None)
-    if not rows.can_be_read:
-        return Choice.of(spec, asked, _costly(p, spec))
-    has_boxes = _has_boxes(terms, rows)
-    is_short = has_boxes and has_row_space(terms, rows)
-    newtons = _way_of_newton(spec, rows, is_short=is_short)
-    has_set, needs_no_matrix = newtons == "working set", newtons in ("working set", "matrix-free")
-    share = _share(spec, rows, asked, steps_are_newton=has_boxes and p <= MOMENTS_LIMIT)
-    is_plain = not (asked or rows.is_sparse)
-    is_factored = (is_tall(n, p) or is_short_and_wide(rows) or _has_few_rows(rows)) and is_plain
-    has_matrix = p <= MOMENTS_LIMIT or share is not None or is_factored or is_short
-    costly = _costly(p, spec, has_boxes=has_boxes) | (set() if has_matrix or needs_no_matrix else {"curvature"})
-    if share is not None:
-        costly |= {"gd", "newton"}  # both need the exact curvature
-    elif needs_no_matrix or is_short:
-        costly -= {"newton"}
-    choice = Choice.of(spec, asked, costly)
-    is_matrix_free = choice.is_newton and needs_no_matrix
-    if choice.rung == "curvature" and min(n, p) > MATRIX_LIMIT and not is_matrix_free:
-        cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
-        if choice.is_newton:
-            cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
-        raise ValueError(f"{cause} would hold a matrix of {p} x {p} numbers: use {remedy}.")
-    products = p <= MOMENTS_LIMIT or choice.rung == "curvature"
-    if n <= p and not (choice.is_raw or rows.is_sparse):
-        products = False  # factoring the rows is cheaper and keeps more digits
-    is_known = terms.is_mostly_parabola or terms.loss.is_kinked
-    if is_matrix_free or (choice.is_newton and not (is_known or has_boxes)):
-        products = False  # every epoch weighs the rows anew, and needs products of its own
-    factors_rows = (choice.rung == "curvature" or has_matrix or has_set) and (
-        not choice.is_newton or (not is_short and (has_boxes or terms.loss.is_kinked))
-    )
-    return replace(
-        choice,
-        share=share,
-        products=products if share is None else share == 1.0,
-        factored="rows" if factors_rows else "nothing",
-        way="sketches" if share is not None else _way(choice, spec, rows, newtons),
-    )
-
-
-def _way(choice: Choice, spec: Spec, rows: Rows, newtons: Way) -> Way:
-    """Return how a problem is solved whose rows can be read, without a sketch: see `Choice`."""
-    if choice.is_newton:
-        return newtons
-    return "dual" if _is_dual(choice, spec, rows) else "descent"
-
-
-def _way_of_newton(spec: Spec, rows: Rows, *, is_short: bool) -> Way:
-    """Return how Newton's method goes, if it is chosen; `is_short` says that the rows have a space of their own."""
-    terms, is_asked_for = spec.terms, spec.steps.learning_rate == "curvature"
-    if _has_set(terms, rows):
-        return "working set"
-    if not _has_boxes(terms, rows):
-        return "newton"
-    is_wide = rows.n_features > MOMENTS_LIMIT and not (is_asked_for or is_short)
-    return "matrix-free" if is_wide and terms.is_ridge else "boxes"
+    return _first(Task(spec, rows))[1]
 
 
 def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     """Choose the fastest solver that knows how low F is, to measure the gap of a descent; None if there is none.
 
-    Least squares without L1 and `positive` needs none. Without a matrix and a penalty none knows the dual.
+    Least squares without L1 and `positive` needs none. Without a matrix and a penalty only Newton's steps by conjugate
+    gradients know the dual.
 
     Parameters
     ----------
@@ -192,12 +187,15 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     terms = spec.terms
     if rows.in_memory is None or (terms.is_squared_error and not terms.has_prox):
         return None
-    choice = choose(spec.at_the_minimum(), rows)
-    knows = choice.way in ("boxes", "working set", "matrix-free") or (terms.is_squared_error and choice.way == "newton")
-    return choice if knows else None
+    way, choice = _first(Task(spec.at_the_minimum(), rows))
+    if way in BOUNDING or (terms.is_squared_error and way is newton):
+        return choice
+    if terms.is_mostly_parabola and not (terms.is_squared_error or terms.is_penalised):
+        return Choice("curvature", "newton", partial(ready, TruncatedNewton(spec.limits.tol)))
+    return None
 
 
-def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Choice:
+def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Pair:
     """Choose the rung and the optimizer for mini-batches of rows that come in chunks.
 
     Parameters
@@ -214,8 +212,10 @@ def choose_for_chunks(spec: Spec, n_features: int, *, has_products: bool) -> Cho
     ValueError
         If no rung and optimizer support all required features.
     """
-    costly = {"curvature"} if n_features > NEWTON_LIMIT or not has_products else set()
-    return replace(Choice.of(spec, spec.asked(batches=True), costly), products=has_products)
+    steps = spec.steps
+    has_matrix = steps.learning_rate == "curvature" or (has_products and n_features <= NEWTON_LIMIT)
+    pairs = supported_pairs(steps.learning_rate, steps.optimizer, spec.asked(batches=True))
+    return next(pair for pair in pairs if has_matrix or pair.rung != "curvature")
 
 
 def needs_products(learning_rate: str, n_features: int) -> bool:
@@ -223,57 +223,119 @@ def needs_products(learning_rate: str, n_features: int) -> bool:
     return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
 
 
-def _costly(n_features: int, spec: Spec, *, has_boxes: bool = False) -> set[str]:
-    """Return the optimizers that "auto" does not choose for so many features."""
-    solves_programs = spec.terms.has_prox and not has_boxes
-    return {"newton"} if n_features > (NEWTON_LIMIT if solves_programs else MOMENTS_LIMIT) else set()
+def working_set(task: Task, pair: Pair) -> Choice | None:
+    """Squared error with L1 or signs, in memory: over 250 columns, or more than half as many as rows."""
+    is_for = pair.is_newton and task.terms.is_squared_error and task.terms.has_prox and task.is_in_memory
+    is_large = task.p > min(SET_LIMIT, task.n // 2)
+    return Choice.of(pair, partial(ready, WorkingSet())) if is_for and is_large else None
 
 
-def _has_boxes(terms: Terms, rows: Rows) -> bool:
-    """Return whether the loss is known as boxes of slopes, and single rows are at hand."""
-    return terms.has_boxes and rows.in_memory is not None
+def column_generation(task: Task, pair: Pair) -> Choice | None:
+    """Lines and parabolas with L1 or signs, in memory: over 500 columns, or more than rows."""
+    is_for = pair.is_newton and task.has_boxes and task.terms.has_prox
+    is_large = task.p > min(NEWTON_LIMIT, task.n)
+    return Choice.of(pair, partial(ready, ColumnGeneration())) if is_for and is_large else None
 
 
-def _has_set(terms: Terms, rows: Rows) -> bool:
-    """Return whether Newton's method goes by working sets: a loss by name, L1 or signs, many columns in memory."""
-    if not terms.has_prox or rows.in_memory is None:
-        return False
-    if terms.is_squared_error:
-        return rows.n_features > min(SET_LIMIT, rows.n_weighted // 2)
-    return _has_boxes(terms, rows) and rows.n_features > min(NEWTON_LIMIT, rows.n_weighted)
+def boxes(task: Task, pair: Pair) -> Choice | None:
+    """Lines and parabolas, in memory: up to 2000 columns, or few rows with L2 alone."""
+    return boxes_of_any_size(task, pair) if task.affords_matrix else None
 
 
-def _share(spec: Spec, rows: Rows, asked: frozenset[str], *, steps_are_newton: bool) -> float | None:
-    """Return the share of the rows for an approximate preconditioner; None for the exact one."""
-    n, p, steps, tol = rows.n_weighted, rows.n_features, spec.steps, spec.limits.tol
-    is_exact = rows.is_sparse or rows.is_summed
-    if is_exact or not tol or asked - {"any loss"} or steps.learning_rate not in ("auto", "curvature"):
+def sketches(task: Task, pair: Pair) -> Choice | None:
+    """Squared error, or parabolas with lines: a large dense X, for which an approximate P is cheaper than the exact."""
+    share, tol = None, task.spec.limits.tol
+    if pair.rung != "curvature" or not tol or task.rows.is_sparse or task.rows.is_summed:
         return None
-    if not asked and steps.optimizer in ("auto", "conjugate"):
-        if p > MOMENTS_LIMIT and is_nearly_square(n, p) and tol >= FINEST_TOL:
-            return 1.0
-        return cheapest_share(n, p, rows.n_outputs, tol, samples=rows.in_memory is not None)
-    accelerates = steps.optimizer == "nesterov" or (steps.optimizer == "auto" and not steps_are_newton)
-    if asked and spec.terms.is_mostly_parabola and accelerates:
-        return 1.0 if accelerated_is_cheaper(n, p) else None
-    return None
+    if pair.optimizer == "conjugate" and not task.asked:
+        if task.p > MOMENTS_LIMIT and is_nearly_square(task.n, task.p) and tol >= FINEST_TOL:
+            share = 1.0
+        else:
+            share = cheapest_share(task.n, task.p, task.rows.n_outputs, tol, samples=task.is_in_memory)
+    elif pair.optimizer == "nesterov" and task.asked == {"any loss"} and task.terms.is_mostly_parabola:
+        share = 1.0 if accelerated_is_cheaper(task.n, task.p) else None
+    if share is None:
+        return None
+    return Choice.of(pair, partial(assembly.with_sketches, share), products=share == 1.0, precision=np.float32)
 
 
-def is_short_and_wide(rows: Rows) -> bool:
-    """Return whether X has few rows, and so few entries that it is factored as it is."""
-    small = rows.n_samples <= MOMENTS_LIMIT and rows.n_samples * rows.n_features <= FACTOR_LIMIT
-    return small and not rows.is_sparse
+def augmented_lagrangian(task: Task, pair: Pair) -> Choice | None:
+    """Lines and parabolas with L2 alone, in memory: over 2000 columns, unless their matrix is asked for."""
+    is_for = pair.is_newton and task.has_boxes and task.terms.is_ridge and not task.asks_for_matrix
+    return Choice.of(pair, partial(ready, AugmentedLagrangian())) if is_for and task.p > MOMENTS_LIMIT else None
 
 
-def _has_few_rows(rows: Rows) -> bool:
-    """Return whether the products of the rows are the smaller matrix, and are cheap to factor."""
-    is_few = rows.n_weighted <= min(MOMENTS_LIMIT, rows.n_features)
-    return is_few and not rows.is_sparse and rows.in_memory is not None
+def newton(task: Task, pair: Pair) -> Choice | None:
+    """Other losses, and rows elsewhere: up to 2000 columns, with L1 or signs up to 500."""
+    affords_programs = task.p <= NEWTON_LIMIT or not task.terms.has_prox
+    return newton_of_any_size(task, pair) if task.affords_matrix and affords_programs else None
 
 
-def _is_dual(choice: Choice, spec: Spec, rows: Rows) -> bool:
-    """Return whether least squares goes by the products of the rows: these are few, and worth it."""
-    if choice.asked or choice.is_newton or choice.rung != "curvature" or not _has_few_rows(rows):
-        return False
-    is_worth_it = rows.n_samples * rows.n_features >= DUAL_ENTRIES
-    return is_worth_it and OPTIMIZERS[choice.optimizer](spec.steps.momentum).is_exact
+def dual_ridge(task: Task, pair: Pair) -> Choice | None:
+    """Squared error with L2 or no penalty: no more rows than columns, at most 2000, dense and in memory."""
+    is_for = pair.is_exact and task.has_few_rows and not task.asked
+    if not is_for or task.rows.n_samples * task.p < DUAL_ENTRIES:
+        return None
+    otherwise = _descent(task, pair, of_rows=True)
+    if task.spec.steps.learning_rate == "auto" and not task.is_short_and_wide:
+        otherwise = _descent(task, next(each for each in task.pairs if each.rung == "diagonal"), of_rows=False)
+    return Choice.of(pair, partial(assembly.by_dual, otherwise))
+
+
+def descent(task: Task, pair: Pair) -> Choice | None:
+    """Everything else, by the optimizer: P is a matrix where that is asked for or affordable, or a diagonal."""
+    is_matrix, affords_matrix = pair.rung == "curvature", task.affords_matrix
+    if pair.is_newton or (is_matrix and not (affords_matrix or task.asks_for_matrix)):
+        return None
+    return _descent(task, pair, of_rows=is_matrix or affords_matrix)
+
+
+def boxes_of_any_size(task: Task, pair: Pair) -> Choice | None:
+    """Lines and parabolas, in memory."""
+    if not (pair.is_newton and task.has_boxes):
+        return None
+    build = assembly.at_kinks if task.terms.loss.is_kinked else assembly.on_parabolas
+    factor = task.factoring(of_rows=not task.has_row_space)
+    return task.with_matrix(pair, partial(build, factor), products=task.gathers_products(pair))
+
+
+def newton_of_any_size(task: Task, pair: Pair) -> Choice | None:
+    """Other losses, and rows elsewhere."""
+    if not pair.is_newton:
+        return None
+    loss = task.terms.loss
+    build = assembly.at_kinks_elsewhere if loss.is_kinked else assembly.by_newton
+    factor = task.factoring(of_rows=loss.is_kinked)
+    products = loss.is_piecewise and task.gathers_products(pair)  # else every epoch weighs the rows anew
+    return task.with_matrix(pair, partial(build, factor), products=products)
+
+
+def _descent(task: Task, pair: Pair, *, of_rows: bool) -> Choice:
+    """Return the choice of a descent, with the rows factored where the moments have too few digits, or not."""
+    factor = task.factoring(of_rows=of_rows, is_metric=pair.rung == "curvature")
+    build = partial(assembly.by_descent, factor, partial(choose_exact, task.spec, task.rows))
+    return task.with_matrix(pair, build, products=task.gathers_products(pair))
+
+
+def _first(task: Task) -> tuple[Way, Choice]:
+    """Return the first way that is for a task, and the choice that it comes to."""
+    found = ((way, way(task, pair)) for way in WAYS for pair in task.pairs)
+    return next((way, choice) for way, choice in found if choice is not None)
+
+
+WAYS: tuple[Way, ...] = (
+    working_set,
+    column_generation,
+    boxes,
+    sketches,
+    augmented_lagrangian,
+    newton,
+    dual_ridge,
+    descent,
+    boxes_of_any_size,
+    newton_of_any_size,
+)
+"""The ways, the fastest first; at the end those for what only Newton's method supports, whatever they cost."""
+
+BOUNDING = (working_set, column_generation, boxes, augmented_lagrangian)
+"""The ways that know a lower bound on the least F."""

@@ -4,7 +4,8 @@ Each optimizer declares its features in `takes`. The choice, the error messages 
 all made from these declarations.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from typing import Any
 
 from gdregress.method.newton import Newton
@@ -31,27 +32,72 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
 }
 """Constructors of the update rules and of Newton's solver by name; each is called with `momentum`."""
 
+
+@dataclass(frozen=True)
+class Pair:
+    """A rung of the ladder of learning rates, and an optimizer.
+
+    Attributes
+    ----------
+    rung : {"float", "lipschitz", "diagonal", "curvature"}
+        The rung.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    """
+
+    rung: str
+    optimizer: str
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the descent is in raw coordinates, at one rate for all of them."""
+        return self.rung in ("float", "lipschitz")
+
+    @property
+    def is_newton(self) -> bool:
+        """Whether the solver takes Newton's steps, with the second derivatives of every point."""
+        return self.optimizer == "newton"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the first step of least squares reaches the minimum, up to rounding, at rate 1 with an exact P."""
+        return self.rung == "curvature" and not self.is_newton and _rule(self.optimizer).is_exact
+
+    def missing(self, asked: Set[str]) -> set[str]:
+        """Return the features that the optimizer does not support on this rung.
+
+        Parameters
+        ----------
+        asked : set of str
+            Features that it must support, besides the rung.
+        """
+        needed, takes = {self.rung, *asked}, _rule(self.optimizer).takes
+        if self.rung == "curvature" and "prox" in asked & takes:
+            needed |= {"matrix prox"}
+        return needed - takes
+
+
 QUADRATIC = (
-    ("curvature", "gd"),
-    ("curvature", "conjugate"),
-    ("diagonal", "conjugate"),
-    ("diagonal", "nesterov"),
-    ("diagonal", "gd"),
+    Pair("curvature", "gd"),
+    Pair("curvature", "conjugate"),
+    Pair("diagonal", "conjugate"),
+    Pair("diagonal", "nesterov"),
+    Pair("diagonal", "gd"),
 )
 """The order in which "auto" tries rungs and optimizers for squared error without a prox: the fastest first."""
 
 GENERAL = (
-    ("curvature", "newton"),
-    ("curvature", "nesterov"),
-    ("diagonal", "nesterov"),
-    ("curvature", "gd"),
-    ("diagonal", "gd"),
+    Pair("curvature", "newton"),
+    Pair("curvature", "nesterov"),
+    Pair("diagonal", "nesterov"),
+    Pair("curvature", "gd"),
+    Pair("diagonal", "gd"),
 )
 """The order in which "auto" tries rungs and optimizers for any other objective: the fastest first."""
 
 
-def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], costly: Set[str]) -> tuple[str, str]:
-    """Return the rung and the optimizer as given, with "auto" replaced by the fastest that supports the features.
+def supported_pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> list[Pair]:
+    """Return the rungs and optimizers that the parameters allow and that support all features, the fastest first.
 
     Parameters
     ----------
@@ -61,79 +107,45 @@ def choose_pair(learning_rate: float | str, optimizer: str, asked: Set[str], cos
         As the user gave it.
     asked : set of str
         Features that the optimizer must support, besides the rung.
-    costly : set of str
-        Rungs and optimizers that "auto" takes only where all others are costly too or lack a feature.
-
-    Returns
-    -------
-    rung : str
-        "float", "lipschitz", "diagonal" or "curvature".
-    optimizer : str
-        A key of `OPTIMIZERS`.
 
     Raises
     ------
     ValueError
         If no allowed pair supports all features; the message names one that does.
     """
-    supported = [pair for pair in _pairs(learning_rate, optimizer, asked) if not missing(*pair, asked)]
+    supported = [pair for pair in _pairs(learning_rate, optimizer, asked) if not pair.missing(asked)]
     if not supported:
         raise ValueError(_refusal(learning_rate, optimizer, asked))
-    for rung, name in supported:
-        is_costly = (rung in costly and learning_rate == "auto") or (name in costly and optimizer == "auto")
-        if not is_costly:
-            return rung, name
-    return supported[0]
+    return supported
 
 
-def missing(rung: str, optimizer: str, asked: Set[str]) -> set[str]:
-    """Return the features that an optimizer does not support on a rung.
-
-    Parameters
-    ----------
-    rung : str
-        "float", "lipschitz", "diagonal" or "curvature".
-    optimizer : str
-        A key of `OPTIMIZERS`.
-    asked : set of str
-        Features that the optimizer must support, besides the rung.
-    """
-    needed = {rung, *asked}
-    takes = _rule(optimizer).takes
-    if rung == "curvature" and "prox" in asked & takes:
-        needed |= {"matrix prox"}
-    return needed - takes
-
-
-def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of rung and optimizer that the parameters allow, the fastest first."""
+def _pairs(learning_rate: float | str, optimizer: str, asked: Set[str]) -> list[Pair]:
+    """Return the pairs that the parameters allow, the fastest first."""
     rung = learning_rate if isinstance(learning_rate, str) else "float"
-    ranking: tuple[tuple[str, str], ...] = QUADRATIC if not asked & {"any loss", "prox"} else GENERAL
-    if optimizer != "auto":
-        ranking = (("curvature", optimizer), ("diagonal", optimizer))
     if rung in ("float", "lipschitz"):
-        ranking = ((rung, "gd" if optimizer == "auto" else optimizer),)
-    for pair in ranking:
-        if rung in ("auto", pair[0]):
-            yield pair
+        return [Pair(rung, "gd" if optimizer == "auto" else optimizer)]
+    ranking: tuple[Pair, ...] = GENERAL if asked & {"any loss", "prox"} else QUADRATIC
+    if optimizer != "auto":
+        ranking = (Pair("curvature", optimizer), Pair("diagonal", optimizer))
+    return [pair for pair in ranking if rung in ("auto", pair.rung)]
 
 
 def _refusal(learning_rate: float | str, optimizer: str, asked: Set[str]) -> str:
     """Return the message that names the unsupported features and a choice that supports them."""
-    rung, name = next(_pairs(learning_rate, optimizer, asked))
-    refused = " or ".join(FEATURES[feature] for feature in FEATURES if feature in missing(rung, name, asked))
+    first = _pairs(learning_rate, optimizer, asked)[0]
+    refused = " or ".join(words for feature, words in FEATURES.items() if feature in first.missing(asked))
     others = [
-        other for other in OPTIMIZERS if any(not missing(*pair, asked) for pair in _pairs(learning_rate, other, asked))
+        other for other in OPTIMIZERS if any(not pair.missing(asked) for pair in _pairs(learning_rate, other, asked))
     ]
+    subject = f"optimizer={first.optimizer!r}"
     if others:
         given = "" if learning_rate == "auto" else f" with learning_rate={learning_rate!r}"
         remedy = f"use optimizer={' or '.join(map(repr, others))}{given}"
-    elif any(not missing(other, name, asked) for other in ("diagonal", "float")):
-        remedy = f"use learning_rate='auto' with optimizer={name!r}"
+    elif any(not Pair(other, first.optimizer).missing(asked) for other in ("diagonal", "float")):
+        remedy = f"use learning_rate='auto' with {subject}"
     else:
-        pair = next(pair for pair in GENERAL if not missing(*pair, asked))
-        remedy = f"use learning_rate='auto' with optimizer='auto', which choose {pair[0]!r} and {pair[1]!r}"
-    subject = f"optimizer={name!r}"
+        pair = next(pair for pair in GENERAL if not pair.missing(asked))
+        remedy = f"use learning_rate='auto' with optimizer='auto', which choose {pair.rung!r} and {pair.optimizer!r}"
     if optimizer == "auto":
         subject = f"learning_rate={learning_rate!r} (here with {subject})"
     return f"{subject} cannot be combined with {refused}: {remedy}."

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.assembly import know
-from gdregress.method.choice import Choice
 from gdregress.method.geometric import Eigenbasis, lengths
+from gdregress.method.known import DIGITS, Known
 from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half
 from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
@@ -31,9 +30,6 @@ STACKED = 2**20
 
 LOG_OF_NOTHING = -745.0
 """Logarithm of the smallest positive float."""
-
-PLAIN = Choice("float", "gd", frozenset())
-"""The choice of plain descent in raw coordinates."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class PlainDescent:
             Moments of the rows about the mean, with covariances.
         """
         standard = Problem.of(terms, moments, GoneRows(moments, np.dtype(np.float64)))
-        known, problem = know(PLAIN, standard), standard.in_raw_coordinates()
+        known, problem = Known.of_spectrum(standard, DIGITS, products=True), standard.in_raw_coordinates()
         if known.spectrum is not None:
             return None
         start = np.zeros((problem.n_coordinates, len(problem.constant_loss)))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.assembly import DIGITS
 from gdregress.method.choice import MOMENTS_LIMIT
+from gdregress.method.known import DIGITS
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty

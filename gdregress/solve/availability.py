@@ -6,10 +6,10 @@ from functools import partial, update_wrapper
 from types import MethodType
 from typing import Any, cast
 
-from gdregress.method.combinations import OPTIMIZERS, missing
+from gdregress.method.combinations import OPTIMIZERS, Pair
 from gdregress.method.spec import Spec
 
-LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not missing("float", name, {"batches"})]
+LEARN_FROM_BATCHES = [name for name in OPTIMIZERS if not Pair("float", name).missing({"batches"})]
 """Optimizers that can learn from chunks, because they need not see the same rows at every epoch."""
 
 

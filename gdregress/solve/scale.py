@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.assembly import Method, make_method
+from gdregress.method.assembly import Method
 from gdregress.method.choice import MOMENTS_LIMIT, choose
 from gdregress.method.followed import Followed
 from gdregress.method.huber_scale import FittedScale, descend_with_scale
@@ -137,10 +137,10 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
     tried: list[tuple[float, float]] = []
     spec = spec.at_the_minimum()
     choice, rng = choose(spec, rows), spec.rng()
-    moments = rows.moments(products=choice.products, precision=choice.precision)
+    moments = choice.moments(rows)
     for _ in range(ROUNDS):
         scaled = spec.at_scale(scale)
-        method = make_method(choice, scaled, Problem.of(scaled.terms, moments, rows), rng)
+        method = choice.method(scaled, Problem.of(scaled.terms, moments, rows), rng)
         problem = method.problem
         start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
         stopping = Stopping.of(scaled, method)

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.assembly import empty_mean, know, make_batches, make_descent
+from gdregress.method.assembly import empty_mean, make_batches, make_update
 from gdregress.method.choice import choose_for_chunks, needs_products
-from gdregress.method.combinations import OPTIMIZERS, choose_pair
+from gdregress.method.combinations import OPTIMIZERS, supported_pairs
 from gdregress.method.descent import Batches, Mean, Position, Update
+from gdregress.method.known import Known
 from gdregress.method.preconditioners import identity
+from gdregress.method.sketches import DOUBTFUL
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective
@@ -172,7 +174,7 @@ class ChunkDescent:
             If the optimizer cannot be combined with the other parameters.
         """
         steps, terms = spec.steps, spec.terms
-        _, optimizer = choose_pair(steps.learning_rate, steps.optimizer, spec.asked(batches=True), set())
+        optimizer = supported_pairs(steps.learning_rate, steps.optimizer, spec.asked(batches=True))[0].optimizer
         coordinates = Coordinates.plain(rows.n_features, rows.n_outputs, fit_intercept=terms.fit_intercept)
         coordinates = replace(coordinates, penalized=units)
         size, rate = steps.batch_rows(rows.n_weighted) or rows.n_weighted, float(steps.learning_rate)
@@ -194,29 +196,30 @@ class ChunkDescent:
         The rate falls in proportion to mu. It goes on falling when mu is so small that the loss itself is descended
         (Robbins and Monro, 1951).
         """
-        choice = choose_for_chunks(spec, rows.n_features, has_products=moments.cross is not None)
+        has_products = moments.cross is not None
+        pair = choose_for_chunks(spec, rows.n_features, has_products=has_products)
         problem = Problem.of(spec.terms, moments, rows)
         size = min(spec.steps.batch_size or max(LEAST_BATCH, rows.n_weighted // BATCHES), rows.n_weighted)
-        known = know(choice, problem)
-        if choice.is_raw:
+        known = Known.of_spectrum(problem, DOUBTFUL, products=has_products)
+        if pair.is_raw:
             problem = problem.in_raw_coordinates()
         batches = make_batches(spec, rows, size, rng, 1.0)
-        descent, steepest = make_descent(choice, spec, problem, known, batches)
+        update, base, steepest = make_update(pair, spec, problem, known.inverse, batches)
         mu = problem.spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
-        if own.is_straight and own.width > 0.0 and descent.update.optimizer.own_rate is None:
+        if own.is_straight and own.width > 0.0 and update.optimizer.own_rate is None:
             fall = min(1.0, mu / own.width)
         problem = problem.smoothed(mu)
-        rate = descent.rate.rate
+        rate = base.rate
         return cls(
-            descent.update,
+            update,
             batches,
             problem.from_rows(),
             problem.coordinates,
-            choice.optimizer,
-            rate if choice.is_raw else choice.rung,
-            fall * descent.rate.of(problem),
-            rate * (steepest / 2.0 if choice.is_raw and steepest is not None else 1.0),
+            pair.optimizer,
+            rate if pair.is_raw else pair.rung,
+            fall * base.of(problem),
+            rate * (steepest / 2.0 if pair.is_raw and steepest is not None else 1.0),
         )
 
     @property
