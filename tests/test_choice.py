@@ -498,6 +498,20 @@ def test_nothing_is_factored_where_few_rows_span_the_space_of_the_coefficients(m
     assert len(seen) == factored
 
 
+@pytest.mark.parametrize(("limit", "factored"), [(30, 1), (29, 0)])
+def test_a_descent_with_l1_measures_by_a_matrix_up_to_so_many_columns(monkeypatch, limit, factored):
+    monkeypatch.setattr(choosing, "MOMENTS_LIMIT", limit)
+    seen, from_rows = [], InverseHessian.from_rows
+    monkeypatch.setattr(InverseHessian, "from_rows", lambda rows, *of: seen.append(rows) or from_rows(rows, *of))
+    rng = np.random.default_rng(0)
+    X, w = rng.normal(size=(20, 30)), rng.normal(size=30)
+    model = GradientDescentRegressor(penalty="l1", alpha=0.1, optimizer="nesterov").fit(X, X @ w)
+    assert len(seen) == factored
+    best = GradientDescentRegressor(penalty="l1", alpha=0.1).fit(X, X @ w)
+    assert model.converged_
+    assert model.coef_ == pytest.approx(best.coef_, abs=1e-4)
+
+
 class TestColumnsThatDoNotVary:
     """Beside columns that are nearly collinear, or as many as there are rows, they count for nothing."""
 

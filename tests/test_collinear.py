@@ -6,8 +6,8 @@ from scipy import sparse
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly
-from gdregress.method.known import STEPS
 from gdregress.method.collinear import inverse_of_collinear
+from gdregress.method.known import STEPS
 from gdregress.method.preconditioners import InverseHessian
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem

@@ -36,6 +36,7 @@ def chosen(n, p, kind="dense", **params):
 
 
 L1 = {"penalty": "l1"}
+L2 = {"penalty": "l2"}
 ROBUST = {"loss": "huber"}
 
 
@@ -51,6 +52,8 @@ ROBUST = {"loss": "huber"}
         ((5000, 4097), {}, ("diagonal", "conjugate")),
         ((5000, 2000), ROBUST, ("curvature", "newton")),
         ((5000, 2001), ROBUST, ("diagonal", "nesterov")),
+        ((5000, 2000), {**L2, **ROBUST, "schedule": "invscaling"}, ("curvature", "nesterov")),
+        ((5000, 2001), {**L2, **ROBUST, "schedule": "invscaling"}, ("diagonal", "nesterov")),
         ((5000, 500), L1, ("curvature", "newton")),
         ((5000, 501), L1, ("curvature", "newton")),
         ((5000, 501), {**L1, **ROBUST, "schedule": "invscaling"}, ("diagonal", "nesterov")),

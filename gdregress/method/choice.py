@@ -1,8 +1,8 @@
 """Which solver is taken when: `WAYS`, in the order in which they are tried, before any row is read.
 
-A way is a function of a `Task`, and of a rung and an optimizer that support all that the task asks for. It returns a
-`Choice` if it is for these, else None; the first choice counts. `gdregress.method.assembly` builds the solver once the
-moments of the rows are known, and decides what depends on their digits.
+A way is a function of a `Task`. It returns a `Choice` if it is for such a task, else None; the first choice counts.
+`gdregress.method.assembly` builds the solver once the moments of the rows are known, and decides what depends on their
+digits.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,14 @@ from functools import cached_property, partial
 import numpy as np
 
 from gdregress.method import assembly
-from gdregress.method.assembly import Build, Choice, ready
+from gdregress.method.assembly import Build, Choice
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import Pair, supported_pairs
 from gdregress.method.known import Factoring, Known
 from gdregress.method.sketches import FINEST_TOL, accelerated_is_cheaper, cheapest_share, is_nearly_square, is_tall
 from gdregress.method.spec import Spec
+from gdregress.method.states import Solver
 from gdregress.method.truncated_newton import TruncatedNewton
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.design import has_row_space
@@ -40,6 +41,10 @@ NEWTON_LIMIT = 500
 
 SET_LIMIT = 250
 """Number of features, at most half the rows, up to which products of all columns are cheaper than working sets."""
+
+
+NEWTON = Pair("curvature", "newton")
+"""Newton's steps, with the second derivatives of every point."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,11 @@ class Task:
     def pairs(self) -> list[Pair]:
         """The rungs and optimizers that support these and are allowed by the user's words, the fastest first."""
         return supported_pairs(self.spec.steps.learning_rate, self.spec.steps.optimizer, self.asked)
+
+    @property
+    def takes_newton(self) -> bool:
+        """Whether Newton's steps are among these: then they come first."""
+        return self.pairs[0].is_newton
 
     @property
     def asks_for_matrix(self) -> bool:
@@ -149,8 +159,8 @@ class Task:
         return Choice.of(pair, build, products=products)
 
 
-Way = Callable[[Task, Pair], Choice | None]
-"""A way to the minimum: a function of a task and of a rung with an optimizer; None where it is not for these."""
+Way = Callable[[Task], Choice | None]
+"""A way to the minimum: a function of a task; None where it is not for this."""
 
 
 def choose(spec: Spec, rows: Rows) -> Choice:
@@ -191,7 +201,7 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     if way in BOUNDING or (terms.is_squared_error and way is newton):
         return choice
     if terms.is_mostly_parabola and not (terms.is_squared_error or terms.is_penalised):
-        return Choice("curvature", "newton", partial(ready, TruncatedNewton(spec.limits.tol)))
+        return _ready(TruncatedNewton(spec.limits.tol))
     return None
 
 
@@ -223,91 +233,96 @@ def needs_products(learning_rate: str, n_features: int) -> bool:
     return learning_rate == "curvature" or n_features <= NEWTON_LIMIT
 
 
-def working_set(task: Task, pair: Pair) -> Choice | None:
+def working_set(task: Task) -> Choice | None:
     """Squared error with L1 or signs, in memory: over 250 columns, or more than half as many as rows."""
-    is_for = pair.is_newton and task.terms.is_squared_error and task.terms.has_prox and task.is_in_memory
-    is_large = task.p > min(SET_LIMIT, task.n // 2)
-    return Choice.of(pair, partial(ready, WorkingSet())) if is_for and is_large else None
+    is_for = task.takes_newton and task.terms.is_squared_error and task.terms.has_prox and task.is_in_memory
+    return _ready(WorkingSet()) if is_for and task.p > min(SET_LIMIT, task.n // 2) else None
 
 
-def column_generation(task: Task, pair: Pair) -> Choice | None:
+def column_generation(task: Task) -> Choice | None:
     """Lines and parabolas with L1 or signs, in memory: over 500 columns, or more than rows."""
-    is_for = pair.is_newton and task.has_boxes and task.terms.has_prox
-    is_large = task.p > min(NEWTON_LIMIT, task.n)
-    return Choice.of(pair, partial(ready, ColumnGeneration())) if is_for and is_large else None
+    is_for = task.takes_newton and task.has_boxes and task.terms.has_prox
+    return _ready(ColumnGeneration()) if is_for and task.p > min(NEWTON_LIMIT, task.n) else None
 
 
-def boxes(task: Task, pair: Pair) -> Choice | None:
+def boxes(task: Task) -> Choice | None:
     """Lines and parabolas, in memory: up to 2000 columns, or few rows with L2 alone."""
-    return boxes_of_any_size(task, pair) if task.affords_matrix else None
+    return boxes_of_any_size(task) if task.affords_matrix else None
 
 
-def sketches(task: Task, pair: Pair) -> Choice | None:
+def sketches(task: Task) -> Choice | None:
     """Squared error, or parabolas with lines: a large dense X, for which an approximate P is cheaper than the exact."""
-    share, tol = None, task.spec.limits.tol
-    if pair.rung != "curvature" or not tol or task.rows.is_sparse or task.rows.is_summed:
+    share, tol, pair = None, task.spec.limits.tol, Pair("curvature", "nesterov" if task.asked else "conjugate")
+    if not tol or task.rows.is_sparse or task.rows.is_summed or pair not in task.pairs:
         return None
-    if pair.optimizer == "conjugate" and not task.asked:
-        if task.p > MOMENTS_LIMIT and is_nearly_square(task.n, task.p) and tol >= FINEST_TOL:
-            share = 1.0
-        else:
-            share = cheapest_share(task.n, task.p, task.rows.n_outputs, tol, samples=task.is_in_memory)
-    elif pair.optimizer == "nesterov" and task.asked == {"any loss"} and task.terms.is_mostly_parabola:
-        share = 1.0 if accelerated_is_cheaper(task.n, task.p) else None
+    if not task.asked and task.p > MOMENTS_LIMIT and is_nearly_square(task.n, task.p) and tol >= FINEST_TOL:
+        share = 1.0
+    elif not task.asked:
+        share = cheapest_share(task.n, task.p, task.rows.n_outputs, tol, samples=task.is_in_memory)
+    elif task.asked == {"any loss"} and task.terms.is_mostly_parabola and accelerated_is_cheaper(task.n, task.p):
+        share = 1.0
     if share is None:
         return None
     return Choice.of(pair, partial(assembly.with_sketches, share), products=share == 1.0, precision=np.float32)
 
 
-def augmented_lagrangian(task: Task, pair: Pair) -> Choice | None:
+def augmented_lagrangian(task: Task) -> Choice | None:
     """Lines and parabolas with L2 alone, in memory: over 2000 columns, unless their matrix is asked for."""
-    is_for = pair.is_newton and task.has_boxes and task.terms.is_ridge and not task.asks_for_matrix
-    return Choice.of(pair, partial(ready, AugmentedLagrangian())) if is_for and task.p > MOMENTS_LIMIT else None
+    is_for = task.takes_newton and task.has_boxes and task.terms.is_ridge and not task.asks_for_matrix
+    return _ready(AugmentedLagrangian()) if is_for and task.p > MOMENTS_LIMIT else None
 
 
-def newton(task: Task, pair: Pair) -> Choice | None:
+def newton(task: Task) -> Choice | None:
     """Other losses, and rows elsewhere: up to 2000 columns, with L1 or signs up to 500."""
     affords_programs = task.p <= NEWTON_LIMIT or not task.terms.has_prox
-    return newton_of_any_size(task, pair) if task.affords_matrix and affords_programs else None
+    return newton_of_any_size(task) if task.affords_matrix and affords_programs else None
 
 
-def dual_ridge(task: Task, pair: Pair) -> Choice | None:
+def dual_ridge(task: Task) -> Choice | None:
     """Squared error with L2 or no penalty: no more rows than columns, at most 2000, dense and in memory."""
-    is_for = pair.is_exact and task.has_few_rows and not task.asked
-    if not is_for or task.rows.n_samples * task.p < DUAL_ENTRIES:
+    is_for = task.has_few_rows and not task.asked and task.rows.n_samples * task.p >= DUAL_ENTRIES
+    pairs = [pair for pair in task.pairs if is_for and pair.is_exact]
+    if not pairs:
         return None
-    otherwise = _descent(task, pair, of_rows=True)
+    otherwise = _descent(task, pairs[0], of_rows=True)
     if task.spec.steps.learning_rate == "auto" and not task.is_short_and_wide:
-        otherwise = _descent(task, next(each for each in task.pairs if each.rung == "diagonal"), of_rows=False)
-    return Choice.of(pair, partial(assembly.by_dual, otherwise))
+        otherwise = _descent(task, next(pair for pair in task.pairs if pair.rung == "diagonal"), of_rows=False)
+    return Choice.of(pairs[0], partial(assembly.by_dual, otherwise))
 
 
-def descent(task: Task, pair: Pair) -> Choice | None:
-    """Everything else, by the optimizer: P is a matrix where that is asked for or affordable, or a diagonal."""
-    is_matrix, affords_matrix = pair.rung == "curvature", task.affords_matrix
-    if pair.is_newton or (is_matrix and not (affords_matrix or task.asks_for_matrix)):
-        return None
-    return _descent(task, pair, of_rows=is_matrix or affords_matrix)
+def descent(task: Task) -> Choice | None:
+    """Everything else, by the optimizer: P is a matrix where that is asked for or affordable, else a diagonal."""
+    affords_matrix = task.affords_matrix
+    for pair in task.pairs:
+        is_matrix = pair.rung == "curvature"
+        if not pair.is_newton and (affords_matrix or task.asks_for_matrix or not is_matrix):
+            return _descent(task, pair, of_rows=is_matrix or affords_matrix)
+    return None
 
 
-def boxes_of_any_size(task: Task, pair: Pair) -> Choice | None:
+def boxes_of_any_size(task: Task) -> Choice | None:
     """Lines and parabolas, in memory."""
-    if not (pair.is_newton and task.has_boxes):
+    if not (task.takes_newton and task.has_boxes):
         return None
     build = assembly.at_kinks if task.terms.loss.is_kinked else assembly.on_parabolas
     factor = task.factoring(of_rows=not task.has_row_space)
-    return task.with_matrix(pair, partial(build, factor), products=task.gathers_products(pair))
+    return task.with_matrix(NEWTON, partial(build, factor), products=task.gathers_products(NEWTON))
 
 
-def newton_of_any_size(task: Task, pair: Pair) -> Choice | None:
+def newton_of_any_size(task: Task) -> Choice | None:
     """Other losses, and rows elsewhere."""
-    if not pair.is_newton:
+    if not task.takes_newton:
         return None
     loss = task.terms.loss
     build = assembly.at_kinks_elsewhere if loss.is_kinked else assembly.by_newton
     factor = task.factoring(of_rows=loss.is_kinked)
-    products = loss.is_piecewise and task.gathers_products(pair)  # else every epoch weighs the rows anew
-    return task.with_matrix(pair, partial(build, factor), products=products)
+    products = loss.is_piecewise and task.gathers_products(NEWTON)  # else every epoch weighs the rows anew
+    return task.with_matrix(NEWTON, partial(build, factor), products=products)
+
+
+def _ready(solver: Solver) -> Choice:
+    """Return the choice of a solver with Newton's steps that looks at no moments."""
+    return Choice.of(NEWTON, partial(assembly.ready, solver))
 
 
 def _descent(task: Task, pair: Pair, *, of_rows: bool) -> Choice:
@@ -319,8 +334,7 @@ def _descent(task: Task, pair: Pair, *, of_rows: bool) -> Choice:
 
 def _first(task: Task) -> tuple[Way, Choice]:
     """Return the first way that is for a task, and the choice that it comes to."""
-    found = ((way, way(task, pair)) for way in WAYS for pair in task.pairs)
-    return next((way, choice) for way, choice in found if choice is not None)
+    return next((way, choice) for way in WAYS if (choice := way(task)) is not None)
 
 
 WAYS: tuple[Way, ...] = (
