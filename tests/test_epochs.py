@@ -18,6 +18,7 @@ from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_
 from gdregress.method.epochs import times_between
 from gdregress.method.spec import Spec
 from gdregress.tuning.grid import Curve
+from gdregress.tuning.resampling import Resampling
 from gdregress.tuning.selection import ranks
 from gdregress.tuning.sums import Sums
 
@@ -80,7 +81,7 @@ def test_means_are_those_of_the_scores_of_each_split(tol):
 def test_all_threads_get_the_same_times():
     """Else the means over splits would not follow from the means at these times."""
     model = GradientDescentRegressor()
-    sums = Sums(model, Spec.of(model), None, [])
+    sums = Sums(Resampling(model, Spec.of(model), None, None, []))
     numbers = np.arange(1, 100_000).tobytes()
     with ThreadPoolExecutor(4) as pool:
         several = list(pool.map(lambda _: sums._times_between(numbers, alternates=False), range(4)))

@@ -180,7 +180,7 @@ def test_in_several_groups_and_fit_by_fit(table, monkeypatch):
     params = {"cv": 4, **LOSSES["quantile"]}
     one = GradientDescentRegressorCV(ALPHAS, **params).fit(X, y)
     fits = GradientDescentRegressorCV(ALPHAS, optimizer="newton", **params).fit(X, y)
-    monkeypatch.setattr("gdregress.tuning.training_sets.ENTRIES", 500)
+    monkeypatch.setattr("gdregress.tuning.from_all_rows.ENTRIES", 500)
     groups = GradientDescentRegressorCV(ALPHAS, **params).fit(X, y)
     for name in ("mean_test_score", "std_test_score"):
         assert_allclose(groups.cv_results_[name], one.cv_results_[name], rtol=1e-9)

@@ -1,20 +1,14 @@
 """The estimator that chooses its parameters by cross-validation."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cached_property
-from itertools import product
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from gdregress.method.parameters import BOOLEANS
@@ -22,45 +16,34 @@ from gdregress.method.spec import Spec, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.inputs import is_vector
-from gdregress.rows.namespaces import to_host, where_is
+from gdregress.rows.namespaces import where_is
 from gdregress.rows.sources import source_of
 from gdregress.solve.attributes import FITTED, OutputFormat
 from gdregress.solve.callbacks import CallbackSupportMixin, Task, with_callbacks
-from gdregress.solve.fitting import fitting, warnings_of
+from gdregress.solve.fitting import fitting
 from gdregress.solve.linear_predictor import LinearPredictor
-from gdregress.solve.scale import NEEDS_RESIDUALS, scale_of_constant
-from gdregress.solve.stopping import Result
-from gdregress.tuning.grid import (
-    Axes,
-    Curve,
-    automatic_alphas,
-    given_alphas,
-    largest_strengths,
-    share_of_l1,
-    without_effect,
-)
+from gdregress.solve.scale import NEEDS_RESIDUALS
+from gdregress.tuning.grid import Axes, automatic_alphas, given_alphas, share_of_l1, without_effect
+from gdregress.tuning.refit import of_all_targets, of_each_target
+from gdregress.tuning.resampling import Resampling, splits_of
 from gdregress.tuning.results import (
+    check_alpha_per_target,
     choice,
     choice_of_targets,
     ends,
     ends_of_targets,
     failures,
     fold_paths,
+    paths,
     predictions,
-    raw,
 )
-from gdregress.tuning.scoring import FROM_ERRORS, Scoring, takes
-from gdregress.tuning.search import Evaluated, Search, grown
-from gdregress.tuning.selection import Scores, one_standard_error
+from gdregress.tuning.routing import routed, router_of
+from gdregress.tuning.scoring import FROM_ERRORS, Scoring
+from gdregress.tuning.search import Search, grown
+from gdregress.tuning.selection import Scores
 
 SHARED = tuple(name for name in GradientDescentRegressor().get_params() if name != "alpha")
 """Parameters that this estimator has in common with GradientDescentRegressor."""
-
-MANY_ROWS = 2**19
-"""Number of rows above which those of splits are kept in 32-bit integers: half the memory, for some more time."""
-
-VALIDATION = ("X_val", "y_val", "sample_weight_val")
-"""Arguments of the `fit` of GradientDescentRegressor that a search has no use for."""
 
 REFIT = "refit-with-best-params"
 """Name of the task of the last fit, which is GridSearchCV's."""
@@ -497,7 +480,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         routing : MetadataRouter
             The routing.
         """
-        return self._router(check_cv(self.cv))
+        return router_of(self, check_cv(self.cv), Scoring.of(self))
 
     def _check_has_coefficients(self) -> None:
         """Raise a NotFittedError if there are no coefficients."""
@@ -506,16 +489,6 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
                 "refit=False has fitted no model to all rows: set refit=True to predict, and fit again."
             )
         super()._check_has_coefficients()
-
-    def _router(self, splitter: Any) -> MetadataRouter:
-        """Return what `fit` passes on, with the splitter that it uses."""
-        to_split = MethodMapping().add(caller="fit", callee="split")
-        # The owner is copied, and splits that are a generator cannot be.
-        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        router.add(splitter=splitter, method_mapping=to_split)
-        for name, scorer in Scoring.of(self).scorers.items():
-            router.add(**{f"scorer_{name}": scorer}, method_mapping=MethodMapping().add(caller="fit", callee="score"))
-        return router
 
     def _model(self, **point) -> GradientDescentRegressor:
         """Return a model with the parameters of this estimator, and those of a point of the grid."""
@@ -527,50 +500,43 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         """Read the rows, evaluate the grid, choose a point, fit to all rows; return what is to be said of it."""
         axes, scoring = Axes.of(self), Scoring.of(self)
         alphas = np.zeros(1) if self.penalty is None else given_alphas(self.alphas, self.eps)
-        primary = self._primary(scoring)
+        primary = scoring.primary(self.refit)
         model = self._model(alpha=1.0, **axes.first)
         spec = Spec.of(model)
-        if self.refit is one_standard_error and not scoring.is_single:
-            raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
         if self.alpha_per_target:
-            self._check_alpha_per_target(axes)
-        said: list[Warning] = [UserWarning(sentence) for sentence in without_effect(self)]
-        given = X, y
+            check_alpha_per_target(self, axes)
+        sentences = list(without_effect(self))
         rows, form = self._read(X, y, sample_weight, scoring)
-        y, n = form.targets(rows.y), rows.n_samples
-        splitter = check_cv(self.cv, y)  # a generator is used up by this
-        scoring, to_splitter = self._routed(scoring, rows.weight, params, splitter)
-        every = np.arange(n, dtype=np.int32 if MANY_ROWS < n < 2**31 else np.intp)
-        is_frame = hasattr(X, "columns") and rows.in_memory is not None
-        parts = splitter.split(X if is_frame else rows.X, y, **to_splitter)
-        splits = [(every[train], every[test]) for train, test in parts]
+        splitter = check_cv(self.cv, form.targets(rows.y))  # a generator is used up by this
+        scoring, to_splitter = routed(self, splitter, scoring, rows.weight, params)
+        given = Resampling(model, spec, rows, form, splits_of(splitter, X, rows, form, to_splitter))
         with rows.on_threads():  # held throughout, so that BLAS has one thread and the others start once
-            search = Search.of(model, spec, given[0], rows, form, splits, scoring, self.n_jobs, bool(self.verbose))
-            task = Task.begin(self, *given, sample_weight, n_subtasks=1 + bool(self.refit))
+            search = Search.of(given, X, scoring, self.n_jobs, bool(self.verbose))
+            task = Task.begin(self, X, y, sample_weight, n_subtasks=1 + bool(self.refit))
             with task.part("cross-validation"):
-                found = search.evaluate(self._curves(axes, alphas, search))
+                found = search.evaluate(axes.curves(self._strengths(alphas, search)))
                 if alphas is None and self.alphas > 1:
                     found = grown(search, found, primary)
             for name in (*FITTED, *FOUND):
                 self.__dict__.pop(name, None)
-            curves, weights = [each.curve for each in found], self._test_weights(search, sample_weight)
-            self._scores = Scores(curves, axes.varied, [each.scores for each in found], weights)
-            self.n_splits_, scorers = len(splits), scoring.scorers
-            self.scorer_ = scorers["score"] if scoring.is_single else dict(scorers)
+            weights, scorers = given.test_weights(sample_weight), scoring.scorers
+            self._scores = Scores([each.curve for each in found], axes.varied, [each.scores for each in found], weights)
+            self.n_splits_, self.scorer_ = len(weights), scorers["score"] if scoring.is_single else dict(scorers)
             self.__dict__.update(choice(self._scores, self.refit, primary))
             best, _ = self._scores.place(self._scores.best(primary))
-            is_automatic, standardize = not np.iterable(self.alphas), bool(self.standardize)
-            said += map(ConvergenceWarning, failures(found))
-            sentences = list(ends(found[best], primary, is_automatic=is_automatic, standardize=standardize))
+            standardize = bool(self.standardize)
+            sentences += ends(found[best], primary, is_automatic=alphas is None, standardize=standardize)
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))
                 sentences += ends_of_targets(found[0], standardize=standardize)
-            said += map(UserWarning, sentences)
-            self._store_paths(axes, found, search)
-            if self.refit:
-                said += self._refit(search, task)
+            self.__dict__.update(paths(found, search, axes, refit=bool(self.refit)))
+            if self.store_cv_results:
+                self.fold_coef_path_, self.fold_intercept_path_ = fold_paths(found, form)
+            if self.store_cv_predictions:
+                self.cv_predictions_ = predictions(found, search, self.best_index_)
+            of_refit = self._refit(search, task) if self.refit else []
         task.end()
-        return said
+        return [*map(ConvergenceWarning, failures(found)), *map(UserWarning, sentences), *of_refit]
 
     def _read(self, X, y, sample_weight, scoring: Scoring) -> tuple[SplittableRows, OutputFormat]:
         """Return the validated rows, and the format of what is fitted; X of dask or on a device stays there."""
@@ -585,152 +551,19 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         rows = source.numbered(self, y, sample_weight)
         return rows, OutputFormat(rows.dtype, is_vector(y), source.place)
 
-    def _primary(self, scoring: Scoring) -> str:
-        """Return the name of the score that decides."""
-        names = list(scoring.scorers)
-        if isinstance(self.refit, str):
-            if self.refit == "one_standard_error":
-                raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
-            if self.refit not in names:
-                remedy = "use True, or the function one_standard_error"
-                if not scoring.is_single:
-                    remedy = f"use one of {', '.join(names)}"
-                elif self.refit in get_scorer_names():
-                    remedy = f"set scoring={self.refit!r}"
-                raise ValueError(f"refit={self.refit!r} names no score: {remedy}.")
-            return self.refit
-        if self.refit is True and not scoring.is_single:
-            raise ValueError(f"several scores need refit to name the one that decides: {', '.join(names)}.")
-        return names[0]
-
-    def _check_alpha_per_target(self, axes: Axes) -> None:
-        """Raise a ValueError if anything but the mean loss chooses, or anything but alpha is chosen."""
-        if self.scoring is not None or not isinstance(self.refit, BOOLEANS):
-            raise ValueError(
-                "alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True; alpha_1se_ has "
-                "what one_standard_error would choose for each target."
-            )
-        if axes.varied != ["alpha"]:
-            raise ValueError(
-                f"alpha_per_target=True chooses alpha alone, but {axes.varied} vary: give one of the others."
-            )
-
-    def _routed(
-        self, scoring: Scoring, weight: NDArray | None, params: dict[str, Any], splitter: Any
-    ) -> tuple[Scoring, dict[str, Any]]:
-        """Return the scoring with what its scorers take, and what the splitter takes, as GridSearchCV routes it."""
-        validating = [name for name in params if name in VALIDATION]
-        if validating:
-            raise TypeError(
-                f"a search takes no {validating[0]}: with early_stopping=True each split holds out "
-                "a validation_fraction of its training rows. Leave it out, or use GradientDescentRegressor."
-            )
-        if get_config()["enable_metadata_routing"]:
-            given = params if weight is None else {"sample_weight": weight, **params}
-            routed = process_routing(self._router(splitter), "fit", **given)
-            of_scorers = {name: routed[f"scorer_{name}"].score for name in scoring.scorers}
-            return replace(scoring, params=of_scorers), routed.splitter.split
-        unknown = set(params) - {"groups"}
-        if unknown:
-            raise TypeError(f"fit takes groups, but not {min(unknown)}: enable metadata routing for what scorers take.")
-        to_splitter, weights = {"groups": params.get("groups")}, {"sample_weight": weight}
-        if weight is None:
-            return scoring, to_splitter
-        of_scorers = {name: weights if takes(each, "sample_weight") else {} for name, each in scoring.scorers.items()}
-        return replace(scoring, params=of_scorers), to_splitter
-
-    def _curves(self, axes: Axes, alphas: NDArray | None, search: Search) -> list[Curve]:
-        """Return the grid: a curve for each l1_ratio and learning rate."""
-        strengths = self._automatic(search) if alphas is None else lambda share: alphas
-        return [
-            Curve(l1_ratio, learning_rate, strengths(share_of_l1(self.penalty, l1_ratio)), axes.epochs)
-            for l1_ratio, learning_rate in product(axes.l1_ratio, axes.learning_rate)
-        ]
-
-    def _automatic(self, search: Search) -> Callable[[float], NDArray]:
-        """Return the function from the share of L1 to the strengths of an automatic grid."""
-        moments = None if search.sums is None else search.sums.whole
-        spec = search.spec
-        if spec.fits_scale:
-            rows = search.rows
-            spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=self.fit_intercept))
-        largest = largest_strengths(spec.terms, search.rows, moments)
-        return lambda share: automatic_alphas(largest, share, self.eps, int(self.alphas))
-
-    @staticmethod
-    def _test_weights(search: Search, sample_weight: Any) -> NDArray:
-        """Return the weight of the test rows of each split."""
-        weight, tests = search.rows.weight, [test for _, test in search.splits]
-        if weight is None:
-            return np.array([len(test) for test in tests])
-        unit = float(np.max(np.asarray(to_host(sample_weight)))) / float(weight.max())
-        return np.array([unit * weight[test].sum() for test in tests])
-
-    def _store_paths(self, axes: Axes, found: list[Evaluated], search: Search) -> None:
-        """Store the strengths, and what was fitted along them."""
-        several, n_rates = np.ndim(self.l1_ratio) > 0, len(axes.learning_rate)
-
-        def of_ratios(parts: Sequence[NDArray]) -> NDArray:
-            return np.stack(parts) if several else parts[0]
-
-        if self.store_cv_results:
-            self.fold_coef_path_, self.fold_intercept_path_ = fold_paths(found, search.form)
-        if self.store_cv_predictions:
-            self.cv_predictions_ = predictions(found, search, self.best_index_)
-        self.alphas_ = of_ratios([each.curve.alphas for each in found[::n_rates]])
-        if n_rates > 1 or len(found[0].curve.epochs) > 1:
-            return
-        if self.loss == "squared_error":
-            self.mse_path_ = of_ratios([each.loss.mean(axis=-1).T for each in found])
-        if self.refit:
-            wholes = [search.whole(each.curve) if each.whole is None else each.whole for each in found]
-            coef, intercept = zip(*[raw([whole], search.form) for whole in wholes], strict=True)
-            self.coef_path_, self.intercept_path_ = of_ratios(coef), of_ratios(intercept)
+    def _strengths(self, alphas: NDArray | None, search: Search) -> Callable[[float], NDArray]:
+        """Return the function from an l1_ratio to the strengths, which are those given or found."""
+        if alphas is not None:
+            return lambda l1_ratio: alphas
+        largest, eps, number = search.largest_strengths(), self.eps, int(self.alphas)
+        return lambda l1_ratio: automatic_alphas(largest, share_of_l1(self.penalty, l1_ratio), eps, number)
 
     def _refit(self, search: Search, task: Task) -> list[Warning]:
-        """Fit to all rows with what was chosen, from their moments where these were gathered; return what is said."""
-        rows, form = search.rows, search.form
-        if np.ndim(self.alpha_) > 0:
-            with task.part(REFIT):
-                return self._refit_targets(search)
-        model = self._chosen_model(self.alpha_)
-        given = rows.X, form.targets(rows.y), rows.weight
-        with task.part(REFIT, model):
-            if search.sums is None:
-                result = model._fit(*given, None, None, None)
-            else:
-                whole = rows.known_by(slice(None), search.sums.whole)
-                result = model._fit_rows(whole, form, Task.begin(model, *given, n_subtasks=int(model.epochs)))
-            said = _said_of(model, result)
-        self.__dict__.update({name: value for name, value in vars(model).items() if name in FITTED})
-        return said
-
-    def _refit_targets(self, search: Search) -> list[Warning]:
-        """Fit each target to all rows with its own strength; the attributes of the descent are those of the worst."""
-        rows, models = search.rows, []
-        said: dict[str, Warning] = {}
-        for alpha, y in zip(self.alpha_.tolist(), rows.y.T, strict=True):
-            model = self._chosen_model(alpha)
-            models.append(model)
-            warned = _said_of(model, model._fit(rows.X, y, rows.weight, None, None, None))
-            said.update((str(warning), warning) for warning in warned)  # what targets have in common is said once
-        worst = max(models, key=lambda model: model.optimality_)
-        for name in set(FITTED) & set(vars(worst)) - {"history_"}:
-            setattr(self, name, getattr(worst, name))
-        self.coef_ = search.form.placed(np.stack([to_host(model.coef_) for model in models]))
-        self.intercept_ = 0.0
-        if self.fit_intercept:
-            self.intercept_ = search.form.placed(np.array([to_host(model.intercept_) for model in models]))
-        return list(said.values())
-
-    def _chosen_model(self, alpha: float) -> GradientDescentRegressor:
-        """Return a model with the parameters that were chosen."""
-        point = {name: getattr(self, f"{name}_") for name in ("l1_ratio", "learning_rate", "epochs")}
-        return self._model(verbose=self.verbose, alpha=alpha, **point)
-
-
-def _said_of(model: GradientDescentRegressor, result: Result) -> list[Warning]:
-    """Return the warnings of a fit, or raise the interrupt that ended it."""
-    if result.interrupt is not None:
-        raise result.interrupt
-    return list(warnings_of(model, result))
+        """Fit to all rows with what was chosen; return what is said of it."""
+        point = {name: getattr(self, f"{name}_") for name in ("alpha", "l1_ratio", "learning_rate", "epochs")}
+        model = self._model(verbose=self.verbose, **point)
+        is_one = np.ndim(self.alpha_) == 0
+        with task.part(REFIT, *([model] if is_one else [])):
+            fit = of_all_targets(model, search) if is_one else of_each_target(model, search, self.alpha_.tolist())
+        self.__dict__.update(fit.attributes)
+        return fit.said

@@ -1,7 +1,7 @@
 """The grid of cross-validation: its axes, as they are given or found, and where it has to grow."""
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,6 +146,11 @@ class Axes(NamedTuple):
     def first(self) -> dict[str, Any]:
         """The first value of each."""
         return {"l1_ratio": self.l1_ratio[0], "learning_rate": self.learning_rate[0], "epochs": self.epochs[0]}
+
+    def curves(self, strengths: Callable[[float], NDArray]) -> list[Curve]:
+        """Return the grid: a curve for each l1_ratio and learning rate, given the strengths for an l1_ratio."""
+        pairs = product(self.l1_ratio, self.learning_rate)
+        return [Curve(l1_ratio, rate, strengths(l1_ratio), self.epochs) for l1_ratio, rate in pairs]
 
 
 def given_alphas(alphas: Any, eps: Any) -> NDArray | None:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.parameters import BOOLEANS
 from gdregress.solve.attributes import OutputFormat
-from gdregress.tuning.grid import still_improves
+from gdregress.tuning.grid import Axes, still_improves
 from gdregress.tuning.search import Evaluated, Search
 from gdregress.tuning.selection import Scores, chosen, simplest, standard_error
 from gdregress.tuning.sums import AnyPath
@@ -39,6 +40,17 @@ def choice(scores: Scores, refit: Any, primary: str) -> dict[str, Any]:
         simple = scores.within_one_error(primary, top)
         attributes |= {"alpha_1se_": simple["alpha"], "epochs_1se_": simple["epochs"]}
     return attributes
+
+
+def check_alpha_per_target(estimator: Any, axes: Axes) -> None:
+    """Raise a ValueError if anything but the mean loss chooses, or anything but alpha is chosen."""
+    if estimator.scoring is not None or not isinstance(estimator.refit, BOOLEANS):
+        raise ValueError(
+            "alpha_per_target=True chooses by the mean loss: leave out scoring, and set refit=True; alpha_1se_ has "
+            "what one_standard_error would choose for each target."
+        )
+    if axes.varied != ["alpha"]:
+        raise ValueError(f"alpha_per_target=True chooses alpha alone, but {axes.varied} vary: give one of the others.")
 
 
 def choice_of_targets(found: Evaluated) -> dict[str, Any]:
@@ -111,6 +123,24 @@ def ends_of_targets(found: Evaluated, *, standardize: bool) -> Iterator[str]:
             return
 
 
+def paths(found: Sequence[Evaluated], search: Search, axes: Axes, *, refit: bool) -> dict[str, NDArray]:
+    """Return the attributes of what was fitted along the strengths: these, errors, and with `refit` coefficients."""
+
+    def of_ratios(parts: Sequence[NDArray]) -> NDArray:
+        return np.stack(parts) if "l1_ratio" in axes.varied else parts[0]
+
+    attributes = {"alphas_": of_ratios([each.curve.alphas for each in found[:: len(axes.learning_rate)]])}
+    if len(axes.learning_rate) > 1 or len(axes.epochs) > 1:
+        return attributes
+    if search.given.spec.terms.is_squared_error:
+        attributes["mse_path_"] = of_ratios([each.loss.mean(axis=-1).T for each in found])
+    if refit:
+        wholes = [search.whole(each.curve) if each.whole is None else each.whole for each in found]
+        coef, intercept = zip(*[raw([whole], search.given.form) for whole in wholes], strict=True)
+        attributes |= {"coef_path_": of_ratios(coef), "intercept_path_": of_ratios(intercept)}
+    return attributes
+
+
 def fold_paths(found: Sequence[Evaluated], form: OutputFormat) -> tuple[NDArray, NDArray]:
     """Return coefficients and intercepts fitted to the training rows of each split, along the points."""
     of_splits = [raw(parts, form) for parts in zip(*(each.paths for each in found), strict=True)]
@@ -130,13 +160,14 @@ def predictions(found: Sequence[Evaluated], search: Search, index: Any) -> NDArr
     index : int or ndarray of shape (n_targets,)
         Index of the chosen point, or one for each target.
     """
-    total, times = np.zeros_like(search.rows.y), np.zeros((len(search.rows.y), 1))
-    for (_, test), parts in zip(search.splits, zip(*(each.paths for each in found), strict=True), strict=True):
+    rows = search.given.rows
+    total, times = np.zeros_like(rows.y), np.zeros((rows.n_samples, 1))
+    for (_, test), parts in zip(search.given.splits, zip(*(each.paths for each in found), strict=True), strict=True):
         coef, intercept = raw(parts, OutputFormat(np.float64, False))
         place = index, np.arange(coef.shape[1])
-        np.add.at(total, test, search.rows.X[test] @ coef[place].T + intercept[place])
+        np.add.at(total, test, rows.X[test] @ coef[place].T + intercept[place])
         np.add.at(times, test, 1.0)
-    return search.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
+    return search.given.form.targets(np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0))
 
 
 def raw(paths: Sequence[AnyPath], form: OutputFormat) -> tuple[NDArray, NDArray]:

@@ -15,6 +15,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 
 from gdregress.method.spec import fits_scale, loss_of
+from gdregress.tuning.selection import one_standard_error
 
 Scorer = Callable[..., Any]
 
@@ -101,6 +102,32 @@ class Scoring:
     def is_single(self) -> bool:
         """Whether there is one score, named "score"."""
         return list(self.scorers) == ["score"]
+
+    def primary(self, refit: Any) -> str:
+        """Return the name of the score that decides, given the parameter `refit`.
+
+        Raises
+        ------
+        ValueError
+            If `refit` names no score, or several scores leave it open which decides.
+        """
+        names = ", ".join(self.scorers)
+        if isinstance(refit, str):
+            if refit == "one_standard_error":
+                raise ValueError("refit='one_standard_error' is no score: pass the function, without the quotes.")
+            if refit not in self.scorers:
+                remedy = "use True, or the function one_standard_error"
+                if not self.is_single:
+                    remedy = f"use one of {names}"
+                elif refit in get_scorer_names():
+                    remedy = f"set scoring={refit!r}"
+                raise ValueError(f"refit={refit!r} names no score: {remedy}.")
+            return refit
+        if not self.is_single and refit is True:
+            raise ValueError(f"several scores need refit to name the one that decides: {names}.")
+        if not self.is_single and refit is one_standard_error:
+            raise ValueError("refit=one_standard_error needs a single score, such as scoring='r2': give one.")
+        return next(iter(self.scorers))
 
     @property
     def follows_from_errors(self) -> bool:

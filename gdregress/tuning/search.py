@@ -18,17 +18,26 @@ from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import Loss
 from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
-from gdregress.rows.folds import Split, SplittableRows, check_not_empty
+from gdregress.rows.folds import check_not_empty
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import drawable
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.divergence import has_diverged
-from gdregress.solve.scale import minimum_with_scale
-from gdregress.tuning.grid import LEAST_RATIO, Curve, more_alphas, share_of_l1, still_improves
+from gdregress.solve.scale import minimum_with_scale, scale_of_constant
+from gdregress.tuning.from_all_rows import begins_with_all_rows, paths_from_all_rows
+from gdregress.tuning.grid import (
+    LEAST_RATIO,
+    Curve,
+    Largest,
+    largest_strengths,
+    more_alphas,
+    share_of_l1,
+    still_improves,
+)
 from gdregress.tuning.of_splits import OfSplits
+from gdregress.tuning.resampling import Resampling
 from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, FromSums, Sums, spec_of
-from gdregress.tuning.training_sets import begins_with_all_rows, paths_from_all_rows
+from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, FromSums, Sums
 
 WIDE_LIMIT = 500
 """Number of columns up to which products are gathered even where a training set has fewer rows.
@@ -108,18 +117,10 @@ class Search:
 
     Attributes
     ----------
-    model : GradientDescentRegressor
-        A model with the parameters that all points share.
-    spec : Spec
-        Its specification, for the strength 1.
+    given : Resampling
+        The model and the splits.
     X : ndarray or CSR matrix or data frame
         X of all rows, for scorers.
-    rows : SplittableRows
-        All rows.
-    form : OutputFormat
-        Dtype and shape of coefficients.
-    splits : list of (ndarray of int, ndarray of int)
-        Training rows and test rows of each split.
     sums : Sums or None
         The sums over their rows; None if these are not enough for a fit.
     scoring : Scoring
@@ -130,31 +131,17 @@ class Search:
         Whether each of them is told of.
     """
 
-    model: Any
-    spec: Spec
+    given: Resampling
     X: Any
-    rows: SplittableRows
-    form: OutputFormat
-    splits: list[Split]
     sums: Sums | None
     scoring: Scoring
     n_jobs: int | None
     verbose: bool
 
     @classmethod
-    def of(
-        cls,
-        model: Any,
-        spec: Spec,
-        X: Any,
-        rows: SplittableRows,
-        form: OutputFormat,
-        splits: list[Split],
-        scoring: Scoring,
-        n_jobs: int | None,
-        verbose: bool,
-    ) -> "Search":
+    def of(cls, given: Resampling, X: Any, scoring: Scoring, n_jobs: int | None, verbose: bool) -> "Search":
         """Gather the moments of the splits, where these are what fits need, and check the rows for NaN."""
+        rows, splits, spec, p = given.rows, given.splits, given.spec, given.rows.n_features
         check_not_empty(rows, splits)
         lonely = [number for number, (_, test) in enumerate(splits) if len(test) < 2]
         if lonely and "r2" in scoring.names.values():
@@ -162,12 +149,11 @@ class Search:
                 f"scoring='r2' needs two test rows in each split, but split {lonely[0]} has one: use "
                 "'neg_mean_squared_error', or larger test sets."
             )
-        p = rows.n_features
         fewest = min(len(train) for train, _ in splits)
         suffices = spec.terms.is_squared_error and spec.steps.batch_size is None and not spec.limits.early_stopping
         sums = None
         if suffices and p <= max(min(MOMENTS_LIMIT, fewest - 1), WIDE_LIMIT):
-            sums = Sums(model, spec, rows, splits)
+            sums = Sums(given)
             sums.whole  # noqa: B018  the first pass finds NaN
         elif rows.in_memory is None:
             raise ValueError(
@@ -176,8 +162,15 @@ class Search:
             )
         else:
             check_finite("X", rows.X, rows.columns)
-        X = X if hasattr(X, "columns") else rows.X
-        return cls(model, spec, X, rows, form, splits, sums, scoring, n_jobs, verbose)
+        return cls(given, X if hasattr(X, "columns") else rows.X, sums, scoring, n_jobs, verbose)
+
+    def largest_strengths(self) -> Largest:
+        """Return with which strengths an automatic grid begins."""
+        spec, rows = self.given.spec, self.given.rows
+        if spec.fits_scale:
+            fit_intercept = spec.terms.fit_intercept
+            spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=fit_intercept))
+        return largest_strengths(spec.terms, rows, None if self.sums is None else self.sums.whole)
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
@@ -206,21 +199,20 @@ class Search:
 
     def _from_whole(self, curve: Curve) -> FromSums | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
-        spec = spec_of(self.model, curve)
-        ends_there = len(curve.epochs) == 1 and spec.goes_to_minimum
-        if not (ends_there and begins_with_all_rows(spec, self.rows, self.splits)):
+        rows, splits, spec = self.given.rows, self.given.splits, self.given.spec_of(curve)
+        if not (self.given.ends_at_minima(curve) and begins_with_all_rows(spec, rows, splits)):
             return None
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            rows = drawable(self.rows)
+        with rows.on_threads(), np.errstate(all="ignore"):
+            rows = drawable(rows)
             rows = rows.with_moments(rows.moments())
             failures: list[str] = []
 
             def fit(some_rows: Any, alpha: float) -> Path:
-                point = fitted_path(clone(self.model), some_rows, curve._replace(alphas=np.array([alpha])))
+                point = fitted_path(clone(self.given.model), some_rows, curve._replace(alphas=np.array([alpha])))
                 failures.extend(point.failures)
                 return point.path
 
-            whole, paths = paths_from_all_rows(spec, curve.alphas, rows, self.splits, fit)
+            whole, paths = paths_from_all_rows(spec, curve.alphas, rows, splits, fit)
         return FromSums(paths, None, whole, failures)
 
     def whole(self, curve: Curve) -> Path:
@@ -228,14 +220,15 @@ class Search:
         exact = None if self.sums is None else self.sums.path_of_whole(curve)
         if exact is not None:
             return exact
-        rows = self.rows if self.sums is None else self.rows.known_by(slice(None), self.sums.whole)
-        return fitted_path(clone(self.model), rows, curve).path
+        rows = self.given.rows if self.sums is None else self.given.rows.known_by(slice(None), self.sums.whole)
+        return fitted_path(clone(self.given.model), rows, curve).path
 
     def _fitted(self, curve: Curve) -> FromSums:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
-        names = [f"split {number + 1} of {len(self.splits)}" * self.verbose for number in range(len(self.splits))]
+        n_splits = len(self.given.splits)
+        names = [f"split {number + 1} of {n_splits}" * self.verbose for number in range(n_splits)]
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(told_path)(name, clone(self.model), self._training_rows(number), curve)
+            delayed(told_path)(name, clone(self.given.model), self._training_rows(number), curve)
             for number, name in enumerate(names)
         )
         paths, failures = [each.path for each in fitted], [reason for each in fitted for reason in each.failures]
@@ -243,29 +236,30 @@ class Search:
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""
-        train, _ = self.splits[number]
+        train, _ = self.given.splits[number]
         if self.sums is None:
-            return self.rows.part(train).copied()
-        return self.rows.known_by(train, self.sums.of_split(number).train)
+            return self.given.rows.part(train).copied()
+        return self.given.rows.known_by(train, self.sums.of_split(number).train)
 
     def _losses_from_rows(self, number: int, path: AnyPath) -> NDArray:
         """Return the losses on the test rows of a split, of shape (n_points, n_outputs), from these rows."""
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            return losses_from_rows(self.spec.terms.loss, self.rows.part(self.splits[number][1]), path)
+        _, test = self.given.splits[number]
+        with self.given.rows.on_threads(), np.errstate(all="ignore"):
+            return losses_from_rows(self.given.spec.terms.loss, self.given.rows.part(test), path)
 
     def _scores(self, number: int, path: AnyPath, curve: Curve, loss: NDArray) -> dict[str, NDArray]:
         """Return the scores on the test rows of a split, each of shape (n_points,)."""
-        is_weighed = self.rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
-        test, scores = self.splits[number][1], None
-        y = self.rows.y[test]
+        rows, form, (_, test), scores = self.given.rows, self.given.form, self.given.splits[number], None
+        is_weighed = rows.weight is None or all("sample_weight" in each for each in self.scoring.params.values())
+        y = rows.y[test]
         if self.sums is not None and is_weighed:
-            scores = self.scoring.from_loss(loss, y, None if self.rows.weight is None else self.rows.weight[test])
+            scores = self.scoring.from_loss(loss, y, None if rows.weight is None else rows.weight[test])
         if scores is not None:
             return scores
         X = rows_of(self.X, test)
-        names = self.rows.columns if hasattr(self.X, "columns") else None
-        models = fitted_models(clone(self.model), path, curve, self.form, names)
-        each = [self.scoring.by_scorers(model, X, self.form.targets(y), test) for model in models]
+        names = rows.columns if hasattr(self.X, "columns") else None
+        models = fitted_models(clone(self.given.model), path, curve, form, names)
+        each = [self.scoring.by_scorers(model, X, form.targets(y), test) for model in models]
         return {name: np.array([of_point[name] for of_point in each]) for name in self.scoring.scorers}
 
 
@@ -283,11 +277,11 @@ def grown(search: Search, found: list[Evaluated], name: str) -> list[Evaluated]:
     name : str
         Name of the score that decides.
     """
-    number = -(-len(found[0].curve.alphas) // 3)
-    for _ in range(EXTENSIONS[search.model.penalty]):
+    number, penalty = -(-len(found[0].curve.alphas) // 3), search.given.model.penalty
+    for _ in range(EXTENSIONS[penalty]):
         top = best_curve(found, name)
         end = still_improves(top.along_alphas(name))
-        if end == 0 or (end < 0 and share_of_l1(search.model.penalty, top.curve.l1_ratio) >= LEAST_RATIO):
+        if end == 0 or (end < 0 and share_of_l1(penalty, top.curve.l1_ratio) >= LEAST_RATIO):
             break
         longer = [each.curve._replace(alphas=more_alphas(each.curve.alphas, end, number)) for each in found]
         both = zip(found, search.evaluate(longer), strict=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -24,13 +23,13 @@ from gdregress.method.epochs import (
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, MinimaOfSets, Path
-from gdregress.method.spec import Spec
 from gdregress.problem.problem import Terms
-from gdregress.rows.folds import Fold, Folds, Split, SplittableRows, gather_folds
+from gdregress.rows.folds import Fold, Folds, gather_folds
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import drawable
 from gdregress.tuning.grid import Curve, as_array
 from gdregress.tuning.of_splits import OfSplits
+from gdregress.tuning.resampling import Resampling
 
 THREADED_COLUMNS = 100
 """Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
@@ -99,23 +98,14 @@ class Sums:
 
     Attributes
     ----------
-    model : GradientDescentRegressor
-        A model with the parameters that all points share.
-    spec : Spec
-        Its specification, for the strength 1.
-    rows : SplittableRows
-        All rows.
-    splits : list of (ndarray of int, ndarray of int)
-        Training rows and test rows of each split.
+    given : Resampling
+        The model and the splits.
     descents : dict of (int, float) to (PlainDescent, HeldOut) or None
         Plain descents over the training rows and their errors on the test rows, by number of the split and strength of
         L2, as far as they were needed.
     """
 
-    model: Any
-    spec: Spec
-    rows: SplittableRows
-    splits: list[Split]
+    given: Resampling
     descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
     @cached_property
@@ -123,8 +113,8 @@ class Sums:
         """Moments of all rows."""
         if not self._leaves_one_out:
             return self._folds.whole
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            return drawable(self.rows).moments()
+        with self.given.rows.on_threads(), np.errstate(all="ignore"):
+            return drawable(self.given.rows).moments()
 
     def of_split(self, number: int) -> Fold:
         """Return the moments of the training rows and the test rows of a split."""
@@ -132,25 +122,25 @@ class Sums:
 
     @cached_property
     def _folds(self) -> Folds:
-        return gather_folds(self.rows, self.splits)
+        return gather_folds(self.given.rows, self.given.splits)
 
     @cached_property
     def _leaves_one_out(self) -> bool:
         """Whether each split tests one row, each row once, and all other rows are its training rows."""
-        n, rows = self.rows.n_samples, self.rows.in_memory
-        if len(self.splits) != n or rows is None or rows.n_weighted < n:
+        splits, n, rows = self.given.splits, self.given.rows.n_samples, self.given.rows.in_memory
+        if len(splits) != n or rows is None or rows.n_weighted < n:
             return False
-        is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in self.splits)
+        is_one = all(len(test) == 1 and len(train) == n - 1 for train, test in splits)
         total = n * (n - 1) // 2
         return (
             is_one
-            and len({int(test[0]) for _, test in self.splits}) == n
-            and all(len(np.unique(train)) == n - 1 and train.sum() + test[0] == total for train, test in self.splits)
+            and len({int(test[0]) for _, test in splits}) == n
+            and all(len(np.unique(train)) == n - 1 and train.sum() + test[0] == total for train, test in splits)
         )
 
     @cached_property
     def _minima_of_whole(self) -> MinimaOfSets:
-        return MinimaOfSets([Minima.of(self.spec.terms, self.whole)])
+        return MinimaOfSets([Minima.of(self.given.spec.terms, self.whole)])
 
     @cached_property
     def _minima(self) -> list[MinimaOfSets]:
@@ -158,16 +148,19 @@ class Sums:
 
         Those of few columns are computed side by side.
         """
-        trains, p = [Minima.of(self.spec.terms, fold.train) for fold in self._folds.folds], self.rows.n_features
+        trains, p = (
+            [Minima.of(self.given.spec.terms, fold.train) for fold in self._folds.folds],
+            self.given.rows.n_features,
+        )
         several = [*trains, *self._minima_of_whole.sets]
         size = 1 if p >= THREADED_COLUMNS else max(1, STACKED // max(1, p) ** 2)
         return [MinimaOfSets(several[first : first + size]) for first in range(0, len(several), size)]
 
     def path_of_whole(self, curve: Curve) -> Path | None:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
-        if not self._is_of_minima(curve):
+        if not self.given.ends_at_minima(curve):
             return None
-        paths = _paths(self._minima_of_whole, self._spec(curve).terms, curve.alphas)
+        paths = _paths(self._minima_of_whole, self.given.spec_of(curve).terms, curve.alphas)
         return None if paths is None else paths[0]
 
     def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
@@ -178,14 +171,10 @@ class Sums:
         curves : sequence of Curve
             The curves.
         """
-        found = [self._at_minima(curve) if self._is_of_minima(curve) else None for curve in curves]
+        found = [self._at_minima(curve) if self.given.ends_at_minima(curve) else None for curve in curves]
         others = [curve for curve, known in zip(curves, found, strict=True) if known is None]
         descended = iter(self._of_plain_descents(others) if others else [])
         return [next(descended) if known is None else known for known in found]
-
-    def _is_of_minima(self, curve: Curve) -> bool:
-        """Return whether the fits of a curve end at minima."""
-        return len(curve.epochs) == 1 and self._spec(curve).goes_to_minimum
 
     def _at_minima(self, curve: Curve) -> FromSums | None:
         """Return the minimisers along a curve and their losses; None if moments do not tell them."""
@@ -193,7 +182,7 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        n_parts, terms = len(self._minima), self._spec(curve).terms
+        n_parts, terms = len(self._minima), self.given.spec_of(curve).terms
         with self._on_worthy_threads() as map_on_threads:
             parts = list(map_on_threads(_paths, self._minima, [terms] * n_parts, [curve.alphas] * n_parts))
         known = [paths for paths in parts if paths is not None]
@@ -216,28 +205,23 @@ class Sums:
                 return path.errors(self.of_split(number).test)
 
         self._folds  # noqa: B018  gathered before the threads begin
-        with self.rows.on_threads() as (_, map_on_threads):
+        with self.given.rows.on_threads() as (_, map_on_threads):
             of_splits = list(map_on_threads(errors, range(len(paths)), paths))
         known = [each.T for each in of_splits if each is not None]
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
-    def _spec(self, curve: Curve) -> Spec:
-        """Return the specification of the fits of a curve, for the strength 1 and the most epochs."""
-        of_model = {name: getattr(self.model, name) for name in ("l1_ratio", "learning_rate", "epochs")}
-        return self.spec if of_model == {**curve.shared(), "epochs": curve.most_epochs} else spec_of(self.model, curve)
-
     def _left_out(self, curve: Curve) -> FromSums | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
-        terms = self._spec(curve).terms
+        terms = self.given.spec_of(curve).terms
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
             return None
-        with self.rows.on_threads(), np.errstate(all="ignore"):
-            every = LeftOut.of(self._minima_of_whole, drawable(self.rows), terms, curve.alphas)
+        with self.given.rows.on_threads(), np.errstate(all="ignore"):
+            every = LeftOut.of(self._minima_of_whole, drawable(self.given.rows), terms, curve.alphas)
             residuals = None if every is None else every.residuals
         if every is None or residuals is None:
             return None
         errors = np.square(residuals * every.coordinates.target_scale)
-        tested = [int(test[0]) for _, test in self.splits]
+        tested = [int(test[0]) for _, test in self.given.splits]
         paths = [WithoutRow(every, row) for row in tested]
         return FromSums(paths, OfSplits.whole(np.moveaxis(errors[tested], 1, 2)))
 
@@ -260,12 +244,12 @@ class Sums:
         self._folds  # noqa: B018  gathered before the threads begin
         n_points = sum(curve.n_points for curve in curves)
         with self._on_worthy_threads(n_points=n_points) as map_on_threads:
-            of_splits = list(map_on_threads(of_split, range(len(self.splits))))
+            of_splits = list(map_on_threads(of_split, range(len(self.given.splits))))
         return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
 
     def _plain_spec(self, curve: Curve) -> PlainSpec | None:
         """Return what descents at all rates that are numbers have in common; None if they are not plain."""
-        model, spec = self.model, self._spec(curve)
+        model, spec = self.given.model, self.given.spec_of(curve)
         schedule = spec.steps.schedule.known_ahead
         is_plain = model.optimizer in ("auto", "gd") and model.init == "zeros" and not spec.steps.average
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
@@ -318,8 +302,8 @@ class Sums:
     @contextmanager
     def _on_worthy_threads(self, n_points: int = 0) -> Iterator[Callable[..., Any]]:
         """Provide a `map` over splits: on threads where columns, or points of descents, are enough for these to pay."""
-        with self.rows.on_threads() as (_, map_on_threads):
-            pays = self.rows.n_features >= THREADED_COLUMNS or n_points >= THREADED_POINTS
+        with self.given.rows.on_threads() as (_, map_on_threads):
+            pays = self.given.rows.n_features >= THREADED_COLUMNS or n_points >= THREADED_POINTS
             yield map_on_threads if pays else map
 
 
@@ -337,18 +321,3 @@ def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | No
     known = [[part for part in parts if part is not None] for _, parts in told]
     is_known = all(len(some) == len(parts) for some, (_, parts) in zip(known, told, strict=True))
     return FromSums([path for path, _ in told], OfSplits.stacked(known) if is_known else None)
-
-
-def spec_of(model: Any, curve: Curve) -> Spec:
-    """Return the specification of the fits of a curve, for the strength 1 and the most epochs.
-
-    Parameters
-    ----------
-    model : GradientDescentRegressor
-        A model with the parameters that all points share; it is not changed.
-    curve : Curve
-        The points.
-    """
-    of_curve = copy(model)  # a clone takes longer than the fit of a few columns
-    vars(of_curve).update(alpha=1.0, epochs=curve.most_epochs, **curve.shared())
-    return Spec.of(of_curve)
