@@ -212,7 +212,7 @@ class MinimaOfSets:
         """
         longest = np.array([(each.penalized * each.alike.inverse_scale).max(initial=0.0) for each in self.sets])
         strengths = np.outer(np.square(np.sqrt(terms.l2) * longest) / 2, alphas)
-        if not np.isfinite(strengths).all() or not (self.ridge.error(strengths.min(axis=1)) <= PRECISE).all():
+        if not np.isfinite(strengths).all() or not self.ridge.is_precise(strengths.min(axis=1), PRECISE):
             return None
         return strengths
 

@@ -23,6 +23,7 @@ from gdregress.method.epochs import (
 )
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, MinimaOfSets, Path
+from gdregress.method.ridge import MANY_COLUMNS
 from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, gather_folds
 from gdregress.rows.moments import Moments
@@ -30,9 +31,6 @@ from gdregress.rows.rows import drawable
 from gdregress.tuning.grid import Curve, as_array
 from gdregress.tuning.of_splits import OfSplits
 from gdregress.tuning.resampling import Resampling
-
-THREADED_COLUMNS = 100
-"""Number of columns from which factoring takes longer than the Python around it, so that threads pay."""
 
 STACKED = 2**20
 """Entries of the covariances of training sets whose eigenvectors are computed side by side: 8 MB."""
@@ -148,12 +146,9 @@ class Sums:
 
         Those of few columns are computed side by side.
         """
-        trains, p = (
-            [Minima.of(self.given.spec.terms, fold.train) for fold in self._folds.folds],
-            self.given.rows.n_features,
-        )
-        several = [*trains, *self._minima_of_whole.sets]
-        size = 1 if p >= THREADED_COLUMNS else max(1, STACKED // max(1, p) ** 2)
+        terms, p = self.given.spec.terms, self.given.rows.n_features
+        several = [*(Minima.of(terms, fold.train) for fold in self._folds.folds), *self._minima_of_whole.sets]
+        size = 1 if p >= MANY_COLUMNS else max(1, STACKED // max(1, p) ** 2)
         return [MinimaOfSets(several[first : first + size]) for first in range(0, len(several), size)]
 
     def path_of_whole(self, curve: Curve) -> Path | None:
@@ -303,7 +298,7 @@ class Sums:
     def _on_worthy_threads(self, n_points: int = 0) -> Iterator[Callable[..., Any]]:
         """Provide a `map` over splits: on threads where columns, or points of descents, are enough for these to pay."""
         with self.given.rows.on_threads() as (_, map_on_threads):
-            pays = self.given.rows.n_features >= THREADED_COLUMNS or n_points >= THREADED_POINTS
+            pays = self.given.rows.n_features >= MANY_COLUMNS or n_points >= THREADED_POINTS
             yield map_on_threads if pays else map
 
 
