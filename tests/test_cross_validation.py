@@ -322,7 +322,7 @@ def test_epochs_of_any_rate_in_closed_form(params, is_weighted, n_targets, monke
     ]
     splits = list(KFold(3).split(X))
     expected = naive_scores(points, X, y, splits, weight, **params)
-    monkeypatch.setattr("gdregress.tuning.search.fitted_path", None)
+    monkeypatch.setattr("gdregress.tuning.search.told_path", None)
     alphas = [0.5, 0.1] if params["penalty"] else 100
     model = GradientDescentRegressorCV(
         alphas, learning_rate=rates, epochs=epochs, cv=splits, store_cv_results=True, **params
@@ -344,7 +344,7 @@ def test_epochs_on_raw_columns_in_closed_form(diabetes, tol, monkeypatch):
     with monkeypatch.context() as one_by_one:
         one_by_one.setattr("gdregress.method.assembly._is_geometric", lambda *args: False)
         expected = naive_scores(points, X, y, list(KFold(3).split(X)), **params)
-    monkeypatch.setattr("gdregress.tuning.search.fitted_path", None)
+    monkeypatch.setattr("gdregress.tuning.search.told_path", None)
     model = GradientDescentRegressorCV(epochs=[1, 30, 5000], cv=3, **params).fit(X, y)
     assert_allclose(of_splits(model.cv_results_), expected, rtol=1e-8)
 

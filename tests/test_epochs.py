@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -12,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, ParameterGrid
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
@@ -67,6 +69,7 @@ def test_errors_after_each_of_many_epochs_are_those_of_a_loop(share, n_targets):
 
 
 @pytest.mark.parametrize("tol", [None, 1e-3])
+@pytest.mark.filterwarnings("ignore:fits to training rows did not converge")
 def test_means_are_those_of_the_scores_of_each_split(tol):
     """Means follow from the means at few epochs, unless `tol` ends the descents of each split after other ones."""
     X, y = load_diabetes(return_X_y=True)
@@ -173,3 +176,21 @@ def test_the_table_becomes_a_frame(small_search):
     for name in ("alpha", "epochs", "learning_rate"):
         assert frame[f"param_{name}"].tolist() == [point[name] for point in model.cv_results_["params"]]
     assert isinstance(model.cv_results_["params"], list)
+
+
+@pytest.mark.parametrize("rates", [["lipschitz"], [1e-3, "lipschitz"]])
+def test_descents_that_do_not_converge_are_told_of_as_fits_are(rates):
+    X, y = load_diabetes(return_X_y=True)
+    params = {"penalty": None, "learning_rate": rates, "epochs": [3, 20], "cv": 3, "refit": False}
+    with pytest.warns(ConvergenceWarning) as said:
+        GradientDescentRegressorCV(**params).fit(X, y)
+    fit = GradientDescentRegressor(rates[0], epochs=20)
+    train, _ = next(KFold(3).split(X))
+    with pytest.warns(ConvergenceWarning, match="all 20 epochs were used") as of_fit:
+        fit.fit(X[train], y[train])
+    expected = f"fits to training rows did not converge, such as: {of_fit[0].message}"
+    assert [str(each.message) for each in said if each.category is ConvergenceWarning] == [expected]
+    for enough in ({"tol": None}, {"tol": 5.0}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            GradientDescentRegressorCV(**params, **enough).fit(X, y)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gdregress.method import minima
-from gdregress.method.minima import Minima, Program
+from gdregress.method.minima import Minima, MinimaOfSets, Program
 from gdregress.problem.losses import squared_error
 from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
@@ -48,7 +48,7 @@ def test_each_point_of_a_path_is_a_minimum(positive, l2, kind):
             assert max(lack(one, point, alpha) for point, alpha in zip(points.T, alphas, strict=True)) < 1e-9
             assert not points[:, 0].any()
             assert not positive or (points >= 0).all()
-            assert one.is_solved(points, alphas)
+            assert one.is_solved(points, alphas, 1e-9)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
@@ -102,6 +102,17 @@ def test_a_path_that_rounding_shows_in_is_not_returned():
         y = x + e + 0.1 * rng.normal(size=300)
         known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
         assert (known.path(terms, np.array([1e-9, 1e-12])) is not None) == is_known
+
+
+@pytest.mark.parametrize("l1", [0.0, 1.0])
+def test_a_path_is_as_precise_as_tol_or_is_not_returned(l1):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)) + 3.0 * rng.normal(size=(300, 1))
+    terms = Terms(squared_error(), l1, 1.0 - l1, positive=False, fit_intercept=True)
+    moments = RowBlocks(X, X[:, :1] + rng.normal(size=(300, 1))).moments()
+    for tol, is_known in ((1e-6, True), (1e-12, True), (1e-16, False)):
+        found = MinimaOfSets([Minima.of(terms, moments, tol)]).paths(terms, np.array([1e-3]))
+        assert (found is not None) == is_known
 
 
 def test_the_inflation_is_the_trace_of_the_inverse_and_has_no_unit():

@@ -123,17 +123,15 @@ class PlainDescent:
     def _lipschitz(self) -> CurvatureRate:
         return CurvatureRate(inverse_curvature(steepest_curvature(self.problem)))
 
-    def end(self, rates: NDArray, tol: float) -> int:
-        """Return the number of epochs after which a fit to `tol` ends: all, if it does not converge before."""
-        if not tol:
-            return len(rates)
+    def end(self, rates: NDArray, tol: float) -> int | None:
+        """Return the number of epochs after which a fit has converged to `tol`; None if it does not."""
         problem = self.problem
         _, values, decrements = self.basis.ahead(self.start, self.here.gradient, self.here.value, rates)
         first = self.basis.decrement(self.here.gradient)
         of_epochs = np.vstack([first, decrements])
         gap = problem.gap_of_quadratic(of_epochs).total
         is_near = problem.optimality(np.vstack([self.here.value, values]), gap) <= tol
-        return int(is_near.argmax()) if is_near.any() else len(rates)
+        return int(is_near.argmax()) if is_near.any() else None
 
 
 class Stretch(NamedTuple):
@@ -149,12 +147,15 @@ class Stretch(NamedTuple):
         The factor of each epoch.
     numbers : ndarray of int64, of shape (n_points,)
         Numbers of epochs after which the points are.
+    is_finished : bool
+        Whether the descent converges, or has no test whether it does.
     """
 
     descent: PlainDescent
     rate: float
     factors: NDArray
     numbers: NDArray
+    is_finished: bool
 
     @property
     def is_constant(self) -> bool:
@@ -207,6 +208,11 @@ class EpochPath(NamedTuple):
     def points(self) -> NDArray:
         """The points, of shape (n_coordinates, n_points, n_outputs)."""
         return np.concatenate([stretch.points() for stretch in self.stretches], axis=1)
+
+    @property
+    def unfinished(self) -> list[int]:
+        """Numbers of the descents that do not converge."""
+        return [number for number, stretch in enumerate(self.stretches) if not stretch.is_finished]
 
 
 class HeldOut(NamedTuple):

@@ -22,7 +22,10 @@ VISIBLE = 1e-8
 """Relative rounding error of a held-out error from which it is computed from the rows instead of their moments."""
 
 PRECISE = 1e-9
-"""Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows."""
+"""Largest estimated relative error of a minimiser, in standard deviations, with which the moments replace the rows.
+
+Where `tol` is less, it is `tol`.
+"""
 
 STACKED = 2**16
 """Entries of the matrices of several strengths that are solved at a time."""
@@ -66,8 +69,8 @@ class Path(NamedTuple):
         several = self.points.reshape(len(self.points), -1)
         [value] = objective.values([several])
         value = value.reshape(self.points.shape[1:])
-        # |z|' |R| |z| is at most the square of sum |z_j| sqrt(R_jj).
-        scale = np.sqrt(objective.products().diagonal())
+        # |z|' |R| |z| is at most the square of sum |z_j| sqrt(R_jj), with R about the centre.
+        scale = np.hypot(about.x.deviation, about.x.mean - coordinates.center) * coordinates.inverse_scale
         terms = np.square(scale @ np.abs(several[: len(scale)])).reshape(value.shape)
         if (objective.noise + np.finfo(np.float64).eps * terms > VISIBLE * value).any():
             return None
@@ -114,17 +117,20 @@ class Minima:
         Units of X in which coefficients are penalised.
     fit_intercept : bool
         Whether there is an intercept.
+    precise : float
+        Largest estimated relative error of a minimiser, in standard deviations.
     """
 
     moments: Moments
     penalized: NDArray | float
     fit_intercept: bool
+    precise: float
 
     @classmethod
-    def of(cls, terms: Terms, moments: Moments) -> "Minima":
-        """Return the minimisers, given the terms of the objective and the moments about the mean."""
+    def of(cls, terms: Terms, moments: Moments, tol: float = PRECISE) -> "Minima":
+        """Return the minimisers, given the terms of the objective, the moments about the mean, and `tol` of a fit."""
         about = moments if terms.fit_intercept else moments.about_origin()
-        return cls(about, terms.units(moments), terms.fit_intercept)
+        return cls(about, terms.units(moments), terms.fit_intercept, min(PRECISE, tol))
 
     @cached_property
     def standard(self) -> Coordinates:
@@ -160,7 +166,7 @@ class Minima:
         Returns
         -------
         Path or None
-            None if one of the minimisers cannot be computed from moments to a relative error of `PRECISE`.
+            None if one of the minimisers cannot be computed from moments as precisely.
         """
         second, joint = self.covariances
         whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
@@ -168,11 +174,11 @@ class Minima:
         for output, rho in enumerate(joint.T):
             program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
             found = points[: len(joint), :, output] = program.path(alphas)
-            if not program.is_solved(found, alphas):
+            if not program.is_solved(found, alphas, self.precise):
                 return None
             active = np.flatnonzero(found[:, -1])  # the last point has the most columns
             curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
-            if len(active) and self.moments.error(Factor.of(curvature).inflation) > PRECISE:
+            if len(active) and self.moments.error(Factor.of(curvature).inflation) > self.precise:
                 return None
         return Path(self.standard, points)
 
@@ -212,9 +218,8 @@ class MinimaOfSets:
         """
         longest = np.array([(each.penalized * each.alike.inverse_scale).max(initial=0.0) for each in self.sets])
         strengths = np.outer(np.square(np.sqrt(terms.l2) * longest) / 2, alphas)
-        if not np.isfinite(strengths).all() or not self.ridge.is_precise(strengths.min(axis=1), PRECISE):
-            return None
-        return strengths
+        is_known = np.isfinite(strengths).all() and self.ridge.is_precise(strengths.min(axis=1), self.sets[0].precise)
+        return strengths if is_known else None
 
     def paths(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
         """Return the minimisers over each set, as `Minima.path` does; None if one of them is not precise."""
@@ -335,9 +340,9 @@ class Program(NamedTuple):
         points[:, active] = solved
         return points, self.joint - solved @ self.products[active]
 
-    def is_solved(self, points: NDArray, alphas: NDArray) -> bool:
-        """Return whether the shortest subgradient at each point is zero, up to `PRECISE` of the largest q."""
+    def is_solved(self, points: NDArray, alphas: NDArray, precise: float) -> bool:
+        """Return whether the shortest subgradient at each point is zero, up to a share of the largest q."""
         penalty = Penalty(np.outer(self.l1, alphas), np.outer(self.l2, alphas), self.positive)
         gradient = self.products @ points - self.joint[:, np.newaxis] + penalty.gradient(points)
         left = np.abs(penalty.residual(points, gradient))[self.moves]
-        return bool((left <= PRECISE * np.abs(self.joint).max(initial=0.0)).all())
+        return bool((left <= precise * np.abs(self.joint).max(initial=0.0)).all())

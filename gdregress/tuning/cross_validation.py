@@ -97,7 +97,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
     epochs : int or array-like of int, default=1000
         Largest number of epochs, or several to choose from. With several, each descent is run once to
         the largest, and its epochs are what is chosen from, so that ``epochs=range(1, 501)`` is early
-        stopping with no rows held out.
+        stopping with no rows held out. With ``tol=None`` nobody is warned that they end before they converge.
     learning_rate : float, str or list of these, default="auto"
         The learning rate, or several to choose from.
     cv : int, cross-validation generator or iterable, default=None
@@ -395,7 +395,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             improves there; if `alphas` or `eps` has no effect.
         ConvergenceWarning
             If fits to training rows did not converge, with the reason of one of them; if the fit to all rows
-            did not. Where all fits follow from sums over the rows, none of them warns.
+            did not.
         """
         with fitting(self):
             said = self._choose(X, y, sample_weight, params)

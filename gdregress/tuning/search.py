@@ -181,12 +181,20 @@ class Search:
             The curves, which have the same epochs.
         """
         told = [None] * len(curves) if self.sums is None else self.sums.fitted(curves)
-        return [self._evaluated(curve, known) for curve, known in zip(curves, told, strict=True)]
+        found = [self._evaluated(curve, known) for curve, known in zip(curves, told, strict=True)]
+        both = zip(curves, told, strict=True)
+        unfinished = [(curve, known.unfinished) for curve, known in both if known is not None and known.unfinished]
+        if unfinished and not any(each.failures for each in found):  # one fit tells the reason of all
+            curve, (number, place) = unfinished[0]
+            longest = curve._replace(alphas=curve.alphas[[place]], epochs=[curve.most_epochs])
+            failures = fitted_path(clone(self.given.model), self._training_rows(number), longest).failures
+            found[0] = found[0]._replace(failures=failures)
+        return found
 
     def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
-        paths, losses, whole, failures = from_whole or told or self._fitted(curve)
+        paths, losses, whole, failures, _ = from_whole or told or self._fitted(curve)
         if losses is None:
             losses = OfSplits.whole(
                 np.stack([self._losses_from_rows(number, path).T for number, path in enumerate(paths)])

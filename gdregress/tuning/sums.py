@@ -58,12 +58,15 @@ class FromSums(NamedTuple):
         The points fitted to all rows, where these came with the others.
     failures : sequence of str
         Reasons of the fits that ended elsewhere than they were to.
+    unfinished : (int, int) or None
+        Number of a split, and of a strength, whose descent does not converge in the most epochs; None if all do.
     """
 
     paths: Sequence[AnyPath]
     losses: OfSplits | None
     whole: AnyPath | None = None
     failures: Sequence[str] = ()
+    unfinished: tuple[int, int] | None = None
 
 
 class PlainSpec(NamedTuple):
@@ -138,7 +141,7 @@ class Sums:
 
     @cached_property
     def _minima_of_whole(self) -> MinimaOfSets:
-        return MinimaOfSets([Minima.of(self.given.spec.terms, self.whole)])
+        return MinimaOfSets([Minima.of(self.given.spec.terms, self.whole, self.given.spec.limits.tol)])
 
     @cached_property
     def _minima(self) -> list[MinimaOfSets]:
@@ -146,8 +149,9 @@ class Sums:
 
         Those of few columns are computed side by side.
         """
-        terms, p = self.given.spec.terms, self.given.rows.n_features
-        several = [*(Minima.of(terms, fold.train) for fold in self._folds.folds), *self._minima_of_whole.sets]
+        spec, p = self.given.spec, self.given.rows.n_features
+        trains = [Minima.of(spec.terms, fold.train, spec.limits.tol) for fold in self._folds.folds]
+        several = [*trains, *self._minima_of_whole.sets]
         size = 1 if p >= MANY_COLUMNS else max(1, STACKED // max(1, p) ** 2)
         return [MinimaOfSets(several[first : first + size]) for first in range(0, len(several), size)]
 
@@ -265,10 +269,10 @@ class Sums:
             if found is None or rate is None:
                 return []
             descent, held_out = found
-            numbers = spec.numbers
-            if spec.tol:
-                numbers = np.minimum(numbers, descent.end(rate * spec.factors, spec.tol))
-            stretches.append((Stretch(descent, rate, spec.factors, numbers), held_out))
+            end = descent.end(rate * spec.factors, spec.tol) if spec.tol else None
+            numbers = spec.numbers if end is None else np.minimum(spec.numbers, end)
+            is_finished = end is not None or not spec.tol
+            stretches.append((Stretch(descent, rate, spec.factors, numbers, is_finished), held_out))
         return stretches
 
     @cached_property
@@ -315,4 +319,6 @@ def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | No
         return None
     known = [[part for part in parts if part is not None] for _, parts in told]
     is_known = all(len(some) == len(parts) for some, (_, parts) in zip(known, told, strict=True))
-    return FromSums([path for path, _ in told], OfSplits.stacked(known) if is_known else None)
+    paths = [path for path, _ in told]
+    ends = [(number, place) for number, path in enumerate(paths) for place in path.unfinished]
+    return FromSums(paths, OfSplits.stacked(known) if is_known else None, unfinished=ends[0] if ends else None)
