@@ -1,7 +1,6 @@
 """What follows from the sums over the rows of each split, with no fit: minimisers, epochs, and errors on test rows."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -159,7 +158,8 @@ class Sums:
         """Return the points of a curve fitted to all rows; None if these do not follow from the sums."""
         if not self.given.ends_at_minima(curve):
             return None
-        paths = _paths(self._minima_of_whole, self.given.spec_of(curve).terms, curve.alphas)
+        with np.errstate(all="ignore"):
+            paths = self._minima_of_whole.paths(self.given.spec_of(curve).terms, curve.alphas)
         return None if paths is None else paths[0]
 
     def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
@@ -181,11 +181,10 @@ class Sums:
             found = self._left_out(curve)
             if found is not None:
                 return found
-        n_parts, terms = len(self._minima), self.given.spec_of(curve).terms
-        with self._on_worthy_threads() as map_on_threads:
-            parts = list(map_on_threads(_paths, self._minima, [terms] * n_parts, [curve.alphas] * n_parts))
+        terms = self.given.spec_of(curve).terms
+        parts = self._each(lambda minima: minima.paths(terms, curve.alphas), self._minima)
         known = [paths for paths in parts if paths is not None]
-        if len(known) < n_parts:
+        if len(known) < len(parts):
             return None
         *of_splits, whole = [path for paths in known for path in paths]
         return FromSums(of_splits, self.losses(of_splits), whole)
@@ -198,14 +197,7 @@ class Sums:
         paths : sequence of AnyPath
             Points fitted to the training rows of each split.
         """
-
-        def errors(number: int, path: Any) -> NDArray | None:
-            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-                return path.errors(self.of_split(number).test)
-
-        self._folds  # noqa: B018  gathered before the threads begin
-        with self.given.rows.on_threads() as (_, map_on_threads):
-            of_splits = list(map_on_threads(errors, range(len(paths)), paths))
+        of_splits = self._each(lambda path, fold: path.errors(fold.test), paths, self._folds.folds)
         known = [each.T for each in of_splits if each is not None]
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
@@ -232,18 +224,16 @@ class Sums:
         specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
 
         def of_split(number: int) -> list[tuple[EpochPath, list[FromFew | None]] | None]:
-            with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-                several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
-                errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
-                return [
-                    (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
-                    for some in several
-                ]
+            several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
+            errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
+            return [
+                (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
+                for some in several
+            ]
 
         self._folds  # noqa: B018  gathered before the threads begin
         n_points = sum(curve.n_points for curve in curves)
-        with self._on_worthy_threads(n_points=n_points) as map_on_threads:
-            of_splits = list(map_on_threads(of_split, range(len(self.given.splits))))
+        of_splits = self._each(of_split, range(len(self.given.splits)), n_points=n_points)
         return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
 
     def _plain_spec(self, curve: Curve) -> PlainSpec | None:
@@ -298,18 +288,14 @@ class Sums:
             self.descents[key] = None if descent is None else (descent, HeldOut.of(descent, fold.test))
         return self.descents[key]
 
-    @contextmanager
-    def _on_worthy_threads(self, n_points: int = 0) -> Iterator[Callable[..., Any]]:
-        """Provide a `map` over splits: on threads where columns, or points of descents, are enough for these to pay."""
+    def _each(self, function: Callable[..., Any], *several: Sequence[Any], n_points: int = 0) -> list[Any]:
+        """Return what a function finds for each split; overflow shows as infinity.
+
+        It runs on threads where columns, or points of descents, are enough for these to pay.
+        """
         with self.given.rows.on_threads() as (_, map_on_threads):
             pays = self.given.rows.n_features >= MANY_COLUMNS or n_points >= THREADED_POINTS
-            yield map_on_threads if pays else map
-
-
-def _paths(minima: MinimaOfSets, terms: Terms, alphas: NDArray) -> list[Path] | None:
-    """Return the minimisers for some strengths over sets of rows; overflow shows as infinity, and as none then."""
-    with np.errstate(all="ignore"):  # that of the caller is not that of its threads
-        return minima.paths(terms, alphas)
+            return list((map_on_threads if pays else map)(np.errstate(all="ignore")(function), *several))
 
 
 def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
