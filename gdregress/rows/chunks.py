@@ -20,7 +20,7 @@ def moments_of_chunk(rows: Rows, unit: float, *, cross: bool = True) -> Moments:
     rows : Rows
         Rows of the chunk, stored together.
     unit : float
-        Factor from the weights of `rows` to the scale that all chunks share: see `read_chunk`.
+        Factor from the weights of `rows` to the scale that all chunks share: see `Source.chunk`.
     cross : bool, default=True
         Whether to gather the covariances between the columns of X.
 
