@@ -15,6 +15,7 @@ from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.interior_point import interior_points
 from gdregress.method.spec import Spec
 from gdregress.problem import features, view
+from gdregress.problem.box_gaps import measured_by_shrinking
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.losses import LOSSES
@@ -259,7 +260,7 @@ def test_the_gap_is_a_bound_whatever_the_slopes(loss, penalty, scale):
         point = box.allowed(rng.standard_normal(len(start)) * (rng.uniform(size=len(start)) < 0.2))
         slope = scale * rng.standard_normal(len(box.target))
         slope[box.n_data :] = 0.0
-        found = box.measured_by_shrinking(point, box.residual(point), slope, box.pull(slope))
+        found = measured_by_shrinking(box, point, box.residual(point), slope, box.pull(slope))
         assert found.gap >= found.value - least.value - 1e-9
         inside = found.dual
         assert (inside >= box.low - 1e-12).all()

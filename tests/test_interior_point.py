@@ -15,9 +15,11 @@ from gdregress import GradientDescentRegressor
 from gdregress.method import faces, interior_point
 from gdregress.problem import losses
 from gdregress.problem.bases import Basis
-from gdregress.problem.boxes import BoxProblem, quantile
+from gdregress.problem.box_gaps import measured
+from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.typical import quantile
 from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
 
@@ -118,7 +120,7 @@ def test_the_gap_is_a_bound_whatever_the_slopes(loss, given):
         for _ in range(20):
             point = box.allowed(rng.standard_normal(5))
             slope = size * rng.standard_normal(len(box.target))
-            found = box.measured(point, box.residual(point), slope, box.pull(slope))
+            found = measured(box, point, box.residual(point), slope, box.pull(slope))
             unit = box.unit * problem.coordinates.target_scale[0]
             assert found.gap * unit >= found.value * unit - least - 1e-9
 

@@ -11,6 +11,7 @@ from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.finite_newton import FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
+from gdregress.problem.box_gaps import measured_with_l2
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
@@ -105,7 +106,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
     place, side = FollowedPoint.at(box, start), box.design.side
     point, residual, _ = place
     slope = box.slopes(residual)
-    best = box.measured_with_l2(point, residual, slope, box.pull(slope), has_intercept=has_intercept)
+    best = measured_with_l2(box, point, residual, slope, box.pull(slope), has_intercept=has_intercept)
     yield best
     if best.gap <= EXACT**box.degree * best.scale:
         return
@@ -125,7 +126,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
             point, residual, _ = place
             slope = inner.slopes(shifted)
             pull = box.pull(slope)
-            here = box.measured_with_l2(point, residual, slope, pull, has_intercept=has_intercept)
+            here = measured_with_l2(box, point, residual, slope, pull, has_intercept=has_intercept)
             last, best = best, _better(best, here)
             if steps:
                 yield best

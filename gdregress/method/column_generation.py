@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.states import Block
+from gdregress.problem.box_gaps import measured_by_shrinking
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
@@ -38,7 +39,7 @@ class ColumnGeneration:
         until the gap over all columns is closed
 
     An epoch is one round. The gap over all columns is that of the slopes t u, with t <= 1 so that |t v_j| <= l1_j for
-    all j: see `BoxProblem.measured_by_shrinking`. Where it is hardly larger than that on A, no column joins, and the
+    all j: see `box_gaps.measured_by_shrinking`. Where it is hardly larger than that on A, no column joins, and the
     same interior point method goes on. So the last set is solved exactly, with its vertex or face. As sets only grow,
     there are finitely many.
     """
@@ -58,7 +59,7 @@ def column_generation(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
     slope = box.slopes(residual)
     slope[box.n_data :] = 0.0
     pull = box.pull(slope)
-    here = box.measured_by_shrinking(start, residual, slope, pull)
+    here = measured_by_shrinking(box, start, residual, slope, pull)
     yield here
     members, found = np.flatnonzero(start[:p]), here
     inner: Iterator[Iterate] | None = None
@@ -81,7 +82,7 @@ def column_generation(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
         residual = np.concatenate([on_set.residual(found.point)[: box.n_data], -point[:p]])
         slope = np.concatenate([found.dual[: box.n_data], np.zeros(p)])
         pull = box.pull(slope)
-        here = box.measured_by_shrinking(point, residual, slope, pull)
+        here = measured_by_shrinking(box, point, residual, slope, pull)
         yield here
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
+from gdregress.problem.box_gaps import measured
 from gdregress.problem.boxes import CLEAR, LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate, to_the_middle
 
 CANDIDATES, FEW_CANDIDATES = 3, 1.5
@@ -73,7 +74,7 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     room, depth = (distance[on] for distance in box.distances(slope))
     if (np.minimum(room, depth) <= INSIDE * np.minimum(box.reach, box.reach[: box.n_data].max())[on]).any():
         return None
-    return box.measured(point, residual, slope, box.pull(slope))
+    return measured(box, point, residual, slope, box.pull(slope))
 
 
 def _independent(rows: NDArray) -> NDArray:
@@ -206,7 +207,7 @@ class Face(NamedTuple):
             return None
         pull = box.pull(slope)
         if not box.is_curved:
-            return box.measured(point, residual, slope, pull)
+            return measured(box, point, residual, slope, pull)
         here, of_penalty = box.slopes(residual), np.s_[box.n_data :]
         here[of_penalty] = np.where(residual[of_penalty] == 0, slope[of_penalty], here[of_penalty])
         # What rounding has left of the lack is projected once more, without rounding it again: E is empty here.

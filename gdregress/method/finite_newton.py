@@ -11,6 +11,7 @@ from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.method.interior_point import AT_THE_END, EXACT, NO_NEARER, in_lockstep, interior_points
 from gdregress.method.newton import is_definite
 from gdregress.method.states import Block
+from gdregress.problem.box_gaps import measured, measured_by_shrinking
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 from gdregress.problem.systems import Factor
@@ -134,9 +135,9 @@ def _descend(box: BoxProblem, start: NDArray) -> Iterator[Iterate]:
             del slope  # of many rows: it is not needed while the gap is measured
             pull = box.pull(turned)
             if kinks.free.all():
-                here = box.measured(point, residual, turned, pull)
+                here = measured(box, point, residual, turned, pull)
             else:
-                here = box.measured_by_shrinking(point, residual, turned, pull)
+                here = measured_by_shrinking(box, point, residual, turned, pull)
         yield here
         if here.gap <= EXACT**2 * here.scale or AT_THE_END**2 * here.scale >= here.gap >= last:
             return

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
 from gdregress.method.states import Block, abreast
-from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate, quantile, typical
+from gdregress.problem.box_gaps import measured
+from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design, DesignOfCombinations, has_row_space
 from gdregress.problem.problem import Problem
+from gdregress.problem.typical import quantile, typical
 
 NEARLY = 0.9995
 """Share of the way to the nearest end of a box that a step takes."""
@@ -296,7 +298,7 @@ def interior_points(
     """
     residual = box.residual(start)
     slope = box.slopes(residual)
-    best = box.measured(start, residual, slope, box.pull(slope))
+    best = measured(box, start, residual, slope, box.pull(slope))
     yield best
     if best.gap <= EXACT**box.degree * best.scale:
         return
@@ -355,10 +357,10 @@ def _measure(box: BoxProblem, state: State) -> tuple[Iterate, PrimalDual]:
     place = PrimalDual(point, box.residual(point), slope, box.pull(slope))
     zeros = _zeros(box, state, point)
     if not zeros.size:
-        return box.measured(point, place.residual, slope, place.pull), place
+        return measured(box, point, place.residual, slope, place.pull), place
     exact = point.copy()
     exact[zeros] = 0.0
-    return box.measured(exact, box.residual(exact), slope, place.pull), place
+    return measured(box, exact, box.residual(exact), slope, place.pull), place
 
 
 def _settled(box: BoxProblem, state: State, place: PrimalDual) -> Iterate | None:

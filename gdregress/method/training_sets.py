@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.side_by_side import Found, Objectives, Second, WeightedRows, minima
-from gdregress.problem.boxes import BoxProblem, fenchel_gaps, typical
+from gdregress.problem.boxes import BoxProblem, fenchel_gaps
+from gdregress.problem.typical import typical
 
 NEAR = 2.0
 """Near rows at first, in units of sqrt(n p): those that change their line between a training set and all rows."""

@@ -11,6 +11,7 @@ from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton
 from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
+from gdregress.problem.box_gaps import measured_if_projected
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
 
@@ -115,5 +116,5 @@ def _projected(
     if not is_solved:
         return here
     feasible = slope - box.curvature * box.design.dot(step)
-    there = box.measured_if_projected(point, residual, feasible, box.pull(feasible))
+    there = measured_if_projected(box, point, residual, feasible, box.pull(feasible))
     return min(here, there, key=lambda each: each.gap)

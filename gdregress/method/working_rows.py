@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, State, interior_points
 from gdregress.method.states import Block, Solver, abreast, is_zero
-from gdregress.problem.boxes import ORDINARY, ROUNDED, BoxProblem, Iterate, cut_off, quantile
+from gdregress.problem.boxes import ROUNDED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
 from gdregress.problem.objectives import Residuals
 from gdregress.problem.problem import Problem
+from gdregress.problem.typical import ORDINARY, cut_off, quantile
 from gdregress.problem.view import View
 from gdregress.rows.rows import Rows
 

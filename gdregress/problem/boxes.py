@@ -1,4 +1,4 @@
-"""A loss as boxes of slopes: its dual, and a gap that bounds how far a point is from the minimum."""
+"""A loss as boxes of slopes, and its dual."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,18 +10,10 @@ from numpy.typing import NDArray
 from gdregress.problem.design import Design
 from gdregress.problem.problem import SMALL_SHARE, Problem
 from gdregress.problem.systems import ColumnSystem, Factor, RowSystem, System
-
-WINSORISED = 10.0
-"""Multiple of an ordinary loss at which a row's loss is cut off in the scale of the gap."""
-
-ORDINARY = 0.8
-"""Share of the rows whose losses are at most an ordinary one."""
+from gdregress.problem.typical import typical
 
 HOLDS = 2.0
 """Strength of L1, in slopes at the minimum, that holds a coefficient at zero beyond doubt."""
-
-FEASIBLE = 1e-9
-"""Cost of slopes that are not feasible, in typical losses, up to which they are not projected."""
 
 ROUNDING = 1e-14
 """Entry of A'S u - L w that may be rounding alone."""
@@ -346,116 +338,9 @@ class BoxProblem:
         allowed[:n_signs] = np.maximum(point[:n_signs], 0.0)
         return allowed
 
-    def measured(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
-        """Return how far a point whose signs are allowed is from the minimum, from slopes that need not be feasible.
-
-        Of the slopes u, ``pull`` is A'S u. They are projected, u <- u - D A (A'SDA + L)^-1 (A'S u - L w), and drawn
-        together until they are in their boxes. Only rounding is left of what they lack without L2, and the slopes of
-        the penalty take up what they can of that.
-        """
-        lack = self.lack(point, pull)
-        if self.cost(point, lack) > FEASIBLE or np.abs(lack[self.l2 == 0]).max(initial=0.0) > ROUNDING:
-            slope = slope + self.metric.solve(np.zeros_like(slope), lack)[1]
-            pull = self.pull(slope)
-        return self.measured_if_projected(point, residual, slope, pull)
-
-    def measured_if_projected(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
-        """Return how far a point is from the minimum, as `measured` does, from slopes that have been projected."""
-        lack = self.lack(point, pull)
-        if ((slope < self.low) | (slope > self.high)).any():
-            slope = self._drawn_together(slope)
-            lack = self.lack(point, self.pull(slope))
-        if self.design.n_penalised and lack.any():
-            slope, lack = self._taken_up(slope, lack)
-        here = self.slopes(residual)
-        gap = self.fenchel_gap(residual, here, slope) + self.cost(point, lack)
-        return self.iterate(point, residual, here, gap)._replace(dual=slope)
-
-    def measured_by_shrinking(self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray) -> Iterate:
-        """Return how far a point is from the minimum, without a factor: that would be of all columns.
-
-        Of slopes u of the rows of X, ``pull`` is A'S u. They are shrunk to t u, and the other rows of A, those of the
-        penalty, have the slopes that follow, or the nearest in their boxes::
-
-            u_j  =  (L w - t A'S u)_j / s_j    for each coefficient j
-
-        t is the largest number, at most 1, with which u_j is in its box for all j. It may also be 1, if that is better,
-        with L2 or if only rounding puts a u_j outside its box.
-
-        Parameters
-        ----------
-        point, residual : ndarray of shape (n_coordinates,), (n_rows,)
-            w, whose signs are allowed, and its residuals.
-        slope : ndarray of shape (n_rows,)
-            u. If there is an intercept, their mean becomes 0.
-        pull : ndarray of shape (n_coordinates,)
-            A'S u, the rows of the penalty left out.
-        """
-        of_penalty, p, n = np.s_[self.n_data :], self.design.n_penalised, self.n_data // self.design.copies
-        weight, low, cap = self.weight[of_penalty], self.low[of_penalty], self.cap[of_penalty]
-        level, pull, slope = pull[p:].sum(), np.append(pull[:p], np.zeros(len(pull) - p)), slope.copy()
-        slope[:n] -= level
-        slope[of_penalty] = 0.0
-        inside = self._share_inside(slope)
-        here, level_l2 = self.slopes(residual), self.l2 * point
-
-        def measured(share: float) -> tuple[float, NDArray]:
-            """Return the gap at t u, and its slopes."""
-            dual = self._shared(share * slope)
-            needed = (level_l2 - share * pull)[:p] / weight
-            dual[of_penalty] = np.where(self.capped[of_penalty], np.clip(needed, low, cap), np.maximum(needed, low))
-            lack = share * pull - level_l2
-            lack[:p] += weight * dual[of_penalty]
-            return self.fenchel_gap(residual, here, dual) + self.cost(point, lack), dual
-
-        size, held = np.abs(pull[:p]), np.where(pull[:p] > 0, -low, cap) * weight
-        excess = np.where(held > 0, size - held, 0.0)
-        ends = np.divide(held, size, out=np.ones(p), where=excess > 0)
-        shares = [inside * float(ends.min(initial=1.0))]
-        if self.l2.any() or excess.max(initial=0.0) <= ROUNDING:
-            shares.append(inside)
-        gap, dual = min(map(measured, shares), key=lambda each: each[0])
-        return self.iterate(point, residual, here, gap)._replace(dual=dual)
-
-    def measured_with_l2(
-        self, point: NDArray, residual: NDArray, slope: NDArray, pull: NDArray, *, has_intercept: bool
-    ) -> Iterate:
-        """Return how far a point is from the minimum, where all coefficients have L2 and neither L1 nor signs.
-
-        Of slopes u in their boxes, ``pull`` is A'S u. If there is an intercept, their mean becomes 0, and they are
-        shrunk until they are in their boxes again. Then they are feasible, and what A'S u - L w is costs half its
-        square over L.
-
-        Parameters
-        ----------
-        point, residual : ndarray of shape (n_coordinates,), (n_rows,)
-            w and its residuals.
-        slope : ndarray of shape (n_rows,)
-            u.
-        pull : ndarray of shape (n_coordinates,)
-            A'S u.
-        has_intercept : bool
-            Whether the last coordinate is an intercept.
-        """
-        if has_intercept:
-            n = self.n_data // self.design.copies
-            slope, pull = slope.copy(), pull.copy()
-            slope[:n] -= pull[-1]
-            pull[-1] = 0.0
-            share = self._share_inside(slope)
-            slope, pull = self._shared(share * slope), share * pull
-        here = self.slopes(residual)
-        gap = self.fenchel_gap(residual, here, slope) + self.cost_with_l2(self.lack(point, pull))
-        return self.iterate(point, residual, here, gap)._replace(dual=slope)
-
     def fenchel_gap(self, residual: NDArray, here: NDArray, slope: NDArray) -> float:
         """Return the mean of l(r) + l*(u) - u r for slopes u, given those of the loss at the residuals r."""
         return max(float(self.weight @ fenchel_gaps(residual, here, slope, self.flatness)), 0.0)
-
-    def cost_with_l2(self, lack: NDArray) -> float:
-        """Return by how much D(u) is too large where A'S u - L w is not zero, if no coefficient lacks L2."""
-        infinite = np.where(lack == 0, 0.0, np.copysign(np.inf, lack))
-        return 0.5 * float(np.divide(lack, self.l2, out=infinite, where=self.l2 > 0) @ lack)
 
     def loss(self, residual: NDArray) -> float:
         """Return the mean loss at residuals, with the penalties of rows of A."""
@@ -477,46 +362,6 @@ class BoxProblem:
         noise = NOISE * steep * (np.abs(self.target[data]) + np.abs(predicted))
         scale = typical(np.where(of_data > noise, of_data, 0.0), weight) + value - weight @ of_data
         return Iterate(point, float(value), gap, max(scale, SMALL_SHARE, rounding), slope)
-
-    def _taken_up(self, slope: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
-        """Return slopes and A'S u - L w, of which the slopes of the penalty have taken up what their boxes allow."""
-        rows, p = np.s_[self.n_data :], self.design.n_penalised
-        weight, slope, lack = self.weight[rows], slope.copy(), lack.copy()
-        wanted = slope[rows] - np.where(self.l2[:p] > 0, 0.0, lack[:p]) / weight
-        taken = np.clip(wanted, self.low[rows], self.high[rows])
-        lack[:p] += weight * (taken - slope[rows])
-        slope[rows] = taken
-        return slope, lack
-
-    def _drawn_together(self, slope: NDArray) -> NDArray:
-        """Return slopes times the largest number, at most 1, that puts them into their boxes.
-
-        A box without an upper end is entered along its own coordinate instead, since 0 may be its lower end.
-        """
-        slope = self._shared(self._share_inside(slope) * slope)
-        return np.where(self.capped, slope, np.maximum(slope, self.low))
-
-    def _share_inside(self, slope: NDArray) -> float:
-        """Return the largest number, at most 1, times which slopes are in their boxes, apart from those without an end.
-
-        The two slopes of a row with a tube count as one: only their difference matters.
-        """
-        low, high = self.low, self.high
-        n = self.n_data // self.design.copies
-        if self.design.copies == 2:
-            slope = np.concatenate([slope[:n] - slope[n : 2 * n], slope[2 * n :]])
-            low, high = np.concatenate([-high[n : 2 * n], low[2 * n :]]), np.delete(high, np.s_[n : 2 * n])
-        outside = np.flatnonzero(((slope > high) | (slope < low)) & (high < np.inf))
-        slope = slope[outside]
-        return float((np.where(slope > 0, high[outside], low[outside]) / slope).min(initial=1.0))
-
-    def _shared(self, slope: NDArray) -> NDArray:
-        """Return slopes of which those of a row with a tube are shared anew, so that one of them is zero."""
-        if self.design.copies == 1:
-            return slope
-        n = self.n_data // 2
-        both = slope[:n] - slope[n : 2 * n]
-        return np.concatenate([np.maximum(both, 0.0), np.maximum(-both, 0.0), slope[2 * n :]])
 
     def cost(self, point: NDArray, lack: NDArray) -> float:
         """Return by how much D(u) is too large where A'S u - L w is not zero.
@@ -543,34 +388,6 @@ def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:
 def fenchel_gaps(residual: NDArray, here: NDArray, slope: NDArray, flatness: NDArray | float) -> NDArray:
     """Return l(r) + l*(u) - u r of each row for slopes u, given those of the loss at the residuals r, and k."""
     return (here - slope) * (residual - 0.5 * flatness * (here + slope))
-
-
-def typical(losses: NDArray, weight: NDArray) -> float:
-    """Return the weighted mean of losses, each cut off where it is wild.
-
-    A tenth of wild rows can own the objective, but they cannot move this.
-    """
-    return float(weight @ np.minimum(losses, cut_off(losses)))
-
-
-def cut_off(losses: NDArray) -> float:
-    """Return the loss from which one is wild: ten times an ordinary one, which a fifth of the rows exceed.
-
-    If four fifths of the rows have no loss, an ordinary one is the median of the others.
-    """
-    ordinary = quantile(losses, ORDINARY)
-    if not ordinary > 0:
-        positive = losses[losses > 0]
-        ordinary = float(np.median(positive)) if len(positive) else 0.0
-    return WINSORISED * ordinary
-
-
-def quantile(values: NDArray, share: float) -> float:
-    """Return a quantile as `numpy.quantile` does, in a tenth of its time for some hundred values."""
-    place = share * (len(values) - 1)
-    low = int(place)
-    ordered = np.partition(values, (low, min(low + 1, len(values) - 1)))
-    return float(ordered[low] + (place - low) * (ordered[min(low + 1, len(values) - 1)] - ordered[low]))
 
 
 def to_the_middle(residual: NDArray, along: NDArray, is_high: NDArray) -> float:
