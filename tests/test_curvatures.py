@@ -40,7 +40,7 @@ def make(loss, *, fit_intercept=True, with_gram=False, container=np.asarray, l1=
     penalty, nothing = frame.penalty(l1, l2, degree=loss.degree), frame.penalty(0.0, 0.0)
     gram = 0.5 * MomentObjective(moments, frame, nothing).hessian() if with_gram else None
     scaled, own = rows.with_targets(frame.targets), loss.in_units(frame.target_scale)
-    return DataObjective(scaled, frame, own, penalty, smoothed=smoothed and smoothed(own), gram=gram), frame
+    return DataObjective(scaled, frame, own, penalty, descended=smoothed and smoothed(own), gram=gram), frame
 
 
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csr_array, sparse.csr_matrix])
@@ -78,7 +78,7 @@ def test_a_weight_is_a_row_given_so_often(loss):
     smoothed = own.smoothed(0.3) if loss.is_kinked else None
     point = rng.normal(size=(p + 1, m))
     weighed, repeated = (
-        DataObjective(rows.with_targets(frame.targets), frame, own, penalty, smoothed=smoothed)
+        DataObjective(rows.with_targets(frame.targets), frame, own, penalty, descended=smoothed)
         for rows in (SmallBlocks(X, y, weight, block_rows=17, n_threads=3), RowBlocks(X[often], y[often]))
     )
     for one, other in zip(weighed.evaluate([point])[0], repeated.evaluate([point])[0], strict=True):

@@ -21,7 +21,7 @@ from gdregress.problem.objectives import (
     _Losses,
     _Slopes,
     _SquaredErrorSlopes,
-    _transposed_product,
+    transposed_product,
 )
 from gdregress.rows.gathering import _Origin, _SumsOfProducts, _SumsOnDevice, gather
 from gdregress.rows.memory import RowBlocks
@@ -55,9 +55,9 @@ MAKERS = {
     "near": partial(NearRows, RESIDUALS, LOSS, Nearness(0.5, 60, np.inf)),
     "more near than may be brought": partial(NearRows, RESIDUALS, LOSS, Nearness(np.inf, 40, np.inf)),
     "losses": partial(_Losses, RESIDUALS, LOSS),
-    "slopes": partial(_Slopes, RESIDUALS, LOSS, None, _transposed_product),
-    "slopes of squared error": partial(_SquaredErrorSlopes, RESIDUALS, PARABOLA, None, _transposed_product),
-    "curvatures": partial(_Curvatures, RESIDUALS, LOSS, None, _transposed_product, 0.0),
+    "slopes": partial(_Slopes, RESIDUALS, LOSS, LOSS, transposed_product),
+    "slopes of squared error": partial(_SquaredErrorSlopes, RESIDUALS, PARABOLA, PARABOLA, transposed_product),
+    "curvatures": partial(_Curvatures, RESIDUALS, LOSS, LOSS, transposed_product, 0.0),
     "entries": partial(_Entries, BOTH, 1000),
 }
 

@@ -195,6 +195,11 @@ class MomentObjective:
         return products
 
 
+def transposed_product(X: Any, slopes: NDArray) -> NDArray:
+    """Return ``X.T @ slopes``."""
+    return dot(X.T, slopes)
+
+
 class DataObjective:
     """The objective computed from the rows: one evaluation is one pass over X.
 
@@ -208,15 +213,15 @@ class DataObjective:
         Loss of residuals in units of the target scale.
     penalty : Penalty
         Penalty in these coordinates.
-    smoothed : Loss, default=None
-        Smoothed loss to descend; None to descend the loss itself.
+    descended : Loss, default=None
+        Loss to descend, a smoothed one for example; None for the loss itself.
     total_weight : float, default=None
         Divisor W of sums over the rows; None for the sum of their weights.
     gram : ndarray of shape (n_coordinates, n_coordinates), default=None
         Mean of x x' over the rows x in these coordinates. If most residuals of a loss are on its parabola, second
         derivatives then cost hardly more than a gradient.
-    product : callable, default=None
-        Function from a block of X and an array of slopes to ``X.T @ slopes``; None for the product of BLAS.
+    product : callable
+        Function from a block of X and an array of slopes to ``X.T @ slopes``, by default the product of BLAS.
 
     Attributes
     ----------
@@ -238,19 +243,19 @@ class DataObjective:
         loss: Any,
         penalty: Penalty,
         *,
-        smoothed: Any = None,
+        descended: Any = None,
         total_weight: float | None = None,
         gram: NDArray | None = None,
-        product: Callable[[Any, NDArray], NDArray] | None = None,
+        product: Callable[[Any, NDArray], NDArray] = transposed_product,
     ):
         self._rows = rows
         self._coordinates = coordinates
         self._loss = loss
-        self._smoothed = smoothed
+        self._descended = loss if descended is None else descended
         self.penalty = penalty
         self._total_weight = rows.total_weight if total_weight is None else total_weight
         self._gram = gram
-        self._product = product or _transposed_product
+        self._product = product
         self.dtype = np.dtype(np.longdouble if rows.dtype == np.longdouble else np.float64)
         self.work = rows.n_samples * rows.n_features * rows.n_outputs
 
@@ -267,10 +272,6 @@ class DataObjective:
     def exact(self) -> "DataObjective":
         """Return the same objective without smoothing."""
         return DataObjective(self._rows, self._coordinates, self._loss, self.penalty)
-
-    @property
-    def _descended(self) -> Any:
-        return self._loss if self._smoothed is None else self._smoothed
 
     def batches(
         self, size: int, random_state: np.random.RandomState | None, mean_weight: float
@@ -292,7 +293,7 @@ class DataObjective:
                 self._coordinates,
                 self._loss,
                 self.penalty,
-                smoothed=self._smoothed,
+                descended=self._descended,
                 total_weight=mean_weight * part.n_samples,
             )
 
@@ -300,10 +301,9 @@ class DataObjective:
         """Evaluate the objective at every point, in one pass over X."""
         stacked = _side_by_side(points)
         residuals = Residuals(self._coordinates, stacked)
-        is_parabola = self._smoothed is None and self._loss.is_parabola
-        make = _SquaredErrorSlopes if is_parabola else _Slopes
+        make = _SquaredErrorSlopes if self._descended.is_parabola else _Slopes
         min_rows = READ_ENTRIES // len(stacked) if residuals.needs_few_columns else 1
-        sums = self._rows.sum(partial(make, residuals, self._loss, self._smoothed, self._product), min_rows=min_rows)
+        sums = self._rows.sum(partial(make, residuals, self._loss, self._descended, self._product), min_rows=min_rows)
         parts = _split(len(points), *self._means(sums, stacked))
         return [Evaluation(*part) for part in parts]
 
@@ -336,7 +336,7 @@ class DataObjective:
         if self._gram is not None:
             parabola = self._descended.curvature
         sums = self._rows.sum(
-            partial(_Curvatures, residuals, self._loss, self._smoothed, self._product, parabola),
+            partial(_Curvatures, residuals, self._loss, self._descended, self._product, parabola),
             min_rows=CURVATURE_ENTRIES // len(point),
             work=len(point),
         )
@@ -417,16 +417,17 @@ class _Losses(Sums):
 
 
 class _Slopes(Sums):
-    """Accumulator of the sums of a loss, of slopes u and of x u; u is the slope of the smoothed loss, if given."""
+    """Accumulator of the sums of a loss, of the slopes u of the loss that is descended, and of x u."""
 
     sums: ClassVar[tuple[str, ...]] = ("losses", "fenchel_gap", "curved", "products", "totals")
     arrays = sums
     movables = ("_residuals", "_loss", "_smoothed")
 
-    def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable):
+    def __init__(self, residuals: Residuals, loss: Any, descended: Any, product: Callable):
         self._residuals = residuals
         self._loss = loss
-        self._smoothed = smoothed
+        self._descended = descended
+        self._is_smoothed = descended is not loss
         self._product = product
         self.losses, self.fenchel_gap, self.curved = residuals.zeros(), residuals.zeros(), residuals.zeros()
         self.products = np.zeros_like(residuals.slope)
@@ -451,12 +452,10 @@ class _Slopes(Sums):
         return block
 
     def _add_slopes(self, X, residual, weight):
-        loss, descended = self._loss, self._loss
-        if self._smoothed is not None:
-            descended = self._smoothed
+        loss, descended = self._loss, self._descended
         slopes = descended.derivative(residual)
         self.losses += _total(loss.value(residual), weight)
-        if self._smoothed is not None:
+        if self._is_smoothed:
             self.fenchel_gap += _total(loss.fenchel_gap(residual, slopes), weight)
         self.curved += _total(descended.curved(residual), weight)
         slopes = _weighted(slopes, weight)
@@ -491,8 +490,8 @@ class _Curvatures(_Slopes):
     sums = (*_Slopes.sums, "descended_losses", "second", "excess")
     arrays = (*sums, "_parabola")
 
-    def __init__(self, residuals: Residuals, loss: Any, smoothed: Any, product: Callable, parabola):
-        super().__init__(residuals, loss, smoothed, product)
+    def __init__(self, residuals: Residuals, loss: Any, descended: Any, product: Callable, parabola):
+        super().__init__(residuals, loss, descended, product)
         q, n_outputs = residuals.point.shape
         self._parabola = parabola
         self._skips_parabola = bool(np.any(parabola))
@@ -513,7 +512,7 @@ class _Curvatures(_Slopes):
         X = cast(X, self.losses.dtype)
         residual = self._residuals.of(X, y)
         self._add_slopes(X, residual, weight)
-        descended = self._loss if self._smoothed is None else self._smoothed
+        descended = self._descended
         self.descended_losses += _total(descended.value(residual), weight)
         xp, second = namespace(residual), descended.second_derivative(residual)
         excess = xp.clip(descended.majoriser_curvature(residual) - second, 0.0, None)
@@ -559,10 +558,6 @@ def _gram(block: NDArray, weight: NDArray) -> NDArray:
         block, weight = taken(block, counts), taken(weight, counts)
     scaled = block * xp.sqrt(weight)[:, np.newaxis]
     return dot(scaled.T, scaled)
-
-
-def _transposed_product(X, residual: NDArray) -> NDArray:
-    return dot(X.T, residual)
 
 
 def _side_by_side(points: Sequence[NDArray]) -> NDArray:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gdregress.problem.best_constant import best_constant
 from gdregress.problem.coordinates import Coordinates, target_scale
 from gdregress.problem.losses import Loss
-from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
+from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective, transposed_product
 from gdregress.problem.penalties import Penalty, tiled
 from gdregress.problem.spectrum import Spectrum
 from gdregress.problem.view import View
@@ -294,7 +294,7 @@ class Problem:
         """Return the objective from the rows, set up for fast second derivatives."""
         view = self.view.standardised
         return DataObjective(
-            view.scaled, view.coordinates, self.loss, self.penalty, smoothed=self._smoothed, gram=self.view.gram
+            view.scaled, view.coordinates, self.loss, self.penalty, descended=self.descended, gram=self.view.gram
         )
 
     @cached_property
@@ -310,14 +310,10 @@ class Problem:
 
     @cached_property
     def _from_rows(self) -> DataObjective:
-        product = extended.dot if self.rows.dtype == np.longdouble else None
+        product = extended.dot if self.rows.dtype == np.longdouble else transposed_product
         return DataObjective(
-            self.view.scaled, self.coordinates, self.loss, self.penalty, smoothed=self._smoothed, product=product
+            self.view.scaled, self.coordinates, self.loss, self.penalty, descended=self.descended, product=product
         )
-
-    @property
-    def _smoothed(self) -> Any:
-        return None if self.mu == 0 else self.descended
 
     def evaluate_start(self, objective: Objective, point: NDArray) -> Evaluation:
         """Evaluate an objective at the start.
