@@ -12,7 +12,7 @@ from gdregress.displays import (
     RegularizationPathDisplay,
     TuningDisplay,
 )
-from gdregress.problem.losses import Loss
+from gdregress.problem.loss import Loss
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.through import through_device
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV

@@ -8,7 +8,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import SGDRegressor
 
-from gdregress.problem.losses import LOSSES, InUnits, Loss, PiecewiseLoss, as_loss
+from gdregress.problem.loss import InUnits, Loss
+from gdregress.problem.losses import LOSSES, as_loss
+from gdregress.problem.piecewise import PiecewiseLoss
 
 EPSILON, QUANTILE, UNIT = 0.3, 0.2, 2.5
 

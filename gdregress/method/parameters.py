@@ -12,7 +12,8 @@ import numpy as np
 from gdregress.method.combinations import OPTIMIZERS
 from gdregress.method.hints import meant
 from gdregress.method.schedules import SCHEDULES
-from gdregress.problem.losses import LOSSES, REQUIRED
+from gdregress.problem.loss import REQUIRED
+from gdregress.problem.losses import LOSSES
 from gdregress.rows.wording import cut
 
 INFINITY = float("inf")

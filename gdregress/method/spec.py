@@ -8,7 +8,8 @@ from sklearn.utils import check_random_state
 
 from gdregress.method.parameters import check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
-from gdregress.problem.losses import HUBER_SHARE, Loss, as_loss, huber
+from gdregress.problem.loss import Loss
+from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
 from gdregress.problem.problem import Terms
 
 EXACT = ("auto", "curvature")

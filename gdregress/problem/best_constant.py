@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.problem.losses import Loss
+from gdregress.problem.loss import Loss
 from gdregress.problem.view import View
 from gdregress.rows.namespaces import namespace
 from gdregress.rows.rows import Rows

@@ -15,7 +15,7 @@ from gdregress.method.choice import MOMENTS_LIMIT
 from gdregress.method.minima import Chained, Path
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.losses import Loss
+from gdregress.problem.loss import Loss
 from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import check_not_empty
