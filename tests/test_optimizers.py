@@ -131,7 +131,7 @@ class TestEveryRule:
     def test_states_are_fresh(self, rule):
         first, *others = states(quadratic(), rule, 5)
         assert first.epoch == 0
-        assert np.isnan(first.rate)
+        assert first.rate is None
         assert not first.point.any()
         assert len({id(state.point) for state in (first, *others)}) == 6
 

@@ -35,7 +35,7 @@ def epochs(values, *, optimality=None, validation=None, rate=0.1, first=0):
     values, zero = np.array(values, dtype=float), np.zeros((len(values), 1))
     optimality = np.ones(len(values)) if optimality is None else np.array(optimality, dtype=float)
     points = Points.of([np.full((1, 1), float(first + k)) for k in range(len(values))])
-    rates = np.full(len(values), rate)
+    rates = np.full(len(values) - (first == 0), rate)  # no step has led to the start
     block = Block(rates, values[:, np.newaxis], Gap(zero, zero, zero), optimality, np.isfinite(values), points)
     validation = None if validation is None else np.array(validation, dtype=float)
     return Measured(block, values, values, validation, values if validation is None else validation)

@@ -249,3 +249,19 @@ def test_a_slope_at_an_end_up_to_rounding_holds_no_row():
     slopes = np.array([[1.0, 1.0], [-1.0, 0.5], [1.0 - 1e-15, -1.0]])
     assert free.are_unique(slopes, np.ones(2, bool)).tolist() == [False, True]
     assert free._replace(curvature=np.ones((2, 1, 1))).are_unique(slopes, np.zeros(2, bool)).all()
+
+
+def test_what_is_beyond_the_range_of_floats_is_given_up_where_it_stands():
+    ones = np.ones((3, 1))
+    huge = Objectives(
+        WeightedRows(1e200 * ones, ones, -ones, ones, np.repeat(ones, 2, axis=1)),
+        0.5,
+        np.zeros((1, 1)),
+        np.zeros((1, 2)),
+        np.zeros((2, 1, 1)),
+    )
+    with np.errstate(all="ignore"):
+        first = Found.first(huge, np.zeros((1, 1)), [huge.second(place) for place in range(2)])
+        found = minima(huge, first)
+    assert not found.is_closed.any()
+    assert np.isfinite(found.points).all()

@@ -161,7 +161,7 @@ class DualRidge:
         value = _squares(targets - fitted) + problem.penalty.value(start)
         apart = _squares(of_point - fitted) + problem.penalty.value(point - start)
         gap = Gap.unsmoothed((np.sqrt(apart) + np.sqrt(_squares(rest))) ** 2)
-        return Block.of_value(problem, start, value, gap, np.nan)
+        return Block.of_value(problem, start, value, gap, None)
 
 
 def _squares(columns: NDArray) -> NDArray:

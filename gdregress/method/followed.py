@@ -51,9 +51,8 @@ class Followed:
         if len(ahead):
             value, gap, points = value[ahead], gap[ahead], [points[k] for k in ahead]
             is_finite = np.isfinite(value).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
-            rate = np.where(np.arange(len(points)) == 0, np.nan, 1.0)
             optimality = problem.optimality(value, gap)
-            yield Block(rate, value, Gap.unsmoothed(gap), optimality, is_finite, Points.of(points))
-            first = replace(first, rate=np.nan_to_num(first.rate, nan=1.0))
+            yield Block(np.ones(len(points) - 1), value, Gap.unsmoothed(gap), optimality, is_finite, Points.of(points))
+            first = replace(first, rate=np.append(1.0, first.rate))
         yield first
         yield from blocks

@@ -236,7 +236,7 @@ def in_lockstep(
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
     best: Block | None = None
     for epochs, latest in enumerate(abreast([next(descent) for descent in descents], descents)):
-        block = _block(latest, 1.0 if epochs else np.nan, boxes, rounded)
+        block = _block(latest, 1.0 if epochs else None, boxes, rounded)
         best = block if best is None or block.optimality[0] <= best.optimality[0] else best
         yield block
     if best is not None and best is not block and rounded is not None:
@@ -262,7 +262,7 @@ def _rounded(
 
 def _block(
     latest: list[Iterate],
-    rate: float,
+    rate: float | None,
     boxes: list[BoxProblem],
     rounded: Callable[[list[Iterate], NDArray], tuple[NDArray, NDArray]] | None,
 ) -> Block:

@@ -70,7 +70,7 @@ class Newton:
         """Yield the states in blocks of one, the start first; end where no step lowers the objective."""
         objective, point = self.objective(problem), start.astype(np.float64)
         here, idle = objective.curvatures(point), 0
-        yield _block(problem, point, here, np.nan)
+        yield _block(problem, point, here, None)
         damping = np.full_like(here.descended, FIRST)
         while True:
             dampings = [np.clip(damping * around, LEAST, 1.0) for around in AROUND] + [np.ones_like(damping)]
@@ -94,7 +94,7 @@ class Newton:
             yield _block(problem, point, here, 1.0)
 
 
-def _block(problem: Problem, point: NDArray, here: Curvatures, rate: float) -> Block:
+def _block(problem: Problem, point: NDArray, here: Curvatures, rate: float | None) -> Block:
     state = Step(point, here.evaluation, rate)
     return Block.of_one(problem, state, _gap(problem, point, here))
 

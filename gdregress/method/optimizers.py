@@ -55,8 +55,8 @@ class Step(NamedTuple):
         The point that was reached.
     evaluation : Evaluation
         The objective and its gradient there.
-    rate : float, default=nan
-        Learning rate of the update; NaN at the start.
+    rate : float or None, default=None
+        Learning rate of the update; None at the start, to which none has led.
     memory : object, default=None
         State of the rule for the next update.
     is_stuck : bool, default=False
@@ -67,7 +67,7 @@ class Step(NamedTuple):
 
     point: NDArray
     evaluation: Evaluation
-    rate: float = float("nan")
+    rate: float | None = None
     memory: Any = None
     is_stuck: bool = False
     is_predicted: bool = False

@@ -273,7 +273,7 @@ def minima(objectives: Objectives, start: Found) -> Found:
 
     A loss of parabolas on which rows enough lie has mu = 0, so that Newton's method alone finds the minimum. So it has
     once mu is below k. An objective is given up where Newton's method does not end, or the minimum is not unique. Where
-    the intercept alone is not, its middle is taken.
+    the intercept alone is not, its middle is taken. Where a matrix is not finite, all that are open are given up.
 
     Parameters
     ----------
@@ -289,7 +289,10 @@ def minima(objectives: Objectives, start: Found) -> Found:
         now, shift = objectives.only(open_), mu * slopes[:, open_]
         flatness = now.flatness + mu
         known = [now.second(place) if mu > 0 else seconds[number] for place, number in enumerate(open_)]
-        here, residual, has_ended, is_single = _newton(now, points[:, open_], shift, flatness, known)
+        try:
+            here, residual, has_ended, is_single = _newton(now, points[:, open_], shift, flatness, known)
+        except FloatingPointError:
+            break
         points[:, open_] = here
         slope = np.clip((residual + shift) / flatness, now.rows.low, now.rows.high)
         slopes[:, open_] = slope
@@ -379,10 +382,7 @@ def _step(
         return along, True
     rows = objectives.rows
     whole = rows.weight[:, place] @ np.square(rows.features) / flatness
-    try:
-        return Factor.of(second.matrix + DAMPED * np.diag(whole)).solve(gradient), False
-    except FloatingPointError:
-        return np.full_like(gradient, np.nan), False
+    return Factor.of(second.matrix + DAMPED * np.diag(whole)).solve(gradient), False
 
 
 def _lengths(

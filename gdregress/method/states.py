@@ -76,8 +76,8 @@ class Block:
 
     Attributes
     ----------
-    rate : ndarray of shape (n_epochs,)
-        Learning rates of the epochs; NaN for the start.
+    rate : ndarray of shape (n_steps,)
+        Learning rates of the steps that led to the states: one for each, but none for the start of a descent.
     value : ndarray of shape (n_epochs, n_outputs)
         The objective.
     gap : Gap
@@ -121,7 +121,7 @@ class Block:
         value = beside.value.reshape(shape)
         is_finite = np.isfinite(value).all(axis=1) & np.isfinite(side_by_side).all(axis=0).reshape(shape).all(axis=1)
         optimality = problem.optimality(value, gap.total)
-        return cls(np.array(rates), value, gap, optimality, is_finite, Points.of(points))
+        return cls(_of_steps(*rates), value, gap, optimality, is_finite, Points.of(points))
 
     @classmethod
     def of_one(cls, problem: Problem, state: Step, gap: Gap) -> "Block":
@@ -130,16 +130,16 @@ class Block:
         return cls.of_value(problem, state.point, state.evaluation.value, gap, state.rate)
 
     @classmethod
-    def of_value(cls, problem: Problem, point: NDArray, value: NDArray, gap: Gap, rate: float) -> "Block":
-        """Make the block of a single state from its point, its value, its gap and its rate."""
+    def of_value(cls, problem: Problem, point: NDArray, value: NDArray, gap: Gap, rate: float | None) -> "Block":
+        """Make the block of a single state from its point, its value, its gap and its rate; the start has none."""
         value = value[np.newaxis]
         is_finite = np.array([np.isfinite(value).all() and np.isfinite(point).all()])
         gap = Gap(*(part[np.newaxis] for part in gap))
         optimality = problem.optimality(value, gap.total)
-        return cls(np.array([rate]), value, gap, optimality, is_finite, Points.of([point]))
+        return cls(_of_steps(rate), value, gap, optimality, is_finite, Points.of([point]))
 
     @classmethod
-    def bounded(cls, point: NDArray, value: NDArray, gap: NDArray, optimality: float, rate: float) -> "Block":
+    def bounded(cls, point: NDArray, value: NDArray, gap: NDArray, optimality: float, rate: float | None) -> "Block":
         """Make the block of a single state whose gap is a bound, and so hides nothing.
 
         Parameters
@@ -148,25 +148,42 @@ class Block:
             The point.
         value, gap : ndarray of shape (n_outputs,)
             The objective, and how far it is above its minimum at most.
-        optimality, rate : float
-            The gap without units, and the learning rate of the epoch.
+        optimality : float
+            The gap without units.
+        rate : float or None
+            Learning rate of the step to it; None for the start.
         """
         is_finite = np.array([np.isfinite(point).all() and np.isfinite(value).all()])
         whole = Gap.unsmoothed(gap[np.newaxis])
-        return cls(np.array([rate]), value[np.newaxis], whole, np.array([optimality]), is_finite, Points.of([point]))
+        return cls(_of_steps(rate), value[np.newaxis], whole, np.array([optimality]), is_finite, Points.of([point]))
 
     def __len__(self) -> int:
         """Return the number of states."""
-        return len(self.rate)
+        return len(self.value)
+
+    def rate_at(self, k: int) -> float | None:
+        """Return the learning rate of the step to state k; None if that is the start."""
+        step = k - self._n_starts
+        return float(self.rate[step]) if step >= 0 else None
+
+    @property
+    def _n_starts(self) -> int:
+        """Number of states to which no step has led: 1 if the first is the start."""
+        return len(self) - len(self.rate)
 
     def between(self, first: int, last: int) -> "Block":
         """Return the states from `first` up to, but without, `last`."""
         if first == 0 and last == len(self):
             return self
-        part = slice(first, last)
+        part, steps = slice(first, last), slice(max(first - self._n_starts, 0), last - self._n_starts)
         gap = Gap(*(each[part] for each in self.gap))
         points = self.points.between(first, last)
-        return Block(self.rate[part], self.value[part], gap, self.optimality[part], self.is_finite[part], points)
+        return Block(self.rate[steps], self.value[part], gap, self.optimality[part], self.is_finite[part], points)
+
+
+def _of_steps(*rates: float | None) -> NDArray:
+    """Return the learning rates of states to which a step has led."""
+    return np.array([rate for rate in rates if rate is not None])
 
 
 class Solver(Protocol):

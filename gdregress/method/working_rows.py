@@ -145,7 +145,7 @@ class WorkingRows:
             return
         values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
         latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        block = _block(latest, np.nan)
+        block = _block(latest, None)
         yield block
         for block in rounds(ones, latest, samples):
             epoch += 1
@@ -176,7 +176,7 @@ def pays(n_samples: int, rank: int) -> bool:
     return FIRST * rank <= SHARE * n_samples
 
 
-def _block(latest: list[Round], rate: float) -> Block:
+def _block(latest: list[Round], rate: float | None) -> Block:
     point = np.hstack([each.point for each in latest])
     value, gap = (np.array([getattr(each, name) for each in latest]) for name in ("value", "gap"))
     return Block.bounded(point, value, gap, max(each.optimality for each in latest), rate)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gdregress.solve.stopping import Result
 from gdregress.solve.trace import Epoch, Measured, Trace
 
@@ -49,7 +47,7 @@ class Progress:
     def _print_row(self, epoch: Epoch) -> None:
         numbers = (epoch.loss, epoch.validation_loss, epoch.optimality, epoch.rate)
         cells = [
-            "-" if number is None or np.isnan(number) else format(number, form)
+            "-" if number is None else format(number, form)
             for number, (_, _, form) in zip(numbers, COLUMNS, strict=True)
         ]
         self._printed = epoch.number

@@ -15,7 +15,7 @@ class Epoch(NamedTuple):
 
     number: int
     point: NDArray
-    rate: float
+    rate: float | None
     loss: float
     validation_loss: float | None
     optimality: float
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
         return Epoch(
             number,
             block.points.at(k),
-            float(block.rate[k]),
+            block.rate_at(k),
             float(self.loss[k]),
             validation_loss,
             float(block.optimality[k]),
@@ -234,4 +234,5 @@ class Trace:
         """Return the arrays of `history_`, an entry for each state, by name."""
         names = ("loss", "validation_loss", "optimality", "learning_rate")
         parts = zip(names, zip(*self._columns[: self._at.n_parts], strict=True), strict=True)
-        return {name: np.concatenate(part) for name, part in parts if part[0] is not None}
+        columns = {name: np.concatenate(part) for name, part in parts if part[0] is not None}
+        return columns | {"learning_rate": np.append(np.nan, columns["learning_rate"])}  # no step has led to the start
