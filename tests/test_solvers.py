@@ -66,13 +66,16 @@ def test_states_that_are_measured_together_are_measured_alike(params, learning_r
     together = Block.of(problem, states, MEASURE)
     for k, state in enumerate(states):
         alone = Block.of(problem, [state], MEASURE)
-        for name in ("rate", "value", "optimality", "is_finite"):
+        assert together.rate_at(k) == alone.rate_at(0) == (None if k == 0 else state.rate)
+        for name in ("value", "optimality", "is_finite"):
             np.testing.assert_allclose(getattr(together, name)[k], getattr(alone, name)[0], rtol=1e-12, err_msg=name)
         for ours, theirs in zip(together.gap, alone.gap, strict=True):
             np.testing.assert_allclose(ours[k], theirs[0], rtol=1e-12)
         np.testing.assert_array_equal(together.points.at(k), state.point)
     part = together.between(2, 5)
     assert len(part) == 3
+    assert part.rate.tolist() == together.rate[1:4].tolist()
+    assert len(together.between(0, 3).rate) == 2
     np.testing.assert_array_equal(part.points.stacked(), together.points.stacked()[:, 2:5])
 
 
