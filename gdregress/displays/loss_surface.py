@@ -28,7 +28,7 @@ from gdregress.displays.two_coefficients import (
     natural_units,
     values_about,
 )
-from gdregress.displays.views import evenly, inside, view_of
+from gdregress.displays.views import evenly, inside, path_line, view_of
 from gdregress.rows.namespaces import to_host
 from gdregress.rows.sources import fetched
 
@@ -291,12 +291,12 @@ class LossSurfaceDisplay:
         ax = axes_or_new(ax, subplot_kw=view.subplot_kw)
         size, has_others = type_size(ax), self.others is not None
         self.surface_ = view.draw(self, ax, size)
-        self.fills_ = view.fill(self, ax) if has_others else None
         seen = view.along(self, ax)
-        style = view.path_style if has_others else {"marker": "o", "label": "epochs"}
-        (self.path_,) = ax.plot(*seen.T, color=RED, markersize=3, linewidth=0.6, zorder=5, **style)
-        below: tuple[Any, Any] = view.drop(self, ax) if has_others else (None, None)
-        self.shadow_, self.stems_ = below
+        self.fills_ = self.shadow_ = self.stems_ = None
+        if has_others:
+            view.draw_path(self, ax)
+        else:
+            self.path_ = path_line(ax, seen, marker="o", label="epochs")
         mark = {"linestyle": "none", "zorder": 6}
         label = "start" if np.isfinite(seen[0]).all() else "start: above the picture"
         (self.start_,) = ax.plot(*seen[:1].T, marker="s", color=RED, label=label, **mark)
@@ -337,7 +337,7 @@ class LossSurfaceDisplay:
         surface = left.subplots(subplot_kw=view.subplot_kw)
         upper, *lower = right.subplots(3, 1, height_ratios=[2, 1, 1])
         self.plot(surface, kind=kind)
-        view.leave_the_loss_to_a_title(surface)
+        surface.set(**view.untitled)  # a title names the loss
         nowhere = np.empty((view.n_dimensions, 0))
         (here,) = surface.plot(*nowhere, "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7)
         move = self.data.draw(upper, self.names[0])

@@ -23,7 +23,7 @@ class Contours:
     noun, n_dimensions = "contours", 2
     subplot_kw: ClassVar[dict[str, Any] | None] = None
     n_ticks, n_legend_columns = 5, 3
-    path_style: ClassVar[dict[str, Any]] = {"linestyle": "-"}
+    untitled: ClassVar[dict[str, str]] = {}  # labels of axes that say no more than a title beside them
     legend_place: ClassVar[dict[str, Any]] = {  # within the axes it would hide a part of the path
         "loc": "lower center",
         "bbox_to_anchor": (0.5, 1.0),
@@ -46,12 +46,12 @@ class Contours:
         bar.set_label(f"{display.loss_name}\nabove its minimum", fontsize=size)
         return contours
 
-    def fill(self, display: Any, ax: Any) -> Any:
-        """Fill points of the path with the colours of their own heights, and return their artist."""
+    def draw_path(self, display: Any, ax: Any) -> None:
+        """Draw the path; its points are filled with the colours of their own heights."""
         levels, colors = self._levels(display)
         shown = evenly(len(display.path), FILLS)
         above = np.searchsorted(levels, display.path_objective[shown] - display.minimum_value)
-        return ax.scatter(
+        display.fills_ = ax.scatter(
             *inside(display)[shown].T,
             s=16,
             facecolors=[colors[level] for level in above],
@@ -60,10 +60,7 @@ class Contours:
             zorder=5.5,
             label="epochs (fill: own height)",
         )
-
-    def drop(self, display: Any, ax: Any) -> tuple[None, None]:
-        """Return the path's places on the surface, and lines down to them: from above, they are the path itself."""
-        return None, None
+        display.path_ = path_line(ax, self.along(display, ax))
 
     def along(self, display: Any, ax: Any) -> NDArray:
         """Return the points of the path where they are drawn, of shape (n_points, 2)."""
@@ -76,9 +73,6 @@ class Contours:
     def label(self, ax: Any, names: tuple[str, str], size: str) -> None:
         """Name the two coefficients."""
         ax.set(xlabel=names[0], ylabel=names[1])
-
-    def leave_the_loss_to_a_title(self, ax: Any) -> None:
-        """Take away the name of the loss, unless it names more than the heights of the path."""
 
     def move(self, line: Any, points: NDArray) -> None:
         """Let a line go through other points."""
@@ -103,7 +97,7 @@ class Relief:
     noun, n_dimensions = "surface", 3
     subplot_kw: ClassVar[dict[str, Any] | None] = {"projection": "3d"}
     n_ticks, n_legend_columns = 4, 2
-    path_style: ClassVar[dict[str, Any]] = {"marker": "o", "label": "epochs, at their own heights"}
+    untitled: ClassVar[dict[str, str]] = {"zlabel": ""}  # the name of the loss
     legend_place: ClassVar[dict[str, Any]] = {"loc": "upper center"}
 
     def draw(self, display: Any, ax: Any, size: str) -> Any:
@@ -121,18 +115,14 @@ class Relief:
         ax.set_zlim(low, max(display.values.max(), min(own.max(), low + tall)))
         return surface
 
-    def fill(self, display: Any, ax: Any) -> None:
-        """Return no fills: each point is at its own height."""
-
-    def drop(self, display: Any, ax: Any) -> tuple[Any, Any]:
-        """Draw the path's places on the surface and lines down to some of them, and return the artists."""
+    def draw_path(self, display: Any, ax: Any) -> None:
+        """Draw the path, its places on the surface and lines down to some of them."""
         shown = evenly(len(display.path), STEMS)
         seen, below = self.along(display, ax), self._below(display)
-        gaps = np.full_like(below, np.nan)
-        (shadow,) = ax.plot(*below.T, color=GREY, linewidth=1.2, label="their places on the surface")
-        stems = np.stack([seen, below, gaps], axis=1)[shown].reshape(-1, 3)
-        (lines,) = ax.plot(*stems.T, color=GREY, linewidth=0.6)
-        return shadow, lines
+        display.path_ = path_line(ax, seen, marker="o", label="epochs, at their own heights")
+        (display.shadow_,) = ax.plot(*below.T, color=GREY, linewidth=1.2, label="their places on the surface")
+        stems = np.stack([seen, below, np.full_like(below, np.nan)], axis=1)[shown].reshape(-1, 3)
+        (display.stems_,) = ax.plot(*stems.T, color=GREY, linewidth=0.6)
 
     def along(self, display: Any, ax: Any) -> NDArray:
         """Return the points of the path where they are drawn, of shape (n_points, 3); none above the axes."""
@@ -148,10 +138,6 @@ class Relief:
         """Name the two coefficients."""
         ax.set_xlabel(names[0], labelpad=9, fontsize=size)
         ax.set_ylabel(names[1], labelpad=9, fontsize=size)
-
-    def leave_the_loss_to_a_title(self, ax: Any) -> None:
-        """Take away the name of the loss."""
-        ax.set_zlabel("")
 
     def move(self, line: Any, points: NDArray) -> None:
         """Let a line go through other points."""
@@ -178,6 +164,12 @@ def view_of(kind: str) -> Contours | Relief:
     if kind not in VIEWS:
         raise ValueError(f"kind={kind!r} is neither 'contour' nor 'surface': use one of them.")
     return VIEWS[kind]
+
+
+def path_line(ax: Any, points: NDArray, **style: Any) -> Any:
+    """Draw the line of a path through points of shape (n_points, n_dimensions), and return it."""
+    (line,) = ax.plot(*points.T, color=RED, markersize=3, linewidth=0.6, zorder=5, **style)
+    return line
 
 
 def inside(display: Any) -> NDArray:
