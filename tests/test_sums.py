@@ -15,12 +15,12 @@ from gdregress.problem.columns import _Entries
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import huber, squared_error
 from gdregress.problem.near import Nearness, NearRows
-from gdregress.problem.objectives import (
+from gdregress.problem.residuals import (
+    Losses,
     Residuals,
-    _Curvatures,
-    _Losses,
-    _Slopes,
-    _SquaredErrorSlopes,
+    SecondDerivatives,
+    Slopes,
+    SlopesOfSquaredError,
     transposed_product,
 )
 from gdregress.rows.gathering import _Origin, _SumsOfProducts, _SumsOnDevice, gather
@@ -54,10 +54,10 @@ MAKERS = {
     "extent": _Extent,
     "near": partial(NearRows, RESIDUALS, LOSS, Nearness(0.5, 60, np.inf)),
     "more near than may be brought": partial(NearRows, RESIDUALS, LOSS, Nearness(np.inf, 40, np.inf)),
-    "losses": partial(_Losses, RESIDUALS, LOSS),
-    "slopes": partial(_Slopes, RESIDUALS, LOSS, LOSS, transposed_product),
-    "slopes of squared error": partial(_SquaredErrorSlopes, RESIDUALS, PARABOLA, PARABOLA, transposed_product),
-    "curvatures": partial(_Curvatures, RESIDUALS, LOSS, LOSS, transposed_product, 0.0),
+    "losses": partial(Losses, RESIDUALS, LOSS),
+    "slopes": partial(Slopes, RESIDUALS, LOSS, LOSS, transposed_product),
+    "slopes of squared error": partial(SlopesOfSquaredError, RESIDUALS, PARABOLA, PARABOLA, transposed_product),
+    "curvatures": partial(SecondDerivatives, RESIDUALS, LOSS, LOSS, transposed_product, 0.0),
     "entries": partial(_Entries, BOTH, 1000),
 }
 

@@ -15,8 +15,8 @@ from gdregress.problem.boxes import ROUNDED, BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
-from gdregress.problem.objectives import Residuals
 from gdregress.problem.problem import Problem
+from gdregress.problem.residuals import Residuals
 from gdregress.problem.typical import ORDINARY, cut_off, quantile
 from gdregress.problem.view import View
 from gdregress.rows.rows import Rows

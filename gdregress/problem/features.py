@@ -10,7 +10,7 @@ from scipy import sparse
 
 from gdregress.problem.bases import Basis
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.objectives import CURVATURE_ENTRIES, READ_ENTRIES, Residuals
+from gdregress.problem.residuals import CURVATURE_ENTRIES, READ_ENTRIES, Residuals
 from gdregress.problem.view import COPY_LIMIT
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.sums import Sums, dot

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy import sparse
 
-from gdregress.problem.objectives import Residuals
+from gdregress.problem.residuals import Residuals
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.namespaces import cast, namespace, taken
 from gdregress.rows.sums import Sums, dot

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gdregress.problem.best_constant import best_constant
 from gdregress.problem.coordinates import Coordinates, target_scale
 from gdregress.problem.loss import Loss
-from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective, transposed_product
+from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
 from gdregress.problem.penalties import Penalty, tiled
+from gdregress.problem.residuals import transposed_product
 from gdregress.problem.spectrum import Spectrum
 from gdregress.problem.view import View
 from gdregress.rows import extended
