@@ -8,16 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from gdregress.displays.animation import animated
 from gdregress.displays.data import LineThroughData, Predictions, shown_data
 from gdregress.displays.drawing import (
-    GREEN,
-    GREY,
-    ORANGE,
     RED,
     axes_or_new,
     check_estimator,
     name_of_loss,
-    pyplot,
     type_size,
 )
 from gdregress.displays.objective import RawObjective
@@ -28,7 +25,7 @@ from gdregress.displays.two_coefficients import (
     natural_units,
     values_about,
 )
-from gdregress.displays.views import evenly, inside, path_line, view_of
+from gdregress.displays.views import evenly, path_line, view_of
 from gdregress.rows.namespaces import to_host
 from gdregress.rows.sources import fetched
 
@@ -328,49 +325,7 @@ class LossSurfaceDisplay:
         animation : matplotlib.animation.FuncAnimation
             The animation. ``animation.save("descent.gif", writer="pillow")`` writes it to a file.
         """
-        plt = pyplot()
-        from matplotlib.animation import FuncAnimation
-
-        view = view_of(kind)
-        figure = plt.figure(figsize=(9.0, 4.5), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1.0])
-        surface = left.subplots(subplot_kw=view.subplot_kw)
-        upper, *lower = right.subplots(3, 1, height_ratios=[2, 1, 1])
-        self.plot(surface, kind=kind)
-        surface.set(**view.untitled)  # a title names the loss
-        nowhere = np.empty((view.n_dimensions, 0))
-        (here,) = surface.plot(*nowhere, "o", color=ORANGE, markeredgecolor="black", markersize=8, zorder=7)
-        move = self.data.draw(upper, self.names[0])
-        slopes, shown = [], ~np.isnan(inside(self)[:, 0])
-        for axes, name, slope in zip(lower, self.names, self.derivatives.T, strict=True):
-            axes.axhline(0.0, color=GREY, linewidth=0.6)
-            bound = 1.1 * np.abs(slope[shown & np.isfinite(slope)]).max(initial=0.0) or 1.0
-            axes.set_ylim(-bound, bound)
-            axes.set_title(f"derivative along {name}", fontsize="small", loc="left")
-            slopes.append(axes.plot([], [], color=GREEN)[0])
-        lower[0].tick_params(labelbottom=False)
-        lower[-1].set_xlabel("epoch")
-        title = left.suptitle("", fontsize="medium")
-        seen = view.along(self, surface)
-
-        def draw(frame: int) -> list:
-            upto = slice(0, frame + 1)
-            view.move(self.path_, seen[upto])
-            view.move(here, seen[frame : frame + 1])
-            if self.others is not None:
-                view.follow(self, seen, frame)
-            move(frame)
-            for slope, values in zip(slopes, self.derivatives.T, strict=True):
-                slope.set_data(self.epochs[upto], values[upto])
-                slope.axes.set_xlim(0, max(1, self.epochs[frame]))
-            title.set_text(f"epoch {self.epochs[frame]}, {self.loss_name} {self.path_objective[frame]:.6g}")
-            return [self.path_, here, *slopes, title]
-
-        frames = evenly(len(self.path), max_frames)
-        draw(int(frames[-1]))
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # one layout is enough: only the lines change
-        return FuncAnimation(figure, draw, frames=frames, interval=interval)
+        return animated(self, view_of(kind), interval, max_frames)
 
 
 def _check_are_the_rows(objective: RawObjective, points: NDArray, losses: NDArray) -> None:

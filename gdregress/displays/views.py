@@ -20,7 +20,7 @@ CUT = 2.0
 class Contours:
     """The surface from above. A point of the path is filled with the colour of its own height."""
 
-    noun, n_dimensions = "contours", 2
+    kind, noun, n_dimensions = "contour", "contours", 2
     subplot_kw: ClassVar[dict[str, Any] | None] = None
     n_ticks, n_legend_columns = 5, 3
     untitled: ClassVar[dict[str, str]] = {}  # labels of axes that say no more than a title beside them
@@ -94,7 +94,7 @@ class Contours:
 class Relief:
     """The surface in three dimensions. A point of the path is at its own height, with a line down to its place."""
 
-    noun, n_dimensions = "surface", 3
+    kind, noun, n_dimensions = "surface", "surface", 3
     subplot_kw: ClassVar[dict[str, Any] | None] = {"projection": "3d"}
     n_ticks, n_legend_columns = 4, 2
     untitled: ClassVar[dict[str, str]] = {"zlabel": ""}  # the name of the loss
@@ -155,7 +155,7 @@ class Relief:
         return np.column_stack([inside(display), display.path_values])
 
 
-VIEWS: dict[str, Contours | Relief] = {"contour": Contours(), "surface": Relief()}
+VIEWS: dict[str, Contours | Relief] = {view.kind: view for view in (Contours(), Relief())}
 """The views of a surface by their `kind`."""
 
 
