@@ -11,7 +11,9 @@ has the curvature 2 along every coordinate. They have the effect of standardised
 coefficients instead of the data.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +22,7 @@ from scipy import sparse
 
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import Movable, beside, is_elsewhere, namespace
+from gdregress.rows.namespaces import Movable, Place, beside, is_elsewhere, namespace
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,19 @@ class Coordinates(Movable):
     penalized: NDArray | float = 1.0
 
     @property
+    def n_coordinates(self) -> int:
+        """Number of coordinates of a point, including the intercept."""
+        return len(self.center) + self.fit_intercept
+
+    @cached_property
     def is_identity(self) -> bool:
         """Whether these coordinates leave rows of X unchanged."""
         return not (self.fit_intercept or self.center.any() or (self.inverse_scale != 1).any())
+
+    def _placed(self, floats: Iterator[Any], place: Place) -> Self:
+        """Return these coordinates in another place; whether they are the identity is looked at here."""
+        self.is_identity  # noqa: B018  kept with what is moved
+        return super()._placed(floats, place)
 
     @classmethod
     def plain(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
@@ -117,12 +129,14 @@ class Coordinates(Movable):
 
     def standardised(self, X: Any) -> Any:
         """Return rows of X in these coordinates as a dense array, with ones for an intercept."""
+        if self.is_identity:
+            return X.toarray() if sparse.issparse(X) else X
         if is_elsewhere(X):
             xp = namespace(X)
             block = (X - self.center) * self.inverse_scale
             return xp.concat([block, xp.ones_like(block[:, :1])], axis=1) if self.fit_intercept else block
         p, n_ones = len(self.center), int(self.fit_intercept)
-        block = np.empty((X.shape[0], p + n_ones))  # as a whole it is moved faster than a part of its columns
+        block = np.empty((X.shape[0], self.n_coordinates))  # as a whole it is moved faster than a part of its columns
         block[:, :p], block[:, p:] = X.toarray() if sparse.issparse(X) else X, 1.0
         block -= np.append(self.center, np.zeros(n_ones))
         block *= np.append(self.inverse_scale, np.ones(n_ones))

@@ -84,7 +84,7 @@ class Design:
 
     def without_basis(self) -> Self:
         """Return the same matrix, with systems in the coordinates of points."""
-        return self if self.basis.is_standard else replace(self, basis=Basis(self.features.n_coordinates))
+        return self if self.basis.is_standard else replace(self, basis=Basis(self.features.coordinates.n_coordinates))
 
     @property
     def side(self) -> NDArray:
@@ -95,7 +95,9 @@ class Design:
     def of_columns(self, columns: NDArray) -> Self:
         """Return the matrix of some penalised columns of X, which are copied, with the intercept."""
         features = self.features.of_columns(np.append(columns, np.arange(self.n_penalised, self.rows.n_features)))
-        return replace(self, features=features, n_penalised=len(columns), basis=Basis(features.n_coordinates))
+        return replace(
+            self, features=features, n_penalised=len(columns), basis=Basis(features.coordinates.n_coordinates)
+        )
 
     def dot(self, point: NDArray) -> NDArray:
         """Return A z of a point z, or of several points z, the columns of an array."""
@@ -128,7 +130,7 @@ class Design:
         """Return some rows of A, in the basis."""
         n = self.rows.n_samples
         is_data = indices < n * self.copies
-        dense = np.zeros((len(indices), self.features.n_coordinates))
+        dense = np.zeros((len(indices), self.features.coordinates.n_coordinates))
         sign = np.where(indices[is_data] < n, 1.0, -1.0)[:, np.newaxis]
         dense[is_data] = sign * self.features.dense_rows(indices[is_data] % n)
         [penalised] = np.nonzero(~is_data)
@@ -214,7 +216,7 @@ class DesignOfCombinations(Design):
     def _of(cls, columns: Design, X: NDArray, combined: NDArray, inverse: NDArray) -> Self:
         """Return the matrix of combinations of the columns, with the same targets."""
         features = columns.features.replaced_by(X)
-        return cls(features, columns.copies, columns.n_penalised, Basis(features.n_coordinates), combined, inverse)
+        return cls(features, columns.copies, columns.n_penalised, Basis(X.shape[1]), combined, inverse)
 
     def given(self, point: NDArray) -> NDArray:
         """Return the coordinates of the problem at a point."""

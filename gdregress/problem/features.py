@@ -41,11 +41,6 @@ class Features:
         is_stored = is_small and not rows.is_sparse and coordinates.is_identity
         return (StoredFeatures if is_stored else Features)(rows, coordinates)
 
-    @property
-    def n_coordinates(self) -> int:
-        """Number of coordinates of a point."""
-        return len(self.coordinates.center) + self.coordinates.fit_intercept
-
     def replaced_by(self, X: NDArray) -> "Features":
         """Return other features of the same rows, as an array."""
         rows = RowBlocks(X, self.rows.y, self.rows.weight)
@@ -53,11 +48,10 @@ class Features:
 
     def of_columns(self, columns: NDArray) -> "Features":
         """Return some columns of X, which are copied: into the coordinates where they are few, to be stored."""
-        features = Features.of(self.rows.of_columns(columns), self.coordinates.of_columns(columns))
-        rows = features.rows
-        if rows.is_sparse or rows.n_samples * features.n_coordinates > COPY_LIMIT or features.coordinates.is_identity:
-            return features
-        return self.replaced_by(features.dense)
+        rows, coordinates = self.rows.of_columns(columns), self.coordinates.of_columns(columns)
+        some = Features.of(rows, coordinates)
+        is_small = not rows.is_sparse and rows.n_samples * coordinates.n_coordinates <= COPY_LIMIT
+        return self.replaced_by(some.dense) if is_small else some
 
     def of_rows(self, rows: NDArray) -> "Features":
         """Return some rows, without targets; they are copied."""
@@ -75,29 +69,26 @@ class Features:
     def dot(self, points: NDArray) -> NDArray:
         """Return X z of points z, the columns of an array."""
         make = partial(_Products, Residuals(self.coordinates, points))
-        return self.rows.sum(make, min_rows=READ_ENTRIES // self.n_coordinates).joined()
+        return self.rows.sum(make, min_rows=READ_ENTRIES // self.coordinates.n_coordinates).joined()
 
     def transposed(self, vectors: NDArray) -> NDArray:
         """Return X'v of vectors v, the columns of an array."""
         coordinates, rows = self.coordinates, self.rows.with_targets(lambda _: vectors)
-        sums = rows.sum(_Transposed, min_rows=READ_ENTRIES // self.n_coordinates)
+        sums = rows.sum(_Transposed, min_rows=READ_ENTRIES // self.coordinates.n_coordinates)
         center, inverse_scale = coordinates.center[:, np.newaxis], coordinates.inverse_scale[:, np.newaxis]
         turned = (sums.products - center * sums.totals) * inverse_scale
         return np.vstack([turned, sums.totals]) if coordinates.fit_intercept else turned
 
     def gram(self, weight: NDArray, basis: Basis) -> NDArray:
         """Return X' diag(weight) X in a basis."""
-        rows, center, width = (
-            self.rows.with_targets(lambda _: weight[:, np.newaxis]),
-            self.coordinates.center,
-            self.n_coordinates,
-        )
+        rows, coordinates = self.rows.with_targets(lambda _: weight[:, np.newaxis]), self.coordinates
+        scale = np.append(coordinates.inverse_scale, np.ones(int(coordinates.fit_intercept)))
 
         def gram_of(basis: Basis) -> NDArray:
-            make = partial(_Gram, center, width, basis)
-            return rows.sum(make, min_rows=CURVATURE_ENTRIES // width, work=width).total()
+            make = partial(_Gram, coordinates.center, len(scale), basis)
+            return rows.sum(make, min_rows=CURVATURE_ENTRIES // len(scale), work=len(scale)).total()
 
-        return basis.gram(gram_of, np.append(self.coordinates.inverse_scale, np.ones(width - len(center))))
+        return basis.gram(gram_of, scale)
 
 
 class StoredFeatures(Features):
@@ -107,10 +98,6 @@ class StoredFeatures(Features):
     def stored(self) -> NDArray:
         """X in the coordinates."""
         return self.rows.features_of(np.s_[:])
-
-    def dense_rows(self, rows: NDArray | slice) -> NDArray:
-        """Return some rows as an array."""
-        return self.rows.features_of(rows)
 
     def dot(self, points: NDArray) -> NDArray:
         """Return X z of points z, the columns of an array."""
@@ -124,13 +111,10 @@ class StoredFeatures(Features):
         """Return X' diag(weight) X in a basis."""
         if self.stored.size > CACHED_ENTRIES:
             return super().gram(weight, basis)
-        counted = np.flatnonzero(weight)
+        X, counted = self.stored, np.flatnonzero(weight)
         if 2 * len(counted) < len(weight):
-            block, weight = self.stored.take(counted, axis=0), weight[counted]
-            block *= np.sqrt(weight)[:, np.newaxis]
-        else:
-            block = np.sqrt(weight)[:, np.newaxis] * self.stored
-        block = basis.of_rows(block)
+            X, weight = X.take(counted, axis=0), weight[counted]
+        block = basis.of_rows(np.sqrt(weight)[:, np.newaxis] * X)
         return block.T @ block
 
 

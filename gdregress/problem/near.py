@@ -96,7 +96,7 @@ class NearRows(Sums):
         self.count += chosen.shape[0]
         if self._n_brought() + chosen.shape[0] <= self._nearness.most:
             X_near, *others = (taken(array, chosen) for array in (X, y, share[:, np.newaxis]))
-            near = xp.concat([self._residuals.standardised(X_near), *others], axis=1)
+            near = xp.concat([self._residuals.coordinates.standardised(X_near), *others], axis=1)
             self.parts = (*self.parts, near)
         line, far = xp.sign(self._loss.derivative(residual)), xp.where(is_near, xp.zeros_like(share), share)
         shares = xp.stack([cast(line == each, far.dtype) * far for each in LINES])

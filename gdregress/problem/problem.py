@@ -200,7 +200,7 @@ class Problem:
     @property
     def n_coordinates(self) -> int:
         """Number of coordinates of a point, including the intercept."""
-        return len(self.standard.center) + self.terms.fit_intercept
+        return self.standard.n_coordinates
 
     @property
     def is_raw(self) -> bool:

@@ -36,7 +36,6 @@ class Residuals(Movable):
         self.coordinates = coordinates
         self.point = point
         self.slope = point[:p] * coordinates.inverse_scale[:, np.newaxis]
-        self.is_standardised = coordinates.is_identity
         self.level = -(coordinates.center[:, np.newaxis] * self.slope).sum(axis=0)
         if coordinates.fit_intercept:
             self.level += point[p]
@@ -59,12 +58,6 @@ class Residuals(Movable):
             predicted = dot(X, self.slope)
         predicted += self.level
         return y[:, np.newaxis, :] - namespace(y).reshape(predicted, (y.shape[0], -1, y.shape[1]))
-
-    def standardised(self, X) -> NDArray:
-        """Return the rows x in the coordinates as a dense array: residuals are y - x . point."""
-        if self.is_standardised:
-            return X.toarray() if sparse.issparse(X) else X
-        return self.coordinates.standardised(X)
 
     def zeros(self) -> NDArray:
         """Return zeros, one for each point and output."""
@@ -195,7 +188,7 @@ class SecondDerivatives(Slopes):
             [off] = xp.nonzero(xp.any(second != 0, axis=(1, 2)))
             X, second, excess = (taken(array, off) for array in (X, second, excess))
             weight = None if weight is None else taken(weight, off)
-        block = self._residuals.standardised(X)
+        block = self._residuals.coordinates.standardised(X)
         for output in range(second.shape[2]):
             share = 1.0 if weight is None else weight
             self.second[output, :, :] += _gram(block, share * second[:, 0, output])
