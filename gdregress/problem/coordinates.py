@@ -11,7 +11,7 @@ has the curvature 2 along every coordinate. They have the effect of standardised
 coefficients instead of the data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -22,7 +22,7 @@ from scipy import sparse
 
 from gdregress.problem.penalties import Penalty
 from gdregress.rows.moments import Moments
-from gdregress.rows.namespaces import Movable, Place, beside, is_elsewhere, namespace
+from gdregress.rows.namespaces import Movable, beside, is_elsewhere, namespace
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Coordinates(Movable):
         """Whether these coordinates leave rows of X unchanged."""
         return not (self.fit_intercept or self.center.any() or (self.inverse_scale != 1).any())
 
-    def _placed(self, floats: Iterator[Any], place: Place) -> Self:
-        """Return these coordinates in another place; whether they are the identity is looked at here."""
-        self.is_identity  # noqa: B018  kept with what is moved
-        return super()._placed(floats, place)
+    def mapped(self, function: Callable[[NDArray], Any]) -> Self:
+        """Return the same coordinates with a function of their arrays; if they are the identity is looked at before."""
+        self.is_identity  # noqa: B018
+        return super().mapped(function)
 
     @classmethod
     def plain(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
