@@ -246,6 +246,13 @@ class LearningRateDisplay:
             transform=ax.get_xaxis_transform(),
             label="diverged: above its start" if self.diverged.any() else None,
         )
+        self._set_scales(ax)
+        _draw_legend(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _set_scales(self, ax: Any) -> None:
+        """Make both axes logarithmic, with room for the losses that are drawn, and name them."""
         ax.set_xscale("log")
         ax.set_yscale("log")
         drawn = np.concatenate([line.get_ydata() for line in ax.lines if line.get_gid() in (LOSSES, LEVEL)])
@@ -257,20 +264,6 @@ class LearningRateDisplay:
         for axis in (ax.xaxis, ax.yaxis):
             label_few(axis)
         ax.grid(alpha=0.3)
-        handles, labels = ax.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))  # models on the same data share a ceiling: one entry
-        ax.legend(
-            once.values(),
-            once.keys(),
-            fontsize=type_size(ax),
-            loc="lower left",
-            bbox_to_anchor=(0.0, 1.0),
-            ncols=2,
-            columnspacing=1.0,
-            frameon=False,
-        )
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
     def _draw_rates(self, ax: Any) -> None:
         """Draw the vertical lines: one for both rates where two could not be told apart."""
@@ -286,3 +279,19 @@ class LearningRateDisplay:
         if self.ceiling is not None:
             label = f"stable up to {self.ceiling:.4g}{aside}"
             self.ceiling_ = ax.axvline(self.ceiling, color=RED, linestyle="-.", label=label)
+
+
+def _draw_legend(ax: Any) -> None:
+    """Draw the legend above the axes; models on the same data share a ceiling, which has one entry."""
+    handles, labels = ax.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    ax.legend(
+        once.values(),
+        once.keys(),
+        fontsize=type_size(ax),
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=2,
+        columnspacing=1.0,
+        frameon=False,
+    )
