@@ -2,7 +2,8 @@
 
 from gdregress._version import __version__
 from gdregress.closed_form import closed_form
-from gdregress.comparison import Comparison, compare
+from gdregress.comparison.compare import compare
+from gdregress.comparison.table import Comparison
 from gdregress.datasets import load_house_prices
 from gdregress.displays import (
     ComparisonDisplay,

@@ -18,7 +18,9 @@ from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, prepare
 from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
 from gdregress.command_line.wording import TableError
-from gdregress.comparison import ALONE, Comparison, compare, peers
+from gdregress.comparison.compare import ALONE, compare
+from gdregress.comparison.peers import peers
+from gdregress.comparison.table import Comparison
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_error
 from gdregress.method.spec import epsilon_of, fits_scale

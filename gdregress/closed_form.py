@@ -9,6 +9,10 @@ from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import read_rows
 from gdregress.rows.ranges import power_of_two
 from gdregress.rows.sources import source_of
+from gdregress.rows.threads import given_back, on_threads
+
+BLOCK = 1000
+"""Least number of rows that are factorised at a time: they stay in the cache."""
 
 
 def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_intercept=True):
@@ -78,20 +82,31 @@ def closed_form(X, y, sample_weight=None, *, alpha=0.0, standardize=False, fit_i
             penalized = np.where(deviation > 0, deviation, 1.0)
         columns = np.vstack([columns, np.diag(np.sqrt(alpha) * penalized / unit / scale)])
         right = np.vstack([right, np.zeros((X.shape[1], targets.shape[1]))])
-    if len(columns) > X.shape[1]:
-        # Of the orthogonal factor only its products with the targets count, and they are columns of the triangular one.
-        triangle = np.linalg.qr(np.hstack([columns, right]), mode="r")
-        columns, right = triangle[: X.shape[1], : X.shape[1]], triangle[: X.shape[1], X.shape[1] :]
-    left, singular, directions = svd(columns, full_matrices=False)
     # Singular values below this may come from the rounding of the data or of the factorisation alone.
     rounding = np.finfo(np.float64).eps * (4 + len(X) ** 0.5) * np.linalg.norm(size[moves] / scale[moves])
-    inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > rounding)
-    z = directions.T @ (inverse[:, np.newaxis] * (left.T @ right))
+    with given_back(), on_threads(1):
+        z = _least_norm(columns, right, rounding)
     coef = (z / scale[:, np.newaxis] / unit[:, np.newaxis] * target_unit).T
     intercept = target_center - coef @ center if fit_intercept else np.zeros(targets.shape[1])
     if y.ndim == 1:
         return coef[0], float(intercept[0])
     return coef, intercept if fit_intercept else 0.0
+
+
+def _least_norm(A: NDArray, B: NDArray, rounding: float) -> NDArray:
+    """Return the Z of least norm among those with the least |A Z - B|, without singular values up to `rounding`."""
+    p = A.shape[1]
+    if len(A) > p:
+        # Of the orthogonal factor only its products with B count, and they are columns of the triangular one.
+        rows = np.hstack([A, B])
+        triangle = rows[:0]
+        size = max(4 * p, BLOCK)
+        for start in range(0, len(rows), size):
+            triangle = np.asarray(np.linalg.qr(np.vstack([triangle, rows[start : start + size]]), mode="r"))
+        A, B = triangle[:p, :p], triangle[:p, p:]
+    left, singular, directions = svd(A, full_matrices=False)
+    inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > rounding)
+    return directions.T @ (inverse[:, np.newaxis] * (left.T @ B))
 
 
 def _mean(columns: NDArray, weight: NDArray) -> NDArray:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gdregress import GradientDescentRegressor, closed_form, compare, load_house_prices
-from gdregress.comparison import _without_closed_form
+from gdregress.comparison.compare import _without_closed_form
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -91,35 +91,37 @@ class TestCompare:
         rows = compare(X, y).rows
         assert [row.solver for row in rows] == SOLVERS
         ours, raw, scaled, exact = rows
-        assert ours.prediction_error < 1e-12
-        assert ours.coefficient_error < 1e-11
+        assert ours.measures["prediction_error"] < 1e-12
+        assert ours.measures["coefficient_error"] < 1e-11
         assert ours.converged
-        assert ours.epochs == 1
-        assert raw.prediction_error > 1
-        assert 1e-6 < scaled.prediction_error < 1
-        assert exact.prediction_error == exact.coefficient_error == 0
-        assert np.isnan(exact.epochs)
-        assert all(row.seconds > 0 for row in rows)
+        assert ours.measures["epochs"] == 1
+        assert raw.measures["prediction_error"] > 1
+        assert 1e-6 < scaled.measures["prediction_error"] < 1
+        assert exact.measures["prediction_error"] == exact.measures["coefficient_error"] == 0
+        assert "epochs" not in exact.measures
+        assert all(row.measures["seconds"] > 0 for row in rows)
 
     def test_errors_are_what_they_say(self):
         _, _, scaled, _ = compare(X, y, random_state=7).rows
         fitted = make_pipeline(StandardScaler(), SGDRegressor(penalty=None, random_state=7)).fit(X, y)
         coef, intercept = closed_form(X, y)
         distance = np.sqrt(np.mean((fitted.predict(X) - X @ coef - intercept) ** 2)) / y.std()
-        assert scaled.prediction_error == pytest.approx(distance, rel=1e-6)
-        assert scaled.train_mse == pytest.approx(np.mean((fitted.predict(X) - y) ** 2), rel=1e-9)
+        assert scaled.measures["prediction_error"] == pytest.approx(distance, rel=1e-6)
+        assert scaled.measures["train_mse"] == pytest.approx(np.mean((fitted.predict(X) - y) ** 2), rel=1e-9)
         error = np.abs(fitted[-1].coef_ - coef * X.std(axis=0)).max() / y.std()
-        assert scaled.coefficient_error == pytest.approx(error, rel=1e-6)
+        assert scaled.measures["coefficient_error"] == pytest.approx(error, rel=1e-6)
 
     def test_the_models_objective_is_everybodys(self):
         model = GradientDescentRegressor(penalty="l2", alpha=0.05, fit_intercept=False)
         weight = np.random.default_rng(0).uniform(0, 2, len(y))
         ours, _, scaled, ridge, exact = compare(Z, y, model, sample_weight=weight).rows
         assert (ridge.solver, exact.solver) == ("Ridge", "closed form")
-        assert max(ours.prediction_error, ridge.prediction_error) < 1e-12
+        assert max(ours.measures["prediction_error"], ridge.measures["prediction_error"]) < 1e-12
         reference = Ridge(alpha=0.05 * weight.sum(), fit_intercept=False).fit(Z, y, weight)
-        assert exact.train_mse == pytest.approx(np.average((reference.predict(Z) - y) ** 2, weights=weight), rel=1e-9)
-        assert scaled.prediction_error < 0.2
+        assert exact.measures["train_mse"] == pytest.approx(
+            np.average((reference.predict(Z) - y) ** 2, weights=weight), rel=1e-9
+        )
+        assert scaled.measures["prediction_error"] < 0.2
         assert not hasattr(model, "coef_")
 
     def test_without_an_intercept_columns_are_scaled_and_not_centred(self):
@@ -128,7 +130,7 @@ class TestCompare:
         _, raw, scaled, *_ = compare(A, y, model).rows
         sgd = SGDRegressor(penalty="l2", alpha=0.05, fit_intercept=False, random_state=0)
         for row, solver in ((raw, sgd), (scaled, make_pipeline(StandardScaler(with_mean=False), sgd))):
-            assert row.train_mse == pytest.approx(np.mean((solver.fit(A, y).predict(A) - y) ** 2), rel=1e-9)
+            assert row.measures["train_mse"] == pytest.approx(np.mean((solver.fit(A, y).predict(A) - y) ** 2), rel=1e-9)
 
     def test_weights_are_those_of_every_solver_and_of_every_deviation(self):
         weight = np.where(X[:, 2] > np.median(X[:, 2]), 0.75, 0.01)
@@ -137,11 +139,11 @@ class TestCompare:
         pipeline = make_pipeline(StandardScaler(), SGDRegressor(penalty=None, random_state=0))
         pipeline.fit(X, y, standardscaler__sample_weight=weight, sgdregressor__sample_weight=weight)
         squares = (pipeline.predict(X) - y) ** 2
-        assert scaled.train_mse == pytest.approx(np.average(squares, weights=weight), rel=1e-9)
+        assert scaled.measures["train_mse"] == pytest.approx(np.average(squares, weights=weight), rel=1e-9)
         coef, _ = closed_form(X, y, weight)
         both = np.cov(X.T, y, aweights=weight, ddof=0)
         error = np.abs((model.fit(X, y, weight).coef_ - coef) * np.sqrt(np.diag(both)[:-1] / both[-1, -1])).max()
-        assert ours.coefficient_error == pytest.approx(error, rel=1e-6)
+        assert ours.measures["coefficient_error"] == pytest.approx(error, rel=1e-6)
 
     @pytest.mark.parametrize(
         ("durations", "said"),
@@ -152,57 +154,80 @@ class TestCompare:
     ):
         """A clock that stands still but within a fit, and that runs down where there is one too many."""
         clock = chain.from_iterable((0.0, each) for each in 4 * durations)
-        monkeypatch.setattr("gdregress.comparison.time", SimpleNamespace(perf_counter=lambda: next(clock)))
-        assert [row.seconds for row in compare(Z, y).rows] == [said] * 4
+        monkeypatch.setattr("gdregress.comparison.measurement.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        assert [row.measures["seconds"] for row in compare(Z, y).rows] == [said] * 4
 
     def test_test_rows(self):
         comparison = compare(X[:300], y[:300], X_test=X[300:], y_test=y[300:])
         coef, intercept = closed_form(X[:300], y[:300])
         expected = np.mean((X[300:] @ coef + intercept - y[300:]) ** 2)
-        assert comparison.rows[0].test_mse == pytest.approx(expected, rel=1e-9)
+        assert comparison.rows[0].measures["test_mse"] == pytest.approx(expected, rel=1e-9)
         assert "test MSE" in str(comparison)
         assert "test MSE" not in str(compare(X, y))
 
     def test_several_outputs(self):
         A, B = load_linnerud(return_X_y=True)
         ours, raw, _, _ = compare(A, B).rows
-        assert ours.prediction_error < 1e-12
-        assert raw.epochs > 1
+        assert ours.measures["prediction_error"] < 1e-12
+        assert raw.measures["epochs"] > 1
 
     def test_each_of_several_outputs_is_measured_in_its_own_unit(self):
         A, B = load_linnerud(return_X_y=True)
         model = GradientDescentRegressor("diagonal", optimizer="gd", epochs=3, tol=None)
         one, other = (compare(A, B * units, model).rows[0] for units in (1.0, [1e-3, 1.0, 1e3]))
-        assert other.coefficient_error == pytest.approx(one.coefficient_error, rel=1e-9)
-        assert other.prediction_error == pytest.approx(one.prediction_error, rel=1e-9)
+        assert other.measures["coefficient_error"] == pytest.approx(one.measures["coefficient_error"], rel=1e-9)
+        assert other.measures["prediction_error"] == pytest.approx(one.measures["prediction_error"], rel=1e-9)
 
     def test_a_target_that_is_constant_is_measured_in_its_unit(self):
         raw = compare(Z, np.full(len(y), 7.0)).rows[1]
         fitted = SGDRegressor(penalty=None, random_state=0).fit(Z, np.full(len(y), 7.0))
-        assert raw.prediction_error == pytest.approx(np.sqrt(np.mean((fitted.predict(Z) - 7.0) ** 2)), rel=1e-6)
+        assert raw.measures["prediction_error"] == pytest.approx(
+            np.sqrt(np.mean((fitted.predict(Z) - 7.0) ** 2)), rel=1e-6
+        )
 
     def test_a_solver_has_converged_where_it_has_for_all_outputs(self):
         """SGDRegressor's tolerance is in units of y: in tiny ones it stops early, in huge ones hardly ever."""
         tiny, huge = 1e-3 * y[:, np.newaxis], 1e6 * y[:, np.newaxis]
         early, late, both = (compare(1e-2 * Z, targets).rows[1] for targets in (tiny, huge, np.hstack([tiny, huge])))
         assert (early.converged, late.converged, both.converged) == (True, False, False)
-        assert early.epochs < late.epochs == both.epochs == 1000
+        assert early.measures["epochs"] < late.measures["epochs"] == both.measures["epochs"] == 1000
 
     def test_sparse_and_frames(self):
         import pandas as pd
 
-        assert compare(sparse.csr_array(X), y).rows[0].prediction_error < 1e-9
-        assert compare(pd.DataFrame(X, columns=list("abcdefghij")), pd.Series(y)).rows[0].prediction_error < 1e-12
+        assert compare(sparse.csr_array(X), y).rows[0].measures["prediction_error"] < 1e-9
+        assert (
+            compare(pd.DataFrame(X, columns=list("abcdefghij")), pd.Series(y)).rows[0].measures["prediction_error"]
+            < 1e-12
+        )
 
-    def test_a_solver_that_fails_has_a_row_without_numbers(self):
-        row = compare(X * 1e150, y).rows[1]
-        assert row.solver == "SGDRegressor"
-        assert np.isnan(row.prediction_error)
-        assert not row.converged
+    def test_a_solver_that_fails_says_why_and_has_no_numbers(self):
+        comparison = compare(X * 1e150, y)
+        assert [row.solver for row in comparison.rows] == [name for name in SOLVERS if name != "SGDRegressor"]
+        assert list(comparison.failures) == ["SGDRegressor"]
+        why = comparison.failures["SGDRegressor"]
+        assert why.startswith("Floating-point under-/overflow occurred")
+        assert f"\nSGDRegressor failed: {why}\n" in str(comparison) + "\n"
+        [line] = [line for line in str(comparison).splitlines() if line.startswith("SGDRegressor  ")]
+        assert {*line.split()[1:]} == {"-", "failed"}
+        assert comparison.to_dicts()[-1] == {"solver": "SGDRegressor", "failed": why}
+        assert comparison.to_frame()["failed"].dropna().to_dict() == comparison.failures
+        assert comparison.to_frame()["train_mse"].isna().to_dict() == {name: name == "SGDRegressor" for name in SOLVERS}
+
+    def test_coefficients_that_are_not_finite_are_a_failure(self, monkeypatch):
+        fit = SGDRegressor.fit
+
+        def overflow(self, *args, **options):
+            fit(self, *args, **options).coef_[0] = np.inf
+            return self
+
+        monkeypatch.setattr(SGDRegressor, "fit", overflow)
+        found = "It has found coefficients that are not finite."
+        assert compare(Z, y).failures == dict.fromkeys(SOLVERS[1:3], found)
 
     def test_a_warm_start_is_not_warm(self):
         rows = compare(X, y, GradientDescentRegressor("diagonal", warm_start=True)).rows
-        assert rows[0].epochs == GradientDescentRegressor("diagonal").fit(X, y).n_iter_ > 0
+        assert rows[0].measures["epochs"] == GradientDescentRegressor("diagonal").fit(X, y).n_iter_ > 0
 
     def test_the_models_own_errors_are_raised(self):
         with pytest.raises(ValueError, match="'learning_rate' parameter"):
@@ -224,10 +249,10 @@ class TestCompare:
         weight = np.random.default_rng(0).uniform(0.5, 2, 200)
         comparison = compare(3 * Z[:200], y[:200], model, sample_weight=weight)
         ours, peer = comparison.rows[0], next(row for row in comparison.rows if row.solver == name)
-        assert ours.objective <= peer.objective * (1 + 1e-9)
-        assert peer.objective <= ours.objective * (1 + (3e-2 if "SGD" in name else 1e-5))
+        assert ours.measures["objective"] <= peer.measures["objective"] * (1 + 1e-9)
+        assert peer.measures["objective"] <= ours.measures["objective"] * (1 + (3e-2 if "SGD" in name else 1e-5))
         assert ours.arrived == "yes"
-        assert np.isnan(ours.prediction_error)
+        assert "prediction_error" not in ours.measures
         assert "the objective has no closed form" in str(comparison)
 
     def test_the_objective_is_the_mean_loss_and_the_penalty(self):
@@ -240,7 +265,9 @@ class TestCompare:
         mean = np.average(X, axis=0, weights=weight)
         coef = fitted.coef_ * np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
         penalty = 2 * 0.3 * (0.15 * np.abs(coef).sum() + 0.85 / 2 * (coef**2).sum())
-        assert comparison.rows[0].objective == pytest.approx(np.average(losses, weights=weight) + penalty, rel=1e-9)
+        assert comparison.rows[0].measures["objective"] == pytest.approx(
+            np.average(losses, weights=weight) + penalty, rel=1e-9
+        )
 
     def test_without_a_closed_form_the_least_objective_judges(self):
         ours, raw, scaled, lasso = compare(X, y, GradientDescentRegressor(penalty="l1", alpha=1.0)).rows
@@ -253,7 +280,7 @@ class TestCompare:
         ]
 
     def test_a_linear_program_that_takes_long_is_left_out(self, monkeypatch):
-        monkeypatch.setattr("gdregress.comparison.PROGRAM_LIMIT", 100)
+        monkeypatch.setattr("gdregress.comparison.peers.PROGRAM_LIMIT", 100)
         comparison = compare(X, y, GradientDescentRegressor(loss="quantile"))
         assert [row.solver for row in comparison.rows] == SOLVERS[:1]
         assert "without QuantileRegressor, which would take too long: 442 x 10" in comparison.notes
@@ -269,7 +296,7 @@ class TestCompare:
         model = GradientDescentRegressor(loss="absolute_error", penalty="l1", alpha=0.1, tol=1e-9)
         rows = compare(A, B, model).rows
         assert rows[-1].solver == "QuantileRegressor"
-        assert rows[-1].objective == pytest.approx(rows[0].objective, rel=1e-6)
+        assert rows[-1].measures["objective"] == pytest.approx(rows[0].measures["objective"], rel=1e-6)
 
     @pytest.mark.parametrize(
         ("given", "sentence"),
@@ -293,11 +320,11 @@ class TestCompare:
     @pytest.mark.parametrize(("limit", "words"), [("COST_LIMIT", "would take too long"), ("DENSE_LIMIT", "too many")])
     def test_the_closed_form_is_left_out_where_it_costs_too_much(self, limit, words, monkeypatch):
         X, y = sparse.csr_array(load_house_prices().data), load_house_prices().target
-        monkeypatch.setattr(f"gdregress.comparison.{limit}", 6)
+        monkeypatch.setattr(f"gdregress.comparison.compare.{limit}", 6)
         comparison = compare(X, y)
         assert [row.solver for row in comparison.rows][2:] == ["StandardScaler + SGDRegressor"]
-        assert [row.prediction_error for row in comparison.rows] == pytest.approx([np.nan] * 3, nan_ok=True)
-        assert comparison.rows[0].train_mse == pytest.approx(5691.729, abs=1e-3)
+        assert [set(row.measures) for row in comparison.rows] == [{"objective", "train_mse", "epochs", "seconds"}] * 3
+        assert comparison.rows[0].measures["train_mse"] == pytest.approx(5691.729, abs=1e-3)
         head, *_, note = str(comparison).splitlines()
         assert "error" not in head
         assert note.startswith("without the closed form and the distances from it: 7 x 1 ")
@@ -307,7 +334,7 @@ class TestCompare:
             comparison.plot()
 
     def test_without_the_closed_form_least_squares_are_judged_by_the_least_of_the_errors(self, monkeypatch):
-        monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 1)
+        monkeypatch.setattr("gdregress.comparison.compare.COST_LIMIT", 1)
         ours, raw, _ = compare(X, y).rows
         assert raw.converged
         assert (ours.arrived, raw.arrived) == ("yes", "not to the minimum")
@@ -332,11 +359,12 @@ def test_with_a_penalty_the_scaled_solver_is_of_another_problem():
 
 
 def test_a_peer_that_does_not_take_sparse_rows_has_failed():
-    rows = compare(sparse.csr_matrix(X), y, GradientDescentRegressor(positive=True)).rows
-    assert [(row.solver, row.arrived) for row in rows] == [
-        ("GradientDescentRegressor", "yes"),
-        ("LinearRegression", "no"),
-    ]
+    comparison = compare(sparse.csr_matrix(X), y, GradientDescentRegressor(positive=True))
+    assert [(row.solver, row.arrived) for row in comparison.rows] == [("GradientDescentRegressor", "yes")]
+    assert comparison.failures["LinearRegression"].startswith(
+        "Sparse data was passed for X, but dense data is required"
+    )
+    assert [line.split()[-1] for line in str(comparison).splitlines()[1:3]] == ["yes", "failed"]
 
 
 def test_without_an_intercept_a_solver_is_judged_by_the_loss_of_zero():
@@ -366,11 +394,11 @@ class TestTable:
         comparison = compare(X, y)
         ours, raw, scaled, _ = comparison.rows
         assert raw.converged
-        assert raw.prediction_error > 1e6
+        assert raw.measures["prediction_error"] > 1e6
         assert [line.split("  ")[-1].strip() for line in str(comparison).splitlines()[1:5]] == [
             "yes",
             "not to the minimum",
-            "yes" if scaled.prediction_error <= 0.01 else "not to the minimum",
+            "yes" if scaled.measures["prediction_error"] <= 0.01 else "not to the minimum",
             "yes",
         ]
         assert ours.converged

@@ -2,7 +2,6 @@
 
 import builtins
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -867,7 +866,7 @@ class TestComparison:
     def test_points_and_texts(self):
         comparison = compare(X, y)
         display = comparison.plot()
-        errors = [row.prediction_error for row in comparison.rows]
+        errors = [row.measures["prediction_error"] for row in comparison.rows]
         np.testing.assert_allclose(display.points_.get_offsets()[:, 0], np.maximum(errors, 1e-16))
         names = [tick.get_text().replace("\n", " ") for tick in display.ax_.get_yticklabels()]
         assert names == [row.solver for row in comparison.rows]
@@ -885,11 +884,10 @@ class TestComparison:
 
     def test_a_solver_that_failed_is_shown(self):
         made = compare(*HOUSES)
-        other = replace(made.rows[0], solver="other", prediction_error=np.nan, seconds=np.nan)
-        comparison = Comparison([made.rows[0], other], made.model)
-        failed = [False, True]
-        display = comparison.plot()
-        assert [text.get_text() == "failed" for text in display.texts_] == failed
+        display = Comparison(made.rows[:1], made.model, {"other": "it takes no houses"}).plot()
+        assert [text.get_text() == "failed" for text in display.texts_] == [False, True]
+        assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == ["GradientDescentRegressor", "other"]
+        assert len(display.points_.get_offsets()) == 1
 
     @pytest.mark.parametrize("size", [(7.0, 3.0), (4.0, 3.0)])
     def test_what_is_written_is_inside_the_figure(self, size):

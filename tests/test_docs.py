@@ -14,13 +14,13 @@ import pytest
 import gdregress
 import gdregress.problem.losses
 from gdregress.__main__ import main
-from gdregress.comparison import Row
+from gdregress.comparison.table import Row
 from gdregress.rows.through import ThroughDevice
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(gdregress.__file__).parent
 PUBLIC = {name: getattr(gdregress, name) for name in gdregress.__all__ if name != "__version__"}
-RETURNED = {"comparison.Row": Row, "rows.through.ThroughDevice": ThroughDevice}
+RETURNED = {"comparison.table.Row": Row, "rows.through.ThroughDevice": ThroughDevice}
 
 SITE = "https://gdregress.readthedocs.io/en/latest/"
 REPOSITORY = "https://github.com/gdregress/gdregress"

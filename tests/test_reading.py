@@ -834,7 +834,7 @@ def test_many_features_are_sparse_and_the_closed_form_is_left_out(write, succeed
     path = write(csv_of([*"uvwxz", "y"], [*columns, rng.normal(size=40)]))
     dense = document(path)
     monkeypatch.setattr("gdregress.command_line.preparation.DENSE_LIMIT", 10)
-    monkeypatch.setattr("gdregress.comparison.COST_LIMIT", 10)
+    monkeypatch.setattr("gdregress.comparison.compare.COST_LIMIT", 10)
     assert "without the closed form and the distances from it: 40 x 20 would take too long" in succeed(path)
     sparse = document(path)
     assert sparse["coefficients"] == pytest.approx(dense["coefficients"], abs=1e-5)

@@ -216,7 +216,7 @@ def test_the_comparison_says_which_solver_has_another_problem():
     X, y, _ = make()
     comparison = compare(X, y, GradientDescentRegressor(penalty="l2", alpha=0.1, standardize=True))
     assert "SGDRegressor solves another problem: it penalises raw coefficients" in comparison.notes
-    assert comparison.rows[0].prediction_error < 1e-9
+    assert comparison.rows[0].measures["prediction_error"] < 1e-9
 
 
 def test_the_surface_has_its_minimum_where_the_model_is():

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.comparison import _without_closed_form
+from gdregress.comparison.compare import _without_closed_form
 from gdregress.method.choice import choose, choose_for_chunks, needs_products
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian
 from gdregress.method.sketches import Sketches, accelerated_is_cheaper, cheapest_share, is_tall

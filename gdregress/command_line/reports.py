@@ -12,7 +12,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from gdregress.command_line.arguments import in_options
 from gdregress.command_line.preparation import Dataset
 from gdregress.command_line.wording import shorten
-from gdregress.comparison import Comparison
+from gdregress.comparison.table import Comparison
 from gdregress.method.spec import loss_of
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.wording import count

@@ -1,5 +1,6 @@
 """Display of the errors and times of the solvers of a comparison."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ class ComparisonDisplay:
         Names of the solvers.
     errors : ndarray of shape (n_solvers,)
         Root-mean-square distance of the predictions from those of the closed form, in standard
-        deviations of y; NaN for a solver that failed.
+        deviations of y.
     seconds : ndarray of shape (n_solvers,)
-        Time of a fit in seconds; NaN for a solver that failed.
+        Time of a fit in seconds.
+    failed : list of str, default=()
+        Names of solvers that failed.
 
     Attributes
     ----------
@@ -35,7 +38,7 @@ class ComparisonDisplay:
     points_ : matplotlib PathCollection
         A point for each solver that did not fail.
     texts_ : list of matplotlib Text
-        The error and the time beside each solver.
+        The error and the time beside each solver, or that it failed.
 
     Examples
     --------
@@ -43,10 +46,11 @@ class ComparisonDisplay:
     >>> display = compare(*load_house_prices(return_X_y=True)).plot()  # doctest: +SKIP
     """
 
-    def __init__(self, *, solvers: list[str], errors: NDArray, seconds: NDArray):
+    def __init__(self, *, solvers: list[str], errors: NDArray, seconds: NDArray, failed: Sequence[str] = ()):
         self.solvers = solvers
         self.errors = errors
         self.seconds = seconds
+        self.failed = failed
 
     def plot(self, ax: Any = None) -> "ComparisonDisplay":
         """Draw the display.
@@ -61,25 +65,31 @@ class ComparisonDisplay:
         self : ComparisonDisplay
             This display.
         """
-        ax = axes_or_new(ax, figsize=(7.0, 1.2 + 0.45 * len(self.solvers)))
+        names = [*self.solvers, *self.failed]
+        ax = axes_or_new(ax, figsize=(7.0, 1.2 + 0.45 * len(names)))
         size = type_size(ax)
-        places = np.arange(len(self.solvers))
-        ran = np.isfinite(self.errors)
-        shown = np.maximum(self.errors[ran], LEAST)
-        ax.hlines(places[ran], LEAST, shown, color=GREY, linewidth=1)
-        colors = [BLUE if place == 0 else GREY for place in places[ran]]
-        self.points_ = ax.scatter(shown, places[ran], color=colors, zorder=3, clip_on=False)
-        self.texts_ = []
-        for place, error, seconds in zip(places, self.errors, self.seconds, strict=True):
-            said = f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}" if np.isfinite(error) else "failed"
-            text = ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), va="center", fontsize=size)
-            if not np.isfinite(error):
-                text.set_color(RED)
-            self.texts_.append(text)
-        ax.set_yticks(places, [solver.replace(" + ", "\n+ ") for solver in self.solvers])
+        places, n_ran = np.arange(len(names)), len(self.solvers)
+        shown = np.maximum(self.errors, LEAST)
+        ax.hlines(places[:n_ran], LEAST, shown, color=GREY, linewidth=1)
+        colors = [BLUE if place == 0 else GREY for place in places[:n_ran]]
+        self.points_ = ax.scatter(shown, places[:n_ran], color=colors, zorder=3, clip_on=False)
+        said = [
+            f"{error:.1e}".replace("0.0e+00", "0") + f",  {_time(seconds)}"
+            for error, seconds in zip(self.errors, self.seconds, strict=True)
+        ]
+        self.texts_ = [
+            ax.text(1.02, place, words, transform=ax.get_yaxis_transform(), va="center", fontsize=size, color=color)
+            for place, words, color in zip(
+                places,
+                [*said, *("failed" for _ in self.failed)],
+                [None] * n_ran + [RED] * len(self.failed),
+                strict=True,
+            )
+        ]
+        ax.set_yticks(places, [name.replace(" + ", "\n+ ") for name in names])
         ax.set_ylim(len(places) - 0.5, -0.5)
         ax.set_xscale("log")
-        most = max([1e-15, *shown])
+        most = max([1e-15, *shown[np.isfinite(shown)]])
         ax.set_xlim(LEAST / 2, most * (most / LEAST) ** 0.05)
         ax.locator_params(axis="x", numticks=int(ax.bbox.width / ax.figure.dpi))
         ax.set_xlabel("distance from the closed form\n(standard deviations of y)")
