@@ -232,7 +232,7 @@ class Trace:
 
     def columns(self) -> dict[str, NDArray]:
         """Return the arrays of `history_`, an entry for each state, by name."""
-        names = ("loss", "validation_loss", "optimality", "learning_rate")
-        parts = zip(names, zip(*self._columns[: self._at.n_parts], strict=True), strict=True)
-        columns = {name: np.concatenate(part) for name, part in parts if part[0] is not None}
-        return columns | {"learning_rate": np.append(np.nan, columns["learning_rate"])}  # no step has led to the start
+        loss, validation_loss, optimality, rates = zip(*self._columns[: self._at.n_parts], strict=True)
+        columns = {"loss": loss, "validation_loss": validation_loss, "optimality": optimality}
+        columns["learning_rate"] = ([np.nan], *rates)  # no step has led to the start
+        return {name: np.concatenate(parts) for name, parts in columns.items() if parts[0] is not None}
