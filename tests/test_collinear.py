@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import assembly
+from gdregress.method import known
 from gdregress.method.collinear import inverse_of_collinear
 from gdregress.method.known import STEPS
 from gdregress.method.preconditioners import InverseHessian
@@ -99,8 +99,8 @@ def test_a_null_space_that_the_products_know_badly_is_refined_on_the_rows():
 def test_a_fit_takes_it_and_is_the_least_squares_solution_of_least_norm(monkeypatch):
     X = COLLINEAR["one-hot CSR beside numbers"]
     y = X @ np.random.default_rng(6).normal(size=X.shape[1]) + np.random.default_rng(7).normal(size=300)
-    monkeypatch.setattr(assembly, "COSTLY", 0)
-    monkeypatch.setattr(assembly.InverseHessian, "from_rows", None)
+    monkeypatch.setattr(known, "COSTLY", 0)
+    monkeypatch.setattr(known.InverseHessian, "from_rows", None)
     model = GradientDescentRegressor().fit(X, y)
     dense = X.toarray()
     scale = dense.std(axis=0)
