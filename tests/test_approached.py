@@ -6,16 +6,16 @@ from devices import NAMES, device_of
 from sklearn.base import clone
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import assembly
+from gdregress.method import assembly, working_rows
 from gdregress.method.approached import Approached
-from gdregress.method.working_rows import FIRST, SHARE, WorkingRows, sample_size
+from gdregress.method.working_rows import BROUGHT_SHARE, ROWS_EACH, WorkingRows, sample_size
 from gdregress.rows.namespaces import Place
 
 da = pytest.importorskip("dask.array")
 
 N, P = 6000, 4
 Q = P + 1
-FEW = int(2 * FIRST * Q / SHARE) * (Q + 2)
+FEW = int(2 * ROWS_EACH * Q / BROUGHT_SHARE) * (Q + 2)
 """Entries that may be brought with which a sample is too large, and the rows that are near at first are not."""
 
 
@@ -43,8 +43,8 @@ def followed(monkeypatch):
         assert isinstance(ending, WorkingRows)
         return Approached(Followed("nearing", nearing), Followed("ending", ending))
 
-    assert FIRST * Q <= int(SHARE * (FEW // (Q + 2))) < sample_size(N, Q)
-    monkeypatch.setattr(assembly, "MOST_ENTRIES", FEW)
+    assert ROWS_EACH * Q <= int(BROUGHT_SHARE * (FEW // (Q + 2))) < sample_size(N, Q)
+    monkeypatch.setattr(working_rows, "BROUGHT_ENTRIES", FEW)
     monkeypatch.setattr(assembly, "Approached", made)
     return calls
 

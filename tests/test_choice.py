@@ -16,7 +16,7 @@ from gdregress.method.optimizers import Step
 from gdregress.method.preconditioners import InverseHessian, WideInverseHessian, _directions
 from gdregress.method.rates import largest_curvature, largest_eigenvalue
 from gdregress.method.refinement import Refinement
-from gdregress.method.spec import SETTLED, Spec
+from gdregress.method.spec import PARAMETERS_TO_MINIMUM, Spec
 from gdregress.method.states import Block
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.losses import squared_error
@@ -556,7 +556,7 @@ def test_a_fit_to_the_minimum_is_the_same_for_displays_and_solvers():
         validation_fraction=0.3,
         n_iter_no_change=3,
     )
-    sharp, shown = Spec.of(own).at_the_minimum(), Spec.of(own.set_params(**SETTLED))
+    sharp, shown = Spec.of(own).at_the_minimum(), Spec.of(own.set_params(**PARAMETERS_TO_MINIMUM))
     assert sharp.goes_to_minimum
     assert shown.goes_to_minimum
     assert shown.terms == sharp.terms

@@ -7,7 +7,7 @@ from scipy import sparse
 from gdregress import GradientDescentRegressor
 from gdregress.method import known
 from gdregress.method.collinear import inverse_of_collinear
-from gdregress.method.known import STEPS
+from gdregress.method.known import STEP_ERROR
 from gdregress.method.preconditioners import InverseHessian
 from gdregress.method.spec import Spec
 from gdregress.problem.problem import Problem
@@ -32,7 +32,7 @@ def problem_of(X, weight=None, *, fit_intercept=True):
 
 
 def inverse_of(problem):
-    return inverse_of_collinear(problem.quadratic, problem.rows, problem.moments, problem.standard, STEPS)
+    return inverse_of_collinear(problem.quadratic, problem.rows, problem.moments, problem.standard, STEP_ERROR)
 
 
 def standardised(problem):

@@ -10,7 +10,7 @@ from small_blocks import SmallBlocks
 
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, working_rows
-from gdregress.method.working_rows import FIRST, SHARE, Round, pays, restricted, sample_size
+from gdregress.method.working_rows import BROUGHT_SHARE, ROWS_EACH, Round, WorkingRows, pays, restricted, sample_size
 from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
@@ -175,7 +175,7 @@ def test_means_are_below_the_objective_and_equal_where_no_row_has_changed_its_li
 @pytest.mark.parametrize(("n", "faster"), [(9200, False), (9250, True)])
 def test_where_it_pays_there_are_rounds(monkeypatch, n, faster):
     """From 64 times the square of the number of coefficients on, a round has at most a quarter of the rows."""
-    assert (sample_size(n, 12) <= SHARE * n) == faster
+    assert (sample_size(n, 12) <= BROUGHT_SHARE * n) == faster
     X, y = np.random.default_rng(4).standard_normal((n, 11)), np.random.default_rng(5).standard_normal(n)
     rounds = []
     monkeypatch.setattr(assembly, "narrows", lambda n, rank: False)
@@ -199,7 +199,7 @@ def test_from_a_start_that_is_near_no_sample_is_solved(monkeypatch, params, pena
     )
     model.set_params(alpha=0.01).fit(X, y)
     sample, *rounds = counts
-    assert sample <= 4000 / (4000 // (FIRST * 4)) + 1
+    assert sample <= 4000 / (4000 // (ROWS_EACH * 4)) + 1
     assert 0 <= len(rounds) <= model.n_iter_ <= 5
     assert max(rounds, default=0) < 1000
     assert model.converged_
@@ -218,9 +218,13 @@ def test_from_a_start_that_is_far_the_minimum_is_found_all_the_same():
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
 def test_more_near_rows_than_may_be_brought_are_left_to_another_solver(monkeypatch, loss):
     X, y = tall()
+    left, otherwise = [], WorkingRows._otherwise
+    monkeypatch.setattr(WorkingRows, "_otherwise", lambda self, *at: left.append(self) or otherwise(self, *at))
     best = GradientDescentRegressor(loss=loss).fit(X, y)
-    monkeypatch.setattr(working_rows, "MOST_ENTRIES", 200)
+    assert not left
+    monkeypatch.setattr(working_rows, "PARTS", 100)
     other = GradientDescentRegressor(loss=loss).fit(X, y)
+    assert len(left) == 1
     assert other.converged_
     assert other.history_["loss"][-1] == pytest.approx(best.history_["loss"][-1], rel=1e-12)
 

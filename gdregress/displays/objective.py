@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
 from gdregress.method.effects import EFFECTS
-from gdregress.method.spec import SETTLED, Spec, epsilon_of
+from gdregress.method.spec import PARAMETERS_TO_MINIMUM, Spec, epsilon_of
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import DataObjective, MomentObjective
 from gdregress.rows.checks import check_weights
@@ -153,4 +153,4 @@ def variant(estimator: Any, **parameters: Any) -> Any:
 
 def settled(estimator: Any, **parameters: Any) -> Any:
     """Return an unfitted estimator of the same objective that converges, except for the parameters given."""
-    return variant(estimator, **{**SETTLED, **parameters})
+    return variant(estimator, **{**PARAMETERS_TO_MINIMUM, **parameters})

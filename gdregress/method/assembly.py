@@ -16,7 +16,7 @@ from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.finite_newton import FiniteNewton
 from gdregress.method.geometric import Geometric
 from gdregress.method.interior_point import InteriorPoint
-from gdregress.method.known import DIGITS, STEPS, Factoring, Known
+from gdregress.method.known import FIT_ERROR, STEP_ERROR, Factoring, Known
 from gdregress.method.narrowed import Narrowed, narrows
 from gdregress.method.newton import Newton
 from gdregress.method.preconditioners import InverseCurvature, Raised, half, identity
@@ -27,7 +27,7 @@ from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
 from gdregress.method.states import Measure, Solver, estimated_by
-from gdregress.method.working_rows import FIRST, HALF, MOST_ENTRIES, SHARE, WorkingRows, pays, sample_size
+from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.objectives import Objective
 from gdregress.problem.problem import EXTENDED_LIMIT, Problem
@@ -159,33 +159,33 @@ def ready(solver: Solver, choice: Choice, spec: Spec, problem: Problem, rng: Rng
 
 def on_parabolas(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
     """Build Newton's method for a loss of parabolas; beside a prox, columns that need a basis have interior points."""
-    basis = factor(problem, STEPS, products=choice.products).basis
+    basis = factor(problem, STEP_ERROR, products=choice.products).basis
     has_both = problem.terms.has_prox and basis is not None
     return Method(problem, InteriorPoint(basis) if has_both else FiniteNewton(basis), choice)
 
 
 def at_kinks(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
     """Build the interior point method for a loss of lines: if rows are many, it narrows them, or begins with few."""
-    basis = factor(problem, STEPS, products=choice.products).basis
+    basis = factor(problem, STEP_ERROR, products=choice.products).basis
     n, q, tol = problem.rows.n_weighted, problem.n_coordinates, spec.limits.tol
     whole = InteriorPoint(basis)
     solver: Solver = Narrowed(whole, tol) if narrows(n, q) else whole
     if pays(n, q):
-        solver = WorkingRows(basis, solver, tol, first=int(SHARE * n), most=n // HALF)
+        solver = WorkingRows.of_memory(basis, solver, tol, n)
     return Method(problem, solver, choice)
 
 
 def at_kinks_elsewhere(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng) -> Method:
     """Build Newton's method for smoothed losses, and that of few rows near a kink, if so few can be brought."""
-    basis = factor(problem, STEPS, products=choice.products).basis
+    basis = factor(problem, STEP_ERROR, products=choice.products).basis
     solver: Solver = _annealed(Newton(Problem.with_curvatures), spec, problem)
     n, q = problem.rows.n_weighted, problem.n_coordinates
-    most = MOST_ENTRIES // (q + 2)
-    first = int(SHARE * most)
-    near_kinks = WorkingRows(basis, solver, spec.limits.tol, first, most)
-    if problem.rows.place.is_processor and sample_size(n, q) <= first:
+    near_kinks = WorkingRows.from_elsewhere(basis, solver, spec.limits.tol, q)
+    if problem.rows.place.is_processor and near_kinks.takes_sample(n, q):
         solver = near_kinks
-    elif FIRST * q <= first:  # a GPU is near before the host has solved a sample; one of dask would be too large
+    elif near_kinks.takes_near_start(
+        q
+    ):  # a GPU is there before the host has solved a sample; dask's would be too large
         solver = Approached(solver, near_kinks)
     return Method(problem, solver, choice)
 
@@ -194,7 +194,7 @@ def by_newton(factor: Factoring, choice: Choice, spec: Spec, problem: Problem, r
     """Build Newton's method, for squared error from the moments where these suffice."""
     objective: Callable[[Problem], Objective] = Problem.with_curvatures
     if problem.terms.is_squared_error:
-        known = factor(problem, DIGITS, products=choice.products)
+        known = factor(problem, FIT_ERROR, products=choice.products)
         problem = known.told(problem)
         objective = Problem.from_moments if known.moments_suffice else objective
     return Method(problem, _annealed(Newton(objective), spec, problem), choice)
@@ -236,7 +236,7 @@ def by_descent(
     if size is not None:
         batches = make_batches(spec, rows, size, rng, rows.total_weight / rows.n_weighted)
     # The noise of mini-batches exceeds the rounding of moments by far.
-    known = factor(problem, DIGITS if batches is None else DOUBTFUL, products=choice.products)
+    known = factor(problem, FIT_ERROR if batches is None else DOUBTFUL, products=choice.products)
     problem = standard = known.told(problem)
     if choice.is_raw:
         problem = problem.in_raw_coordinates()

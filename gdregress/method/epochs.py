@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.geometric import Eigenbasis, lengths
-from gdregress.method.known import DIGITS, Known
+from gdregress.method.known import FIT_ERROR, Known
 from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half
 from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
@@ -65,7 +65,7 @@ class PlainDescent:
             Moments of the rows about the mean, with covariances.
         """
         standard = Problem.of(terms, moments, GoneRows(moments, np.dtype(np.float64)))
-        known, problem = Known.of_spectrum(standard, DIGITS, products=True), standard.in_raw_coordinates()
+        known, problem = Known.of_spectrum(standard, FIT_ERROR, products=True), standard.in_raw_coordinates()
         if known.spectrum is not None:
             return None
         start = np.zeros((problem.n_coordinates, len(problem.constant_loss)))

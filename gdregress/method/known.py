@@ -13,10 +13,10 @@ from gdregress.problem.spectrum import Spectrum
 COSTLY = 2**23
 """Multiplications of a factorisation of the rows from which another way is tried first where columns are collinear."""
 
-DIGITS = 1e-10
+FIT_ERROR = 1e-10
 """Largest estimated relative error of a fit from moments with which the moments replace the rows."""
 
-STEPS = 1e-6
+STEP_ERROR = 1e-6
 """Largest such error of a matrix of second derivatives with which Newton's steps need no orthonormal columns."""
 
 
@@ -75,9 +75,9 @@ class Known:
         n, p = moments.n_samples, len(moments.x.mean)
         inverse: InverseCurvature | None = None
         if products and alpha == 0 and n > p and n * p * p >= COSTLY:
-            inverse = inverse_of_collinear(problem.quadratic, problem.rows, moments, standard, STEPS)
+            inverse = inverse_of_collinear(problem.quadratic, problem.rows, moments, standard, STEP_ERROR)
         inverse = inverse or InverseHessian.from_rows(problem.rows, moments, standard, alpha)
-        return cls(inverse, is_metric and products and moments.error(inverse.inflation) <= DIGITS)
+        return cls(inverse, is_metric and products and moments.error(inverse.inflation) <= FIT_ERROR)
 
     @classmethod
     def of_spectrum(cls, problem: Problem, digits: float, *, products: bool) -> "Known":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, InteriorPoint
 from gdregress.method.states import Block
-from gdregress.method.working_rows import HALF, SOLVED, OneOutput, Round, rounds
+from gdregress.method.working_rows import PARTS, SOLVED, OneOutput, Round, rounds
 from gdregress.problem.problem import Problem
 
 NEAR = 0.2
@@ -59,7 +59,7 @@ class Narrowed:
             if last.optimality[-1] <= NEAR:
                 break
         columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
-        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // HALF) for output in range(len(columns))]
+        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // PARTS) for output in range(len(columns))]
         found = (one.sampled(column, is_near=True) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(ones):

@@ -24,7 +24,7 @@ TIE = 1e-14
 BLIND = 1e-6
 """Share of M in the curvature that measures the gap, for directions in which H is zero."""
 
-FIRST, LEAST = 1e-2, 1e-7
+FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-7
 """Damping d of the first epoch, and the smallest damping."""
 
 AROUND = (0.03, 0.3, 3.0)
@@ -71,9 +71,9 @@ class Newton:
         objective, point = self.objective(problem), start.astype(np.float64)
         here, idle = objective.curvatures(point), 0
         yield _block(problem, point, here, None)
-        damping = np.full_like(here.descended, FIRST)
+        damping = np.full_like(here.descended, FIRST_DAMPING)
         while True:
-            dampings = [np.clip(damping * around, LEAST, 1.0) for around in AROUND] + [np.ones_like(damping)]
+            dampings = [np.clip(damping * around, LEAST_DAMPING, 1.0) for around in AROUND] + [np.ones_like(damping)]
             if objective.is_quadratic and all(map(is_definite, here.second)):
                 dampings = dampings[-1:]  # H is M, and only a singular one needs damping
             trials = [_trial(point, here, objective.penalty, each) for each in dampings]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.choice import MOMENTS_LIMIT
-from gdregress.method.known import DIGITS
+from gdregress.method.known import FIT_ERROR
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty
@@ -61,7 +61,7 @@ def descend_path(problem: Problem, strengths: Sequence[tuple[float, float]], tol
         Optimality at which a minimum is reached; at least one step is taken towards each.
     """
     moments, p = problem.moments, len(problem.standard.center)
-    by_moments = moments.cross is not None and moments.error(1.0) <= DIGITS
+    by_moments = moments.cross is not None and moments.error(1.0) <= FIT_ERROR
     working = NO_COLUMNS
     if problem.view.gram is not None:
         working = WorkingColumns(np.arange(p), problem.view.gram[:p, :p])

@@ -31,7 +31,7 @@ from gdregress.problem.objectives import MomentObjective
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows, drawable
 
-EXACT, PER_COLUMN = 1.8, 1 / 80
+DOUBLE, DOUBLE_PER_COLUMN = 1.8, 1 / 80
 """Cost of exact moments in passes over X, and what each column adds."""
 
 SINGLE, SINGLE_PER_COLUMN = 2.2, 1 / 170
@@ -92,7 +92,8 @@ def cheapest_share(
     if n * p < LEAST_ENTRIES or not is_tall(n, p) or tol < FINEST_TOL:
         return None
     epoch = EPOCH * (1.0 + 0.1 * (n_outputs - 1))
-    costs: dict[float | None, float] = {None: EXACT + p * PER_COLUMN, 1.0: SINGLE + p * SINGLE_PER_COLUMN + epoch}
+    costs: dict[float | None, float] = {None: DOUBLE + p * DOUBLE_PER_COLUMN}
+    costs[1.0] = SINGLE + p * SINGLE_PER_COLUMN + epoch
     for share in SHARES if samples else ():
         if share * n >= ROWS_PER_COLUMN * p:
             sample = FIRST_PASS + share * (SAMPLED + p * SINGLE_PER_COLUMN)

@@ -12,7 +12,7 @@ from gdregress.problem.loss import Loss
 from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
 from gdregress.problem.problem import Terms
 
-EXACT = ("auto", "curvature")
+RATES_TO_MINIMUM = ("auto", "curvature")
 """Values of `learning_rate` with which a fit ends at the minimum, however it gets there."""
 
 FEWEST_EPOCHS = 100
@@ -25,7 +25,7 @@ LIMITS_TO_MINIMUM: dict[str, Any] = {"epochs": 1000, "target_loss": None, "early
 SHARP = 1e-10
 """`tol` of such a fit where other fits are measured by it."""
 
-SETTLED: dict[str, Any] = {
+PARAMETERS_TO_MINIMUM: dict[str, Any] = {
     **STEPS_TO_MINIMUM,
     **LIMITS_TO_MINIMUM,
     "schedule": "constant",
@@ -214,7 +214,7 @@ class Spec:
         """Whether a fit ends at the minimum wherever it begins, if its epochs are enough."""
         steps, limits = self.steps, self.limits
         is_whole = not (steps.batch_size or steps.average or limits.early_stopping)
-        return is_whole and steps.learning_rate in EXACT and limits.tol > 0 and limits.target_loss is None
+        return is_whole and steps.learning_rate in RATES_TO_MINIMUM and limits.tol > 0 and limits.target_loss is None
 
     @property
     def goes_to_minimum(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,16 @@ PATIENCE = 15
 SOLVED = 1e-12
 """Gap, as a share of the scale, at which the minimum is found."""
 
-FIRST = 40
+ROWS_EACH = 40
 """Rows for each coefficient that are near at first, from a start that is not zero."""
 
-SHARE = 0.25
+BROUGHT_SHARE = 0.25
 """Largest share of the rows that may be brought, all of them in memory, with which this is worth a try."""
 
-HALF = 2
+PARTS = 2
 """Number of parts of the rows of which one may be near: rounds with more cost as much as epochs over all rows."""
 
-MOST_ENTRIES = 2**26
+BROUGHT_ENTRIES = 2**26
 """Entries of the rows that are brought from elsewhere, at most: 512 MB."""
 
 LEFT = 2.0
@@ -132,11 +132,30 @@ class WorkingRows:
     goes_below_tol = True
     limit = NO_NEARER
 
+    @classmethod
+    def of_memory(cls, basis: NDArray | None, otherwise: Solver, tol: float, n_samples: int) -> Self:
+        """Return the solver for so many rows in memory."""
+        return cls(basis, otherwise, tol, int(BROUGHT_SHARE * n_samples), n_samples // PARTS)
+
+    @classmethod
+    def from_elsewhere(cls, basis: NDArray | None, otherwise: Solver, tol: float, rank: int) -> Self:
+        """Return the solver for rows that are brought from elsewhere, for so many coefficients with the intercept."""
+        most = BROUGHT_ENTRIES // (rank + 2)
+        return cls(basis, otherwise, tol, int(BROUGHT_SHARE * most), most)
+
+    def takes_sample(self, n_samples: int, rank: int) -> bool:
+        """Return whether a sample of so many rows can be brought, so that a start of zero will do."""
+        return sample_size(n_samples, rank) <= self.first
+
+    def takes_near_start(self, rank: int) -> bool:
+        """Return whether the rows near a kink can be brought, so that a start near the minimum will do."""
+        return ROWS_EACH * rank <= self.first
+
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed."""
         columns = np.hsplit(start.astype(np.float64), start.shape[1])
         is_near = not is_zero(problem, start)
-        size = FIRST * len(start) if is_near else sample_size(problem.rows.n_weighted, len(start))
+        size = ROWS_EACH * len(start) if is_near else sample_size(problem.rows.n_weighted, len(start))
         ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
         found = (one.sampled(column, is_near=is_near) for one, column in zip(ones, columns, strict=True))
         samples = [sample for sample in found if sample is not None] if size <= self.first else []
@@ -173,7 +192,7 @@ def sample_size(n_samples: int, rank: int) -> int:
 
 def pays(n_samples: int, rank: int) -> bool:
     """Return whether there are so many rows that a few of them are much faster, at least from a near start."""
-    return FIRST * rank <= SHARE * n_samples
+    return ROWS_EACH * rank <= BROUGHT_SHARE * n_samples
 
 
 def _block(latest: list[Round], rate: float | None) -> Block:
