@@ -183,9 +183,7 @@ def at_kinks_elsewhere(factor: Factoring, choice: Choice, spec: Spec, problem: P
     near_kinks = WorkingRows.from_elsewhere(basis, solver, spec.limits.tol, q)
     if problem.rows.place.is_processor and near_kinks.takes_sample(n, q):
         solver = near_kinks
-    elif near_kinks.takes_near_start(
-        q
-    ):  # a GPU is there before the host has solved a sample; dask's would be too large
+    elif near_kinks.takes_near_start(q):  # a GPU is near before the host has solved a sample; dask's is too large
         solver = Approached(solver, near_kinks)
     return Method(problem, solver, choice)
 
@@ -220,12 +218,7 @@ def by_dual(otherwise: Choice, choice: Choice, spec: Spec, problem: Problem, rng
 
 
 def by_descent(
-    factor: Factoring,
-    exact: Callable[[], Choice | None],
-    choice: Choice,
-    spec: Spec,
-    problem: Problem,
-    rng: Rng,
+    exact: Callable[[], Choice | None], factor: Factoring, choice: Choice, spec: Spec, problem: Problem, rng: Rng
 ) -> Method:
     """Build a descent by one optimizer, or a solver that gets further with it (refinement, blocks, smoothing).
 
@@ -262,7 +255,7 @@ def by_descent(
     elif loss.is_kinked:
         problem = problem.smoothed(KINK * (limits.tol or SMOOTHEST))
     if limits.tol:
-        solver = _confirmed(solver, spec, standard, known, exact, rng)
+        solver = _confirmed(exact, solver, spec, standard, known, rng)
     raw = RawRate.of(problem, rate.rate, update.optimizer.stability, steepest) if choice.is_raw else None
     return Method(problem, solver, choice, raw)
 
@@ -344,12 +337,7 @@ def _is_geometric(choice: Choice, asked: frozenset[str], problem: Problem, epoch
 
 
 def _confirmed(
-    descent: Solver,
-    spec: Spec,
-    problem: Problem,
-    known: Known,
-    exact: Callable[[], Choice | None],
-    rng: Rng,
+    exact: Callable[[], Choice | None], descent: Solver, spec: Spec, problem: Problem, known: Known, rng: Rng
 ) -> Solver:
     """Return a descent whose gap is measured where its estimate is small, if that is an estimate."""
     limits, terms = spec.limits, problem.terms

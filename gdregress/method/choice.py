@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from gdregress.method import assembly
-from gdregress.method.assembly import Build, Choice
+from gdregress.method.assembly import Choice, Method
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.column_generation import ColumnGeneration
 from gdregress.method.combinations import Pair, supported_pairs
@@ -136,27 +136,26 @@ class Task:
         is_plain = not (self.asked or self.rows.is_sparse)
         return is_plain and (is_tall(self.n, self.p) or self.is_short_and_wide or self.has_few_rows)
 
-    def factoring(self, *, of_rows: bool, is_metric: bool = True) -> Factoring:
-        """Return how the curvature is factored, of the rows or not, for P or only for a measure."""
-        if not self.rows.can_be_read:
-            return Known.of_spectrum
-        return partial(Known.of_rows, is_metric=is_metric) if of_rows else Known.of_moments
-
     def gathers_products(self, pair: Pair) -> bool:
         """Return whether the products of the columns are gathered, for a solver that can use them."""
         if not self.rows.can_be_read:
             return True
         is_factored = self.is_wide and not pair.is_raw
-        return not is_factored and (self.p <= MOMENTS_LIMIT or pair.rung == "curvature")
+        weighs_rows_anew = pair.is_newton and not self.terms.loss.is_piecewise  # and needs products of every epoch
+        affords_products = self.p <= MOMENTS_LIMIT or pair.rung == "curvature"
+        return affords_products and not (is_factored or weighs_rows_anew)
 
-    def with_matrix(self, pair: Pair, build: Build, *, products: bool) -> Choice:
-        """Return the choice of a solver that may hold a matrix, if that fits into memory."""
-        if pair.rung == "curvature" and min(self.n, self.p) > MATRIX_LIMIT and self.rows.can_be_read:
+    def with_matrix(self, pair: Pair, build: Callable[..., Method], *, of_rows: bool) -> Choice:
+        """Return the choice of a solver that may hold a matrix, also of the rows if moments have too few digits."""
+        is_metric, can_be_read = pair.rung == "curvature", self.rows.can_be_read
+        if is_metric and can_be_read and min(self.n, self.p) > MATRIX_LIMIT:
             cause, remedy = "learning_rate='curvature'", "'diagonal' or 'auto'"
             if pair.is_newton:
                 cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
             raise ValueError(f"{cause} would hold a matrix of {self.p} x {self.p} numbers: use {remedy}.")
-        return Choice.of(pair, build, products=products)
+        factor: Factoring = partial(Known.of_rows, is_metric=is_metric) if of_rows else Known.of_moments
+        build = partial(build, factor if can_be_read else Known.of_spectrum)
+        return Choice.of(pair, build, products=self.gathers_products(pair))
 
 
 Way = Callable[[Task], Choice | None]
@@ -302,22 +301,16 @@ def descent(task: Task) -> Choice | None:
 
 def boxes_of_any_size(task: Task) -> Choice | None:
     """Lines and parabolas, in memory."""
-    if not (task.takes_newton and task.has_boxes):
-        return None
     build = assembly.at_kinks if task.terms.loss.is_kinked else assembly.on_parabolas
-    factor = task.factoring(of_rows=not task.has_row_space)
-    return task.with_matrix(NEWTON, partial(build, factor), products=task.gathers_products(NEWTON))
+    is_for = task.takes_newton and task.has_boxes
+    return task.with_matrix(NEWTON, build, of_rows=not task.has_row_space) if is_for else None
 
 
 def newton_of_any_size(task: Task) -> Choice | None:
     """Other losses, and rows elsewhere."""
-    if not task.takes_newton:
-        return None
-    loss = task.terms.loss
-    build = assembly.at_kinks_elsewhere if loss.is_kinked else assembly.by_newton
-    factor = task.factoring(of_rows=loss.is_kinked)
-    products = loss.is_piecewise and task.gathers_products(NEWTON)  # else every epoch weighs the rows anew
-    return task.with_matrix(NEWTON, partial(build, factor), products=products)
+    is_kinked = task.terms.loss.is_kinked
+    build = assembly.at_kinks_elsewhere if is_kinked else assembly.by_newton
+    return task.with_matrix(NEWTON, build, of_rows=is_kinked) if task.takes_newton else None
 
 
 def _ready(solver: Solver) -> Choice:
@@ -327,9 +320,8 @@ def _ready(solver: Solver) -> Choice:
 
 def _descent(task: Task, pair: Pair, *, of_rows: bool) -> Choice:
     """Return the choice of a descent, with the rows factored where the moments have too few digits, or not."""
-    factor = task.factoring(of_rows=of_rows, is_metric=pair.rung == "curvature")
-    build = partial(assembly.by_descent, factor, partial(choose_exact, task.spec, task.rows))
-    return task.with_matrix(pair, build, products=task.gathers_products(pair))
+    build = partial(assembly.by_descent, partial(choose_exact, task.spec, task.rows))
+    return task.with_matrix(pair, build, of_rows=of_rows)
 
 
 def _first(task: Task) -> tuple[Way, Choice]:
