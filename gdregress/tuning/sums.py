@@ -1,8 +1,8 @@
 """What follows from the sums over the rows of each split, with no fit: minimisers, epochs, and errors on test rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache, partial
 from itertools import islice
 from threading import Lock
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ from gdregress.method.epochs import (
 from gdregress.method.left_out import LeftOut, WithoutRow
 from gdregress.method.minima import Chained, Minima, MinimaOfSets, Path
 from gdregress.method.ridge import MANY_COLUMNS
-from gdregress.problem.problem import Terms
 from gdregress.rows.folds import Fold, Folds, gather_folds
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import drawable
@@ -73,8 +72,8 @@ class PlainSpec(NamedTuple):
 
     Attributes
     ----------
-    terms : Terms
-        Terms of the objective, for the strength 1.
+    l2 : float
+        Strength of L2, for the strength 1 of the penalty.
     numbers : ndarray of int64, of shape (n_points,)
         Numbers of epochs.
     factors : ndarray of shape (n_epochs,)
@@ -85,7 +84,7 @@ class PlainSpec(NamedTuple):
         Optimality at which a descent has converged; 0 for no such test.
     """
 
-    terms: Terms
+    l2: float
     numbers: NDArray
     factors: NDArray
     largest: float
@@ -100,13 +99,9 @@ class Sums:
     ----------
     given : Resampling
         The model and the splits.
-    descents : dict of (int, float) to (PlainDescent, HeldOut) or None
-        Plain descents over the training rows and their errors on the test rows, by number of the split and strength of
-        L2, as far as they were needed.
     """
 
     given: Resampling
-    descents: dict[tuple[int, float], tuple[PlainDescent, HeldOut] | None] = field(default_factory=dict)
 
     @cached_property
     def whole(self) -> Moments:
@@ -224,7 +219,8 @@ class Sums:
         specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
 
         def of_split(number: int) -> list[tuple[EpochPath, list[FromFew | None]] | None]:
-            several = [self._stretches(number, curve, specs[curve.l1_ratio]) for curve in curves]
+            descent_of = cache(partial(self._descent, number))  # once for all rates
+            several = [_stretches(curve, specs[curve.l1_ratio], descent_of) for curve in curves]
             errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
             return [
                 (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
@@ -246,24 +242,7 @@ class Sums:
             return None
         numbers = as_array(curve.epochs).astype(np.int64)
         factors = schedule.ahead(0, int(numbers.max()))
-        return PlainSpec(spec.terms, numbers, factors, float(factors.max()), spec.limits.tol)
-
-    def _stretches(self, number: int, curve: Curve, spec: PlainSpec | None) -> list[tuple[Stretch, HeldOut]]:
-        """Return the descents of a split along a curve, one for each strength, with their errors; none if not plain."""
-        if spec is None or (isinstance(curve.learning_rate, str) and curve.learning_rate != "lipschitz"):
-            return []
-        stretches = []
-        for alpha in curve.alphas.tolist():
-            found = self._descent(number, spec.terms, alpha)
-            rate = None if found is None else found[0].rate(curve.learning_rate, spec.largest)
-            if found is None or rate is None:
-                return []
-            descent, held_out = found
-            end = descent.end(rate * spec.factors, spec.tol) if spec.tol else None
-            numbers = spec.numbers if end is None else np.minimum(spec.numbers, end)
-            is_finished = end is not None or not spec.tol
-            stretches.append((Stretch(descent, rate, spec.factors, numbers, is_finished), held_out))
-        return stretches
+        return PlainSpec(spec.terms.l2, numbers, factors, float(factors.max()), spec.limits.tol)
 
     @cached_property
     def _times_between(self) -> Callable[..., Times]:
@@ -279,14 +258,11 @@ class Sums:
 
         return times
 
-    def _descent(self, number: int, terms: Terms, alpha: float) -> tuple[PlainDescent, HeldOut] | None:
-        """Return the plain descent over a split and its error, which are made once for all rates."""
-        key = number, alpha * terms.l2
-        if key not in self.descents:
-            fold = self.of_split(number)
-            descent = PlainDescent.of(replace(terms, l2=alpha * terms.l2), fold.train)
-            self.descents[key] = None if descent is None else (descent, HeldOut.of(descent, fold.test))
-        return self.descents[key]
+    def _descent(self, number: int, l2: float) -> tuple[PlainDescent, HeldOut] | None:
+        """Return the plain descent over the training rows of a split, and its error on the test rows."""
+        fold = self.of_split(number)
+        descent = PlainDescent.of(replace(self.given.spec.terms, l1=0.0, l2=l2), fold.train)
+        return None if descent is None else (descent, HeldOut.of(descent, fold.test))
 
     def _each(self, function: Callable[..., Any], *several: Sequence[Any], n_points: int = 0) -> list[Any]:
         """Return what a function finds for each split; overflow shows as infinity.
@@ -296,6 +272,26 @@ class Sums:
         with self.given.rows.on_threads() as (_, map_on_threads):
             pays = self.given.rows.n_features >= MANY_COLUMNS or n_points >= THREADED_POINTS
             return list((map_on_threads if pays else map)(np.errstate(all="ignore")(function), *several))
+
+
+def _stretches(
+    curve: Curve, spec: PlainSpec | None, descent_of: Callable[[float], tuple[PlainDescent, HeldOut] | None]
+) -> list[tuple[Stretch, HeldOut]]:
+    """Return the descents of a split along a curve, one for each strength, with their errors; none if not plain."""
+    if spec is None or (isinstance(curve.learning_rate, str) and curve.learning_rate != "lipschitz"):
+        return []
+    stretches = []
+    for alpha in curve.alphas.tolist():
+        found = descent_of(alpha * spec.l2)
+        rate = None if found is None else found[0].rate(curve.learning_rate, spec.largest)
+        if found is None or rate is None:
+            return []
+        descent, held_out = found
+        end = descent.end(rate * spec.factors, spec.tol) if spec.tol else None
+        numbers = spec.numbers if end is None else np.minimum(spec.numbers, end)
+        is_finished = end is not None or not spec.tol
+        stretches.append((Stretch(descent, rate, spec.factors, numbers, is_finished), held_out))
+    return stretches
 
 
 def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
