@@ -18,7 +18,7 @@ ON = 4
 NARROWER = 0.5
 """Ratio of mu to the one before."""
 
-AGAIN = 100.0
+AGAIN = 1000.0
 """Ratio of the first mu of a second search to the last one of the first."""
 
 STEPS, ROUNDS = 30, 50
