@@ -108,7 +108,7 @@ class WorkingSet:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is no longer halved."""
-        objective, point = problem.from_rows(), problem.penalty.prox(start.astype(np.float64), 0.0)
+        objective, point = problem.from_rows(), start.astype(np.float64)
         rate: float | None = None
         position = Position(point, problem.evaluate_start(objective, point), NO_COLUMNS)
         for (point, here, _), gap in positions(problem, objective, position):

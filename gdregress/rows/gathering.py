@@ -136,6 +136,7 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
     if not rows.is_sparse:
         doubtful: Any = np.s_[:]
         if rows.place.is_host:
+            X = np.ascontiguousarray(X)  # a few rows of columns that are contiguous are read from memory once
             # Each value on the other side of zero is at least as far from the median as that is from zero.
             n_negative = (X < 0).sum(axis=0)
             doubtful = np.flatnonzero(near * np.minimum(n_negative, n - n_negative) < n)

@@ -31,7 +31,7 @@ RUN_ROWS = 2**10
 BYTES_PER_THREAD = 2**21
 """Bytes of X that each thread must have for starting it to pay off, if each entry is multiplied once."""
 
-BYTES_PER_PIECE = 2**24
+BYTES_PER_PIECE = 2**27
 """The same for threads that would share contiguous columns, and have fewer than `RUN_ROWS` of their rows each."""
 
 
