@@ -10,6 +10,7 @@ from gdregress.method.choice import choose
 from gdregress.method.dual_ridge import DualRidge
 from gdregress.method.refinement import Refinement
 from gdregress.method.spec import Spec
+from gdregress.problem import products
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
 
@@ -124,6 +125,20 @@ def test_any_order_and_precision(order, dtype):
     expected = Ridge(alpha=1.0, solver="svd").fit(X.astype(float), y[:, 0])
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=4 * np.finfo(dtype).eps + 1e-12)
     np.testing.assert_allclose(model.intercept_, expected.intercept_, rtol=4 * np.finfo(dtype).eps + 1e-11)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_products_of_blocks_of_columns_add_up(order, n_threads, monkeypatch):
+    """The last block of each thread has fewer columns than the others."""
+    monkeypatch.setattr(products, "COLUMN_ENTRIES", 1)
+    monkeypatch.setattr(products, "FEWEST_COLUMNS", 1)
+    X, y = wide()
+    center, factor = X.mean(axis=0), np.random.default_rng(6).uniform(0.5, 2, P)
+    rows = RowBlocks(np.asarray(X, order=order), y, n_threads=n_threads)
+    scaled = (X - center) * factor
+    found = products.products_of_rows(rows, center, factor)
+    np.testing.assert_allclose(found, scaled @ scaled.T, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-9])

@@ -1,6 +1,7 @@
 """Products of some columns of X, or of its rows, in the coordinates of a problem."""
 
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from gdregress.rows.sums import Sums, dot
 PRODUCT_ENTRIES = 2**18
 """Entries of a block of chosen columns whose products are formed: 2 MB, so that BLAS works on large enough matrices."""
 
-CACHED_COLUMNS, FEWEST_COLUMNS, ROW_ENTRIES = 2**18, 4, 2**22
-"""Size of a block of columns whose rows are multiplied: so many entries, which stay in the cache, but at least so many
-columns for each row, since products cost less than adding them up only then, and at most so many entries, 32 MB."""
+COLUMN_ENTRIES, FEWEST_COLUMNS, ROW_ENTRIES = 2**20, 4, 2**22
+"""Size of a block of columns whose rows are multiplied: so many entries, but at least so many columns for each row,
+since products cost less than adding them up only then, and at most so many entries, 32 MB."""
 
 
 def products_of_rows(rows: RowBlocks, center: NDArray, factor: NDArray) -> NDArray:
@@ -34,16 +35,17 @@ def products_of_rows(rows: RowBlocks, center: NDArray, factor: NDArray) -> NDArr
         The products; not finite where they are beyond the range of floats.
     """
     X, n, p = rows.features_of(slice(None)), rows.n_samples, rows.n_features
-    step = max(1, min(max(CACHED_COLUMNS // n, FEWEST_COLUMNS * n), ROW_ENTRIES // n, p))
+    step = max(1, min(max(COLUMN_ENTRIES // n, FEWEST_COLUMNS * n), ROW_ENTRIES // n, p))
     common = float(factor.max())
     relative = None if (factor == common).all() else factor / common
+    order: Literal["C", "F"] = "F" if X.flags.f_contiguous else "C"  # BLAS is as fast with either, but copies are not
 
     def of_columns(start: int, stop: int) -> NDArray:
         total, products, buffer = np.zeros((n, n)), np.empty((n, n)), np.empty(n * min(step, stop - start))
         with np.errstate(all="ignore"):
             for first in range(start, stop, step):
                 columns = slice(first, min(first + step, stop))
-                block = buffer[: n * (columns.stop - first)].reshape(n, -1)
+                block = buffer[: n * (columns.stop - first)].reshape((n, -1), order=order)
                 np.subtract(X[:, columns], center[columns], out=block)
                 if relative is not None:
                     block *= relative[columns]
