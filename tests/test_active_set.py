@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gdregress.method import active_set
 from gdregress.method.active_set import Kinks, step_to_minimum
 from gdregress.problem.penalties import Penalty
 
@@ -195,6 +196,35 @@ def check_semidefinite(change, seed):
 def test_singular_models_are_minimised(change):
     for seed in range(40):
         check_semidefinite(change, seed)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_from_the_minimum_for_other_slopes_or_the_same_the_minimum_is_found(change, shift):
+    """A start with zeros, signs and columns that depend on each other: the minimum again, or far from it."""
+    for seed in range(20):
+        H, q, cost, rng = semidefinite(change, seed)
+        z = minimum(cost, H, q, np.zeros(len(q)), 0)
+        q = q + shift * H @ rng.normal(size=len(q))
+        assert violation(H, q, cost, minimum(cost, H, q, z, 0), 0) < 1e-12
+
+
+def test_two_equal_columns_may_share_a_coefficient_at_the_start():
+    """It is the minimum for its signs, but the columns depend on each other."""
+    H, q = np.ones((3, 3)) + np.diag([0.0, 0.0, 1.0]), np.array([2.0, 2.0, 9.0])
+    l1 = np.array([1.0, 1.0, 1.0])
+    start = np.array([0.5, 0.5, 0.0])
+    found = start + step_to_minimum(H, H @ start - q, Kinks.of(l1, 3, positive=False), start)
+    pull = q - H @ found
+    assert np.abs(np.where(found == 0, np.maximum(np.abs(pull) - l1, 0), pull - l1 * np.sign(found))).max() < 1e-14
+
+
+def test_a_start_that_is_the_minimum_for_its_signs_is_not_solved_again(monkeypatch):
+    H, q, cost = problem("l1", 12, 3)
+    z = minimum(cost, H, q, np.zeros(13), 0)
+    assert 1 < np.count_nonzero(z[:-1]) < 12
+    monkeypatch.delattr(active_set, "_settled")
+    np.testing.assert_allclose(minimum(cost, H, q, z, 0), z, rtol=1e-12)
 
 
 @pytest.mark.exhaustive

@@ -90,6 +90,12 @@ class ActiveSet(NamedTuple):
     active: NDArray
     sign: NDArray
 
+    @classmethod
+    def at(cls, w: NDArray, kinks: Kinks) -> Self:
+        """Return the active set of a point."""
+        active = np.flatnonzero((w != 0) | kinks.free)
+        return cls(w, active, np.sign(w[active]))
+
     def moved(self, w: NDArray, kinks: Kinks) -> "ActiveSet":
         """Return another point, from whose coordinates those are taken that have become zero."""
         stays = (w[self.active] != 0) | kinks.free[self.active]
@@ -127,7 +133,8 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
     Up to rounding every step goes down, and each repetition of the inner loop leaves fewer coordinates. So w is again
     and again the minimum for its signs, each time a lower one, and no signs come back: it ends. Columns that depend on
     those of A never join them: in the last step F then falls in a straight line up to the first zero, whose coordinate
-    leaves. The last line makes the error of the step a share of the step, however large w is.
+    leaves. A start that is the minimum for its signs is not solved again. The last line makes the error of the step a
+    share of the step, however large w is.
 
     Parameters
     ----------
@@ -147,7 +154,7 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
     """
     v = point.astype(np.float64)
     slope, factors = curvature @ v - gradient, Factors(curvature)
-    _, active, sign = _minimum(curvature, slope, kinks, _first(factors, kinks, v), factors)
+    _, active, sign = _minimum(curvature, slope, kinks, v, factors)
     factor = factors.of(active)
     active, sign, step = active[: len(factor)], sign[: len(factor)], -point
     step[active] = 0.0
@@ -159,17 +166,49 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
     return step
 
 
-def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, factors: "Factors") -> ActiveSet:
+class Slopes(NamedTuple):
+    """Slopes of F at an active set.
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n_coordinates,)
+        Gradient of the smooth part of F.
+    left : ndarray of shape (n_active,)
+        Sizes of the slopes of F along the coordinates that may move.
+    rounding : ndarray of shape (n_coordinates,)
+        Rounding of the gradient.
+    """
+
+    gradient: NDArray
+    left: NDArray
+    rounding: NDArray
+
+    @classmethod
+    def at(cls, curvature: NDArray, slope: NDArray, kinks: Kinks, root: NDArray, here: ActiveSet) -> Self:
+        """Compute the slopes, given the roots of the second derivatives along each coordinate."""
+        gradient = curvature @ here.w - slope
+        left = np.abs(gradient[here.active] + kinks.l1[here.active] * here.sign)
+        return cls(gradient, left, EPS * (np.abs(slope) + root * (root @ np.abs(here.w))))
+
+    def vanish(self, here: ActiveSet) -> bool:
+        """Return whether the active set is the minimum for its signs up to rounding, and no column of it is zero."""
+        return bool((self.left < NOISE * self.rounding[here.active]).all())
+
+
+def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, start: NDArray, factors: "Factors") -> ActiveSet:
     """Return the minimum of w' G w / 2 - q . w + sum_j l1_j |w_j|."""
     held, root = np.ones(len(slope), bool), np.sqrt(np.diagonal(curvature))
-    is_minimum = False
+    here = ActiveSet.at(kinks.feasible(start), kinks)
+    slopes = Slopes.at(curvature, slope, kinks, root, here)
+    if not slopes.vanish(here):
+        here = _independent(factors, here)
+        slopes = Slopes.at(curvature, slope, kinks, root, here)
     for _ in range(ROUNDS * (len(slope) + 5)):
-        if not is_minimum:
+        if not slopes.vanish(here):
             here = _settled(curvature, slope, kinks, here, factors)
-        active = here.active
-        gradient = curvature @ here.w - slope
-        left = np.abs(gradient[active] + kinks.l1[active] * here.sign) / root[active]
-        rounding = np.maximum(root * left.max(initial=0.0), EPS * (np.abs(slope) + root * (root @ np.abs(here.w))))
+            slopes = Slopes.at(curvature, slope, kinks, root, here)
+        active, gradient = here.active, slopes.gradient
+        rounding = np.maximum(root * (slopes.left / root[active]).max(initial=0.0), slopes.rounding)
         held[:], held[active] = True, False
         violation = np.where(held, kinks.violation(-gradient), -np.inf)
         joining = np.flatnonzero(violation > NOISE * rounding)
@@ -179,18 +218,17 @@ def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, 
         joined = _joined(curvature, slope, kinks, here, factors, gradient, joining)
         if joined is None:
             break
-        here, is_minimum = joined
+        here, slopes = joined, Slopes.at(curvature, slope, kinks, root, joined)
     return here
 
 
-def _first(factors: "Factors", kinks: Kinks, start: NDArray) -> ActiveSet:
-    """Return the start, without coordinates whose columns depend on others."""
-    w = kinks.feasible(start)
-    active = np.flatnonzero((w != 0) | kinks.free)
+def _independent(factors: "Factors", here: ActiveSet) -> ActiveSet:
+    """Return an active set without the coordinates whose columns depend on others."""
+    active = here.active
     while (n := len(factors.of(active))) < len(active):
         active = np.delete(active, n)
-    kept = np.zeros_like(w)
-    kept[active] = w[active]
+    kept = np.zeros_like(here.w)
+    kept[active] = here.w[active]
     return ActiveSet(kept, active, np.sign(kept[active]))
 
 
@@ -217,11 +255,8 @@ def _joined(
     factors: "Factors",
     gradient: NDArray,
     joining: NDArray,
-) -> tuple[ActiveSet, bool] | None:
-    """Return a lower active set than the minimum of some signs, with some coordinates that violate it, if there is one.
-
-    With it comes whether it is the minimum for its signs.
-    """
+) -> ActiveSet | None:
+    """Return a lower active set than the minimum for some signs, with some coordinates that violate it, if any is."""
     w, active, sign = here
     n, candidates = len(active), np.concatenate([active, joining])
     signs = np.concatenate([sign, -np.sign(gradient[joining])])
@@ -229,7 +264,7 @@ def _joined(
     size = len(factor)
     if size < n:  # a factor of another size is rounded otherwise, and a column that was just independent may not be
         active = active[:size]
-        return ActiveSet(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size]), False
+        return ActiveSet(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size])
     while size > n + 1:
         some, z = candidates[:size], np.zeros_like(w)
         z[some] = _solve(factor[:size, :size], slope[some] - kinks.l1[some] * signs[:size])
@@ -237,7 +272,7 @@ def _joined(
         z[some[wrong & ~kinks.free[some]]] = 0.0
         if _lower(curvature, slope, kinks, w, z) is not None:
             stays = (z[some] != 0) | kinks.free[some]
-            return ActiveSet(z, some[stays], np.sign(z[some[stays]])), not wrong.any()
+            return ActiveSet(z, some[stays], np.sign(z[some[stays]]))
         size = n + (size - n) // 2
     for first, direction in zip(joining, signs[n:], strict=True):
         step = np.zeros_like(w)
@@ -252,7 +287,7 @@ def _joined(
             w = _to_first_zero(w, step, falling)
         else:
             w = w + length * step
-        return ActiveSet(w, np.append(active, first), np.append(sign, direction)).moved(w, kinks), False
+        return ActiveSet(w, np.append(active, first), np.append(sign, direction)).moved(w, kinks)
     return None
 
 

@@ -108,7 +108,7 @@ class _Products(Sums):
         if sparse.issparse(X):
             block = X[:, self._members].astype(np.float64, copy=False)
             weighted = block if weight is None else sparse.diags_array(weight) @ block
-            self.products += (weighted[:, self._n_known :].T @ block).toarray()
+            self.products += (weighted[:, self._n_known :].T.tocsr() @ block).toarray()
             self.totals += np.asarray(weighted.sum(axis=0)).ravel()
             self.weight += X.shape[0] if weight is None else float(weight.sum())
             return
