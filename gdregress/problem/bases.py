@@ -37,8 +37,8 @@ class Basis:
 
     def add_diagonal(self, matrix: NDArray, diagonal: NDArray) -> NDArray:
         """Add B' diag(d) B to a matrix in place and return it; coordinates beyond the end of d have none."""
-        along = np.arange(len(diagonal))
-        matrix[along, along] += diagonal
+        step = len(matrix) + 1
+        matrix.flat[: len(diagonal) * step : step] += diagonal
         return matrix
 
     def gram(self, gram_of: "Callable[[Basis], NDArray]", scale: NDArray) -> NDArray:
