@@ -17,7 +17,7 @@ MANY = 200
 
 Up to so many a vertex is looked for with rows of the penalty in place of coefficients that are not known to be zero."""
 
-INSIDE = 1e-6
+INSIDE = 1e-9
 """Share of a box by which the slopes of a vertex are inside; if one is at an end, the minimum is not at one point."""
 
 

@@ -239,7 +239,9 @@ class BoxProblem:
         """
         design, weight = self.design, self.weight
         if design.basis.is_standard and design.rows.n_samples < design.n_penalised:
-            return RowSystem.of(design, weight, curvature, self.l2)
+            of_rows = RowSystem.of(design, weight, curvature, self.l2)
+            if of_rows.keeps_digits:
+                return of_rows
         if not design.basis.is_standard and design.n_penalised:
             # The penalty may hold the coefficients of nearly collinear columns. The basis would make them imprecise.
             plain = design.without_basis()

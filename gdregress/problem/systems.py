@@ -18,6 +18,10 @@ RAISED = (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7)
 """Shares of its diagonal by which a matrix is raised in turn until it has a Cholesky factor."""
 
 
+MET = 1e-3
+"""Error up to which e = 1 is met by a system along the rows that has enough digits."""
+
+
 class System(Protocol):
     """The system with a factor of its matrix."""
 
@@ -149,13 +153,23 @@ class RowSystem:
         matrix.flat[:: len(matrix) + 1] += 1.0 / of_data
         return cls(design, weight, curvature, l2, bend, Factor.of(matrix))
 
+    @property
+    def keeps_digits(self) -> bool:
+        """Whether e = 1 is met: coefficients of far weaker penalties than others can take all digits of the matrix."""
+        ones = np.ones(len(self.weight))
+        rest, _ = self._left(ones, np.zeros(len(self.l2)), *self.solve(ones, np.zeros(len(self.l2))))
+        return bool(np.abs(rest).max() <= MET)
+
     def solve(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         """Return dw and du for e = `rest` and g = `lack`."""
         along, turn = self._solved(rest, lack)
-        pulled = self.design.transposed((self.weight * turn)[:, np.newaxis])[:, 0]
-        left = rest - self.design.dot(along) - turn / self.curvature, lack + pulled - self.l2 * along
-        further, turned = self._solved(*left)
+        further, turned = self._solved(*self._left(rest, lack, along, turn))
         return along + further, turn + turned
+
+    def _left(self, rest: NDArray, lack: NDArray, along: NDArray, turn: NDArray) -> tuple[NDArray, NDArray]:
+        """Return what dw = `along` and du = `turn` leave of e and g."""
+        pulled = self.design.transposed((self.weight * turn)[:, np.newaxis])[:, 0]
+        return rest - self.design.dot(along) - turn / self.curvature, lack + pulled - self.l2 * along
 
     def _solved(self, rest: NDArray, lack: NDArray) -> tuple[NDArray, NDArray]:
         p, copies, curvature = self.design.n_penalised, self.design.copies, self.curvature
