@@ -83,6 +83,26 @@ def draw_small(seed):
     return X, y, None, params
 
 
+def draw_few_rows(seed):
+    """A problem of no more rows than columns, in units over sixteen decades, with losses that have kinks."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 30))
+    p = n + int(rng.integers(0, 20))
+    X = rng.standard_normal((n, p)) * 10 ** rng.uniform(-8, 8, p)
+    y = rng.standard_t(2, n) * 10 ** rng.uniform(-3, 3)
+    weight = None if rng.random() < 0.6 else 10 ** rng.uniform(-3, 3, n)
+    params = {
+        "loss": KINKED[rng.integers(3)],
+        "quantile": float(rng.choice([0.01, 0.1, 0.5, 0.9])),
+        "epsilon": float(10 ** rng.uniform(-4, 1) * np.median(np.abs(y))),
+        "penalty": [None, "l1", "l2"][rng.integers(3)],
+        "alpha": float(10 ** rng.uniform(-8, 0)),
+        "positive": bool(rng.random() < 0.3),
+        "fit_intercept": bool(rng.random() < 0.8),
+    }
+    return X, y, weight, params
+
+
 def strengths(params):
     """The strengths of L1 and of L2 in an objective with the loss as it is written here."""
     alpha = params.get("alpha", 0.0) * (2.0 if params["loss"] == "huber" else 1.0)

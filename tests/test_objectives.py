@@ -203,16 +203,3 @@ class TestExtended:
         exact = [[float(sum(Fraction(a) * Fraction(b) for a, b in zip(x, r, strict=True))) for r in R.T] for x in X.T]
         np.testing.assert_allclose(extended.dot(X, R), exact, rtol=1e-13)
         assert not np.allclose(X.T @ R, exact, rtol=1e-9, atol=0)
-
-
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("frame", ["unit", "raw"])
-def test_a_rounded_point_has_raw_coefficients_that_are_floats(frame, fit_intercept):
-    _, _, frame = problem(fit_intercept, frame)
-    point = np.random.default_rng(1).standard_normal((4 + fit_intercept, 2)).astype(np.longdouble) / 3
-    nearest, found = frame.to_raw(point), frame.to_raw(frame.rounded(point))
-    eps = float(np.finfo(np.longdouble).eps)
-    for expected, raw in zip(nearest, found, strict=True):
-        floats = raw.astype(np.float64)
-        assert (np.abs(raw - floats) <= 100 * eps * np.abs(raw).max(initial=0.0)).all()
-        assert np.abs(floats - expected).max(initial=0.0) <= np.spacing(np.abs(floats)).max(initial=0.0)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.faces import face, vertex
+from gdregress.method.rounding import Adjustment, Rounding, matched, rounded, unchanged
 from gdregress.method.states import Block, abreast
 from gdregress.problem.box_gaps import measured
 from gdregress.problem.boxes import LITTLE, ROUNDING, BoxProblem, Iterate
-from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design, DesignOfCombinations, has_row_space
 from gdregress.problem.problem import Problem
 from gdregress.problem.typical import quantile, typical
@@ -223,56 +223,29 @@ def in_lockstep(
         The next state. An output that has ended stays where it is.
     """
     exact = None if basis is None or problem.terms.is_penalised else DesignOfCombinations.exact(problem, basis)
-    design: Design
+    design, adjusted = Design.of(problem, basis), unchanged
     if exact is not None:
-        design = exact
+        design, adjusted = exact, partial(rounded, Rounding.of(problem), Design.of(problem, None))
     elif has_row_space(problem.terms, problem.rows):
+        adjusted = partial(matched, Design.of(problem, None), int(problem.terms.fit_intercept))
         design = DesignOfCombinations.of_row_space(problem)
-    else:
-        design = Design.of(problem, basis)
     boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
-    rounded = None if exact is None else partial(_rounded, problem.coordinates, Design.of(problem, None), boxes)
-    columns = start.T.astype(np.float64)
-    descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, columns, strict=True)]
+    starts = start.T.astype(np.float64)
+    descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, starts, strict=True)]
     best: Block | None = None
     for epochs, latest in enumerate(abreast([next(descent) for descent in descents], descents)):
-        block = _block(latest, 1.0 if epochs else None, boxes, rounded)
+        block = _block(latest, 1.0 if epochs else None, boxes, adjusted)
         best = block if best is None or block.optimality[0] <= best.optimality[0] else best
         yield block
-    if best is not None and best is not block and rounded is not None:
+    if best is not None and best is not block and exact is not None:
         yield best  # its coefficients have been rounded with more luck
 
 
-def _rounded(
-    coordinates: Coordinates, columns: Design, boxes: list[BoxProblem], latest: list[Iterate], point: NDArray
-) -> tuple[NDArray, NDArray]:
-    """Return a point with rounded coefficients, and the objective there.
-
-    Large coefficients of nearly collinear columns cancel, so that their rounding changes predictions. It is the change
-    that is computed, since the predictions themselves lose as many digits.
-    """
-    rounded = coordinates.rounded(point)
-    changes = (rounded - point).astype(np.float64).T
-    values = [
-        box.loss(box.residual(each.point) - columns.dot(change / box.unit))
-        for box, each, change in zip(boxes, latest, changes, strict=True)
-    ]
-    return rounded, np.array(values)
-
-
-def _block(
-    latest: list[Iterate],
-    rate: float | None,
-    boxes: list[BoxProblem],
-    rounded: Callable[[list[Iterate], NDArray], tuple[NDArray, NDArray]] | None,
-) -> Block:
-    value, gap, scale = (np.array(part) for part in list(zip(*latest, strict=True))[1:4])
+def _block(latest: list[Iterate], rate: float | None, boxes: list[BoxProblem], adjusted: Adjustment) -> Block:
     units = np.array([box.unit**box.degree for box in boxes])
-    point = np.array([box.to_point(each.point) for box, each in zip(boxes, latest, strict=True)]).T
-    if rounded is not None:
-        exact = value
-        point, value = rounded(latest, point)
-        gap = np.maximum(gap + (value - exact), 0.0)
+    scale = np.array([each.scale for each in latest])
+    given = np.array([box.to_point(each.point) for box, each in zip(boxes, latest, strict=True)]).T
+    point, value, gap = adjusted(boxes, latest, given)
     share = float((gap / scale).max())
     return Block.bounded(point, value * units, gap * units, share if boxes[0].degree == 1 else np.sqrt(2 * share), rate)
 

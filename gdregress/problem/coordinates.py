@@ -155,18 +155,6 @@ class Coordinates(Movable):
         used = np.flatnonzero(coef.reshape(len(coef), -1).any(axis=1))
         return coef, level - (coef[used].T @ self.center[used].astype(np.longdouble)).T
 
-    def rounded(self, point: NDArray) -> NDArray:
-        """Return the point, in extended precision, of raw coefficients and intercepts rounded to double precision."""
-        rounded, moves = point.astype(np.longdouble), np.flatnonzero(self.inverse_scale)
-        factor = self.inverse_scale[moves, np.newaxis].astype(np.longdouble) * self.target_scale
-        coef = (rounded[moves] * factor).astype(np.float64)
-        rounded[moves] = coef / factor
-        if self.fit_intercept:
-            level = self.target_center - self.center[moves].astype(np.longdouble) @ coef
-            intercept = (level + self.target_scale * rounded[-1]).astype(np.float64)
-            rounded[-1] = (intercept - level) / self.target_scale
-        return rounded
-
     def from_raw(self, coef: NDArray, intercept: NDArray) -> NDArray:
         """Return the point with these coefficients (n_features, n_outputs) and intercepts (n_outputs,)."""
         z = coef / self.target_scale * self.scale[:, np.newaxis]

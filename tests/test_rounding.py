@@ -1,0 +1,97 @@
+"""Coefficients rounded to floats together, so that what one of them changes is taken up by others."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from gdregress import GradientDescentRegressor
+from gdregress.method.rounding import Rounding, nearest_floats
+from gdregress.problem.coordinates import Coordinates
+from gdregress.rows.gathering import gather
+from gdregress.rows.memory import RowBlocks
+
+EPS = float(np.finfo(np.longdouble).eps)
+
+
+def exact_loss(X, y, coef, intercept):
+    """The mean absolute error, rounded once."""
+    exact = [[Fraction(float(x)) for x in row] for row in (*X, coef)]
+    predicted = [sum((x * w for x, w in zip(row, exact[-1], strict=True)), Fraction(float(intercept))) for row in exact]
+    return float(sum(abs(Fraction(float(t)) - p) for t, p in zip(y, predicted, strict=False)) / len(y))
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (12, 12), (8, 20)], ids=str)
+@pytest.mark.parametrize("seed", range(10))
+def test_what_rounding_changes_is_at_most_half_of_each_plane_s_distance(shape, seed):
+    """That is the theorem, of Babai (1986), where the spacing of floats stays as it is."""
+    rng = np.random.default_rng(seed)
+    columns, half = rng.standard_normal(shape), shape[1] // 2
+    columns[:, half : 2 * half] = columns[:, :half] + 1e-3 * columns[:, half : 2 * half]
+    floats = rng.uniform(1.05, 1.95, shape[1]) * 2.0 ** rng.integers(-8, 8, shape[1])
+    rest = rng.uniform(-0.5, 0.5, shape[1]) * np.spacing(floats)
+    rounded = nearest_floats(columns, floats, rest.astype(np.longdouble))
+    spacing = np.spacing(np.maximum(np.abs(floats), np.abs(rounded)))
+    order = np.argsort(np.spacing(floats) * np.linalg.norm(columns, axis=0), kind="stable")
+    distances = np.zeros(shape[1])
+    triangle = np.linalg.qr(columns[:, order], mode="r")
+    distances[: len(triangle)] = np.diagonal(triangle)
+    change = columns @ (rounded - floats - rest)
+    assert np.linalg.norm(change) <= 0.5 * np.linalg.norm(distances * spacing[order]) * (1 + 1e-6)
+
+
+def test_each_for_itself_is_farther_by_orders_of_magnitude():
+    rng = np.random.default_rng(0)
+    columns = rng.standard_normal((10, 14))
+    floats = rng.standard_normal(14) * 10.0 ** np.repeat([0, 8], 7)
+    rest = rng.uniform(-0.5, 0.5, 14) * np.spacing(floats)
+    columns[:, 7:] = columns[:, :7] + 1e-8 * columns[:, 7:]
+    rounded = nearest_floats(columns, floats, rest.astype(np.longdouble))
+    assert np.linalg.norm(columns @ (rounded - floats - rest)) < 0.01 * np.linalg.norm(columns @ rest)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("frame", ["unit", "raw"])
+def test_a_rounded_point_has_raw_coefficients_that_are_floats(frame, fit_intercept):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)) * [1, 20, 0.1, 3] + [0, 5, 1, -40]
+    rows = RowBlocks(X, X @ rng.normal(size=(4, 2)) + 10, rng.uniform(0, 2, 60))
+    moments = gather(rows) if fit_intercept else gather(rows).about_origin()
+    make = {"unit": Coordinates.unit_curvature, "raw": Coordinates.raw}[frame]
+    coordinates = make(moments, fit_intercept=fit_intercept, **({"alpha": 0.0} if frame == "unit" else {}))
+    columns = np.column_stack([X, np.ones((60, int(fit_intercept)))])
+    point = rng.standard_normal((4 + fit_intercept, 2)).astype(np.longdouble) / 3
+    rounded = Rounding(coordinates, columns).rounded(point)
+    for raw in coordinates.to_raw(rounded):
+        floats = raw.astype(np.float64)
+        assert (np.abs(raw - floats) <= 100 * EPS * np.abs(raw).max(initial=0.0)).all()
+    change = (
+        columns
+        @ np.vstack([r - p for r, p in zip(coordinates.to_raw(rounded), coordinates.to_raw(point), strict=True)])[
+            : columns.shape[1]
+        ]
+    )
+    assert 0 < np.abs(change).max() < 1e-13
+
+
+@pytest.mark.skipif(EPS > 1e-18, reason="no extended precision")
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_can_be_met_are_met_far_from_zero_in_units_over_sixteen_decades(seed):
+    """Products of an intercept and of coefficients with columns are 1e10 of y; `optimality_` counts the rounding."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((8, 20)) * 10 ** rng.uniform(-8, 8, 20) + 1e4
+    y = rng.standard_normal(8)
+    model = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    assert model.converged_
+    assert exact_loss(X, y, model.coef_, model.intercept_) <= 1e-8 * np.abs(y).mean()
+
+
+@pytest.mark.parametrize("apart", [1e-7, 1e-8, 1e-9])
+def test_the_last_loss_is_that_of_the_coefficients_that_are_returned(apart):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 14))
+    X[:, 7:] = X[:, :7] + apart * X[:, 7:]
+    y = rng.standard_t(2, 60)
+    model = GradientDescentRegressor(loss="absolute_error").fit(X, y)
+    found = exact_loss(X, y, model.coef_, model.intercept_)
+    assert model.history_["loss"][-1] == pytest.approx(found, rel=max(1e-13, 1e-20 / apart))
