@@ -846,6 +846,13 @@ class TestWhatIsSaid:
         with pytest.warns(UserWarning, match=re.escape(sentence)):
             GradientDescentRegressorCV([1e-3, 1e-4], **params).fit(X, y)
 
+    @pytest.mark.parametrize("refit", [True, False])
+    def test_what_has_no_effect_on_any_fit_is_said_with_a_refit_and_without(self, refit):
+        X, y = load_diabetes(return_X_y=True)
+        with pytest.warns(UserWarning, match=r"quantile=0\.9 has no effect with loss='squared_error'") as caught:
+            GradientDescentRegressorCV([1e-3, 1e-4], quantile=0.9, refit=refit).fit(X, y)
+        assert sum("no effect" in str(each.message) for each in caught) == 1
+
     def test_the_most_epochs_are_the_best(self):
         X, y = load_diabetes(return_X_y=True)
         with pytest.warns(UserWarning, match="the best number of epochs, 20, is the largest that was tried"):

@@ -519,13 +519,12 @@ def test_what_is_no_date(texts):
 
 
 def test_dates_that_all_but_coincide_are_said(write, document):
-    days = pd.date_range("2024-01-01", periods=9, freq="7D")
+    days = pd.date_range("2024-01-01", periods=12, freq="7D")
     columns = [days + pd.Timedelta(hours=3), days.strftime("%d.%m.%Y"), days[::-1].strftime("%Y-%m-%d")]
-    other = [f"2024-0{1 + i * 4 % 9}-01" for i in range(9)]
-    notes = document(write(csv_of(["at", "due", "back", "other", "y"], [*columns, other, [*range(8), 3]])))["notes"]
-    assert (
-        find(notes, "dates that") == "dates that all but coincide, whose effects cancel: at and due; --drop one of them"
-    )
+    other = [f"2024-0{1 + i * 4 % 9}-01" for i in range(12)]
+    notes = document(write(csv_of(["at", "due", "back", "other", "y"], [*columns, other, [*range(11), 3]])))["notes"]
+    pairs = "at and due, at and back, due and back; --drop one of them"
+    assert find(notes, "columns that") == f"columns that all but coincide, whose effects cancel: {pairs}"
 
 
 def test_repeated_dates_are_one_feature(write, document):
@@ -992,7 +991,8 @@ def test_new_numbers_may_have_another_decimal_sign(new, arguments, value, write,
     assert main(["predict", model, write(new), *arguments]) == 0
     out, err = capsys.readouterr()
     assert float(out.splitlines()[2]) == pytest.approx(value)
-    assert ("numbers read with ',' as decimal sign" in err) == ("0,525" in new)
+    said = "decimal sign is another than in the rows learnt from, as the cells show: x (',')"
+    assert (said in err) == ("0,525" in new)
 
 
 def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_path):
@@ -1003,7 +1003,7 @@ def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_pat
         "may be decimal or of thousands: say which by --decimal."
     )
     assert fail("predict", model, write("x,z\nmany,3\n")).endswith(
-        "has no number in x but 'many': write numbers, or leave its cells empty."
+        "has no number in x but 'many': write numbers, or empty its cells."
     )
 
 
@@ -1011,11 +1011,55 @@ def test_what_is_advised_about_new_cells_makes_numbers_of_them(write, fail, caps
     model, new = str(tmp_path / "model.joblib"), write('x,z\n"1,5",0.5\n"2,5",1.5\n', "new.csv")
     assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
     capsys.readouterr()
-    assert fail("predict", model, new).endswith(
-        "has no number in x but '1,5': give --decimal and --thousands as the file writes numbers."
+    assert fail("predict", model, new, "--decimal", ".").endswith(
+        "has no number in x but '1,5': leave out --decimal and --thousands, which count for all columns."
     )
-    assert main(["predict", model, write('x,z\n"1,5",3\n"2,5",3\n'), "--decimal", ","]) == 0
+    assert main(["predict", model, new]) == 0
     assert [float(line) for line in capsys.readouterr().out.splitlines()[1:]] == pytest.approx([1.5, 2.5])
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+def test_columns_with_decimal_signs_of_their_own_are_predicted_as_they_were_learnt(order, write, capsys, tmp_path):
+    """Points in one column, commas in the other; of the new rows some leave the sign of b open."""
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 1, 60).round(3), rng.uniform(0, 9, 60).round(3)
+    cells = {"a": a, "b": [f'"{value:.3f}"'.replace(".", ",") for value in b]}
+    path = write(csv_of([*order, "y"], [*(cells[name] for name in order), a + 3 * b]))
+    model = str(tmp_path / "m.joblib")
+    assert main([path, "--target", "y", "--save", model]) == 0
+    capsys.readouterr()
+    for rows in (range(60), [i for i in range(60) if b[i] >= 1]):
+        columns = [[cells[name][i] for i in rows] for name in order]
+        assert main(["predict", model, write(csv_of(order, columns), "new.csv")]) == 0
+        out, err = capsys.readouterr()
+        np.testing.assert_allclose(list(map(float, out.split()[1:])), (a + 3 * b)[rows], atol=1e-6)
+        assert err == ""
+
+
+def test_versions_are_no_dates(write, document):
+    versions = ["1.2.34", "3.11.20", "2.4.10", "3.9.12"] * 5
+    result = document(write(csv_of(["version", "y"], [versions, range(20)])))
+    assert not any(note.startswith("dates made") for note in result["notes"])
+    assert "version=1.2.34" in result["coefficients"]
+
+
+def test_whole_numbers_before_three_zeros_are_said(write, document):
+    table = csv_of(["price", "size", "y"], [["632.000", "", "500.000", "414.000"], [1.125, 2, 3.5, 4], [1, 4, 2, 3]])
+    result = document(write(table))
+    said = "dots before three zeros taken as decimals: price ('632.000' is 632); --decimal , decides otherwise"
+    assert said in result["notes"]
+    assert document(write(table), "--decimal", ",", "--drop", "size")["coefficients"]["price"] != 0
+    other = document(write(table.replace("500.000", "500.500")))
+    assert not any(note.startswith("dots before three zeros") for note in other["notes"])
+
+
+def test_numbers_that_all_but_coincide_are_said(write, document):
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(2, 30)).round(3)
+    path = write(csv_of(["metres", "feet", "z", "y"], [x, (-3.281 * x).round(2), z, rng.normal(size=30).round(3)]))
+    said = "columns that all but coincide, whose effects cancel: metres and feet; --drop one of them"
+    assert said in document(path)["notes"]
+    assert not any("all but coincide" in note for note in document(path, "--drop", "feet")["notes"])
 
 
 def test_what_is_advised_about_new_dates_makes_dates_of_them(write, fail, capsys, tmp_path):

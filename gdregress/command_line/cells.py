@@ -87,6 +87,9 @@ DATE_LIKE = re.compile(
 """What a text looks like that is a date, or a time of day, whether its spelling is known or not. With a year of two
 digits, a month between dots has two: 1.2.34 is a version."""
 
+VERSION_LIKE = re.compile(r"([1-9]|1[0-2])\.[1-9]\d?\.\d\d(\D.*)?", re.DOTALL)
+"""A version, such as 3.11.20: as a date with a year of two digits it has no day above the twelfth, and no zero."""
+
 CODE = re.compile(r"0\d+")
 """A postcode or another code: as a number it would lose its first zero."""
 

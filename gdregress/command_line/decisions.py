@@ -23,6 +23,7 @@ from gdregress.command_line.cells import (
     SUMMARY,
     SWAPPED,
     TOTAL,
+    VERSION_LIKE,
     Categories,
     Dates,
     Numbers,
@@ -88,8 +89,8 @@ class Signs:
         The cells of each column of text.
     fitting : dict of str to list of Numbers
         The ways in which all their cells are numbers.
-    sure : set of str
-        Decimal signs that cells show.
+    sure : dict of str to str
+        The decimal sign of each column whose cells allow but one.
     doubtful : list of str
         Columns whose cells have a sign that may be decimal or of thousands.
     """
@@ -97,13 +98,14 @@ class Signs:
     frame: Any
     written: dict[str, Written]
     fitting: dict[str, list[Numbers]]
-    sure: set[str]
+    sure: dict[str, str]
     doubtful: list[str]
 
     @classmethod
     def of(cls, table: Table, strict: str | None = None) -> "Signs":
         """Look at the columns of a table. In the strict one each cell must be a number."""
-        ways, frame, written, fitting, sure = table.ways, table.frame, {}, {}, set()
+        ways, frame, written, fitting = table.ways, table.frame, {}, {}
+        sure: dict[str, str] = {}
         kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
         for name in [name for name, kind in kinds.items() if kind.kind == "O"]:
             written[name], fitting[name] = _fit(Written.of(frame[name]), ways, is_strict=name == strict)
@@ -118,13 +120,13 @@ class Signs:
                 for name in floats
                 if not np.isnan(other.values([text for text in first[name] if not is_gap(text)])).any()
             ]
-            sure |= {table.decimal for name in floats if name not in either}
+            sure |= {name: table.decimal for name in floats if name not in either}
             texts = table.texts(either) if either else {}
             frame = frame.assign(**texts)
             for name in either:
                 written[name], fitting[name] = _fit(Written.of(texts[name]), ways, is_strict=name == strict)
         signed = [name for name in written if fitting[name] and set(".,") & written[name].characters]
-        sure |= {fitting[name][0].decimal for name in signed if len(fitting[name]) == 1}
+        sure |= {name: fitting[name][0].decimal for name in signed if len(fitting[name]) == 1}
         return cls(frame, written, fitting, sure, [name for name in signed if len(fitting[name]) > 1])
 
     def question(self, name: str) -> str:
@@ -179,6 +181,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
     notes = [
         *_describe_gaps(written),
         *_describe_numbers(_examples(table, signs), readings, signs),
+        *_describe_whole(table, signs),
         *_describe_dates(readings, table.day_first),
         *_describe_text(table, written, readings),
         *_describe_summaries(written, readings),
@@ -191,7 +194,11 @@ def _find_dates(table: Table, signs: Signs, target: str) -> tuple[dict[str, Date
 
     The order of day and month in a column that leaves it open is that of the other columns, if they agree.
     """
-    cells = {name: column for name, column in _may_be_days(signs).items() if name != target}
+    cells = {
+        name: column
+        for name, column in _may_be_days(signs).items()
+        if name != target and not all_are(VERSION_LIKE, column.present)
+    }
 
     def read(names: Iterable[str], day_first: bool | None) -> dict[str, Dates]:
         dates = {name: as_dates(cells[name].present, day_first=day_first) for name in names}
@@ -311,8 +318,9 @@ def _are_codes(texts: list[str]) -> bool:
 def _default(signs: Signs, table: Table) -> Numbers:
     """Return how numbers are written where a column leaves it open."""
     decimal = "," if table.separator == ";" else "."
-    if len(signs.sure) == 1:
-        [decimal] = signs.sure
+    shown = set(signs.sure.values())
+    if len(shown) == 1:
+        [decimal] = shown
     elif decimal == ",":
         for name in signs.doubtful:
             if "." in signs.written[name].characters:
@@ -376,6 +384,18 @@ def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading],
             f"both commas and dots stand before three digits: {few(pairs)}; write one of them if they mean one"
         )
     return notes
+
+
+def _describe_whole(table: Table, signs: Signs) -> list[str]:
+    """Say which numbers with a fraction are all whole, and end with three zeros: 632.000 may be 632 thousand."""
+    first = table.first_cells() if table.decimal == "." and len(table.ways) > 1 else {}
+    items = []
+    for name, kind in zip(signs.frame.columns, signs.frame.dtypes, strict=True):
+        cells = [cell for cell in first.get(name, []) if not is_gap(cell)]
+        is_likely = kind.kind == "f" and cells and all(cell.endswith(".000") for cell in cells)
+        if is_likely and (signs.frame[name].dropna() % 1 == 0).all():
+            items.append(f"{shorten(name)} ({quote(cells[0])} is {signs.frame[name].dropna().iloc[0]:g})")
+    return [f"dots before three zeros taken as decimals: {few(items)}; --decimal , decides otherwise"] if items else []
 
 
 def _describe_dates(readings: dict[str, Reading], day_first: bool | None) -> list[str]:

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from gdregress.command_line.cells import SWAPPED, Dates, Reading
+from gdregress.command_line.cells import SWAPPED, Dates, Numbers, Reading
 from gdregress.command_line.columns import Columns, read, unread
 from gdregress.command_line.csv_tables import Dialect, Table, read_table
 from gdregress.command_line.decisions import Signs, with_text
@@ -126,30 +126,37 @@ def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) ->
 
 
 def _as_the_file_writes(known: dict[str, Reading], table: Table) -> tuple[Any, dict[str, Reading], list[str]]:
-    """Return the rows, the readings with the decimal sign of the file, and what differs from the rows learnt from.
+    """Return the rows, the readings with the decimal signs of the file, and what differs from the rows learnt from.
 
-    Cells that are numbers with one sign only decide. Where there are none, but cells that are numbers with either, the
-    sign is the model's, unless what separates the fields speaks for the other: then it has to be said.
+    A column whose cells are numbers with one sign only has that sign. Any other has the sign that it was learnt with,
+    unless all that show theirs have changed it. Where none shows one, and what separates the fields speaks for another
+    than the learnt one, it has to be said.
     """
     ways = {way.decimal: way for way in table.ways}
     numbers: dict[str, Any] = {name: reading for name, reading in known.items() if reading.kind == "number"}
     table = replace(table, frame=with_text(table))
     signs = Signs.of(replace(table, frame=table.frame[list(numbers)]))
     likely = "," if table.separator == ";" else "."
-    learnt = next((reading.decimal for reading in numbers.values()), likely)
-    if signs.doubtful and not signs.sure and likely != learnt:
-        raise TableError(f"{table.name} {signs.question(signs.doubtful[0])}")
-    sign = next(iter(signs.sure)) if len(signs.sure) == 1 else learnt
-    way = ways.get(sign, next(iter(ways.values())))
-    readings = known | {name: replace(way, unit=reading.unit) for name, reading in numbers.items()}
+    for name in signs.doubtful if not signs.sure else ():
+        if numbers[name].decimal != likely:
+            raise TableError(f"{table.name} {signs.question(name)}")
+    changed = {name: sign for name, sign in signs.sure.items() if sign != numbers[name].decimal}
+    new = set(changed.values()) if len(changed) == len(signs.sure) else set()
+
+    def way(name: str) -> Numbers:
+        sign = signs.sure.get(name, next(iter(new)) if len(new) == 1 else numbers[name].decimal)
+        return ways.get(sign, next(iter(ways.values())))
+
+    readings = known | {name: replace(way(name), unit=reading.unit) for name, reading in numbers.items()}
     bare = [
         f"{shorten(name)} ({quote(reading.unit)})"
         for name, reading in numbers.items()
         if reading.unit and not (name in signs.written and set(reading.unit) <= signs.written[name].characters)
     ]
     notes = [f"units lack where the model has learnt with them: {few(bare)}"] if bare else []
-    if way.decimal != learnt and len(ways) > 1:
-        notes.append(f"numbers read with {way.decimal!r} as decimal sign, as the file shows, not with {learnt!r}")
+    if changed and len(ways) > 1:
+        items = [f"{shorten(name)} ({sign!r})" for name, sign in changed.items()]
+        notes.append(f"the decimal sign is another than in the rows learnt from, as the cells show: {few(items)}")
     return table.frame.assign(**{name: signs.frame[name] for name in numbers}), readings, notes
 
 
@@ -178,11 +185,9 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Rea
             continue
         n_strays, text = unread(frame[name], column)
         if n_strays and np.isnan(column).all():
-            remedy = (
-                "write dates as 2024-12-31" if reading.kind == "date" else "write numbers, or leave its cells empty"
-            )
+            remedy = "write dates as 2024-12-31" if reading.kind == "date" else "write numbers, or empty its cells"
             if reading.kind == "number" and any(np.isfinite(way.values([text])).any() for way in Dialect().ways):
-                remedy = "give --decimal and --thousands as the file writes numbers"
+                remedy = "leave out --decimal and --thousands, which count for all columns"
             raise TableError(f"{source} has no {reading.kind} in {shorten(name)} but {quote(text)}: {remedy}.")
         if n_strays:
             strays.append(f"{shorten(name)} ({n_strays}, such as {quote(text)})")

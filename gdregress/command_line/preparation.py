@@ -53,7 +53,10 @@ MOSTLY_GAPS = 0.5
 """Share of gaps in a column of numbers above which it is said that their median says little."""
 
 COINCIDENT = 0.999
-"""Correlation above which two columns of dates all but coincide."""
+"""Correlation, of either sign, above which two columns all but coincide."""
+
+MOST_PAIRED = 200
+"""Columns of numbers and dates up to which each is compared with each other."""
 
 DENSE_LIMIT = 2**24
 """Largest number of entries, rows times features, that are kept with their zeros."""
@@ -332,16 +335,14 @@ def _judge(
 
 
 def _describe_coincident(training: Any, readings: dict[str, Reading]) -> list[str]:
-    """Say which columns of dates all but coincide, so that their coefficients cannot be told apart."""
-    dates = [name for name, reading in readings.items() if reading.kind == "date"]
-    alike = training[dates].corr().to_numpy() > COINCIDENT
-    items = [
-        f"{shorten(first)} and {shorten(second)}"
-        for i, first in enumerate(dates)
-        for j, second in enumerate(dates)
-        if i < j and alike[i, j]
-    ]
-    return [f"dates that all but coincide, whose effects cancel: {few(items)}; --drop one of them"] if items else []
+    """Say which columns of numbers or dates all but coincide, so that their coefficients cannot be told apart."""
+    numbers, _ = _names_by_kind(readings)
+    if not 1 < len(numbers) <= MOST_PAIRED or len(training) < MANY_ROWS:
+        return []
+    with np.errstate(all="ignore"):
+        alike = np.triu(training[numbers].corr().abs().to_numpy() > COINCIDENT, 1)
+    items = [f"{shorten(numbers[i])} and {shorten(numbers[j])}" for i, j in np.argwhere(alike)]
+    return [f"columns that all but coincide, whose effects cancel: {few(items)}; --drop one of them"] if items else []
 
 
 def _describe_reasons(reasons: dict[str, str]) -> list[str]:

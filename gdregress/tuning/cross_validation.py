@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
+from gdregress.method import effects
 from gdregress.method.parameters import BOOLEANS
 from gdregress.method.spec import Spec, fits_scale
 from gdregress.regressor import GradientDescentRegressor
@@ -505,7 +506,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         spec = Spec.of(model)
         if self.alpha_per_target:
             check_alpha_per_target(self, axes)
-        sentences = list(without_effect(self))
+        sentences = [*without_effect(self), *(() if self.refit else effects.without_effect(self._model(**axes.first)))]
         rows, form = self._read(X, y, sample_weight, scoring)
         splitter = check_cv(self.cv, form.targets(rows.y))  # a generator is used up by this
         scoring, to_splitter = routed(self, splitter, scoring, rows.weight, params)
