@@ -37,7 +37,7 @@ from gdregress.tuning.grid import (
 from gdregress.tuning.of_splits import OfSplits
 from gdregress.tuning.resampling import Resampling
 from gdregress.tuning.scoring import Scoring
-from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, FromSums, Sums
+from gdregress.tuning.sums import OF_ALL_EPOCHS, AnyPath, Fits, Sums
 
 WIDE_LIMIT = 500
 """Number of columns up to which products are gathered even where a training set has fewer rows.
@@ -191,7 +191,7 @@ class Search:
             found[0] = found[0]._replace(failures=failures)
         return found
 
-    def _evaluated(self, curve: Curve, told: FromSums | None) -> Evaluated:
+    def _evaluated(self, curve: Curve, told: Fits | None) -> Evaluated:
         """Fit and score the points of a curve, given what the sums tell of them."""
         from_whole = self._from_whole(curve) if self.sums is None else None
         paths, losses, whole, failures, _ = from_whole or told or self._fitted(curve)
@@ -205,7 +205,7 @@ class Search:
         scores = {name: OfSplits.whole(np.array([each[name] for each in several])) for name in self.scoring.scorers}
         return Evaluated(curve, scores, losses, paths, whole, failures)
 
-    def _from_whole(self, curve: Curve) -> FromSums | None:
+    def _from_whole(self, curve: Curve) -> Fits | None:
         """Return what `_fitted` does, and the points fitted to all rows, if the splits are fitted from these."""
         rows, splits, spec = self.given.rows, self.given.splits, self.given.spec_of(curve)
         if not (self.given.ends_at_minima(curve) and begins_with_all_rows(spec, rows, splits)):
@@ -221,7 +221,7 @@ class Search:
                 return point.path
 
             whole, paths = paths_from_all_rows(spec, curve.alphas, rows, splits, fit)
-        return FromSums(paths, None, whole, failures)
+        return Fits(paths, None, whole, failures)
 
     def whole(self, curve: Curve) -> Path:
         """Return the points of a curve fitted to all rows."""
@@ -231,7 +231,7 @@ class Search:
         rows = self.given.rows if self.sums is None else self.given.rows.known_by(slice(None), self.sums.whole)
         return fitted_path(clone(self.given.model), rows, curve).path
 
-    def _fitted(self, curve: Curve) -> FromSums:
+    def _fitted(self, curve: Curve) -> Fits:
         """Fit the points to the training rows of each split, and return them with the losses that sums tell."""
         n_splits = len(self.given.splits)
         names = [f"split {number + 1} of {n_splits}" * self.verbose for number in range(n_splits)]
@@ -240,7 +240,7 @@ class Search:
             for number, name in enumerate(names)
         )
         paths, failures = [each.path for each in fitted], [reason for each in fitted for reason in each.failures]
-        return FromSums(paths, None if self.sums is None else self.sums.losses(paths), None, failures)
+        return Fits(paths, None if self.sums is None else self.sums.losses(paths), None, failures)
 
     def _training_rows(self, number: int) -> Any:
         """Return the training rows of a split, with their moments if these were gathered."""

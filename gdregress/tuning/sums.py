@@ -43,8 +43,8 @@ AnyPath = Path | EpochPath | WithoutRow | Chained
 """Points fitted to the same rows."""
 
 
-class FromSums(NamedTuple):
-    """What sums tell of a curve.
+class Fits(NamedTuple):
+    """The fits along a curve to the training rows of each split, and what came with them.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class Sums:
             paths = self._minima_of_whole.paths(self.given.spec_of(curve).terms, curve.alphas)
         return None if paths is None else paths[0]
 
-    def fitted(self, curves: Sequence[Curve]) -> list[FromSums | None]:
+    def fitted(self, curves: Sequence[Curve]) -> list[Fits | None]:
         """Return what the sums tell of some curves of the same epochs; None for one whose points they do not tell.
 
         Parameters
@@ -170,7 +170,7 @@ class Sums:
         descended = iter(self._of_plain_descents(others) if others else [])
         return [next(descended) if known is None else known for known in found]
 
-    def _at_minima(self, curve: Curve) -> FromSums | None:
+    def _at_minima(self, curve: Curve) -> Fits | None:
         """Return the minimisers along a curve and their losses; None if moments do not tell them."""
         if self._leaves_one_out:
             found = self._left_out(curve)
@@ -182,7 +182,7 @@ class Sums:
         if len(known) < len(parts):
             return None
         *of_splits, whole = [path for paths in known for path in paths]
-        return FromSums(of_splits, self.losses(of_splits), whole)
+        return Fits(of_splits, self.losses(of_splits), whole)
 
     def losses(self, paths: Sequence[AnyPath]) -> OfSplits | None:
         """Return the losses on the test rows, of shape (n_splits, n_outputs, n_points); None if rounding shows in one.
@@ -196,7 +196,7 @@ class Sums:
         known = [each.T for each in of_splits if each is not None]
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
-    def _left_out(self, curve: Curve) -> FromSums | None:
+    def _left_out(self, curve: Curve) -> Fits | None:
         """Return the minimisers without each row and the squared errors of these; None if moments do not tell them."""
         terms = self.given.spec_of(curve).terms
         if terms.has_prox or terms.standardize:  # the deviations are other ones without a row
@@ -209,9 +209,9 @@ class Sums:
         errors = np.square(residuals * every.coordinates.target_scale)
         tested = [int(test[0]) for _, test in self.given.splits]
         paths = [WithoutRow(every, row) for row in tested]
-        return FromSums(paths, OfSplits.whole(np.moveaxis(errors[tested], 1, 2)))
+        return Fits(paths, OfSplits.whole(np.moveaxis(errors[tested], 1, 2)))
 
-    def _of_plain_descents(self, curves: Sequence[Curve]) -> list[FromSums | None]:
+    def _of_plain_descents(self, curves: Sequence[Curve]) -> list[Fits | None]:
         """Return the points of plain descents in closed form and their errors; None where fits would not come to these.
 
         All rates of a split are computed side by side.
@@ -294,7 +294,7 @@ def _stretches(
     return stretches
 
 
-def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> FromSums | None:
+def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | None]) -> Fits | None:
     """Return what the sums tell of a curve, given this for each split; None if they do not tell it for one."""
     told = [each for each in several if each is not None]
     if len(told) < len(several):
@@ -303,4 +303,4 @@ def _of_all_splits(several: Sequence[tuple[EpochPath, list[FromFew | None]] | No
     is_known = all(len(some) == len(parts) for some, (_, parts) in zip(known, told, strict=True))
     paths = [path for path, _ in told]
     ends = [(number, place) for number, path in enumerate(paths) for place in path.unfinished]
-    return FromSums(paths, OfSplits.stacked(known) if is_known else None, unfinished=ends[0] if ends else None)
+    return Fits(paths, OfSplits.stacked(known) if is_known else None, unfinished=ends[0] if ends else None)
