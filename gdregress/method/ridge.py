@@ -41,12 +41,12 @@ class Eigenbases(NamedTuple):
     @property
     def least(self) -> NDArray:
         """The least lambda of each matrix."""
-        return self.curvature.min(axis=1, initial=1.0)
+        return self.curvature[:, 0]
 
     @property
     def most(self) -> NDArray:
         """The largest lambda of each matrix."""
-        return self.curvature.max(axis=1, initial=0.0)
+        return self.curvature[:, -1]
 
     def inflation(self, diagonal: NDArray, strength: NDArray) -> NDArray:
         """Return the traces of diag(diagonal) (R + a)^-1, for a strength of each matrix."""
