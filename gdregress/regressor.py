@@ -111,7 +111,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
           damped. Meant for losses other than squared error, and for L1;
         - "adagrad", "rmsprop", "adam": a step size for each coordinate, from the gradients seen so
           far. Where `learning_rate` is not a float, their rates are 0.5, 0.01 and 0.05 standardised
-          units;
+          units, and the intercept starts at the best constant, of the first chunk in `partial_fit`: no
+          step is much longer than the rate, so that a distant mean of y would take thousands of epochs;
         - "auto": the fastest optimizer that can minimise the objective.
 
         An optimizer that cannot be combined with other parameters raises an error, which names
@@ -148,7 +149,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
     init : {"zeros", "random"}, default="zeros"
         Where to start: at coefficients and intercept 0, or at standard normal draws in the
         coordinates of the descent. These are the raw coordinates for a float and "lipschitz", else
-        the standardised ones.
+        the standardised ones. The intercept of some optimizers starts elsewhere, as told there.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit. With a loss with kinks that is epoch 0
         only: the interior point and the smoothed losses begin anew, so that the loss may rise before it
@@ -467,7 +468,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
             problem = Problem.of(spec.terms, choice.moments(rows), rows)
             method = known.method(choice.method(spec, problem, rng))
             problem = method.problem
-            start = known.start(problem, rng)
+            start = known.start(method, rng)
             validate = None
             remarks: tuple[str, ...] = ()
             if held_out is not None:

@@ -329,6 +329,12 @@ def test_conjugate_gradient_stays_where_no_curvature_is_seen():
 
 
 class TestAdaptiveRules:
+    @pytest.mark.parametrize("rule", [*RULES, AdaGrad(), RMSProp(), Adam()])
+    def test_bounded_steps_are_short_of_any_distance(self, rule):
+        objective = Quadratic(np.array([[1.0]]), np.array([[1e6]]))
+        far = states(objective, rule, 5, rate=0.5)[-1].point.item()
+        assert (far < 5 * 4 * 0.5) is rule.has_bounded_steps
+
     def test_adagrad_by_hand(self):
         objective = Quadratic(np.array([[2.0]]), np.array([[3.0]]))
         points = [state.point.item() for state in states(objective, AdaGrad(), 2, rate=0.5)]

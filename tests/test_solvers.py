@@ -35,7 +35,7 @@ def method(targets=y, X=X, **params):
     choice = choose(spec, rows)
     moments = choice.moments(rows)
     made = choice.method(spec, Problem.of(spec.terms, moments, rows), spec.rng())
-    return spec, made, starting_point(spec, made.problem, spec.rng(), {})
+    return spec, made, starting_point(spec, made, spec.rng(), {})
 
 
 MEASURE, RATE = estimated_by(half), FixedRate(0.1)

@@ -587,3 +587,25 @@ class TestBadInput:
         X = sparse.csr_array((2, 2**15 + 1))
         with pytest.raises(ValueError, match="32769 x 32769 numbers: use fit"):
             GradientDescentRegressor().partial_fit(X, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam"])
+def test_a_distant_mean_of_y_costs_bounded_steps_nothing(optimizer, loss):
+    """From an intercept of zero 1e5 standard deviations would take as many steps."""
+    X, y, weight = make(2000)
+    params = {"loss": loss, "optimizer": optimizer, "epochs": 300, "tol": None, "random_state": 0}
+    model, near = GradientDescentRegressor(**params), GradientDescentRegressor(**params)
+    parts = pieces(2000, range(200, 2000, 200), np.arange(2000))
+    distant = y + 1e5 * y.std()
+    streamed(parts, X, distant, weight, model), streamed(parts, X, y, weight, near)
+    np.testing.assert_allclose(model.predict(X) - 1e5 * y.std(), near.predict(X), atol=1e-5 * y.std())
+    assert near.score(X, y) > 0.5
+    assert model.fit(X, distant, weight).score(X, distant) > near.fit(X, y, weight).score(X, y) - 0.01
+
+
+def test_without_an_intercept_bounded_steps_start_at_zero():
+    X, y, _ = make(200)
+    model = GradientDescentRegressor(optimizer="adam", fit_intercept=False).partial_fit(X, y)
+    assert model.history_["loss"][0] == pytest.approx(np.mean(y**2))
+    assert model.intercept_ == 0.0

@@ -147,6 +147,15 @@ class Method:
         """The learning rate as a number in raw coordinates, or else the rung that was chosen."""
         return self.choice.rung if self.raw is None else self.raw.rate
 
+    @property
+    def starts_at_constant(self) -> bool:
+        """Whether the descent from coefficients of zero has the best constant as its first intercept.
+
+        It has where its steps are bounded, so that they would take too long to a distant mean of y. In raw coordinates,
+        those of the textbook, it starts at zero all the same.
+        """
+        return not self.choice.is_raw and OPTIMIZERS[self.choice.optimizer](0.0).has_bounded_steps
+
 
 Build = Callable[[Choice, Spec, Problem, Rng], Method]
 """Function that builds a solver: see `Choice`."""

@@ -63,6 +63,7 @@ class Newton:
 
     objective: Callable[[Problem], Objective] = Problem.with_curvatures
     takes = frozenset({"curvature", "prox", "matrix prox", "any loss"})
+    has_bounded_steps = False
     goes_below_tol = False
     limit = NO_STEP_LOWERS
 

@@ -14,7 +14,9 @@ Each rule declares:
   reaches the minimum up to rounding;
 - `batch_share`, the share of plain descent's rate that it takes on mini-batches;
 - `own_rate`, the learning rate that a rule which adapts its own starts with; None for a rule that needs one that suits
-  the curvature.
+  the curvature;
+- `has_bounded_steps`, whether an update moves a coordinate by no more than some rates, however large the gradient: the
+  number of updates from a distant start is then in proportion to its distance.
 """
 
 from dataclasses import dataclass
@@ -82,10 +84,13 @@ class Optimizer(Protocol):
         Features that the rule supports: keys of `FEATURES`.
     is_exact : bool
         Whether the first step at rate 1 in the inverse Hessian of a quadratic reaches the minimum up to rounding.
+    has_bounded_steps : bool
+        Whether an update moves a coordinate by no more than some rates, however large the gradient.
     """
 
     takes: frozenset[str]
     is_exact: bool
+    has_bounded_steps: bool
 
     @property
     def own_rate(self) -> float | None:
@@ -132,6 +137,7 @@ class GradientDescent:
     stability = 2.0
     is_exact = True
     own_rate = None
+    has_bounded_steps = False
 
     def start(self, point, here):
         """Start without memory."""
@@ -159,6 +165,7 @@ class Momentum:
     takes = RATES | TRAVELLING | {"batches"}
     is_exact = False
     own_rate = None
+    has_bounded_steps = False
 
     @property
     def batch_share(self):
@@ -202,6 +209,7 @@ class Nesterov:
     stability = 4.0 / 3.0
     is_exact = True
     own_rate = None
+    has_bounded_steps = False
 
     def start(self, point, here):
         """Start with v = w and t = 1."""
@@ -247,6 +255,7 @@ class Conjugate:
     stability = float("inf")
     is_exact = False
     own_rate = 0.5
+    has_bounded_steps = False
 
     CARRIED = 1.5
     """Rounding error of a predicted gradient, in units of an evaluation's, above which the gradient is evaluated."""
@@ -304,6 +313,7 @@ class AdaGrad:
     stability = float("inf")
     is_exact = False
     own_rate = 0.5
+    has_bounded_steps = True
 
     def start(self, point, here):
         """Start with G = 0."""
@@ -329,6 +339,7 @@ class RMSProp:
     stability = float("inf")
     is_exact = False
     own_rate = 0.01
+    has_bounded_steps = True
 
     def start(self, point, here):
         """Start with v = 0."""
@@ -358,6 +369,7 @@ class Adam:
     stability = float("inf")
     is_exact = False
     own_rate = 0.05
+    has_bounded_steps = True
 
     def start(self, point, here):
         """Start with m = v = 0 and k = 0."""

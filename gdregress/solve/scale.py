@@ -101,7 +101,7 @@ def at_scale(spec: Spec, rows: Rows, past: Mapping[str, Any]) -> AtScale:
     scaled, found = spec.at_scale(fitted.scale), {"scale_": fitted.scale}
     if spec.goes_to_minimum and np.isfinite([*fitted.coef, fitted.intercept]).all():
         first, *after = fitted.path
-        return AtScale(scaled, found, lambda problem, _: point_of(problem, *first), fitted.is_found, after)
+        return AtScale(scaled, found, lambda method, _: point_of(method.problem, *first), fitted.is_found, after)
     return AtScale(scaled, found, partial(starting_point, scaled, past=past), fitted.is_found, [])
 
 

@@ -6,28 +6,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.problem import Problem
 from gdregress.rows.namespaces import to_host
 
-Start = Callable[[Problem, np.random.RandomState], NDArray]
-"""A function that returns the starting point for a problem, with a generator for a random one."""
+Start = Callable[[Method, np.random.RandomState], NDArray]
+"""A function that returns the starting point for a method, with a generator for a random one."""
 
 
-def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
+def starting_point(spec: Spec, method: Method, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
     """Return the starting point in long doubles: zero, random, or the coefficients of the last fit, with allowed signs.
 
     Where a target does not vary, its value is the intercept to start with: it is the minimum of every objective, and
-    far from zero the rounding of a large value would decide where a descent ends. In raw coordinates, those of the
+    far from zero the rounding of a large value would decide where a descent ends. The steps of some optimizers are
+    bounded: theirs begins at the best constant (see `Method.starts_at_constant`). In raw coordinates, those of the
     textbook, the start is zero all the same.
 
     Parameters
     ----------
     spec : Spec
         The specification: `init` and `warm_start`.
-    problem : Problem
-        The problem, in the coordinates of the point.
+    method : Method
+        The method, with the problem in the coordinates of the point.
     rng : RandomState
         Draws a random start.
     past : mapping of str to object
@@ -36,19 +38,19 @@ def starting_point(spec: Spec, problem: Problem, rng: np.random.RandomState, pas
     Returns
     -------
     ndarray of shape (n_coordinates, n_outputs)
-        The point whose coefficients and intercept are zero, a standard normal draw, or the last fit.
+        The point whose coefficients are zero, with an intercept as above, a standard normal draw, or the last fit.
 
     Raises
     ------
     ValueError
         If the last fit had another number of features or outputs, or its coefficients are not finite.
     """
-    return problem.penalty.allowed(_any_point(spec, problem, rng, past))
+    return method.problem.penalty.allowed(_any_point(spec, method, rng, past))
 
 
-def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
+def _any_point(spec: Spec, method: Method, rng: np.random.RandomState, past: Mapping[str, Any]) -> NDArray:
     """Return the starting point, whatever its signs."""
-    coordinates = problem.coordinates
+    problem, coordinates = method.problem, method.problem.coordinates
     p, m = len(coordinates.center), len(coordinates.target_center)
     if spec.warm_start and "coef_" in past:
         coef = np.atleast_2d(to_host(past["coef_"])).T
@@ -69,8 +71,10 @@ def _any_point(spec: Spec, problem: Problem, rng: np.random.RandomState, past: M
         return random_point(coordinates, rng)
     start = np.zeros((p + coordinates.fit_intercept, m), np.longdouble)
     if coordinates.fit_intercept:
-        at_zero = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale
-        start[p] = at_zero if problem.is_raw else np.where(problem.moments.y.deviation > 0, at_zero, 0.0)
+        first = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale  # an intercept of 0
+        if method.starts_at_constant:
+            first = problem.constant.astype(np.longdouble)
+        start[p] = first if problem.is_raw else np.where(problem.moments.y.deviation > 0, first, 0.0)
     return start
 
 

@@ -151,6 +151,8 @@ class ChunkDescent:
     step_size : float
         Share of the distance to the minimum of squared error that an update covers along the direction of largest
         curvature; 0 where the rate is the user's.
+    start : ndarray of shape (n_features + 1, n_outputs)
+        Coefficients, and below them intercepts, from which the first chunk is descended unless ``init="random"``.
     """
 
     update: Update
@@ -161,6 +163,7 @@ class ChunkDescent:
     rung: str | float
     rate: float
     step_size: float
+    start: NDArray
 
     @classmethod
     def at_number(
@@ -184,7 +187,8 @@ class ChunkDescent:
         )
         loss = terms.loss.in_units(coordinates.target_scale)
         objective = DataObjective(rows, coordinates, loss, terms.penalty_in(coordinates))
-        return cls(update, batches, objective, coordinates, optimizer, rate, rate, 0.0)
+        zero = np.zeros((rows.n_features + 1, rows.n_outputs))
+        return cls(update, batches, objective, coordinates, optimizer, rate, rate, 0.0, zero)
 
     @classmethod
     def by_curvature(
@@ -194,7 +198,7 @@ class ChunkDescent:
 
         A loss that ends in straight lines is smoothed by mu, which falls with the square root of the total step size.
         The rate falls in proportion to mu. It goes on falling when mu is so small that the loss itself is descended
-        (Robbins and Monro, 1951).
+        (Robbins and Monro, 1951). An optimizer whose steps are bounded starts at the best constant of the rows so far.
         """
         has_products = moments.cross is not None
         pair = choose_for_chunks(spec, rows.n_features, has_products=has_products)
@@ -205,12 +209,17 @@ class ChunkDescent:
             problem = problem.in_raw_coordinates()
         batches = make_batches(spec, rows, size, rng, 1.0)
         update, base, steepest = make_update(pair, spec, problem, known.inverse, batches)
-        mu = problem.spread / (1.0 + total_step_size / SHARPENING) ** 0.5
+        rate, start = base.rate, np.zeros((rows.n_features + 1, rows.n_outputs))
+        spread = problem.spread
+        if update.optimizer.has_bounded_steps:
+            spread = 1.0  # the size of the residuals of a constant, as of y without an intercept
+            if spec.terms.fit_intercept:
+                start[-1] = problem.standard.target_center + problem.standard.target_scale * problem.constant
+        mu = spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
         if own.is_straight and own.width > 0.0 and update.optimizer.own_rate is None:
             fall = min(1.0, mu / own.width)
         problem = problem.smoothed(mu)
-        rate = base.rate
         return cls(
             update,
             batches,
@@ -220,6 +229,7 @@ class ChunkDescent:
             rate if pair.is_raw else pair.rung,
             fall * base.of(problem),
             rate * (steepest / 2.0 if pair.is_raw and steepest is not None else 1.0),
+            start,
         )
 
     @property
@@ -366,9 +376,11 @@ def descend_chunk(
             moments = _moments_so_far(spec, rows, unit, past)
             attributes["moments_"] = moments.plain()
             chunk = ChunkDescent.by_curvature(spec, weighed, moments, before.total_step_size, rng)
-        if not past and spec.init == "random":
-            start = random_point(chunk.coordinates, rng)
-            counted = replace(counted, last=chunk.to_raw(start.astype(np.float64)))
+        if not past:
+            start = chunk.start
+            if spec.init == "random":
+                start = chunk.to_raw(random_point(chunk.coordinates, rng).astype(np.float64))
+            counted = replace(counted, last=start)
         done = chunk.epoch(counted)
     history = past.get("history_", {}) if "descent_" in past else {}
     latest = {"loss": done.loss, "learning_rate": done.rate}
