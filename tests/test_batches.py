@@ -431,7 +431,7 @@ def test_rows_that_are_drawn_from_others_are_drawn_from_in_turn(container):
     ("given", "remedies"),
     [
         ({}, "a schedule that falls, average=True or a tol"),
-        ({"average": True}, "a schedule that falls, more epochs or a tol"),
+        ({"average": 30}, "a schedule that falls, more epochs or a tol"),
         ({"schedule": "cosine"}, "average=True, more epochs or a tol"),
         ({"schedule": "invscaling", "average": 30}, "more epochs or a tol"),
     ],
@@ -440,4 +440,23 @@ def test_the_advice_names_what_is_not_yet_set(given, remedies):
     with pytest.warns(
         ConvergenceWarning, match=f"use batch_size=None, {remedies} above the optimality that was reached"
     ):
-        fit(batch_size=7, epochs=3, tol=1e-9, **given)
+        fit(batch_size=7, learning_rate=0.2, epochs=40, tol=1e-9, **given)
+
+
+@pytest.mark.parametrize("epochs", [2, 5, 30])
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({"learning_rate": 0.01}, "learning_rate='auto' with optimizer='auto', or batch_size=None"),
+        (
+            {"learning_rate": 0.01, "optimizer": "adam"},
+            "learning_rate='auto' with optimizer='auto', or batch_size=None",
+        ),
+        ({"learning_rate": "auto", "average": True}, "batch_size=None"),
+    ],
+    ids=str,
+)
+def test_while_the_loss_falls_noise_is_not_what_ends_a_descent_by_mini_batches(given, remedy, epochs):
+    remedies = rf"The loss still falls: raise epochs, or use {remedy}\.$"
+    with pytest.warns(ConvergenceWarning, match=remedies):
+        fit(batch_size=7, epochs=epochs, tol=1e-9, **given)

@@ -25,6 +25,9 @@ LARGE = 1e300
 ROUNDED = 1e-12
 """Optimality from which on it is rounding that holds up a descent which gets no nearer to the minimum."""
 
+FEW, STEADY = 4, 0.85
+"""Number of epochs and share of them: an objective that falls in more than this share is not kept up by noise."""
+
 MORE_EPOCHS = "more epochs do not help. Raise tol."
 """Reason and remedy where epochs are used up that rounding holds up."""
 
@@ -260,12 +263,15 @@ class EpochsUsedUp:
         Gives the reason instead if the descent diverged. None if the learning rate cannot diverge.
     advice : str
         What may help a descent that did not reach `tol`.
+    on_noise : str, default=""
+        The same for a descent whose objective no longer falls because mini-batches have noise.
     """
 
     epochs: int
     tol: float
     diverged: Diverged | None
     advice: str
+    on_noise: str = ""
 
     def fires(self, trace: Trace, latest: Measured) -> NDArray:
         """Compare the number of epochs with `epochs`."""
@@ -283,7 +289,8 @@ class EpochsUsedUp:
         if _is_held_up(trace):
             return _ended(trace, self.tol, MORE_EPOCHS)
         unmet = f"optimality {kept.optimality:.2g} is above tol={self.tol:g}"
-        reason = f"all {count(self.epochs, 'epoch')} were used and {unmet}. {self.advice}"
+        advice = self.on_noise if self.on_noise and not still_falls(trace.values) else self.advice
+        reason = f"all {count(self.epochs, 'epoch')} were used and {unmet}. {advice}"
         return Result(trace, kept, reason, is_warning=True)
 
 
@@ -339,7 +346,9 @@ class Stopping:
         if limits.early_stopping:
             rules.append(Patience(limits.n_iter_no_change, diverged if may_diverge else None))
         advice = of_size or _near_the_ceiling(spec, method) or _advice(spec, method)
-        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice)
+        has_batches = spec.steps.batch_rows(method.problem.rows.n_weighted) is not None
+        on_noise = _advice_on_noise(spec.steps) if has_batches and not of_size else ""
+        used_up = EpochsUsedUp(limits.epochs, limits.tol, diverged if may_diverge else None, advice, on_noise)
         limit = method.solver.limit if method.problem.spectrum is None else LOST_DIGITS
         return cls((*rules, used_up), used_up, limit)
 
@@ -370,6 +379,20 @@ def _ended(trace: Trace, tol: float, limit: str) -> Result:
     """Return the result of a descent that can get no nearer to `tol`, with a warning."""
     unmet = f"optimality {trace.last.optimality:.2g} is above tol={tol:g}, but rounding allows no better"
     return Result(trace, trace.kept, f"{unmet}: {limit}", is_warning=True)
+
+
+def still_falls(values: NDArray) -> bool:
+    """Return whether an objective falls so steadily that it is not noise that keeps it up.
+
+    It does if it fell in nearly every epoch of the second half, and of the last four at least.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_epochs + 1,)
+        The objective, that of the start first.
+    """
+    falls = np.diff(values) < 0
+    return bool(falls[-max(FEW, len(falls) // 2) :].mean() > STEADY)
 
 
 def _is_held_up(trace: Trace) -> bool:
@@ -415,15 +438,16 @@ def _cure_of_size(problem: Problem) -> str:
 def _advice(spec: Spec, method: Method) -> str:
     """Return what may help a descent that used up its epochs, the surest remedy first."""
     if spec.steps.batch_rows(method.problem.rows.n_weighted) is not None:
-        return _advice_on_batches(spec.steps)
+        remedy = _remedy(spec)
+        return f"The loss still falls: raise epochs, or use {f'{remedy}, or ' if remedy else ''}batch_size=None."
     if (method.choice.rung, method.choice.optimizer) == ("diagonal", "conjugate"):
         return "Use learning_rate='curvature' if its matrix fits in memory, or raise epochs or tol."
     remedy = _remedy(spec)
     return f"Use {remedy}, or raise epochs or tol." if remedy else "Raise epochs or tol."
 
 
-def _advice_on_batches(steps: Steps) -> str:
-    """Return what may help mini-batches: what is not yet set, and more epochs only where these lessen the noise."""
+def _advice_on_noise(steps: Steps) -> str:
+    """Return what may help mini-batches that noise holds up: what is not yet set, and more epochs where these help."""
     is_constant, remedies = steps.schedule.is_constant, ["batch_size=None"]
     if is_constant:
         remedies.append("a schedule that falls")
