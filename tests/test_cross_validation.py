@@ -955,3 +955,29 @@ def test_the_unit_of_y_does_not_count_for_an_automatic_grid(diabetes, loss, pena
         model = GradientDescentRegressorCV(12, loss=loss, standardize=True, cv=3, **penalty).fit(X, unit * y)
         scores.append(model.score(X, unit * y))
     assert min(scores) > 0.98 * max(scores) > 0.4
+
+
+class TestNothingLeft:
+    """A search that ends at a constant says so, with the remedy where units are mixed."""
+
+    def tables(self, scale):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(45, 400))
+        return X * scale, X[:, :5] @ [3.0, -2.0, 1.0, 4.0, 1.0] + rng.normal(size=45)
+
+    @pytest.mark.parametrize("penalty", ["l1", "l2"])
+    def test_columns_in_mixed_units(self, penalty):
+        X, y = self.tables(10.0 ** np.linspace(-3, 4, 400))
+        with pytest.warns(UserWarning, match=r"is no better than a constant.*: set standardize=True") as said:
+            GradientDescentRegressorCV(penalty=penalty).fit(X, y)
+        assert len(said) == 1
+        model = GradientDescentRegressorCV(penalty=penalty, standardize=True).fit(X, y)
+        assert np.abs(model.coef_).max() > 0
+        assert model.score(X, y) > 0.5
+
+    @pytest.mark.parametrize("params", [{}, {"standardize": True}])
+    def test_columns_that_tell_nothing(self, params):
+        X, _ = self.tables(1.0)
+        y = np.random.default_rng(1).normal(size=45)
+        with pytest.warns(UserWarning, match=r"is no better than a constant.*: no column is seen to tell of y\.$"):
+            GradientDescentRegressorCV(penalty="l1", **params).fit(X, y)

@@ -35,6 +35,7 @@ from gdregress.tuning.results import (
     ends_of_targets,
     failures,
     fold_paths,
+    of_nothing,
     paths,
     predictions,
 )
@@ -393,7 +394,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         -----
         UserWarning
             If the best point is at an end of the strengths, or at the most epochs, while the score still
-            improves there; if `alphas` or `eps` has no effect.
+            improves there; if the best strength is no better than a constant; if `alphas` or `eps` has no effect.
         ConvergenceWarning
             If fits to training rows did not converge, with the reason of one of them; if the fit to all rows
             did not.
@@ -527,6 +528,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             best, _ = self._scores.place(self._scores.best(primary))
             standardize = bool(self.standardize)
             sentences += ends(found[best], primary, is_automatic=alphas is None, standardize=standardize)
+            if self.penalty is not None:
+                sentences += of_nothing(search, found[best], primary)
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))
                 sentences += ends_of_targets(found[0], standardize=standardize)

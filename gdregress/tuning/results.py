@@ -13,6 +13,12 @@ from gdregress.tuning.search import Evaluated, Search
 from gdregress.tuning.selection import Scores, chosen, simplest, standard_error
 from gdregress.tuning.sums import AnyPath
 
+NOTHING = 0.2
+"""Largest sum of the effects of all columns, in standard deviations of the target, that counts as a constant."""
+
+MIXED = 10.0
+"""Ratio of standard deviations from which columns are in mixed units."""
+
 
 def choice(scores: Scores, refit: Any, primary: str) -> dict[str, Any]:
     """Return the attributes of the chosen point.
@@ -103,6 +109,36 @@ def ends(top: Evaluated, primary: str, *, is_automatic: bool, standardize: bool)
             f"the best number of epochs, {top.curve.epochs[-1]}, is the largest that was tried, and the score still "
             "improves there: give epochs with larger ones."
         )
+
+
+def of_nothing(search: Search, top: Evaluated, primary: str) -> Iterator[str]:
+    """Yield a sentence where the best point is no better than a constant, which the largest strength leaves.
+
+    It is no better if the mean of the differences over the splits is within its standard error.
+
+    Parameters
+    ----------
+    search : Search
+        The search.
+    top : Evaluated
+        The curve of the best mean score.
+    primary : str
+        Name of the score that decides.
+    """
+    scores, moments, path = top.scores[primary].all, search.moments, top.paths[0]
+    best = int(np.nanargmax(scores.mean(axis=0)))
+    gain = scores[:, best] - scores[:, 0]
+    if len(gain) < 2 or not gain.mean() <= standard_error(gain):
+        return
+    coef, _ = path.coordinates.to_raw(path.points)
+    if not (moments.x.deviation @ np.abs(coef[:, 0]) <= NOTHING * moments.y.deviation).all():
+        return
+    varied = moments.x.deviation[moments.x.deviation > 0]
+    remedy = "no column is seen to tell of y."
+    if not search.given.spec.terms.standardize and len(varied) and varied.max() > MIXED * varied.min():
+        remedy = "set standardize=True, so that the units of the columns do not count."
+    alpha = top.curve.alphas[best // len(top.curve.epochs)]
+    yield f"the best alpha, {alpha:.4g}, is no better than a constant, within the standard error of its score: {remedy}"
 
 
 def _smaller(standardize: bool) -> str:

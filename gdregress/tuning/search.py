@@ -20,6 +20,7 @@ from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
 from gdregress.rows.folds import check_not_empty
 from gdregress.rows.memory import RowBlocks
+from gdregress.rows.moments import Moments
 from gdregress.rows.rows import drawable
 from gdregress.solve.attributes import OutputFormat
 from gdregress.solve.divergence import has_diverged
@@ -171,6 +172,11 @@ class Search:
             fit_intercept = spec.terms.fit_intercept
             spec = spec.at_scale(scale_of_constant(rows.y[:, 0], rows.weight, fit_intercept=fit_intercept))
         return largest_strengths(spec.terms, rows, None if self.sums is None else self.sums.whole)
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of all rows."""
+        return drawable(self.given.rows).moments(products=False) if self.sums is None else self.sums.whole
 
     def evaluate(self, curves: Sequence[Curve]) -> list[Evaluated]:
         """Fit the points of some curves to the training rows of each split, and score them on the test rows.
