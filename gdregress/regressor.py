@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from gdregress.method.choice import choose
-from gdregress.method.spec import Spec
+from gdregress.method.spec import Spec, used_epsilon
 from gdregress.problem.problem import Problem
 from gdregress.rows.rows import Rows
 from gdregress.solve.attributes import FITTED, OutputFormat
@@ -197,6 +197,8 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         than 45 % of the rows are fitted exactly there is no other. `n_iter_` and `history_` are those of the
         way to the coefficients that came with this scale, or of the descent for it: the fits that were made
         to find it are not counted.
+    epsilon_ : float
+        `epsilon` as used, in units of y: 1.35 times `scale_` with "auto". Only for losses that have an `epsilon`.
     stop_reason_ : str
         Why the descent ended, and what to do about it where there is a remedy.
     optimality_ : float
@@ -493,6 +495,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
             if spec.verbose:
                 progress.close(result)
             self.__dict__.update(form.fitted(spec, method, result), **found)
+            self.__dict__.update(used_epsilon(self))
             if found:
                 remarks += remarks_on_scale(found["scale_"], problem, result)
             elif self.loss == "huber" and self.converged_:

@@ -578,3 +578,21 @@ class TestMostTargetsEqual:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             GradientDescentRegressor(loss="huber", epsilon="auto").fit(make()[0], np.full(120, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "has_epsilon"), [("huber", True), ("epsilon_insensitive", True), ("absolute_error", False)]
+)
+def test_epsilon_as_used_is_an_attribute_of_the_losses_that_have_one(loss, has_epsilon):
+    X, y, _ = make()
+    model = GradientDescentRegressor(loss=loss, epsilon=0.5 if has_epsilon else 0.1)
+    for fit in (model.fit, model.partial_fit):
+        assert getattr(fit(X, y), "epsilon_", None) == (0.5 if has_epsilon else None)
+    model.set_params(loss="squared_error", epsilon=0.1).fit(X, y)
+    assert not hasattr(model, "epsilon_")
+
+
+def test_epsilon_as_used_follows_from_the_scale():
+    X, y, _ = make()
+    model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
+    assert model.epsilon_ == 1.35 * model.scale_

@@ -6,7 +6,7 @@ from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
-from gdregress.method.parameters import Constraint, choice, interval
+from gdregress.method.parameters import WITH_EPSILON, Constraint, choice, interval
 
 TRUE = Constraint("True", bool)
 
@@ -36,7 +36,7 @@ class Effect:
 
 EFFECTS = {
     "epsilon": Effect(
-        {"loss": choice("huber", "epsilon_insensitive", "squared_epsilon_insensitive")},
+        {"loss": choice(*WITH_EPSILON)},
         "set loss='huber' or, beside a number, 'epsilon_insensitive' or 'squared_epsilon_insensitive'",
     ),
     "quantile": Effect({"loss": choice("quantile")}, "set loss='quantile'"),

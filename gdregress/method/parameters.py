@@ -120,6 +120,9 @@ def _is_loss(value: Any) -> bool:
     return named and POSITIVE.holds(value.curvature)
 
 
+WITH_EPSILON = ("huber", "epsilon_insensitive", "squared_epsilon_insensitive")
+"""Losses that have an epsilon."""
+
 LOSS = Constraint(f"an object with {', '.join(REQUIRED)}", _is_loss)
 
 CONSTRAINTS: dict[str, Constraint] = {

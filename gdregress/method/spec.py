@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from gdregress.method.parameters import check_parameters
+from gdregress.method.parameters import WITH_EPSILON, check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
 from gdregress.problem.loss import Loss
 from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
@@ -257,6 +257,12 @@ def fits_scale(estimator: Any) -> bool:
 def epsilon_of(estimator: Any) -> float:
     """Return `epsilon` of an estimator as a number; the estimator must be fitted if the scale is."""
     return _epsilon(estimator, estimator.scale_ if fits_scale(estimator) else 1.0)
+
+
+def used_epsilon(estimator: Any) -> dict[str, float]:
+    """Return the attribute that says `epsilon` as a fitted estimator used it; none for a loss that has no epsilon."""
+    has_epsilon = isinstance(estimator.loss, str) and estimator.loss in WITH_EPSILON
+    return {"epsilon_": epsilon_of(estimator)} if has_epsilon else {}
 
 
 def loss_of(estimator: Any) -> Loss:

@@ -17,6 +17,7 @@ FITTED = (
     "coef_",
     "intercept_",
     "scale_",
+    "epsilon_",
     "n_iter_",
     "converged_",
     "diverged_",

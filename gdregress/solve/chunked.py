@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from gdregress.method.spec import Spec
+from gdregress.method.spec import Spec, used_epsilon
 from gdregress.rows.chunks import check_has_products, moments_of_chunk, numbered, parts_of
 from gdregress.rows.inputs import check_same, is_vector
 from gdregress.rows.moments import Moments
@@ -279,6 +279,7 @@ class ChunksMixin(BaseEstimator):
         self.intercept_ = form.of(stream.point[-1])[()] if spec.terms.fit_intercept else 0.0
         self.n_iter_, self.stop_reason_ = stream.n_epochs, f"an epoch over chunk {number}"
         self.n_samples_seen_, self.n_chunks_seen_ = stream.n_samples, number
+        self.__dict__.update(used_epsilon(self))
         self.descent_ = stream.plain()
         return warning
 
