@@ -583,8 +583,8 @@ BAD = [
     ({"epochs": [5, 0]}, "The 'epochs' parameter of GradientDescentRegressorCV must be an int"),
     ({"epochs": [5, 6], "early_stopping": True}, "several epochs are early stopping by cross-validation: set early_"),
     ({"cv": []}, "cv yields no split: give a splitter that yields at least one."),
-    ({"cv": [([0, 1], [])]}, "split 0 of cv has no test rows of positive weight: take fewer splits."),
-    ({"cv": [([], [0, 1])]}, "split 0 of cv has no training rows of positive weight: take fewer splits."),
+    ({"cv": [([0, 1], [])]}, "split 0 of cv has no test rows of positive weight: give each split both."),
+    ({"cv": [([], [0, 1])]}, "split 0 of cv has no training rows of positive weight: give each split both."),
     (
         {"scoring": ["r2", "neg_max_error"]},
         "several scores need refit to name the one that decides: r2, neg_max_error.",
@@ -981,3 +981,13 @@ class TestNothingLeft:
         y = np.random.default_rng(1).normal(size=45)
         with pytest.warns(UserWarning, match=r"is no better than a constant.*: no column is seen to tell of y\.$"):
             GradientDescentRegressorCV(penalty="l1", **params).fit(X, y)
+
+
+@pytest.mark.parametrize("cv", [2, 5])
+def test_a_split_whose_rows_have_no_weight_is_refused_with_a_remedy_that_helps(cv):
+    X, y = np.random.default_rng(0).normal(size=(2, 40))
+    X, weight = X[:, np.newaxis], np.repeat([1.0, 0.0], [10, 30])
+    with pytest.raises(ValueError, match="rows of positive weight: shuffle the rows, or drop those of weight zero"):
+        GradientDescentRegressorCV(cv=cv).fit(X, y, sample_weight=weight)
+    GradientDescentRegressorCV(cv=KFold(cv, shuffle=True, random_state=0)).fit(X, y, sample_weight=weight)
+    GradientDescentRegressorCV(cv=cv).fit(X[:10], y[:10], sample_weight=weight[:10])

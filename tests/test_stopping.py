@@ -526,7 +526,7 @@ class TestAdvice:
         """It has no ceiling; what is kept is the best point and not the last."""
         rows = np.array([[1.0], [2.0], [3.0], [4.0]])
         targets = np.array([1.0, 2.0, 3.0, 5.0])
-        with pytest.warns(ConvergenceWarning, match="the descent diverged: the loss rose from"):
+        with pytest.warns(ConvergenceWarning, match="the descent diverged: the loss (rose from|swings between)"):
             model = GradientDescentRegressor(learning_rate=1e4, epochs=7, loss=loss).fit(rows, targets)
         assert model.history_["loss"][-1] > model.history_["loss"][0]
         np.testing.assert_array_equal(model.coef_, [0.0])
@@ -580,7 +580,7 @@ class TestDiverged:
         for rate in (1e-3, 0.05, 0.1, 1.0, 30.0, 1e3, "diagonal"):
             model = GradientDescentRegressor(rate, epochs, loss=loss, epsilon=epsilon, optimizer=optimizer, tol=tol)
             losses = model.fit(*houses).history_["loss"]
-            assert model.diverged_ == (": the loss rose from " in model.stop_reason_)
+            assert model.diverged_ == bool(re.search(": the loss (rose from|swings between) ", model.stop_reason_))
             diverged.append(model.diverged_)
             if model.diverged_:
                 assert losses[len(losses) // 2 :].max() > losses[0]
@@ -942,3 +942,19 @@ def test_a_schedule_is_not_called_for_epochs_that_cannot_come(params):
     asked = []
     GradientDescentRegressor(epochs=3, tol=None, schedule=lambda k: asked.append(k) or 1.0, **params).fit(Z, y)
     assert asked == [0, 1, 2]
+
+
+def test_a_loss_that_comes_back_to_its_start_swings_and_has_not_risen():
+    stop = ask(Diverged(1.0, "the cause", "The cure."), [5, 9, 5, 9, 5, np.inf])
+    swung = ask(EpochsUsedUp(4, 0.1, Diverged(1.0, "the cause", "The cure."), ""), [5, 9, 5, 9, 5])
+    assert swung.reason == "the cause: the loss swings between 5 and 9, and the start is kept. The cure."
+    risen = ask(EpochsUsedUp(4, 0.1, Diverged(1.0, "the cause", "The cure."), ""), [5, 9, 8, 9, 7])
+    assert risen.reason.startswith("the cause: the loss rose from 5 to 9 in 1 epoch, ")
+    assert "beyond the range of floats in 5 epochs" in stop.reason
+
+
+def test_the_remedy_of_a_number_that_swings_names_a_smaller_one():
+    with pytest.warns(
+        ConvergenceWarning, match=r"the loss swings between .* Use a smaller rate or learning_rate='auto'"
+    ):
+        GradientDescentRegressor(0.5, loss="quantile", epochs=50).fit(X, y)

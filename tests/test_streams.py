@@ -609,3 +609,22 @@ def test_without_an_intercept_bounded_steps_start_at_zero():
     model = GradientDescentRegressor(optimizer="adam", fit_intercept=False).partial_fit(X, y)
     assert model.history_["loss"][0] == pytest.approx(np.mean(y**2))
     assert model.intercept_ == 0.0
+
+
+def test_a_chunk_at_too_large_a_rate_names_the_ceiling_and_a_rate_below_it_does():
+    X, y, _ = make(200)
+    with pytest.warns(ConvergenceWarning, match=r"Use a rate below \S+, the stability ceiling of this chunk") as said:
+        GradientDescentRegressor(0.1).partial_fit(X, y)
+    ceiling = float(str(said[0].message).split("Use a rate below ")[1].split(",")[0])
+    assert ceiling == pytest.approx(
+        GradientDescentRegressor(1e-9, tol=None, epochs=1).fit(X, y).max_learning_rate_, rel=1e-3
+    )
+    GradientDescentRegressor(0.9 * ceiling).partial_fit(X, y)
+
+
+def test_names_that_differ_in_a_later_chunk_are_listed_in_a_sentence():
+    X, y, _ = make(50, 3)
+    model = GradientDescentRegressor().partial_fit(pd.DataFrame(X, columns=list("abc")), y)
+    told = "feature names unseen at fit time: x, y; feature names seen at fit time, yet now missing: b, c.$"
+    with pytest.raises(ValueError, match=f"^X of chunk 2: The feature names should match .*: {told}"):
+        model.partial_fit(pd.DataFrame(X, columns=list("axy")), y)

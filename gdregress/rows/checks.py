@@ -76,6 +76,8 @@ def check_weights(name: str, weight, n_samples: int) -> NDArray | None:
     """
     if weight is None:
         return None
+    if isinstance(weight, str):
+        raise ValueError(f"{name} is the text {weight!r}: pass the weights themselves, one per row.")
     weight = place_of(name, weight).fetch(weight)
     check_numbers(name, weight, WEIGHTS)
     weight = weight if hasattr(weight, "shape") else np.asarray(weight)  # scikit-learn may dispatch by arrays alone

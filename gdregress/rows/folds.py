@@ -149,7 +149,10 @@ def check_not_empty(rows: SplittableRows, splits: Sequence[Split]) -> None:
     for number, split in enumerate(splits):
         for name, chosen in zip(("training", "test"), split, strict=True):
             if not len(chosen) or (rows.weight is not None and not rows.weight[chosen].any()):
-                raise ValueError(f"split {number} of cv has no {name} rows of positive weight: take fewer splits.")
+                remedy = (
+                    "give each split both" if rows.weight is None else "shuffle the rows, or drop those of weight zero"
+                )
+                raise ValueError(f"split {number} of cv has no {name} rows of positive weight: {remedy}.")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 This is the one place that reads those in memory, the blocks of Dask among them.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from gdregress.rows.checks import check_finite, check_weights
-from gdregress.rows.kinds import FEATURES, TARGETS, VALIDATION_FEATURES, check_numbers
+from gdregress.rows.kinds import FEATURES, KNOWN_FEATURES, TARGETS, VALIDATION_FEATURES, check_numbers
 from gdregress.rows.namespaces import place_of
 
 X_FORMAT: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": False}
@@ -97,7 +98,9 @@ def read_features(X: Any, *, estimator: Any = None, reset: bool = False, suffix:
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X
-    X, remedies = with_names(X), VALIDATION_FEATURES if suffix == "_val" else FEATURES
+    X, remedies = with_names(X), FEATURES if estimator is None or reset else KNOWN_FEATURES
+    if suffix == "_val":
+        remedies = VALIDATION_FEATURES
     check_numbers("X" + suffix, X, remedies)
     with _named("X", suffix, remedies.columns):
         if estimator is None:
@@ -149,7 +152,9 @@ def _named(name: str, suffix: str, advice: str = "") -> Iterator[None]:
         if not suffix or name + suffix in str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        sentence = " ".join(str(error).split()).rstrip(".:").replace(". ", ": ")
+        lists = re.sub(r":\n- ", ": ", str(error)).replace("\n- ", ", ")
+        lists = lists.replace("\nFeature names seen", "; feature names seen").replace("\nFeature", " feature")
+        sentence = " ".join(lists.split()).rstrip(".:").replace(". ", ": ")
         if not sentence.startswith(f"{name} has "):
             sentence = f"{name}{suffix}: {sentence}"
         elif suffix.startswith("_"):

@@ -81,6 +81,12 @@ FEATURES = Remedies(
     "fill it (sklearn.impute.SimpleImputer) or drop the row",
     ", or drop the column",
 )
+KNOWN_FEATURES = Remedies(
+    "fit was given numbers, so transform X as it was then",
+    "make it NaN (pandas.to_numeric, errors='coerce') and fill that (sklearn.impute.SimpleImputer)",
+    "fill it (sklearn.impute.SimpleImputer)",
+    "",
+)
 ROUTING = "in a pipeline by transform_input=['X_val'] and set_fit_request(X_val=True, y_val=True)"
 VALIDATION_FEATURES = FEATURES._replace(
     text=f"encode it as X is, {ROUTING}", columns=f" (transform X_val as X is, {ROUTING})"

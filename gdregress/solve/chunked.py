@@ -46,7 +46,7 @@ class ChunksMixin(BaseEstimator):
         - The coefficients, the memory of the optimizer, the schedule and the average continue from
           chunk to chunk. The schedule counts chunks.
         - `history_` holds the loss of every chunk, measured before learning from it. There is no
-          `optimality_`.
+          `optimality_` and no `converged_`: when the loss no longer falls is for you to see.
         - With a str as `learning_rate`, columns need no scaling: the moments of all rows so far decide
           coordinates, preconditioner and rate. For losses that end in straight lines the rate falls
           from chunk to chunk. If `batch_size` is None, a mini-batch has a fiftieth of the rows of the

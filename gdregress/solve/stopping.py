@@ -117,11 +117,15 @@ class Diverged:
         losses = trace.columns()["loss"]
         half = len(losses) // 2
         highest = half + int(np.argmax(losses[half:]))
-        start, top, after = losses[0], losses[highest], count(highest, "epoch")
+        start, top = losses[0], losses[highest]
+        first = losses >= top if np.isfinite(top) else ~np.isfinite(losses)
+        after = count(int(first.argmax()), "epoch")
         if not np.isfinite(start):
             return "the loss is too large for a float from the start"
         if not np.isfinite(top):
             return f"the loss rose from {start:.6g} to beyond the range of floats in {after}"
+        if losses[highest:].min() <= start < top:
+            return f"the loss swings between {losses[highest:].min():.6g} and {top:.6g}"
         if top <= start:
             return f"the loss and its penalty together rose above their start in {count(trace.number, 'epoch')}"
         return f"the loss rose from {start:.6g} to {top:.6g} in {after}"
@@ -328,11 +332,12 @@ class Stopping:
         cause = "the descent diverged"
         of_size = _cure_of_size(method.problem)
         remedy = _remedy(spec)
-        cure = of_size or (f"Use {remedy}." if remedy else TOO_LARGE)
+        smaller = "a smaller rate or " if spec.steps.is_number else ""
+        cure = of_size or (f"Use {smaller}{remedy}." if remedy else TOO_LARGE)
         if raw is not None and is_above:
             ceiling = f"stability ceiling {raw.ceiling:.4g} ({raw.stability:.4g}/L)"
             cause = f"learning_rate={raw.rate:g} is above the {ceiling} of these data"
-            cure = of_size or f"Use a smaller rate or {SLOWLY if limits.early_stopping else SAFELY}."
+            cure = of_size or f"Use {smaller}{SLOWLY if limits.early_stopping else SAFELY}."
         diverged = Diverged(method.problem.constant_value, cause, cure)
         rules: list[Rule] = [diverged]
         if limits.tol:

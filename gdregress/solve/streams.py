@@ -18,6 +18,7 @@ from gdregress.method.combinations import OPTIMIZERS, supported_pairs
 from gdregress.method.descent import Batches, Mean, Position, Update
 from gdregress.method.known import Known
 from gdregress.method.preconditioners import identity
+from gdregress.method.rates import steepest_curvature
 from gdregress.method.sketches import DOUBTFUL
 from gdregress.method.spec import Spec
 from gdregress.problem.coordinates import Coordinates
@@ -390,11 +391,25 @@ def descend_chunk(
         print(f"chunk {number}: loss {done.loss:.8g} before learning from it, rate {done.rate:.4g}")
     warning = None
     if done.has_diverged:
+        smaller = "a smaller rate"
+        if spec.steps.is_number:
+            ceiling = _ceiling(spec, weighed, chunk.update.optimizer.stability)
+            smaller = (
+                f"a rate below {ceiling:.4g}, the stability ceiling of this chunk" if ceiling < np.inf else smaller
+            )
         warning = (
             f"the descent diverged over chunk {number} at learning_rate={done.rate:g}: predicting 0 for every "
-            "row would be far better. Use a smaller rate, or learning_rate='auto'."
+            f"row would be far better. Use {smaller}, or learning_rate='auto'."
         )
     return done.stream, attributes, warning
+
+
+def _ceiling(spec: Spec, rows: RowBlocks, stability: float) -> float:
+    """Return the rate above which a descent of a chunk in raw coordinates diverges; infinite where none is known."""
+    moments = moments_of_chunk(rows, 1.0, cross=needs_products("auto", rows.n_features))
+    problem = Problem.of(spec.terms, moments, rows).in_raw_coordinates()
+    share = 0.5 * problem.curvature * steepest_curvature(problem)
+    return stability / share if 0 < share < np.inf else np.inf
 
 
 def _rng_of_chunk(spec: Spec, number: int) -> np.random.RandomState:
