@@ -111,8 +111,9 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
           damped. Meant for losses other than squared error, and for L1;
         - "adagrad", "rmsprop", "adam": a step size for each coordinate, from the gradients seen so
           far. Where `learning_rate` is not a float, their rates are 0.5, 0.01 and 0.05 standardised
-          units, and the intercept starts at the best constant, of the first chunk in `partial_fit`: no
-          step is much longer than the rate, so that a distant mean of y would take thousands of epochs;
+          units, and the intercept starts within one of these from the best constant, of the first chunk
+          in `partial_fit`: no step is much longer than the rate, so that a distant mean of y would take
+          thousands of epochs;
         - "auto": the fastest optimizer that can minimise the objective.
 
         An optimizer that cannot be combined with other parameters raises an error, which names

@@ -148,11 +148,12 @@ class Method:
         return self.choice.rung if self.raw is None else self.raw.rate
 
     @property
-    def starts_at_constant(self) -> bool:
-        """Whether the descent from coefficients of zero has the best constant as its first intercept.
+    def starts_near_constant(self) -> bool:
+        """Whether the descent from zero begins no farther from the best constant than a standard deviation of y.
 
-        It has where its steps are bounded, so that they would take too long to a distant mean of y. In raw coordinates,
-        those of the textbook, it starts at zero all the same.
+        It does where its steps are bounded, so that they would take too long to a distant mean. At the constant itself
+        the slope is rounding, of which such an optimizer makes steps as long as any. In raw coordinates, those of the
+        textbook, it begins at zero all the same.
         """
         return not self.choice.is_raw and OPTIMIZERS[self.choice.optimizer](0.0).has_bounded_steps
 

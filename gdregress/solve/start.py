@@ -21,7 +21,7 @@ def starting_point(spec: Spec, method: Method, rng: np.random.RandomState, past:
 
     Where a target does not vary, its value is the intercept to start with: it is the minimum of every objective, and
     far from zero the rounding of a large value would decide where a descent ends. The steps of some optimizers are
-    bounded: theirs begins at the best constant (see `Method.starts_at_constant`). In raw coordinates, those of the
+    bounded: theirs begins near the best constant (see `Method.starts_near_constant`). In raw coordinates, those of the
     textbook, the start is zero all the same.
 
     Parameters
@@ -72,8 +72,8 @@ def _any_point(spec: Spec, method: Method, rng: np.random.RandomState, past: Map
     start = np.zeros((p + coordinates.fit_intercept, m), np.longdouble)
     if coordinates.fit_intercept:
         first = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale  # an intercept of 0
-        if method.starts_at_constant:
-            first = problem.constant.astype(np.longdouble)
+        if method.starts_near_constant:
+            first = np.clip(first, problem.constant - 1.0, problem.constant + 1.0)
         start[p] = first if problem.is_raw else np.where(problem.moments.y.deviation > 0, first, 0.0)
     return start
 

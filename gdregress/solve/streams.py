@@ -199,7 +199,7 @@ class ChunkDescent:
 
         A loss that ends in straight lines is smoothed by mu, which falls with the square root of the total step size.
         The rate falls in proportion to mu. It goes on falling when mu is so small that the loss itself is descended
-        (Robbins and Monro, 1951). An optimizer whose steps are bounded starts at the best constant of the rows so far.
+        (Robbins and Monro, 1951). With bounded steps an optimizer starts near the best constant.
         """
         has_products = moments.cross is not None
         pair = choose_for_chunks(spec, rows.n_features, has_products=has_products)
@@ -211,11 +211,12 @@ class ChunkDescent:
         batches = make_batches(spec, rows, size, rng, 1.0)
         update, base, steepest = make_update(pair, spec, problem, known.inverse, batches)
         rate, start = base.rate, np.zeros((rows.n_features + 1, rows.n_outputs))
-        spread = problem.spread
+        spread, standard = problem.spread, problem.standard
         if update.optimizer.has_bounded_steps:
-            spread = 1.0  # the size of the residuals of a constant, as of y without an intercept
+            spread = min(spread, 2.0**0.5)  # the size of residuals a standard deviation from the mean
             if spec.terms.fit_intercept:
-                start[-1] = problem.standard.target_center + problem.standard.target_scale * problem.constant
+                middle = standard.target_center + standard.target_scale * problem.constant
+                start[-1] = np.clip(0.0, middle - standard.target_scale, middle + standard.target_scale)
         mu = spread / (1.0 + total_step_size / SHARPENING) ** 0.5
         own, fall = spec.terms.loss.in_units(problem.standard.target_scale), 1.0
         if own.is_straight and own.width > 0.0 and update.optimizer.own_rate is None:
