@@ -21,6 +21,7 @@ from gdregress.method.huber_scale import Equations
 from gdregress.method.spec import Spec
 from gdregress.problem.losses import huber
 from gdregress.rows.memory import RowBlocks
+from gdregress.solve import scale
 from gdregress.solve.scale import at_scale, fit_scale, scale_of, scale_of_constant
 from gdregress.solve.solve import solve
 from gdregress.tuning import search
@@ -596,3 +597,21 @@ def test_epsilon_as_used_follows_from_the_scale():
     X, y, _ = make()
     model = GradientDescentRegressor(loss="huber", epsilon="auto").fit(X, y)
     assert model.epsilon_ == 1.35 * model.scale_
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.1])
+def test_on_more_columns_than_rows_the_support_foretells_the_scale(monkeypatch, alpha):
+    """By secants alone some ten fits are made."""
+    rng, n_fits = np.random.default_rng(0), []
+    X = rng.normal(size=(45, 400))
+    y = X[:, :5] @ [3.0, -2.0, 1.0, 4.0, 1.0] + rng.normal(size=45)
+
+    def counted(*args, **given):
+        n_fits.append(1)
+        return solve(*args, **given)
+
+    monkeypatch.setattr(scale, "solve", counted)
+    model = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1", alpha=alpha).fit(X, y)
+    assert model.converged_
+    assert_allclose(scale_of(y - model.predict(X)), model.scale_, rtol=1e-9)
+    assert len(n_fits) <= 6

@@ -157,7 +157,8 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         found = _by_newton(spec, rows, least, here)
         if found is not None:
             return found
-        scale = _next(tried, least)
+        foretold = _on_support(spec, rows, least, here)
+        scale = _next(tried, least, _by_secant(tried, least) if foretold is None else foretold.scale)
     return here._replace(is_found=False)
 
 
@@ -192,6 +193,17 @@ def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) ->
     rounding = ROUNDING * (float(np.abs(y).max()) + abs(found.intercept))
     is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale + rounding
     return found._replace(scale=of_residuals) if is_exact else None
+
+
+def _on_support(spec: Spec, rows: RowBlocks, least: float, here: FittedScale) -> FittedScale | None:
+    """Return what Newton's method finds on the columns whose coefficients are not zero; None where these are all.
+
+    With L1 few of many columns have one. What is found is right for all columns if the others stay at zero there.
+    """
+    support = np.flatnonzero(here.coef)
+    if not 0 < len(support) < rows.n_features:
+        return None
+    return _by_newton(spec, rows.of_columns(support), least, here._replace(coef=here.coef[support]))
 
 
 def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float, float, tuple[NDArray, NDArray] | None]:
@@ -234,19 +246,23 @@ def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool
     return scale
 
 
-def _next(tried: list[tuple[float, float]], least: float) -> float:
-    """Return the scale to try next, given those that were tried with the scales of their residuals.
+def _by_secant(tried: list[tuple[float, float]], least: float) -> float:
+    """Return the scale at which the secant of the last two changes is zero; the last found where there is none."""
+    scale, found = tried[-1]
+    if len(tried) == 1 or tried[-2][0] == scale:
+        return found
+    share = (found - tried[-2][1]) / (scale - tried[-2][0])
+    return max(scale + (found - scale) / (1.0 - share), least) if share <= STEEPEST else found
+
+
+def _next(tried: list[tuple[float, float]], least: float, guess: float) -> float:
+    """Return the scale to try next, given those that were tried with the scales of their residuals, and a guess.
 
     The objective is convex, so that the minimum is below a scale whose residuals have a smaller one, and else above it.
-    The secant is followed between these bounds, and every `PATIENCE` rounds their geometric mean is tried.
+    The guess is followed between these bounds, and every `PATIENCE` rounds their geometric mean is tried.
     """
-    scale, found = tried[-1]
     low = max((this for this, that in tried if that > this), default=0.0)
     high = min((this for this, that in tried if that < this), default=np.inf)
-    guess = found
-    if len(tried) > 1 and tried[-2][0] != scale:
-        share = (found - tried[-2][1]) / (scale - tried[-2][0])
-        guess = max(scale + (found - scale) / (1.0 - share), least) if share <= STEEPEST else found
     if np.isinf(high) or (low < guess < high and len(tried) % PATIENCE):
         return guess
     return float(np.sqrt(max(low, least)) * np.sqrt(high))
