@@ -111,7 +111,7 @@ def test_a_system_of_few_rows_that_loses_digits_ends_where_rounding_hides_the_re
 def test_a_thousand_problems(elsewhere):
     unfinished, needless, unsolved, epochs = check(map(draw, range(1000)), elsewhere)
     assert unfinished <= 6  # where the rounding of coefficients shows: columns are nearer than 1e-8 of each other
-    assert needless <= 1  # a parabola that is all but a kink: 1e-8 of F is more than 1e-6 of the root of the gap
+    assert needless <= 2  # a parabola that is all but a kink; and 1e-6 itself, by the kernels of BLAS
     assert unsolved <= 60  # Clarabel gives up where wild rows are a million times the others
     assert epochs <= 30
 
