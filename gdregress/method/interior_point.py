@@ -227,9 +227,10 @@ def in_lockstep(
     if exact is not None:
         design, adjusted = exact, partial(rounded, Rounding.of(problem), Design.of(problem, None))
     elif has_row_space(problem.terms, problem.rows):
-        adjusted = partial(matched, Design.of(problem, None), int(problem.terms.fit_intercept))
+        of_columns = _boxes(problem, Design.of(problem, None), start.shape[1])
+        adjusted = partial(matched, of_columns, int(problem.terms.fit_intercept))
         design = DesignOfCombinations.of_row_space(problem)
-    boxes = [BoxProblem.of(problem, design, output) for output in range(start.shape[1])]
+    boxes = _boxes(problem, design, start.shape[1])
     starts = start.T.astype(np.float64)
     descents = [descend(box, box.of_point(column)) for box, column in zip(boxes, starts, strict=True)]
     best: Block | None = None
@@ -239,6 +240,11 @@ def in_lockstep(
         yield block
     if best is not None and best is not block and exact is not None:
         yield best  # its coefficients have been rounded with more luck
+
+
+def _boxes(problem: Problem, design: Design, n_outputs: int) -> list[BoxProblem]:
+    """Return the problem of each output, by itself."""
+    return [BoxProblem.of(problem, design, output) for output in range(n_outputs)]
 
 
 def _block(latest: list[Iterate], rate: float | None, boxes: list[BoxProblem], adjusted: Adjustment) -> Block:

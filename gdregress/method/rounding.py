@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from gdregress.problem.box_gaps import measured_with_l2
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.design import Design
@@ -94,26 +95,29 @@ def rounded(
 
 
 def matched(
-    columns: Design, n_free: int, boxes: list[BoxProblem], latest: list[Iterate], point: NDArray
+    of_columns: list[BoxProblem], n_free: int, boxes: list[BoxProblem], latest: list[Iterate], point: NDArray
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Return the point whose predictions are those of a combination of rows, and the objective and the gap there.
 
     Of columns in very different units the combination has lost the digits of coefficients that are far smaller than
-    others. What it predicts too little is the prediction of a further combination, which is added. What the rows
-    themselves have lost is in the bound, too.
+    others. What it predicts too little is the prediction of a further combination, which is added. The gap is that of
+    the known slopes and of the coefficients that come out, in `of_columns`: the problems with X itself. Where L2 is
+    so weak in some column that it has no bound, the gap is that of the rows and by how much F has changed.
     """
     point, values, gaps = point.copy(), np.empty(len(boxes)), np.empty(len(boxes))
-    for output, (box, here) in enumerate(zip(boxes, latest, strict=True)):
+    for output, (whole, box, here) in enumerate(zip(of_columns, boxes, latest, strict=True)):
         design, further, rank = box.design, np.zeros_like(here.point), len(here.point) - n_free
         given, X = design.given(here.point), design.features.dense[:, :rank]
-        off = (design.dot(here.point) - columns.dot(given))[: len(X)]
+        off = (design.dot(here.point) - whole.design.dot(given))[: len(X)]
         further[rank:] = box.weight[: len(X)] @ off  # the columns have a mean of 0
         size = np.square(X).sum(axis=0)
         np.divide((off - further[rank:].sum()) @ X, size, out=further[:rank], where=size > 0)
-        point[:, output] += design.given(further) * box.unit
-        loss = box.loss(box.target - columns.dot(given + design.given(further)))
-        values[output] = loss + 0.5 * box.l2 @ np.square(here.point + further)
-        gaps[output] = here.gap + abs(values[output] - here.value)
+        change = design.given(further)
+        point[:, output] += change * box.unit
+        moved, has_intercept = given + change, n_free > 0
+        residual, pull = whole.residual(moved), whole.pull(here.dual)
+        there = measured_with_l2(whole, moved, residual, here.dual, pull, has_intercept=has_intercept)
+        values[output], gaps[output] = there.value, min(there.gap, here.gap + abs(there.value - here.value))
     return point, values, gaps
 
 
