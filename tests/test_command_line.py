@@ -252,7 +252,7 @@ def test_a_rate_that_is_too_large_is_told_whatever_the_number_of_epochs(epochs, 
     """With a bounded slope the descent swings, and every second epoch may be as good as the start."""
     arguments = ["--loss", "absolute_error", "--learning-rate", "300", "--epochs", str(epochs)]
     assert main([write(HOUSES), *arguments]) == 1
-    assert "Use --learning-rate auto" in capsys.readouterr().err
+    assert "Use a smaller rate or --learning-rate auto" in capsys.readouterr().err
 
 
 def test_of_many_features_the_largest_are_shown(write, succeed):
@@ -419,11 +419,11 @@ def test_a_rate_that_diverges_has_a_status_of_its_own_and_no_coefficients(write,
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
 @pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
-def test_the_status_is_1_where_the_sentence_says_that_the_loss_rose(loss, optimizer, capsys):
+def test_the_status_is_1_where_the_sentence_says_that_the_loss_rose_or_swings(loss, optimizer, capsys):
     statuses = set()
     for rate in ("0.001", "0.1", "1", "1000"):
         status = main(["--loss", loss, "--optimizer", optimizer, "--learning-rate", rate, "--epochs", "6"])
-        assert status == ("the loss rose from" in capsys.readouterr().err)
+        assert status == bool(re.search("the loss (rose from|swings between)", capsys.readouterr().err))
         statuses.add(status)
     assert statuses == {0, 1}
 
