@@ -30,7 +30,10 @@ ROWS_A_FEATURE = 10
 SEEN = 0.01
 """Least share of the variance of test rows that is not explained, for this to be said."""
 
-OWNED, OWNERS, FEWEST_OWNED = 0.9, 0.01, 10
+FEW_FAR = 0.01
+"""Largest share of test rows of which it is said that they have half of the squared error."""
+
+OWNED, OWNERS, FEWEST_OWNED = 0.9, 0.05, 10
 """Share of the squared distances from the median that belongs to wild targets, the largest share of the rows that these
 can be, and how many rows it takes to tell."""
 
@@ -93,6 +96,7 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
                     **(below if model.loss == "quantile" else {}),
                     "MSE": mse,
                     "mean absolute error": float(np.mean(np.abs(residual))),
+                    "median absolute error": float(np.median(np.abs(residual))),  # a few wild rows do not move it
                     "RMSE": math.sqrt(mse),
                     "R2": 1 - mse / variance if variance > 0 else math.nan,
                 }
@@ -121,7 +125,7 @@ def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
     distance = np.sort(np.abs(data.y_test - model.predict(data.X_test)))[::-1]
     squares = np.square(distance / (distance[0] or 1.0))
     n_far = 1 + int(np.searchsorted(np.cumsum(squares), squares.sum() / 2.0))
-    if model.loss.startswith("squared") and n_far <= max(1, OWNERS * len(squares)):
+    if model.loss.startswith("squared") and n_far <= max(1, FEW_FAR * len(squares)):
         return [f"{note}, and half of their squared error is that of {count(n_far, 'row')}: try --loss huber"]
     if len(data.y) >= ROWS_A_FEATURE * len(model.coef_):
         return [note]
@@ -129,7 +133,7 @@ def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
 
 
 def wild_targets(data: Dataset, model: GradientDescentRegressor) -> list[str]:
-    """Say that a few targets, far from all others, decide what squared errors are least.
+    """Say that a few targets lie so far out that they decide what squared errors are least.
 
     Parameters
     ----------
@@ -147,8 +151,9 @@ def wild_targets(data: Dataset, model: GradientDescentRegressor) -> list[str]:
     # Where most targets are equal the others are no accident, but what is to be learnt.
     if n_wild > max(1, OWNERS * len(data.y)) or np.median(squares) == 0:
         return []
-    wild = f"{count(n_wild, 'value')} of {shorten(data.target)} far from all others, such as {data.y[order[0]]:g}"
-    return [f"{wild}, decide{'s'[: n_wild == 1]} the fit: empty such cells if they are wrong, or try --loss huber"]
+    wild = f"{n_wild} of {count(len(data.y), 'value')} of {shorten(data.target)}, such as {data.y[order[0]]:g}"
+    far = "lies so far out that it decides" if n_wild == 1 else "lie so far out that they decide"
+    return [f"{wild}, {far} the fit: empty such cells if they are wrong, or try --loss huber"]
 
 
 def _describe_scores(data: Dataset, model: GradientDescentRegressor) -> list[str]:
