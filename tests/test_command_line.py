@@ -757,10 +757,7 @@ def test_a_file_that_cannot_be_learnt_from(content, sentence, write, fail):
 
 def test_another_separator_than_that_of_the_file(write, fail):
     for rows in ("area;price\n50;1,5\n60;2,5\n70;3,5\n", "id;a;y;why\nu;1,5;3,1;oak\nv;2,5;4;dry\nw;3,5;4;\n"):
-        n_fields = rows.partition("\n")[0].count(";") + 1
-        said = fail(write(rows), "--sep", ",")
-        assert f" has {n_fields} fields on each line if ';' separates them, but not with ','" in said
-        assert said.endswith(": leave out --sep, or give --sep ';'.")
+        assert fail(write(rows), "--sep", ",").endswith(", delete the line, or say by --sep what separates fields.")
     assert "line 3: 3 fields where the heading has 2" in fail(write("a,b\n1,2\n1,2;3,4\n"), "--sep", ",")
     assert "line 3: 3 fields where the heading has 2" in fail(write("a^b\n1^2\n1^2^3\n"), "--sep", "^")
 
@@ -784,9 +781,11 @@ def test_a_missing_target(write, fail):
 
 
 BAD_OPTIONS = [
-    *(("--test-size", value) for value in ("0", "1", "-0.1", "20", "nan", "half")),
+    *(("--test-size", value) for value in ("0", "1", "-0.1", "20", "20%", "nan", "half")),
     *(("--learning-rate", value) for value in ("0", "-1", "nan", "inf", "1e999", "fast")),
     *(("--epochs", value) for value in ("0", "-5", "2.5", "many", "1e3")),
+    *(("--alpha", value) for value in ("-5", "0,5")),
+    ("--tol", "nan"),
 ]
 
 
@@ -795,23 +794,6 @@ def test_an_option_that_makes_no_sense(option, value, write, fail):
     sentence = fail(write(HOUSES), option, value)
     assert sentence.startswith(f"argument {option}: must be ")
     assert f"got '{value}'" in sentence
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "end"),
-    [
-        ("--test-size", "25", "got '25': write 0.25"),
-        ("--test-size", "0,2", "got '0,2': write 0.2"),
-        ("--test-size", "20%", "got '20%': write 0.2"),
-        ("--quantile", "90", "got '90': write 0.9"),
-        ("--alpha", "0,5", "got '0,5': write 0.5"),
-        ("--alpha", "-5", "got '-5'"),
-        ("--epochs", "2.5", "got '2.5'"),
-        ("--tol", "nan", "got 'nan'"),
-    ],
-)
-def test_the_number_that_was_probably_meant_is_named(option, value, end, write, fail):
-    assert fail(write(HOUSES), option, value).removesuffix(" (see gdregress --help)").endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -848,13 +830,9 @@ def test_the_ratio_of_l1_is_of_an_elastic_net(write, document, fail):
     assert fail(path, *options[:3], "2").startswith("argument --l1-ratio: must be a float in the range [0")
 
 
-@pytest.mark.parametrize("word", ["fit", "train"])
-def test_a_word_before_the_file_is_no_command(word, write, fail):
+def test_a_word_before_the_file_is_no_command(write, fail):
     path = write(HOUSES)
-    said = f"there is no command {word!r}, and none is needed: gdregress {path} (see gdregress --help)"
-    assert fail(word, path, "--target", "price") == said
-    assert fail(path, path) == f"unrecognized arguments: {path} (see gdregress --help)"
-    assert "did you mean --target" in fail(word, "--targt=price")
+    assert fail("fit", path, "--target", "price") == f"unrecognized arguments: {path} (see gdregress --help)"
 
 
 def test_a_saved_model_is_that_of_the_report(write, succeed, tmp_path):

@@ -4,7 +4,6 @@ import argparse
 import codecs
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -53,9 +52,6 @@ ELSEWHERE = {
 ALIKE = 0.8
 """Likeness of two names, as difflib measures it, from which one may be meant by the other."""
 
-NO_COMMANDS = ("fit", "train", "learn", "compare")
-"""Words that a user may write before the file, as if they were commands."""
-
 POSITIONAL = ("model", "data")
 """Arguments that are told by their place."""
 
@@ -89,8 +85,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments[is_prediction:])
     if unknown:
         ours = [option.replace("_", "-") for option in vars(options) if option not in POSITIONAL]
-        if options.data in NO_COMMANDS and not unknown[0].startswith("-"):
-            parser.error(f"there is no command {options.data!r}, and none is needed: gdregress {unknown[0]}")
         parser.error(_about(unknown, ours, is_prediction=is_prediction))
     return options
 
@@ -273,12 +267,12 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         "--encoding", metavar="NAME", type=_parse_encoding, default="utf-8", help="such as cp1252; default: utf-8"
     )
     parser.add_argument(
-        "--decimal", metavar="CHAR", type=_one_of(".,"), help="what stands before fractions; default: found out"
+        "--decimal", metavar="CHAR", choices=[*".,"], help="what stands before fractions; default: found out"
     )
     parser.add_argument(
         "--thousands",
         metavar="CHAR",
-        type=_one_of(",.' "),
+        choices=[*",.' "],
         help="what groups digits; default: found out",
     )
     parser.add_argument(
@@ -302,20 +296,10 @@ def _number(kind: type, constraint: Constraint) -> Callable[[str], Any]:
         except ValueError:
             value = text
         if not constraint.holds(value):
-            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}{_repair(text, constraint)}")
+            raise argparse.ArgumentTypeError(f"must be {constraint.words}, got {text!r}")
         return value
 
     return parse
-
-
-def _repair(text: str, constraint: Constraint) -> str:
-    """Return the end of a sentence: the number that a comma or a percentage probably means, if it is valid."""
-    with suppress(ValueError):
-        number = float(text.removesuffix("%").replace(",", "."))
-        for likely in (number, number / 100.0):
-            if constraint.holds(likely):
-                return f": write {likely:g}"
-    return ""
 
 
 def _named(name: str, nothing: str = "") -> Callable[[str], str | None]:
@@ -356,15 +340,6 @@ def _number_or(word: str, constraint: Constraint) -> Callable[[str], Any]:
     """Return the function that takes a word as it is, and else turns the text of an argument into a number."""
     parse = _number(float, replace(constraint, words=f"{constraint.words}, or {word!r}"))
     return lambda text: word if text == word else parse(text)
-
-
-def _one_of(characters: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if len(text) != 1 or text not in characters:
-            raise argparse.ArgumentTypeError(f"must be one of {' '.join(map(repr, characters))}, got {text!r}")
-        return text
-
-    return parse
 
 
 def _parse_separator(text: str) -> str:

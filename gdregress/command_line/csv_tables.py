@@ -248,20 +248,11 @@ def _separator(path: str, content: bytes, given: str | None) -> tuple[str, bool]
     if said is not None:
         return given or said[1].decode(), True
 
-    def sizes(delimiter: str) -> list[int]:
-        return [len(record.fields) for record in islice(_records(path, content, delimiter), SNIFFED_RECORDS)]
-
     def evenness(delimiter: str) -> int:
-        return max(Counter(n_fields for n_fields in sizes(delimiter) if n_fields > 1).values(), default=0)
+        sizes = [len(record.fields) for record in islice(_records(path, content, delimiter), SNIFFED_RECORDS)]
+        return max(Counter(n_fields for n_fields in sizes if n_fields > 1).values(), default=0)
 
-    likely = max(DELIMITERS, key=evenness)
-    n_fields = max(sizes(likely), default=0)
-    if given is not None and len({*sizes(given)}) > 1 and {*sizes(likely)} == {n_fields} and n_fields > 1:
-        raise TableError(
-            f"{path} has {n_fields} fields on each line if {likely!r} separates them, but not with {given!r}: "
-            f"leave out --sep, or give --sep {likely!r}."
-        )
-    return given or likely, False
+    return given or max(DELIMITERS, key=evenness), False
 
 
 def _decimal_sign(records: list[Record], separator: str) -> str:
@@ -320,7 +311,8 @@ def _frame(table: Table, *, is_open: bool, **options: Any) -> Any:
 def _ragged(table: Table, record: Record) -> TableError:
     return TableError(
         f"{table.path}, line {record.line}: {count(len(record.fields), 'field')} where the heading has "
-        f"{len(table.names)}: add or remove a separator, quote the field that holds one, or delete the line."
+        f"{len(table.names)}: add or remove a separator, quote the field that holds one, delete the line, "
+        "or say by --sep what separates fields."
     )
 
 
