@@ -742,7 +742,7 @@ REFUSED = {
     "classes": ("a,b\n1,cheap\n2,dear\n", "b is 'cheap', not a number, but it is the target: take a classifier, such"),
     "thousands": ("a,b\n1,3k\n2,4k\n", "b is '3k', not a number, but it is the target: make it a number, empty"),
     "dear target": ('a,b\n1,"$139,750"\n2,"$1 or so"\n', "line 3: b is '$1 or so', not a number, but it is the target"),
-    "two currencies": ("a,b\n1,$3\n2,\u20ac4\n3,5\n", "b, the target, is in more than one currency ($, \u20ac)"),
+    "two currencies": ("a,b\n1,$3\n2,\u20ac4\n3,5\n", "line 2: b is '$3', not a number, but it is the target: make it"),
     "infinite target": ("a,b\n1,2\n2,inf\n", "line 3: b is 'inf', not a number"),
     "long text target": ("a,b\n1,2\n2," + "x" * 99, "b is '" + "x" * 40 + "...', not a number"),
     "no target": ("a,b\n1,\n2,NA\n", "has no value of b in any row"),

@@ -35,8 +35,10 @@ CURRENCIES = "$\N{POUND SIGN}\N{YEN SIGN}\N{EURO SIGN}\N{INDIAN RUPEE SIGN}"
 
 UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 
-MEASURE = re.compile(r"(?P<code>[A-Z]{3} ?)?[\d.,]*\d\s*(?P<unit>[^\W\d]+[23\u00b2\u00b3]?)?")
-"""A number with the code of a currency or a unit, which may be lacking."""
+MEASURE = re.compile(
+    rf"[-+{MINUS}]?[{CURRENCIES}]?(?P<code>[A-Z]{{3}} ?)?[\d.,]*\d\s*(?P<unit>[^\W\d]+[23\u00b2\u00b3]?)?"
+)
+"""A number with the sign or the code of a currency, or a unit, any of which may be lacking."""
 
 TOTAL = re.compile(
     r"(grand |sub)?totals?|sums?|averages?|means?|gesamt(summe)?|summe|insgesamt|mittelwert|totale|somme|moyenne"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from gdregress.command_line.cells import CURRENCIES, Reading, is_gap
+from gdregress.command_line.cells import Reading, is_gap
 from gdregress.command_line.wording import few, quote
 from gdregress.rows.wording import count
 
@@ -165,11 +165,6 @@ class Written:
     def characters(self) -> set[str]:
         """The characters of the texts that are no gaps."""
         return set("".join(self.present))
-
-    @property
-    def currencies(self) -> list[str]:
-        """The signs of currency in the texts that are no gaps."""
-        return [sign for sign in CURRENCIES if sign in self.characters]
 
     def values(self, reading: Reading) -> NDArray:
         """Return the value of each row."""

@@ -68,11 +68,9 @@ PARTS = [
 decimal signs, and the option that decides otherwise."""
 
 CODES = "text, as numbers would lose the zeros that they begin with: {}"
-CURRENCY = "text, not numbers, as the currencies differ: {}"
 MIXED_DATES = "text, although it looks like dates: {}; write all in one way, as 2024-12-31"
-MIXED_SIGNS = "text, not numbers, as decimal commas and points are mixed: {}; write one of them"
 STRAY = "text, not numbers, because of some cells: {}; empty such cells if they are gaps"
-UNITS = "text, not numbers, as units stand beside them: {}; strip these"
+UNLIKE = "text, not numbers, as their signs or units differ: {}; write all in one way, without units"
 UNKNOWN = "text, although it looks like dates or times: {}; write dates as 2024-12-31, and times as numbers"
 """Why a column is text."""
 
@@ -182,7 +180,7 @@ def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str
         *_describe_gaps(written),
         *_describe_numbers(_examples(table, signs), readings, signs),
         *_describe_whole(table, signs),
-        *_describe_dates(readings, table.day_first),
+        *_describe_dates(readings),
         *_describe_text(table, written, readings),
         *_describe_summaries(written, readings),
     ]
@@ -300,7 +298,7 @@ def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Writ
     if is_strict and unit != "%":
         unit = ""  # 3k may be 3000
     odd: dict[Numbers, NDArray] = {}
-    for way in (replace(way, unit=unit) for way in ways) if len(column.currencies) < 2 else ():
+    for way in (replace(way, unit=unit) for way in ways) if len(column.characters & set(CURRENCIES)) < 2 else ():
         if np.isnan(way.values(texts[:FIRST])).sum() <= ODD_TEXTS:
             is_odd = np.isnan(way.values(texts))
             if not is_odd.any() or (_are_few(is_odd, counts) and not is_strict):
@@ -398,18 +396,11 @@ def _describe_whole(table: Table, signs: Signs) -> list[str]:
     return [f"dots before three zeros taken as decimals: {few(items)}; --decimal , decides otherwise"] if items else []
 
 
-def _describe_dates(readings: dict[str, Reading], day_first: bool | None) -> list[str]:
-    """Say how dates are written, from when their days count, and where they cannot be what was said of them."""
+def _describe_dates(readings: dict[str, Reading]) -> list[str]:
+    """Say how dates are written, and from when their days count."""
     dates: dict[str, Any] = {name: reading for name, reading in readings.items() if reading.kind == "date"}
     items = [reading.describe(shorten(name)) for name, reading in dates.items()]
-    notes = [f"dates made days since the first: {few(items)}"] if items else []
-    if day_first is not None:
-        orders = {"day/month/year": True, "month/day/year": False}
-        others = [shorten(name) for name, reading in dates.items() if orders.get(reading.written) == (not day_first)]
-        option, first = ("--day-first", "month") if day_first else ("--no-day-first", "day")
-        if others:
-            notes.append(f"{option} has no effect on {few(others)}: only with the {first} first is each cell a date")
-    return notes
+    return [f"dates made days since the first: {few(items)}"] if items else []
 
 
 def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
@@ -452,16 +443,11 @@ def _why_text(column: Written, ways: list[Numbers]) -> tuple[str, list[str]] | N
     either = [replace(way, unit=unit) for way in ways for unit in ("", "%")]
     is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
     strays = list(compress(texts, is_stray))
-    if not strays:
-        return CURRENCY, _pair(texts, lambda text: column.currencies[0] in text)
-    others = [text for text in compress(texts, ~is_stray) if set(text) & set(".,")]
-    if others and all(map(is_number, texts)):
-        return MIXED_SIGNS, [strays[0], others[0]]
-    if all_are(MEASURE, texts):
-        return UNITS, strays[:1]
+    if not strays or all_are(MEASURE, texts):
+        return UNLIKE, _pair(texts, lambda text: re.sub(r"\d+", "", text))
     return (STRAY, strays[:1]) if counts[~is_stray].sum() > MOSTLY * counts.sum() else None
 
 
-def _pair(texts: list[str], is_alike: Callable[[str], bool]) -> list[str]:
-    """Return the first text, and the first that is not like it."""
-    return [*texts[:1], *[text for text in texts[1:] if is_alike(text) != is_alike(texts[0])][:1]]
+def _pair(texts: list[str], form: Callable[[str], Any]) -> list[str]:
+    """Return the first text, and the first of another form."""
+    return [*texts[:1], *[text for text in texts[1:] if form(text) != form(texts[0])][:1]]

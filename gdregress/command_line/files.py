@@ -124,17 +124,13 @@ def _of_workbook(pandas: Any, file: Any) -> tuple[bytes, list[str]]:
 
 def _decoded(path: str, file: Any, encoding: str) -> bytes:
     """Return the content of an open file in UTF-8; refuse what is no text as soon as it shows."""
-    decoder = codecs.getincrementaldecoder(encoding)()
     pieces: list[bytes] = []
     try:
-        while True:
-            piece = file.read(PIECE)
-            text = decoder.decode(piece, final=not piece)
+        for text in codecs.iterdecode(iter(lambda: file.read(PIECE), b""), encoding):
             if "\0" in text:
                 raise TableError(f"{path} is not text (it holds a zero byte): {REMEDY}")
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece if encoding == "utf-8" else text.encode(errors="surrogatepass"))
+            pieces.append(text.encode(errors="surrogatepass"))
+        return b"".join(pieces)
     except UnicodeError as error:
         line = 1 + sum(part.count(b"\n") for part in pieces)
         raise TableError(_wrong_encoding(path, encoding, error, line)) from error

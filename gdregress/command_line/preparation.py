@@ -252,11 +252,6 @@ def _read_target(table: Table, target: str, column: Any, reading: Reading) -> ND
         else "make it a number, empty the cell to leave out its row"
     )
     remedy = f"{repair}, or choose another column with --target."
-    if not is_other.any() and len(cells.currencies) > 1:
-        raise TableError(
-            f"{table.name}: {shorten(target)}, the target, is in more than one currency "
-            f"({', '.join(cells.currencies)}): {remedy}"
-        )
     row = cells.row_of(compress(cells.present, is_other if is_other.any() else ~is_other))
     raise TableError(
         f"{table.name}, line {table.line_of(row)}: {shorten(target)} is {quote(cells.texts[cells.codes[row]])}, "
@@ -318,10 +313,7 @@ def _judge(
         elif len(present) == n_rows > 1 and (present == present[0]).all():
             constant.append(shorten(name))
         elif reading.kind == "number" and len(column) >= MANY_ROWS and (np.diff(column) == 1).all():
-            if counting and name not in asked:
-                reasons[name] = f"goes up by one from row to row, as {shorten(counting[0])} does"
-            else:
-                counting.append(name)
+            counting.append(name)
         elif reading.kind == "number" and (note := _describe_stand_in(present)):
             standing.append(f"{shorten(name)} ({note})")
     counting = [shorten(name) for name in counting if name not in asked]
