@@ -257,10 +257,10 @@ def test_a_unit_that_all_cells_share_is_stripped_and_said(write, document, succe
     assert "has no number in size but '3500 g'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("cells", [["Q1", "Q2"], ["3 rooms", "n.a."], ["flat 1", "flat 2"]])
+@pytest.mark.parametrize("cells", [["Q1", "Q2"], ["3 rooms", "n.a."], ["flat 1", "flat 2"], ["1.10.37", "1.9.2"]])
 def test_of_codes_no_unit_is_said(cells, write, document):
-    result = document(write(csv_of(["size", "y"], [cells * 4, range(8)])))
-    assert not any("units" in note for note in result["notes"])
+    notes = document(write(csv_of(["size", "y"], [cells * 4, range(8)])))["notes"]
+    assert not any("units" in note for note in notes)
 
 
 def test_a_file_of_numbers_is_read_once(write, document, monkeypatch):

@@ -36,7 +36,8 @@ CURRENCIES = "$\N{POUND SIGN}\N{YEN SIGN}\N{EURO SIGN}\N{INDIAN RUPEE SIGN}"
 UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 
 MEASURE = re.compile(
-    rf"[-+{MINUS}]?[{CURRENCIES}]?(?P<code>[A-Z]{{3}} ?)?[\d.,]*\d\s*(?P<unit>[^\W\d]+[23\u00b2\u00b3]?)?"
+    rf"[-+{MINUS}]?[{CURRENCIES}]?(?P<code>[A-Z]{{3}} ?)?(?:\d+(?:[.,]\d{{3}})*(?:[.,]\d+)?|[.,]\d+)"
+    r"\s*(?P<unit>[^\W\d]+[23\u00b2\u00b3]?)?"
 )
 """A number with the sign or the code of a currency, or a unit, any of which may be lacking."""
 
