@@ -254,9 +254,9 @@ def face(box: BoxProblem, point: NDArray, is_inside: NDArray, zeros: NDArray) ->
         others, rows = found.signs(box, signs), found.is_inside(box) if box.is_curved else is_inside
         n_changes = float(np.count_nonzero(others != signs) + np.count_nonzero(rows != is_inside))
         if n_changes == 0:
-            if not box.l2.any():
+            if not (box.l2.any() or box.is_curved):
                 return found.measured(box)
-            # The solution is the only one. The error of a step is a share of the step, so that the next has all digits.
+            # The error of a step is a share of the step, so that the next, for the same active set, has all digits.
             exact = Face.of(box, found.point, is_inside, signs)
             return None if exact is None else exact.allowed(box).centred(box).measured(box)
         if n_changes >= fewest:

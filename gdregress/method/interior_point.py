@@ -57,7 +57,7 @@ IDLE, IDLE_AT_THE_END = 10, 2
 """Numbers of consecutive epochs without a smaller gap after which the solver ends: early on, and where it is small."""
 
 LESS = 0.9
-"""Share of what slopes have lacked at least, from which they come nearer to being feasible."""
+"""Share of the least gap, and of what slopes have lacked at least, below which one counts as less than that."""
 
 WEAK = 1e-3
 """Strength of L1, in slopes of the loss, below which it takes a smaller mu to tell that a coefficient is zero."""
@@ -295,7 +295,7 @@ def interior_points(
             if settled is not None and settled.gap < here.gap:
                 here, ends = settled, AT_THE_END  # its gap is only rounding
         lack = float(np.abs(box.lack(place.point, place.pull)).max(initial=0.0))
-        gains = here.gap < best.gap or EXACT**box.degree * here.scale < distance < least
+        gains = here.gap < LESS * best.gap or EXACT**box.degree * here.scale < distance < least
         idle = 0 if gains or ROUNDING < lack <= LESS * lacked else idle + 1
         least, lacked = min(least, distance), min(lacked, lack)
         best = min(best, here, key=lambda each: each.gap)
