@@ -979,8 +979,27 @@ class TestNothingLeft:
     def test_columns_that_tell_nothing(self, params):
         X, _ = self.tables(1.0)
         y = np.random.default_rng(1).normal(size=45)
-        with pytest.warns(UserWarning, match=r"is no better than a constant.*: no column is seen to tell of y\.$"):
+        with pytest.warns(UserWarning, match="is no better than a constant.*: the columns tell little of y"):
             GradientDescentRegressorCV(penalty="l1", **params).fit(X, y)
+
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    @pytest.mark.parametrize(
+        ("params", "far", "noise"),
+        [
+            ({"alphas": [1e6, 1e5]}, 0.0, 1.0),
+            ({"optimizer": "gd", "learning_rate": 1e-9, "epochs": 1}, 0.0, 1.0),
+            ({"fit_intercept": False, "alphas": [1e3, 1e4]}, 100.0, 1.0),
+            ({}, 1.0, 0.0),
+        ],
+    )
+    def test_what_shows_nothing_of_the_columns_says_nothing_of_them(self, params, far, noise):
+        """Strengths that are all too large, descents that have hardly begun, no constant at all, a constant y."""
+        X = np.random.default_rng(0).normal(size=(60, 5))
+        y = noise * (X @ [1.0, 2.0, 3.0, 0.0, 0.0]) + far
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            GradientDescentRegressorCV(penalty="l1", cv=3, **params).fit(X, y)
+        assert not any("no better than a constant" in str(each.message) for each in said)
 
 
 @pytest.mark.parametrize("cv", [2, 5])

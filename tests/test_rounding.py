@@ -86,6 +86,19 @@ def test_rows_that_can_be_met_are_met_far_from_zero_in_units_over_sixteen_decade
     assert exact_loss(X, y, model.coef_, model.intercept_) <= 1e-8 * np.abs(y).mean()
 
 
+@pytest.mark.filterwarnings("ignore:epsilon=.* is far below")
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive"])
+def test_parabolas_with_l2_in_units_over_sixteen_decades_keep_the_lower_point(loss):
+    """To predict what the combination of rows does may raise F: digits of the rows are lost, too."""
+    rng = np.random.default_rng(3)
+    n = int(rng.integers(10, 29))
+    p = n + int(rng.integers(1, 12))
+    X, y = rng.normal(size=(n, p)) * 10 ** rng.uniform(-8, 8, p), rng.normal(size=n)
+    epsilon, alpha = float(10 ** rng.uniform(-4, 0)), float(10 ** rng.uniform(-8, 0))
+    model = GradientDescentRegressor(loss=loss, epsilon=epsilon, penalty="l2", alpha=alpha, fit_intercept=False)
+    assert model.fit(X, y).converged_
+
+
 @pytest.mark.parametrize("apart", [1e-7, 1e-8, 1e-9])
 def test_the_last_loss_is_that_of_the_coefficients_that_are_returned(apart):
     """Coefficients are 1 / apart in size, and known to the digits of extended precision."""

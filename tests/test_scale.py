@@ -615,3 +615,13 @@ def test_on_more_columns_than_rows_the_support_foretells_the_scale(monkeypatch, 
     assert model.converged_
     assert_allclose(scale_of(y - model.predict(X)), model.scale_, rtol=1e-9)
     assert len(n_fits) <= 6
+
+
+@pytest.mark.parametrize("seed", [6, 8, 15])
+def test_a_scale_far_below_y_has_no_more_digits_than_residuals(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(15, 24))
+    y = X[:, :3].sum(axis=1) + rng.normal(size=15)
+    far = GradientDescentRegressor(loss="huber", epsilon="auto", penalty="l1", alpha=0.01).fit(X, y + 1e6)
+    assert far.converged_
+    assert far.scale_ == pytest.approx(clone(far).fit(X, y).scale_, rel=1e-7)

@@ -100,9 +100,10 @@ def matched(
     """Return the point whose predictions are those of a combination of rows, and the objective and the gap there.
 
     Of columns in very different units the combination has lost the digits of coefficients that are far smaller than
-    others. What it predicts too little is the prediction of a further combination, which is added. The gap is that of
-    the known slopes and of the coefficients that come out, in `of_columns`: the problems with X itself. Where L2 is
-    so weak in some column that it has no bound, the gap is that of the rows and by how much F has changed.
+    others. What it predicts too little is the prediction of a further combination, which is added if F is less with it.
+    The gap is that of the known slopes and of the coefficients that come out, in `of_columns`: the problems with X
+    itself. Where L2 is so weak in some column that it has no bound, the gap is that of the rows and by how much F has
+    changed.
     """
     point, values, gaps = point.copy(), np.empty(len(boxes)), np.empty(len(boxes))
     for output, (whole, box, here) in enumerate(zip(of_columns, boxes, latest, strict=True)):
@@ -112,11 +113,13 @@ def matched(
         further[rank:] = box.weight[: len(X)] @ off  # the columns have a mean of 0
         size = np.square(X).sum(axis=0)
         np.divide((off - further[rank:].sum()) @ X, size, out=further[:rank], where=size > 0)
-        change = design.given(further)
-        point[:, output] += change * box.unit
-        moved, has_intercept = given + change, n_free > 0
-        residual, pull = whole.residual(moved), whole.pull(here.dual)
-        there = measured_with_l2(whole, moved, residual, here.dual, pull, has_intercept=has_intercept)
+        pull, has_intercept = whole.pull(here.dual), n_free > 0
+        tried = [
+            measured_with_l2(whole, moved, whole.residual(moved), here.dual, pull, has_intercept=has_intercept)
+            for moved in (given, given + design.given(further))
+        ]
+        there = min(tried, key=lambda each: each.value)
+        point[:, output] += (there.point - given) * box.unit
         values[output], gaps[output] = there.value, min(there.gap, here.gap + abs(there.value - here.value))
     return point, values, gaps
 

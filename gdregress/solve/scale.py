@@ -152,7 +152,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         tried.append((scale, max(scale_of(residual[:, 0], weight), least)))
         of_coef = coef[:, 0].astype(np.float64), float(np.ravel(intercept)[0])
         here = FittedScale.starting(residual[:, 0], tried[-1][1], *of_coef)
-        if abs(tried[-1][1] - scale) <= CLOSE * scale:
+        if abs(tried[-1][1] - scale) <= _last_digits(scale, y, here.intercept):
             return here
         found = _by_newton(spec, rows, least, here)
         if found is not None:
@@ -189,10 +189,17 @@ def _by_newton(spec: Spec, rows: RowBlocks, least: float, start: FittedScale) ->
     if found is None:
         return None
     of_residuals = scale_of(found.residual, weight)
-    # The residuals are differences of numbers as large as y and the intercept, and have no more digits than these.
-    rounding = ROUNDING * (float(np.abs(y).max()) + abs(found.intercept))
-    is_exact = of_residuals >= least and abs(of_residuals - found.scale) <= CLOSE * found.scale + rounding
+    change = abs(of_residuals - found.scale)
+    is_exact = of_residuals >= least and change <= _last_digits(found.scale, y, found.intercept)
     return found._replace(scale=of_residuals) if is_exact else None
+
+
+def _last_digits(scale: float, y: NDArray, intercept: float) -> float:
+    """Return the change of a scale at which it is found.
+
+    Residuals are differences of numbers as large as y and the intercept, and have no more digits than these.
+    """
+    return CLOSE * scale + ROUNDING * (float(np.abs(y).max()) + abs(intercept))
 
 
 def _on_support(spec: Spec, rows: RowBlocks, least: float, here: FittedScale) -> FittedScale | None:

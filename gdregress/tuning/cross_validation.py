@@ -528,7 +528,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
             best, _ = self._scores.place(self._scores.best(primary))
             standardize = bool(self.standardize)
             sentences += ends(found[best], primary, is_automatic=alphas is None, standardize=standardize)
-            if self.penalty is not None:
+            if alphas is None and self.penalty is not None:
                 sentences += of_nothing(search, found[best], primary)
             if self.alpha_per_target and not form.is_single:
                 self.__dict__.update(choice_of_targets(found[0]))

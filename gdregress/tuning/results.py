@@ -114,7 +114,8 @@ def ends(top: Evaluated, primary: str, *, is_automatic: bool, standardize: bool)
 def of_nothing(search: Search, top: Evaluated, primary: str) -> Iterator[str]:
     """Yield a sentence where the best point is no better than a constant, which the largest strength leaves.
 
-    It is no better if the mean of the differences over the splits is within its standard error.
+    It is no better if the mean of the differences over the splits is within its standard error. Only minima with an
+    intercept are told of: other descents may not have begun.
 
     Parameters
     ----------
@@ -125,7 +126,9 @@ def of_nothing(search: Search, top: Evaluated, primary: str) -> Iterator[str]:
     primary : str
         Name of the score that decides.
     """
-    scores, moments, path = top.scores[primary].all, search.moments, top.paths[0]
+    scores, moments, path, spec = top.scores[primary].all, search.moments, top.paths[0], search.given.spec
+    if not (spec.terms.fit_intercept and search.given.ends_at_minima(top.curve) and moments.y.deviation.any()):
+        return
     best = int(np.nanargmax(scores.mean(axis=0)))
     gain = scores[:, best] - scores[:, 0]
     if len(gain) < 2 or not gain.mean() <= standard_error(gain):
@@ -134,8 +137,8 @@ def of_nothing(search: Search, top: Evaluated, primary: str) -> Iterator[str]:
     if not (moments.x.deviation @ np.abs(coef[:, 0]) <= NOTHING * moments.y.deviation).all():
         return
     varied = moments.x.deviation[moments.x.deviation > 0]
-    remedy = "no column is seen to tell of y."
-    if not search.given.spec.terms.standardize and len(varied) and varied.max() > MIXED * varied.min():
+    remedy = "the columns tell little of y, or the rows are too few to show it."
+    if not spec.terms.standardize and len(varied) and varied.max() > MIXED * varied.min():
         remedy = "set standardize=True, so that the units of the columns do not count."
     alpha = top.curve.alphas[best // len(top.curve.epochs)]
     yield f"the best alpha, {alpha:.4g}, is no better than a constant, within the standard error of its score: {remedy}"
