@@ -492,7 +492,7 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
                 record=record,
                 one_by_one=bool(told),
             )
-            result = known.of_scale(form.in_range(problem, result))
+            result = known.of_scale(form.in_range(problem, spec.limits.tol, result))
             if spec.verbose:
                 progress.close(result)
             self.__dict__.update(form.fitted(spec, method, result), **found)

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
 from gdregress.method.rounding import Rounding, nearest_floats
@@ -109,3 +110,54 @@ def test_the_last_loss_is_that_of_the_coefficients_that_are_returned(apart):
     model = GradientDescentRegressor(loss="absolute_error").fit(X, y)
     found = exact_loss(X, y, model.coef_, model.intercept_)
     assert model.history_["loss"][-1] == pytest.approx(found, rel=max(1e-13, EPS / apart))
+
+
+def shifted(spread):
+    """Rows whose second column is a million away from zero, with its targets."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((100, 2))
+    X = np.column_stack([rows[:, 0], 1e6 + spread * rows[:, 1]])
+    return X, rows @ [1.0, 2.0] + 0.1 * rng.standard_normal(100)
+
+
+@pytest.mark.parametrize(
+    "loss", ["squared_error", "huber", "absolute_error", "quantile", "squared_epsilon_insensitive"]
+)
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l2", "alpha": 1e-18}, {"penalty": "l1", "alpha": 1e-12}], ids=str)
+def mean_residual(X, y, model):
+    """The mean of the residuals, rounded once."""
+    numbers = [[Fraction(float(v)) for v in (*row, target)] for row, target in zip(X, y, strict=True)]
+    coef = [Fraction(float(w)) for w in model.coef_]
+    residuals = [target - sum(x * w for x, w in zip(row, coef, strict=True)) for *row, target in numbers]
+    return float(sum(residuals) / len(y) - Fraction(float(model.intercept_)))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error", "quantile"])
+@pytest.mark.parametrize("penalty", [{}, {"penalty": "l2", "alpha": 1e-20}, {"penalty": "l1", "alpha": 1e-12}], ids=str)
+def test_an_intercept_whose_rounding_shifts_the_predictions_is_no_minimum(loss, penalty):
+    X, y = shifted(1e-8)
+    with pytest.warns(ConvergenceWarning, match=r"column 1 of X is 1e\+14 of .* subtract a constant from column 1"):
+        model = GradientDescentRegressor(loss=loss, **penalty).fit(X, y)
+    assert not model.converged_
+    assert model.optimality_ > 1e-6
+    assert GradientDescentRegressor(loss=loss, tol=0.5, **penalty).fit(X, y).converged_
+    assert GradientDescentRegressor(loss=loss, **penalty).fit(X - [0, 1e6], y).converged_
+    assert GradientDescentRegressor(loss=loss, **penalty).fit(*shifted(1e-2)).converged_
+
+
+@pytest.mark.skipif(EPS > 1e-18, reason="no extended precision")
+@pytest.mark.parametrize("slope", [3.0, 5.0])
+def test_what_is_said_of_the_intercept_is_how_far_its_predictions_are_shifted(slope):
+    """The mean of X and that of y are floats here, so that the intercept alone is rounded."""
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    X, y = (2.0**40 + x)[:, np.newaxis], slope * x + [0.25, -0.25, -0.25, 0.25] + 2.0**-13
+    with pytest.warns(ConvergenceWarning, match="too few digits"):
+        model = GradientDescentRegressor(tol=1e-9).fit(X, y)
+    shift = abs(mean_residual(X, y, model)) / y.std()
+    assert model.optimality_ == pytest.approx(np.sqrt(2) * shift, rel=1e-6)
+
+
+def test_targets_that_are_too_far_from_zero_for_tol():
+    X, y = shifted(1.0)
+    with pytest.warns(ConvergenceWarning, match="since y is .* subtract a constant from y"):
+        GradientDescentRegressor(tol=1e-12).fit(X - [0, 1e6], y + 1e9)

@@ -32,6 +32,10 @@ SAFETY_FACTOR = 10.0
 SMALL_SHARE = 1e-3
 """Share of F0 that is the least value to which a suboptimality in units of y is relative."""
 
+UNSURE = 100
+"""Multiple of the rounding of extended precision up to which an intercept may be off that is exact in double precision.
+"""
+
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which the problem is available in extended precision."""
 
@@ -466,6 +470,27 @@ class Problem:
             share = gap / np.maximum(value / self._to_coordinates, SMALL_SHARE * self.constant_loss)
             return share.max(axis=-1)
         return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
+
+    def optimality_of_rounding(self, value: float, intercept: NDArray) -> float:
+        """Return the optimality that the rounding of the intercepts to double precision alone leaves at a minimum.
+
+        It shifts all predictions. For losses with kinks F rises by no more than their steepest slope times the shift.
+        For the others it is sqrt(2) times the shift, in standard deviations of y.
+
+        Parameters
+        ----------
+        value : float
+            The objective summed over outputs, in units of `coordinates`.
+        intercept : ndarray of shape (n_outputs,)
+            Intercepts in extended precision.
+        """
+        unsure = UNSURE * np.finfo(intercept.dtype).eps * np.abs(intercept)
+        lost = np.abs(intercept - intercept.astype(np.float64))
+        shift = np.where(lost > unsure, lost, 0.0).astype(np.float64) / self.standard.target_scale
+        if not self.terms.loss.is_kinked:
+            return float(np.sqrt(2.0) * shift.max())
+        of_each = np.full(len(shift), value / len(shift))
+        return float(self.optimality(of_each, np.maximum(-self.terms.loss.low, self.terms.loss.high) * shift))
 
     def mean_loss(self, value: NDArray) -> NDArray:
         """Return values averaged over outputs, in units of y to the power of the degree."""

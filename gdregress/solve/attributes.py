@@ -80,18 +80,26 @@ class OutputFormat(NamedTuple):
             "optimality_": epoch.optimality,
         }
 
-    def in_range(self, problem: Problem, result: Result) -> Result:
-        """Return the result; with a warning where the dtype cannot hold what was found, so that predictions are off."""
-        sentence = self._out_of_range(problem, result.kept.point)
-        return replace(result, reason=sentence, is_warning=True) if sentence else result
+    def in_range(self, problem: Problem, tol: float | None, result: Result) -> Result:
+        """Return the result; with a warning where numbers cannot hold what was found, so that predictions are off."""
+        kept = result.kept
+        coef, intercept = problem.coordinates.to_raw(kept.point)
+        if sentence := self._out_of_range(problem, kept.point, coef, intercept):
+            return replace(result, reason=sentence, is_warning=True)
+        if not tol or kept.optimality > tol:
+            return result
+        rounding = problem.optimality_of_rounding(kept.value, intercept)
+        if rounding <= tol:
+            return result
+        sentence = _rounded(problem, coef, intercept)
+        return replace(result, kept=kept._replace(optimality=rounding), reason=sentence, is_warning=True)
 
-    def _out_of_range(self, problem: Problem, point: NDArray) -> str:
+    def _out_of_range(self, problem: Problem, point: NDArray, coef: NDArray, intercept: NDArray) -> str:
         """Return a sentence on coefficients or intercepts beyond the range of the dtype; nothing where all are in it.
 
         A column whose standard deviation has no reciprocal in double precision cannot have a coefficient at all.
         """
         coordinates, standard, limits = problem.coordinates, problem.standard, np.finfo(self.dtype)
-        coef, intercept = coordinates.to_raw(point)
         wider = "" if self.dtype == np.float64 else ", or pass X in 64 bits"
 
         def said(what: str, size: str, remedy: str) -> str:
@@ -163,3 +171,19 @@ class OutputFormat(NamedTuple):
             if self.is_single:
                 columns["coef"], columns["intercept"] = columns["coef"][:, 0], columns["intercept"][:, 0]
         return columns
+
+
+def _rounded(problem: Problem, coef: NDArray, intercept: NDArray) -> str:
+    """Return a sentence on an intercept whose rounding shifts predictions: why it is so large, and the remedy."""
+    standard = problem.standard
+    output = int(np.abs(intercept / standard.target_scale).argmax())
+    size = np.abs(coef[:, output])
+    distances, spreads = size * np.abs(standard.center), size * problem.moments.x.deviation
+    column = int(distances.argmax())
+    what, distance, spread = f"column {column} of X", distances[column], spreads[column]
+    if abs(standard.target_center[output]) > distance:
+        what, distance, spread = "y", abs(standard.target_center[output]), standard.target_scale[output]
+    return (
+        f"double precision has too few digits for the intercept {float(intercept[output]):.2g}, since {what} is "
+        f"{distance / spread:.0e} of its standard deviations from zero: subtract a constant from {what}, or raise tol."
+    )
