@@ -9,26 +9,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
 from sklearn.model_selection import KFold
 
 from gdregress.command_line.arguments import CommandLineError, in_options, parse
 from gdregress.command_line.csv_tables import Dialect, read_table
 from gdregress.command_line.predictions import load, predict, save
 from gdregress.command_line.preparation import Dataset, Preparation, prepare
-from gdregress.command_line.reports import overfitting, printable, to_json, to_text, wild_targets
+from gdregress.command_line.reports import printable, to_json, to_text, wild_targets
 from gdregress.command_line.wording import TableError
 from gdregress.comparison.compare import ALONE, compare
 from gdregress.comparison.peers import peers
 from gdregress.comparison.table import Comparison
 from gdregress.datasets import load_house_prices
 from gdregress.displays.drawing import name_of_error
+from gdregress.method.parameters import check_parameters
 from gdregress.method.spec import epsilon_of, fits_scale
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.wording import count
 from gdregress.tuning.cross_validation import GradientDescentRegressorCV
 
-FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first")
+FOR_FILES = ("target", "drop", "keep", "test_size", "save", "sep", "decimal", "thousands", "day_first", "gaps")
 """Options that say something of a file."""
 
 COMPARED_ROWS = 50_000
@@ -36,9 +36,6 @@ COMPARED_ROWS = 50_000
 
 FOLDS = 5
 """Number of folds in which ``--alpha auto`` is chosen."""
-
-OF_NO_MATTER = 0.1
-"""Standard errors of the error on held-out rows that are no gain."""
 
 UNFORESEEN = "an error that was not foreseen"
 """How the sentence on a fault of this program begins: its user is shown no traceback."""
@@ -141,8 +138,8 @@ def _predictions(options: argparse.Namespace) -> str:
 
 def _report(options: argparse.Namespace) -> str:
     """Return the report of a fit and a comparison."""
-    data = _load(options)
     model = _make_model(options)
+    data = _load(options)
     try:
         if options.early_stopping and len(data.y) < 2:
             raise CommandLineError("--early-stopping holds out a row, but there is no other: leave it out.")
@@ -162,8 +159,6 @@ def _report(options: argparse.Namespace) -> str:
             f"no fewer features than rows ({len(model.coef_)} and {len(data.y)}), so that the training rows are fitted "
             "whatever they say: try --penalty l2, and see by --test-size"
         )
-    elif options.alpha != "auto":
-        data.notes.extend(overfitting(data, model))
     if options.early_stopping:
         table = "the other solvers saw them, and the table, unlike the last line, is of all rows"
         others = "" if comparison is None else f"; {table}"
@@ -183,13 +178,14 @@ def _save(path: str, data: Dataset, model: GradientDescentRegressor) -> str:
 
 
 def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
-    """Return the model of the options, each of which must count for something."""
+    """Return the model of the options, each of which must be valid and count for something."""
+    penalty = None if options.penalty == "none" else options.penalty
     counts = {
         "quantile": (options.loss == "quantile", "--loss quantile"),
         "epsilon": (options.loss == "huber" or "insensitive" in options.loss, "--loss huber or an insensitive one"),
-        "alpha": (options.penalty is not None, "--penalty"),
-        "l1_ratio": (options.penalty == "elasticnet", "--penalty elasticnet"),
-        "standardize": (options.penalty is not None, "--penalty"),
+        "alpha": (penalty is not None, "--penalty"),
+        "l1_ratio": (penalty == "elasticnet", "--penalty elasticnet"),
+        "standardize": (penalty is not None, "--penalty"),
     }
     given = {name: getattr(options, name) for name in counts if getattr(options, name) is not None}
     for name in given:
@@ -197,21 +193,26 @@ def _make_model(options: argparse.Namespace) -> GradientDescentRegressor:
         if not does:
             option = f"--{name.replace('_', '-')}"
             raise CommandLineError(f"{option} counts only with {partner}: give that too, or leave {option} out.")
-    if options.penalty is not None:
+    if penalty is not None:
         given.setdefault("standardize", True)  # the columns of a file have units of all sizes
     if options.loss == "huber":
         given.setdefault("epsilon", "auto")  # and so has its target
-    return GradientDescentRegressor(
+    model = GradientDescentRegressor(
         options.learning_rate,
         options.epochs,
         loss=options.loss,
         optimizer=options.optimizer,
-        penalty=options.penalty,
+        penalty=penalty,
         tol=options.tol,
         early_stopping=options.early_stopping,
         random_state=0,
         **{name: value for name, value in given.items() if (name, value) != ("alpha", "auto")},
     )
+    try:
+        check_parameters(model)
+    except ValueError as error:
+        raise CommandLineError(in_options(str(error))) from error
+    return model
 
 
 def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
@@ -223,29 +224,23 @@ def _choose_alpha(model: GradientDescentRegressor, data: Dataset) -> None:
         raise CommandLineError(f"--alpha auto needs {FOLDS} rows, but there are {len(data.y)}: give --alpha a number.")
     shared = {name: value for name, value in model.get_params().items() if name != "alpha"}
     folds = KFold(FOLDS, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the best alpha")  # the note says it
-        tuned = GradientDescentRegressorCV(cv=folds, refit=False, **shared).fit(data.X, data.y)
+    tuned = GradientDescentRegressorCV(cv=folds, refit=False, **shared).fit(data.X, data.y)
     model.set_params(alpha=float(tuned.alpha_))
     error = tuned.cv_results_["se_test_score"][tuned.best_index_]
     data.notes.append(
         f"alpha {tuned.alpha_:.4g} chosen from {len(tuned.alphas_)} by cross-validation in {FOLDS} random folds: "
         f"{name_of_error(model)} of held-out rows {-tuned.best_score_:.6g} +- {error:.4g}"
     )
-    if tuned.alpha_ == tuned.alphas_[-1]:
-        gains = tuned.best_score_ - tuned.cv_results_["mean_test_score"]
-        n_alike = int(np.argmax(gains[::-1] > OF_NO_MATTER * error)) or len(gains)
-        data.notes.append(
-            f"no smaller alpha than {tuned.alphas_[-n_alike]:.4g} makes that error differ by a tenth of its standard "
-            "error: no penalty may do as well"
-        )
 
 
 def _dialect(options: argparse.Namespace) -> Dialect:
     """Return how the user says that the file is written."""
     if options.decimal is not None and options.decimal == options.thousands:
         raise CommandLineError(f"--decimal and --thousands are both {options.decimal!r}: choose two.")
-    return Dialect(options.sep, options.encoding, options.decimal, options.thousands, options.day_first)
+    gaps = tuple(options.gaps.split(",")) if options.gaps else ()
+    return Dialect(
+        options.sep, options.decimal, options.thousands, options.encoding, options.day_first, options.skip, gaps
+    )
 
 
 def _compare(data: Dataset, model: GradientDescentRegressor, *, is_asked: bool) -> Comparison | None:

@@ -1,311 +1,176 @@
 """What the cells of each column are, decided by all of them, and said in a line for each kind of decision."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gdregress.command_line.cells import (
-    APOSTROPHES,
-    CODE,
+from gdregress.command_line.columns import Written
+from gdregress.command_line.csv_tables import Table
+from gdregress.command_line.readings import (
     COMPACT,
-    CURRENCIES,
-    DATE_LIKE,
-    FEWEST_DAYS,
-    MEASURE,
-    MINUS,
-    PARENTHESES,
-    SPACES,
-    SUMMARY,
-    SWAPPED,
-    TOTAL,
-    VERSION_LIKE,
     Categories,
     Dates,
     Numbers,
-    Reading,
-    all_are,
     as_dates,
-    is_gap,
-    is_mark,
     is_number,
+    order_of,
     unit_of,
 )
-from gdregress.command_line.columns import Written
-from gdregress.command_line.csv_tables import Table
 from gdregress.command_line.wording import SHOWN, TableError, few, quote, shorten
-from gdregress.rows.wording import count
 
 MOSTLY = 0.5
-"""Share of numbers among the cells of a column above which it is said why it is text all the same."""
-
-ODD_TEXTS, ODD_SHARE = 3, 0.05
-"""Different texts among the numbers of a column, and their share of its cells, up to which they are gaps."""
-
-ROWS = 100_000
-"""Rows in which codes are looked for at a time."""
+"""Share of numbers or dates among the cells of a column from which on it is said why it is text all the same."""
 
 FIRST = 20
 """Texts of a column that are tried first."""
 
-PARTS = [
-    ("decimal commas read", ",", ",", "--thousands ,"),
-    ("commas taken as thousands", ",", ".", "--decimal ,"),
-    ("dots taken as thousands", ".", ",", "--decimal ."),
-    ("dots before three digits taken as decimals", ".", ".", "--decimal ,"),
-    ("spaces taken as thousands", SPACES, ".,", ""),
-    ("apostrophes taken as thousands", APOSTROPHES, ".,", ""),
-    ("U+2212 taken as minus", MINUS, ".,", ""),
-    ("parentheses taken as minus", PARENTHESES, ".,", ""),
-    ("currency signs ignored", CURRENCIES, ".,", ""),
-    ("percent signs ignored", "%", ".,", ""),
-]
-"""Parts of a number that Python would not read, or that may be others: what is said of them, the signs, with which
-decimal signs, and the option that decides otherwise."""
+CODE = re.compile(r"0\d+")
+"""A postcode or another code: as a number it would lose its first zero."""
 
-CODES = "text, as numbers would lose the zeros that they begin with: {}"
-MIXED_DATES = "text, although it looks like dates: {}; write all in one way, as 2024-12-31"
-STRAY = "text, not numbers, because of some cells: {}; empty such cells if they are gaps"
-UNLIKE = "text, not numbers, as their signs or units differ: {}; write all in one way, without units"
-UNKNOWN = "text, although it looks like dates or times: {}; write dates as 2024-12-31, and times as numbers"
-"""Why a column is text."""
+SUMMARY = re.compile(
+    r"((grand |sub)?totals?|sums?|averages?|means?|gesamt(summe)?|summe|insgesamt|mittelwert|totale|somme|moyenne"
+    r"|suma|soma|totaal)\b.*",
+    re.IGNORECASE,
+)
+"""What a cell may say whose row is the sum or the mean of others."""
+
+POINTS = set(".,")
+"""Signs that may stand before a fraction, or group digits."""
 
 
 @dataclass(frozen=True)
 class Signs:
-    """How the numbers of a table are written.
+    """How the numbers of a table may be written.
 
     Attributes
     ----------
     frame : DataFrame
-        The rows; columns that may be other numbers than pandas has read are text.
-    written : dict of str to Written
+        The rows; columns that pandas may have misread are text.
+    cells : dict of str to Written
         The cells of each column of text.
-    fitting : dict of str to list of Numbers
-        The ways in which all their cells are numbers.
+    ways : dict of str to list of Numbers
+        The ways to write numbers in which all cells of a column are some.
     sure : dict of str to str
-        The decimal sign of each column whose cells allow but one.
-    doubtful : list of str
-        Columns whose cells have a sign that may be decimal or of thousands.
+        The decimal sign of each column of numbers whose cells allow but one.
+    doubtful : frozenset of str
+        Columns of numbers whose signs may be decimal or of thousands.
     """
 
     frame: Any
-    written: dict[str, Written]
-    fitting: dict[str, list[Numbers]]
+    cells: dict[str, Written]
+    ways: dict[str, list[Numbers]]
     sure: dict[str, str]
-    doubtful: list[str]
+    doubtful: frozenset[str]
 
     @classmethod
-    def of(cls, table: Table, strict: str | None = None) -> "Signs":
-        """Look at the columns of a table. In the strict one each cell must be a number."""
-        ways, frame, written, fitting = table.ways, table.frame, {}, {}
-        sure: dict[str, str] = {}
-        kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-        for name in [name for name, kind in kinds.items() if kind.kind == "O"]:
-            written[name], fitting[name] = _fit(Written.of(frame[name]), ways, is_strict=name == strict)
-        has_commas = any("," in written[name].characters for name in written if fitting[name])
-        if len(ways) > 1 and (table.separator == ";" or table.decimal == "," or has_commas):
-            # What pandas took for decimals may be thousands: 1.050 is either.
-            other = next(way for way in ways if way.decimal != table.decimal)
-            floats = [name for name, kind in kinds.items() if kind.kind == "f" and frame[name].notna().any()]
-            first = table.first_cells() if floats else {}
-            either = [
-                name
-                for name in floats
-                if not np.isnan(other.values([text for text in first[name] if not is_gap(text)])).any()
-            ]
-            sure |= {name: table.decimal for name in floats if name not in either}
-            texts = table.texts(either) if either else {}
-            frame = frame.assign(**texts)
-            for name in either:
-                written[name], fitting[name] = _fit(Written.of(texts[name]), ways, is_strict=name == strict)
-        signed = [name for name in written if fitting[name] and set(".,") & written[name].characters]
-        sure |= {name: fitting[name][0].decimal for name in signed if len(fitting[name]) == 1}
-        return cls(frame, written, fitting, sure, [name for name in signed if len(fitting[name]) > 1])
-
-    def question(self, name: str) -> str:
-        """Return the sentence, without its subject, that asks how the cells of a doubtful column are written."""
-        text = next(text for text in self.written[name].present if set(".,") & set(text))
-        return f"has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal."
+    def of(cls, table: Table, numeric: Collection[str], units: Mapping[str, str]) -> "Signs":
+        """Look at the columns of a table: those that are to be numbers are no codes, and some have known units."""
+        misread = _misread(table)
+        frame = table.frame.assign(**table.texts(misread)) if misread else table.frame
+        ways, sure, cells = dict.fromkeys(frame, table.ways), {}, {}
+        for name, kind in zip(frame.columns, frame.dtypes, strict=True):
+            if kind.kind == "f":
+                sure[name] = str(table.dialect.decimal)
+            elif kind.kind not in "iu":
+                column = cells[name] = Written.of(frame[name])
+                unit = units.get(name, unit_of(column.present))
+                unit = "" if name in numeric and name not in units and unit != "%" else unit  # 3k may be 3000
+                is_code = name not in numeric and _are_codes(column.present)
+                some = [] if is_code else [replace(way, unit=unit) for way in table.ways]
+                ways[name] = [way for way in some if _fits(way, column.present)]
+        signed = [name for name, column in cells.items() if ways[name] and column.characters & POINTS]
+        sure |= {name: ways[name][0].decimal for name in signed if len(ways[name]) == 1}
+        return cls(frame, cells, ways, sure, frozenset(signed) - sure.keys())
 
 
-def decide(table: Table, target: str) -> tuple[Any, dict[str, Reading], list[str]]:
-    """Decide how the cells of each column are read.
-
-    A number has a decimal point or a decimal comma as all columns say whose cells allow but one of them. Where
-    they do not agree, or none says, separators that are semicolons stand for decimal commas, and others for points.
-
-    Parameters
-    ----------
-    table : Table
-        The file.
-    target : str
-        The column to learn, of which each cell must be a number.
-
-    Returns
-    -------
-    DataFrame
-        The rows; columns that pandas misread are text.
-    dict of str to Reading
-        What becomes of the cells of each column.
-    list of str
-        A line for each kind of decision.
+def decide(table: Table, target: str) -> tuple[Signs, dict[str, Any]]:
+    """Decide how the cells of each column are read; each of the target must be a number.
 
     Raises
     ------
     TableError
-        If only a semicolon speaks for dots that group thousands.
+        If nothing but semicolons says how numbers are written.
     """
-    table = replace(table, frame=with_text(table))
-    ways = table.ways
-    signs = Signs.of(table, target)
-    default = _default(signs, table)
-    readings: dict[str, Reading] = {}
-    for name, kind in zip(signs.frame.columns, signs.frame.dtypes, strict=True):
-        if name not in signs.written:
-            decimal = table.decimal if kind.kind == "f" else default.decimal
-            readings[name] = next((way for way in ways if way.decimal == decimal), default)
-        elif fits := signs.fitting[name]:
-            readings[name] = next((way for way in fits if way.decimal == default.decimal), fits[0])
+    signs = Signs.of(table, {target}, {})
+    return signs, decide_numbers(table, signs, {}) | _find_dates(table, signs, target)
+
+
+def decide_numbers(table: Table, signs: Signs, known: Mapping[str, Numbers]) -> dict[str, Any]:
+    """Decide how the numbers of each column are read, which may be known from the file that was learnt from.
+
+    A column that leaves its decimal sign open has that which it was learnt with, unless all that show theirs have
+    changed it. Where nothing is known the others decide, and at last semicolons between the fields, for commas.
+
+    Raises
+    ------
+    TableError
+        If what separates the fields speaks for another sign, and no column shows it.
+    """
+    likely, shown = "," if table.separator == ";" else ".", set(signs.sure.values())
+    is_agreed = len(shown) == 1 and all(way.decimal != signs.sure.get(name) for name, way in known.items())
+    readings: dict[str, Any] = {}
+    for name, ways in signs.ways.items():
+        column = signs.cells.get(name)
+        has_dots = name in signs.doubtful and column is not None and "." in column.characters
+        default = known[name].decimal if known else "." if has_dots else likely
+        is_asked = name in signs.doubtful and default != likely and not is_agreed and not (known and shown)
+        if is_asked and column is not None:
+            text = next(text for text in column.present if POINTS & set(text))
+            raise TableError(
+                f"{table.name} has {quote(text)}, whose sign may be decimal or of thousands: say which by --decimal."
+            )
+        sign = signs.sure.get(name, *shown if is_agreed else [default])
+        if known and column is not None and not ways:  # cells of other kinds are gaps
+            ways = [replace(way, unit=known[name].unit) for way in table.ways]
+            strays = {way.decimal: np.isnan(way.values(column.present)).sum() for way in ways}
+            sign = min(strays, key=lambda sign: (strays[sign], sign != default))
+        readings[name] = next((way for way in ways if way.decimal == sign), ways[0]) if ways else Categories()
+        if known:
+            readings[name] = replace(readings[name], unit=known[name].unit)
+    return readings
+
+
+def _misread(table: Table) -> list[str]:
+    """Return the columns that are not what pandas takes them for.
+
+    They are truth values, infinity, codes, numbers beside other things, and numbers whose points may be of thousands.
+    """
+    from pandas.api.types import infer_dtype
+
+    misread, frame = [], table.frame
+    kinds = {name: kind.kind for name, kind in zip(frame.columns, frame.dtypes, strict=True)}
+    first = table.first_cells() if "f" in kinds.values() and len(table.ways) > 1 else {}
+    has_commas = any(re.search(r"\d,\d", cell) for cells in first.values() for cell in cells)
+    for name, kind in kinds.items():
+        if kind == "f":
+            present = first.get(name, [])
+            is_open = first and (table.separator == ";" or has_commas or all(text[-4:] == ".000" for text in present))
+            other = [way for way in table.ways if way.decimal != table.dialect.decimal]
+            is_misread = np.isinf(frame[name]).any() or (is_open and not np.isnan(other[0].values(present)).any())
         else:
-            readings[name] = Categories()
-    dates, cells = _find_dates(table, signs, target)
-    readings |= dates
-    written = {name: cells.get(name, column) for name, column in signs.written.items()}
-    notes = [
-        *_describe_gaps(written),
-        *_describe_numbers(_examples(table, signs), readings, signs),
-        *_describe_whole(table, signs),
-        *_describe_dates(readings),
-        *_describe_text(table, written, readings),
-        *_describe_summaries(written, readings),
-    ]
-    return signs.frame, readings, notes
-
-
-def _find_dates(table: Table, signs: Signs, target: str) -> tuple[dict[str, Dates], dict[str, Written]]:
-    """Return the columns that are dates, and their cells, of which a few odd texts are made gaps.
-
-    The order of day and month in a column that leaves it open is that of the other columns, if they agree.
-    """
-    cells = {
-        name: column
-        for name, column in _may_be_days(signs).items()
-        if name != target and not all_are(VERSION_LIKE, column.present)
-    }
-
-    def read(names: Iterable[str], day_first: bool | None) -> dict[str, Dates]:
-        dates = {name: as_dates(cells[name].present, day_first=day_first) for name in names}
-        return {name: one for name, one in dates.items() if one is not None}
-
-    found = read(cells, table.day_first)
-    orders = {dates.written for dates in found.values() if dates.written in SWAPPED and not dates.otherwise}
-    if len(orders) == 1:
-        found |= read([name for name, dates in found.items() if dates.otherwise], "day/month/year" in orders)
-    return found, {name: cells[name] for name in found}
-
-
-def _may_be_days(signs: Signs) -> dict[str, Written]:
-    """Return the cells of the columns that may be dates: text, and whole numbers such as 20240131."""
-    cells: dict[str, Written] = {}
-    for name, series in signs.frame.items():
-        if name not in signs.written:
-            if series.min() >= 18e6 and series.max() < 21e6 and (series.dropna() % 1 == 0).all():
-                column = Written.of(series.dropna().astype("int64").astype(str))
-                if len(column.texts) >= FEWEST_DAYS:
-                    cells[name] = column
-        elif not signs.fitting[name]:
-            column = signs.written[name]
-            is_odd = _is_no_day(column.present)
-            is_rare = _are_few(is_odd, column.counts[~column.is_gap])
-            cells[name] = column.without(compress(column.present, is_odd)) if is_rare else column
-        elif all_are(COMPACT, signs.written[name].present) and len(signs.written[name].present) >= FEWEST_DAYS:
-            cells[name] = signs.written[name]
-    return cells
-
-
-def _is_no_day(texts: list[str]) -> NDArray:
-    """Return which texts look like no date, or are none as the first that does is written: 2024-02-31."""
-    is_odd = np.array([not DATE_LIKE.fullmatch(text) for text in texts], dtype=bool)
-    first = as_dates([text for text, odd in zip(texts, is_odd, strict=True) if not odd][:1])
-    return is_odd if first is None or first.written in SWAPPED else np.isnan(first.values(texts))
-
-
-def _are_few(is_odd: NDArray, counts: NDArray) -> bool:
-    """Return whether odd texts are so few, and in so few cells, that they are gaps."""
-    return bool(is_odd.sum() <= ODD_TEXTS and counts[is_odd].sum() <= ODD_SHARE * counts.sum())
-
-
-def without_totals(table: Table) -> Table:
-    """Return a table without its last rows, as long as a cell of the last one alone says that it is a total."""
-    while (note := _of_total(table.frame)) is not None:
-        table = replace(table, frame=table.frame.iloc[:-1], notes=[*table.notes, note])
-    return table
-
-
-def _of_total(frame: Any) -> str | None:
-    """Say that the last row is a total, if it is one."""
-    if len(frame) > 2:
-        for name, cell in frame.iloc[-1].items():
-            if isinstance(cell, str) and TOTAL.fullmatch(cell.strip(" :")) and (frame[name] == cell).sum() == 1:
-                return f"the last row left out, as it is a total: {shorten(name)} is {quote(cell)}"
-    return None
-
-
-def with_text(table: Table) -> Any:
-    """Return the rows with text where pandas sees truth values, infinity, codes or numbers beside other things."""
-    import pandas as pd
-
-    frame = table.frame
-    kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-    floats = [name for name, kind in kinds.items() if kind.kind == "f"]
-    is_infinite = np.isinf(frame[floats].to_numpy()).any(axis=0) if floats else []
-    misread = [name for name, kind in kinds.items() if kind.kind == "b"]
-    misread += [name for name, infinite in zip(floats, is_infinite, strict=True) if infinite]
-    misread += [
-        name
-        for name, kind in kinds.items()
-        if str(kind) == "object" and pd.api.types.infer_dtype(frame[name], skipna=True) not in ("string", "empty")
-    ]
-    misread += _codes(table, [name for name, kind in kinds.items() if kind.kind in "iuf"])
-    return frame.assign(**table.texts(misread)) if misread else frame
+            is_text = kind != "O" or infer_dtype(frame[name], skipna=True) in ("string", "empty")
+            is_misread = kind == "b" or not is_text
+        misread += [name] if is_misread else []
+    return [*misread, *_codes(table, [name for name, kind in kinds.items() if kind in "iuf" and name not in misread])]
 
 
 def _codes(table: Table, names: list[str]) -> list[str]:
     """Return the columns of numbers of which a cell begins with 0 and has no fraction: 02134."""
-    begins = re.compile(rb'0(?<=[\s"' + re.escape(table.separator).encode() + rb"]0)\d")
-    if not names or not begins.search(table.content, table.start[0] - 1):
+    around = rb'[\s"' + re.escape(table.separator).encode() + rb"]"
+    code = re.compile(rb"0(?<=%b0)\d+(?=%b|\Z)" % (around, around))
+    if not names or not code.search(table.content, table.start[0] - 1):
         return []
-    found: set[str] = set()
-    for rows in table.read(dtype=dict.fromkeys(names, str), chunksize=ROWS):
-        found |= {name for name in names if rows[name].str.strip().str.fullmatch(CODE, na=False).any()}
-    return [name for name in names if name in found]
+    texts = table.texts(names)
+    return [name for name in names if texts[name].str.strip().str.fullmatch(CODE, na=False).any()]
 
 
-def _fit(column: Written, ways: list[Numbers], *, is_strict: bool) -> tuple[Written, list[Numbers]]:
-    """Return the ways to write numbers in which every cell is one, with a few odd texts made gaps unless it is strict.
-
-    All cells have the same sign of currency or none, and the same unit, such as a percent sign, or none.
-    """
-    texts, counts = column.present, column.counts[~column.is_gap]
-    if not is_strict and _are_codes(texts):
-        return column, []
-    unit = unit_of(texts[:FIRST])
-    if is_strict and unit != "%":
-        unit = ""  # 3k may be 3000
-    odd: dict[Numbers, NDArray] = {}
-    for way in (replace(way, unit=unit) for way in ways) if len(column.characters & set(CURRENCIES)) < 2 else ():
-        if np.isnan(way.values(texts[:FIRST])).sum() <= ODD_TEXTS:
-            is_odd = np.isnan(way.values(texts))
-            if not is_odd.any() or (_are_few(is_odd, counts) and not is_strict):
-                odd[way] = is_odd
-    fewest = min((is_odd.sum() for is_odd in odd.values()), default=0)
-    fits = [way for way, is_odd in odd.items() if is_odd.sum() == fewest]
-    return (column.without(compress(texts, odd[fits[0]])) if fewest else column), fits
+def _fits(way: Numbers, texts: list[str]) -> bool:
+    """Return whether all texts are numbers that are written in some way."""
+    return not any(np.isnan(way.values(some)).any() for some in (texts[:FIRST], texts))
 
 
 def _are_codes(texts: list[str]) -> bool:
@@ -313,141 +178,93 @@ def _are_codes(texts: list[str]) -> bool:
     return any(map(CODE.fullmatch, texts)) and all(text.isdecimal() for text in texts if is_number(text))
 
 
-def _default(signs: Signs, table: Table) -> Numbers:
-    """Return how numbers are written where a column leaves it open."""
-    decimal = "," if table.separator == ";" else "."
-    shown = set(signs.sure.values())
-    if len(shown) == 1:
-        [decimal] = shown
-    elif decimal == ",":
-        for name in signs.doubtful:
-            if "." in signs.written[name].characters:
-                raise TableError(f"{table.name} {signs.question(name)}")
-    return next((way for way in table.ways if way.decimal == decimal), table.ways[0])
+def _find_dates(table: Table, signs: Signs, target: str) -> dict[str, Dates]:
+    """Return the columns that are dates: text, and whole numbers such as 20240131.
+
+    The order of day and month in a column that leaves it open is that of the other columns, if they agree.
+    """
+    cells: dict[str, Written] = {}
+    for name, series in signs.frame.drop(columns=target).items():
+        if name in signs.cells:
+            if not signs.ways[name] or all(map(COMPACT.fullmatch, signs.cells[name].present)):
+                cells[name] = signs.cells[name]
+        elif series.min() >= 18e6 and series.max() < 21e6:
+            cells[name] = Written.of(series)
+
+    def read(names: Collection[str], day_first: bool | None) -> dict[str, Dates]:
+        dates = {name: as_dates(cells[name].present, day_first=day_first) for name in names}
+        return {name: one for name, one in dates.items() if one is not None}
+
+    dates = read(cells, table.dialect.day_first)
+    orders = {order_of(one.format) for one in dates.values() if not one.is_open} - {""}
+    if len(orders) == 1:
+        dates |= read([name for name, one in dates.items() if one.is_open], "%d" in orders)
+    return dates
 
 
-def _describe_gaps(written: dict[str, Written]) -> list[str]:
-    """Say what was taken for a missing value though it is not empty, if there is any doubt in the column."""
-    cells = [
-        (name, int(column.counts[i]), text)
-        for name, column in written.items()
-        if column.odd or any(map(is_mark, column.texts))
-        for i, text in enumerate(column.texts)
-        if text and column.is_gap[i]
-    ]
-    items = [f"{name}: {count(n_cells, 'cell')} {quote(text)}" for name, n_cells, text in cells]
-    taken = "taken as a gap" if [n_cells for _, n_cells, _ in cells] == [1] else "taken as gaps"
-    return [f"{few(items)} {taken}"] if items else []
+def describe(table: Table, signs: Signs, readings: Mapping[str, Any]) -> list[str]:
+    """Say how numbers and dates are written, why columns are text that hold some, and what may sum up other rows."""
+    dates, codes, strays, sums = [], [], [], []
+    for name, reading in readings.items():
+        called = shorten(name)
+        if reading.kind == "date":
+            doubt = f"; --day-first reads {reading.swapped().written}, which fits as well" if reading.is_open else ""
+            dates.append(f"{called} ({reading.written}, since {reading.first.removesuffix('T00:00:00')}{doubt})")
+        elif reading.kind == "text":
+            column = signs.cells[name]
+            texts = column.present
+            if _are_codes(texts):
+                codes.append(f"{called} ({quote(next(filter(CODE.fullmatch, texts)))})")
+            elif stray := _stray(column, table.ways):
+                strays.append((called, column, stray))
+            summing = [quote(text) for text in texts if SUMMARY.fullmatch(text)]
+            sums += [f"{called} ({few(summing)})"] if summing else []
+    shown = [f"{name} ({quote(text)} on line {table.line_of(c.row_of(text))})" for name, c, text in strays[:SHOWN]]
+    remarks = {
+        "cells read as numbers: {}": _describe_numbers(table, signs, readings),
+        "dates made days since the first: {}": dates,
+        "text, as numbers would lose the zeros that they begin with: {}": codes,
+        "text, not numbers or dates, because of some cells: {}; write all in one way, or name gaps by --gaps": shown
+        + [""] * (len(strays) - len(shown)),
+        "rows that may sum up others are learnt from: {}; delete them if they do": sums,
+    }
+    return [words.format(few(items)) for words, items in remarks.items() if items]
 
 
-def _examples(table: Table, signs: Signs) -> dict[str, Written]:
-    """Return the cells of the columns of numbers that are text, and first cells of those with decimal commas."""
-    import pandas as pd
-
-    columns = {name: column for name, column in signs.written.items() if signs.fitting[name]}
-    if table.decimal == ",":
-        for name, cells in table.first_cells().items():
-            if name in signs.frame and name not in signs.written:
-                columns[name] = Written.of(pd.Series(cells, dtype=object))
-    return columns
-
-
-def _describe_numbers(columns: dict[str, Written], readings: dict[str, Reading], table_signs: Signs) -> list[str]:
-    """Say what was taken for a part of a number that Python would not take for one."""
-    notes = []
-    units = {name: getattr(readings[name], "unit", "") for name in columns}
-    for words, signs, decimals, otherwise in PARTS:
-        ends = "%" + CURRENCIES + SPACES if signs in (SPACES, APOSTROPHES) else None
-        items, is_doubtful = [], False
-        for name, column in columns.items():
-            is_plain = signs == decimals == "." and (name not in table_signs.doubtful or table_signs.sure)
-            if getattr(readings[name], "decimal", " ") in decimals and column.characters & set(signs) and not is_plain:
-                behind = units[name] if ends else ""
-                texts = (text for text in column.present if set(text.removesuffix(behind).strip(ends)) & set(signs))
-                text = next(texts, None)
-                if text is not None:
-                    items.append(f"{shorten(name)} ({quote(text)})")
-                    is_doubtful |= bool(otherwise) and name in table_signs.doubtful
-        if items:
-            notes.append(f"{words}: {few(items)}{f'; {otherwise} decides otherwise' if is_doubtful else ''}")
-    measured = [
-        f"{shorten(name)} ({quote(columns[name].present[0])})" for name in units if units[name] not in ("", "%")
-    ]
-    notes += [f"units ignored, which are the same in each cell: {few(measured)}"] if measured else []
-    mixed = [name for name in table_signs.doubtful if set(".,") <= columns[name].characters]
-    examples = [[next(text for text in columns[name].present if sign in text) for sign in ",."] for name in mixed]
-    pairs = [f"{shorten(name)} ({' and '.join(map(quote, pair))})" for name, pair in zip(mixed, examples, strict=True)]
-    if pairs:
-        notes.append(
-            f"both commas and dots stand before three digits: {few(pairs)}; write one of them if they mean one"
-        )
-    return notes
-
-
-def _describe_whole(table: Table, signs: Signs) -> list[str]:
-    """Say which numbers with a fraction are all whole, and end with three zeros: 632.000 may be 632 thousand."""
-    first = table.first_cells() if table.decimal == "." and len(table.ways) > 1 else {}
+def _describe_numbers(table: Table, signs: Signs, readings: Mapping[str, Any]) -> list[str]:
+    """Say which numbers Python would read otherwise, or may be others: '1,050' as 1050."""
     items = []
-    for name, kind in zip(signs.frame.columns, signs.frame.dtypes, strict=True):
-        cells = [cell for cell in first.get(name, []) if not is_gap(cell)]
-        is_likely = kind.kind == "f" and cells and all(cell.endswith(".000") for cell in cells)
-        if is_likely and (signs.frame[name].dropna() % 1 == 0).all():
-            items.append(f"{shorten(name)} ({quote(cells[0])} is {signs.frame[name].dropna().iloc[0]:g})")
-    return [f"dots before three zeros taken as decimals: {few(items)}; --decimal , decides otherwise"] if items else []
+    first = table.first_cells() if table.dialect.decimal == "," else {}
+    for name, reading in readings.items():
+        if reading.kind == "number":
+            texts = signs.cells[name].present if name in signs.cells else first.get(name, [])
+            values = reading.values(texts)
+            is_doubtful = name in signs.doubtful
+            is_odd = [_plain(text) != value for text, value in zip(texts, values.tolist(), strict=True)]
+            if is_doubtful and not any(is_odd) and (not signs.sure or not (values % 1).any()):
+                is_odd = [not POINTS.isdisjoint(text) for text in texts]
+            if any(is_odd):
+                text, value = next(compress(zip(texts, values, strict=True), is_odd))
+                otherwise = "." if reading.decimal == "," else ","
+                doubt = f"; --decimal {otherwise} reads it otherwise" if is_doubtful else ""
+                items.append(f"{shorten(name)} ({quote(text)} as {value:g}{doubt})")
+    return items
 
 
-def _describe_dates(readings: dict[str, Reading]) -> list[str]:
-    """Say how dates are written, and from when their days count."""
-    dates: dict[str, Any] = {name: reading for name, reading in readings.items() if reading.kind == "date"}
-    items = [reading.describe(shorten(name)) for name, reading in dates.items()]
-    return [f"dates made days since the first: {few(items)}"] if items else []
+def _plain(text: str) -> float:
+    """Return the number that Python reads, NaN for none."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
 
 
-def _describe_summaries(written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
-    """Say which categories may be those of rows that sum up others."""
-    items = [
-        f"{shorten(name)} ({few(map(quote, texts))})"
-        for name, column in written.items()
-        if readings[name].kind == "text" and (texts := [text for text in column.present if SUMMARY.fullmatch(text)])
-    ]
-    return [f"rows that may sum up others are learnt from: {few(items)}; delete them if they do"] if items else []
-
-
-def _describe_text(table: Table, written: dict[str, Written], readings: dict[str, Reading]) -> list[str]:
-    """Say why columns are text of which most cells are numbers or dates."""
-    reasons: dict[str, list[tuple[str, list[str]]]] = {}
-    for name, column in written.items():
-        if readings[name].kind == "text" and (why := _why_text(column, table.ways)) is not None:
-            reasons.setdefault(why[0], []).append((name, why[1]))
-
-    def example(name: str, texts: list[str], reason: str) -> str:
-        line = f" on line {table.line_of(written[name].row_of(texts))}" if reason == STRAY else ""
-        return f"{shorten(name)} ({' and '.join(map(quote, texts))}{line})"
-
-    return [
-        reason.format(few([example(*each, reason) for each in found[:SHOWN]], n_items=len(found)))
-        for reason, found in reasons.items()
-    ]
-
-
-def _why_text(column: Written, ways: list[Numbers]) -> tuple[str, list[str]] | None:
-    """Return the reason why a column is text, and the texts that show it; None if most cells are words."""
+def _stray(column: Written, ways: list[Numbers]) -> str:
+    """Return the first cell for which a column is text of which most cells are numbers or dates; or nothing."""
     texts, counts = column.present, column.counts[~column.is_gap]
+    readings: list[Any] = [replace(way, unit=unit) for way in ways for unit in {"", unit_of(texts)}] if texts else []
+    readings += filter(None, [as_dates(texts[:1])])
     if not any(map(str.isdecimal, column.characters)):
-        return None
-    if _are_codes(texts):
-        return CODES, list(filter(CODE.fullmatch, texts))[:1]
-    if all_are(DATE_LIKE, texts):
-        first = as_dates(texts[:1])
-        return (UNKNOWN, texts[:1]) if first is None else (MIXED_DATES, _pair(texts, first.has_form))
-    either = [replace(way, unit=unit) for way in ways for unit in ("", "%")]
-    is_stray = min((np.isnan(way.values(texts)) for way in either), key=np.sum)
-    strays = list(compress(texts, is_stray))
-    if not strays or all_are(MEASURE, texts):
-        return UNLIKE, _pair(texts, lambda text: re.sub(r"\d+", "", text))
-    return (STRAY, strays[:1]) if counts[~is_stray].sum() > MOSTLY * counts.sum() else None
-
-
-def _pair(texts: list[str], form: Callable[[str], Any]) -> list[str]:
-    """Return the first text, and the first of another form."""
-    return [*texts[:1], *[text for text in texts[1:] if form(text) != form(texts[0])][:1]]
+        return ""
+    is_stray = min((np.isnan(reading.values(texts)) for reading in readings), key=lambda strays: counts[strays].sum())
+    return next(compress(texts, is_stray), "") if counts[~is_stray].sum() >= MOSTLY * counts.sum() else ""

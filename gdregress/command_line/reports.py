@@ -20,19 +20,6 @@ from gdregress.rows.wording import count
 FEW_FEATURES = 10
 """Largest number of features whose whole equation is shown; of more, this many largest coefficients are shown."""
 
-FAR_WORSE, FEWEST_TESTED = 2.0, 10
-"""Multiple of the unexplained variance of the training rows above which test rows are fitted far worse, and how many of
-these it takes to tell."""
-
-ROWS_A_FEATURE = 10
-"""Training rows for each feature below which a penalty may help."""
-
-SEEN = 0.01
-"""Least share of the variance of test rows that is not explained, for this to be said."""
-
-FEW_FAR = 0.01
-"""Largest share of test rows of which it is said that they have half of the squared error."""
-
 OWNED, OWNERS, FEWEST_OWNED = 0.9, 0.05, 10
 """Share of the squared distances from the median that belongs to wild targets, the largest share of the rows that these
 can be, and how many rows it takes to tell."""
@@ -42,17 +29,7 @@ MEANS = {"squared_error": "MSE", "absolute_error": "mean absolute error"}
 
 
 def to_text(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
-    """Return the report for a terminal, with control characters escaped.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data.
-    comparison : Comparison or None
-        The model beside the others, if there are others of its objective.
-    model : GradientDescentRegressor
-        The fitted model.
-    """
+    """Return the report for a terminal, with control characters escaped."""
     n_features = len(data.preparation.features)
     heading = (
         f"{data.name}: {count(data.n_rows, 'row')}, {count(data.n_columns, 'column')} -> "
@@ -73,15 +50,7 @@ def printable(line: str) -> str:
 
 
 def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str, float]]:
-    """Return how well a model fits the training rows, and the test rows if there are any, by the names of the measures.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data.
-    model : GradientDescentRegressor
-        The fitted model.
-    """
+    """Return how well a model fits the training rows, and test rows if there are any, by the names of the measures."""
     loss, found = loss_of(model), {}
     own = MEANS.get(model.loss, f"mean {model.loss.replace('_', ' ')} loss")
     for name, X, y in (("train", data.X, data.y), ("test", data.X_test, data.y_test)):
@@ -103,45 +72,8 @@ def scores(data: Dataset, model: GradientDescentRegressor) -> dict[str, dict[str
     return found
 
 
-def overfitting(data: Dataset, model: GradientDescentRegressor) -> list[str]:
-    """Say that test rows are fitted far worse than training rows, and what may help.
-
-    That is Huber's loss where a few of them have half of the squared error, and a penalty where there are many features
-    for the rows.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data.
-    model : GradientDescentRegressor
-        The fitted model, whose penalty was not chosen by cross-validation.
-    """
-    if len(data.y_test) < FEWEST_TESTED:
-        return []
-    train, test = (part["R2"] for part in scores(data, model).values())
-    if not 1 - test > max(FAR_WORSE * (1 - train), SEEN):
-        return []
-    note = f"test rows are fitted far worse than training rows (R2 {test:.3g} and {train:.3g})"
-    distance = np.sort(np.abs(data.y_test - model.predict(data.X_test)))[::-1]
-    squares = np.square(distance / (distance[0] or 1.0))
-    n_far = 1 + int(np.searchsorted(np.cumsum(squares), squares.sum() / 2.0))
-    if model.loss.startswith("squared") and n_far <= max(1, FEW_FAR * len(squares)):
-        return [f"{note}, and half of their squared error is that of {count(n_far, 'row')}: try --loss huber"]
-    if len(data.y) >= ROWS_A_FEATURE * len(model.coef_):
-        return [note]
-    return [f"{note}: try {'--penalty l2 --alpha auto' if model.penalty is None else '--alpha auto'}"]
-
-
 def wild_targets(data: Dataset, model: GradientDescentRegressor) -> list[str]:
-    """Say that a few targets lie so far out that they decide what squared errors are least.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data.
-    model : GradientDescentRegressor
-        The model.
-    """
+    """Say that a few targets lie so far out that they decide what squared errors are least."""
     if not model.loss.startswith("squared") or len(data.y) < FEWEST_OWNED:
         return []
     distance = np.abs(data.y - np.median(data.y))
@@ -195,17 +127,7 @@ def _deviations(X: Any) -> NDArray:
 
 
 def to_json(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
-    """Return the report as a JSON document.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data.
-    comparison : Comparison or None
-        The model beside the others, if there are others of its objective.
-    model : GradientDescentRegressor
-        The fitted model.
-    """
+    """Return the report as a JSON document."""
     document = {
         "data": {
             "name": data.name,
