@@ -93,7 +93,7 @@ class ActiveSet(NamedTuple):
     @classmethod
     def at(cls, w: NDArray, kinks: Kinks) -> Self:
         """Return the active set of a point."""
-        active = np.flatnonzero((w != 0) | kinks.free)
+        [active] = ((w != 0) | kinks.free).nonzero()
         return cls(w, active, np.sign(w[active]))
 
     def moved(self, w: NDArray, kinks: Kinks) -> "ActiveSet":
@@ -153,12 +153,12 @@ def step_to_minimum(curvature: NDArray, gradient: NDArray, kinks: Kinks, point: 
         The step, in the precision of the point. Where w is zero, it is exactly -v.
     """
     v = point.astype(np.float64)
-    slope, factors = curvature @ v - gradient, Factors(curvature)
+    slope, factors = curvature.dot(v) - gradient, Factors(curvature)
     _, active, sign = _minimum(curvature, slope, kinks, v, factors)
     factor = factors.of(active)
     active, sign, step = active[: len(factor)], sign[: len(factor)], -point
     step[active] = 0.0
-    right = -(gradient + curvature @ step.astype(np.float64))[active] - kinks.l1[active] * sign
+    right = -(gradient + curvature.dot(step.astype(np.float64)))[active] - kinks.l1[active] * sign
     step[active] = _solve(factor, right)
     is_rounding = (v[active] + step[active]) * sign < 0
     zero = active[is_rounding & ~kinks.free[active]]
@@ -186,39 +186,37 @@ class Slopes(NamedTuple):
     @classmethod
     def at(cls, curvature: NDArray, slope: NDArray, kinks: Kinks, root: NDArray, here: ActiveSet) -> Self:
         """Compute the slopes, given the roots of the second derivatives along each coordinate."""
-        gradient = curvature @ here.w - slope
+        gradient = curvature.dot(here.w) - slope
         left = np.abs(gradient[here.active] + kinks.l1[here.active] * here.sign)
-        return cls(gradient, left, EPS * (np.abs(slope) + root * (root @ np.abs(here.w))))
+        return cls(gradient, left, EPS * (np.abs(slope) + root * root.dot(np.abs(here.w))))
 
     def vanish(self, here: ActiveSet) -> bool:
         """Return whether the active set is the minimum for its signs up to rounding, and no column of it is zero."""
-        return bool((self.left < NOISE * self.rounding[here.active]).all())
+        return np.count_nonzero(self.left < NOISE * self.rounding[here.active]) == len(self.left)
 
 
 def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, start: NDArray, factors: "Factors") -> ActiveSet:
     """Return the minimum of w' G w / 2 - q . w + sum_j l1_j |w_j|."""
-    held, root = np.ones(len(slope), bool), np.sqrt(np.diagonal(curvature))
+    root = np.sqrt(curvature.diagonal())
     here = ActiveSet.at(kinks.feasible(start), kinks)
     slopes = Slopes.at(curvature, slope, kinks, root, here)
     if not slopes.vanish(here):
-        here = _independent(factors, here)
+        here = _settled(curvature, slope, kinks, _independent(factors, here), factors)
         slopes = Slopes.at(curvature, slope, kinks, root, here)
     for _ in range(ROUNDS * (len(slope) + 5)):
-        if not slopes.vanish(here):
-            here = _settled(curvature, slope, kinks, here, factors)
-            slopes = Slopes.at(curvature, slope, kinks, root, here)
         active, gradient = here.active, slopes.gradient
         rounding = np.maximum(root * (slopes.left / root[active]).max(initial=0.0), slopes.rounding)
-        held[:], held[active] = True, False
-        violation = np.where(held, kinks.violation(-gradient), -np.inf)
-        joining = np.flatnonzero(violation > NOISE * rounding)
+        violation = kinks.violation(-gradient)
+        violation[active] = -np.inf
+        [joining] = (violation > NOISE * rounding).nonzero()
         if not len(joining):
             break
-        joining = joining[np.argsort(-violation[joining])]
+        joining = joining[(-violation[joining]).argsort()]
         joined = _joined(curvature, slope, kinks, here, factors, gradient, joining)
         if joined is None:
             break
-        here, slopes = joined, Slopes.at(curvature, slope, kinks, root, joined)
+        here = _settled(curvature, slope, kinks, joined, factors)
+        slopes = Slopes.at(curvature, slope, kinks, root, here)
     return here
 
 
@@ -236,15 +234,16 @@ def _settled(curvature: NDArray, slope: NDArray, kinks: Kinks, here: ActiveSet, 
     """Return an active set that is no higher, and is the minimum for its signs."""
     while True:
         w, active, sign = here
-        z = np.zeros_like(w)
-        factor = factors.of(active)
-        active = active[: len(factor)]
-        z[active] = _solve(factor, slope[active] - kinks.l1[active] * sign[: len(factor)])
-        wrong = (z * np.sign(w) <= 0) & (w != 0) & ~kinks.free
-        if not wrong.any():
-            return ActiveSet(z, active, sign[: len(factor)])
-        lower = _lower(curvature, slope, kinks, w, np.where(wrong, 0.0, z))
-        here = here.moved(_to_first_zero(w, z - w, wrong) if lower is None else lower, kinks)
+        z, factor = np.zeros(len(w)), factors.of(active)
+        some, signs = active[: len(factor)], sign[: len(factor)]
+        z[some] = _solve(factor, slope[some] - kinks.l1[some] * signs)
+        wrong = active[(z[active] * sign <= 0) & ~kinks.free[active]]
+        if not len(wrong):
+            return ActiveSet(z, some, signs)
+        step = z - w
+        z[wrong] = 0.0
+        lower = _lower(curvature, slope, kinks, w, z)
+        here = here.moved(_to_first_zero(w, step, wrong) if lower is None else lower, kinks)
 
 
 def _joined(
@@ -266,23 +265,22 @@ def _joined(
         active = active[:size]
         return ActiveSet(np.where(np.isin(np.arange(len(w)), active), w, 0.0), active, sign[:size])
     while size > n + 1:
-        some, z = candidates[:size], np.zeros_like(w)
-        z[some] = _solve(factor[:size, :size], slope[some] - kinks.l1[some] * signs[:size])
-        wrong = z[some] * signs[:size] < 0
-        z[some[wrong & ~kinks.free[some]]] = 0.0
+        some, z = candidates[:size], np.zeros(len(w))
+        of_some = _solve(factor[:size, :size], slope[some] - kinks.l1[some] * signs[:size])
+        of_some[(of_some * signs[:size] < 0) & ~kinks.free[some]] = 0.0
+        z[some] = of_some
         if _lower(curvature, slope, kinks, w, z) is not None:
-            stays = (z[some] != 0) | kinks.free[some]
-            return ActiveSet(z, some[stays], np.sign(z[some[stays]]))
+            return ActiveSet(w, some, signs[:size]).moved(z, kinks)
         size = n + (size - n) // 2
     for first, direction in zip(joining, signs[n:], strict=True):
-        step = np.zeros_like(w)
+        step = np.zeros(len(w))
         step[first] = direction
         step[active] = -direction * _solve(factor[:n, :n], curvature[active, first])
-        bend, pull = direction * float(step @ curvature[:, first]), abs(gradient[first]) - kinks.l1[first]
+        bend, pull = direction * float(step.dot(curvature[:, first])), abs(gradient[first]) - kinks.l1[first]
         length = pull / bend if bend > SINGULAR * curvature[first, first] else np.inf
-        falling = (w * step < 0) & ~kinks.free
+        [falling] = ((w * step < 0) & ~kinks.free).nonzero()
         if (-w[falling] / step[falling]).min(initial=np.inf) <= length:
-            if not falling.any():
+            if not len(falling):
                 continue  # F has no end in this direction, which only rounding can cause
             w = _to_first_zero(w, step, falling)
         else:
@@ -298,18 +296,17 @@ def _lower(curvature: NDArray, slope: NDArray, kinks: Kinks, w: NDArray, z: NDAr
     """
     step = z - w
     sign = np.sign(np.where(w == 0, step, w))
-    slopes = curvature @ (w + 0.5 * step) - slope + kinks.l1 * sign
-    change = slopes @ step + 2.0 * (kinks.l1 @ np.maximum(-sign * z, 0.0))
+    slopes = curvature.dot(w + 0.5 * step) - slope + kinks.l1 * sign
+    change = slopes.dot(step) - 2.0 * kinks.l1.dot(np.minimum(sign * z, 0.0))
     return z if change < 0 else None
 
 
 def _to_first_zero(w: NDArray, step: NDArray, falling: NDArray) -> NDArray:
     """Return the first point on the way at which one of the coordinates that fall towards zero is zero."""
-    where = np.flatnonzero(falling)
-    times = -w[where] / step[where]
-    first = int(times.argmin())
-    reached = w + times[first] * step
-    reached[where[times <= times[first]]] = 0.0
+    times = -w[falling] / step[falling]
+    first = float(times.min())
+    reached = w + first * step
+    reached[falling[times <= first]] = 0.0
     return reached
 
 
@@ -336,7 +333,7 @@ class Factors:
             The columns.
         """
         n = len(order)
-        if n > len(self._order) or (self._order[:n] != order).any():
+        if not np.array_equal(self._order[:n], order):
             self._order, self._factor = order, _factor(self._matrix.take(order, axis=0).take(order, axis=1))
         return self._factor[:n, :n]
 
@@ -345,14 +342,15 @@ def _factor(matrix: NDArray) -> NDArray:
     """Return the Cholesky factor of the first columns, up to the first that depends on those before it."""
     if not len(matrix):
         return matrix
-    sizes = np.diagonal(matrix).copy()
+    sizes = matrix.diagonal().copy()
     factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     n = len(sizes) if info == 0 else info - 1
-    pivots, sizes = np.diagonal(factor)[:n], sizes[:n]
+    pivots, sizes = factor.diagonal()[:n], sizes[:n]
     share = pivots * pivots / np.maximum(sizes, TINY)
-    if not share.min(initial=1.0) > SINGULAR:
+    least = share.min(initial=1.0)
+    if not least > SINGULAR:
         n = _first_of(~(share > SINGULAR))
-    if not share[:n].min(initial=1.0) ** 2 > PIVOT_NOISE:  # no product of two shares is smaller
+    if not least**2 > PIVOT_NOISE:  # no product of two shares is smaller
         inverse, _ = lapack.dtrtri(factor[:n, :n], lower=1)
         enlarged = np.abs(np.tril(inverse)) @ np.sqrt(sizes[:n])
         n = _first_of(~(enlarged * enlarged * PIVOT_NOISE < 1))

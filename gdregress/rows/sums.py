@@ -62,5 +62,5 @@ def dot(left: Any, right: Any) -> Any:
     over, and `scipy.linalg.blas` always does. A pass on several threads would take as long as on one. `np.dot` never
     does, but copies a part of a matrix whose columns are contiguous, which takes longer than the product.
     """
-    is_contiguous = all(isinstance(each, np.ndarray) and each.flags.forc for each in (left, right))
-    return np.dot(left, right) if is_contiguous else left @ right
+    are_arrays = isinstance(left, np.ndarray) and isinstance(right, np.ndarray)
+    return np.dot(left, right) if are_arrays and left.flags.forc and right.flags.forc else left @ right
