@@ -81,33 +81,33 @@ def _gap_of_output(
     penalty: Penalty, z: NDArray, gradient: NDArray, loss: float, members: NDArray, solve: Solve
 ) -> float:
     """Return the bound for one output whose residuals are centred, given their mean square."""
-    l1, l2, on = penalty.l1[:, 0], penalty.l2[:, 0], np.flatnonzero(z != 0)
-    v = -gradient
-    v[on] += l2[on] * z[on]
-    size, of_on, v_on = v if penalty.positive else np.abs(v), np.abs(z[on]), v[on]
-    largest = float(np.divide(size, l1, out=np.zeros_like(size), where=l1 > 0).max(initial=1.0))
-    is_beyond = (l2 > 0) | (l1 == 0)  # where pen* is not infinite beyond l1
-    beyond = np.s_[:] if is_beyond.all() else np.flatnonzero(is_beyond)
-    inverse = np.divide(1.0, l2[beyond], out=np.zeros_like(l2[beyond]), where=l2[beyond] > 0)
-    reach = np.where(l2[beyond] > 0, 0.0, 1.0 + of_on.max(initial=0.0))
+    is_on, v = z != 0, -gradient
+    [on] = is_on.nonzero()
+    v[on] += penalty.l2[on, 0] * z[on]
+    violation = (v if penalty.positive else np.abs(v)) - penalty.l1[:, 0]
+    is_beyond = violation > 0
+    [beyond] = (is_beyond & (penalty.l1[:, 0] > 0)).nonzero()
+    largest = 1.0 + float((violation[beyond] / penalty.l1[beyond, 0]).max(initial=0.0))
+    [some] = (is_on | (is_beyond & penalty.is_finite[:, 0])).nonzero()  # the terms of all others are 0
+    l1, l2, of_z, of_v, size = penalty.l1[some, 0], penalty.l2[some, 0], z[some], v[some], np.abs(z[some])
+    slope = of_v if penalty.positive else np.abs(of_v)
+    inverse = np.divide(1.0, l2, out=np.zeros(len(l2)), where=l2 > 0)
+    reach = np.where(l1 + l2 > 0, 0.0, 1.0 + size.max(initial=0.0))
 
     def gap(t: float) -> float:
-        excess = np.maximum(t * size[beyond] - l1[beyond], 0.0)
-        of_penalty = np.zeros_like(z)
-        of_penalty[beyond] = excess * (0.5 * excess * inverse + reach)
-        of_penalty[on] += l1[on] * of_on + 0.5 * l2[on] * of_on * of_on - t * z[on] * v_on
-        return (1.0 - t) ** 2 * loss + float(np.maximum(of_penalty, 0.0, out=of_penalty).sum())
+        excess = np.maximum(t * slope - l1, 0.0)
+        of_penalty = excess * (0.5 * excess * inverse + reach) + size * (l1 + 0.5 * l2 * size) - t * of_z * of_v
+        return (1.0 - t) ** 2 * loss + float(np.maximum(of_penalty, 0.0).sum())
 
     bound = gap(1.0 / largest)
-    if largest > 1.0 and is_beyond.all():
+    if largest > 1.0 and penalty.is_finite.all():
         bound = min(bound, gap(1.0))
-    violation = size - l1
     violation[on] = -np.inf
-    worst = float(violation.max(initial=-np.inf)) - NOISE * (1.0 + float(of_on.sum()))
-    support = np.flatnonzero(z[members])
+    worst = float(violation.max(initial=-np.inf)) - NOISE * (1.0 + float(size.sum()))
+    [support] = z[members].nonzero()
     if worst <= 0 and len(support) == len(on):
         on = members[support]
-        residual = gradient[on] + l1[on] * np.sign(z[on])
+        residual = gradient[on] + penalty.l1[on, 0] * np.sign(z[on])
         step = solve(support, -residual) if len(on) else residual
         if step is not None:
             bound = min(bound, _fall(step, residual, z[on], worst))

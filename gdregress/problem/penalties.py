@@ -40,8 +40,15 @@ class Penalty:
         """Whether both strengths are zero for all coefficients."""
         return not (self.l1.any() or self.l2.any())
 
+    @cached_property
+    def is_finite(self) -> NDArray:
+        """Whether the conjugate of a coefficient's penalty is finite for slopes beyond l1: with L2, or without L1."""
+        return (self.l2 > 0) | (self.l1 == 0)
+
     def of_output(self, output: int) -> "Penalty":
         """Return the penalty of one output."""
+        if self.l1.shape[1] == 1:
+            return self
         return Penalty(self.l1[:, output : output + 1], self.l2[:, output : output + 1], self.positive)
 
     def of_columns(self, columns: NDArray, output: int) -> "Penalty":
