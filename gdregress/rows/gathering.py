@@ -8,6 +8,7 @@ little cancels later (Chan, Golub and LeVeque, 1983)::
     cross  =  (1/W) sum_i s_i (x_i - shift)(x_i - shift)' - drift drift'
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -71,7 +72,28 @@ def gather(rows: Any, *, cross: bool = True, precision: type = np.float64) -> Mo
     if rows.is_sparse or not cross:
         precision = np.float64
     x, y = _provisional_origins(rows, NEAR if precision is np.float64 else 0.0)
-    sums = _sum(rows, x, y, cross, precision)
+    return _moments(rows, x, y, _sum(rows, x, y, cross, precision), cross, precision)
+
+
+def gather_parts(rows: Any, parts: Sequence[Any]) -> list[Moments]:
+    """Return the moments of some parts of rows in memory, with covariances, as `gather` does, in one pass for all.
+
+    The provisional shift is the same for all of them. The pass is repeated for those parts whose means are far from it.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+        All rows.
+    parts : sequence of RowBlocks
+        The parts, each with a row of positive weight.
+    """
+    x, y = _provisional_origins(rows, NEAR)
+    several = rows.sums_of(parts, lambda part: _SumsOfProducts(part, x, y, True, np.float64), **_costs(rows, True))
+    return [_moments(part, x, y, sums, True, np.float64) for part, sums in zip(parts, several, strict=True)]
+
+
+def _moments(rows: Any, x: "_Origin", y: "_Origin", sums: "_SumsOfProducts", cross: bool, precision: type) -> Moments:
+    """Return the moments of rows from their sums, which are gathered again where these have too few digits."""
     if not sums.in_range() and (sums.has_underflowed() or not sums.representable()):
         rows.check_finite()
         ranges = rows.sum(lambda: Both(Ranges(), Ranges()))
@@ -150,10 +172,14 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
 
 
 def _sum(rows: Any, x: _Origin, y: _Origin, cross: bool, precision: type) -> "_SumsOfProducts":
-    work = max(1, rows.n_features) if cross else 1
-    min_rows = max(work, 1 if precision is np.float64 else ROUNDED_ROWS)
     make = _SumsOfProducts if rows.place.is_host else _SumsOnDevice
-    return rows.sum(lambda: make(rows, x, y, cross, precision), min_rows=min_rows, work=work)
+    return rows.sum(lambda: make(rows, x, y, cross, precision), **_costs(rows, cross, precision))
+
+
+def _costs(rows: Any, cross: bool, precision: type = np.float64) -> dict[str, int]:
+    """Return the least number of rows in a block, and the multiplications for each entry of X."""
+    work = max(1, rows.n_features) if cross else 1
+    return {"min_rows": max(work, 1 if precision is np.float64 else ROUNDED_ROWS), "work": work}
 
 
 class _SumsOfProducts(Sums):

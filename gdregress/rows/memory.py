@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 
 from gdregress.rows.checks import check_finite
-from gdregress.rows.gathering import gather
+from gdregress.rows.gathering import gather, gather_parts
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import HOST
 from gdregress.rows.rows import A
@@ -73,6 +73,9 @@ class RowBlocks:
         self.n_outputs = y.shape[1]
         self.dtype = X.dtype
         self.is_sparse = sparse.issparse(X)
+        self._has_whole_rows = self.is_sparse or X.flags.c_contiguous  # the entries of a row are next to each other
+        whole = X.data.nbytes + X.indices.nbytes if self.is_sparse else X.nbytes
+        self._n_bytes = whole * self.n_samples // max(1, X.shape[0])
         self.total_weight = float(self.n_samples if weight is None else weight.sum())
         self.n_weighted = self.n_samples if weight is None else int(np.count_nonzero(weight))
 
@@ -94,7 +97,7 @@ class RowBlocks:
         """
         block_bytes = BLOCK_BYTES * (32 if self.is_sparse else 1)
         least = 1 if self._has_whole_rows else RUN_ROWS
-        return max(least, block_bytes * self.n_samples // max(1, self._bytes()))
+        return max(least, block_bytes * self.n_samples // max(1, self._n_bytes))
 
     def dense_as(self, dtype: type, limit: int) -> "RowBlocks | None":
         """Return the rows in a floating type; None if X is sparse or has more than `limit` entries."""
@@ -220,26 +223,52 @@ class RowBlocks:
         accumulator
             The merged accumulator.
         """
+        [total] = self.sums_of([self], lambda _: make(), min_rows=min_rows, work=work)
+        return total
 
-        def run(first_block: int, last_block: int, size: int) -> A:
-            accumulator = make()
+    def sums_of(
+        self, parts: "Sequence[RowBlocks]", make: "Callable[[RowBlocks], A]", *, min_rows: int, work: float
+    ) -> list[A]:
+        """Add the rows of some parts of these to accumulators, one for each part, in one pass as `sum` makes it.
+
+        Each thread has as many rows, of one part or of several, so that parts of any size keep all threads busy.
+
+        Parameters
+        ----------
+        parts : sequence of RowBlocks
+            The parts.
+        make : callable
+            Function from a part to an empty accumulator.
+        min_rows, work
+            As `sum` has them.
+        """
+
+        def run(shares: list[tuple[int, int, int]], size: int) -> dict[int, A]:
+            sums: dict[int, A] = {}
             with np.errstate(all="ignore"):
-                for k in range(first_block, last_block):
-                    accumulator.add(*self._block(k * size, (k + 1) * size))
-            return accumulator
+                for number, start, stop in shares:
+                    part, accumulator = parts[number], make(parts[number])
+                    n_blocks = -(-(stop - start) // size)
+                    step = -(-(stop - start) // n_blocks)
+                    for first in range(start, stop, step):
+                        accumulator.add(*part._block(first, min(first + step, stop)))
+                    sums[number] = accumulator
+            return sums
 
         with self.on_threads() as (n_threads, map_on_threads):
             n_threads = self._paying(n_threads, work)
-            map_on_threads = map if n_threads == 1 else map_on_threads
             size = self._block_rows(min_rows, n_threads)
-            n_blocks = -(-self.n_samples // size)
-            n_threads = min(n_threads, n_blocks)
-            bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-            first, *others = map_on_threads(run, bounds[:-1], bounds[1:], [size] * n_threads)
+            shares = _shares([part.n_samples for part in parts], n_threads)
+            map_on_threads = map if n_threads == 1 else map_on_threads
+            sums, *others = map_on_threads(run, shares, [size] * n_threads)
         for other in others:
-            with np.errstate(all="ignore"):
-                first.merge(other)
-        return first
+            for number, accumulator in other.items():
+                if number in sums:
+                    with np.errstate(all="ignore"):
+                        sums[number].merge(accumulator)
+                else:
+                    sums[number] = accumulator
+        return list(sums.values())
 
     def moments(self, *, products: bool = True, precision: type = np.float64) -> Moments:
         """Return the moments of the rows, as `gdregress.rows.gathering.gather` does, or those that are known."""
@@ -261,12 +290,8 @@ class RowBlocks:
             If X contains NaN or infinity.
         """
         several = [self.part(chosen) for chosen in parts]
-        counted = [part for part in several if part.total_weight > 0]
         try:
-            with self.on_threads() as (_, map_on_threads):
-                # Threads share the rows of each part where these are many, else they take a part each.
-                spread = map_on_threads if min(part.worth_threads for part in several) == 1 else map
-                found = iter(list(spread(_moments, counted)))
+            found = iter(gather_parts(self, [part for part in several if part.total_weight > 0]))
         except ValueError:
             check_finite(self.name, self.X, self.columns)  # the row of the part is not that of the whole
             raise
@@ -329,20 +354,11 @@ class RowBlocks:
         """The numbers of the rows of positive weight."""
         return np.arange(self.n_samples) if self.weight is None else np.flatnonzero(self.weight)
 
-    def _bytes(self) -> int:
-        whole = self.X.data.nbytes + self.X.indices.nbytes if self.is_sparse else self.X.nbytes
-        return whole * self.n_samples // max(1, self.X.shape[0])
-
-    @property
-    def _has_whole_rows(self) -> bool:
-        """Whether the entries of a row are next to each other."""
-        return self.is_sparse or self.X.flags.c_contiguous
-
     def _paying(self, n_threads: int, work: float) -> int:
         """Return how many of some threads save time, for so many multiplications of each entry of X."""
         if self.n_threads is not None:
             return n_threads
-        load, is_long = work * self._bytes(), self._has_whole_rows or self.n_samples >= RUN_ROWS * n_threads
+        load, is_long = work * self._n_bytes, self._has_whole_rows or self.n_samples >= RUN_ROWS * n_threads
         if not is_long and load < BYTES_PER_PIECE * n_threads:
             return 1
         return min(n_threads, max(1, int(load // BYTES_PER_THREAD)))
@@ -350,7 +366,7 @@ class RowBlocks:
     @property
     def worth_threads(self) -> int:
         """Number of threads that pay off for a pass, if there are as many cores."""
-        return self.n_threads or max(1, self._bytes() // BYTES_PER_THREAD)
+        return self.n_threads or max(1, self._n_bytes // BYTES_PER_THREAD)
 
     def on_threads(self) -> AbstractContextManager[tuple[int, Callable[..., Any]]]:
         """Return a context of `gdregress.rows.threads.on_threads` with threads in proportion to the size of X."""
@@ -358,9 +374,19 @@ class RowBlocks:
         return on_threads(self.worth_threads, limit=limit, exact=self.n_threads is not None)
 
 
-def _moments(part: RowBlocks) -> Moments:
-    with np.errstate(all="ignore"):
-        return part.moments()
+def _shares(lengths: list[int], n_threads: int) -> list[list[tuple[int, int, int]]]:
+    """Return which rows each thread has, given the lengths of parts: numbers of parts, first rows, and ends."""
+    if n_threads == 1:
+        return [[(number, 0, length) for number, length in enumerate(lengths)]]
+    total, begin = sum(lengths), 0
+    shares: list[list[tuple[int, int, int]]] = [[] for _ in range(n_threads)]
+    for number, length in enumerate(lengths):
+        for k, share in enumerate(shares):
+            start, stop = max(0, total * k // n_threads - begin), min(length, total * (k + 1) // n_threads - begin)
+            if start < stop:
+                share.append((number, start, stop))
+        begin += length
+    return shares
 
 
 def _rows_of(X, places: NDArray | slice) -> Any:
