@@ -24,6 +24,9 @@ ROWS_OF_A_MERGE = 32
 CELL_ENTRIES = 2**22
 """Largest number of products, over all cells, of a group whose splits have more cells than folds have: 32 MB."""
 
+MOST_LABELS = 2**16
+"""Number of labels of cells from which those that occur are numbered anew, which takes a look at each row."""
+
 Split = tuple[NDArray, NDArray]
 """Indices of the training rows and of the test rows; a row that is there twice counts twice."""
 
@@ -182,28 +185,37 @@ class Cells:
 
 @dataclass
 class _Labels:
-    """The cell of each row, in the smallest integers, while splits are added one by one."""
+    """The cell of each row, while splits are added one by one.
+
+    Attributes
+    ----------
+    of_rows : ndarray of shape (n_samples,)
+        The label of each row, in the smallest integers.
+    present : ndarray of shape (n_cells,)
+        The labels that occur, in ascending order.
+    codes : list of ndarray of shape (n_cells,)
+        For each split, how often the rows of each cell are in the training set, plus its base times how often they are
+        in the test set.
+    bases : list of int
+        One more than the most times that a row is in a training set, for each split.
+    """
 
     of_rows: NDArray
+    present: NDArray
     codes: list[NDArray]
     bases: list[int]
 
     @classmethod
     def none(cls, n_samples: int) -> "_Labels":
         """Return the labels of no split: all rows are in one cell."""
-        return cls(np.zeros(n_samples, np.uint8), [], [])
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells."""
-        return len(self.codes[0]) if self.codes else 1
+        return cls(np.zeros(n_samples, np.uint8), np.zeros(1, np.intp), [], [])
 
     def with_split(self, split: Split) -> "_Labels":
         """Return the labels with one split more."""
         train, test = (_counts(chosen, len(self.of_rows)) for chosen in split)
         base = int(train.max()) + 1
         n_codes = base * (int(test.max()) + 1)
-        n_joint = self.n_cells * n_codes
+        n_joint = (int(self.present[-1]) + 1) * n_codes
         joint = self.of_rows.astype(np.min_scalar_type(n_joint))
         joint *= n_codes
         joint += train.astype(joint.dtype)
@@ -212,17 +224,21 @@ class _Labels:
         occurs[joint[_first_of_runs(joint)]] = True  # consecutive rows are mostly in the same cell
         [present] = occurs.nonzero()
         before, code = np.divmod(present, n_codes)
-        labels = (occurs.cumsum() - 1).astype(np.min_scalar_type(len(present)))
-        return _Labels(labels.take(joint), [*(codes[before] for codes in self.codes), code], [*self.bases, base])
+        cells = np.searchsorted(self.present, before)
+        if n_joint > MOST_LABELS:
+            labels = (occurs.cumsum() - 1).astype(np.min_scalar_type(len(present)))
+            joint, present = labels.take(joint), np.arange(len(present))
+        return _Labels(joint, present, [*(codes[cells] for codes in self.codes), code], [*self.bases, base])
 
     def cells(self) -> Cells:
         """Return the cells, in the order of their first rows."""
-        n_cells, first = self.n_cells, _first_of_runs(self.of_rows)
+        n_cells, first = len(self.present), _first_of_runs(self.of_rows)
         if len(first) == n_cells:  # each cell is a run of rows
             ends = np.append(first[1:], len(self.of_rows))
-            return Cells(np.arange(len(self.of_rows)), ends, self._counts_of(self.of_rows[first]))
+            by_row = np.searchsorted(self.present, self.of_rows[first])
+            return Cells(np.arange(len(self.of_rows)), ends, self._counts_of(by_row))
         order = np.argsort(self.of_rows, kind="stable")  # NumPy sorts small integers by radix, in a time that is linear
-        ends = np.searchsorted(self.of_rows.take(order), np.arange(n_cells), side="right")
+        ends = np.searchsorted(self.of_rows.take(order), self.present, side="right")
         starts = np.concatenate([[0], ends[:-1]])
         by_row = np.argsort(order[starts], kind="stable")
         if (by_row != np.arange(n_cells)).any():

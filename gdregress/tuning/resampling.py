@@ -86,4 +86,12 @@ def splits_of(
     every = np.arange(n, dtype=np.int32 if MANY_ROWS < n < 2**31 else np.intp)
     is_frame = hasattr(X, "columns") and rows.in_memory is not None
     parts = splitter.split(X if is_frame else rows.X, form.targets(rows.y), **params)
-    return [(every[train], every[test]) for train, test in parts]
+    return [(_numbers(train, every), _numbers(test, every)) for train, test in parts]
+
+
+def _numbers(chosen: Any, every: NDArray) -> NDArray:
+    """Return the numbers of some rows, given what chooses them and the numbers of all rows."""
+    is_known = isinstance(chosen, np.ndarray) and chosen.dtype == every.dtype and chosen.ndim == 1 and len(chosen) > 0
+    if is_known and chosen.min() >= 0 and chosen.max() < len(every):
+        return chosen
+    return every[chosen]
