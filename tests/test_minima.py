@@ -5,60 +5,76 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gdregress.method import minima
-from gdregress.method.minima import Minima, MinimaOfSets, Program
+from gdregress.method.minima import Minima, MinimaOfSets, Programs
 from gdregress.problem.losses import squared_error
 from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
 from gdregress.rows.memory import RowBlocks
 
 
-def program(seed, *, positive=False, l2=0.0, kind="random"):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(40, 8)) + rng.normal(size=(40, 1))
-    if kind == "duplicated":
-        X[:, 5] = X[:, 2]
-    if kind == "flipped":
-        X[:, 5] = -X[:, 2]
-    if kind == "constant":
-        X[:, 3] = 0.0
-    y = X @ (rng.normal(size=8) * (rng.uniform(size=8) < 0.5)) + rng.normal(size=40)
-    X, y = X - X.mean(axis=0), y - y.mean()
-    strengths = rng.uniform(0.5, 2.0, 8)
-    return Program(2 * X.T @ X / 40, 2 * X.T @ y / 40, strengths, np.full(8, l2), X.any(axis=0), positive)
+def programs(seeds, *, positive=False, l2=0.0, kind="random"):
+    """Return a program for each seed, side by side."""
+    several = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(40, 8)) + rng.normal(size=(40, 1))
+        if kind == "duplicated":
+            X[:, 5] = X[:, 2]
+        if kind == "flipped":
+            X[:, 5] = -X[:, 2]
+        if kind == "constant":
+            X[:, 3] = 0.0
+        y = X @ (rng.normal(size=8) * (rng.uniform(size=8) < 0.5)) + rng.normal(size=40)
+        X, y = X - X.mean(axis=0), y - y.mean()
+        several.append((2 * X.T @ X / 40, 2 * X.T @ y / 40, rng.uniform(0.5, 2.0, 8), np.full(8, l2), X.any(axis=0)))
+    return Programs(*map(np.stack, zip(*several, strict=True)), positive)
 
 
-def lack(one, point, alpha):
+def lack(several, points, alpha):
     """Return by how much the conditions of a minimum fail, in the obvious way."""
-    gradient = one.products @ point - one.joint + alpha * one.l2 * point
-    l1 = alpha * one.l1
-    at_zero = np.maximum(-gradient - l1, 0.0) if one.positive else np.maximum(np.abs(gradient) - l1, 0.0)
-    return np.where(point == 0, at_zero, np.abs(gradient + l1 * np.sign(point))).max()
+    gradient = np.einsum("nij,nj->ni", several.products, points) - several.joint + alpha * several.l2 * points
+    l1 = alpha * several.l1
+    at_zero = np.maximum(-gradient - l1, 0.0) if several.positive else np.maximum(np.abs(gradient) - l1, 0.0)
+    return np.where(points == 0, at_zero, np.abs(gradient + l1 * np.sign(points))).max()
 
 
 @pytest.mark.parametrize("kind", ["random", "duplicated", "flipped", "constant"])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("positive", [False, True])
-def test_each_point_of_a_path_is_a_minimum(positive, l2, kind):
-    for seed in range(20):
-        one = program(seed, positive=positive, l2=l2, kind=kind)
-        largest = np.abs(one.joint / one.l1).max()
+@pytest.mark.parametrize("n_programs", [1, 5])
+def test_each_point_of_a_path_is_a_minimum(n_programs, positive, l2, kind):
+    for first in range(0, 20, n_programs):
+        several = programs(range(first, first + n_programs), positive=positive, l2=l2, kind=kind)
+        largest = np.abs(several.joint / several.l1).max()
         for n_alphas in (3, 100):
             alphas = np.geomspace(1.1 * largest, 1e-4 * largest, n_alphas)
-            points = one.path(alphas)
-            assert max(lack(one, point, alpha) for point, alpha in zip(points.T, alphas, strict=True)) < 1e-9
-            assert not points[:, 0].any()
+            points = several.paths(alphas)
+            assert max(lack(several, points[:, :, k], alpha) for k, alpha in enumerate(alphas)) < 1e-9
+            assert not points[:, :, 0].any()
             assert not positive or (points >= 0).all()
-            assert one.is_solved(points, alphas, 1e-9)
+            assert several.are_solved(points, alphas, 1e-9)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_a_path_by_signs_is_that_of_the_active_set_method(l2, monkeypatch):
-    one = program(0, l2=l2)
+    several = programs(range(3), l2=l2)
     alphas = np.geomspace(3.0, 1e-3, 60)
-    by_signs = one.path(alphas)
-    monkeypatch.setattr(minima, "CHANGES", 0)
-    assert_allclose(by_signs, one.path(alphas), atol=1e-12)
-    assert_array_equal(by_signs == 0, one.path(alphas) == 0)
+    by_signs = several.paths(alphas)
+    nothing = np.full((3, 60, 8), np.nan)
+    monkeypatch.setattr(Programs, "_of_signs", lambda _, which, signs, along: 2 * (nothing[which, : along.shape[1]],))
+    assert_allclose(by_signs, several.paths(alphas), atol=1e-12)
+    assert_array_equal(by_signs == 0, several.paths(alphas) == 0)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["random", "duplicated"])
+def test_programs_side_by_side_are_those_one_by_one(kind, l2):
+    several, alphas = programs(range(6), l2=l2, kind=kind), np.geomspace(3.0, 1e-3, 60)
+    together = several.paths(alphas)
+    for number in range(6):
+        [alone] = programs([number], l2=l2, kind=kind).paths(alphas)
+        products, pull = several.products[number], several.joint[number]
+        assert_allclose(products @ together[number], products @ alone, atol=1e-11 * np.abs(pull).max())
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
@@ -67,17 +83,17 @@ def test_a_path_may_begin_anywhere(l2, positive):
     """At a weak strength it begins with the signs of the minimum without L1."""
     alphas = np.geomspace(3.0, 1e-3, 60)
     for seed in range(5):
-        one = program(seed, l2=l2)._replace(positive=positive)
-        whole = one.path(alphas)
+        several = programs([seed, seed + 5], l2=l2)._replace(positive=positive)
+        whole = several.paths(alphas)
         for first in (10, 30, 59):
-            assert_allclose(one.path(alphas[first:]), whole[:, first:], atol=1e-12)
+            assert_allclose(several.paths(alphas[first:]), whole[:, :, first:], atol=1e-12)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_most_points_are_found_by_their_signs(l2, monkeypatch):
     calls = []
     monkeypatch.setattr(minima, "step_to_minimum", lambda *given: calls.append(given) or np.zeros(8))
-    program(0, l2=l2).path(np.geomspace(3.0, 1e-3, 60))
+    programs([0], l2=l2).paths(np.geomspace(3.0, 1e-3, 60))
     assert len(calls) <= 2
 
 
@@ -86,10 +102,10 @@ def test_points_that_are_no_minimum_are_not_returned(monkeypatch):
     X = rng.normal(size=(50, 4))
     y = X @ [1.0, 2.0, 0.0, -1.0] + rng.normal(size=50)
     terms = Terms(squared_error(), 1.0, 0.0, positive=False, fit_intercept=True)
-    known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
-    assert known.path(terms, np.array([0.1])) is not None
-    monkeypatch.setattr(Program, "path", lambda self, alphas: np.full((4, 1), 0.1))
-    assert known.path(terms, np.array([0.1])) is None
+    known = MinimaOfSets([Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())])
+    assert known.paths(terms, np.array([0.1])) is not None
+    monkeypatch.setattr(Programs, "paths", lambda self, alphas: np.full((1, 4, 1), 0.1))
+    assert known.paths(terms, np.array([0.1])) is None
 
 
 def test_a_path_that_rounding_shows_in_is_not_returned():
@@ -100,8 +116,8 @@ def test_a_path_that_rounding_shows_in_is_not_returned():
     for apart, is_known in ((1e-1, True), (1e-5, False)):
         X = np.column_stack([x, x + apart * e])
         y = x + e + 0.1 * rng.normal(size=300)
-        known = Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())
-        assert (known.path(terms, np.array([1e-9, 1e-12])) is not None) == is_known
+        known = MinimaOfSets([Minima.of(terms, RowBlocks(X, y[:, np.newaxis]).moments())])
+        assert (known.paths(terms, np.array([1e-9, 1e-12])) is not None) == is_known
 
 
 @pytest.mark.parametrize("l1", [0.0, 1.0])
@@ -116,10 +132,10 @@ def test_a_path_is_as_precise_as_tol_or_is_not_returned(l1):
 
 
 def test_the_inflation_is_the_trace_of_the_inverse_and_has_no_unit():
-    products = program(3).products
+    [products] = programs([3]).products
     scale = np.sqrt(np.diagonal(products))
     trace = np.trace(np.linalg.inv(products / np.outer(scale, scale)))
     unit = np.geomspace(1e-8, 1e8, len(products))
     assert_allclose(Factor.of(products).inflation, trace, rtol=1e-10)
     assert_allclose(Factor.of(products * np.outer(unit, unit)).inflation, trace, rtol=1e-10)
-    assert Factor.of(program(0, kind="duplicated").products).inflation > 1e12
+    assert Factor.of(programs([0], kind="duplicated").products[0]).inflation > 1e12

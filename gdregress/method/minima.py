@@ -150,42 +150,15 @@ class Minima:
 
     @cached_property
     def covariances(self) -> tuple[NDArray, NDArray]:
-        """Covariances of X, and of X and y, in the coordinates `standard`."""
-        return self.standard.covariances(self.moments), self.standard.target_covariances(self.moments)
-
-    def path(self, terms: Terms, alphas: NDArray) -> Path | None:
-        """Return the minimisers for several strengths of L1 or with signs, each from the last.
-
-        Parameters
-        ----------
-        terms : Terms
-            Squared error, with the penalty of strength 1.
-        alphas : ndarray of shape (n_penalties,)
-            Strengths, best given from the strongest to the weakest.
-
-        Returns
-        -------
-        Path or None
-            None if one of the minimisers cannot be computed from moments as precisely.
-        """
-        second, joint = self.covariances
-        whole, moves = terms.penalty_in(self.standard), self.standard.inverse_scale > 0
-        points = np.zeros((len(joint) + self.fit_intercept, len(alphas), joint.shape[1]))
-        for output, rho in enumerate(joint.T):
-            program = Program(2.0 * second, 2.0 * rho, whole.l1[:, output], whole.l2[:, output], moves, whole.positive)
-            found = points[: len(joint), :, output] = program.path(alphas)
-            if not program.is_solved(found, alphas, self.precise):
-                return None
-            active = np.flatnonzero(found[:, -1])  # the last point has the most columns
-            curvature = program.curvature(alphas[-1])[active[:, np.newaxis], active]
-            if len(active) and self.moments.error(Factor.of(curvature).inflation) > self.precise:
-                return None
-        return Path(self.standard, points)
+        """Covariances of X, and of y and X, in the coordinates `standard`."""
+        return self.standard.covariances(self.moments), self.standard.target_covariances(self.moments).T
 
 
 @dataclass(frozen=True)
 class MinimaOfSets:
-    """The minimisers over several sets of rows: without L1 and `positive` side by side, from one eigenbasis of each.
+    """The minimisers over several sets of rows, side by side.
+
+    Without L1 and `positive` they come from one eigenbasis of each set, else from one strength to the next.
 
     Attributes
     ----------
@@ -222,11 +195,17 @@ class MinimaOfSets:
         return strengths if is_known else None
 
     def paths(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
-        """Return the minimisers over each set, as `Minima.path` does; None if one of them is not precise."""
+        """Return the minimisers over each set; None if one of them cannot be computed from moments as precisely.
+
+        Parameters
+        ----------
+        terms : Terms
+            Squared error, with the penalty of strength 1.
+        alphas : ndarray of shape (n_penalties,)
+            Strengths, best given from the strongest to the weakest.
+        """
         if terms.has_prox:
-            found = [each.path(terms, alphas) for each in self.sets]
-            paths = [path for path in found if path is not None]
-            return paths if len(paths) == len(found) else None
+            return self._paths_with_kinks(terms, alphas)
         strengths = self.strengths(terms, alphas)
         points = None if strengths is None else self.ridge.minimisers(strengths)
         if points is None:
@@ -235,19 +214,36 @@ class MinimaOfSets:
             points = np.concatenate([points, np.zeros_like(points[:, :1])], axis=1)
         return [Path(each.alike, of_set) for each, of_set in zip(self.sets, points, strict=True)]
 
+    def _paths_with_kinks(self, terms: Terms, alphas: NDArray) -> list[Path] | None:
+        """Return the minimisers over each set with L1 or signs, each from the last."""
+        precise, programs = self.sets[0].precise, Programs.of(self.sets, terms)
+        found = programs.paths(alphas)
+        if not programs.are_solved(found, alphas, precise):
+            return None
+        n_outputs, curvatures = len(found) // len(self.sets), programs.curvatures(alphas[-1], np.arange(len(found)))
+        for number, (points, curvature) in enumerate(zip(found, curvatures, strict=True)):
+            [active] = points[:, -1].nonzero()  # the last point has the most columns
+            inflation = Factor.of(curvature[active[:, np.newaxis], active]).inflation if len(active) else 0.0
+            if self.sets[number // n_outputs].moments.error(inflation) > precise:
+                return None
+        of_sets = found.reshape(len(self.sets), n_outputs, -1, len(alphas)).transpose(0, 2, 3, 1)
+        if self.sets[0].fit_intercept:
+            of_sets = np.concatenate([of_sets, np.zeros_like(of_sets[:, :1])], axis=1)
+        return [Path(each.standard, points) for each, points in zip(self.sets, of_sets, strict=True)]
 
-class Program(NamedTuple):
-    """Minimise ``z' G z / 2 - q . z + a (l1 . |z| + l2 . z^2 / 2)``, for one output and several strengths a.
+
+class Programs(NamedTuple):
+    """Minimise ``z' G z / 2 - q . z + a (l1 . |z| + l2 . z^2 / 2)`` for several strengths a: programs side by side.
 
     Attributes
     ----------
-    products : ndarray of shape (n_features, n_features)
+    products : ndarray of shape (n_programs, n_features, n_features)
         G.
-    joint : ndarray of shape (n_features,)
+    joint : ndarray of shape (n_programs, n_features)
         q.
-    l1, l2 : ndarray of shape (n_features,)
+    l1, l2 : ndarray of shape (n_programs, n_features)
         The penalty of strength 1.
-    moves : ndarray of bool, of shape (n_features,)
+    moves : ndarray of bool, of shape (n_programs, n_features)
         Whether a column varies.
     positive : bool
         Whether z must not be negative.
@@ -260,89 +256,127 @@ class Program(NamedTuple):
     moves: NDArray
     positive: bool
 
-    def curvature(self, alpha: float) -> NDArray:
-        """Return the second derivatives of the smooth part for a strength; 1 for a column that does not vary."""
-        curvature = self.products.copy()
-        curvature.flat[:: len(curvature) + 1] += np.where(self.moves, alpha * self.l2, 1.0)
-        return curvature
+    @classmethod
+    def of(cls, sets: Sequence[Minima], terms: Terms) -> "Programs":
+        """Return the programs of all sets, one for each output of a set, in the coordinates `Minima.standard`."""
+        joint = [each.covariances[1] for each in sets]
+        second = [each.covariances[0] for each, rho in zip(sets, joint, strict=True) for _ in rho]
+        moves = [each.standard.inverse_scale > 0 for each, rho in zip(sets, joint, strict=True) for _ in rho]
+        penalties = [terms.penalty_in(each.standard) for each in sets]
+        l1, l2 = (np.concatenate(each) for each in zip(*((one.l1.T, one.l2.T) for one in penalties), strict=True))
+        return cls(2.0 * np.stack(second), 2.0 * np.concatenate(joint), l1, l2, np.stack(moves), terms.positive)
 
-    def path(self, alphas: NDArray) -> NDArray:
-        """Return the minimisers, of shape (n_features, n_alphas): those of the same signs at once, each from the last.
+    def curvatures(self, alpha: float, which: NDArray) -> NDArray:
+        """Return the second derivatives of some smooth parts for a strength; 1 for a column that does not vary."""
+        curvatures, p = self.products[which], self.joint.shape[1]
+        on_diagonal = curvatures.reshape(len(which), p * p)[:, :: p + 1]
+        on_diagonal += np.where(self.moves[which], alpha * self.l2[which], 1.0)
+        return curvatures
+
+    def paths(self, alphas: NDArray) -> NDArray:
+        """Return the minimisers, of shape (n_programs, n_features, n_alphas): those of the same signs at once.
 
         With A the columns that are not zero and s their signs, ``z_A = (G_AA + a l2_A)^-1 (q_A - a l1_A s)`` is the
         minimum as long as it has these signs and no other column violates its condition (Osborne, Presnell and
         Turlach, 2000). At the first strength for which that is not so, the columns that violate their conditions join
-        and those of other signs leave. Where a few such changes do not find the signs, the active-set method does.
+        and those of other signs leave. Where a few such changes do not find the signs, the active-set method does,
+        from the minimum of the last strength. All programs take such a step at a time, each from where it is.
 
         Parameters
         ----------
         alphas : ndarray of shape (n_alphas,)
             Strengths.
         """
-        p = len(self.joint)
-        points, sign, place, n_changes = np.zeros((len(alphas), p)), self._first_signs(alphas[0]), 0, 0
-        kinks = Kinks.of(self.l1, p, positive=self.positive)
+        n_programs, p = self.joint.shape
+        points, sign = np.zeros((n_programs, len(alphas), p)), self._first_signs(alphas[0])
+        place, n_changes = np.zeros((2, n_programs), np.intp)
+        is_free = (self.l1 == 0) & (not self.positive)
         # On a line all strengths cost what one does.
-        most = max(1, STACKED // p**2) if self.l2.any() else len(alphas)
+        most = max(1, STACKED // (n_programs * p**2)) if self.l2.any() else len(alphas)
         fewest = min(most, max(1, FEW // p**2))
-        ahead = fewest
-        while place < len(alphas):
-            along, n_found = alphas[place : place + ahead], 0
-            solved = self._of_signs(sign, along) if n_changes < CHANGES else None
-            if solved is not None:
-                found, pulls = solved
-                wrong = kinks._replace(l1=along[:, np.newaxis] * self.l1).wrong(sign, found, pulls)
-                is_other = wrong.any(axis=1)
-                n_found = int(is_other.argmax()) if is_other.any() else len(along)
-                points[place : place + n_found] = found[:n_found]
-                place += n_found
-                n_changes = 0 if n_found else n_changes + 1
-                ahead = min(most, max(fewest, 2 * n_found))
-                if n_found < len(along):
-                    sign = exchanged(sign, wrong[n_found], pulls[n_found])
-            else:
-                here, curvature = points[max(place - 1, 0)], self.curvature(alphas[place])
-                strengths = kinks._replace(l1=alphas[place] * self.l1)
-                points[place] = here + step_to_minimum(curvature, curvature @ here - self.joint, strengths, here)
-                sign, n_changes, place = np.sign(points[place]), 0, place + 1
-        return points.T
+        ahead = np.full(n_programs, fewest)
+        while len(still := np.flatnonzero(place < len(alphas))):
+            number = np.minimum(place[still, np.newaxis] + np.arange(ahead[still].max()), len(alphas) - 1)
+            signs, along = sign[still], alphas[number][:, :, np.newaxis]
+            found, pulls = self._of_signs(still, signs, along)
+            points[still[:, np.newaxis], number] = found  # those for which the signs are wrong are found again
+            kinks = Kinks(along * self.l1[still, np.newaxis], is_free[still, np.newaxis], self.positive)
+            wrong = kinks.wrong(signs[:, np.newaxis], found, pulls)
+            is_other = wrong.any(axis=2) | np.isnan(pulls[:, :, 0])
+            n_found = np.where(is_other.any(axis=1), is_other.argmax(axis=1), number.shape[1])
+            place[still] += n_found
+            n_changes[still] = np.where(n_found > 0, 0, n_changes[still] + 1)
+            ahead[still] = np.minimum(np.maximum(2 * n_found, fewest), most)
+            [ended] = (n_found < number.shape[1]).nonzero()
+            at = ended, n_found[ended]
+            sign[still[ended]] = exchanged(signs[ended], wrong[at], pulls[at])
+            is_lost = (n_changes[still] >= CHANGES) | np.isnan(pulls[:, 0, 0])
+            for which in still[is_lost & (n_found == 0)].tolist():
+                alpha, start = alphas[place[which]], points[which, place[which] - 1] if place[which] else np.zeros(p)
+                points[which, place[which]] = self._solved(which, alpha, start)
+                sign[which], n_changes[which] = np.sign(points[which, place[which]]), 0
+                place[which] += 1
+        return points.transpose(0, 2, 1)
+
+    def _solved(self, which: int, alpha: float, start: NDArray) -> NDArray:
+        """Return the minimiser of a program for a strength by the active-set method."""
+        [curvature] = self.curvatures(alpha, np.array([which]))
+        kinks = Kinks.of(alpha * self.l1[which], len(start), positive=self.positive)
+        return start + step_to_minimum(curvature, curvature @ start - self.joint[which], kinks, start)
 
     def _first_signs(self, alpha: float) -> NDArray:
         """Return signs to begin with: those of the minimum without L1, where L1 holds less than half of the columns."""
-        pull, none = self.joint if self.positive else np.abs(self.joint), np.zeros(len(self.joint))
-        if 2 * np.count_nonzero(pull > alpha * self.l1) <= len(pull):
-            return none
-        _, point, info = lapack.dposv(self.curvature(alpha), self.joint[:, np.newaxis], lower=1)
-        sign = none if info else np.sign(point[:, 0])
+        sign, pull = np.zeros_like(self.joint), self.joint if self.positive else np.abs(self.joint)
+        [held_by_few] = (2 * np.count_nonzero(pull > alpha * self.l1, axis=1) > pull.shape[1]).nonzero()
+        curvatures = self.curvatures(alpha, held_by_few)
+        for which, curvature in zip(held_by_few.tolist(), curvatures, strict=True):
+            _, point, info = lapack.dposv(curvature, self.joint[which, :, np.newaxis], lower=1)
+            sign[which] = 0.0 if info else np.sign(point[:, 0])
         return np.maximum(sign, 0.0) if self.positive else sign
 
-    def _of_signs(self, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
-        """Return z for each strength, of shape (n_alphas, n_features), and ``q - G z``; None if G_AA is singular.
+    def _of_signs(self, which: NDArray, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray]:
+        """Return z of some programs for each strength, and ``q - G z``, of shape (n_which, n_alphas, n_features).
 
-        Without L2 the minimisers of all strengths are on one line.
+        They are NaN where G_AA is singular. Without L2 the minimisers of all strengths are on one line.
+
+        Parameters
+        ----------
+        which : ndarray of shape (n_which,)
+            Numbers of the programs.
+        sign : ndarray of shape (n_which, n_features)
+            Their signs.
+        alphas : ndarray of shape (n_which, n_alphas, 1)
+            Their strengths.
         """
-        [active], points, strength = sign.nonzero(), np.zeros((len(alphas), len(sign))), alphas[:, np.newaxis]
-        second, joint = self.products[active[:, np.newaxis], active], self.joint[active]
-        l1, l2 = self.l1[active] * sign[active], self.l2[active]
-        if l2.any():
-            curvatures = second + strength[:, :, np.newaxis] * np.diag(l2)
-            try:
-                solved = np.linalg.solve(curvatures, (joint - strength * l1)[:, :, np.newaxis])[:, :, 0]
-            except np.linalg.LinAlgError:
-                return None
-        elif len(active):
-            _, ends, info = lapack.dposv(second, np.array([joint, l1]).T, lower=1)
-            if info:
-                return None
-            solved = ends[:, 0] - strength * ends[:, 1]
-        else:
-            return points, np.repeat(self.joint[np.newaxis], len(alphas), axis=0)
-        points[:, active] = solved
-        return points, self.joint - solved @ self.products[active]
+        columns = np.flatnonzero(sign.any(axis=0))  # a program without one of them has a 1 there
+        n_which, n_alphas = alphas.shape[:2]
+        is_active = sign[:, columns] != 0
+        among = self.products[which][:, columns]
+        matrices = among[:, :, columns] * (is_active[:, :, np.newaxis] & is_active[:, np.newaxis])
+        matrices.reshape(n_which, -1)[:, :: len(columns) + 1] += ~is_active
+        joint = np.where(is_active, self.joint[which][:, columns], 0.0)
+        l1 = self.l1[which][:, columns] * sign[:, columns]
+        points = np.zeros((n_which, n_alphas, sign.shape[1]))
+        try:
+            if self.l2.any():
+                l2 = self.l2[which][:, columns] * is_active
+                several = np.repeat(matrices[:, np.newaxis], n_alphas, axis=1)
+                several.reshape(n_which, n_alphas, -1)[:, :, :: len(columns) + 1] += alphas * l2[:, np.newaxis]
+                right = joint[:, np.newaxis] - alphas * l1[:, np.newaxis]
+                solved = np.linalg.solve(several, right[:, :, :, np.newaxis])[:, :, :, 0]
+            else:
+                ends = np.linalg.solve(matrices, np.stack([joint, l1], axis=2))
+                solved = ends[:, np.newaxis, :, 0] - alphas * ends[:, np.newaxis, :, 1]
+        except np.linalg.LinAlgError:
+            solved = np.full((n_which, n_alphas, len(columns)), np.nan)
+        points[:, :, columns] = solved
+        return points, self.joint[which][:, np.newaxis] - solved @ among
 
-    def is_solved(self, points: NDArray, alphas: NDArray, precise: float) -> bool:
+    def are_solved(self, points: NDArray, alphas: NDArray, precise: float) -> bool:
         """Return whether the shortest subgradient at each point is zero, up to a share of the largest q."""
-        penalty = Penalty(np.outer(self.l1, alphas), np.outer(self.l2, alphas), self.positive)
-        gradient = self.products @ points - self.joint[:, np.newaxis] + penalty.gradient(points)
-        left = np.abs(penalty.residual(points, gradient))[self.moves]
-        return bool((left <= precise * np.abs(self.joint).max(initial=0.0)).all())
+        l1, l2 = (np.outer(each, alphas) for each in (self.l1, self.l2))
+        penalty, pull = Penalty(l1, l2, self.positive), self.products @ points - self.joint[:, :, np.newaxis]
+        below = points.reshape(l1.shape)  # one program below the other
+        left = np.abs(penalty.residual(below, pull.reshape(l1.shape) + penalty.gradient(below)))[self.moves.ravel()]
+        most = np.broadcast_to(precise * np.abs(self.joint).max(axis=1, initial=0.0, keepdims=True), self.joint.shape)
+        return bool((left <= most[self.moves][:, np.newaxis]).all())
