@@ -974,10 +974,10 @@ def test_a_system_that_refuses_is_not_told_as_output_that_cannot_be_written(writ
 
 def test_what_is_no_model_is_refused(write, tmp_path, fail):
     data = write(HOUSES)
-    assert "cannot be read (No such file" in fail("predict", str(tmp_path / "none.joblib"), data)
+    assert "cannot be read as a model (No such file" in fail("predict", str(tmp_path / "none.joblib"), data)
     for text in (HOUSES, "gene0,gene1\n1,2\n", "bene\n1\n"):  # some begin as pickles do
         sentence = fail("predict", write(text, "no.csv"), data)
-        assert "no.csv' is no model (" in sentence
+        assert "no.csv' cannot be read as a model (" in sentence
         assert sentence.endswith("give what --save wrote.")
     joblib.dump({"a": 1}, tmp_path / "other.joblib")
     assert "holds no pipeline" in fail("predict", str(tmp_path / "other.joblib"), data)

@@ -30,26 +30,17 @@ def load(path: str) -> Pipeline:
     """Read a pipeline that `save` has written."""
     try:
         with open(path, "rb") as file:
-            pipeline = _unpickle(path, file)
-    except TableError:
-        raise
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path!r} cannot be read ({_reason(error)}): give what --save wrote.") from error
+            pipeline = joblib.load(file)
+    except Exception as error:  # a file that is no pickle raises nearly anything
+        raise TableError(f"{path!r} cannot be read as a model ({_reason(error)}): give what --save wrote.") from error
     steps = getattr(pipeline, "named_steps", {})
     if list(steps) != ["columns", "features", "model"] or not hasattr(steps["columns"], "ranges"):
         raise TableError(f"{path!r} holds no pipeline of gdregress --save: give what it wrote.")
     return pipeline
 
 
-def _unpickle(path: str, file: Any) -> Any:
-    try:
-        return joblib.load(file)
-    except Exception as error:  # a file that is no pickle raises nearly anything
-        raise TableError(f"{path!r} is no model ({type(error).__name__}): give what --save wrote.") from error
-
-
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
 def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) -> tuple[str, list[str]]:
