@@ -14,13 +14,13 @@ coefficients instead of the data.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gdregress.problem.penalties import Penalty
+from gdregress.problem.penalties import Penalty, tiled
 from gdregress.rows.moments import Moments
 from gdregress.rows.namespaces import Movable, beside, is_elsewhere, namespace
 
@@ -39,12 +39,11 @@ class Coordinates(Movable):
         1 / d, or zero for a constant column.
     target_center, target_scale : ndarray of shape (n_outputs,)
         Centre t and scale u of the targets.
-    is_raw : bool
-        Whether points are coefficients and intercepts, up to the target scale.
     penalized : float or ndarray of shape (n_features,)
         Units of X in which coefficients are penalised: 1, or the standard deviation of each column.
     """
 
+    is_raw: ClassVar[bool] = False
     arrays = ("center", "scale", "inverse_scale", "target_center", "target_scale", "penalized")
 
     fit_intercept: bool
@@ -53,7 +52,6 @@ class Coordinates(Movable):
     inverse_scale: NDArray
     target_center: NDArray
     target_scale: NDArray
-    is_raw: bool = False
     penalized: NDArray | float = 1.0
 
     @property
@@ -72,20 +70,20 @@ class Coordinates(Movable):
         return super().mapped(function)
 
     @classmethod
-    def plain(cls, n_features: int, n_outputs: int, *, fit_intercept: bool) -> Self:
-        """Return the raw coordinates, in which a point is (w, b)."""
+    def identity(cls, n_features: int, n_outputs: int, *, fit_intercept: bool = False) -> Self:
+        """Return the coordinates of rows that are given in them."""
         ones = np.ones(n_features)
-        return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs), True)
+        return cls(fit_intercept, np.zeros(n_features), ones, ones, np.zeros(n_outputs), np.ones(n_outputs))
 
-    @classmethod
-    def identity(cls, n_features: int, n_outputs: int) -> Self:
-        """Return the coordinates of rows that are given in them, without an intercept."""
-        return replace(cls.plain(n_features, n_outputs, fit_intercept=False), is_raw=False)
+    @staticmethod
+    def plain(n_features: int, n_outputs: int, *, fit_intercept: bool) -> "RawCoordinates":
+        """Return the raw coordinates, in which a point is (w, b)."""
+        return RawCoordinates.identity(n_features, n_outputs, fit_intercept=fit_intercept)
 
-    @classmethod
-    def raw(cls, moments: Moments, *, fit_intercept: bool, penalized: NDArray | float = 1.0) -> Self:
+    @staticmethod
+    def raw(moments: Moments, *, fit_intercept: bool, penalized: NDArray | float = 1.0) -> "RawCoordinates":
         """Return the raw coordinates, up to a target scale that differs from 1 only if y is extreme in size."""
-        plain = cls.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
+        plain = Coordinates.plain(len(moments.x.mean), len(moments.y.mean), fit_intercept=fit_intercept)
         return replace(plain, target_scale=moments.y.unit, penalized=penalized)
 
     @classmethod
@@ -203,6 +201,14 @@ class Coordinates(Movable):
         unit = (moments.x.unit * self.inverse_scale)[:, np.newaxis]
         return moments.target_cross * unit * (moments.y.unit / self.target_scale)
 
+    def coefficients_in(self, standard: "Coordinates", points: NDArray) -> NDArray:
+        """Return the coefficients of points side by side in the standard coordinates, which these are."""
+        return points[: len(standard.center)]
+
+    def gradient_in(self, standard: "Coordinates", gradient: NDArray, degree: int) -> NDArray:
+        """Return gradients of losses of some degree in the standard coordinates, which these are."""
+        return gradient
+
     def turned(self, gradient: NDArray) -> NDArray:
         """Return gradients with respect to (w, b) as gradients in these coordinates, without the target scale."""
         p = len(self.center)
@@ -210,6 +216,24 @@ class Coordinates(Movable):
         if self.fit_intercept:
             along_z = along_z - np.outer(self.center, gradient[-1])
         return np.vstack([along_z * self.inverse_scale[:, np.newaxis], gradient[p:]])
+
+
+class RawCoordinates(Coordinates):
+    """Coordinates in which points are coefficients and intercepts, up to the target scale."""
+
+    is_raw = True
+
+    def coefficients_in(self, standard: Coordinates, points: NDArray) -> NDArray:
+        """Return the coefficients of points side by side in the standard coordinates."""
+        to_standard = tiled(self.target_scale / standard.target_scale, points.shape[1])
+        return points[: len(standard.center)] * standard.scale[:, np.newaxis] * to_standard
+
+    def gradient_in(self, standard: Coordinates, gradient: NDArray, degree: int) -> NDArray:
+        """Return gradients of losses of some degree in the standard coordinates."""
+        turned = standard.turned(gradient)
+        if degree == 1:  # they have no unit
+            return turned
+        return turned * tiled((self.target_scale / standard.target_scale) ** (degree - 1), gradient.shape[1])
 
 
 def target_scale(moments: Moments) -> NDArray:

@@ -206,14 +206,9 @@ class Problem:
         """Number of coordinates of a point, including the intercept."""
         return self.standard.n_coordinates
 
-    @property
-    def is_raw(self) -> bool:
-        """Whether points are in raw coordinates."""
-        return self.coordinates.is_raw
-
     def point_of(self, other: "Problem", point: NDArray) -> NDArray:
         """Return in these coordinates a point of `other`, which is this problem in raw coordinates or in these."""
-        if not other.is_raw:
+        if not other.coordinates.is_raw:
             return point
         coef, intercept = other.coordinates.to_raw(point)
         return self.coordinates.from_raw(coef, intercept.astype(np.float64))
@@ -277,7 +272,7 @@ class Problem:
     @cached_property
     def penalty(self) -> Penalty:
         """The penalty in `coordinates`."""
-        return self.terms.penalty_in(self.coordinates) if self.is_raw else self.standard_penalty
+        return self.terms.penalty_in(self.coordinates) if self.coordinates.is_raw else self.standard_penalty
 
     @cached_property
     def standard_penalty(self) -> Penalty:
@@ -309,7 +304,7 @@ class Problem:
 
     @cached_property
     def _from_moments(self) -> MomentObjective:
-        if not (self.is_raw or self.terms.has_prox):
+        if not (self.coordinates.is_raw or self.terms.has_prox):
             return self.quadratic
         return MomentObjective(self.moments, self.coordinates, self.penalty)
 
@@ -425,17 +420,11 @@ class Problem:
 
     def standard_coefficients(self, points: NDArray) -> NDArray:
         """Return the coefficients of points side by side in `standard`, of shape (n_features, n_columns)."""
-        z = points[: len(self.standard.center)]
-        if not self.is_raw:
-            return z
-        to_standard = self.coordinates.target_scale / self.standard.target_scale
-        return z * self.standard.scale[:, np.newaxis] * tiled(to_standard, points.shape[1])
+        return self.coordinates.coefficients_in(self.standard, points)
 
     def mean_residual(self, points: NDArray) -> NDArray:
         """Return the weighted mean of the residuals at points side by side, in units of `standard`."""
         coordinates, p = self.coordinates, len(self.standard.center)
-        if not self.is_raw and coordinates.fit_intercept:
-            return -points[p]  # these coordinates are centred
         mean = (self.moments.x.mean - coordinates.center) * coordinates.inverse_scale
         target_mean = (self.moments.y.mean - coordinates.target_center) / coordinates.target_scale
         residual = tiled(target_mean, points.shape[1]) - mean @ points[:p]
@@ -445,14 +434,12 @@ class Problem:
 
     def standard_gradient(self, gradient: NDArray) -> NDArray:
         """Return gradients in `coordinates` as gradients in `standard`."""
-        if not self.is_raw:
-            return gradient
-        return self.standard.turned(gradient) * tiled(self._gradient_to_standard, gradient.shape[1])
+        return self.coordinates.gradient_in(self.standard, gradient, self.terms.loss.degree)
 
     def root(self, preconditioner: Any) -> NDArray:
         """Return a matrix C with |C g|^2 = g' P g for gradients g in `coordinates`, without the target scale."""
         identity = np.eye(self.n_coordinates)
-        return preconditioner.root(self.standard.turned(identity) if self.is_raw else identity)
+        return preconditioner.root(self.coordinates.gradient_in(self.standard, identity, degree=1))
 
     def optimality(self, value: NDArray, gap: NDArray) -> NDArray:
         """Return `optimality_`, which has no unit, for the output where it is largest.

@@ -74,7 +74,7 @@ def _any_point(spec: Spec, method: Method, rng: np.random.RandomState, past: Map
         first = -coordinates.target_center.astype(np.longdouble) / coordinates.target_scale  # an intercept of 0
         if method.starts_near_constant:
             first = np.clip(first, problem.constant - 1.0, problem.constant + 1.0)
-        start[p] = first if problem.is_raw else np.where(problem.moments.y.deviation > 0, first, 0.0)
+        start[p] = np.where(problem.moments.y.deviation > 0, first, 0.0)
     return start
 
 
