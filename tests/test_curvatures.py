@@ -15,7 +15,8 @@ from gdregress.problem.losses import (
     squared_error,
 )
 from gdregress.problem.objectives import DataObjective, MomentObjective
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
 

@@ -18,7 +18,8 @@ from gdregress.method.schedules import Cosine, EpochSchedule, constant
 from gdregress.method.states import estimated_by
 from gdregress.problem.losses import squared_error
 from gdregress.problem.objectives import MomentObjective
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
 
 X, y = load_diabetes(return_X_y=True, scaled=False)

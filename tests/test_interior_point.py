@@ -18,7 +18,8 @@ from gdregress.problem.bases import Basis
 from gdregress.problem.box_gaps import measured
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.problem.typical import quantile
 from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gdregress.method import minima
 from gdregress.method.minima import Minima, MinimaOfSets, Programs
 from gdregress.problem.losses import squared_error
-from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
+from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
 
 

@@ -15,8 +15,9 @@ from gdregress.problem import losses
 from gdregress.problem.boxes import BoxProblem
 from gdregress.problem.design import Design
 from gdregress.problem.near import Nearness, NearRows
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
 from gdregress.problem.residuals import Residuals
+from gdregress.problem.terms import Terms
 from gdregress.rows.gathering import gather
 from gdregress.rows.memory import RowBlocks
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gdregress.closed_form import closed_form
 from gdregress.comparison.peers import Peer
-from gdregress.problem.problem import Terms
+from gdregress.problem.terms import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.checks import check_finite
 from gdregress.rows.inputs import names_of, read_rows

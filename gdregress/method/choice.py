@@ -23,7 +23,7 @@ from gdregress.method.states import Solver
 from gdregress.method.truncated_newton import TruncatedNewton
 from gdregress.method.working_set import WorkingSet
 from gdregress.problem.design import has_row_space
-from gdregress.problem.problem import Terms
+from gdregress.problem.terms import Terms
 from gdregress.rows.chunks import MATRIX_LIMIT
 from gdregress.rows.rows import Rows
 

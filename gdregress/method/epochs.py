@@ -15,7 +15,8 @@ from gdregress.method.preconditioners import half
 from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import Evaluation, MomentObjective
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import GoneRows
 

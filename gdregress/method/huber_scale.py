@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from gdregress.method.active_set import NOISE, Kinks, step_to_minimum
 from gdregress.problem.losses import HUBER_SHARE
-from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
+from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
 
 ROUNDS = 20

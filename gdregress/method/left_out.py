@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdregress.method.minima import VISIBLE, MinimaOfSets
 from gdregress.method.ridge import Eigenbases
 from gdregress.problem.coordinates import Coordinates
-from gdregress.problem.problem import Terms
+from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
 
 LEVERAGE = 1e-6

@@ -14,8 +14,8 @@ from gdregress.method.ridge import Ridge
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import MomentObjective
 from gdregress.problem.penalties import Penalty
-from gdregress.problem.problem import Terms
 from gdregress.problem.systems import Factor
+from gdregress.problem.terms import Terms
 from gdregress.rows.moments import Moments
 
 VISIBLE = 1e-8

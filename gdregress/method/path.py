@@ -12,7 +12,8 @@ from gdregress.method.known import FIT_ERROR
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 

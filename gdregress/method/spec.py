@@ -10,7 +10,7 @@ from gdregress.method.parameters import WITH_EPSILON, check_parameters
 from gdregress.method.schedules import SCHEDULES, EpochSchedule, Plateau, constant
 from gdregress.problem.loss import Loss
 from gdregress.problem.losses import HUBER_SHARE, as_loss, huber
-from gdregress.problem.problem import Terms
+from gdregress.problem.terms import Terms
 
 RATES_TO_MINIMUM = ("auto", "curvature")
 """Values of `learning_rate` with which a fit ends at the minimum, however it gets there."""

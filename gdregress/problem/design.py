@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gdregress.problem.bases import Basis, BasisOfMoments, Combinations
 from gdregress.problem.features import Features
-from gdregress.problem.problem import EXTENDED_LIMIT, Problem, Terms
+from gdregress.problem.problem import EXTENDED_LIMIT, Problem
+from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
 from gdregress.rows.rows import Rows, drawable
 

@@ -1,4 +1,4 @@
-"""The optimisation problem: the terms of an objective, and these terms over given rows.
+"""The optimisation problem: the terms of an objective over given rows.
 
 A `Problem` provides objectives, from moments or from rows, and related problems: in raw coordinates, in extended
 precision, or smoothed. It converts all units, knows the loss F0 of the best constant, and estimates suboptimality.
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from gdregress.problem.best_constant import best_constant
 from gdregress.problem.coordinates import Coordinates, target_scale
-from gdregress.problem.loss import Loss
 from gdregress.problem.objectives import DataObjective, Evaluation, MomentObjective, Objective
 from gdregress.problem.penalties import Penalty, tiled
 from gdregress.problem.residuals import transposed_product
 from gdregress.problem.spectrum import Spectrum
+from gdregress.problem.terms import Terms
 from gdregress.problem.view import View
 from gdregress.rows import extended
 from gdregress.rows.moments import Moments
@@ -38,76 +38,6 @@ UNSURE = 100
 
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which the problem is available in extended precision."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The terms of an objective, in units of y: a loss, the penalty ``l1 |v|_1 + l2 |v|_2^2 / 2`` and constraints.
-
-    v are the coefficients w, or those of standardised columns.
-
-    Attributes
-    ----------
-    loss : Loss
-        Loss of residuals in units of y.
-    l1, l2 : float
-        Non-negative strengths of the penalty.
-    positive : bool
-        Whether coefficients must not be negative.
-    fit_intercept : bool
-        Whether there is an intercept.
-    standardize : bool
-        Whether coefficients are penalised in standard deviations of their columns.
-    """
-
-    loss: Loss
-    l1: float
-    l2: float
-    positive: bool
-    fit_intercept: bool
-    standardize: bool = False
-
-    @property
-    def is_squared_error(self) -> bool:
-        """Whether the loss is squared error, for which moments are enough."""
-        return self.loss.is_parabola
-
-    @property
-    def is_mostly_parabola(self) -> bool:
-        """Whether most residuals are on a parabola: for squared error, its insensitive form and Huber's loss."""
-        return self.loss.is_piecewise and self.loss.degree == 2
-
-    @property
-    def has_prox(self) -> bool:
-        """Whether the penalty has a nonsmooth part, L1 or the sign constraint."""
-        return self.l1 > 0 or self.positive
-
-    @property
-    def is_ridge(self) -> bool:
-        """Whether the penalty is L2 alone."""
-        return self.l2 > 0 and not self.has_prox
-
-    @property
-    def is_penalised(self) -> bool:
-        """Whether there is a penalty or a sign constraint."""
-        return self.has_prox or self.l2 > 0
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether the loss is solved as slopes in boxes: of lines and parabolas, and not squared error."""
-        return self.loss.is_piecewise and not self.is_squared_error
-
-    def units(self, moments: Moments) -> NDArray | float:
-        """Return the units of X in which coefficients are penalised, given the moments of the rows about the mean.
-
-        They are 1, or the standard deviation of each column. That of a column that does not vary is 1 too.
-        """
-        deviation = moments.x.deviation
-        return np.where(deviation > 0, deviation, 1.0) if self.standardize else 1.0
-
-    def penalty_in(self, coordinates: Coordinates) -> Penalty:
-        """Return the penalty as a function of points in some coordinates."""
-        return coordinates.penalty(self.l1, self.l2, positive=self.positive, degree=self.loss.degree)
 
 
 class Gap(NamedTuple):
@@ -476,8 +406,9 @@ class Problem:
         shift = np.where(lost > unsure, lost, 0.0).astype(np.float64) / self.standard.target_scale
         if not self.terms.loss.is_kinked:
             return float(np.sqrt(2.0) * shift.max())
+        loss: Any = self.terms.loss
         of_each = np.full(len(shift), value / len(shift))
-        return float(self.optimality(of_each, np.maximum(-self.terms.loss.low, self.terms.loss.high) * shift))
+        return float(self.optimality(of_each, np.maximum(-loss.low, loss.high) * shift))
 
     def mean_loss(self, value: NDArray) -> NDArray:
         """Return values averaged over outputs, in units of y to the power of the degree."""

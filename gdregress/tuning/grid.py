@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.parameters import BOOLEANS, CONSTRAINTS, INFINITY, interval, shown
-from gdregress.problem.problem import Terms
+from gdregress.problem.terms import Terms
 from gdregress.rows.folds import SplittableRows
 from gdregress.rows.moments import Moments
 from gdregress.rows.rows import drawable

@@ -12,7 +12,8 @@ from gdregress.displays.drawing import check_names
 from gdregress.displays.paths import RegularizationPathDisplay
 from gdregress.method.path import descend_path, needs_products, problem_of_path
 from gdregress.method.spec import Spec
-from gdregress.problem.problem import Problem, Terms
+from gdregress.problem.problem import Problem
+from gdregress.problem.terms import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.inputs import is_vector, names_of
 from gdregress.rows.memory import RowBlocks
