@@ -7,7 +7,7 @@ from scipy import sparse
 from gdregress import GradientDescentRegressor
 from gdregress.method import assembly, interior_point, working_rows
 from gdregress.method.interior_point import State
-from gdregress.method.narrowed import EACH, FEWEST, PART, narrows
+from gdregress.method.narrowed import FEWEST_A_COEFFICIENT, FEWEST_ROWS, PART, narrows
 from gdregress.method.working_rows import restricted
 
 LOSSES = [
@@ -174,10 +174,10 @@ def test_a_round_begins_near_its_start_and_anew_where_that_is_far(monkeypatch):
 
 
 def test_where_it_narrows():
-    assert narrows(FEWEST, 5)
-    assert not narrows(FEWEST - 1, 5)
-    assert narrows(1000 * EACH, 1000)
-    assert not narrows(1000 * EACH - 1, 1000)
+    assert narrows(FEWEST_ROWS, 5)
+    assert not narrows(FEWEST_ROWS - 1, 5)
+    assert narrows(1000 * FEWEST_A_COEFFICIENT, 1000)
+    assert not narrows(1000 * FEWEST_A_COEFFICIENT - 1, 1000)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 4])

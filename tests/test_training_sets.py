@@ -39,8 +39,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:the best alpha")
 @pytest.fixture
 def few_are_near(monkeypatch):
     """Few rows are near at first, so that some join them, and the others are sums."""
-    monkeypatch.setattr(training_sets, "FEW", 10)
-    monkeypatch.setattr(training_sets, "NEAR", 1.0)
+    monkeypatch.setattr(training_sets, "ALL_NEAR", 10)
+    monkeypatch.setattr(training_sets, "NEAR_ROWS", 1.0)
 
 
 @pytest.fixture

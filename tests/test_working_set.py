@@ -340,7 +340,7 @@ def test_many_columns_of_csr_go_without_their_products(penalty, descents, solved
     assert descents[0][0] > working_set.MANY
     assert descents[0][1] == [True, True]
     assert max(solved[:-1]) <= working_set.MANY
-    monkeypatch.setattr(without_products, "MOST", 1)
+    monkeypatch.setattr(without_products, "MOST_PRODUCTS", 1)
     descents.clear()
     other = clone(model).fit(X, y, weight)
     assert descents[0][1] == [False, False]
@@ -415,7 +415,7 @@ def test_outputs_that_a_descent_has_not_reached_are_solved(descents, monkeypatch
     X, y, _ = many()
     y[:, 1] = 3.0 * X[:, [0]].toarray().ravel() + 1e-3 * y[:, 1]
     model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
-    monkeypatch.setattr(without_products, "MOST", 60)
+    monkeypatch.setattr(without_products, "MOST_PRODUCTS", 60)
     model.fit(X, y)
     assert [False, True] in [is_near for _, is_near in descents]
     assert model.converged_
@@ -432,7 +432,7 @@ def test_where_the_rate_of_a_descent_is_not_found_the_set_is_solved(stalled, des
     X, y, weight = many()
     model = GradientDescentRegressor(**penalised(2e-3, PENALTIES["l1"]))
     if stalled:
-        monkeypatch.setattr(without_products, "FEW", 0)
+        monkeypatch.setattr(without_products, "MOST_GRADIENTS", 0)
         monkeypatch.setattr(rates, "eigsh", stalls)
     else:
         monkeypatch.setattr(without_products, "SPARSE", 10**9)

@@ -12,7 +12,7 @@ SINGULAR = 1e-12
 PIVOT_NOISE = 2e-15
 """Rounding of such a share, before the coefficients that express the column by those before it have enlarged it."""
 
-NOISE = 100.0
+NOISE_UNITS = 100.0
 """Multiple of the rounding of a slope below which a violated condition is attributed to rounding."""
 
 ROUNDS = 20
@@ -192,7 +192,7 @@ class Slopes(NamedTuple):
 
     def vanish(self, here: ActiveSet) -> bool:
         """Return whether the active set is the minimum for its signs up to rounding, and no column of it is zero."""
-        return np.count_nonzero(self.left < NOISE * self.rounding[here.active]) == len(self.left)
+        return np.count_nonzero(self.left < NOISE_UNITS * self.rounding[here.active]) == len(self.left)
 
 
 def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, start: NDArray, factors: "Factors") -> ActiveSet:
@@ -208,7 +208,7 @@ def _minimum(curvature: NDArray, slope: NDArray, kinks: Kinks, start: NDArray, f
         rounding = np.maximum(root * (slopes.left / root[active]).max(initial=0.0), slopes.rounding)
         violation = kinks.violation(-gradient)
         violation[active] = -np.inf
-        [joining] = (violation > NOISE * rounding).nonzero()
+        [joining] = (violation > NOISE_UNITS * rounding).nonzero()
         if not len(joining):
             break
         joining = joining[(-violation[joining]).argsort()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdregress.method.states import Block, Solver, is_zero
 from gdregress.problem.problem import Problem
 
-NEAR = 1e-3
+HANDED_OVER = 1e-3
 """Optimality from which the other solver goes on."""
 
 
@@ -50,7 +50,7 @@ class Approached:
             yield from self.ending.iterates(problem, start, epoch)
             return
         for block in self.nearing.iterates(problem, start, epoch):
-            is_near = block.optimality <= NEAR
+            is_near = block.optimality <= HANDED_OVER
             last = int(np.argmax(is_near)) if is_near.any() else len(block) - 1
             yield block.between(0, last + 1)
             epoch, point = epoch + last + 1, block.points.at(last)

@@ -24,7 +24,7 @@ NEAREST = 1e-3
 MOST_STEPS = 10
 """Largest number of Newton steps on an inner problem."""
 
-SHARPER, HARDLY_SHARPER, FEW = 0.7, 0.85, 3
+SHARPER, HARDLY_SHARPER, FEW_STEPS = 0.7, 0.85, 3
 """Ratios of mu to the one before: where the last inner problem took few steps, where it took more, and what is few."""
 
 FORCED, FINEST = 0.3, 1e-3
@@ -36,7 +36,7 @@ MOST_PRODUCTS = 60
 SHORT = 1e-2
 """Length of a step below which the next one is damped more."""
 
-LEAST, UP, DOWN = 1e-4, 10.0, 0.3
+LEAST_DAMPING, UP, DOWN = 1e-4, 10.0, 0.3
 """The least damping besides 0, and the factors by which it changes."""
 
 DIGITS = 4.0 * float(np.finfo(np.float64).eps)
@@ -143,10 +143,10 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
             forced = max(FORCED * forced, FINEST) if length == 1.0 else FORCED
-            damping = min(max(UP * damping, LEAST), 1.0) if length < SHORT else DOWN * damping
-            damping = damping if damping >= LEAST else 0.0
+            damping = min(max(UP * damping, LEAST_DAMPING), 1.0) if length < SHORT else DOWN * damping
+            damping = damping if damping >= LEAST_DAMPING else 0.0
         multiplier = slope
-        mu *= SHARPER if steps <= FEW else HARDLY_SHARPER
+        mu *= SHARPER if steps <= FEW_STEPS else HARDLY_SHARPER
 
 
 def _better(best: Iterate, here: Iterate) -> Iterate:

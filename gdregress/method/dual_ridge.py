@@ -18,7 +18,7 @@ from gdregress.problem.problem import Gap, Problem
 from gdregress.problem.products import products_of_rows
 from gdregress.rows.rows import drawable
 
-PRECISE = 1e-14
+REFINED = 1e-14
 """Optimality at which another step of refinement is not worth a pass over the rows."""
 
 
@@ -123,7 +123,7 @@ class DualRidge:
             if not optimality < before:
                 return
             yield block
-            if not PRECISE < optimality <= before / 2:
+            if not REFINED < optimality <= before / 2:
                 return
             before, state = optimality, next(states)
 

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
 from gdregress.problem.box_gaps import measured
-from gdregress.problem.boxes import CLEAR, LITTLE, NOISE, OUTSIDE, BoxProblem, Iterate, to_the_middle
+from gdregress.problem.boxes import LITTLE, NOISE, OUTSIDE, WELL_INSIDE, BoxProblem, Iterate, to_the_middle
 
 CANDIDATES, FEW_CANDIDATES = 3, 1.5
 """Rows among which those of a vertex are looked for, as a multiple of their number: of few and of many."""
 
-MANY = 200
+COSTLY_PIVOTS = 200
 """Number of columns from which a QR factorisation with pivots costs far more than an epoch.
 
 Up to so many a vertex is looked for with rows of the penalty in place of coefficients that are not known to be zero."""
@@ -42,10 +42,10 @@ def vertex(box: BoxProblem, curvature: NDArray, slope: NDArray, zeros: NDArray) 
     design, zeros = box.design, zeros[: box.design.basis.rank - 1]  # LAPACK takes no system without equations
     free, of_zeros = np.delete(np.arange(design.basis.rank), zeros), box.n_data + zeros
     rank = len(free)
-    if rank > max(MANY, design.rows.n_samples):
+    if rank > max(COSTLY_PIVOTS, design.rows.n_samples):
         return None  # it would need more rows of X than there are: the state shows too few zeros yet
     likely = np.argsort(-curvature, kind="stable")
-    candidates = CANDIDATES if rank <= MANY else FEW_CANDIDATES
+    candidates = CANDIDATES if rank <= COSTLY_PIVOTS else FEW_CANDIDATES
     likely = likely[np.isin(likely, of_zeros, invert=True)][: int(candidates * rank)]
     rows = design.chosen(likely)[:, free]
     order = _independent(rows * np.sqrt(curvature[likely])[:, np.newaxis])
@@ -83,7 +83,7 @@ def _independent(rows: NDArray) -> NDArray:
     Those of QR keep the longest rows. With many columns those of LU are found in a tenth of the time.
     """
     n, rank = rows.shape
-    if rank <= MANY:
+    if rank <= COSTLY_PIVOTS:
         return qr(rows.T, mode="r", pivoting=True)[1][:rank]
     _, swaps, _ = lapack.dgetrf(rows)
     order = np.arange(n)
@@ -190,7 +190,7 @@ class Face(NamedTuple):
         """
         free, data = np.flatnonzero(box.l2 == 0), np.s_[: box.n_data]
         low, high, slope, counts = box.low[data], box.high[data], self.slope[data], box.weight[data] > 0
-        is_inside = (slope > low + CLEAR) & (slope < high - CLEAR) & counts
+        is_inside = (slope > low + WELL_INSIDE) & (slope < high - WELL_INSIDE) & counts
         if box.is_curved or len(free) != 1 or is_inside.any():
             return self
         direction = np.zeros_like(self.point)

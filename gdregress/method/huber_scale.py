@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.active_set import NOISE, Kinks, step_to_minimum
+from gdregress.method.active_set import NOISE_UNITS, Kinks, step_to_minimum
 from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.systems import Factor
 from gdregress.problem.terms import Terms
@@ -17,7 +17,7 @@ ROUNDS = 20
 CHANGES = 20
 """Number of supports of the coefficients after which a round goes in circles."""
 
-DIGITS = 1e-11
+COEFFICIENT_ERROR = 1e-11
 """Largest estimated relative error of the coefficients of a round."""
 
 
@@ -224,7 +224,7 @@ class Equations(NamedTuple):
         """Return which coefficients are pulled away from zero by more than holds them there, up to rounding."""
         pull = self._pull(z, scale)
         size = np.sqrt(self.variance) + np.abs(z - self.start).sum() + np.abs(pull).max()
-        return kinks.violation(pull) > NOISE * self.precision * size
+        return kinks.violation(pull) > NOISE_UNITS * self.precision * size
 
     def _of_signs(self, active: NDArray, sign: NDArray) -> tuple[NDArray, float] | None:
         """Return w and sigma where the coefficients of A have some signs, and the others are zero."""
@@ -232,7 +232,7 @@ class Equations(NamedTuple):
         a, d = np.where(active, 0.0, -self.start), np.zeros(len(active))
         if active.any():
             factor = Factor.of(self.curved[np.ix_(active, active)])
-            if not self.precision * factor.inflation <= DIGITS:
+            if not self.precision * factor.inflation <= COEFFICIENT_ERROR:
                 return None
             of_penalty = self.price * sign + (self.curved - self.second) @ self.start
             a[active] = factor.solve((self.joint - of_penalty - self.second @ a)[active])

@@ -30,7 +30,7 @@ Where `tol` is less, it is `tol`.
 STACKED = 2**16
 """Entries of the matrices of several strengths that are solved at a time."""
 
-FEW = 2**10
+FEW_ENTRIES = 2**10
 """Entries of such matrices that take no longer than the Python around them."""
 
 CHANGES = 6
@@ -293,7 +293,7 @@ class Programs(NamedTuple):
         is_free = (self.l1 == 0) & (not self.positive)
         # On a line all strengths cost what one does.
         most = max(1, STACKED // (n_programs * p**2)) if self.l2.any() else len(alphas)
-        fewest = min(most, max(1, FEW // p**2))
+        fewest = min(most, max(1, FEW_ENTRIES // p**2))
         ahead = np.full(n_programs, fewest)
         while len(still := np.flatnonzero(place < len(alphas))):
             number = np.minimum(place[still, np.newaxis] + np.arange(ahead[still].max()), len(alphas) - 1)

@@ -11,13 +11,13 @@ from gdregress.method.states import Block
 from gdregress.method.working_rows import PARTS, SOLVED, OneOutput, Round, rounds
 from gdregress.problem.problem import Problem
 
-NEAR = 0.2
+SIDES_SETTLED = 0.2
 """Optimality from which few rows change sides any more."""
 
 PART = 7
 """Number of parts of the rows of which one, that nearest a kink, is near at first."""
 
-FEWEST, EACH = 3000, 32
+FEWEST_ROWS, FEWEST_A_COEFFICIENT = 3000, 32
 """Numbers of rows, in all and for each coefficient, from which an epoch of all rows costs several of a part of them."""
 
 
@@ -56,7 +56,7 @@ class Narrowed:
         closed = max(self.tol, SOLVED)
         for last in epochs:
             yield last
-            if last.optimality[-1] <= NEAR:
+            if last.optimality[-1] <= SIDES_SETTLED:
                 break
         columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
         ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // PARTS) for output in range(len(columns))]
@@ -78,4 +78,4 @@ class Narrowed:
 
 def narrows(n_samples: int, rank: int) -> bool:
     """Return whether there are so many rows that to leave some out is faster."""
-    return n_samples >= max(FEWEST, EACH * rank)
+    return n_samples >= max(FEWEST_ROWS, FEWEST_A_COEFFICIENT * rank)

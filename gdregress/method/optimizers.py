@@ -387,13 +387,13 @@ class Adam:
         )
 
 
-TINY = 1e-8
+EPSILON = 1e-8
 """Number that is added to the root of a mean square, so that no step is divided by 0 (Kingma and Ba, 2015)."""
 
 
 def _scaled_step(last: Step, objective: Any, direction: NDArray, scale: NDArray, rate: float, memory: Any) -> Step:
     """Step along a direction divided by a scale, coordinate by coordinate, with a prox of the same step sizes."""
-    step = rate / (scale + TINY)
+    step = rate / (scale + EPSILON)
     point = objective.penalty.prox(last.point - step * direction, step)
     [there] = objective.evaluate([point])
     return Step(point, there, rate, memory)

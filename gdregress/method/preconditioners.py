@@ -29,16 +29,16 @@ from gdregress.rows.namespaces import cast, namespace
 from gdregress.rows.rows import Rows
 from gdregress.rows.sums import Sums
 
-CLEAR = 1e-7
+ENOUGH_DIGITS = 1e-7
 """Share of the largest eigenvalue of a Gram matrix above which the others have enough digits."""
 
-LARGE = 256
+EIGENVECTORS_FIRST = 256
 """Number of columns from which eigenvectors of a Gram matrix are tried before a singular value decomposition."""
 
-CAUTION = 3.0
+NORM_FACTOR = 3.0
 """Factor on LAPACK's estimate of the norm of an inverse, which is seldom less than a third of the norm."""
 
-ROUNDING = 2e-15
+OUTSIDE = 2e-15
 """Share of a gradient up to which its part outside of the row space is rounding."""
 
 
@@ -288,7 +288,7 @@ class WideInverseHessian:
         inside = self.directions.T @ along
         outside = along - self.directions @ inside
         outside -= self.directions @ (self.directions.T @ outside)
-        is_rounding = np.linalg.norm(outside, axis=0) <= ROUNDING * np.linalg.norm(along, axis=0)
+        is_rounding = np.linalg.norm(outside, axis=0) <= OUTSIDE * np.linalg.norm(along, axis=0)
         return inside, np.where(is_rounding, 0.0, outside)
 
 
@@ -346,7 +346,7 @@ class CholeskyFactor:
         if info:
             return None
         share, _ = condition(lower, norm, uplo="L")
-        return cls(lower, moves, CAUTION / (float(share) * norm)) if share > np.finfo(precision).eps else None
+        return cls(lower, moves, NORM_FACTOR / (float(share) * norm)) if share > np.finfo(precision).eps else None
 
     def __call__(self, gradient: NDArray) -> NDArray:
         """Return P g."""
@@ -414,12 +414,12 @@ def _directions(factor: NDArray) -> tuple[NDArray, NDArray]:
     """
     n, p = factor.shape
     narrow = factor if n >= p else factor.T
-    if n < p or p >= LARGE:
+    if n < p or p >= EIGENVECTORS_FIRST:
         squared, rotation = np.linalg.eigh(narrow.T @ narrow)
         images = narrow @ rotation
         singular, largest = np.linalg.norm(images, axis=0), np.sqrt(max(squared[-1], 0.0))
         is_rounding = singular <= len(squared) * np.finfo(np.float64).eps * largest
-        if (is_rounding | (squared > CLEAR * squared[-1])).all():
+        if (is_rounding | (squared > ENOUGH_DIGITS * squared[-1])).all():
             kept, singular = ~is_rounding, singular[~is_rounding]
             return singular, rotation[:, kept] if n >= p else images[:, kept] / singular
     if n >= p:

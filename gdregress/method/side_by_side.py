@@ -9,13 +9,13 @@ from scipy.linalg import lapack
 from gdregress.method.finite_newton import DAMPED, FLAT, SEARCHES, Bracket
 from gdregress.method.interior_point import EXACT
 from gdregress.method.newton import SINGULAR, is_definite
-from gdregress.problem.boxes import CLEAR, LITTLE, fenchel_gaps, to_the_middle
+from gdregress.problem.boxes import LITTLE, WELL_INSIDE, fenchel_gaps, to_the_middle
 from gdregress.problem.systems import Factor
 
 ON = 4
 """Rows for each coordinate that are inside their boxes at first, at least."""
 
-NARROWER = 0.5
+SHARPER = 0.5
 """Ratio of mu to the one before."""
 
 AGAIN = 1000.0
@@ -156,7 +156,7 @@ class Objectives(NamedTuple):
 
     def are_clear(self, slope: NDArray) -> NDArray:
         """Return which slopes are clearly inside their boxes, of rows that have a weight."""
-        return (slope > self.rows.low + CLEAR) & (slope < self.rows.high - CLEAR) & (self.rows.weight > 0)
+        return (slope > self.rows.low + WELL_INSIDE) & (slope < self.rows.high - WELL_INSIDE) & (self.rows.weight > 0)
 
     def centred(self, place: int, point: NDArray, slope: NDArray) -> tuple[NDArray, NDArray] | None:
         """Return the middle of the minima of one objective, with its slopes, if these differ in one coordinate alone.
@@ -311,7 +311,7 @@ def minima(objectives: Objectives, start: Found) -> Found:
         open_ = open_[~fits & has_ended]
         if not len(open_):
             break
-        mu = NARROWER * mu if NARROWER * mu >= now.flatness else 0.0
+        mu = SHARPER * mu if SHARPER * mu >= now.flatness else 0.0
     return Found(points, slopes, mu, seconds, is_closed)
 
 

@@ -12,10 +12,10 @@ from gdregress.method.side_by_side import Found, Objectives, Second, WeightedRow
 from gdregress.problem.boxes import BoxProblem, fenchel_gaps
 from gdregress.problem.typical import typical
 
-NEAR = 2.0
+NEAR_ROWS = 2.0
 """Near rows at first, in units of sqrt(n p): those that change their line between a training set and all rows."""
 
-FEW = 2000
+ALL_NEAR = 2000
 """Number of rows up to which all of them count as near."""
 
 ENOUGH = {1: 1e-10, 2: 1e-7}
@@ -81,12 +81,12 @@ class TrainingSets:
     @property
     def _few(self) -> int:
         """Number of rows that are near at first."""
-        return int(NEAR * np.sqrt(len(self.cells) * len(self.l2)))
+        return int(NEAR_ROWS * np.sqrt(len(self.cells) * len(self.l2)))
 
     @property
     def takes_all(self) -> bool:
         """Whether there are so few rows that all of them are near, wherever a search begins."""
-        return len(self.cells) <= max(2 * self._few, FEW)
+        return len(self.cells) <= max(2 * self._few, ALL_NEAR)
 
     def minima(self, alpha: float, point: NDArray) -> tuple[NDArray, NDArray]:
         """Return the minima over the training sets for a strength, and which of them are found.

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.augmented_lagrangian import DOWN, LEAST, SHORT, UP, newton_step
+from gdregress.method.augmented_lagrangian import DOWN, LEAST_DAMPING, SHORT, UP, newton_step
 from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
@@ -18,7 +18,7 @@ from gdregress.problem.problem import Problem
 FORCED = 0.1
 """Share of its first length to which conjugate gradients bring the residual of a step."""
 
-CLOSER = 0.1
+END_SHARE = 0.1
 """Share of a tolerance to which the distance from the minimum is estimated to be, at the end."""
 
 SOLVED = 1e-10
@@ -77,7 +77,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         step, n_products, _ = newton_step(box, np.where(on, 1.0, damping), lack, variance, FORCED, left)
         left, decrement = left - n_products, float(lack @ step)
         here = box.iterate(point, residual, slope, 0.5 * decrement)
-        enough = max(EXACT, CLOSER * tol) ** 2 * here.scale
+        enough = max(EXACT, END_SHARE * tol) ** 2 * here.scale
         may_be_last, is_bounded, here = here.gap <= enough, False, here._replace(gap=here.value)
         if may_be_last:
             exact, n_products, is_solved = newton_step(box, on, lack, variance, _shortest(here.scale, lack), left)
@@ -96,7 +96,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
-        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST)
+        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST_DAMPING)
 
 
 def _shortest(scale: float, lack: NDArray) -> float:

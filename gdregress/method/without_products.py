@@ -15,7 +15,7 @@ from gdregress.problem.objectives import Evaluation
 from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Problem
 
-CLOSER = 3e-3
+LEFT_VIOLATED = 3e-3
 """Share of the largest violation up to which a descent leaves the conditions of the set violated."""
 
 MANY_DIGITS = 1e5
@@ -27,17 +27,17 @@ FORCED = 0.03
 FINE = 1e-6
 """The same for the step that bounds how far F can still fall."""
 
-FEW = 100
+MOST_GRADIENTS = 100
 """Most conjugate gradients on a face: where they need more, its columns depend on each other."""
 
 SPARSE = 4
 """Least ratio of the products of the columns to their entries: two copies of these take no more memory than those."""
 
-MOST, FACTOR = 3000, 120
+MOST_PRODUCTS, FACTOR = 3000, 120
 """Most products with a vector, and the least ratio of the cube of the number of columns to the work of all of these:
 that many take about as long as three Cholesky factors of the products of the columns."""
 
-ROUGH = 1e-2
+EIGENVALUE_ERROR = 1e-2
 """Relative error of the largest eigenvalue, which Nesterov's rule tolerates."""
 
 EPS = float(np.finfo(np.float64).eps)
@@ -68,8 +68,8 @@ class ManyColumns(NamedTuple):
 
     @property
     def n_products(self) -> int:
-        """Number of products with a vector that take about as long as to solve the set, but no more than `MOST`."""
-        return min(MOST, len(self.members) ** 3 // (FACTOR * self.columns.work))
+        """Number of products with a vector that take about as long as to solve the set, at most `MOST_PRODUCTS`."""
+        return min(MOST_PRODUCTS, len(self.members) ** 3 // (FACTOR * self.columns.work))
 
     def multiply(self, direction: NDArray) -> NDArray:
         """Return the product of the second derivatives with a vector."""
@@ -84,7 +84,7 @@ class ManyColumns(NamedTuple):
             return self.multiply(whole)[places]
 
         whole = np.zeros(len(self.members))
-        step, _, is_solved = conjugate_gradients(multiply, np.ones_like(right), right, FINE, MOST)
+        step, _, is_solved = conjugate_gradients(multiply, np.ones_like(right), right, FINE, MOST_PRODUCTS)
         return step if is_solved else None
 
 
@@ -115,7 +115,7 @@ def descended(
     """
     members, p, tol, rate = many.members, len(penalty.l1), EPS, None
     if n_violated:
-        tol = CLOSER * float(penalty.violation(gradient)[members[len(members) - n_violated :]].max())
+        tol = LEFT_VIOLATED * float(penalty.violation(gradient)[members[len(members) - n_violated :]].max())
     reached, is_near = point.copy(), np.zeros(point.shape[1], bool)
     for output in range(point.shape[1]):
         descent = _Descent(many, penalty.of_columns(members, output), rate)
@@ -177,7 +177,7 @@ class _Descent:
                     return place.point
                 if size > MANY_DIGITS * tol:
                     return None
-                lower = self._by_nesterov(place, max(tol, CLOSER * size))
+                lower = self._by_nesterov(place, max(tol, LEFT_VIOLATED * size))
             if lower is None or self._left <= 0:
                 return None
             place = lower
@@ -196,7 +196,7 @@ class _Descent:
         on = (w != 0) | (lack != 0)
         sign = np.sign(np.where(w != 0, w, lack))
         step, *_ = conjugate_gradients(
-            lambda v: np.where(on, self._multiply(v), 0.0), np.ones_like(w), lack, FORCED, FEW
+            lambda v: np.where(on, self._multiply(v), 0.0), np.ones_like(w), lack, FORCED, MOST_GRADIENTS
         )
         z = np.where((w + step) * sign > 0, w + step, 0.0)
         step = z - w
@@ -207,7 +207,7 @@ class _Descent:
     def _by_nesterov(self, place: _Place, tol: float) -> _Place | None:
         """Return the place to which Nesterov's rule leads, where all conditions hold up to a tolerance."""
         if self.rate is None:
-            largest = largest_eigenvalue(self._multiply, len(place.point), max(self._left, 1), ROUGH)
+            largest = largest_eigenvalue(self._multiply, len(place.point), max(self._left, 1), EIGENVALUE_ERROR)
             if largest is None:
                 return None
             self.rate = inverse_curvature(largest)

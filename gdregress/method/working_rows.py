@@ -54,7 +54,7 @@ WIDER = 1.0 + 1e-6
 IDLE = 4
 """Number of consecutive rounds that bring F and its bound no nearer to each other: then another solver takes over."""
 
-ROUNDING = 8.0
+ROUNDING_UNITS = 8.0
 """Rounding error of F, in units of the precision, of the mean loss and of the mean slope times prediction."""
 
 
@@ -319,7 +319,7 @@ class OneOutput:
         loss, clipped, predicted = (float(each[0]) / self.rows.total_weight for each in sums)
         pull = max(-self.loss.low, self.loss.high) * predicted
         of_penalty = float(self.problem.penalty.of_output(self.output).value(point)[0])
-        rounding = ROUNDING * float(np.finfo(self.rows.place.precision).eps) * (loss + pull)
+        rounding = ROUNDING_UNITS * float(np.finfo(self.rows.place.precision).eps) * (loss + pull)
         scale = max(clipped + of_penalty, ROUNDED[1] * pull)
         return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
 

@@ -40,7 +40,7 @@ DEFINITE = 1e-12
 LITTLE = 1e-10
 """A residual or a multiplier that counts as little, in the unit of the boxes."""
 
-CLEAR = 1e-8
+WELL_INSIDE = 1e-8
 """Distance from an end of its box, in the unit of the boxes, at which a slope is clearly inside."""
 
 

@@ -20,7 +20,7 @@ REQUIRED = ("value", "derivative", "curvature")
 INFINITY = float("inf")
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Residuals of a constant up to this share of the target and of the constant may be rounding alone."""
+"""Rounding error of a residual, as a share of the numbers whose difference it is."""
 
 DIFFERENCE = 1e-6
 """Step of the finite differences that approximate second derivatives, relative to 1 + abs(residual)."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDING = 1e-9
+NO_RISE = 1e-9
 """Relative rise above the start that counts as none: a descent that swings comes by its start up to rounding."""
 
 FAR = 2.0
@@ -28,7 +28,7 @@ def has_diverged(values: NDArray, baseline: float = 0.0) -> NDArray:
     baseline : float, default=0.0
         An objective that is not bad: what is not above it has not diverged, however good the start.
     """
-    level = max(baseline, float(values[0])) * (1.0 + ROUNDING)
+    level = max(baseline, float(values[0])) * (1.0 + NO_RISE)
     most = max(FAR * level, np.finfo(np.float64).tiny)
     here = np.minimum(np.where(np.isfinite(values), values, most), most)
     above = here - level

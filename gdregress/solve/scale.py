@@ -13,6 +13,7 @@ from gdregress.method.choice import MOMENTS_LIMIT, choose
 from gdregress.method.followed import Followed
 from gdregress.method.huber_scale import FittedScale, descend_with_scale
 from gdregress.method.spec import Spec
+from gdregress.problem.loss import ROUNDING
 from gdregress.problem.losses import HUBER_SHARE, huber
 from gdregress.problem.problem import Problem
 from gdregress.rows.memory import RowBlocks
@@ -24,22 +25,19 @@ from gdregress.solve.stopping import Result, Stopping
 CLOSE = 1e-10
 """Relative change of the scale at which it is found."""
 
-ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Rounding error of a residual, as a share of the numbers whose difference it is."""
-
 ROUNDS = 200
 """Number of fits at most, where Newton's method has not found both; some five are usual."""
 
-NEAR = 1e-6
+BEGUN_AGAIN = 1e-6
 """Optimality above which a fit begins once more, from zero. Rounding may keep that of a sharp fit above its `tol`."""
 
-STEEPEST = 0.999
+SECANT_LIMIT = 0.999
 """Change of the scale of the residuals for a change of the scale, up to which the secant is followed."""
 
 PATIENCE = 8
 """Rounds after which the range of the scale is halved, on a logarithmic axis."""
 
-LEAST = 1e-8
+LEAST_SCALE = 1e-8
 """Least scale, as a share of the root mean square of y."""
 
 NEEDS_RESIDUALS = "epsilon='auto' needs the residuals of rows in memory"
@@ -145,7 +143,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
         start = np.zeros((problem.n_coordinates, 1)) if raw is None else problem.coordinates.from_raw(*raw)
         stopping = Stopping.of(scaled, method)
         result = _finished(solve(problem, method.solver, start, stopping))
-        if result.kept.optimality > NEAR and raw is not None:  # the last coefficients may be a bad start
+        if result.kept.optimality > BEGUN_AGAIN and raw is not None:  # the last coefficients may be a bad start
             result = _finished(solve(problem, method.solver, np.zeros_like(start), stopping))
         coef, intercept = raw = problem.coordinates.to_raw(result.kept.point)
         residual = y - rows.product(coef.astype(np.float64)) - intercept.astype(np.float64)
@@ -219,7 +217,7 @@ def _start(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> tuple[float,
     largest = float(np.abs(y).max()) or 1.0  # the squares of these shares are in the range of floats
     mean = np.average(y[:, 0] / largest, weights=weight)
     deviation = float(np.sqrt(np.average(np.square(y[:, 0] / largest - mean), weights=weight)))
-    least = LEAST * largest * (float(np.hypot(deviation, mean)) or 1.0)
+    least = LEAST_SCALE * largest * (float(np.hypot(deviation, mean)) or 1.0)
     has_past = spec.warm_start and "scale_" in past and past["coef_"].size == rows.n_features
     # Where most residuals are zero, the least scale solves the equations whatever the penalty: no other is found there.
     if not has_past or past["scale_"] <= 2.0 * least:
@@ -243,7 +241,7 @@ def scale_of_constant(y: NDArray, weight: NDArray | None, *, fit_intercept: bool
     fit_intercept : bool
         Whether there is a constant.
     """
-    least = LEAST * (float(np.sqrt(np.mean(np.square(y)))) or 1.0)
+    least = LEAST_SCALE * (float(np.sqrt(np.mean(np.square(y)))) or 1.0)
     scale = max(scale_of(y, weight), least)
     for _ in range(ROUNDS if fit_intercept else 0):
         constant = huber(HUBER_SHARE * scale).best_constant(y, weight)
@@ -259,7 +257,7 @@ def _by_secant(tried: list[tuple[float, float]], least: float) -> float:
     if len(tried) == 1 or tried[-2][0] == scale:
         return found
     share = (found - tried[-2][1]) / (scale - tried[-2][0])
-    return max(scale + (found - scale) / (1.0 - share), least) if share <= STEEPEST else found
+    return max(scale + (found - scale) / (1.0 - share), least) if share <= SECANT_LIMIT else found
 
 
 def _next(tried: list[tuple[float, float]], least: float, guess: float) -> float:

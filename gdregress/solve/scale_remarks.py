@@ -5,7 +5,7 @@ import numpy as np
 from gdregress.problem.losses import HUBER_SHARE
 from gdregress.problem.problem import Problem
 from gdregress.rows.rows import drawable
-from gdregress.solve.scale import LEAST, scale_of
+from gdregress.solve.scale import LEAST_SCALE, scale_of
 from gdregress.solve.stopping import Result
 
 INTERPOLATED = (
@@ -19,7 +19,7 @@ MOSTLY_ZERO = (
 )
 """What is said where coefficients fit most rows, but not all."""
 
-FAR, FEW = 100.0, 0.02
+FAR_OUTSIDE, FEW_INSIDE = 100.0, 0.02
 """Mean size of a residual, in epsilons, and share of residuals below epsilon, at which Huber's loss has no parabola."""
 
 TOO_SMALL = (
@@ -50,10 +50,10 @@ def remarks_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tupl
         The sentence, if there is one.
     """
     mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
-    if not FAR * epsilon < mean < np.inf:
+    if not FAR_OUTSIDE * epsilon < mean < np.inf:
         return ()
     [there] = problem.from_rows().evaluate([result.kept.point])
-    if np.max(there.curved) > FEW + problem.n_coordinates / problem.rows.n_weighted:
+    if np.max(there.curved) > FEW_INSIDE + problem.n_coordinates / problem.rows.n_weighted:
         return ()
     return (f"epsilon={epsilon:g} is far below the residuals, whose mean size is {mean:.3g}, {TOO_SMALL}",)
 
@@ -79,11 +79,11 @@ def remarks_on_scale(scale: float, problem: Problem, result: Result) -> tuple[st
         The sentence; none where there is a scale, or where all rows are fitted.
     """
     of_y, rows = problem.moments.y, problem.rows
-    if scale > 2.0 * LEAST * float(np.hypot(of_y.deviation, of_y.mean)[0]):
+    if scale > 2.0 * LEAST_SCALE * float(np.hypot(of_y.deviation, of_y.mean)[0]):
         return ()
     if rows.n_weighted <= rows.n_features + problem.terms.fit_intercept:
         return (INTERPOLATED,)
-    if result.kept.loss <= (FAR * HUBER_SHARE * scale) ** 2:
+    if result.kept.loss <= (FAR_OUTSIDE * HUBER_SHARE * scale) ** 2:
         return ()
     y, weight = drawable(rows).y, drawable(rows).weight
     numbers, place = np.unique(y[:, 0], return_inverse=True)

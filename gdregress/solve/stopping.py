@@ -22,10 +22,10 @@ LOST_DIGITS = (
 LARGE = 1e300
 """Size of numbers whose sums of products may be beyond the range of floats."""
 
-ROUNDED = 1e-12
+HELD_UP = 1e-12
 """Optimality from which on it is rounding that holds up a descent which gets no nearer to the minimum."""
 
-FEW, STEADY = 4, 0.85
+WATCHED, STEADY = 4, 0.85
 """Number of epochs and share of them: an objective that falls in more than this share is not kept up by noise."""
 
 MORE_EPOCHS = "more epochs do not help. Raise tol."
@@ -397,7 +397,7 @@ def still_falls(values: NDArray) -> bool:
         The objective, that of the start first.
     """
     falls = np.diff(values) < 0
-    return bool(falls[-max(FEW, len(falls) // 2) :].mean() > STEADY)
+    return bool(falls[-max(WATCHED, len(falls) // 2) :].mean() > STEADY)
 
 
 def _is_held_up(trace: Trace) -> bool:
@@ -405,7 +405,7 @@ def _is_held_up(trace: Trace) -> bool:
     optimality = trace.columns()["optimality"]
     quarter = max(1, len(optimality) // 4)
     last, before = optimality[-quarter:], optimality[-2 * quarter : -quarter]
-    return bool(np.median(last) <= ROUNDED and np.median(last) > 0.5 * np.median(before))
+    return bool(np.median(last) <= HELD_UP and np.median(last) > 0.5 * np.median(before))
 
 
 TOO_LARGE = "Look for values of X or y that are far too large, and bring both to sizes around 1."

@@ -16,7 +16,7 @@ from gdregress.solve.stopping import SLOWLY
 TIMES = 10.0
 """How much farther from the mean of X, or nearer, a column of X_val is than X, if it was not transformed as X was."""
 
-ROUNDING = 1e-9
+CONSTANT = 1e-9
 """Deviation of a column, as a share of its mean, up to which it is constant but for rounding."""
 
 
@@ -135,7 +135,7 @@ def validation_value(
 def _remarks_on_units(moments: Moments, problem: Problem) -> tuple[str, ...]:
     x, x_val = problem.moments.x, moments.x
     distance = np.hypot(x_val.mean - x.mean, x_val.deviation)
-    varies = x_val.deviation > ROUNDING * np.abs(x_val.mean)  # few rows may lack what is rare in X
+    varies = x_val.deviation > CONSTANT * np.abs(x_val.mean)  # few rows may lack what is rare in X
     off = (distance > TIMES * x.deviation) | ((TIMES * distance < x.deviation) & varies)
     if off.mean() <= 0.5:
         return ()
