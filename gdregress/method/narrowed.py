@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.interior_point import NO_NEARER, InteriorPoint
 from gdregress.method.states import Block
-from gdregress.method.working_rows import PARTS, SOLVED, OneOutput, Round, rounds
+from gdregress.method.working_rows import PARTS, SOLVED, begin, rounds
 from gdregress.problem.problem import Problem
 
 SIDES_SETTLED = 0.2
@@ -58,13 +59,9 @@ class Narrowed:
             yield last
             if last.optimality[-1] <= SIDES_SETTLED:
                 break
-        columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1].tolist()
-        ones = [OneOutput(problem, output, self.whole.basis, n // PART, n // PARTS) for output in range(len(columns))]
-        found = (one.sampled(column, is_near=True) for one, column in zip(ones, columns, strict=True))
-        samples = [sample for sample in found if sample is not None]
-        if len(samples) == len(ones):
-            latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-            for block in rounds(ones, latest, samples):
+        columns, values = np.hsplit(last.points.at(-1).astype(np.float64), start.shape[1]), last.value[-1]
+        if begun := begin(problem, columns, self.whole.basis, n // PART, n // PARTS, is_near=True):
+            for block in islice(rounds(begun, columns, values), 1, None):
                 has_moved = not np.array_equal(block.points.at(0), last.points.at(-1))
                 if not has_moved and block.optimality[0] > closed:
                     break  # the near rows leave so much open that their minimum is far off

@@ -156,21 +156,15 @@ class WorkingRows:
         columns = np.hsplit(start.astype(np.float64), start.shape[1])
         is_near = not is_zero(problem, start)
         size = ROWS_EACH * len(start) if is_near else sample_size(problem.rows.n_weighted, len(start))
-        ones = [OneOutput(problem, output, self.basis, size, self.most) for output in range(len(columns))]
-        found = (one.sampled(column, is_near=is_near) for one, column in zip(ones, columns, strict=True))
-        samples = [sample for sample in found if sample is not None] if size <= self.first else []
-        if len(samples) < len(ones):
+        begun = begin(problem, columns, self.basis, size, self.most, is_near=is_near) if size <= self.first else []
+        if not begun:
             yield from self._otherwise(problem, start, epoch)
             return
-        values = problem.from_rows().values([start.astype(np.float64)])[0].tolist()
-        latest = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values, strict=True)]
-        block = _block(latest, None)
-        yield block
-        for block in rounds(ones, latest, samples):
-            epoch += 1
+        values = problem.from_rows().values([start.astype(np.float64)])[0]
+        for number, block in enumerate(rounds(begun, columns, values), start=epoch):  # noqa: B007
             yield block
         if block.optimality[0] > max(self.tol, SOLVED):
-            blocks = self._otherwise(problem, block.points.at(0), epoch)
+            blocks = self._otherwise(problem, block.points.at(0), number)
             first = next(blocks)
             if first.optimality[0] < block.optimality[0]:
                 yield first
@@ -324,21 +318,26 @@ class OneOutput:
         return Round(point, loss + of_penalty, np.inf, scale, rounding).above(bound)
 
 
-def rounds(ones: list[OneOutput], latest: list[Round], samples: list[Sample]) -> Iterator[Block]:
-    """Yield a block for each round of all outputs, until none has another; F and the gap never rise.
+def begin(
+    problem: Problem, columns: list[NDArray], basis: NDArray | None, size: int, most: int, *, is_near: bool
+) -> list[tuple[OneOutput, Sample]]:
+    """Return the outputs, with what samples of so many rows tell of each; none where a sample does not serve."""
+    begun = []
+    for output, column in enumerate(columns):
+        one = OneOutput(problem, output, basis, size, most)
+        sample = one.sampled(column, is_near=is_near)
+        if sample is None:
+            return []
+        begun.append((one, sample))
+    return begun
 
-    Parameters
-    ----------
-    ones : list of OneOutput
-        The outputs.
-    latest : list of Round
-        Their first points.
-    samples : list of Sample
-        What samples of the rows tell.
-    """
-    descents = [_descend(*each) for each in zip(ones, latest, samples, strict=True)]
-    for here in islice(abreast(latest, descents), 1, None):
-        yield _block(here, 1.0)
+
+def rounds(begun: list[tuple[OneOutput, Sample]], columns: list[NDArray], values: NDArray) -> Iterator[Block]:
+    """Yield a block for the start and each round of all outputs, until none has another; F and the gap never rise."""
+    start = [Round(column, value, value, value, 0.0) for column, value in zip(columns, values.tolist(), strict=True)]
+    descents = [_descend(one, first, sample) for (one, sample), first in zip(begun, start, strict=True)]
+    for number, latest in enumerate(abreast(start, descents)):
+        yield _block(latest, 1.0 if number else None)
 
 
 def _descend(one: OneOutput, start: Round, sample: Sample) -> Iterator[Round]:
