@@ -97,7 +97,9 @@ class Coordinates(Movable):
         The target scale is the standard deviation of y, so that squared errors are relative to that of the best
         constant. For a model without intercept, pass moments about the origin.
         """
-        scale = np.hypot(moments.x.deviation, np.sqrt(alpha) * penalized)
+        scale = moments.x.deviation
+        if alpha > 0:
+            scale = np.hypot(scale, np.sqrt(alpha) * penalized)
         return cls.centred(moments, scale, fit_intercept=fit_intercept, penalized=penalized)
 
     @classmethod

@@ -160,8 +160,8 @@ def _provisional_origins(rows: Any, near: float) -> tuple[_Origin, _Origin]:
         if rows.place.is_host:
             X = np.ascontiguousarray(X)  # a few rows of columns that are contiguous are read from memory once
             # Each value on the other side of zero is at least as far from the median as that is from zero.
-            n_negative = (X < 0).sum(axis=0)
-            doubtful = np.flatnonzero(near * np.minimum(n_negative, n - n_negative) < n)
+            n_negative = (X < 0).sum(axis=0, dtype=np.int8)
+            doubtful = np.flatnonzero(np.minimum(n_negative, n - n_negative) < (n / near if near else np.inf))
         of_doubtful = X[:, doubtful]
         median = xp.sort(of_doubtful, axis=0)[n // 2, :]
         spread = xp.sum(xp.abs(of_doubtful - median), axis=0)
