@@ -3,7 +3,6 @@
 import copy
 import pickle
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -18,11 +17,8 @@ from sklearn.model_selection import KFold, ParameterGrid
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
 from gdregress.method.epochs import times_between
-from gdregress.method.spec import Spec
 from gdregress.tuning.grid import Curve
-from gdregress.tuning.resampling import Resampling
 from gdregress.tuning.selection import ranks
-from gdregress.tuning.sums import Sums
 
 pytestmark = pytest.mark.filterwarnings("ignore:the best (alpha|number of epochs)")
 
@@ -39,11 +35,12 @@ NUMBERS = {
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
 def test_powers_of_every_size_follow_from_few_times(numbers, alternates):
     """Products of two of them, as in an error, are such powers too."""
-    times = times_between(numbers.tobytes(), alternates=alternates)
-    assert len(times.times) <= min(len(np.unique(numbers)), 300 if alternates else 150)
+    times = times_between(numbers)
+    assert len(times.times) <= min(len(np.unique(numbers)), 150)
     size = np.concatenate([1.0 - np.geomspace(1e-9, 0.999, 300), np.geomspace(1e-12, 1e-3, 20), [0.0]])[:, np.newaxis]
+    even = size**times.times
     for sign in (1.0, -1.0) if alternates else (1.0,):
-        found = times.interpolate(size**times.times * np.where(times.is_odd, sign, 1.0))
+        found = times.interpolate_both(np.hstack([even, sign * even])) if alternates else times.interpolate(even)
         assert_allclose(found, (sign * size) ** numbers, rtol=0, atol=3e-15)
 
 
@@ -79,16 +76,6 @@ def test_means_are_those_of_the_scores_of_each_split(tol):
     several = np.array([results[f"split{number}_test_score"] for number in range(5)])
     assert_allclose(results["mean_test_score"], several.mean(axis=0), rtol=1e-12)
     assert_allclose(results["std_test_score"], several.std(axis=0), rtol=1e-12)
-
-
-def test_all_threads_get_the_same_times():
-    """Else the means over splits would not follow from the means at these times."""
-    model = GradientDescentRegressor()
-    sums = Sums(Resampling(model, Spec.of(model), None, None, []))
-    numbers = np.arange(1, 100_000).tobytes()
-    with ThreadPoolExecutor(4) as pool:
-        several = list(pool.map(lambda _: sums._times_between(numbers, alternates=False), range(4)))
-    assert all(times is several[0] for times in several)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "invscaling"])

@@ -12,7 +12,7 @@ from gdregress.method.geometric import Eigenbasis, lengths
 from gdregress.method.known import FIT_ERROR, Known
 from gdregress.method.minima import VISIBLE
 from gdregress.method.preconditioners import half
-from gdregress.method.rates import CurvatureRate, FixedRate, inverse_curvature, steepest_curvature
+from gdregress.method.rates import CurvatureRate, inverse_curvature, steepest_curvature
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.objectives import Evaluation, MomentObjective
 from gdregress.problem.problem import Problem
@@ -83,8 +83,7 @@ class PlainDescent:
         largest : float
             The largest factor.
         """
-        rate = FixedRate(float(learning_rate)) if learning_rate != "lipschitz" else self._lipschitz
-        eta = float(rate.of(self.problem))
+        eta = self._lipschitz if isinstance(learning_rate, str) else float(learning_rate)
         return eta if eta * largest * self.basis.curvature[-1] < 2.0 * BELOW_THE_CEILING else None  # the largest
 
     @cached_property
@@ -98,31 +97,34 @@ class PlainDescent:
         curvature = self.basis.curvature
         return np.divide(1.0, curvature, out=np.zeros_like(curvature), where=self.basis.is_curved)
 
-    def lengths(self, rates: NDArray, times: "Times") -> NDArray:
+    def lengths(self, rates: NDArray, times: NDArray, *, alternates: bool) -> NDArray:
         """Return how far along each eigenvector descents at constant rates are from the start at some times.
 
         It is ``(1 - (1 - rate lambda)^t) / lambda`` as a share of the slope at the start, of shape
-        (n_rates, n_times, n_coordinates).
+        (n_rates, n_times, n_coordinates), or (n_rates, 2 n_times, n_coordinates): then powers of negative numbers are
+        those of even epochs at first, and those of odd epochs after them.
 
         Parameters
         ----------
         rates : ndarray of shape (n_rates,)
             The rates.
-        times : Times
+        times : ndarray of shape (n_times,)
             The times t.
+        alternates : bool
+            Whether there are powers of negative numbers.
         """
         share = np.multiply.outer(rates, self.basis.curvature)
         # The logarithm of abs(1 - share), with all its digits where share is tiny.
         decay = np.maximum(np.log1p(np.where(share < 1, -share, share - 2)), LOG_OF_NOTHING)
-        left = times.times[:, np.newaxis] * decay[:, np.newaxis]
+        left = times[:, np.newaxis] * decay[:, np.newaxis]
         np.expm1(left, out=left)
-        if times.is_odd.any():
-            np.subtract(-2.0, left, out=left, where=(share > 1)[:, np.newaxis] & times.is_odd[:, np.newaxis])
+        if alternates:
+            left = np.concatenate([left, np.where((share > 1)[:, np.newaxis], -2.0 - left, left)], axis=1)
         return np.multiply(left, -self.inverse, out=left)
 
-    @property
-    def _lipschitz(self) -> CurvatureRate:
-        return CurvatureRate(inverse_curvature(steepest_curvature(self.problem)))
+    @cached_property
+    def _lipschitz(self) -> float:
+        return CurvatureRate(inverse_curvature(steepest_curvature(self.problem))).of(self.problem)
 
     def end(self, rates: NDArray, tol: float) -> int | None:
         """Return the number of epochs after which a fit has converged to `tol`; None if it does not."""
@@ -297,8 +299,8 @@ class Times(NamedTuple):
     ----------
     times : ndarray of shape (n_times,)
         The times, which may be between two epochs.
-    is_odd : ndarray of bool, of shape (n_times,)
-        Whether powers of negative numbers at a time are those of odd epochs, else of even ones.
+    is_odd : ndarray of bool, of shape (n_epochs,)
+        Whether an epoch is odd.
     parts : list of (slice or ndarray of int, ndarray of shape (n_times_of_part, n_epochs_of_part))
         For each range of epochs: places of the epochs, and the weights of the times of this part, which follow on those
         of the part before.
@@ -317,7 +319,7 @@ class Times(NamedTuple):
             The errors at the times.
         """
         few = errors.reshape(-1, errors.shape[-1])
-        found, first = np.empty((len(few), sum(weights.shape[1] for _, weights in self.parts))), 0
+        found, first = np.empty((len(few), len(self.is_odd))), 0
         for places, weights in self.parts:
             last = first + len(weights)
             if isinstance(places, slice):
@@ -327,22 +329,26 @@ class Times(NamedTuple):
             first = last
         return found.reshape(*errors.shape[:-1], -1)
 
+    def interpolate_both(self, errors: NDArray) -> NDArray:
+        """Return what `interpolate` does, given the errors of even epochs at the times, and after them those of odd."""
+        even, odd = (self.interpolate(each) for each in np.split(errors, 2, axis=-1))
+        return np.where(self.is_odd, odd, even)
 
-def times_between(numbers: bytes, *, alternates: bool) -> Times:
-    """Return the times for some numbers of epochs, which are the same for many rates.
+
+def times_between(epochs: NDArray) -> Times:
+    """Return the times for some numbers of epochs, which are the same for all constant rates.
 
     Parameters
     ----------
-    numbers : bytes
-        Numbers of epochs, an array of int64; as bytes, so that a cache can tell them.
-    alternates : bool
-        Whether the descents jump back and forth, so that odd epochs and even ones have times of their own.
+    epochs : ndarray of int64, of shape (n_epochs,)
+        Numbers of epochs.
     """
-    epochs = np.frombuffer(numbers, np.int64)
-    of_range = -(-np.frexp(epochs)[1] // RANGE) * 2 + (epochs % 2 if alternates else 0)
-    times, is_odd, parts = [], [], []
-    for part in np.unique(of_range):
+    of_range = -(-np.frexp(epochs)[1] // RANGE)
+    times, parts = [], []
+    for part in range(int(of_range.min()), int(of_range.max()) + 1):
         places = np.flatnonzero(of_range == part)
+        if not len(places):
+            continue
         of_part = epochs[places]
         rises = bool((of_part[1:] > of_part[:-1]).all())
         asked, back = (of_part, slice(None)) if rises else np.unique(of_part, return_inverse=True)
@@ -350,9 +356,8 @@ def times_between(numbers: bytes, *, alternates: bool) -> Times:
         nodes, weights = chebyshev(asked, n_nodes) if n_nodes < len(asked) else (asked, np.eye(len(asked)))
         is_run = places[-1] - places[0] == len(places) - 1
         times.append(nodes)
-        is_odd.append(np.full(len(nodes), part % 2 == 1))
         parts.append((slice(places[0], places[-1] + 1) if is_run else places, weights[:, back]))
-    return Times(np.concatenate(times), np.concatenate(is_odd), parts)
+    return Times(np.concatenate(times), epochs % 2 == 1, parts)
 
 
 def nodes_between(first: int, last: int) -> int:
@@ -404,7 +409,7 @@ def as_they_are(values: NDArray) -> NDArray:
 
 
 def held_out_errors(
-    several: Sequence[tuple[Stretch, HeldOut]], times_between: Callable[..., Times]
+    several: Sequence[tuple[Stretch, HeldOut]], times_of: Callable[[NDArray], Times]
 ) -> list[FromFew | None]:
     """Return the mean squared errors on test rows after some epochs, of shape (n_outputs, n_points).
 
@@ -415,8 +420,8 @@ def held_out_errors(
     ----------
     several : sequence of (Stretch, HeldOut)
         Epochs of plain descents over the same rows, and the error on the test rows as a function of the point.
-    times_between : callable
-        The function of that name, which may remember what it has returned.
+    times_of : callable
+        Function from numbers of epochs to their `Times`.
     """
     found: list[FromFew | None] = [None] * len(several)
     alike: dict[tuple[int, int, int, bool], list[int]] = {}
@@ -425,21 +430,23 @@ def held_out_errors(
         alike.setdefault(key, []).append(place)
     for places in alike.values():
         stretch, held_out = several[places[0]]
-        descent, n_coordinates = stretch.descent, len(held_out.gradient)
+        descent, alternates, n_coordinates = stretch.descent, stretch.alternates, len(held_out.gradient)
         if not stretch.is_constant:
             for place in places:
                 errors = held_out.errors(several[place][0].lengths(), descent.slope)
                 found[place] = FromFew(errors, as_they_are) if held_out.has_digits(errors).all() else None
             continue
-        times = times_between(stretch.numbers.tobytes(), alternates=stretch.alternates)
-        at_a_time = max(1, STACKED // (len(times.times) * n_coordinates))
+        times = times_of(stretch.numbers)
+        fill, n_times = (times.interpolate_both, 2) if alternates else (times.interpolate, 1)
+        n_times *= len(times.times)
+        at_a_time = max(1, STACKED // (n_times * n_coordinates))
         for first in range(0, len(places), at_a_time):
             some = places[first : first + at_a_time]
             rates = np.array([several[place][0].first_rate for place in some])
-            along = descent.lengths(rates, times).reshape(-1, n_coordinates)
+            along = descent.lengths(rates, times.times, alternates=alternates).reshape(-1, n_coordinates)
             errors = held_out.errors(along, descent.slope)
             have_digits = held_out.has_digits(errors).reshape(len(some), -1).all(axis=1)
-            of_rates = errors.reshape(-1, len(some), len(times.times))
+            of_rates = errors.reshape(-1, len(some), n_times)
             for number in np.flatnonzero(have_digits).tolist():
-                found[some[number]] = FromFew(of_rates[:, number], times.interpolate)
+                found[some[number]] = FromFew(of_rates[:, number], fill)
     return found

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,17 @@ class GeometricPoints:
         return self.start[:, np.newaxis] - np.tensordot(self.vectors, steps, axes=1)
 
 
+def _powers(base: NDArray, n_powers: int) -> NDArray:
+    """Return the first powers of several numbers, one below the other: each multiplication doubles those known."""
+    powers, n_known = np.empty((n_powers, len(base))), 1
+    powers[0] = base
+    while n_known < n_powers:
+        n_more = min(n_known, n_powers - n_known)
+        np.multiply(powers[:n_more], powers[n_known - 1], out=powers[n_known : n_known + n_more])
+        n_known += n_more
+    return powers
+
+
 def lengths(steps: NDArray, shrunk: NDArray) -> NDArray:
     """Return how far each epoch goes along the eigenvectors, eta_k shrunk_(k-1), as a share of the slope g."""
     lengths = np.empty_like(shrunk)
@@ -160,7 +172,8 @@ def lengths(steps: NDArray, shrunk: NDArray) -> NDArray:
     return lengths
 
 
-class Eigenbasis(NamedTuple):
+@dataclass(frozen=True)
+class Eigenbasis:
     """Eigenvectors of the second derivatives of a quadratic.
 
     Attributes
@@ -175,8 +188,6 @@ class Eigenbasis(NamedTuple):
         Whether an eigenvalue is positive.
     root : ndarray of shape (n_rows, n_coordinates)
         C Q, with C the root of the inverse Hessian in which the gap is measured.
-    is_orthogonal : bool
-        Whether the columns of C Q are orthogonal, as they are where C is the root of this quadratic's inverse Hessian.
     """
 
     objective: MomentObjective
@@ -184,7 +195,6 @@ class Eigenbasis(NamedTuple):
     curvature: NDArray
     is_curved: NDArray
     root: NDArray
-    is_orthogonal: bool
 
     @classmethod
     def of(
@@ -214,21 +224,27 @@ class Eigenbasis(NamedTuple):
         curvature, vectors = np.linalg.eigh(hessian)
         rounding = len(curvature) * np.finfo(np.float64).eps
         is_curved = curvature > max(reliable, rounding) * curvature[-1]
+        root = root @ vectors
+        if is_curved.all():
+            return cls(objective, vectors, curvature, is_curved, root)
         if (np.abs(curvature[~is_curved]) > rounding * curvature[-1]).any():
             return None
         gradient = objective.evaluate([start])[0].gradient
         slope = np.abs(vectors.T @ gradient)
         if not (slope[~is_curved] <= rounding * np.linalg.norm(gradient, axis=0)).all():
             return None
-        root = root @ vectors
         measured = np.abs(root).max(axis=0)[:, np.newaxis] * slope
         if not (measured[~is_curved] <= rounding * measured.max(axis=0)).all():
             return None
-        root = np.where(is_curved, root, 0.0)
-        products, lengths = root.T @ root, np.sqrt(np.square(root).sum(axis=0))
+        curvature, root = np.where(is_curved, curvature, 0.0), np.where(is_curved, root, 0.0)
+        return cls(objective, vectors, curvature, is_curved, root)
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether the columns of C Q are orthogonal, as where C is the root of this quadratic's inverse Hessian."""
+        products, lengths = self.root.T @ self.root, np.sqrt(np.square(self.root).sum(axis=0))
         products.flat[:: len(products) + 1] = 0.0
-        is_orthogonal = bool((np.abs(products) <= ORTHOGONAL * np.outer(lengths, lengths)).all())
-        return cls(objective, vectors, np.where(is_curved, curvature, 0.0), is_curved, root, is_orthogonal)
+        return bool((np.abs(products) <= ORTHOGONAL * np.outer(lengths, lengths)).all())
 
     def ahead(
         self, point: NDArray, gradient: NDArray, value: NDArray, steps: NDArray
@@ -271,7 +287,10 @@ class Eigenbasis(NamedTuple):
         moves : ndarray of bool, of shape (n_coordinates,), default=True
             Whether there is a slope along each eigenvector; where there is none, nothing shrinks.
         """
-        shrunk = np.multiply.outer(-steps, np.where(moves, self.curvature, 0.0))
+        curvature = np.where(moves, self.curvature, 0.0)
+        if (steps == steps[0]).all():
+            return _powers(1.0 - steps[0] * curvature, len(steps))
+        shrunk = np.multiply.outer(-steps, curvature)
         shrunk += 1.0
         return np.cumprod(shrunk, axis=0, out=shrunk)
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from itertools import islice
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -216,12 +215,21 @@ class Sums:
 
         All rates of a split are computed side by side.
         """
-        specs = {ratio: self._plain_spec(curve) for ratio, curve in {each.l1_ratio: each for each in curves}.items()}
+        numbers = as_array(curves[0].epochs).astype(np.int64)
+        specs = {
+            ratio: self._plain_spec(curve, numbers) for ratio, curve in {each.l1_ratio: each for each in curves}.items()
+        }
+        if not any(specs.values()):
+            return [None] * len(curves)
+        times = times_between(numbers)  # the same of all rates and splits, unless `tol` ends the descents
+
+        def times_of(some: NDArray) -> Times:
+            return times if some is numbers else times_between(some)
 
         def of_split(number: int) -> list[tuple[EpochPath, list[FromFew | None]] | None]:
             descent_of = cache(partial(self._descent, number))  # once for all rates
             several = [_stretches(curve, specs[curve.l1_ratio], descent_of) for curve in curves]
-            errors = iter(held_out_errors([one for some in several for one in some], self._times_between))
+            errors = iter(held_out_errors([one for some in several for one in some], times_of))
             return [
                 (EpochPath([one for one, _ in some]), list(islice(errors, len(some)))) if some else None
                 for some in several
@@ -232,7 +240,7 @@ class Sums:
         of_splits = self._each(of_split, range(len(self.given.splits)), n_points=n_points)
         return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
 
-    def _plain_spec(self, curve: Curve) -> PlainSpec | None:
+    def _plain_spec(self, curve: Curve, numbers: NDArray) -> PlainSpec | None:
         """Return what descents at all rates that are numbers have in common; None if they are not plain."""
         model, spec = self.given.model, self.given.spec_of(curve)
         schedule = spec.steps.schedule.known_ahead
@@ -240,23 +248,8 @@ class Sums:
         is_plain = is_plain and not spec.terms.has_prox and model.target_loss is None
         if schedule is None or not is_plain or model.schedule in OF_ALL_EPOCHS:
             return None
-        numbers = as_array(curve.epochs).astype(np.int64)
         factors = schedule.ahead(0, int(numbers.max()))
         return PlainSpec(spec.terms.l2, numbers, factors, float(factors.max()), spec.limits.tol)
-
-    @cached_property
-    def _times_between(self) -> Callable[..., Times]:
-        """`times_between`, which remembers the last: those of all rates and splits, unless `tol` ends the descents.
-
-        Threads wait for each other, so that all splits get the same.
-        """
-        remembered, one_by_one = lru_cache(maxsize=2)(times_between), Lock()
-
-        def times(numbers: bytes, *, alternates: bool) -> Times:
-            with one_by_one:
-                return remembered(numbers, alternates=alternates)
-
-        return times
 
     def _descent(self, number: int, l2: float) -> tuple[PlainDescent, HeldOut] | None:
         """Return the plain descent over the training rows of a split, and its error on the test rows."""
