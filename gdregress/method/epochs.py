@@ -97,12 +97,17 @@ class PlainDescent:
         curvature = self.basis.curvature
         return np.divide(1.0, curvature, out=np.zeros_like(curvature), where=self.basis.is_curved)
 
-    def lengths(self, rates: NDArray, times: NDArray, *, alternates: bool) -> NDArray:
-        """Return how far along each eigenvector descents at constant rates are from the start at some times.
+    @property
+    def minimum(self) -> NDArray:
+        """The minimum along the eigenvectors, seen from the start."""
+        return -self.inverse[:, np.newaxis] * self.slope
 
-        It is ``(1 - (1 - rate lambda)^t) / lambda`` as a share of the slope at the start, of shape
-        (n_rates, n_times, n_coordinates), or (n_rates, 2 n_times, n_coordinates): then powers of negative numbers are
-        those of even epochs at first, and those of odd epochs after them.
+    def shares(self, rates: NDArray, times: NDArray, *, alternates: bool) -> NDArray:
+        """Return which share of the way to the minimum descents at constant rates have gone at some times.
+
+        It is ``1 - (1 - rate lambda)^t`` along each eigenvector, of shape (n_rates, n_times, n_coordinates), or
+        (n_rates, 2 n_times, n_coordinates): then powers of negative numbers are those of even epochs at first, and
+        those of odd epochs after them.
 
         Parameters
         ----------
@@ -116,11 +121,11 @@ class PlainDescent:
         share = np.multiply.outer(rates, self.basis.curvature)
         # The logarithm of abs(1 - share), with all its digits where share is tiny.
         decay = np.maximum(np.log1p(np.where(share < 1, -share, share - 2)), LOG_OF_NOTHING)
-        left = times[:, np.newaxis] * decay[:, np.newaxis]
-        np.expm1(left, out=left)
-        if alternates:
-            left = np.concatenate([left, np.where((share > 1)[:, np.newaxis], -2.0 - left, left)], axis=1)
-        return np.multiply(left, -self.inverse, out=left)
+        gone = times[:, np.newaxis] * decay[:, np.newaxis]
+        np.negative(np.expm1(gone, out=gone), out=gone)
+        if not alternates:
+            return gone
+        return np.concatenate([gone, np.where((share > 1)[:, np.newaxis], 2.0 - gone, gone)], axis=1)
 
     @cached_property
     def _lipschitz(self) -> float:
@@ -221,7 +226,7 @@ class EpochPath(NamedTuple):
 class HeldOut(NamedTuple):
     """The mean squared error on test rows as a function of the point of a descent over the training rows.
 
-    Where a point is at -u along the eigenvectors, seen from zero, it is ``error at zero - u . G + u' K u``.
+    Where a point is at u along the eigenvectors, seen from zero, it is ``error at zero + u . G + u' K u``.
 
     Attributes
     ----------
@@ -252,7 +257,7 @@ class HeldOut(NamedTuple):
         [zero] = objective.evaluate([descent.start])
         half_second = vectors.T @ (0.5 * objective.hessian()) @ vectors
         # Large numbers may cancel at zero, and also as far as twice the minimum, where no descent is farther.
-        farthest = np.square(2.0 * descent.inverse[:, np.newaxis] * descent.slope).sum(axis=0)
+        farthest = np.square(2.0 * descent.minimum).sum(axis=0)
         largest = len(vectors) * zero.value + np.trace(half_second) * farthest
         return cls(
             zero.value,
@@ -262,22 +267,21 @@ class HeldOut(NamedTuple):
             coordinates.target_scale**2,
         )
 
-    def errors(self, lengths: NDArray, slope: NDArray) -> NDArray:
+    def errors(self, shares: NDArray, along: NDArray) -> NDArray:
         """Return the errors of some points, of shape (n_outputs, n_points).
 
         Parameters
         ----------
-        lengths : ndarray of shape (n_points, n_coordinates)
-            How far along each eigenvector a point is from zero, as a share of the slope there.
-        slope : ndarray of shape (n_coordinates, n_outputs)
-            The slope.
+        shares : ndarray of shape (n_points, n_coordinates)
+            Where the points are along each eigenvector, seen from zero, as shares of `along`.
+        along : ndarray of shape (n_coordinates, n_outputs)
+            A point along the eigenvectors.
         """
-        errors = np.empty((len(self.zero), len(lengths)))
-        for output, along in enumerate(slope.T):
-            moved = lengths * along
-            pull = moved @ self.half_second
-            pull -= self.gradient[:, output]
-            errors[output] = self.zero[output] + np.einsum("ij,ij->i", pull, moved)
+        errors = np.empty((len(self.zero), len(shares)))
+        for output, whole in enumerate(along.T):
+            pull = shares @ (self.half_second * np.outer(whole, whole))
+            pull += self.gradient[:, output] * whole
+            errors[output] = self.zero[output] + np.einsum("ij,ij->i", pull, shares)
         return errors * self.unit[:, np.newaxis]
 
     def has_digits(self, errors: NDArray) -> NDArray:
@@ -433,7 +437,7 @@ def held_out_errors(
         descent, alternates, n_coordinates = stretch.descent, stretch.alternates, len(held_out.gradient)
         if not stretch.is_constant:
             for place in places:
-                errors = held_out.errors(several[place][0].lengths(), descent.slope)
+                errors = held_out.errors(several[place][0].lengths(), -descent.slope)
                 found[place] = FromFew(errors, as_they_are) if held_out.has_digits(errors).all() else None
             continue
         times = times_of(stretch.numbers)
@@ -443,8 +447,8 @@ def held_out_errors(
         for first in range(0, len(places), at_a_time):
             some = places[first : first + at_a_time]
             rates = np.array([several[place][0].first_rate for place in some])
-            along = descent.lengths(rates, times.times, alternates=alternates).reshape(-1, n_coordinates)
-            errors = held_out.errors(along, descent.slope)
+            shares = descent.shares(rates, times.times, alternates=alternates).reshape(-1, n_coordinates)
+            errors = held_out.errors(shares, descent.minimum)
             have_digits = held_out.has_digits(errors).reshape(len(some), -1).all(axis=1)
             of_rates = errors.reshape(-1, len(some), n_times)
             for number in np.flatnonzero(have_digits).tolist():

@@ -33,7 +33,7 @@ STACKED = 2**20
 """Entries of the covariances of training sets whose eigenvectors are computed side by side: 8 MB."""
 
 THREADED_POINTS = 10_000
-"""Number of points of plain descents from which their arrays take longer than the Python around them."""
+"""Number of points of plain descents with a test of convergence from which arrays take longer than Python."""
 
 OF_ALL_EPOCHS = ("exponential", "cosine")
 """Schedules that depend on the number of epochs."""
@@ -236,7 +236,7 @@ class Sums:
             ]
 
         self._folds  # noqa: B018  gathered before the threads begin
-        n_points = sum(curve.n_points for curve in curves)
+        n_points = sum(curve.n_points for curve in curves if self.given.spec.limits.tol)
         of_splits = self._each(of_split, range(len(self.given.splits)), n_points=n_points)
         return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
 
