@@ -395,7 +395,7 @@ def test_an_option_names_the_separator(write, document, fail):
 def test_an_option_names_the_encoding(encoding, write, document, fail):
     path = write("größe,preis\n1,2\n2,4\n3,7\n".encode(encoding))
     assert list(document(path, "--encoding", encoding)["coefficients"]) == ["größe"]
-    assert fail(path).endswith(f"such as --encoding {'utf-16' if encoding == 'utf-16' else 'cp1252'}.")
+    assert fail(path).endswith("name its encoding with --encoding, such as cp1252 or utf-16.")
     assert fail(path, "--encoding", "base64").startswith("argument --encoding: must be the name of an encoding")
 
 
@@ -769,7 +769,7 @@ def test_what_is_new_in_the_rows_to_predict_is_said(model, write, capsys):
         "the columns are in another order than the model's: they were taken by name",
         "not used, as the model has not learnt from them: colour",
         "cells that are neither numbers nor dates filled with the medians: area (1, such as '12 m2')",
-        "1 row has a value of kind that no training row has: its features are all 0",
+        "kind has a value that no training row has in 1 row: its features are all 0",
     ]
     frame = pd.DataFrame({"area": [None, 70], "kind": ["tent", "flat"], "fee": [900, 800]})
     frame["sold"] = pd.to_datetime(["2024-04-01", "2024-04-02"])

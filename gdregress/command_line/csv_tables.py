@@ -175,11 +175,6 @@ def read_table(path: str, dialect: Dialect | None = None, *, texts: Iterable[str
     """Read a CSV file whose first line names the columns, as the dialect says, or as its first rows show.
 
     Blank lines are skipped, and the columns whose names are in `texts` are text.
-
-    Raises
-    ------
-    TableError
-        If there is no such file, it is not text, it has no rows, or a row has too many or too few fields.
     """
     import_pandas()
     dialect = dialect or Dialect()

@@ -88,13 +88,7 @@ class Signs:
 
 
 def decide(table: Table, target: str) -> tuple[Signs, dict[str, Any]]:
-    """Decide how the cells of each column are read; each of the target must be a number.
-
-    Raises
-    ------
-    TableError
-        If nothing but semicolons says how numbers are written.
-    """
+    """Decide how the cells of each column are read; each of the target must be a number."""
     signs = Signs.of(table, {target}, {})
     return signs, decide_numbers(table, signs, {}) | _find_dates(table, signs, target)
 
@@ -103,12 +97,8 @@ def decide_numbers(table: Table, signs: Signs, known: Mapping[str, Numbers]) -> 
     """Decide how the numbers of each column are read, which may be known from the file that was learnt from.
 
     A column that leaves its decimal sign open has that which it was learnt with, unless all that show theirs have
-    changed it. Where nothing is known the others decide, and at last semicolons between the fields, for commas.
-
-    Raises
-    ------
-    TableError
-        If what separates the fields speaks for another sign, and no column shows it.
+    changed it. Where nothing is known the others decide, and at last semicolons between the fields, for commas. Where
+    no column shows it, and what separates the fields speaks for another sign, it is asked for.
     """
     likely, shown = "," if table.separator == ";" else ".", set(signs.sure.values())
     is_agreed = len(shown) == 1 and all(way.decimal != signs.sure.get(name) for name, way in known.items())

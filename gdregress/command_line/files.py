@@ -1,7 +1,6 @@
 """The text of a file: as it is, out of an archive, or what pandas reads from a workbook or a Parquet file."""
 
 import bz2
-import codecs
 import gzip
 import lzma
 import zipfile
@@ -22,11 +21,6 @@ def read_text(path: str, encoding: str) -> tuple[bytes, list[str]]:
     """Return the content of a file in UTF-8, without a byte order mark, and what is to be said of it.
 
     What a file is, is told by its first bytes, whatever its name. Cells of workbooks and Parquet files become CSV.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read, or is no table.
     """
     try:
         with open(path, "rb") as file:
@@ -98,14 +92,8 @@ def _decoded(path: str, content: bytes, encoding: str) -> bytes:
     try:
         text = content.decode(encoding)
     except UnicodeError as error:
-        name = "UTF-8" if encoding == "utf-8" else encoding
-        if not isinstance(error, UnicodeDecodeError):
-            raise TableError(f"{path} is not {name} text ({error}): name its encoding with --encoding.") from error
-        line = 1 + content.count(b"\n", 0, error.start)
-        fault = f"byte 0x{content[error.start]:02x} on line {line}"
-        likely = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
-        likely = f"such as --encoding {likely}" if likely != encoding else "with --encoding"
-        raise TableError(f"{path} is not {name} text ({fault}): name its encoding, {likely}.") from error
+        remedy = "name its encoding with --encoding, such as cp1252 or utf-16."
+        raise TableError(f"{path} is not {encoding.upper()} text ({error}): {remedy}") from error
     if "\0" in text:
         raise TableError(f"{path} is not text (it holds a zero byte): {REMEDY}")
     return text.removeprefix("\ufeff").encode(errors="surrogatepass")

@@ -44,25 +44,9 @@ def _reason(error: Exception) -> str:
 
 
 def predict(pipeline: Pipeline, path: str, dialect: Dialect, kept: list[str]) -> tuple[str, list[str]]:
-    """Predict the rows of a file, whose numbers may be written in another way than those of the learnt one.
+    """Return a CSV file with the columns of a file that are kept and a prediction for each row, and what is to be said.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        What `load` gives.
-    path : str
-        The file.
-    dialect : Dialect
-        What is known of it.
-    kept : list of str
-        Columns of the file to print before the predictions; several may stand in one, separated by commas.
-
-    Returns
-    -------
-    str
-        A CSV file with a prediction for each row, under the name of the target.
-    list of str
-        What is to be said of the rows.
+    Numbers and dates of the file may be written in another way than those that were learnt from.
     """
     columns, encoder, model = pipeline.named_steps.values()
     known = columns.readings

@@ -127,41 +127,12 @@ def prepare(
 ) -> Dataset:
     """Make numbers of a table: gaps filled, text one-hot encoded, both as the training rows say.
 
-    Parameters
-    ----------
-    table : Table
-        The file.
-    target : str or None, default=None
-        Name of the column to learn; None stands for the last.
-    dropped : iterable of str
-        Columns not to learn from; several may stand in one, separated by commas.
-    kept : iterable of str
-        Columns to learn from although they seem to name the rows; likewise.
-    test_size : float or None, default=None
-        Share of the rows to hold out at random, in (0, 1); None for none.
-
-    Raises
-    ------
-    TableError
-        If there is no such column, it does not hold numbers, or nothing is left to learn from.
+    The target is the last column if none is named. Columns that are `dropped`, or `kept` although they seem to name the
+    rows, may stand in one text, separated by commas. `test_size` is the share of the rows that are held out at random.
     """
-    if len(table.columns) == 1:
-        raise TableError(
-            f"{table.name} has only one column, {shorten(table.columns[0])}: learning needs at least two, "
-            "separated by a comma, semicolon, tab or |, or by what --sep says."
-        )
     dropped, asked = table.find_all(dropped), table.find_all(kept)
-    if both := [quote(name) for name in asked if name in dropped]:
-        raise TableError(f"{few(both)} of {table.name} cannot be both dropped and kept: leave out --drop or --keep.")
+    target, notes = _choose_target(table, target, dropped, asked)
     used = [name for name in table.columns if name not in dropped]
-    notes = [*table.notes]
-    if target is None:
-        target = used[-1] if used else table.columns[-1]
-        notes.append(f"the target is {shorten(target)}, the last column")
-    target = table.find(target)
-    if target in dropped:
-        raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
-    notes += [f"dropped: {few(map(shorten, dropped))}"] if dropped else []
     n_columns, table = len(table.columns) - 1, replace(table, frame=table.frame[used])
     signs, readings = decide(table, target)
     y = _read_target(table, target, signs.frame[target], readings[target])
@@ -204,6 +175,7 @@ def prepare(
             [*dropped, *reasons],
         ),
         notes=[
+            *table.notes,
             *notes,
             *decisions,
             *remarks,
@@ -212,6 +184,24 @@ def prepare(
             *_describe_target(y[train]),
         ],
     )
+
+
+def _choose_target(table: Table, target: str | None, dropped: list[str], asked: list[str]) -> tuple[str, list[str]]:
+    """Return the target, and what is to be said of it and of the columns that are dropped; or refuse the choice."""
+    if len(table.columns) == 1:
+        raise TableError(
+            f"{table.name} has only one column, {shorten(table.columns[0])}: learning needs at least two, "
+            "separated by a comma, semicolon, tab or |, or by what --sep says."
+        )
+    if both := [quote(name) for name in asked if name in dropped]:
+        raise TableError(f"{few(both)} of {table.name} cannot be both dropped and kept: leave out --drop or --keep.")
+    notes = [f"dropped: {few(map(shorten, dropped))}"] if dropped else []
+    if target is None:
+        target = ([name for name in table.columns if name not in dropped] or table.columns)[-1]
+        notes.insert(0, f"the target is {shorten(target)}, the last column")
+    if table.find(target) in dropped:
+        raise TableError(f"{table.name} is left without {quote(target)}, its target: drop others.")
+    return target, notes
 
 
 def _read_target(table: Table, target: str, column: Any, reading: Reading) -> NDArray:
@@ -379,12 +369,8 @@ def _describe_text(values: Any, encoder: ColumnTransformer, test: NDArray) -> li
 
 
 def describe_unknown(column: Any, noun: str, name: str, known: list[str], rare: list[str]) -> str:
-    """Say how many values of a column are none of the known ones, or nothing; a gap is the value missing."""
+    """Say in how many rows a column has none of the known values, or nothing; a gap is the value missing."""
     names = set(known)
     n_unknown = sum((value or "missing") not in names for value in column)
-    if not n_unknown:
-        return ""
-    counts, whose = ("it counts as other", "its") if n_unknown == 1 else ("they count as other", "their")
-    treatment = counts if rare else f"{whose} features are all 0"
-    verb = "has" if n_unknown == 1 else "have"
-    return f"{count(n_unknown, noun)} {verb} a value of {name} that no training row has: {treatment}"
+    treatment = "counted as other" if rare else "its features are all 0"
+    return f"{name} has a value that no training row has in {count(n_unknown, noun)}: {treatment}" if n_unknown else ""

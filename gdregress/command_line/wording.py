@@ -30,10 +30,10 @@ def distinct(names: Iterable[str]) -> list[str]:
     return list(seen)
 
 
-def few(items: Iterable[str], separator: str = ", ", n_items: int | None = None) -> str:
-    """Write the first items of a list, and how many more there are of `n_items`, or of all that are given."""
+def few(items: Iterable[str], separator: str = ", ") -> str:
+    """Write the first items of a list, and how many more there are."""
     listed = list(items)
-    n_more = (len(listed) if n_items is None else n_items) - SHOWN
+    n_more = len(listed) - SHOWN
     more = [f"and {n_more} more"] if n_more > 0 else []
     return separator.join(listed[:SHOWN] + more)
 
