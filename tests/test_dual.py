@@ -75,6 +75,20 @@ def no_matrix(monkeypatch):
 
 
 @np.errstate(all="ignore")  # as in a fit
+def test_raw_points_have_the_coefficients_and_gradients_of_the_standard_ones():
+    """The gradient is that of F in units of each output, by the chain rule of the affine map."""
+    X, y, weight = data(m=2)
+    rows = RowBlocks(sparse.csr_array(X), y, weight)
+    standard = Problem.of(Spec.of(regressor("huber")).terms, rows.moments(products=False), rows)
+    raw, point = standard.in_raw_coordinates(), np.random.default_rng(0).standard_normal((7, 2))
+    same = raw.point_of(standard, point), raw.coordinates.from_raw(*standard.coordinates.to_raw(point)).astype(float)
+    assert same[0] is point
+    np.testing.assert_allclose(raw.standard_coefficients(same[1]), point[:6], rtol=1e-12)
+    slopes = [problem.from_rows().evaluate([w])[0].gradient for problem, w in ((standard, point), (raw, same[1]))]
+    np.testing.assert_allclose(raw.standard_gradient(slopes[1]), standard.standard_gradient(slopes[0]), rtol=1e-9)
+    np.testing.assert_allclose(raw.mean_residual(same[1]), standard.mean_residual(point), atol=1e-12)
+
+
 @pytest.mark.parametrize("params", PENALTIES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_gap_of_any_point_bounds_how_far_it_is_from_the_minimum(loss, params):

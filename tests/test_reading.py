@@ -530,6 +530,13 @@ def test_days_of_one_digit_are_no_odd_texts(write, document):
     assert not any("taken as" in note for note in notes)
 
 
+def test_truth_values_are_spelt_as_in_the_file(write, document, capsys, tmp_path):
+    model, path = str(tmp_path / "m.joblib"), write(csv_of(["sold", "y"], [["TRUE", "FALSE"] * 4, range(8)]))
+    assert list(document(path, "--save", model)["coefficients"]) == ["sold=FALSE", "sold=TRUE"]
+    assert main(["predict", model, path]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("kind", ["bool", "boolean", "timedelta"])
 def test_columns_of_another_type_are_read_as_text(kind, write, succeed, tmp_path):
     """A pipeline that has learnt dates, numbers and truth values, and rows that pandas holds as another type."""
