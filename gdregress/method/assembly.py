@@ -107,17 +107,7 @@ class Choice(Pair):
         return rows.moments(products=self.products, precision=self.precision)
 
     def method(self, spec: Spec, problem: Problem, rng: Rng) -> "Method":
-        """Build the solver, with its preconditioner and its learning rate.
-
-        Parameters
-        ----------
-        spec : Spec
-            The specification.
-        problem : Problem
-            The problem, in its unit-curvature coordinates, with the moments of `moments`.
-        rng : RandomState
-            Generator of samples and mini-batches.
-        """
+        """Build the solver, with its preconditioner and its learning rate."""
         return self.build(self, spec, problem, rng)
 
 
@@ -317,21 +307,7 @@ def make_update(
 
 
 def make_batches(spec: Spec, rows: Rows, size: int, rng: Rng, mean_weight: float) -> Batches:
-    """Make mini-batches of `size` rows, shuffled if the specification says so and there are several.
-
-    Parameters
-    ----------
-    spec : Spec
-        The specification.
-    rows : Rows
-        The rows.
-    size : int
-        Rows in a mini-batch.
-    rng : RandomState
-        Generator that shuffles them.
-    mean_weight : float
-        Weight of a row that counts as 1.
-    """
+    """Make mini-batches of `size` rows, shuffled if the specification says so and there are several."""
     return Batches(size, rng if spec.steps.shuffle and size < rows.n_weighted else None, mean_weight)
 
 

@@ -163,20 +163,7 @@ Way = Callable[[Task], Choice | None]
 
 
 def choose(spec: Spec, rows: Rows) -> Choice:
-    """Choose the rung, the optimizer and the solver for some rows, and which sums over the rows to gather.
-
-    Parameters
-    ----------
-    spec : Spec
-        The specification.
-    rows : Rows
-        Training rows; only their shape and kind are looked at.
-
-    Raises
-    ------
-    ValueError
-        If no rung and optimizer support all required features, or if the requested matrix would not fit into memory.
-    """
+    """Choose the rung, the optimizer and the solver for some rows, and which sums over the rows to gather."""
     return _first(Task(spec, rows))[1]
 
 

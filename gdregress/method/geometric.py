@@ -68,22 +68,7 @@ class Geometric:
     limit = ""
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
-        """Yield blocks of states, the start first, up to the last epoch.
-
-        Parameters
-        ----------
-        problem : Problem
-            Squared error without a prox, with moments.
-        start : ndarray of shape (n_coordinates, n_outputs)
-            The point to start from, in the coordinates of the problem.
-        epoch : int, default=0
-            Number of epochs run before, for the schedule.
-
-        Yields
-        ------
-        Block
-            The next states.
-        """
+        """Yield blocks of states, the start first, up to the last epoch."""
         start = start.astype(np.float64)
         # An absolute error d of an eigenvalue changes a share (1 - eta lambda)^k by k eta d, and eta < 2 / L.
         from_rounding = 2.0 * self.descent.epochs * len(start) * np.finfo(np.float64).eps

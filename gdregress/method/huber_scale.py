@@ -86,15 +86,6 @@ def descend_with_scale(terms: Terms, rows: RowBlocks, start: FittedScale) -> Fit
     The steps are from the residuals, so that sigma has its digits where these are far smaller than y. A round takes
     three passes over X. Without an intercept the moments are about zero, and q_0 is 0. Of collinear columns, such as
     those of all categories of a text, only independent ones stay in A.
-
-    Parameters
-    ----------
-    terms : Terms
-        Terms of the objective; which loss it has does not count.
-    rows : RowBlocks
-        Training rows, of one target.
-    start : FittedScale
-        Where to start.
     """
     units = terms.units(rows.moments(products=False)) if terms.standardize else np.ones(rows.n_features)
     weight = np.ones(rows.n_samples) if rows.weight is None else rows.weight

@@ -161,17 +161,7 @@ def fit_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedSca
 
 
 def minimum_with_scale(spec: Spec, rows: RowBlocks, past: Mapping[str, Any]) -> FittedScale | None:
-    """Return the coefficients and the scale that `fit_scale` looks for; None if Newton's method does not find them.
-
-    Parameters
-    ----------
-    spec : Spec
-        The specification of the fit; how it descends does not count.
-    rows : RowBlocks
-        Training rows.
-    past : mapping of str to object
-        Attributes of the last fit, from which a specification with `warm_start` begins.
-    """
+    """Return the coefficients and the scale that `fit_scale` looks for; None if Newton's method does not find them."""
     y, (least, scale, raw) = rows.y, _start(spec, rows, past)
     constant = float(np.median(y)) if spec.terms.fit_intercept else 0.0
     coef, level = (np.zeros(rows.n_features), constant) if raw is None else (raw[0][:, 0], float(raw[1][0]))

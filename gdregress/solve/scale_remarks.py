@@ -34,20 +34,6 @@ def remarks_on_epsilon(epsilon: float, problem: Problem, result: Result) -> tupl
 
     That is where the mean residual is more than a hundred times epsilon, and no more residuals are below it than must
     be: as many as there are coefficients are, whatever it is.
-
-    Parameters
-    ----------
-    epsilon : float
-        Where the parabola ends.
-    problem : Problem
-        The problem that was minimised.
-    result : Result
-        How the descent ended.
-
-    Returns
-    -------
-    tuple of str
-        The sentence, if there is one.
     """
     mean = 0.5 * epsilon + result.kept.loss / (2.0 * epsilon)
     if not FAR_OUTSIDE * epsilon < mean < np.inf:
@@ -63,20 +49,6 @@ def remarks_on_scale(scale: float, problem: Problem, result: Result) -> tuple[st
 
     Most rows are fitted where their targets are equal, or by coefficients that a penalty has shrunk. Other coefficients
     that fit most rows are a find.
-
-    Parameters
-    ----------
-    scale : float
-        The scale.
-    problem : Problem
-        The problem that was minimised.
-    result : Result
-        How the descent ended.
-
-    Returns
-    -------
-    tuple of str
-        The sentence; none where there is a scale, or where all rows are fitted.
     """
     of_y, rows = problem.moments.y, problem.rows
     if scale > 2.0 * LEAST_SCALE * float(np.hypot(of_y.deviation, of_y.mean)[0]):

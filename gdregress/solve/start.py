@@ -23,27 +23,6 @@ def starting_point(spec: Spec, method: Method, rng: np.random.RandomState, past:
     far from zero the rounding of a large value would decide where a descent ends. The steps of some optimizers are
     bounded: theirs begins near the best constant (see `Method.starts_near_constant`). In raw coordinates, those of the
     textbook, the start is zero all the same.
-
-    Parameters
-    ----------
-    spec : Spec
-        The specification: `init` and `warm_start`.
-    method : Method
-        The method, with the problem in the coordinates of the point.
-    rng : RandomState
-        Draws a random start.
-    past : mapping of str to object
-        Attributes of the estimator.
-
-    Returns
-    -------
-    ndarray of shape (n_coordinates, n_outputs)
-        The point whose coefficients are zero, with an intercept as above, a standard normal draw, or the last fit.
-
-    Raises
-    ------
-    ValueError
-        If the last fit had another number of features or outputs, or its coefficients are not finite.
     """
     return method.problem.penalty.allowed(_any_point(spec, method, rng, past))
 
@@ -79,17 +58,7 @@ def _any_point(spec: Spec, method: Method, rng: np.random.RandomState, past: Map
 
 
 def point_of(problem: Problem, coef: NDArray, intercept: float) -> NDArray:
-    """Return the point of coefficients and an intercept in the units of one target, in long doubles.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem, in the coordinates of the point.
-    coef : ndarray of shape (n_features,)
-        Coefficients.
-    intercept : float
-        The intercept.
-    """
+    """Return the point of coefficients and an intercept in the units of one target, in long doubles."""
     raw = coef[:, np.newaxis].astype(np.longdouble), np.array([intercept], np.longdouble)
     return problem.penalty.allowed(problem.coordinates.from_raw(*raw))
 

@@ -59,25 +59,6 @@ def split_off(rows: Rows, fraction: float, random_state) -> tuple[Rows, Rows]:
     """Split the rows of positive weight at random into training and validation rows.
 
     The training rows are all rows, with a weight of zero for those held out. So only the rows held out are copied.
-
-    Parameters
-    ----------
-    rows : Rows
-        All rows.
-    fraction : float
-        Share of the rows to hold out.
-    random_state : RandomState
-        Draws the rows held out.
-
-    Returns
-    -------
-    training, validation : Rows
-        The two parts.
-
-    Raises
-    ------
-    ValueError
-        If no row would be left to train on.
     """
     if math.ceil(fraction * rows.n_weighted) >= rows.n_weighted:
         counted = " of positive weight" if rows.n_weighted < rows.n_samples else ""
