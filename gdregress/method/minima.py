@@ -268,9 +268,8 @@ class Programs(NamedTuple):
 
     def curvatures(self, alpha: float, which: NDArray) -> NDArray:
         """Return the second derivatives of some smooth parts for a strength; 1 for a column that does not vary."""
-        curvatures, p = self.products[which], self.joint.shape[1]
-        on_diagonal = curvatures.reshape(len(which), p * p)[:, :: p + 1]
-        on_diagonal += np.where(self.moves[which], alpha * self.l2[which], 1.0)
+        curvatures = self.products[which]
+        _diagonal(curvatures)[:] += np.where(self.moves[which], alpha * self.l2[which], 1.0)
         return curvatures
 
     def paths(self, alphas: NDArray) -> NDArray:
@@ -289,36 +288,53 @@ class Programs(NamedTuple):
         """
         n_programs, p = self.joint.shape
         points, sign = np.zeros((n_programs, len(alphas), p)), self._first_signs(alphas[0])
+        still, programs = np.arange(n_programs), self
         place, n_changes = np.zeros((2, n_programs), np.intp)
-        is_free = (self.l1 == 0) & (not self.positive)
         # On a line all strengths cost what one does.
         most = max(1, STACKED // (n_programs * p**2)) if self.l2.any() else len(alphas)
         fewest = min(most, max(1, FEW_ENTRIES // p**2))
-        ahead = np.full(n_programs, fewest)
-        while len(still := np.flatnonzero(place < len(alphas))):
-            number = np.minimum(place[still, np.newaxis] + np.arange(ahead[still].max()), len(alphas) - 1)
-            signs, along = sign[still], alphas[number][:, :, np.newaxis]
-            found, pulls = self._of_signs(still, signs, along)
-            points[still[:, np.newaxis], number] = found  # those for which the signs are wrong are found again
-            kinks = Kinks(along * self.l1[still, np.newaxis], is_free[still, np.newaxis], self.positive)
-            wrong = kinks.wrong(signs[:, np.newaxis], found, pulls)
-            is_other = wrong.any(axis=2) | np.isnan(pulls[:, :, 0])
-            n_found = np.where(is_other.any(axis=1), is_other.argmax(axis=1), number.shape[1])
-            place[still] += n_found
-            n_changes[still] = np.where(n_found > 0, 0, n_changes[still] + 1)
-            ahead[still] = np.minimum(np.maximum(2 * n_found, fewest), most)
-            [ended] = (n_found < number.shape[1]).nonzero()
-            at = ended, n_found[ended]
-            sign[still[ended]] = exchanged(signs[ended], wrong[at], pulls[at])
-            is_lost = (n_changes[still] >= CHANGES) | np.isnan(pulls[:, 0, 0])
-            for which in still[is_lost & (n_found == 0)].tolist():
-                alpha, start = alphas[place[which]], points[which, place[which] - 1] if place[which] else np.zeros(p)
-                points[which, place[which]] = self._solved(which, alpha, start)
-                sign[which], n_changes[which] = np.sign(points[which, place[which]]), 0
-                place[which] += 1
+        ahead = fewest
+        while len(still):
+            number = np.minimum(place[:, np.newaxis] + np.arange(ahead), len(alphas) - 1)
+            along = alphas[number][:, :, np.newaxis]
+            solved, is_lost = programs._of_signs(sign, along), np.ones(len(still), bool)
+            if solved is not None:
+                found, pulls = solved
+                points[still[:, np.newaxis], number] = found  # those for which the signs are wrong are found again
+                wrong = programs._kinks(along).wrong(sign[:, np.newaxis], found, pulls)
+                is_other = np.any(wrong, axis=2)
+                n_found = np.where(is_other.any(axis=1), is_other.argmax(axis=1), ahead)
+                [ended] = (n_found < ahead).nonzero()
+                at = ended, n_found[ended]
+                sign[ended] = exchanged(sign[ended], wrong[at], pulls[at])
+                place += n_found
+                ahead = min(most, max(fewest, 2 * int(n_found.max())))
+                n_changes = np.where(n_found > 0, 0, n_changes + 1)
+                is_lost = n_changes >= CHANGES
+            for lost in np.flatnonzero(is_lost).tolist():
+                which, here = still[lost], place[lost]
+                start = points[which, here - 1] if here > 0 else np.zeros(p)
+                point = points[which, here] = self._minimum(which, alphas[here], start)
+                sign[lost], n_changes[lost], place[lost] = np.sign(point), 0, here + 1
+            is_open = place < len(alphas)
+            if not is_open.all():
+                still, programs = still[is_open], programs.some(is_open)
+                sign, place, n_changes = sign[is_open], place[is_open], n_changes[is_open]
         return points.transpose(0, 2, 1)
 
-    def _solved(self, which: int, alpha: float, start: NDArray) -> NDArray:
+    def some(self, which: NDArray) -> "Programs":
+        """Return some of the programs."""
+        products, joint, l1, l2, moves = (
+            each[which] for each in (self.products, self.joint, self.l1, self.l2, self.moves)
+        )
+        return Programs(products, joint, l1, l2, moves, self.positive)
+
+    def _kinks(self, alphas: NDArray) -> Kinks:
+        """Return the kinks for strengths of shape (n_programs, n_alphas, 1)."""
+        l1 = self.l1[:, np.newaxis]
+        return Kinks(alphas * l1, (l1 == 0) & (not self.positive), self.positive)
+
+    def _minimum(self, which: int, alpha: float, start: NDArray) -> NDArray:
         """Return the minimiser of a program for a strength by the active-set method."""
         [curvature] = self.curvatures(alpha, np.array([which]))
         kinks = Kinks.of(alpha * self.l1[which], len(start), positive=self.positive)
@@ -334,43 +350,41 @@ class Programs(NamedTuple):
             sign[which] = 0.0 if info else np.sign(point[:, 0])
         return np.maximum(sign, 0.0) if self.positive else sign
 
-    def _of_signs(self, which: NDArray, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray]:
-        """Return z of some programs for each strength, and ``q - G z``, of shape (n_which, n_alphas, n_features).
+    def _of_signs(self, sign: NDArray, alphas: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Return z for each strength, and ``q - G z``, of shape (n_programs, n_alphas, n_features).
 
-        They are NaN where G_AA is singular. Without L2 the minimisers of all strengths are on one line.
+        None if a matrix G_AA is singular. Without L2 the minimisers of all strengths are on one line.
 
         Parameters
         ----------
-        which : ndarray of shape (n_which,)
-            Numbers of the programs.
-        sign : ndarray of shape (n_which, n_features)
-            Their signs.
-        alphas : ndarray of shape (n_which, n_alphas, 1)
-            Their strengths.
+        sign : ndarray of shape (n_programs, n_features)
+            The signs.
+        alphas : ndarray of shape (n_programs, n_alphas, 1)
+            The strengths.
         """
-        columns = np.flatnonzero(sign.any(axis=0))  # a program without one of them has a 1 there
-        n_which, n_alphas = alphas.shape[:2]
-        is_active = sign[:, columns] != 0
-        among = self.products[which][:, columns]
-        matrices = among[:, :, columns] * (is_active[:, :, np.newaxis] & is_active[:, np.newaxis])
-        matrices.reshape(n_which, -1)[:, :: len(columns) + 1] += ~is_active
-        joint = np.where(is_active, self.joint[which][:, columns], 0.0)
-        l1 = self.l1[which][:, columns] * sign[:, columns]
-        points = np.zeros((n_which, n_alphas, sign.shape[1]))
-        try:
-            if self.l2.any():
-                l2 = self.l2[which][:, columns] * is_active
-                several = np.repeat(matrices[:, np.newaxis], n_alphas, axis=1)
-                several.reshape(n_which, n_alphas, -1)[:, :, :: len(columns) + 1] += alphas * l2[:, np.newaxis]
-                right = joint[:, np.newaxis] - alphas * l1[:, np.newaxis]
-                solved = np.linalg.solve(several, right[:, :, :, np.newaxis])[:, :, :, 0]
-            else:
-                ends = np.linalg.solve(matrices, np.stack([joint, l1], axis=2))
-                solved = ends[:, np.newaxis, :, 0] - alphas * ends[:, np.newaxis, :, 1]
-        except np.linalg.LinAlgError:
-            solved = np.full((n_which, n_alphas, len(columns)), np.nan)
+        columns = np.flatnonzero(sign.any(axis=0))
+        n_programs, n_alphas = alphas.shape[:2]
+        among, is_active = self.products.take(columns, axis=1), sign[:, columns] != 0
+        matrices = among.take(columns, axis=2)
+        joint, l2, l1 = self.joint[:, columns], self.l2[:, columns], self.l1[:, columns] * sign[:, columns]
+        if not is_active.all():  # a program without one of the columns has a 1 there
+            matrices *= is_active[:, :, np.newaxis] & is_active[:, np.newaxis]
+            _diagonal(matrices)[:] += ~is_active
+            joint, l2 = np.where(is_active, joint, 0.0), np.where(is_active, l2, 0.0)
+        if self.l2.any():
+            several = np.repeat(matrices[:, np.newaxis], n_alphas, axis=1)
+            _diagonal(several)[:] += alphas * l2[:, np.newaxis]
+            right = joint[:, np.newaxis] - alphas * l1[:, np.newaxis]
+            ends = _solved(several, right[:, :, :, np.newaxis])
+            solved = None if ends is None else ends[:, :, :, 0]
+        else:
+            ends = _solved(matrices, np.array([joint, l1]).transpose(1, 2, 0))
+            solved = None if ends is None else ends[:, np.newaxis, :, 0] - alphas * ends[:, np.newaxis, :, 1]
+        if solved is None:
+            return None
+        points = np.zeros((n_programs, n_alphas, sign.shape[1]))
         points[:, :, columns] = solved
-        return points, self.joint[which][:, np.newaxis] - solved @ among
+        return points, self.joint[:, np.newaxis] - solved @ among
 
     def are_solved(self, points: NDArray, alphas: NDArray, precise: float) -> bool:
         """Return whether the shortest subgradient at each point is zero, up to a share of the largest q."""
@@ -380,3 +394,19 @@ class Programs(NamedTuple):
         left = np.abs(penalty.residual(below, pull.reshape(l1.shape) + penalty.gradient(below)))[self.moves.ravel()]
         most = np.broadcast_to(precise * np.abs(self.joint).max(axis=1, initial=0.0, keepdims=True), self.joint.shape)
         return bool((left <= most[self.moves][:, np.newaxis]).all())
+
+
+def _solved(matrices: NDArray, right: NDArray) -> NDArray | None:
+    """Return the solutions of positive definite systems; None if one of the matrices is singular."""
+    if matrices.shape[:-2] == (1,) and matrices.size:
+        _, solution, info = lapack.dposv(matrices[0], right[0], lower=1)
+        return None if info else solution[np.newaxis]
+    try:
+        return np.linalg.solve(matrices, right)
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _diagonal(matrices: NDArray) -> NDArray:
+    """Return the diagonals of matrices, to be changed in place."""
+    return np.einsum("...ii->...i", matrices)

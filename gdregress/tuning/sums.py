@@ -176,7 +176,8 @@ class Sums:
             if found is not None:
                 return found
         terms = self.given.spec_of(curve).terms
-        parts = self._each(lambda minima: minima.paths(terms, curve.alphas), self._minima)
+        is_wide = self._is_wide and not terms.has_prox  # steps from set to set hold the interpreter's lock
+        parts = self._each(lambda minima: minima.paths(terms, curve.alphas), self._minima, on_threads=is_wide)
         known = [paths for paths in parts if paths is not None]
         if len(known) < len(parts):
             return None
@@ -191,7 +192,9 @@ class Sums:
         paths : sequence of AnyPath
             Points fitted to the training rows of each split.
         """
-        of_splits = self._each(lambda path, fold: path.errors(fold.test), paths, self._folds.folds)
+        of_splits = self._each(
+            lambda path, fold: path.errors(fold.test), paths, self._folds.folds, on_threads=self._is_wide
+        )
         known = [each.T for each in of_splits if each is not None]
         return OfSplits.whole(np.stack(known)) if len(known) == len(paths) else None
 
@@ -236,8 +239,9 @@ class Sums:
             ]
 
         self._folds  # noqa: B018  gathered before the threads begin
-        n_points = sum(curve.n_points for curve in curves if self.given.spec.limits.tol)
-        of_splits = self._each(of_split, range(len(self.given.splits)), n_points=n_points)
+        n_points = sum(curve.n_points for curve in curves) if self.given.spec.limits.tol else 0
+        pays = self._is_wide or n_points >= THREADED_POINTS
+        of_splits = self._each(of_split, range(len(self.given.splits)), on_threads=pays)
         return [_of_all_splits(of_curve) for of_curve in zip(*of_splits, strict=True)]
 
     def _plain_spec(self, curve: Curve, numbers: NDArray) -> PlainSpec | None:
@@ -257,14 +261,15 @@ class Sums:
         descent = PlainDescent.of(replace(self.given.spec.terms, l1=0.0, l2=l2), fold.train)
         return None if descent is None else (descent, HeldOut.of(descent, fold.test))
 
-    def _each(self, function: Callable[..., Any], *several: Sequence[Any], n_points: int = 0) -> list[Any]:
-        """Return what a function finds for each split; overflow shows as infinity.
+    @property
+    def _is_wide(self) -> bool:
+        """Whether there are columns enough for threads to pay off where matrices are factored."""
+        return self.given.rows.n_features >= MANY_COLUMNS
 
-        It runs on threads where columns, or points of descents, are enough for these to pay.
-        """
+    def _each(self, function: Callable[..., Any], *several: Sequence[Any], on_threads: bool) -> list[Any]:
+        """Return what a function finds for each split, perhaps on threads; overflow shows as infinity."""
         with self.given.rows.on_threads() as (_, map_on_threads):
-            pays = self.given.rows.n_features >= MANY_COLUMNS or n_points >= THREADED_POINTS
-            return list((map_on_threads if pays else map)(np.errstate(all="ignore")(function), *several))
+            return list((map_on_threads if on_threads else map)(np.errstate(all="ignore")(function), *several))
 
 
 def _stretches(
