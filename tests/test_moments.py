@@ -53,6 +53,38 @@ def test_variances_without_the_products_of_columns(order, weighted, dtype):
     assert found.cross is None
 
 
+@pytest.mark.parametrize("kind", ["plain", "sorted", "far", "constant", "huge", "float32", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_moments_of_parts_are_those_of_each_part_alone(kind, weighted, n_threads):
+    """In one pass for all, whatever their lengths, and though their means are far from the shift that they share."""
+    X, y = make(400)
+    if kind == "sorted":
+        X, y = X[X[:, 2].argsort()], y + np.arange(400)[:, np.newaxis]
+    if kind == "far":
+        X[:150] += 1e6 * X.std(axis=0)
+        y[:150] += 1e6
+    if kind == "constant":
+        X[:150, 1], X[150:, 1], X[150:160, 3] = 0.1, 7.0, 0.3
+    if kind == "huge":
+        X[150:, 0] *= 1e180
+    X = sparse.csr_array(X) if kind == "sparse" else X.astype(np.float32 if kind == "float32" else np.float64)
+    weight = np.random.default_rng(2).uniform(0.1, 2, 400) if weighted else None
+    rows = SmallBlocks(X, y, weight, block_rows=37, n_threads=n_threads)
+    parts = [slice(150), slice(150, 160), np.arange(160, 400, 2), np.arange(399, 160, -2)]
+    for part, found in zip(parts, rows.moments_of_parts(parts), strict=True):
+        alone = gather(rows.part(part))
+        same = found.in_units(alone.x.unit, alone.y.unit)
+        of_x, of_y = np.sqrt(alone.x.variance), np.sqrt(alone.y.variance)
+        assert (np.abs(same.cross - alone.cross) <= 1e-10 * np.outer(of_x, of_x)).all()
+        assert (np.abs(same.target_cross - alone.target_cross) <= 1e-10 * np.outer(of_x, of_y)).all()
+        assert (np.abs(found.x.mean - alone.x.mean) <= 1e-15 * np.abs(alone.x.mean) + 1e-12 * alone.x.deviation).all()
+        assert_allclose(found.x.deviation, alone.x.deviation, rtol=1e-10)
+        assert_allclose(found.y.deviation, alone.y.deviation, rtol=1e-10)
+        np.testing.assert_array_equal(found.x.variance == 0, alone.x.variance == 0)
+        assert (found.weight, found.n_samples) == (pytest.approx(alone.weight), alone.n_samples)
+
+
 def test_the_same_from_run_to_run():
     X, y = make(5000, 8)
     first, second = (gather(SmallBlocks(X, y, block_rows=64, n_threads=2)).cross for _ in range(2))
