@@ -33,6 +33,9 @@ STACKED = 2**16
 FEW_ENTRIES = 2**10
 """Entries of such matrices that take no longer than the Python around them."""
 
+WORTH_CHOLESKY = 48
+"""Number of columns from which a Cholesky factor of each matrix takes less time than LU factors of a stack."""
+
 CHANGES = 6
 """Number of sets of signs that are tried along a path before the minimum is looked for by the active-set method."""
 
@@ -397,14 +400,21 @@ class Programs(NamedTuple):
 
 
 def _solved(matrices: NDArray, right: NDArray) -> NDArray | None:
-    """Return the solutions of positive definite systems; None if one of the matrices is singular."""
-    if matrices.shape[:-2] == (1,) and matrices.size:
-        _, solution, info = lapack.dposv(matrices[0], right[0], lower=1)
-        return None if info else solution[np.newaxis]
-    try:
-        return np.linalg.solve(matrices, right)
-    except np.linalg.LinAlgError:
-        return None
+    """Return the solutions of positive definite systems, whose matrices are lost; None if one of these is singular."""
+    size = matrices.shape[-1]
+    if size < WORTH_CHOLESKY:
+        try:
+            return np.linalg.solve(matrices, right)
+        except np.linalg.LinAlgError:
+            return None
+    solutions = np.empty_like(right)
+    of_each = zip(*(each.reshape(-1, *each.shape[-2:]) for each in (matrices, right, solutions)), strict=True)
+    for matrix, columns, solution in of_each:
+        # A symmetric matrix is its own transpose, of which LAPACK needs no copy.
+        _, solution[:], info = lapack.dposv(matrix.T, columns, lower=1, overwrite_a=1)
+        if info:
+            return None
+    return solutions
 
 
 def _diagonal(matrices: NDArray) -> NDArray:
