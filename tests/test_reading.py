@@ -855,8 +855,8 @@ def test_new_numbers_whose_sign_is_open_are_refused(write, fail, capsys, tmp_pat
     assert fail("predict", model, write("x;z\n1,250;3\n")).endswith(
         "may be decimal or of thousands: say which by --decimal."
     )
-    assert fail("predict", model, write("x,z\nmany,3\n")).endswith(
-        "has no number in x but 'many': write numbers, or empty its cells."
+    assert fail("predict", model, write("x,z\nmany,3\n")).startswith(
+        "data.csv has no number in x but 'many': write numbers, or leave out --decimal and --thousands, "
     )
 
 
@@ -864,8 +864,8 @@ def test_what_is_advised_about_new_cells_makes_numbers_of_them(write, fail, caps
     model, new = str(tmp_path / "model.joblib"), write('x,z\n"1,5",0.5\n"2,5",1.5\n', "new.csv")
     assert main([write("x,z,y\n0.5,1,0.5\n2.5,3,2.5\n3.5,2,3.5\n4.0,5,4\n"), "--save", model]) == 0
     capsys.readouterr()
-    assert fail("predict", model, new, "--decimal", ".").endswith(
-        "has no number in x but '1,5': leave out --decimal and --thousands, which count for all columns."
+    assert fail("predict", model, new, "--decimal", ".").startswith(
+        "new.csv has no number in x but '1,5': write numbers, or leave out --decimal and --thousands, "
     )
     assert main(["predict", model, new]) == 0
     assert [float(line) for line in capsys.readouterr().out.splitlines()[1:]] == pytest.approx([1.5, 2.5])

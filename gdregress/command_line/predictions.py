@@ -117,9 +117,8 @@ def _describe_gaps(source: str, frame: Any, values: Any, readings: dict[str, Any
         n_strays, text = unread(frame[name], values[name].to_numpy())
         if n_strays and n_empty == len(values):
             kind = readings[name].kind
-            remedy = "write dates as 2024-12-31" if kind == "date" else "write numbers, or empty its cells"
-            if kind == "number" and any(np.isfinite(way.values([text])).any() for way in Dialect().ways):
-                remedy = "leave out --decimal and --thousands, which count for all columns"
+            remedy = "write numbers, or leave out --decimal and --thousands, which count for all columns"
+            remedy = "write dates as 2024-12-31" if kind == "date" else remedy
             raise TableError(f"{source} has no {kind} in {shorten(name)} but {quote(text)}: {remedy}.")
         strays += [f"{shorten(name)} ({n_strays}, such as {quote(text)})"] if n_strays else []
         gaps += [f"{shorten(name)} ({n_empty - n_strays})"] if n_empty > n_strays else []

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache
 from itertools import compress
 from typing import Any
@@ -192,7 +191,7 @@ def as_dates(texts: Sequence[str], *, day_first: bool | None = None) -> Dates | 
     if not texts or not DAY_LIKE.fullmatch(texts[0]):
         return None
     for form in FORMATS:
-        dates = _dates(form, texts) if _is_date(texts[0], form) else None
+        dates = _dates(form, texts) if _dates(form, texts[:1]) is not None else None
         if dates is not None:
             other = _dates(dates.swapped().format, texts) if order_of(form) else None
             if other is not None and day_first is None:
@@ -220,11 +219,3 @@ def _as_days(texts: Sequence[str], form: str) -> Any:
     if form.startswith("%Y%m%d"):
         texts = [text if COMPACT.match(text) else "" for text in texts]
     return pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
-
-
-def _is_date(text: str, form: str) -> bool:
-    try:
-        datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True

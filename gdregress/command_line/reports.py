@@ -5,9 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.preprocessing import StandardScaler
 
 from gdregress.command_line.arguments import in_options
 from gdregress.command_line.preparation import Dataset
@@ -106,7 +104,7 @@ def _equation(data: Dataset, model: GradientDescentRegressor) -> str:
 
 
 def _largest_coefficients(data: Dataset, model: GradientDescentRegressor) -> str:
-    effects = model.coef_ * _deviations(data.X)
+    effects = model.coef_ * np.sqrt(StandardScaler(with_mean=False).fit(data.X).var_)
     is_zero = model.coef_ == 0
     largest = [i for i in np.argsort(-np.abs(effects), kind="stable")[:FEW_FEATURES] if not is_zero[i]]
     lines = [f"{model.coef_[i]:>12.6g}  {effects[i]:>12.6g}  {shorten(data.preparation.features[i])}" for i in largest]
@@ -119,11 +117,6 @@ def _largest_coefficients(data: Dataset, model: GradientDescentRegressor) -> str
             f"{model.intercept_:>12.6g}  {'':>12}  (intercept)",
         ]
     )
-
-
-def _deviations(X: Any) -> NDArray:
-    """Return the standard deviations of columns."""
-    return np.sqrt(mean_variance_axis(X, axis=0)[1]) if sparse.issparse(X) else X.std(axis=0)
 
 
 def to_json(data: Dataset, comparison: Comparison | None, model: GradientDescentRegressor) -> str:
