@@ -47,6 +47,8 @@ OPTIONS = [
     "--version",
     "--sep",
     "--encoding",
+    "--skip",
+    "--gaps",
 ]
 OPTIONS += [
     "--decimal",
