@@ -74,7 +74,6 @@ def no_matrix(monkeypatch):
     monkeypatch.setattr(sketches, "WIDEST", 4)
 
 
-@np.errstate(all="ignore")  # as in a fit
 def test_raw_points_have_the_coefficients_and_gradients_of_the_standard_ones():
     """The gradient is that of F in units of each output, by the chain rule of the affine map."""
     X, y, weight = data(m=2)
@@ -89,6 +88,7 @@ def test_raw_points_have_the_coefficients_and_gradients_of_the_standard_ones():
     np.testing.assert_allclose(raw.mean_residual(same[1]), standard.mean_residual(point), atol=1e-12)
 
 
+@np.errstate(all="ignore")  # as in a fit
 @pytest.mark.parametrize("params", PENALTIES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_gap_of_any_point_bounds_how_far_it_is_from_the_minimum(loss, params):
