@@ -134,7 +134,7 @@ def _misread(table: Table) -> list[str]:
     misread, frame = [], table.frame
     kinds = {name: kind.kind for name, kind in zip(frame.columns, frame.dtypes, strict=True)}
     first = table.first_cells() if "f" in kinds.values() and len(table.ways) > 1 else {}
-    has_commas = any(re.search(r"\d,\d", cell) for cells in first.values() for cell in cells)
+    has_commas = re.search(r"\d,\d", "\n".join(cell for cells in first.values() for cell in cells)) is not None
     for name, kind in kinds.items():
         if kind == "f":
             present = first.get(name, [])
