@@ -56,7 +56,7 @@ class WorkingColumns(NamedTuple):
     def curvature(self, penalty: Penalty) -> NDArray:
         """Return the second derivatives of the smooth part of F along the columns, which are those of every output."""
         curvature = 2.0 * self.products
-        curvature.flat[:: len(curvature) + 1] += penalty.l2[self.members, 0]
+        curvature.reshape(-1)[:: len(curvature) + 1] += penalty.l2[self.members, 0]
         return curvature
 
 
@@ -168,11 +168,11 @@ def _joining(
         return members[:0], members[:0]
     has_coefficients = (point[: len(is_new)] != 0).any(axis=1)
     violation = penalty.violation(gradient).max(axis=1)
-    violated = np.flatnonzero(is_new & ~has_coefficients & (violation > least))
+    [violated] = (is_new & ~has_coefficients & (violation > least)).nonzero()
     size = max(fewest, int(np.count_nonzero(has_coefficients)))
     if size < len(violated):
         violated = violated[np.argpartition(-violation[violated], size)[:size]]
-    return np.flatnonzero(is_new & has_coefficients), violated
+    return (is_new & has_coefficients).nonzero()[0], violated
 
 
 def _factor_of_l1(penalty: Penalty, gradient: NDArray, n_members: int) -> NDArray:

@@ -36,7 +36,7 @@ class Residuals(Movable):
         self.coordinates = coordinates
         self.point = point
         self.slope = point[:p] * coordinates.inverse_scale[:, np.newaxis]
-        self.level = -(coordinates.center[:, np.newaxis] * self.slope).sum(axis=0)
+        self.level = -(coordinates.center @ self.slope)
         if coordinates.fit_intercept:
             self.level += point[p]
 
