@@ -86,7 +86,7 @@ class OutputFormat(NamedTuple):
         coef, intercept = problem.coordinates.to_raw(kept.point)
         if sentence := self._out_of_range(problem, kept.point, coef, intercept):
             return replace(result, reason=sentence, is_warning=True)
-        if not tol or kept.optimality > tol:
+        if not tol or not kept.optimality <= tol:
             return result
         rounding = problem.optimality_of_rounding(kept.value, intercept)
         if rounding <= tol:
