@@ -726,7 +726,10 @@ def test_a_missing_target(write, fail):
     assert fail(write("interest_rate,state\n1,2\n", "rates.csv"), "--target", "rate").endswith(
         "'state' or 'interest_rate'?"
     )
-    assert fail(path, "--target", "xyz") == "data.csv has no column 'xyz': its columns are area, age, price."
+    assert fail(path, "--target", "xyz") == (
+        "data.csv has no column 'xyz': its columns are area, age, price; if these are no names, say by --skip how many "
+        "lines stand above them."
+    )
 
 
 BAD_OPTIONS = [

@@ -160,8 +160,12 @@ class Table:
         if name in self.frame.columns:
             return name
         close = nearest(name, self.columns)
-        remedy = f"did you mean {close}?" if close else f"its columns are {few(map(shorten, self.columns))}."
-        raise TableError(f"{self.name} has no column {quote(name)}: {remedy}")
+        if close:
+            raise TableError(f"{self.name} has no column {quote(name)}: did you mean {close}?")
+        raise TableError(
+            f"{self.name} has no column {quote(name)}: its columns are {few(map(shorten, self.columns))}; if these "
+            "are no names, say by --skip how many lines stand above them."
+        )
 
     def find_all(self, asked: Iterable[str]) -> list[str]:
         """Return the names of columns, of which several may stand in one text, separated by commas."""
