@@ -36,6 +36,9 @@ UNSURE = 100
 """Multiple of the rounding of extended precision up to which an intercept may be off that is exact in double precision.
 """
 
+OF_MEANS = 4.0
+"""Multiple of the rounding of the terms of a mean residual that it stays within, those of the means included."""
+
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which the problem is available in extended precision."""
 
@@ -388,7 +391,7 @@ class Problem:
             return share.max(axis=-1)
         return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
 
-    def optimality_of_rounding(self, value: float, intercept: NDArray) -> float:
+    def optimality_of_rounding(self, value: float, coef: NDArray, intercept: NDArray, tol: float) -> float:
         """Return the optimality that the rounding of the intercepts to double precision alone leaves at a minimum.
 
         It shifts all predictions. For losses with kinks F rises by no more than their steepest slope times the shift.
@@ -398,9 +401,15 @@ class Problem:
         ----------
         value : float
             The objective summed over outputs, in units of `coordinates`.
+        coef : ndarray of shape (n_features, n_outputs)
+            Coefficients, which are rounded as well.
         intercept : ndarray of shape (n_outputs,)
             Intercepts in extended precision.
+        tol : float
+            Optimality up to which a bound is enough.
         """
+        if self.terms.is_squared_error and self.terms.fit_intercept:
+            return self._optimality_of_means(coef.astype(np.float64), intercept.astype(np.float64), tol)
         unsure = UNSURE * np.finfo(intercept.dtype).eps * np.abs(intercept)
         lost = np.abs(intercept - intercept.astype(np.float64))
         shift = np.where(lost > unsure, lost, 0.0).astype(np.float64) / self.standard.target_scale
@@ -409,6 +418,22 @@ class Problem:
         loss: Any = self.terms.loss
         of_each = np.full(len(shift), value / len(shift))
         return float(self.optimality(of_each, np.maximum(-loss.low, loss.high) * shift))
+
+    def _optimality_of_means(self, coef: NDArray, intercept: NDArray, tol: float) -> float:
+        """Return what the mean residuals of squared error alone cost: means are known in twice the digits.
+
+        What their terms may lose by rounding is a bound. Where that is above `tol`, error-free sums tell.
+        """
+        x, y = self.moments.x, self.moments.y
+        size = np.abs(intercept) + np.abs(y.mean) + np.abs(x.mean) @ np.abs(coef)
+        shift = OF_MEANS * np.finfo(np.float64).eps * size
+        if np.sqrt(2.0) * (shift / self.standard.target_scale).max() > tol:
+            used, of_y = np.flatnonzero(coef.any(axis=1)), np.stack([y.mean, y.remainder, -intercept])
+            means = np.concatenate([x.mean[used], x.remainder[used], np.ones(len(of_y))])
+            terms = np.concatenate([-coef[used], -coef[used], of_y])
+            exact = extended.dot(terms.astype(np.longdouble), means[:, np.newaxis].astype(np.longdouble))
+            shift = np.abs(exact[:, 0]).astype(np.float64)
+        return float(np.sqrt(2.0) * (shift / self.standard.target_scale).max())
 
     def mean_loss(self, value: NDArray) -> NDArray:
         """Return values averaged over outputs, in units of y to the power of the degree."""
