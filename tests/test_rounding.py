@@ -173,6 +173,26 @@ def test_means_that_are_no_floats_shift_the_predictions_too(penalty, positive, a
     assert ends[-1]
 
 
+@pytest.mark.skipif(EPS > 1e-18, reason="no extended precision")
+@pytest.mark.parametrize("loss", ["huber", "squared_epsilon_insensitive", "absolute_error", "epsilon_insensitive"])
+def test_no_digit_of_a_large_intercept_is_taken_for_noise(loss):
+    """The same rows with a mean near zero, which is exact, have the same minimum."""
+    rng, ends = np.random.default_rng(0), []
+    for spread in np.geomspace(1e-8, 1e-2, 40):
+        X = 1e6 + spread * rng.standard_normal((60, 2))
+        near = X - 1e6
+        y = near @ [1.0, 2.0] / spread + 0.1 * rng.standard_normal(60)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+            model = GradientDescentRegressor(loss=loss).fit(X, y)
+        exact = GradientDescentRegressor(loss=loss).fit(near, y)
+        level = float(sum((Fraction(w) * 10**6 for w in model.coef_.tolist()), Fraction(float(model.intercept_))))
+        shift = abs(np.mean(near @ model.coef_ + level - exact.predict(near))) / y.std()
+        assert shift <= 3e-6 or not model.converged_
+        ends.append(model.converged_)
+    assert not ends[0]
+    assert ends[-1]
+
+
 def test_targets_that_are_too_far_from_zero_for_tol():
     X, y = shifted(1.0)
     with pytest.warns(ConvergenceWarning, match="since y is .* subtract a constant from y"):

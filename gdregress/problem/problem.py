@@ -32,12 +32,8 @@ SAFETY_FACTOR = 10.0
 SMALL_SHARE = 1e-3
 """Share of F0 that is the least value to which a suboptimality in units of y is relative."""
 
-UNSURE = 100
-"""Multiple of the rounding of extended precision up to which an intercept may be off that is exact in double precision.
-"""
-
-OF_MEANS = 4.0
-"""Multiple of the rounding of the terms of a mean residual that it stays within, those of the means included."""
+OF_SHIFT = 4.0
+"""Multiple of the rounding of its terms that the shift of all predictions stays within, that of the means included."""
 
 EXTENDED_LIMIT = 2**17
 """Entries of a dense X, times outputs, up to which the problem is available in extended precision."""
@@ -391,49 +387,51 @@ class Problem:
             return share.max(axis=-1)
         return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
 
-    def optimality_of_rounding(self, value: float, coef: NDArray, intercept: NDArray, tol: float) -> float:
-        """Return the optimality that the rounding of the intercepts to double precision alone leaves at a minimum.
+    def optimality_of_rounding(self, value: float, point: NDArray, tol: float) -> float:
+        """Return the optimality that the rounding of raw coefficients and intercepts alone leaves at a minimum.
 
         It shifts all predictions. For losses with kinks F rises by no more than their steepest slope times the shift.
-        For the others it is sqrt(2) times the shift, in standard deviations of y.
+        For the others it is sqrt(2) times the shift, in standard deviations of y. For squared error the shift is the
+        mean residual, which the means know in twice the digits; else that of the prediction at the center.
+
+        What the terms of the shift may lose is a bound. Where that is above `tol`, error-free sums tell.
 
         Parameters
         ----------
         value : float
             The objective summed over outputs, in units of `coordinates`.
-        coef : ndarray of shape (n_features, n_outputs)
-            Coefficients, which are rounded as well.
-        intercept : ndarray of shape (n_outputs,)
-            Intercepts in extended precision.
+        point : ndarray of shape (n_coordinates, n_outputs)
+            The point before it is rounded.
         tol : float
             Optimality up to which a bound is enough.
         """
-        if self.terms.is_squared_error and self.terms.fit_intercept:
-            return self._optimality_of_means(coef.astype(np.float64), intercept.astype(np.float64), tol)
-        unsure = UNSURE * np.finfo(intercept.dtype).eps * np.abs(intercept)
-        lost = np.abs(intercept - intercept.astype(np.float64))
-        shift = np.where(lost > unsure, lost, 0.0).astype(np.float64) / self.standard.target_scale
+        if not self.terms.fit_intercept:
+            return 0.0
+        coef, intercept = (each.astype(np.float64) for each in self.coordinates.to_raw(point))
+        moments, coordinates = self.moments, self.coordinates
+        if self.terms.is_squared_error:
+            of_x, of_y = [moments.x.mean, moments.x.remainder], [moments.y.mean, moments.y.remainder]
+        else:
+            of_x = [coordinates.center]
+            of_y = [coordinates.target_center, coordinates.target_scale * point[-1].astype(np.longdouble)]
+        size = np.abs(intercept) + np.abs(of_y).sum(axis=0) + np.abs(of_x[0]) @ np.abs(coef)
+        bound = self._optimality_of_shift(value, (OF_SHIFT * np.finfo(np.float64).eps * size).astype(np.float64))
+        if bound <= tol:
+            return bound
+        used = np.flatnonzero(coef.any(axis=1))
+        terms = np.concatenate([*(-coef[used] for _ in of_x), of_y, -intercept[np.newaxis]], dtype=np.longdouble)
+        factors = np.concatenate([*(each[used] for each in of_x), np.ones(len(of_y) + 1)])[:, np.newaxis]
+        shift = np.abs(extended.dot(terms, factors.astype(np.longdouble))[:, 0])
+        return self._optimality_of_shift(value, shift.astype(np.float64))
+
+    def _optimality_of_shift(self, value: float, shift: NDArray) -> float:
+        """Return what a shift of all predictions from a minimum costs at most, given F summed over outputs."""
+        shift = shift / self.standard.target_scale
         if not self.terms.loss.is_kinked:
             return float(np.sqrt(2.0) * shift.max())
         loss: Any = self.terms.loss
         of_each = np.full(len(shift), value / len(shift))
         return float(self.optimality(of_each, np.maximum(-loss.low, loss.high) * shift))
-
-    def _optimality_of_means(self, coef: NDArray, intercept: NDArray, tol: float) -> float:
-        """Return what the mean residuals of squared error alone cost: means are known in twice the digits.
-
-        What their terms may lose by rounding is a bound. Where that is above `tol`, error-free sums tell.
-        """
-        x, y = self.moments.x, self.moments.y
-        size = np.abs(intercept) + np.abs(y.mean) + np.abs(x.mean) @ np.abs(coef)
-        shift = OF_MEANS * np.finfo(np.float64).eps * size
-        if np.sqrt(2.0) * (shift / self.standard.target_scale).max() > tol:
-            used, of_y = np.flatnonzero(coef.any(axis=1)), np.stack([y.mean, y.remainder, -intercept])
-            means = np.concatenate([x.mean[used], x.remainder[used], np.ones(len(of_y))])
-            terms = np.concatenate([-coef[used], -coef[used], of_y])
-            exact = extended.dot(terms.astype(np.longdouble), means[:, np.newaxis].astype(np.longdouble))
-            shift = np.abs(exact[:, 0]).astype(np.float64)
-        return float(np.sqrt(2.0) * (shift / self.standard.target_scale).max())
 
     def mean_loss(self, value: NDArray) -> NDArray:
         """Return values averaged over outputs, in units of y to the power of the degree."""
