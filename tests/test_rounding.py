@@ -167,7 +167,7 @@ def test_means_that_are_no_floats_shift_the_predictions_too(penalty, positive, a
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             model = GradientDescentRegressor(penalty=penalty, alpha=alpha, positive=positive).fit(X, y)
         shift = np.sqrt(2) * abs(mean_residual(X, y, model)) / y.std()
-        assert shift <= 1e-6 if model.converged_ else model.optimality_ == pytest.approx(shift, rel=1e-3)
+        assert shift <= max(1.001 * model.optimality_, 1e-6)
         ends.append(model.converged_)
     assert not ends[0]
     assert ends[-1]
@@ -187,7 +187,7 @@ def test_no_digit_of_a_large_intercept_is_taken_for_noise(loss):
         exact = GradientDescentRegressor(loss=loss).fit(near, y)
         level = float(sum((Fraction(w) * 10**6 for w in model.coef_.tolist()), Fraction(float(model.intercept_))))
         shift = abs(np.mean(near @ model.coef_ + level - exact.predict(near))) / y.std()
-        assert shift <= 3e-6 or not model.converged_
+        assert shift <= 3.0 * max(model.optimality_, 1e-6)
         ends.append(model.converged_)
     assert not ends[0]
     assert ends[-1]
