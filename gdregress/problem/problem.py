@@ -387,7 +387,7 @@ class Problem:
             return share.max(axis=-1)
         return np.sqrt(2.0 * gap / self.constant_loss).max(axis=-1)
 
-    def optimality_of_rounding(self, value: float, point: NDArray, tol: float) -> float:
+    def optimality_of_rounding(self, value: float, point: NDArray, raw: tuple[NDArray, NDArray], tol: float) -> float:
         """Return the optimality that the rounding of raw coefficients and intercepts alone leaves at a minimum.
 
         It shifts all predictions. For losses with kinks F rises by no more than their steepest slope times the shift.
@@ -402,12 +402,14 @@ class Problem:
             The objective summed over outputs, in units of `coordinates`.
         point : ndarray of shape (n_coordinates, n_outputs)
             The point before it is rounded.
+        raw : tuple of ndarray
+            Its raw coefficients and intercepts.
         tol : float
             Optimality up to which a bound is enough.
         """
         if not self.terms.fit_intercept:
             return 0.0
-        coef, intercept = (each.astype(np.float64) for each in self.coordinates.to_raw(point))
+        coef, intercept = (each.astype(np.float64) for each in raw)
         moments, coordinates = self.moments, self.coordinates
         if self.terms.is_squared_error:
             of_x, of_y = [moments.x.mean, moments.x.remainder], [moments.y.mean, moments.y.remainder]
