@@ -6,6 +6,7 @@ With s the weights of the rows, L the strength of L2, e what the rows lack, and 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -166,6 +167,11 @@ class RowSystem:
         further, turned = self._solved(*self._left(rest, lack, along, turn))
         return along + further, turn + turned
 
+    @cached_property
+    def _of_intercept(self) -> NDArray:
+        """What an intercept of -1 adds to v."""
+        return self.factor.solve(np.ones(self.design.rows.n_samples))
+
     def _left(self, rest: NDArray, lack: NDArray, along: NDArray, turn: NDArray) -> tuple[NDArray, NDArray]:
         """Return what dw = `along` and du = `turn` leave of e and g."""
         pulled = self.design.transposed((self.weight * turn)[:, np.newaxis])[:, 0]
@@ -183,9 +189,8 @@ class RowSystem:
         v = self.factor.solve(e - X @ (c / self.bend))
         along = np.zeros(len(lack))
         if intercept.size:
-            ones = self.factor.solve(intercept[:, 0])
-            along[p] = (v.sum() + lack[p]) / ones.sum()
-            v = v - along[p] * ones
+            along[p] = (v.sum() + lack[p]) / self._of_intercept.sum()
+            v = v - along[p] * self._of_intercept
         along[:p] = (X.T @ v + c) / self.bend
         turn = curvature * rest
         turn[data] = curvature[data] * (of_rest - sign * e + sign * (v / firmness)).ravel()
