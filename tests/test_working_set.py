@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import nnls
 from scipy.sparse.linalg import ArpackNoConvergence
 from sklearn.base import clone
 from sklearn.datasets import make_regression
@@ -230,6 +231,54 @@ def test_the_bound_is_that_of_the_dual_written_out():
     u *= min(1.0, (problem.penalty.l1[:, 0] / np.abs(Z.T @ u / len(y))).min())
     dual = np.mean(u * target - u * u / 4)
     np.testing.assert_allclose(bound, here.value - dual, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(("alpha", "positive"), [(0.0, True), (0.05, True), (0.05, False)])
+def test_the_gap_of_any_support_bounds_the_suboptimality(alpha, positive, seed):
+    """Of points that are far from the minimum for their signs, at which further columns leave zero, with all products.
+
+    Other columns may well violate no condition at the point itself.
+    """
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 4)) @ rng.normal(size=(4, 4))
+    y = X @ rng.normal(size=4) + rng.normal(size=60)
+    _, problem = problem_of(X, y, alpha=alpha, penalty="l1" if alpha else None, positive=positive)
+    Z, target = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
+    l1 = problem.penalty.l1[:, 0]
+    if positive:  # the linear term by completing the square, since Z is of full rank
+        shifted = target - Z @ np.linalg.solve(Z.T @ Z, len(y) * l1 / 2)
+        w = nnls(Z, shifted)[0]
+    else:
+        w = Lasso(alpha=0.5, fit_intercept=False, tol=1e-14, max_iter=10**5).fit(Z / l1, target).coef_ / l1
+    least = np.mean((target - Z @ w) ** 2) + l1 @ np.abs(w)
+    for _ in range(50):
+        z = np.where(rng.random(4) < 0.5, rng.normal(size=4) * rng.choice([0.1, 1.0, 3.0]), 0.0)
+        point = np.append(np.abs(z) if positive else z, 0.0)[:, np.newaxis]
+        [here] = problem.from_rows().evaluate([point])
+        bound = squared_error_gap(problem.penalty, point, here, np.arange(4), by_products(2.0 * Z.T @ Z / len(y)))
+        assert bound >= here.value - least - 1e-9
+        assert bound <= here.value
+
+
+@pytest.mark.parametrize(
+    ("apart", "tol"), [(1e-1, 1e-1), (1e-3, 1e-1), (2e-7, 1e-3), (2e-9, 1e-4), (1e-12, 1e-6), (1e-13, 1e-6)]
+)
+@pytest.mark.parametrize("n_columns", [2, 200])
+def test_a_large_coefficient_at_the_minimum_is_no_converged_fit_without_it(n_columns, apart, tol):
+    """Two columns of opposite sign differ by so little of the target that only coefficients of 1 / apart explain it."""
+    rng = np.random.default_rng(0)
+    _, first, rest = np.linalg.qr(np.column_stack([np.ones(300), rng.normal(size=(300, 2))]))[0].T * np.sqrt(300)
+    X, y = np.zeros((300, n_columns)), rest
+    X[:, 0], X[:, -1] = first, -first + apart * rest
+    with warnings.catch_warnings(action="ignore"):
+        model = GradientDescentRegressor(positive=True, tol=tol).fit(X, y)
+    scale = np.where(X.any(axis=0), X.std(axis=0), 1.0)
+    least = nnls((X - X.mean(axis=0)) / scale, y - y.mean())[1] ** 2 / 300
+    assert least <= 1e-4
+    reached = np.mean((y - model.predict(X)) ** 2)
+    assert np.sqrt(2.0 * max(reached - least, 0.0)) <= 1.01 * model.optimality_ + 1e-6
+    assert model.converged_ or apart < 1e-5
 
 
 def test_what_is_known_of_some_columns_proves_nothing_of_the_others():

@@ -42,13 +42,12 @@ def squared_error_gap(
         gap   =  (1/W) sum_i s_i (1 - t)^2 r_i^2 + sum_j (pen_j(z_j) + pen*_j(t v_j) - t z_j v_j)
         pen*_j(v)  =  max(|v| - l1_j, 0)^2 / (2 l2_j),    with v in place of |v| if z >= 0
 
-    t is 1, or shrinks the residuals until |t v_j| <= l1_j for all j: the latter if there is no L2, else whichever is
-    better. Where there is neither L1 nor L2, but z >= 0, what v_j lacks is not shrunk away. It then costs at most its
-    product with the coefficients of the minimum, which are taken to be no larger than 1 + max |z|.
+    t is 0, 1, or shrinks the residuals until |t v_j| <= l1_j for all j: whichever is best. pen*_j is infinite above
+    l1_j if there is no L2. So with neither L1 nor L2, but z >= 0, it is 0: the bound is F.
 
-    This is of the size of rounding at best. If the step to the minimum for the signs of z changes none of them, and no
-    other column can violate its condition there by more than rounding, then that is the minimum of F, and what F falls
-    on the way is exact, as far as the systems are solved.
+    This is of the size of rounding at best. If no other column can violate its condition by more than rounding at the
+    minimum for the signs of z, that bounds F too, and so does what F falls on the way: with s the signs, l1_j s_j z_j
+    is no larger than l1_j |z_j|. It is exact, as far as the systems are solved.
 
     Parameters
     ----------
@@ -92,15 +91,16 @@ def _gap_of_output(
     l1, l2, of_z, of_v, size = penalty.l1[some, 0], penalty.l2[some, 0], z[some], v[some], np.abs(z[some])
     slope = of_v if penalty.positive else np.abs(of_v)
     inverse = np.divide(1.0, l2, out=np.zeros(len(l2)), where=l2 > 0)
-    reach = np.where(l1 + l2 > 0, 0.0, 1.0 + size.max(initial=0.0))
 
     def gap(t: float) -> float:
         excess = np.maximum(t * slope - l1, 0.0)
-        of_penalty = excess * (0.5 * excess * inverse + reach) + size * (l1 + 0.5 * l2 * size) - t * of_z * of_v
+        of_penalty = 0.5 * excess * excess * inverse + size * (l1 + 0.5 * l2 * size) - t * of_z * of_v
         return (1.0 - t) ** 2 * loss + float(np.maximum(of_penalty, 0.0).sum())
 
-    bound = gap(1.0 / largest)
-    if largest > 1.0 and penalty.is_finite.all():
+    bound, is_infinite = gap(0.0), is_beyond & ~penalty.is_finite[:, 0]
+    if (penalty.l1[is_infinite, 0] > 0).all():
+        bound = min(bound, gap(1.0 / largest))
+    if largest > 1.0 and not is_infinite.any():
         bound = min(bound, gap(1.0))
     violation[on] = -np.inf
     worst = float(violation.max(initial=-np.inf)) - NOISE * (1.0 + float(size.sum()))
@@ -110,25 +110,24 @@ def _gap_of_output(
         residual = gradient[on] + penalty.l1[on, 0] * np.sign(z[on])
         step = solve(support, -residual) if len(on) else residual
         if step is not None:
-            bound = min(bound, _fall(step, residual, z[on], worst))
+            bound = min(bound, _fall(step, residual, worst))
     return bound
 
 
-def _fall(step: NDArray, residual: NDArray, z: NDArray, violation: float) -> float:
-    """Return how far F falls on the way to the minimum for the signs of z, if that is the minimum of F; else infinity.
+def _fall(step: NDArray, residual: NDArray, violation: float) -> float:
+    """Return how far F falls on the way to the minimum for some signs, if no other column leaves zero; else infinity.
 
     No column is longer than 1. So the gradient changes by no more than twice the root of the fall along any of them.
 
     Parameters
     ----------
-    step, residual, z : ndarray of shape (n_nonzero,)
-        The way, the slopes of F along the columns whose coefficients are not zero, and these coefficients.
+    step, residual : ndarray of shape (n_nonzero,)
+        The way, and the slopes of F along the columns whose coefficients are not zero.
     violation : float
         The largest violation of any other column, not positive.
     """
     fall = -0.5 * float(residual @ step)
-    is_minimum = (z * (z + step) > 0).all() and violation + 2.0 * np.sqrt(max(fall, 0.0)) <= 0
-    return fall if is_minimum else np.inf
+    return fall if violation + 2.0 * np.sqrt(max(fall, 0.0)) <= 0 else np.inf
 
 
 @dataclass(frozen=True)

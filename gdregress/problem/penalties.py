@@ -42,8 +42,8 @@ class Penalty:
 
     @cached_property
     def is_finite(self) -> NDArray:
-        """Whether the conjugate of a coefficient's penalty is finite for slopes beyond l1: with L2, or without L1."""
-        return (self.l2 > 0) | (self.l1 == 0)
+        """Whether the conjugate of a coefficient's penalty is finite for slopes beyond l1: with L2."""
+        return self.l2 > 0
 
     def of_output(self, output: int) -> "Penalty":
         """Return the penalty of one output."""
