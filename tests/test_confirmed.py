@@ -269,6 +269,15 @@ class TestMeasuredByConjugateGradients:
         assert distance(model, X, y) <= 1.1 * model.optimality_
         assert model.n_iter_ > seen.n_iter_
 
+    @pytest.mark.parametrize("apart", [3.2e-8, 2e-8, 1e-8, 5e-9])
+    def test_nothing_is_confirmed_where_the_only_curvature_is_rounding(self, apart):
+        """The difference of the two columns is the target, and g at zero shows a hundred-millionth of it."""
+        rng = np.random.default_rng(0)
+        _, first, y = np.linalg.qr(np.column_stack([np.ones(300), rng.normal(size=(300, 2))]))[0].T * np.sqrt(300)
+        columns = [first, first + apart * y, *np.zeros((6, 300))]
+        model = GradientDescentRegressor(epochs=3).fit(sparse.csr_array(np.column_stack(columns)), y)
+        assert np.sqrt(2.0 * (1.0 - model.score(np.column_stack(columns), y))) <= 1.1 * model.optimality_
+
     def test_passes_are_a_few_times_the_epochs(self, monkeypatch):
         """A large gap is measured again only after twice as many epochs as the last measurement took."""
         X, y = nearly_collinear(1e-5)

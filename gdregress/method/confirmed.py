@@ -194,7 +194,7 @@ class Projection:
 
     As the descent goes on, its gap is that stretch of its estimate. This confirms nothing: the gap is measured anew
     where it is small, and, where the stretch keeps it large, after twice as many epochs as the last measurement took
-    passes. If the passes run out, a measurement can only say that the gap is large.
+    passes. If the passes run out, or h is rounding before g is, a measurement can only say that the gap is large.
 
     Attributes
     ----------
@@ -233,8 +233,8 @@ class Projection:
             moves &= left > nearest
         noise = np.finfo(np.float64).eps * (1.0 + np.sqrt(_squared(problem.standard_coefficients(point))))
         gap = np.minimum(fall + (np.sqrt(left) + noise) ** 2 / (2.0 * least), here.value)
-        if moves.any() and problem.optimality(here.value, gap) <= self.tol:
-            gap = here.value  # columns that have not been seen might explain all of it
+        if (left > nearest).any() and problem.optimality(here.value, gap) <= self.tol:
+            gap = here.value  # what has not been seen, of columns or of their combinations, might explain all of it
         stretch = np.divide(gap, estimate, out=np.ones_like(gap), where=estimate > 0)
         rounding, again = noise**2 / (2.0 * least), number + SELDOM * n_passes
         return Measured(partial(_stretched, stretch), rounding, number, again, replace(self, least=least))
