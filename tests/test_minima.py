@@ -130,6 +130,31 @@ def test_a_path_is_as_precise_as_tol_or_is_not_returned(l1):
         assert (found is not None) == is_known
 
 
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_every_point_of_a_path_has_enough_digits(is_reversed):
+    """A column and its near twin that two others replace at the end; and with the weakest penalty first."""
+    terms, n_accepted = Terms(squared_error(), 1.0, 0.0, False, True), 0
+    for seed in [*range(20), 1194, 1348, 1626, 1689]:
+        rng, n = np.random.default_rng(seed), 40
+        apart = 10.0 ** rng.uniform(-5, -3)
+        base, x = rng.standard_normal((n, 3)), rng.standard_normal(n)
+        u = rng.standard_normal(n)
+        X = np.column_stack([x, x + apart * rng.standard_normal(n), u + 0.3 * base[:, 0], x - u + 0.3 * base[:, 1]])
+        y = x + rng.uniform(0, 3) * apart * rng.standard_normal(n) + 0.3 * (base[:, 0] + base[:, 1])
+        y += rng.uniform(0, 1) * rng.standard_normal(n)
+        moments = RowBlocks(X, y[:, np.newaxis], None).moments()
+        known, alphas = Minima.of(terms, moments), np.geomspace(10, 1e-7, 60)
+        paths = MinimaOfSets([known]).paths(terms, alphas[::-1] if is_reversed else alphas)
+        if paths is None:
+            continue
+        n_accepted += 1
+        second, _ = known.covariances
+        for active in {tuple(np.flatnonzero(point)) for point in paths[0].points[:4, :, 0].T} - {()}:
+            variance = np.linalg.inv(second[np.ix_(active, active)])
+            assert moments.error(np.trace(variance)) <= 1.001 * known.precise
+    assert n_accepted > 0
+
+
 def test_the_inflation_is_the_trace_of_the_inverse_and_has_no_unit():
     [products] = programs([3]).products
     scale = np.sqrt(np.diagonal(products))

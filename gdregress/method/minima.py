@@ -223,11 +223,15 @@ class MinimaOfSets:
         found = programs.paths(alphas)
         if not programs.are_solved(found, alphas, precise):
             return None
-        n_outputs, curvatures = len(found) // len(self.sets), programs.curvatures(alphas[-1], np.arange(len(found)))
-        for number, (points, curvature) in enumerate(zip(found, curvatures, strict=True)):
-            [active] = points[:, -1].nonzero()  # the last point has the most columns
-            inflation = Factor.of(curvature[active[:, np.newaxis], active]).inflation if len(active) else 0.0
-            if self.sets[number // n_outputs].moments.error(inflation) > precise:
+        n_outputs = len(found) // len(self.sets)
+        for number, points in enumerate(found):
+
+            def has_digits(alpha: float, active: NDArray, number: int = number) -> bool:
+                inflation = programs.inflation(number, alpha, active)
+                return self.sets[number // n_outputs].moments.error(inflation) <= precise
+
+            # Fewer columns and more L2 inflate less: each point is looked at only where the columns of all do too much.
+            if not has_digits(alphas.min(), points.any(axis=1)) and not all(map(has_digits, alphas, points.T != 0)):
                 return None
         of_sets = found.reshape(len(self.sets), n_outputs, -1, len(alphas)).transpose(0, 2, 3, 1)
         if self.sets[0].fit_intercept:
@@ -274,6 +278,13 @@ class Programs(NamedTuple):
         curvatures = self.products[which]
         _diagonal(curvatures)[:] += np.where(self.moves[which], alpha * self.l2[which], 1.0)
         return curvatures
+
+    def inflation(self, which: int, alpha: float, active: NDArray) -> float:
+        """Return the inflation of some columns of a program for a strength: see `Factor.inflation`."""
+        if not active.any():
+            return 0.0
+        [curvature] = self.curvatures(alpha, np.array([which]))
+        return Factor.of(curvature[active][:, active]).inflation
 
     def paths(self, alphas: NDArray) -> NDArray:
         """Return the minimisers, of shape (n_programs, n_features, n_alphas): those of the same signs at once.
