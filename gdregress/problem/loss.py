@@ -257,15 +257,17 @@ class InUnits(Movable, Loss):
         return self.loss.curvature * self.unit ** (2 - self.degree)
 
     def value(self, residual: NDArray) -> NDArray:
-        """Return the loss of each residual."""
-        return self.loss.value(residual * self.unit) / self.unit**self.degree
+        """Return the loss of each residual, less that of 0: shares of the objective are those of what can be lost."""
+        at_zero = self.loss.value(namespace(residual).zeros_like(residual[:1]))
+        return (self.loss.value(residual * self.unit) - at_zero) / self.unit**self.degree
 
     def derivative(self, residual: NDArray) -> NDArray:
         """Return the derivative with respect to each residual."""
         return self.loss.derivative(residual * self.unit) / self.unit ** (self.degree - 1)
 
     def second_derivative(self, residual: NDArray) -> NDArray:
-        """Return the second derivative from the user's loss if it has one, else from central differences."""
+        """Return the second derivative of the user's loss, from 0 to `curvature`, if any; else central differences."""
         if not hasattr(self.loss, "second_derivative"):
             return super().second_derivative(residual)
-        return self.loss.second_derivative(residual * self.unit) * self.unit ** (2 - self.degree)
+        second = namespace(residual).clip(self.loss.second_derivative(residual * self.unit), 0.0, self.loss.curvature)
+        return second * self.unit ** (2 - self.degree)
