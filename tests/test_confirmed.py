@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hard_problems import objective
 from scipy import sparse
+from scipy.optimize import minimize
 
-from gdregress import GradientDescentRegressor, closed_form
+from gdregress import GradientDescentRegressor, Loss, closed_form
 from gdregress.method import choice as choosing
 from gdregress.method import confirmed, sketches, truncated_newton
 from gdregress.problem.objectives import DataObjective
@@ -74,6 +75,51 @@ def test_nearly_collinear_columns_without_a_matrix_or_a_penalty(loss, apart, tol
     assert (model.optimizer_, model.learning_rate_) == ("nesterov", "diagonal")
     assert model.converged_ or apart < 1e-1 or tol < 1e-4
     assert not model.converged_ or distance <= 1.1 * model.optimality_
+
+
+class PseudoHuber(Loss):
+    curvature = 2.0
+
+    def value(self, residual):
+        return 2.0 * (np.hypot(1.0, residual) - 1.0)
+
+    def derivative(self, residual):
+        return 2.0 * residual / np.hypot(1.0, residual)
+
+    def second_derivative(self, residual):
+        return 2.0 / np.hypot(1.0, residual) ** 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("how", [{"learning_rate": "diagonal"}, {"optimizer": "nesterov"}], ids=str)
+@pytest.mark.parametrize("seed", [3, 8, 20, 24, 66])
+def test_a_loss_of_the_users_own_whose_last_column_only_wild_rows_have(seed, how):
+    """Most rows are near their minimum, but these are where the loss has little curvature."""
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.choice([50, 200, 1000])), int(rng.choice([1, 3, 8]))
+    X, k = rng.standard_normal((n, p)), max(2, n // int(rng.choice([5, 10, 20])))
+    X[:, -1] = 0.0
+    X[:k, -1] = rng.standard_normal(k)
+    y = X @ rng.standard_normal(p) + 10.0 ** rng.uniform(-3, 0) * rng.standard_normal(n)
+    y[:k] += 10.0 ** rng.uniform(1, 4) * rng.standard_normal(k)
+    loss, A = PseudoHuber(), np.column_stack([X, np.ones(n)])
+    model = GradientDescentRegressor(loss=loss, epochs=3000, **how).fit(X, y)
+
+    def objective(w):
+        return loss.value(y - A @ w).mean()
+
+    reached = np.append(model.coef_, model.intercept_)
+    least = minimize(
+        objective,
+        reached,
+        jac=lambda w: -A.T @ loss.derivative(y - A @ w) / n,
+        hess=lambda w: A.T @ (loss.second_derivative(y - A @ w)[:, np.newaxis] * A) / n,
+        method="trust-exact",
+        options={"gtol": 1e-12, "initial_trust_radius": 1e3, "max_trust_radius": 1e6},
+    )
+    constant = min(loss.value(y - level).mean() for level in np.linspace(*np.quantile(y, [0.1, 0.9]), 2001))
+    distance = np.sqrt(2.0 * max(objective(reached) - least.fun, 0.0) / constant)
+    assert not model.converged_ or distance <= 1.1 * model.optimality_ + 2e-8
 
 
 @pytest.mark.parametrize(

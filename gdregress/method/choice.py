@@ -171,7 +171,8 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     """Choose the fastest solver that knows how low F is, to measure the gap of a descent; None if there is none.
 
     Least squares without L1 and `positive` needs none. Without a matrix and a penalty only Newton's steps by conjugate
-    gradients know the dual.
+    gradients know the dual. Of a loss of the user's own, none is known: there the second derivatives at the minimum, to
+    which Newton's steps go on, tell what the curvature elsewhere does not.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     if rows.in_memory is None or (terms.is_squared_error and not terms.has_prox):
         return None
     way, choice = _first(Task(spec.at_the_minimum(), rows))
-    if way in BOUNDING or (terms.is_squared_error and way is newton):
+    if way in BOUNDING or way is newton:
         return choice
     if terms.is_mostly_parabola and not (terms.is_squared_error or terms.is_penalised):
         return _ready(TruncatedNewton(spec.limits.tol))
