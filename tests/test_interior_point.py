@@ -350,6 +350,15 @@ def test_a_quantile_of_weighted_values_is_that_of_repeated_ones(n, few, monkeypa
             assert typical.quantile(values, np.full(n, 0.1), share) == np.quantile(values, share, method="inverted_cdf")
 
 
+def test_a_wild_loss_counts_as_ten_ordinary_ones():
+    losses = np.where(np.arange(1000) < 100, 1e9, 1.0)
+    assert typical.typical(losses, np.full(1000, 1e-3)) == pytest.approx(0.9 + 0.1 * 10.0)
+    few = np.where(np.arange(1000) < 100, 1e9, np.where(np.arange(1000) < 150, 2.0, 0.0))
+    assert typical.cut_off(few, np.ones(1000)) == 10.0 * 1e9
+    assert typical.cut_off(few, np.where(few > 2.0, 0.1, 1.0)) == 10.0 * 2.0
+    assert typical.cut_off(np.zeros(5), np.ones(5)) == 0.0
+
+
 def test_rows_of_large_weight_are_as_many_rows_in_the_scale_of_the_gap():
     """Half of the rows are wild, but they have a fiftieth of the weight."""
     rng = np.random.default_rng(0)

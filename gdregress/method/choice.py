@@ -187,7 +187,7 @@ def choose_exact(spec: Spec, rows: Rows) -> Choice | None:
     way, choice = _first(Task(spec.at_the_minimum(), rows))
     if way in BOUNDING or way is newton:
         return choice
-    if terms.is_mostly_parabola and not (terms.is_squared_error or terms.is_penalised):
+    if terms.has_parabola and not (terms.is_squared_error or terms.is_penalised):
         return _ready(TruncatedNewton(spec.limits.tol))
     return None
 
@@ -246,7 +246,7 @@ def sketches(task: Task) -> Choice | None:
         share = 1.0
     elif not task.asked:
         share = cheapest_share(task.n, task.p, task.rows.n_outputs, tol, samples=task.is_in_memory)
-    elif task.asked == {"any loss"} and task.terms.is_mostly_parabola and accelerated_is_cheaper(task.n, task.p):
+    elif task.asked == {"any loss"} and task.terms.has_parabola and accelerated_is_cheaper(task.n, task.p):
         share = 1.0
     if share is None:
         return None

@@ -305,7 +305,9 @@ class Conjugate:
 class AdaGrad:
     """A learning rate for each coordinate, from the sum of its squared gradients (Duchi, Hazan and Singer, 2011).
 
-    ``G <- G + g^2,  w <- prox(w - eta g / sqrt(G))``
+    ``G <- G + g^2,  w <- prox(w - eta g / (sqrt(G) + 1e-8))``
+
+    The 1e-8 has the unit of the gradient. In raw coordinates a gradient that is not far above it makes shorter steps.
     """
 
     takes = frozenset({"float", "diagonal", "batches"}) | TRAVELLING
@@ -330,7 +332,9 @@ class AdaGrad:
 class RMSProp:
     """A learning rate for each coordinate, from the running mean of its squared gradients (Tieleman and Hinton, 2012).
 
-    ``v <- rho v + (1 - rho) g^2,  w <- prox(w - eta g / sqrt(v))``
+    ``v <- rho v + (1 - rho) g^2,  w <- prox(w - eta g / (sqrt(v) + 1e-8))``
+
+    The 1e-8 has the unit of the gradient, as in `AdaGrad`.
     """
 
     decay: float = 0.9
@@ -359,7 +363,9 @@ class Adam:
     With beta = `momentum` and rho = `decay`, after k steps::
 
         m <- beta m + (1 - beta) g,    v <- rho v + (1 - rho) g^2
-        w <- prox(w - eta (m / (1 - beta^k)) / sqrt(v / (1 - rho^k)))
+        w <- prox(w - eta (m / (1 - beta^k)) / (sqrt(v / (1 - rho^k)) + 1e-8))
+
+    The 1e-8 has the unit of the gradient, as in `AdaGrad`.
     """
 
     momentum: float = 0.9

@@ -129,7 +129,7 @@ class MomentObjective:
         value, slope = self._value(stacked, error)
         gradient = np.empty_like(stacked)
         gradient[:p] = 2.0 * slope
-        if not self.penalty.is_nothing:
+        if not self.penalty.has_no_strength:
             gradient[:p] += self.penalty.gradient(stacked)
         if self._coordinates.fit_intercept:
             gradient[p] = 2.0 * error
@@ -158,7 +158,7 @@ class MomentObjective:
         slope = product - joint
         value = tiled(self._target_second, stacked.shape[1]) + (z * (slope - joint)).sum(axis=0)
         np.maximum(value, 0.0, out=value)
-        if not self.penalty.is_nothing:
+        if not self.penalty.has_no_strength:
             value += self.penalty.value(stacked)
         return value + error * error, slope
 
@@ -185,7 +185,7 @@ class MomentObjective:
         products = self._second.copy()
         if self._is_off_center and self._coordinates.fit_intercept:
             products += self._mean * self._mean.T
-        if not self.penalty.is_nothing:
+        if not self.penalty.has_no_strength:
             products.flat[:: len(products) + 1] += 0.5 * self.penalty.l2[:, output]
         return products
 

@@ -36,7 +36,7 @@ class Penalty:
         return not (self.positive or self.l1.any())
 
     @cached_property
-    def is_nothing(self) -> bool:
+    def has_no_strength(self) -> bool:
         """Whether both strengths are zero for all coefficients."""
         return not (self.l1.any() or self.l2.any())
 
@@ -57,7 +57,7 @@ class Penalty:
 
     def value(self, point: NDArray) -> NDArray:
         """Return the penalty of each column of a point, or of several points side by side."""
-        if self.is_nothing:
+        if self.has_no_strength:
             return np.zeros(point.shape[1])
         z = point[: len(self.l1)]
         l1, l2 = (tiled(strength, z.shape[1]) for strength in (self.l1, self.l2))
@@ -66,7 +66,7 @@ class Penalty:
     def gradient(self, point: NDArray) -> NDArray:
         """Return the gradient of the L2 part with respect to the coefficients, at points side by side."""
         z = point[: len(self.l2)]
-        if self.is_nothing:
+        if self.has_no_strength:
             return np.zeros_like(z)
         return tiled(self.l2, z.shape[1]) * z
 

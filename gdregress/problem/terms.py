@@ -44,8 +44,8 @@ class Terms:
         return self.loss.is_parabola
 
     @property
-    def is_mostly_parabola(self) -> bool:
-        """Whether most residuals are on a parabola: for squared error, its insensitive form and Huber's loss."""
+    def has_parabola(self) -> bool:
+        """Whether the loss is of lines and a parabola: squared error, its insensitive form or Huber's loss."""
         return self.loss.is_piecewise and self.loss.degree == 2
 
     @property

@@ -60,7 +60,7 @@ class Measured(NamedTuple):
             validation rows for each column.
         """
         value, losses, validation_loss = block.value, block.value, None
-        if not problem.penalty.is_nothing:
+        if not problem.penalty.has_no_strength:
             losses = value - _of_each(problem.penalty.value, block)
         criterion = problem.criterion(value)
         if validate is not None:
