@@ -128,7 +128,7 @@ class State(NamedTuple):
         solves ``p - q = r``, ``p (high - u) = q (u - low) = mu``. So only A'S u = L w is open.
         """
         residual, data = box.residual(point), np.s_[: box.n_data]
-        little = max(BETWEEN * quantile(np.abs(residual[data]), box.weight[data], 0.5), LITTLE)
+        little = max(BETWEEN * quantile(np.abs(residual[data]), 0.5), LITTLE)
         mu = little * float(box.reach[data].max()) * box.lightness
         width = np.where(box.capped, box.cap - box.low, 1.0)
         size = np.abs(residual) * width

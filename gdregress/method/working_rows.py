@@ -273,15 +273,15 @@ class OneOutput:
         if not len(seen.near):
             return None
         box = restricted(self.problem, seen, self.output, self.basis)
-        X, y, weight = seen.near[:, :-2], seen.near[:, -2], seen.near[:, -1]
-        if not quantile(self.loss.value(y - box.level), weight, ORDINARY) > 0:
+        X, y = seen.near[:, :-2], seen.near[:, -2]
+        if not quantile(self.loss.value(y - box.level), ORDINARY) > 0:
             return None
         point = start
         if not is_near:
             with box.design.rows.on_threads():
                 points = interior_points(box, box.of_point(start[:, 0]))
                 point = box.to_point(_last(points, ROUGH).point)[:, np.newaxis]
-        cut = cut_off(self.loss.value(y - X @ point[:, 0]), weight)
+        cut = cut_off(self.loss.value(y - X @ point[:, 0]))
         few = len(y) * self.size // n
         distance = self.distance(seen, point, few) if n > self.size else np.inf
         return Sample(point, cut, distance)
