@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from gdregress.method.finite_newton import DAMPED, FLAT, SEARCHES, Bracket
 from gdregress.method.interior_point import EXACT
 from gdregress.method.newton import SINGULAR, is_definite
-from gdregress.problem.boxes import LITTLE, WELL_INSIDE, fenchel_gaps, to_the_middle
+from gdregress.problem.boxes import LITTLE, WELL_INSIDE, fenchel_gaps, slopes_in, to_the_middle
 from gdregress.problem.systems import Factor
 
 ON = 4
@@ -130,8 +130,7 @@ class Objectives(NamedTuple):
         """
         _, _, low, high, weight = self.rows
         k = self.flatness
-        here = np.clip(residual / k, low, high) if k > 0 else np.where(residual > 0, high, low)
-        gaps = fenchel_gaps(residual, here, slope, k)
+        gaps = fenchel_gaps(residual, slopes_in(low, high, k, residual), slope, k)
         gap = np.einsum("ic,ic->c", weight, np.maximum(gaps, 0.0))
         is_off = self.rows.is_inside(slope) & (np.abs(residual - k * slope) > LITTLE)
         return (gap <= EXACT ** (1 + (k > 0))) & ~is_off.any(axis=0)
@@ -294,7 +293,7 @@ def minima(objectives: Objectives, start: Found) -> Found:
         except FloatingPointError:
             break
         points[:, open_] = here
-        slope = np.clip((residual + shift) / flatness, now.rows.low, now.rows.high)
+        slope = slopes_in(now.rows.low, now.rows.high, flatness, residual + shift)
         slopes[:, open_] = slope
         fits = now.fit_together(residual, slope)
         [closed] = np.nonzero(fits & has_ended)
@@ -346,7 +345,7 @@ def _newton(
     open_, (has_ended, is_unique) = np.arange(len(seconds)), np.zeros((2, len(seconds)), bool)
     for _ in range(STEPS):
         now, here, left = objectives.only(open_), points[:, open_], residual[:, open_]
-        slope = np.clip(left / flatness, now.rows.low, now.rows.high)
+        slope = slopes_in(now.rows.low, now.rows.high, flatness, left)
         on, of_quadratic = now.rows.is_inside(slope), now.of_quadratic(here)
         gradient = now.rows.sums(slope) + of_quadratic
         along, is_newtons = np.empty_like(gradient), np.ones(len(open_), bool)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.side_by_side import Found, Objectives, Second, WeightedRows, minima
-from gdregress.problem.boxes import BoxProblem, fenchel_gaps
+from gdregress.problem.boxes import BoxProblem, fenchel_gaps, losses_at, slopes_in
 from gdregress.problem.typical import typical
 
 NEAR_ROWS = 2.0
@@ -221,7 +221,7 @@ class TrainingSets:
         near, here = look.residual[members], look.slope[members]
         of_rows = fenchel_gaps(near, here, found.slopes, k)
         gaps = np.einsum("ic,ic->c", self.weight[members], np.maximum(of_rows, 0.0))
-        losses, dual = look.slope * (look.residual - 0.5 * k * look.slope), look.slope.copy()
+        losses, dual = losses_at(look.residual, look.slope, k), look.slope.copy()
         dual[members] = found.slopes
         lack = box.design.transposed(self.weight * dual) - l2 * found.points
         of_splits = zip(found.points.T, l2.T, lack.T, losses.T, self.weight.T, gaps, strict=True)
@@ -250,9 +250,7 @@ class Look(NamedTuple):
         """Look at the rows of A."""
         residual = box.target[:, np.newaxis] - box.design.dot(points)
         low, high = box.low[:, np.newaxis], box.high[:, np.newaxis]
-        if box.is_curved:
-            return cls(residual, np.clip(residual / float(box.flatness[0]), low, high))
-        return cls(residual, np.where(residual > 0, high, np.where(residual < 0, low, 0.0)))
+        return cls(residual, slopes_in(low, high, float(box.flatness[0]), residual))
 
     def changed(self, box: BoxProblem, slope: NDArray, on: NDArray) -> NDArray:
         """Return which rows are on another line than they were, or have left their parabola.

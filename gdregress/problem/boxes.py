@@ -300,12 +300,12 @@ class BoxProblem:
 
     def slopes(self, residual: NDArray) -> NDArray:
         """Return the slopes of the loss at residuals, 0 at a kink."""
+        k, data = float(self.flatness[0]), np.s_[: self.n_data]
         if self.is_smooth:
-            return np.clip(self.curvature * residual, self.low, self.high)
-        slope = np.where(residual > 0, self.cap, np.where(residual < 0, self.low, 0.0))
+            return slopes_in(self.low, self.high, k, residual)
+        slope = slopes_in(self.low, self.cap, 0.0, residual)
         if self.is_curved:
-            data = np.s_[: self.n_data]
-            slope[data] = np.clip(residual[data] / self.flatness[data], self.low[data], self.high[data])
+            slope[data] = slopes_in(self.low[data], self.high[data], k, residual[data])
         return slope
 
     def contains(self, slope: NDArray) -> bool:
@@ -346,12 +346,11 @@ class BoxProblem:
 
     def loss(self, residual: NDArray) -> float:
         """Return the mean loss at residuals, with the penalties of rows of A."""
-        slope = self.slopes(residual)
-        return float(self.weight @ (slope * (residual - 0.5 * self.flatness * slope)))
+        return float(self.weight @ losses_at(residual, self.slopes(residual), self.flatness))
 
     def iterate(self, point: NDArray, residual: NDArray, slope: NDArray, gap: float) -> Iterate:
         """Return a point with its objective, from the slopes at its residuals, and with its gap."""
-        losses = slope * (residual - 0.5 * self.flatness * slope)
+        losses = losses_at(residual, slope, self.flatness)
         loss = self.weight @ losses
         value = loss + 0.5 * self.l2 @ (point * point)
         gap += self.hidden
@@ -385,6 +384,18 @@ def _steepest(low: NDArray, high: NDArray, curvature: float) -> float:
     """
     largest = max(-float(low.min()), float(high.max()))
     return largest if np.isfinite(largest) else float(np.sqrt(2.0 * curvature))
+
+
+def slopes_in(low: NDArray, high: NDArray, flatness: float, residual: NDArray) -> NDArray:
+    """Return the slopes u of the loss at residuals, in boxes of one k: 0 at a kink."""
+    if flatness > 0:
+        return np.clip(residual / flatness, low, high)
+    return np.where(residual > 0, high, np.where(residual < 0, low, 0.0))
+
+
+def losses_at(residual: NDArray, slope: NDArray, flatness: NDArray | float) -> NDArray:
+    """Return the loss of each row, given its slopes at the residuals, and k."""
+    return slope * (residual - 0.5 * flatness * slope)
 
 
 def fenchel_gaps(residual: NDArray, here: NDArray, slope: NDArray, flatness: NDArray | float) -> NDArray:
