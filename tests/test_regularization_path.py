@@ -14,7 +14,7 @@ from gdregress import (
     RegularizationPath,
     regularization_path,
 )
-from gdregress.method import path as machinery
+from gdregress.tuning import regularization_path as tuning
 
 SHAPES = {"wide": (40, 120), "square": (30, 30), "tall": (200, 12)}
 PENALTIES = {
@@ -158,7 +158,7 @@ def test_gaps_bound_the_objective():
 def test_the_products_of_all_columns_give_the_same_path(monkeypatch):
     X, y = data((100, 40))
     whole = regularization_path(X, y, alphas=10)
-    monkeypatch.setattr(machinery, "MOMENTS_LIMIT", 0)
+    monkeypatch.setattr(tuning, "PATH_LIMIT", 0)
     sets = regularization_path(X, y, alphas=10)
     np.testing.assert_allclose(whole.coefs, sets.coefs, rtol=1e-9, atol=1e-10)
 

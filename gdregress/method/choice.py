@@ -21,7 +21,7 @@ from gdregress.method.sketches import FINEST_TOL, accelerated_is_cheaper, cheape
 from gdregress.method.spec import Spec
 from gdregress.method.states import Solver
 from gdregress.method.truncated_newton import TruncatedNewton
-from gdregress.method.working_set import WorkingSet
+from gdregress.method.working_set import SET_LIMIT, WorkingSet, products_are_cheaper
 from gdregress.problem.design import has_row_space
 from gdregress.problem.terms import Terms
 from gdregress.rows.chunks import MATRIX_LIMIT
@@ -38,10 +38,6 @@ DUAL_ENTRIES = 2**12
 
 NEWTON_LIMIT = 500
 """Largest number of features for which "auto" solves a quadratic program an epoch, or factors a matrix a chunk."""
-
-SET_LIMIT = 250
-"""Number of features, at most half the rows, up to which products of all columns are cheaper than working sets."""
-
 
 NEWTON = Pair("curvature", "newton")
 """Newton's steps, with the second derivatives of every point."""
@@ -223,7 +219,7 @@ def needs_products(learning_rate: str, n_features: int) -> bool:
 def working_set(task: Task) -> Choice | None:
     """Squared error with L1 or signs, in memory: over 250 columns, or more than half as many as rows."""
     is_for = task.takes_newton and task.terms.is_squared_error and task.terms.has_prox and task.is_in_memory
-    return _ready(WorkingSet()) if is_for and task.p > min(SET_LIMIT, task.n // 2) else None
+    return _ready(WorkingSet()) if is_for and not products_are_cheaper(task.rows, SET_LIMIT) else None
 
 
 def column_generation(task: Task) -> Choice | None:

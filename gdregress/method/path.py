@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.choice import MOMENTS_LIMIT
 from gdregress.method.known import FIT_ERROR
 from gdregress.method.working_set import NO_COLUMNS, Position, WorkingColumns, positions
 from gdregress.problem.objectives import Evaluation
@@ -37,11 +36,6 @@ class Minimum(NamedTuple):
     gap: NDArray
     optimality: float
     n_steps: int
-
-
-def needs_products(rows: Rows) -> bool:
-    """Return whether the products of all columns cost less than the passes over X of a path."""
-    return rows.n_features <= min(MOMENTS_LIMIT, rows.n_weighted // 2)
 
 
 def problem_of_path(terms: Terms, moments: Moments, rows: Rows) -> Problem:

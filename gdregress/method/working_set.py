@@ -17,6 +17,7 @@ from gdregress.problem.penalties import Penalty
 from gdregress.problem.problem import Gap, Problem
 from gdregress.problem.products import products_of_columns
 from gdregress.problem.view import View
+from gdregress.rows.rows import Rows
 
 FEWEST, FEWEST_OF_CSR = 20, 50
 """Least number of columns that join a working set at a time, if so many violate their conditions."""
@@ -24,8 +25,17 @@ FEWEST, FEWEST_OF_CSR = 20, 50
 CROWDED, RELAXED = 100, 0.3
 """Columns above which L1 falls in steps, and the share of the largest slope to which it falls in each."""
 
+SET_LIMIT, PATH_LIMIT = 250, 2000
+"""Number of features, at most half the rows, up to which products of all columns are cheaper than working sets: for
+one fit, and for a path."""
+
 MANY = 500
 """Columns of CSR up to which L1 on them is solved with their products; on more of them it is descended without."""
+
+
+def products_are_cheaper(rows: Rows, limit: int) -> bool:
+    """Return whether products of all columns cost less than working sets, given the largest number of features."""
+    return rows.n_features <= min(limit, rows.n_weighted // 2)
 
 
 class WorkingColumns(NamedTuple):

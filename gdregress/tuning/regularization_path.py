@@ -10,8 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gdregress.displays.drawing import check_names
 from gdregress.displays.paths import RegularizationPathDisplay
-from gdregress.method.path import descend_path, needs_products, problem_of_path
+from gdregress.method.path import descend_path, problem_of_path
 from gdregress.method.spec import Spec
+from gdregress.method.working_set import PATH_LIMIT, products_are_cheaper
 from gdregress.problem.problem import Problem
 from gdregress.problem.terms import Terms
 from gdregress.regressor import GradientDescentRegressor
@@ -203,7 +204,7 @@ def regularization_path(
     rows = source_of("X", X).in_memory().rows(model, y, sample_weight, reset=True)
     is_single = is_vector(y)
     with given_back(), rows.on_threads(), np.errstate(all="ignore"):
-        moments = rows.moments(products=needs_products(rows))
+        moments = rows.moments(products=products_are_cheaper(rows, PATH_LIMIT))
         strengths = _automatic(spec.terms, rows, moments, l1_ratio, eps, alphas) if given is None else given
         l1 = spec.terms.loss.alpha_factor * l1_ratio * strengths
         l2 = spec.terms.loss.alpha_factor * (1.0 - l1_ratio) * strengths
