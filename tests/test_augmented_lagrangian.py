@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gdregress import GradientDescentRegressor
-from gdregress.method import augmented_lagrangian
+from gdregress.method import augmented_lagrangian, truncated_newton
 from gdregress.method import choice as choosing
 from gdregress.method.augmented_lagrangian import AugmentedLagrangian
 from gdregress.method.choice import choose
@@ -205,7 +205,7 @@ def test_a_product_goes_by_the_rows_that_count(monkeypatch):
         for share in (0.1, 0.9, 0.0):
             weight = rng.uniform(1, 2, len(box.target)) * (rng.random(len(box.target)) < share)
             expected = A.T @ (weight * (A @ v)) + inner.l2 * v
-            np.testing.assert_allclose(augmented_lagrangian._product(inner, weight)(v), expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(truncated_newton._product(inner, weight)(v), expected, rtol=1e-9, atol=1e-12)
 
 
 @losses_by_name
@@ -218,7 +218,7 @@ def test_a_newton_step_solves_its_system(loss):
     on = np.where((slope > inner.low) & (slope < inner.high), 1.0, 1e-3)
     lack = inner.pull(slope)
     variance = np.append((X.std(axis=0) > 0).astype(float), 1.0)
-    step, _, is_solved = augmented_lagrangian.newton_step(inner, on, lack, variance, 1e-12, 10_000)
+    step, _, is_solved = truncated_newton.truncated_step(inner, on, lack, variance, 1e-12, 10_000)
     assert is_solved
     A = inner.design.dot(np.eye(len(inner.l2)))
     matrix = A.T @ ((inner.weight * inner.curvature * on)[:, np.newaxis] * A) + np.diag(inner.l2)

@@ -1,16 +1,16 @@
 """Losses of lines and parabolas with L2 on many columns: an augmented Lagrangian method that needs no matrix."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.finite_newton import FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
+from gdregress.method.truncated_newton import LEAST_DAMPING, mean_squares, next_damping, truncated_step
 from gdregress.problem.box_gaps import measured_with_l2
 from gdregress.problem.boxes import BoxProblem, Iterate
 from gdregress.problem.problem import Problem
@@ -33,17 +33,8 @@ FORCED, FINEST = 0.3, 1e-3
 MOST_PRODUCTS = 60
 """Largest number of products in a Newton step: where a step needs more, shorter ones gain more for each product."""
 
-SHORT = 1e-2
-"""Length of a step below which the next one is damped more."""
-
-LEAST_DAMPING, UP, DOWN = 1e-4, 10.0, 0.3
-"""The least damping besides 0, and the factors by which it changes."""
-
 DIGITS = 4.0 * float(np.finfo(np.float64).eps)
 """Rounding of the dual value of a point that is far higher, as a share of how much higher it is."""
-
-COPIED = 0.5
-"""Share of the rows up to which those that count in a Newton step are copied."""
 
 SEARCHES, LEVEL = 50, 1e-16
 """Number of intercepts that are tried, and the mean slope, as a share of the steepest, that is rounding."""
@@ -92,9 +83,7 @@ class AugmentedLagrangian:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first; end where the gap is closed or no longer narrows."""
-        variance = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
-        variance = np.append(variance, np.ones(int(problem.terms.fit_intercept)))
-        descend = partial(_descend, variance=variance, has_intercept=problem.terms.fit_intercept)
+        descend = partial(_descend, variance=mean_squares(problem), has_intercept=problem.terms.fit_intercept)
         return in_lockstep(problem, start, None, descend)
 
 
@@ -138,12 +127,12 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, *, has_intercep
                 break
             lack = box.lack(point, pull)
             on = np.where((slope > inner.low) & (slope < inner.high), 1.0, damping)
-            step, *_ = newton_step(inner, on, lack, variance, forced, MOST_PRODUCTS)
+            step, *_ = truncated_step(inner, on, lack, variance, forced, MOST_PRODUCTS)
             change = box.design.dot(step)
             length = step_length(inner, point, step, shifted, change, float(lack @ step))
             place = place.moved(box, length * step, length * change)
             forced = max(FORCED * forced, FINEST) if length == 1.0 else FORCED
-            damping = min(max(UP * damping, LEAST_DAMPING), 1.0) if length < SHORT else DOWN * damping
+            damping = next_damping(damping, length)
             damping = damping if damping >= LEAST_DAMPING else 0.0
         multiplier = slope
         mu *= SHARPER if steps <= FEW_STEPS else HARDLY_SHARPER
@@ -171,44 +160,3 @@ def _level(inner: BoxProblem, shifted: NDArray, side: NDArray) -> float:
         if not lowest < level < highest:
             level = 0.5 * (lowest + highest)
     return level
-
-
-def newton_step(
-    inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float, most: int
-) -> tuple[NDArray, int, bool]:
-    """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
-
-    Parameters
-    ----------
-    inner : BoxProblem
-        The problem, of parabolas and lines.
-    on : ndarray of shape (n_rows,)
-        Share of its curvature with which each row counts.
-    lack, variance : ndarray of shape (n_coordinates,)
-        Right side, and the diagonal of A'S A.
-    forced : float
-        Length of the residual at the end, as a share of the first.
-    most : int
-        Largest number of products.
-
-    Returns
-    -------
-    tuple of (ndarray of shape (n_coordinates,), int, bool)
-        dw, the number of products, and whether it is solved: see `conjugate_gradients`.
-    """
-    weight = inner.weight * inner.curvature * on
-    product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
-    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
-    return conjugate_gradients(product, inverse, lack, forced, most)
-
-
-def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:
-    """Return the function from v to (A'diag(weight) A + L) v, over a copy of the rows that count if they are few."""
-    features, of_rows = inner.design.features, weight.reshape(inner.design.copies, -1).sum(axis=0)
-    counted = np.flatnonzero(of_rows)
-    if not len(counted):
-        return lambda v: inner.l2 * v
-    if len(counted) <= COPIED * len(of_rows):
-        features, of_rows = features.of_rows(counted), of_rows[counted]
-    of_rows = of_rows[:, np.newaxis]
-    return lambda v: features.transposed(of_rows * features.dot(v[:, np.newaxis]))[:, 0] + inner.l2 * v

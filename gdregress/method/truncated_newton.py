@@ -1,13 +1,13 @@
 """Newton's steps by conjugate gradients: losses with parabolas and no penalty, where no matrix is made."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdregress.method.augmented_lagrangian import DOWN, LEAST_DAMPING, SHORT, UP, newton_step
+from gdregress.method.conjugate_gradients import conjugate_gradients
 from gdregress.method.finite_newton import DAMPED, FollowedPoint, step_length
 from gdregress.method.interior_point import EXACT, in_lockstep
 from gdregress.method.states import Block
@@ -27,6 +27,15 @@ are to be seen whatever the tolerance."""
 
 LEAST_PRODUCTS = 1000
 """Number of products of all steps together, however few epochs have been run before."""
+
+SHORT = 1e-2
+"""Length of a step below which the next one is damped more."""
+
+LEAST_DAMPING, UP, DOWN = 1e-4, 10.0, 0.3
+"""The least damping besides 0, and the factors by which it changes."""
+
+COPIED = 0.5
+"""Share of the rows up to which those that count in a Newton step are copied."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +69,8 @@ class TruncatedNewton:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states in blocks of one, the start first."""
-        variance = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
-        variance = np.append(variance, np.ones(int(problem.terms.fit_intercept)))
-        most = max(epoch, LEAST_PRODUCTS)
-        return in_lockstep(problem, start, None, partial(_descend, variance=variance, tol=self.tol, most=most))
+        descend = partial(_descend, variance=mean_squares(problem), tol=self.tol, most=max(epoch, LEAST_PRODUCTS))
+        return in_lockstep(problem, start, None, descend)
 
 
 def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, most: int) -> Iterator[Iterate]:
@@ -74,13 +81,13 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         slope = box.slopes(residual)
         on = (slope > box.low) & (slope < box.high)
         lack = box.lack(point, box.pull(slope))
-        step, n_products, _ = newton_step(box, np.where(on, 1.0, damping), lack, variance, FORCED, left)
+        step, n_products, _ = truncated_step(box, np.where(on, 1.0, damping), lack, variance, FORCED, left)
         left, decrement = left - n_products, float(lack @ step)
         here = box.iterate(point, residual, slope, 0.5 * decrement)
         enough = max(EXACT, END_SHARE * tol) ** 2 * here.scale
         may_be_last, is_bounded, here = here.gap <= enough, False, here._replace(gap=here.value)
         if may_be_last:
-            exact, n_products, is_solved = newton_step(box, on, lack, variance, _shortest(here.scale, lack), left)
+            exact, n_products, is_solved = truncated_step(box, on, lack, variance, _shortest(here.scale, lack), left)
             left -= n_products
             if is_solved:
                 step, decrement = exact, float(lack @ exact)
@@ -96,7 +103,7 @@ def _descend(box: BoxProblem, start: NDArray, variance: NDArray, tol: float, mos
         change = box.design.dot(step)
         length = step_length(box, point, step, residual, change, decrement)
         place = place.moved(box, length * step, length * change)
-        damping = max(min(UP * damping, 1.0) if length < SHORT else DOWN * damping, LEAST_DAMPING)
+        damping = max(next_damping(damping, length), LEAST_DAMPING)
 
 
 def _shortest(scale: float, lack: NDArray) -> float:
@@ -112,9 +119,61 @@ def _projected(
     here = box.iterate(point, residual, slope, 0.0)
     here = here._replace(gap=here.value)
     every = np.ones(len(slope), bool)
-    step, _, is_solved = newton_step(box, every, lack, variance, _shortest(here.scale, lack), most)
+    step, _, is_solved = truncated_step(box, every, lack, variance, _shortest(here.scale, lack), most)
     if not is_solved:
         return here
     feasible = slope - box.curvature * box.design.dot(step)
     there = measured_if_projected(box, point, residual, feasible, box.pull(feasible))
     return min(here, there, key=lambda each: each.gap)
+
+
+def mean_squares(problem: Problem) -> NDArray:
+    """Return the diagonal of A'S A, the mean squares of the columns of A."""
+    squares = (problem.moments.x.deviation * problem.standard.inverse_scale) ** 2
+    return np.append(squares, np.ones(int(problem.terms.fit_intercept)))
+
+
+def next_damping(damping: float, length: float) -> float:
+    """Return the damping of the next step: more than before where a step was short, else less."""
+    return min(max(UP * damping, LEAST_DAMPING), 1.0) if length < SHORT else DOWN * damping
+
+
+def truncated_step(
+    inner: BoxProblem, on: NDArray, lack: NDArray, variance: NDArray, forced: float, most: int
+) -> tuple[NDArray, int, bool]:
+    """Solve (A'S diag(c on) A + L) dw = `lack` by conjugate gradients, to a residual of `forced` times the first.
+
+    Parameters
+    ----------
+    inner : BoxProblem
+        The problem, of parabolas and lines.
+    on : ndarray of shape (n_rows,)
+        Share of its curvature with which each row counts.
+    lack, variance : ndarray of shape (n_coordinates,)
+        Right side, and the diagonal of A'S A.
+    forced : float
+        Length of the residual at the end, as a share of the first.
+    most : int
+        Largest number of products.
+
+    Returns
+    -------
+    tuple of (ndarray of shape (n_coordinates,), int, bool)
+        dw, the number of products, and whether it is solved: see `conjugate_gradients`.
+    """
+    weight = inner.weight * inner.curvature * on
+    product, diagonal = _product(inner, weight), float(weight.sum()) * variance + inner.l2
+    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
+    return conjugate_gradients(product, inverse, lack, forced, most)
+
+
+def _product(inner: BoxProblem, weight: NDArray) -> Callable[[NDArray], NDArray]:
+    """Return the function from v to (A'diag(weight) A + L) v, over a copy of the rows that count if they are few."""
+    features, of_rows = inner.design.features, weight.reshape(inner.design.copies, -1).sum(axis=0)
+    counted = np.flatnonzero(of_rows)
+    if not len(counted):
+        return lambda v: inner.l2 * v
+    if len(counted) <= COPIED * len(of_rows):
+        features, of_rows = features.of_rows(counted), of_rows[counted]
+    of_rows = of_rows[:, np.newaxis]
+    return lambda v: features.transposed(of_rows * features.dot(v[:, np.newaxis]))[:, 0] + inner.l2 * v
