@@ -45,7 +45,7 @@ class Terms:
 
     @property
     def has_parabola(self) -> bool:
-        """Whether the loss is of lines and a parabola: squared error, its insensitive form or Huber's loss."""
+        """Whether the loss has a parabola: squared error, its insensitive form and Huber's loss have one."""
         return self.loss.is_piecewise and self.loss.degree == 2
 
     @property
