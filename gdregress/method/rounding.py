@@ -108,7 +108,7 @@ def matched(
     point, values, gaps = point.copy(), np.empty(len(boxes)), np.empty(len(boxes))
     for output, (whole, box, here) in enumerate(zip(of_columns, boxes, latest, strict=True)):
         design, further, rank = box.design, np.zeros_like(here.point), len(here.point) - n_free
-        given, X = design.given(here.point), design.features.dense[:, :rank]
+        given, X = design.to_problem(here.point), design.features.dense[:, :rank]
         off = (design.dot(here.point) - whole.design.dot(given))[: len(X)]
         further[rank:] = box.weight[: len(X)] @ off  # the columns have a mean of 0
         size = np.square(X).sum(axis=0)
@@ -116,7 +116,7 @@ def matched(
         pull, has_intercept = whole.pull(here.dual), n_free > 0
         tried = [
             measured_with_l2(whole, moved, whole.residual(moved), here.dual, pull, has_intercept=has_intercept)
-            for moved in (given, given + design.given(further))
+            for moved in (given, given + design.to_problem(further))
         ]
         there = min(tried, key=lambda each: each.value)
         point[:, output] += (there.point - given) * box.unit

@@ -143,16 +143,16 @@ class BoxProblem:
             target, weight = np.append(target, np.zeros(p)), np.append(weight, np.full(p, 1.0 / n))
             low, high = np.append(low, -ends), np.append(high, np.full(p, np.inf) if penalty.positive else ends)
             flatness = np.append(flatness, np.zeros(p))
-        l2 = design.l2_of_given(l2)
+        l2 = design.l2_from_problem(l2)
         return cls(design, target, low, high, flatness, weight, l2, n_data, unit, constant)
 
     def of_point(self, point: NDArray) -> NDArray:
         """Return a point of the problem in the units of the boxes."""
-        return self.design.of_given(self._shifted(point, -self.level)) / self.unit
+        return self.design.from_problem(self._shifted(point, -self.level)) / self.unit
 
     def to_point(self, point: NDArray) -> NDArray:
         """Return a point in the units of the problem."""
-        return self._shifted(self.design.given(point * self.unit), self.level)
+        return self._shifted(self.design.to_problem(point * self.unit), self.level)
 
     def _shifted(self, point: NDArray, by: float) -> NDArray:
         if not by:

@@ -66,16 +66,16 @@ class Design:
         features = Features.of(drawable(view.scaled), view.coordinates)
         return Design(features, 1 + loss.has_tube, n_penalised, _basis_of(problem, basis))
 
-    def given(self, point: NDArray) -> NDArray:
-        """Return the coordinates of the problem at a point."""
+    def to_problem(self, point: NDArray) -> NDArray:
+        """Return the coordinates of the problem of a point, given those of A."""
         return point
 
-    def of_given(self, given: NDArray) -> NDArray:
-        """Return the point with these coordinates of the problem, or the nearest."""
-        return given
+    def from_problem(self, point: NDArray) -> NDArray:
+        """Return the coordinates of A of a point of the problem, or of the nearest that has some."""
+        return point
 
-    def l2_of_given(self, l2: NDArray) -> NDArray:
-        """Return the strengths of L2 of the coordinates of points, given those of the coordinates of the problem."""
+    def l2_from_problem(self, l2: NDArray) -> NDArray:
+        """Return the strengths of L2 of the coordinates of A, given those of the coordinates of the problem."""
         return l2
 
     @property
@@ -219,16 +219,16 @@ class DesignOfCombinations(Design):
         features = columns.features.replaced_by(X)
         return cls(features, columns.copies, columns.n_penalised, Basis(X.shape[1]), combined, inverse)
 
-    def given(self, point: NDArray) -> NDArray:
-        """Return the coordinates of the problem at a point."""
+    def to_problem(self, point: NDArray) -> NDArray:
+        """Return the coordinates of the problem of a point, given those of A."""
         return self.combined @ point
 
-    def of_given(self, given: NDArray) -> NDArray:
-        """Return the point with these coordinates of the problem, or the nearest."""
-        return self.inverse @ given
+    def from_problem(self, point: NDArray) -> NDArray:
+        """Return the coordinates of A of a point of the problem, or of the nearest that has some."""
+        return self.inverse @ point
 
-    def l2_of_given(self, l2: NDArray) -> NDArray:
-        """Return the strengths of L2 of the coordinates of points, given those of the coordinates of the problem."""
+    def l2_from_problem(self, l2: NDArray) -> NDArray:
+        """Return the strengths of L2 of the coordinates of A, given those of the coordinates of the problem."""
         return (np.square(self.combined).T @ l2).astype(np.float64)
 
 
