@@ -149,7 +149,9 @@ class Task:
             if pair.is_newton:
                 cause, remedy = "optimizer='newton'", "learning_rate='auto' with optimizer='auto'"
             raise ValueError(f"{cause} would hold a matrix of {self.p} x {self.p} numbers: use {remedy}.")
-        factor: Factoring = partial(Known.of_rows, is_metric=is_metric) if of_rows else Known.of_moments
+        factor: Factoring = Known.of_moments
+        if of_rows:
+            factor = Known.of_steps if is_metric else Known.of_rows
         build = partial(build, factor if can_be_read else Known.of_spectrum)
         return Choice.of(pair, build, products=self.gathers_products(pair))
 

@@ -57,17 +57,8 @@ class Known:
         return cls(inverse, inverse is not None and moments.error(inverse.inflation) <= digits)
 
     @classmethod
-    def of_rows(cls, problem: Problem, digits: float, *, products: bool, is_metric: bool = True) -> "Known":
-        """Factor the products or, where they have too few digits, the rows.
-
-        Parameters
-        ----------
-        problem, digits, products
-            As `of_moments` has them.
-        is_metric : bool, default=True
-            Whether the factor is that of the steps. Where columns are collinear, the moments suffice once the steps
-            leave out the directions of rounding.
-        """
+    def of_rows(cls, problem: Problem, digits: float, *, products: bool) -> "Known":
+        """Factor the products or, where they have too few digits, the rows."""
         known = cls.of_moments(problem, digits, products=products)
         if known.moments_suffice:
             return known
@@ -77,7 +68,18 @@ class Known:
         if products and alpha == 0 and n > p and n * p * p >= COSTLY:
             inverse = inverse_of_collinear(problem.quadratic, problem.rows, moments, standard, STEP_ERROR)
         inverse = inverse or InverseHessian.from_rows(problem.rows, moments, standard, alpha)
-        return cls(inverse, is_metric and products and moments.error(inverse.inflation) <= FIT_ERROR)
+        return cls(inverse, moments_suffice=False)
+
+    @classmethod
+    def of_steps(cls, problem: Problem, digits: float, *, products: bool) -> "Known":
+        """Factor as `of_rows` does, for steps that leave out the directions of rounding.
+
+        Where columns are collinear, the moments suffice then.
+        """
+        known = cls.of_rows(problem, digits, products=products)
+        if known.moments_suffice or known.inverse is None or not products:
+            return known
+        return replace(known, moments_suffice=problem.moments.error(known.inverse.inflation) <= FIT_ERROR)
 
     @classmethod
     def of_spectrum(cls, problem: Problem, digits: float, *, products: bool) -> "Known":
@@ -105,4 +107,4 @@ class Known:
 
 
 Factoring = Callable[..., Known]
-"""One of the three functions that make a `Known`."""
+"""One of the functions that make a `Known`."""
