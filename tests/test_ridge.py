@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gdregress.method.ridge import MANY_COLUMNS, Eigenbases, Ridge, Tridiagonals
+from gdregress.method.ridge import MANY_COLUMNS, Eigendecompositions, Ridge, Tridiagonals
 from gdregress.problem.coordinates import Coordinates
 from gdregress.rows.memory import RowBlocks
 
@@ -15,7 +15,7 @@ def matrices(n_sets, p):
     return X.transpose(0, 2, 1) @ X / (4 * p)
 
 
-@pytest.mark.parametrize("kind", [Eigenbases, Tridiagonals])
+@pytest.mark.parametrize("kind", [Eigendecompositions, Tridiagonals])
 @pytest.mark.parametrize("p", [2, 3, 40])
 def test_each_column_is_solved_for_its_strength(kind, p):
     second, rng = matrices(3, p), np.random.default_rng(0)
@@ -28,7 +28,7 @@ def test_each_column_is_solved_for_its_strength(kind, p):
             assert_allclose(solved[number, :, column], np.linalg.solve(system, right[number, :, column]), rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [Eigenbases, Tridiagonals])
+@pytest.mark.parametrize("kind", [Eigendecompositions, Tridiagonals])
 def test_bounds_hold_for_each_matrix(kind):
     """The largest eigenvalue may be a third of its bound, and the trace is at least the true one."""
     second = matrices(3, 20)

@@ -26,7 +26,7 @@ from gdregress.method.sampled import Sampled
 from gdregress.method.sketches import DOUBTFUL, Sketches
 from gdregress.method.smoothed import Smoothed
 from gdregress.method.spec import Spec
-from gdregress.method.states import Measure, Solver, estimated_by
+from gdregress.method.states import GapFunction, Solver, estimated_by
 from gdregress.method.working_rows import WorkingRows, pays
 from gdregress.problem.dual import DualityGap
 from gdregress.problem.objectives import Objective
@@ -346,7 +346,7 @@ def _annealed(inner: Solver, spec: Spec, problem: Problem) -> Solver:
     return Smoothed(inner, spec.limits.tol) if problem.terms.loss.is_straight else inner
 
 
-def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> Measure:
+def _measure(inverse: InverseCurvature | None, problem: Problem, tol: float) -> GapFunction:
     """Return how the gap is measured: by the inverse Hessian, else by duality, else by the diagonal alone.
 
     The prox can leave a subgradient along directions that a singular inverse ignores; there the measure is their sum.

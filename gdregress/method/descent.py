@@ -15,7 +15,7 @@ from gdregress.method.optimizers import Optimizer, Step
 from gdregress.method.preconditioners import Preconditioner
 from gdregress.method.rates import Rate
 from gdregress.method.schedules import EpochSchedule, Plateau
-from gdregress.method.states import CHEAP, LONGEST, Block, Measure, in_blocks
+from gdregress.method.states import CHEAP, LONGEST, Block, GapFunction, in_blocks
 from gdregress.problem.objectives import Evaluation, Objective
 from gdregress.problem.problem import Problem
 
@@ -68,7 +68,7 @@ class Batches(NamedTuple):
         return -(-n_samples // self.size)
 
 
-class Position(NamedTuple):
+class DescentState(NamedTuple):
     """The state that a descent carries from one epoch to the next.
 
     Attributes
@@ -112,16 +112,16 @@ class Update:
     schedule: EpochSchedule | Plateau
     mean: Mean | None = None
 
-    def first(self, point: NDArray, evaluation: Evaluation) -> Position:
+    def first(self, point: NDArray, evaluation: Evaluation) -> DescentState:
         """Return the position before the first epoch."""
-        return Position(self.optimizer.start(point, evaluation), self.schedule, self.mean)
+        return DescentState(self.optimizer.start(point, evaluation), self.schedule, self.mean)
 
-    def advance(self, position: Position, seen: Iterator[Any], rate: float, updates: int) -> Position:
+    def advance(self, position: DescentState, seen: Iterator[Any], rate: float, updates: int) -> DescentState:
         """Return the position after one more epoch.
 
         Parameters
         ----------
-        position : Position
+        position : DescentState
             The position after the last epoch.
         seen : iterator of Objective
             The objectives of the updates: of the next mini-batches, or of all rows each time.
@@ -134,7 +134,7 @@ class Update:
         for _ in range(updates):
             step = self.optimizer.update(step, next(seen), self.preconditioner, rate)
             mean = mean and mean.after(step.point)
-        return Position(step, position.schedule, mean)
+        return DescentState(step, position.schedule, mean)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Descent:
     objective : callable
         Function from a problem to its objective: `Problem.from_moments` or `Problem.from_rows`.
     measure : callable
-        Function that returns the gap: see `Measure`.
+        Function that returns the gap: see `GapFunction`.
     batches : Batches, default=None
         Mini-batches; None for all rows at once.
     epochs : float, default=inf
@@ -174,7 +174,7 @@ class Descent:
     update: Update
     rate: Rate
     objective: Callable[[Problem], Objective]
-    measure: Measure
+    measure: GapFunction
     batches: Batches | None = None
     epochs: float = float("inf")
     tol: float = 0.0

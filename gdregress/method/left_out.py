@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.minima import VISIBLE, MinimaOfSets
-from gdregress.method.ridge import Eigenbases
+from gdregress.method.ridge import Eigendecompositions
 from gdregress.problem.coordinates import Coordinates
 from gdregress.problem.terms import Terms
 from gdregress.rows.memory import RowBlocks
@@ -84,7 +84,7 @@ class LeftOut:
         if found is None:
             return None
         [strengths], ridge, coordinates = found, minima.ridge, minima.sets[0].alike
-        ([curvature], [vectors]), [joint] = Eigenbases.of(ridge.second), ridge.joint
+        ([curvature], [vectors]), [joint] = Eigendecompositions.of(ridge.second), ridge.joint
         share = np.full(rows.n_samples, 1.0 / rows.n_samples)
         if rows.weight is not None:
             share = rows.weight / rows.total_weight

@@ -17,7 +17,7 @@ from gdregress.rows.moments import Moments
 from gdregress.rows.rows import Rows
 
 
-class Minimum(NamedTuple):
+class PathPoint(NamedTuple):
     """The minimum for one penalty.
 
     Attributes
@@ -43,7 +43,7 @@ def problem_of_path(terms: Terms, moments: Moments, rows: Rows) -> Problem:
     return Problem.of(replace(terms, l1=0.0, l2=0.0), moments, rows)
 
 
-def descend_path(problem: Problem, strengths: Sequence[tuple[float, float]], tol: float) -> Iterator[Minimum]:
+def descend_path(problem: Problem, strengths: Sequence[tuple[float, float]], tol: float) -> Iterator[PathPoint]:
     """Yield the minimum for each penalty, from that of the penalty before and with its working set.
 
     Parameters
@@ -70,7 +70,7 @@ def descend_path(problem: Problem, strengths: Sequence[tuple[float, float]], tol
             optimality = float(problem.optimality(position.here.value, gap))
             if gap.max() == 0 or (n_steps > 0 and optimality <= tol):
                 break
-        yield Minimum(position.point, gap, optimality, n_steps)
+        yield PathPoint(position.point, gap, optimality, n_steps)
 
 
 def _with_penalty(penalty: Penalty, before: Penalty, position: Position) -> Evaluation:

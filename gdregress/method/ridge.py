@@ -18,7 +18,7 @@ MANY_COLUMNS = 100
 """Number of columns from which a tridiagonal form of each matrix takes less time than the eigenvectors of all."""
 
 
-class Eigenbases(NamedTuple):
+class Eigendecompositions(NamedTuple):
     """R = Q diag(lambda) Q', for several matrices side by side.
 
     Attributes
@@ -33,7 +33,7 @@ class Eigenbases(NamedTuple):
     vectors: NDArray
 
     @classmethod
-    def of(cls, second: NDArray) -> "Eigenbases":
+    def of(cls, second: NDArray) -> "Eigendecompositions":
         """Factor matrices of shape (n_sets, n_features, n_features)."""
         curvature, vectors = np.linalg.eigh(second)
         return cls(np.maximum(curvature, 0.0), vectors)
@@ -136,7 +136,7 @@ class Ridge(NamedTuple):
         R, with 1 on the diagonal for a column that does not vary.
     joint : ndarray of shape (n_sets, n_features, n_outputs)
         rho.
-    factored : Eigenbases or Tridiagonals
+    factored : Eigendecompositions or Tridiagonals
         The factorization of R.
     precision : ndarray of shape (n_sets,)
         Relative error of R and rho in units of the standard deviations.
@@ -144,7 +144,7 @@ class Ridge(NamedTuple):
 
     second: NDArray
     joint: NDArray
-    factored: Eigenbases | Tridiagonals
+    factored: Eigendecompositions | Tridiagonals
     precision: NDArray
 
     @classmethod
@@ -161,7 +161,7 @@ class Ridge(NamedTuple):
         joint = np.array([coordinates.target_covariances(moments) for moments, coordinates in sets])
         diagonal = np.arange(second.shape[-1])
         second[:, diagonal, diagonal] += [coordinates.inverse_scale == 0 for _, coordinates in sets]
-        factored = (Tridiagonals if len(diagonal) >= MANY_COLUMNS else Eigenbases).of(second)
+        factored = (Tridiagonals if len(diagonal) >= MANY_COLUMNS else Eigendecompositions).of(second)
         return cls(second, joint, factored, np.array([moments.error(1.0) for moments, _ in sets]))
 
     def minimisers(self, strengths: NDArray) -> NDArray | None:

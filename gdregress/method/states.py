@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,11 @@ NO_STEP_LOWERS = (
 """Reason and remedy where a solver has ended because it found no better point."""
 
 
-Measure = Callable[[Problem, NDArray, Evaluation], Gap]
+GapFunction = Callable[[Problem, NDArray, Evaluation], Gap]
 """Function from a problem, points side by side and their evaluation to the gap of each."""
 
 
-def estimated_by(preconditioner: Any) -> Measure:
+def estimated_by(preconditioner: Callable[[NDArray], NDArray]) -> GapFunction:
     """Return the measure that estimates the gap by an inverse Hessian: see `Problem.gap`."""
     return partial(Problem.gap, preconditioner=preconditioner)
 
@@ -98,7 +98,7 @@ class Block:
     points: Points
 
     @classmethod
-    def of(cls, problem: Problem, states: list[Step], measure: "Measure") -> "Block":
+    def of(cls, problem: Problem, states: list[Step], measure: "GapFunction") -> "Block":
         """Make the block of some states, with their gap.
 
         Parameters
@@ -108,7 +108,7 @@ class Block:
         states : list of Step
             Consecutive states, at least one.
         measure : callable
-            Function that returns the gap: see `Measure`.
+            Function that returns the gap: see `GapFunction`.
         """
         if len(states) == 1:
             [state] = states
@@ -239,7 +239,7 @@ def abreast(latest: list[Latest], descents: Sequence[Iterator[Latest]]) -> Itera
 
 
 def in_blocks(
-    problem: Problem, states: Iterator[Step], measure: "Measure", longest: int, n_states: float
+    problem: Problem, states: Iterator[Step], measure: "GapFunction", longest: int, n_states: float
 ) -> Iterator[Block]:
     """Collect states in blocks, each twice as long as the one before, up to `longest`.
 
@@ -252,7 +252,7 @@ def in_blocks(
     states : iterator of Step
         The states of a descent.
     measure : callable
-        Function that returns the gap of states: see `Measure`.
+        Function that returns the gap of states: see `GapFunction`.
     longest : int
         Largest number of states in a block.
     n_states : float

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gdregress.method.assembly import empty_mean, make_batches, make_update
 from gdregress.method.choice import choose_for_chunks, needs_products
 from gdregress.method.combinations import OPTIMIZERS, supported_pairs
-from gdregress.method.descent import Batches, Mean, Position, Update
+from gdregress.method.descent import Batches, DescentState, Mean, Update
 from gdregress.method.known import Known
 from gdregress.method.preconditioners import identity
 from gdregress.method.rates import steepest_curvature
@@ -249,7 +249,7 @@ class ChunkDescent:
         coef, intercept = self.coordinates.to_raw(point)
         return np.vstack([coef, intercept.astype(np.float64)])
 
-    def position(self, stream: Stream, seen: Any, value: float) -> Position:
+    def position(self, stream: Stream, seen: Any, value: float) -> DescentState:
         """Return the position at which the last chunk ended, in the coordinates of this chunk.
 
         The memory of the optimizer is discarded if the optimizer or the coordinates have changed.
@@ -272,7 +272,7 @@ class ChunkDescent:
             mean = mean._replace(point=None if mean.point is None else self.from_raw(mean.point))
         if stream.plateau is not None:
             schedule = schedule.recalling(stream.plateau).after(value)
-        return Position(step, schedule, mean)
+        return DescentState(step, schedule, mean)
 
     def epoch(self, stream: Stream) -> "ChunkEpoch":
         """Descend over the chunk, one mini-batch after the other.
