@@ -25,7 +25,7 @@ SELDOM = 2
 """Number of epochs for each of these passes after which a gap is measured again."""
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """What a measurement at a point says of the gap there, and at the points that follow.
 
     Attributes
@@ -54,7 +54,7 @@ class Measured(NamedTuple):
         return cls(lambda value, estimate: estimate, np.zeros(n_outputs), epoch - 1, np.inf, measure)
 
 
-Measure = Callable[[Problem, NDArray, NDArray, int], Measured]
+Measure = Callable[[Problem, NDArray, NDArray, int], Measurement]
 """Function from a problem in its unit-curvature coordinates, a point, the estimate of the gap there and the epoch to a
 measurement."""
 
@@ -101,7 +101,7 @@ class Confirmed:
 
     def iterates(self, problem: Problem, start: NDArray, epoch: int = 0) -> Iterator[Block]:
         """Yield the states of the descent with their gap."""
-        known, number, before = Measured.first(self.measure, start.shape[1], epoch), epoch, np.inf
+        known, number, before = Measurement.first(self.measure, start.shape[1], epoch), epoch, np.inf
         for block in self.descent.iterates(problem, start, epoch):
             left = block
             while len(left):
@@ -121,7 +121,7 @@ class Confirmed:
                         return
                     left, number, before = left.between(1, len(left)), number + 1, here.optimality[0]
 
-    def _corrected(self, problem: Problem, known: Measured, block: Block, number: int) -> tuple[Block, NDArray]:
+    def _corrected(self, problem: Problem, known: Measurement, block: Block, number: int) -> tuple[Block, NDArray]:
         """Return the states of a block with their gap, and for each whether that is to be measured."""
         value, numbers = problem.in_standard_units(block.value), np.arange(number, number + len(block))
         of_value = problem.optimality(block.value, value)
@@ -159,14 +159,14 @@ class Dual:
     tol: float
     highest: NDArray | float = 0.0
 
-    def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measured:
+    def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measurement:
         """Return a measurement: see `Measure`."""
         *_, end = self.exact().iterates(problem, point, number)
         least = np.maximum((end.value - end.gap.total)[-1], self.highest)
         rounding = np.where(least > 0, np.finfo(np.float64).eps * end.value[-1], 0.0)
         again = np.inf if end.optimality[-1] <= self.tol else SELDOM * number
         holds = np.inf if (least > 0).all() else number
-        return Measured(partial(_above, least + rounding), rounding, holds, again, replace(self, highest=least))
+        return Measurement(partial(_above, least + rounding), rounding, holds, again, replace(self, highest=least))
 
 
 def _above(least: NDArray, value: NDArray, estimate: NDArray) -> NDArray:
@@ -207,7 +207,7 @@ class Projection:
     tol: float
     least: NDArray
 
-    def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measured:
+    def __call__(self, problem: Problem, point: NDArray, estimate: NDArray, number: int) -> Measurement:
         """Return a measurement: see `Measure`."""
         objective = problem.from_rows()
         here, origin = objective.evaluate([point, np.zeros_like(point)])
@@ -237,7 +237,7 @@ class Projection:
             gap = here.value  # what has not been seen, of columns or of their combinations, might explain all of it
         stretch = np.divide(gap, estimate, out=np.ones_like(gap), where=estimate > 0)
         rounding, again = noise**2 / (2.0 * least), number + SELDOM * n_passes
-        return Measured(partial(_stretched, stretch), rounding, number, again, replace(self, least=least))
+        return Measurement(partial(_stretched, stretch), rounding, number, again, replace(self, least=least))
 
 
 def _stretched(stretch: NDArray, value: NDArray, estimate: NDArray) -> NDArray:

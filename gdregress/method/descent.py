@@ -133,7 +133,7 @@ class Update:
         step, mean = position.step, position.mean
         for _ in range(updates):
             step = self.optimizer.update(step, next(seen), self.preconditioner, rate)
-            mean = mean and mean.after(step.point)
+            mean = None if mean is None else mean.after(step.point)
         return DescentState(step, position.schedule, mean)
 
 
