@@ -1,13 +1,14 @@
 """Every kind of data gives the same fit: orders, dtypes, containers, weights, units, and degenerate shapes."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from gdregress import GradientDescentRegressor
@@ -696,21 +697,29 @@ def test_plain_descent_in_any_unit_of_y(scale):
     assert model.n_iter_ == expected.n_iter_
 
 
+def digits_lack_for_the_intercept():
+    return pytest.warns(ConvergenceWarning, match=r"too few digits for the intercept .* subtract a constant from")
+
+
 @pytest.mark.parametrize("params", [*SCALE_FREE[:2], {"learning_rate": "diagonal", "tol": 1e-8}], ids=name_of)
 @pytest.mark.parametrize("mean", [1e4, -1e6, 1e8], ids=str)
 @pytest.mark.parametrize("container", [np.array, np.asfortranarray, sparse.csr_array], ids=["C", "F", "CSR"])
 def test_huge_means(container, mean, params):
     far = X + mean
     coef, _ = minimum_norm(far, y)
-    model = fit(container(far), y.copy(), **params)
+    is_rounded = mean == 1e8 and "tol" in params  # predictions shift by 1e-8 standard deviations and more
+    with digits_lack_for_the_intercept() if is_rounded else nullcontext():
+        model = fit(container(far), y.copy(), **params)
     np.testing.assert_allclose(model.coef_, coef, rtol=1e-5)
     np.testing.assert_allclose(model.predict(container(far)), fit(far - mean, y.copy()).predict(far - mean), rtol=1e-5)
-    assert model.converged_
+    assert model.converged_ != is_rounded
 
 
 @SCALED
 def test_huge_means_of_y(params):
-    expected, model = fit(X.copy(), y.copy(), **params), fit(X.copy(), y + 1e8, **params)
+    expected = fit(X.copy(), y.copy(), **params)
+    with digits_lack_for_the_intercept() if params.get("tol", 1.0) < 1e-8 else nullcontext():
+        model = fit(X.copy(), y + 1e8, **params)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5)
     np.testing.assert_allclose(model.intercept_ - 1e8, expected.intercept_, rtol=1e-5)
 
