@@ -137,13 +137,42 @@ class TestCompare:
         model = GradientDescentRegressor("diagonal", optimizer="gd", epochs=5, tol=None)
         ours, _, scaled, _ = compare(X, y, model, sample_weight=weight).rows
         pipeline = make_pipeline(StandardScaler(), SGDRegressor(penalty=None, random_state=0))
-        pipeline.fit(X, y, standardscaler__sample_weight=weight, sgdregressor__sample_weight=weight)
+        of_mean_one = weight / weight.mean()
+        pipeline.fit(X, y, standardscaler__sample_weight=of_mean_one, sgdregressor__sample_weight=of_mean_one)
         squares = (pipeline.predict(X) - y) ** 2
         assert scaled.measures["train_mse"] == pytest.approx(np.average(squares, weights=weight), rel=1e-9)
-        coef, _ = closed_form(X, y, weight)
+        coef, intercept = closed_form(X, y, weight)
         both = np.cov(X.T, y, aweights=weight, ddof=0)
-        error = np.abs((model.fit(X, y, weight).coef_ - coef) * np.sqrt(np.diag(both)[:-1] / both[-1, -1])).max()
+        apart = model.fit(X, y, weight).coef_ - coef
+        error = np.abs(apart * np.sqrt(np.diag(both)[:-1] / both[-1, -1])).max()
         assert ours.measures["coefficient_error"] == pytest.approx(error, rel=1e-6)
+        squares = (X @ apart + model.intercept_ - intercept) ** 2
+        distance = np.sqrt(np.average(squares, weights=weight) / both[-1, -1])
+        assert ours.measures["prediction_error"] == pytest.approx(distance, rel=1e-6)
+
+    @pytest.mark.parametrize("name", ["SGDRegressor", "StandardScaler + SGDRegressor", "Ridge"])
+    def test_equal_weights_change_nothing(self, name):
+        """The penalty of SGDRegressor is against the sum of the weighted losses over the number of rows."""
+        model = GradientDescentRegressor(penalty="l2", alpha=1.0)
+        plain, *equal = (
+            next(row for row in compare(Z, y, model, sample_weight=weight).rows if row.solver == name)
+            for weight in (None, np.ones(len(y)), np.full(len(y), 3.0))
+        )
+        for row in equal:
+            assert row.arrived == plain.arrived
+            assert row.measures["objective"] == pytest.approx(plain.measures["objective"], rel=1e-9)
+            assert row.measures["prediction_error"] == pytest.approx(plain.measures["prediction_error"], rel=1e-4)
+
+    def test_a_row_of_weight_zero_is_left_out_of_the_verdict(self):
+        """The descent ends near the closed form, but that row is so far away that its predictions differ there."""
+        rng = np.random.default_rng(0)
+        A = rng.standard_normal((100, 3))
+        b = A @ [1.0, 2.0, 3.0] + rng.standard_normal(100)
+        model = GradientDescentRegressor("diagonal", optimizer="nesterov")
+        without = compare(A, b, model).rows[0]
+        far = compare(np.vstack([A, np.full(3, 1e7)]), np.append(b, 0.0), model, sample_weight=[1.0] * 100 + [0.0])
+        assert far.rows[0].arrived == without.arrived == "yes"
+        assert far.rows[0].measures["prediction_error"] == pytest.approx(without.measures["prediction_error"], rel=1e-3)
 
     @pytest.mark.parametrize(
         ("durations", "said"),

@@ -50,7 +50,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     model : GradientDescentRegressor, default=None
         The model, which is cloned before it is fitted; None for one with default parameters.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, for every solver.
+        Weights of the rows, for every solver: only their ratios matter, and a weight of 0 leaves a row out.
     X_test, y_test : array-like, default=None
         Test rows and their targets. The mean squared error on them is reported too.
     random_state : int, RandomState or None, default=0
@@ -98,7 +98,7 @@ def compare(X, y, model=None, *, sample_weight=None, X_test=None, y_test=None, r
     has_closed_form = terms.is_squared_error and not terms.has_prox
     left_out = _without_closed_form(data.X) if has_closed_form else []
     notes = [*left_out]
-    for peer in peers(fitted, data.total, random_state):
+    for peer in peers(fitted, data.X.shape[0], random_state):
         if data.X.shape[0] * max(data.X.shape) > peer.largest:
             notes.append(f"without {peer.name}, which would take too long: {data.X.shape[0]} x {data.X.shape[1]}")
             continue

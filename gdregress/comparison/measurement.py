@@ -68,12 +68,12 @@ class Data:
         self.names = names
         self.X = X
         self.y = y
-        self.weight = weight
+        # SGDRegressor minimises the sum of the weighted losses over the number of rows: its weights need a mean of 1.
+        weight = self.weight = None if weight is None else weight * (len(y) / weight.sum())
         self.test = test
-        counts = np.ones(X.shape[0]) if weight is None else weight
-        self.total = float(counts.sum())
-        mean = counts @ y.reshape(len(y), -1) / self.total
-        spread = np.sqrt(counts @ (y.reshape(len(y), -1) - mean) ** 2 / self.total)
+        targets = y.reshape(len(y), -1)
+        mean = np.average(targets, axis=0, weights=weight)
+        spread = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
         self.target_scale = np.where(spread > 0, spread, 1.0)
         with np.errstate(invalid="ignore"):  # the variance of a constant column may be less than 0 by rounding
             self.scale = StandardScaler(with_mean=False).fit(X, sample_weight=weight).scale_
@@ -134,7 +134,7 @@ class Data:
                 distance = (residual - exact.residual(self.X, self.y)) / self.target_scale
                 measures = {
                     "coefficient_error": np.abs(apart).max(),
-                    "prediction_error": np.sqrt(np.mean(distance**2)),
+                    "prediction_error": np.sqrt(np.average(distance**2, axis=0, weights=self.weight).mean()),
                 }
             sizes = np.abs(fit.coef) * (self.scale if terms.standardize else 1.0)
             losses = np.average(terms.loss.value(residual), axis=0, weights=self.weight)

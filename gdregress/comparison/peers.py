@@ -44,15 +44,15 @@ class Peer(NamedTuple):
     largest: float
 
 
-def peers(model: GradientDescentRegressor, total: float, random_state: Any = 0) -> list[Peer]:
+def peers(model: GradientDescentRegressor, n_samples: int, random_state: Any = 0) -> list[Peer]:
     """Return the solvers of scikit-learn that minimise the objective of a model.
 
     Parameters
     ----------
     model : GradientDescentRegressor
         The model, which must be fitted if it fits the scale of the residuals.
-    total : float
-        Sum of the weights of the rows.
+    n_samples : int
+        Number of rows, and the sum of their weights: those of the peers have a mean of 1.
     random_state : int, RandomState or None, default=0
         Random state of SGDRegressor.
 
@@ -79,12 +79,12 @@ def peers(model: GradientDescentRegressor, total: float, random_state: Any = 0) 
         shared["positive"] = model.positive
         own = {
             None: LinearRegression(**shared) if model.positive else None,
-            "l2": Ridge(alpha * total, **shared),
+            "l2": Ridge(alpha * n_samples, **shared),
             "l1": Lasso(alpha, **shared),
             "elasticnet": ElasticNet(alpha, l1_ratio=model.l1_ratio, **shared),
         }[penalty]
     elif fits_scale(model) and penalty in (None, "l2") and not model.positive:
-        own = HuberRegressor(alpha=alpha * total / model.scale_, **shared)
+        own = HuberRegressor(alpha=alpha * n_samples / model.scale_, **shared)
     elif model.loss in ("quantile", "absolute_error") and penalty in (None, "l1") and not model.positive:
         of_half = {"quantile": 0.5, "alpha": alpha / 2.0} if model.loss == "absolute_error" else {}
         own = QuantileRegressor(**{"quantile": model.quantile, "alpha": alpha} | of_half, **shared)

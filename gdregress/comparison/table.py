@@ -43,8 +43,7 @@ class Row:
         - "test_mse": mean squared error on the test rows, without weights, if there are any.
         - "coefficient_error" and "prediction_error", if there is the closed form: the largest distance of a
           coefficient from its own, in standard deviations of y per standard deviation of the column; and the
-          root-mean-square distance of the predictions from its own, in standard deviations of y, where every row
-          counts once, whatever its weight.
+          weighted root-mean-square distance of the predictions from its own, in standard deviations of y.
         - "epochs": number of epochs or iterations, if the solver has any.
         - "seconds": time of the fastest of up to three fits.
     converged : bool
