@@ -186,6 +186,9 @@ class GradientDescentRegressor(CallbackSupportMixin, ChunksMixin, LinearPredicto
         Intercept; 0.0 if ``fit_intercept=False``.
     n_iter_ : int
         Number of epochs run.
+    best_epoch_ : int
+        Number of the epoch whose coefficients are returned, where 0 is the start: the last, but with
+        `early_stopping` the best, and so where the descent diverged. An epoch over each chunk leaves none.
     converged_ : bool
         Whether `optimality_` is at most `tol`.
     diverged_ : bool

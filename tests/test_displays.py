@@ -134,6 +134,26 @@ class TestLossCurve:
         assert rose.history_["loss"][-1] <= rose.history_["loss"][0] < rose.history_["loss"][-2]
         assert "diverged after 20 epochs" in labels(LossCurveDisplay.from_estimator(rose).ax_)[1]
 
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"loss": "absolute_error", "learning_rate": 1e3},
+            {"loss": "huber", "epsilon": 1e-3, "learning_rate": 1e6},
+            {"loss": "epsilon_insensitive", "learning_rate": 1e3},
+        ],
+        ids=str,
+    )
+    def test_the_epoch_that_is_kept_is_known_where_all_are_as_far_from_the_minimum(self, params):
+        model = GradientDescentRegressor(**params, epochs=19, tol=None, record_path=True)
+        with pytest.warns(ConvergenceWarning, match="the start is kept"):
+            model.fit(*HOUSES)
+        assert model.history_["optimality"][0] == model.history_["optimality"][-1]
+        assert model.best_epoch_ == 0
+        np.testing.assert_array_equal(model.coef_, model.history_["coef"][0])
+        display = LossCurveDisplay.from_estimator(model)
+        assert "epoch 0 is kept" in labels(display.ax_)
+        assert display.best_.get_xydata().tolist() == [[0, model.history_["loss"][0]]]
+
     @pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
     @pytest.mark.parametrize("loss", LOSSES)
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -212,15 +212,6 @@ def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
         )
 
 
-def kept_epoch(estimator: Any) -> int:
-    """Return the epoch whose coefficients a fitted estimator has."""
-    optimality, validation = estimator.history_["optimality"], estimator.history_.get("validation_loss")
-    candidates = np.flatnonzero(optimality == estimator.optimality_)
-    if not len(candidates):
-        return estimator.n_iter_
-    return int(candidates[-1] if validation is None else candidates[np.argmin(validation[candidates])])
-
-
 def positive(values: NDArray, start: float) -> NDArray:
     """Return values that a logarithmic axis can show.
 

@@ -9,7 +9,6 @@ from gdregress.displays.drawing import (
     CYCLE,
     axes_or_new,
     check_estimator,
-    kept_epoch,
     label_few,
     n_drawn,
     name_of_loss,
@@ -110,7 +109,7 @@ class LossCurveDisplay:
         display = cls(
             loss=history["loss"],
             validation_loss=history.get("validation_loss"),
-            best_epoch=kept_epoch(estimator),
+            best_epoch=estimator.best_epoch_,
             ending=ending,
             loss_name=name_of_loss(estimator.loss),
             name=name,

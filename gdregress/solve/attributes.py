@@ -19,6 +19,7 @@ FITTED = (
     "scale_",
     "epsilon_",
     "n_iter_",
+    "best_epoch_",
     "converged_",
     "diverged_",
     "stop_reason_",
@@ -148,6 +149,7 @@ class OutputFormat(NamedTuple):
         problem, tol = method.problem, spec.limits.tol
         attributes = self.solution(problem, result.kept) | {
             "n_iter_": result.trace.number,
+            "best_epoch_": result.kept.number,
             "converged_": bool(tol and not result.is_warning and result.kept.optimality <= tol),
             "diverged_": result.has_diverged,
             "stop_reason_": result.reason,

@@ -234,6 +234,8 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         Intercept.
     n_iter_ : int
         Number of epochs run.
+    best_epoch_ : int
+        Number of the epoch whose coefficients are returned; not with `alpha_per_target` and several targets.
     converged_ : bool
         Whether `optimality_` is at most `tol`.
     diverged_ : bool

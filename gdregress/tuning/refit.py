@@ -51,7 +51,8 @@ def of_each_target(model: GradientDescentRegressor, search: Search, alphas: list
         result = models[-1]._fit(rows.X, y, rows.weight, None, None, None)
         said |= {str(warning): warning for warning in _said_of(models[-1], result)}  # what they share is said once
     attributes = _fitted(max(models, key=lambda each: each.optimality_))
-    attributes.pop("history_")
+    for of_one in ("best_epoch_", "history_"):
+        attributes.pop(of_one)
     attributes["coef_"] = form.placed(np.stack([to_host(each.coef_) for each in models]))
     if model.fit_intercept:
         attributes["intercept_"] = form.placed(np.array([to_host(each.intercept_) for each in models]))
