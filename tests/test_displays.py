@@ -19,6 +19,7 @@ from gdregress import (
     Comparison,
     ComparisonDisplay,
     GradientDescentRegressor,
+    GradientDescentRegressorCV,
     LearningRateDisplay,
     LossCurveDisplay,
     LossSurfaceDisplay,
@@ -960,6 +961,27 @@ class TestEstimators:
             make.from_estimator(pipeline, *data)
         with pytest.raises(TypeError, match="not from a LinearRegression"):
             make.from_estimator(LinearRegression().fit(*HOUSES), *data)
+
+    @pytest.mark.filterwarnings("ignore:the best alpha")
+    @pytest.mark.parametrize("make", [LossSurfaceDisplay, LearningRateDisplay])
+    def test_a_search_is_refused_where_one_model_is_drawn(self, make):
+        search = GradientDescentRegressorCV([1.0, 0.1], cv=2, record_path=True).fit(X, y)
+        sentence = "not from a GradientDescentRegressorCV: pass one with the alpha_ of the search"
+        with pytest.raises(TypeError, match=sentence):
+            make.from_estimator(search, X, y)
+
+    @pytest.mark.filterwarnings("ignore:the best alpha")
+    def test_the_curve_of_a_search_is_that_of_its_fit_to_all_rows(self):
+        search = GradientDescentRegressorCV([1.0, 0.1], cv=2).fit(X, y)
+        assert LossCurveDisplay.from_estimator(search).loss is search.history_["loss"]
+        two = np.column_stack([y, X[:, 0]])
+        for without in (
+            GradientDescentRegressorCV([1.0, 0.1], cv=2, refit=False).fit(X, y),
+            GradientDescentRegressorCV([1.0, 0.1], cv=2, alpha_per_target=True).fit(X, two),
+            search.at(1.0),
+        ):
+            with pytest.raises(ValueError, match="has no history of one descent to all rows: fit a Grad"):
+                LossCurveDisplay.from_estimator(without)
 
     @pytest.mark.parametrize("make", [LossCurveDisplay, LossSurfaceDisplay])
     def test_one_that_is_not_fitted(self, make):

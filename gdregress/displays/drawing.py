@@ -8,6 +8,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from gdregress.method.spec import fits_scale
+from gdregress.regressor import GradientDescentRegressor
+from gdregress.solve.linear_predictor import LinearPredictor
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"),
@@ -174,42 +176,53 @@ def name_of_error(estimator: Any) -> str:
     return name_of_loss("absolute_error" if fits_scale(estimator) else estimator.loss)
 
 
-def check_estimator(estimator: Any, *, fitted: bool = True) -> None:
-    """Raise if an estimator is not a GradientDescentRegressor, or is not fitted as a display needs it.
+def check_regressor(estimator: Any) -> None:
+    """Raise a TypeError if an estimator is not a GradientDescentRegressor, whose descents are drawn."""
+    _check_is_a(GradientDescentRegressor, estimator)
+
+
+def check_history(estimator: Any) -> None:
+    """Raise if an estimator has no history of epochs.
 
     Parameters
     ----------
-    estimator : GradientDescentRegressor
+    estimator : GradientDescentRegressor or GradientDescentRegressorCV
         The estimator to draw.
-    fitted : bool, default=True
-        Whether it has to be fitted, by a descent with a history of epochs.
 
     Raises
     ------
     TypeError
         If it is a pipeline or another kind of estimator.
     sklearn.exceptions.NotFittedError
-        If it has to be fitted and is not.
+        If it is not fitted.
     ValueError
-        If it was fitted by an epoch over each chunk, so that its history has an entry for each chunk.
+        If no fit to all rows has left a history, or one by an epoch over each chunk, which has an entry for each chunk.
     """
-    if isinstance(estimator, Pipeline):
-        raise TypeError(
-            "A display is made from a GradientDescentRegressor, not from a Pipeline: "
-            "pass its last step, and X as the steps before transform it."
-        )
-    if not hasattr(estimator, "record_path"):
-        raise TypeError(
-            f"A display is made from a GradientDescentRegressor, not from a {type(estimator).__name__}: pass one."
-        )
-    if not fitted:
-        return
+    _check_is_a(LinearPredictor, estimator)
     check_is_fitted(estimator)
+    if not hasattr(estimator, "history_"):
+        raise ValueError(
+            f"This {type(estimator).__name__} has no history of one descent to all rows: "
+            "fit a GradientDescentRegressor with the alpha_ of the search."
+        )
     if "optimality" not in estimator.history_:
         raise ValueError(
             "A display is made from the history of a fit, but partial_fit has descended an epoch over one chunk "
             "after the other: plot history_['loss'], in which there is one for each."
         )
+
+
+def _check_is_a(kind: type, estimator: Any) -> None:
+    """Raise a TypeError if an estimator is of another kind than a display is made from."""
+    if isinstance(estimator, kind):
+        return
+    remedy = "pass one"
+    if isinstance(estimator, Pipeline):
+        remedy = "pass its last step, and X as the steps before transform it"
+    elif isinstance(estimator, LinearPredictor):
+        remedy = "pass one with the alpha_ of the search"
+    name = type(estimator).__name__
+    raise TypeError(f"A display is made from a GradientDescentRegressor, not from a {name}: {remedy}.")
 
 
 def positive(values: NDArray, start: float) -> NDArray:

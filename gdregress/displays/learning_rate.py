@@ -17,7 +17,7 @@ from gdregress.displays.drawing import (
     RED,
     SKY,
     axes_or_new,
-    check_estimator,
+    check_regressor,
     label_few,
     n_drawn,
     name_of_loss,
@@ -161,10 +161,12 @@ class LearningRateDisplay:
 
         Raises
         ------
+        TypeError
+            If it is a pipeline, a search or another kind of estimator.
         ValueError
             If a rate is not positive and finite, or there is none.
         """
-        check_estimator(estimator, fitted=False)
+        check_regressor(estimator)
         seed = 0 if estimator.random_state is None else estimator.random_state  # one start for all rates
         start = {"init": estimator.init, "random_state": seed}
         plain = settled(estimator, optimizer="gd", epochs=estimator.epochs, tol=None, **start)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gdregress.displays.drawing import (
     CYCLE,
     axes_or_new,
-    check_estimator,
+    check_history,
     label_few,
     n_drawn,
     name_of_loss,
@@ -92,7 +92,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : GradientDescentRegressor
-            The fitted estimator.
+            The fitted estimator, or a GradientDescentRegressorCV, whose fit to all rows is drawn.
         ax : matplotlib Axes, default=None
             Axes to draw on; None for a new figure.
         name : str, default=None
@@ -102,8 +102,15 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display that was drawn.
+
+        Raises
+        ------
+        TypeError
+            If it is a pipeline or another kind of estimator.
+        ValueError
+            If there is no history of one descent to all rows.
         """
-        check_estimator(estimator)
+        check_history(estimator)
         history = estimator.history_
         ending = "converged" if estimator.converged_ else "diverged" if estimator.diverged_ else "stopped"
         display = cls(

@@ -13,7 +13,8 @@ from gdregress.displays.data import LineThroughData, Predictions, shown_data
 from gdregress.displays.drawing import (
     RED,
     axes_or_new,
-    check_estimator,
+    check_history,
+    check_regressor,
     name_of_loss,
     type_size,
 )
@@ -200,16 +201,19 @@ class LossSurfaceDisplay:
 
         Raises
         ------
+        TypeError
+            If it is a pipeline, a search or another kind of estimator.
         ValueError
-            If no path was recorded, if `coefficients` are not two different ones of the estimator, or
-            if the objective does not depend on them.
+            If the estimator has no history, if no path was recorded, if `coefficients` are not two different ones of
+            the estimator, or if the objective does not depend on them.
 
         Warns
         -----
         UserWarning
             If the loss on these rows is not the one that the fit recorded.
         """
-        check_estimator(estimator)
+        check_regressor(estimator)
+        check_history(estimator)
         history = estimator.history_
         if "coef" not in history:
             raise ValueError("The path was not recorded: fit the estimator with record_path=True.")
