@@ -7,6 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import ShuffleSplit
 from sklearn.pipeline import make_pipeline
 
 from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, TuningDisplay
@@ -85,6 +87,23 @@ def test_of_several_ratios_the_chosen_is_drawn_and_of_several_scores_the_one_tha
     assert_array_equal(TuningDisplay.from_estimator(model, kind="coef").coef, model.coef_path_[ratio])
 
 
+@pytest.mark.parametrize("refit", [lambda results: 2, False, "r2"])
+def test_the_score_that_decided_is_drawn_whatever_the_parameters_are_now(refit):
+    scoring = ["r2", "neg_mean_absolute_error"]
+    model = GradientDescentRegressorCV([1.0, 0.1, 0.01], scoring=scoring, refit=refit, cv=3).fit(X, y)
+    for current in (model, model.set_params(refit="neg_mean_absolute_error")):
+        display = TuningDisplay.from_estimator(current)
+        assert_array_equal(display.scores[1], model.cv_results_["split1_test_r2"])
+        assert_array_equal(display.standard_errors, model.cv_results_["se_test_r2"])
+        assert display.ax_.get_ylabel() == "r2 of held-out rows"
+
+
+def test_one_split_has_no_bars():
+    model = GradientDescentRegressorCV([1.0, 0.1], cv=ShuffleSplit(1, random_state=0)).fit(X, y)
+    display = TuningDisplay.from_estimator(model)
+    assert display.standard_errors is display.error_ is None
+
+
 def test_names_that_a_pipeline_has_lost_are_given(model):
     plain = GradientDescentRegressorCV(30, penalty="l1", cv=4).fit(X.to_numpy(), y)
     display = TuningDisplay.from_estimator(plain, kind="coef", feature_names=[f"{name} of a patient" for name in X])
@@ -105,6 +124,8 @@ def test_an_alpha_for_each_target_draws_the_mean_over_targets():
     ("make", "kind", "error", "sentence"),
     [
         (lambda: GradientDescentRegressor().fit(X, y), "score", TypeError, "is made from a GradientDescentRegressorCV"),
+        (RidgeCV, "score", TypeError, "not from a RidgeCV: fit one, and pass it."),
+        (lambda: RidgeCV(store_cv_results=True).fit(X, y), "score", TypeError, "not from a RidgeCV: fit one"),
         (
             lambda: make_pipeline(GradientDescentRegressorCV()),
             "score",

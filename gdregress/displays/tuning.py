@@ -19,6 +19,7 @@ from gdregress.displays.drawing import (
     name_of_error,
     type_size,
 )
+from gdregress.solve.linear_predictor import LinearPredictor
 
 KINDS = ("score", "coef")
 """What can be drawn."""
@@ -43,6 +44,8 @@ class TuningDisplay:
         Strengths of the penalty or numbers of epochs.
     scores : ndarray of shape (n_splits, n_values)
         What is drawn of each split: scores on held-out rows, or losses, whose scores are minus them.
+    standard_errors : ndarray of shape (n_values,), default=None
+        Standard errors of their means; None for one split, or to draw no bars.
     best : float
         Value of the best mean score.
     simplest : float, default=None
@@ -67,7 +70,7 @@ class TuningDisplay:
     lines_ : list of matplotlib Line2D
         A line for each split, or for each coefficient.
     error_ : matplotlib ErrorbarContainer or None
-        The standard errors of the mean; None for coefficients, and for one split.
+        The standard errors of the mean; None for coefficients, and where there are none.
 
     See Also
     --------
@@ -88,6 +91,7 @@ class TuningDisplay:
         axis: str,
         values: NDArray,
         scores: NDArray,
+        standard_errors: NDArray | None = None,
         best: float,
         simplest: float | None = None,
         coef: NDArray | None = None,
@@ -99,6 +103,7 @@ class TuningDisplay:
         self.axis = axis
         self.values = values
         self.scores = scores
+        self.standard_errors = standard_errors
         self.best = best
         self.simplest = simplest
         self.coef = coef
@@ -141,7 +146,7 @@ class TuningDisplay:
             If `kind` is no valid value, if there is not a name for each column, if neither `alpha` nor
             `epochs` has several values, or if there are no coefficients along the path of one target.
         """
-        if not hasattr(estimator, "store_cv_results"):
+        if not (isinstance(estimator, LinearPredictor) and hasattr(estimator, "at")):
             remedy = "pass its last step" if isinstance(estimator, Pipeline) else "fit one, and pass it"
             kind = type(estimator).__name__
             raise TypeError(f"A TuningDisplay is made from a GradientDescentRegressorCV, not from a {kind}: {remedy}.")
@@ -160,8 +165,9 @@ class TuningDisplay:
             for place, point in enumerate(results["params"])
             if all(point[name] == value for name, value in shared.items())
         ]
-        score = estimator.refit if isinstance(estimator.refit, str) else "score"
+        score = estimator._primary
         scores = np.array([results[f"split{number}_test_{score}"][near] for number in range(estimator.n_splits_)])
+        errors = results.get(f"se_test_{score}")
         values, top = np.array([results["params"][place][axis] for place in near]), results[f"rank_test_{score}"][near]
         # The rule looks where the best mean is, which a callable for `refit` may not have chosen.
         is_one = top.min() == 1 and not estimator.alpha_per_target
@@ -170,6 +176,7 @@ class TuningDisplay:
             axis=axis,
             values=values,
             scores=sign * scores,
+            standard_errors=None if errors is None else errors[near],
             best=float(values[int(np.argmin(top))]),
             simplest=getattr(estimator, f"{axis}_1se_", None) if is_one else None,
             coef=_coefficients(estimator) if kind == "coef" else None,
@@ -214,11 +221,10 @@ class TuningDisplay:
         n_splits, mean = len(self.scores), self.scores.mean(axis=0)
         self.lines_ = [ax.plot(self.values, score, color=BLUE, alpha=0.3, linewidth=0.8)[0] for score in self.scores]
         handles: list[Any] = ax.plot(self.values, mean, color=BLUE, label=f"mean of {n_splits} splits")
-        if n_splits > 1:
-            error = self.scores.std(axis=0, ddof=1) / np.sqrt(n_splits)
+        if self.standard_errors is not None:
             at = _evenly_spaced(self.values)
             style = {"fmt": "none", "ecolor": BLUE, "capsize": 2, "label": "standard error"}
-            self.error_ = ax.errorbar(self.values[at], mean[at], error[at], **style)
+            self.error_ = ax.errorbar(self.values[at], mean[at], self.standard_errors[at], **style)
             handles.append(self.error_)
         ax.set_ylabel(self.score_name)
         return handles

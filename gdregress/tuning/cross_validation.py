@@ -52,7 +52,7 @@ REFIT = "refit-with-best-params"
 
 FOUND = (
     *("alpha_", "l1_ratio_", "learning_rate_", "epochs_", "alpha_min_", "alpha_1se_", "epochs_1se_"),
-    *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "_scores", "cv_results_"),
+    *("best_params_", "best_index_", "best_score_", "n_splits_", "scorer_", "_primary", "_scores", "cv_results_"),
     *("alphas_", "mse_path_"),
     *("coef_path_", "intercept_path_", "fold_coef_path_", "fold_intercept_path_", "cv_predictions_"),
 )
@@ -525,6 +525,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
                 self.__dict__.pop(name, None)
             weights, scorers = given.test_weights(sample_weight), scoring.scorers
             self._scores = Scores([each.curve for each in found], axes.varied, [each.scores for each in found], weights)
+            self._primary = primary
             self.n_splits_, self.scorer_ = len(weights), scorers["score"] if scoring.is_single else dict(scorers)
             self.__dict__.update(choice(self._scores, self.refit, primary))
             best, _ = self._scores.place(self._scores.best(primary))
