@@ -628,7 +628,9 @@ class TestBadInput:
         X, y, _ = make()
         given = on_a_device(X)
         monkeypatch.setitem(sys.modules, "array_api_compat", None)
-        with pytest.raises(ImportError, match=r"needs array-api-compat: pip install 'gdregress\[array-api\]'"):
+        with pytest.raises(
+            ImportError, match=r"needs array-api-compat: python -m pip install 'gdregress\[array-api\]'"
+        ):
             GradientDescentRegressor().fit(given, y)
 
     @pytest.mark.parametrize(

@@ -867,7 +867,7 @@ class TestLearningRates:
         ]:
             assert loss == pytest.approx(np.average((HOUSES[1] - rows @ point) ** 2, weights=weight), rel=1e-9)
 
-    @pytest.mark.parametrize("rates", [[0.1, 0.0], [], [np.nan], -1.0, [np.inf]], ids=str)
+    @pytest.mark.parametrize("rates", [[0.1, 0.0], [], [np.nan], -1.0, [np.inf], "a", [0.1, None], {}], ids=str)
     def test_rates_that_are_none(self, rates):
         with pytest.raises(ValueError, match="are not positive numbers: give a list of some"):
             LearningRateDisplay.from_estimator(GradientDescentRegressor(), *HOUSES, learning_rates=rates)

@@ -306,7 +306,7 @@ class TestBadInput:
             through_device(X, "device9", library="array_api_strict")
         monkeypatch.setitem(sys.modules, "array_api_compat", None)
         with pytest.raises(
-            ImportError, match=r"needs array_api_compat, which .*: pip install 'gdregress\[array-api\]'"
+            ImportError, match=r"needs array_api_compat, which .*: python -m pip install 'gdregress\[array-api\]'"
         ):
             through_device(X, "device1", library="array_api_strict")
         monkeypatch.setitem(sys.modules, "cupy", None)

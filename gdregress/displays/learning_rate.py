@@ -177,9 +177,7 @@ class LearningRateDisplay:
                 return variant(plain, learning_rate=rate, **parameters).fit(X, y, sample_weight)
 
         ceiling = 2.0 * run("lipschitz", epochs=1).history_["learning_rate"][1]
-        rates = np.sort(np.ravel(ceiling * RATES if learning_rates is None else learning_rates))
-        if not (len(rates) and (rates > 0).all() and np.isfinite(rates).all()):
-            raise ValueError(f"learning_rates={learning_rates!r} are not positive numbers: give a list of some.")
+        rates = ceiling * RATES if learning_rates is None else _rising(learning_rates)
         fitted = [run(rate) for rate in rates.tolist()]
         auto = settled(estimator).fit(X, y, sample_weight)
         is_quadratic = estimator.loss == "squared_error"
@@ -281,6 +279,18 @@ class LearningRateDisplay:
         if self.ceiling is not None:
             label = f"stable up to {self.ceiling:.4g}{aside}"
             self.ceiling_ = ax.axvline(self.ceiling, color=RED, linestyle="-.", label=label)
+
+
+def _rising(learning_rates: Any) -> NDArray:
+    """Return rates as rising floats, or raise a ValueError if one is not positive and finite, or there is none."""
+    try:
+        rates = np.sort(np.asarray(learning_rates, dtype=np.float64), axis=None)
+        is_valid = rates.size > 0 and (rates > 0).all() and np.isfinite(rates).all()
+    except (TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"learning_rates={learning_rates!r} are not positive numbers: give a list of some.")
+    return rates
 
 
 def _draw_legend(ax: Any) -> None:

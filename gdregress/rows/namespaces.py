@@ -165,7 +165,7 @@ def place_of(name: str, values: Any) -> Place:
     except ImportError:
         raise ImportError(
             f"{name} is an array of {type(values).__module__}, which needs array-api-compat: "
-            "pip install 'gdregress[array-api]'."
+            "python -m pip install 'gdregress[array-api]'."
         ) from None
     library = type(values).__module__.partition(".")[0]
     try:
@@ -192,7 +192,8 @@ def place_by_name(library: str, device: Any) -> Place:
     if library not in EMPTY:
         *others, last = map(repr, EMPTY)
         raise ValueError(f"library={library!r} is not known here: pass one of {', '.join(others)} or {last}.")
-    for name, remedy in ((library, "install it"), ("array_api_compat", "pip install 'gdregress[array-api]'")):
+    compat = "python -m pip install 'gdregress[array-api]'"
+    for name, remedy in ((library, "install it"), ("array_api_compat", compat)):
         try:
             import_module(name)
         except ImportError as error:

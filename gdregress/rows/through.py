@@ -77,7 +77,7 @@ def through_device(X, device, *, library="torch"):
     device : str or int
         The device, by the name that its library has for it: "cuda" or "cuda:1" of PyTorch, the number of a GPU of CuPy.
     library : {"torch", "cupy", "array_api_strict"}, default="torch"
-        Library that works on the blocks. It needs array-api-compat: ``pip install 'gdregress[array-api]'``.
+        Library that works on the blocks. It needs array-api-compat: ``python -m pip install 'gdregress[array-api]'``.
 
     Returns
     -------
