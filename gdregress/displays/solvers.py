@@ -22,7 +22,7 @@ class ComparisonDisplay:
     solvers : list of str
         Names of the solvers.
     errors : ndarray of shape (n_solvers,)
-        Root-mean-square distance of the predictions from those of the closed form, in standard
+        Weighted root-mean-square distance of the predictions from those of the closed form, in standard
         deviations of y.
     seconds : ndarray of shape (n_solvers,)
         Time of a fit in seconds.
