@@ -179,21 +179,6 @@ def test_the_stability_ceiling_is_that_of_its_curvature():
         model.fit(signs[:, np.newaxis], 1e-3 * signs)
 
 
-@pytest.mark.parametrize("optimizer", ["auto", "nesterov"])
-@pytest.mark.parametrize("offset", [1e3, -5.0])
-def test_a_constant_in_a_loss_changes_nothing(offset, optimizer):
-    class Offset(Logistic):
-        def value(self, residual):
-            return super().value(residual) + offset
-
-    model, same = (
-        GradientDescentRegressor(loss=each, optimizer=optimizer).fit(X, y) for each in (Offset(), Logistic())
-    )
-    np.testing.assert_allclose(model.coef_, same.coef_, rtol=1e-5)
-    np.testing.assert_allclose(model.history_["loss"], same.history_["loss"], rtol=1e-8)
-    np.testing.assert_allclose(model.history_["optimality"][:-1], same.history_["optimality"][:-1], rtol=1e-3)
-
-
 def test_a_second_derivative_is_no_more_than_the_curvature():
     class TooCurved(Logistic):
         def second_derivative(self, residual):

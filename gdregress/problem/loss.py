@@ -257,9 +257,8 @@ class InUnits(Movable, Loss):
         return self.loss.curvature * self.unit ** (2 - self.degree)
 
     def value(self, residual: NDArray) -> NDArray:
-        """Return the loss of each residual, less that of 0: shares of the objective are those of what can be lost."""
-        at_zero = self.loss.value(namespace(residual).zeros_like(residual[:1]))
-        return (self.loss.value(residual * self.unit) - at_zero) / self.unit**self.degree
+        """Return the loss of each residual."""
+        return self.loss.value(residual * self.unit) / self.unit**self.degree
 
     def derivative(self, residual: NDArray) -> NDArray:
         """Return the derivative with respect to each residual."""
