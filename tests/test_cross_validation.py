@@ -25,7 +25,12 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from gdregress import GradientDescentRegressor, GradientDescentRegressorCV, one_standard_error
+from gdregress import (
+    GradientDescentRegressor,
+    GradientDescentRegressorCV,
+    one_standard_error,
+    regularization_path,
+)
 from gdregress.rows.folds import gather_folds
 from gdregress.rows.memory import RowBlocks
 from gdregress.tuning.scoring import Scoring, minus_mean_loss, takes
@@ -1010,3 +1015,29 @@ def test_a_split_whose_rows_have_no_weight_is_refused_with_a_remedy_that_helps(c
         GradientDescentRegressorCV(cv=cv).fit(X, y, sample_weight=weight)
     GradientDescentRegressorCV(cv=KFold(cv, shuffle=True, random_state=0)).fit(X, y, sample_weight=weight)
     GradientDescentRegressorCV(cv=cv).fit(X[:10], y[:10], sample_weight=weight[:10])
+
+
+def test_the_points_of_a_path_in_single_precision_have_the_mean_of_the_targets():
+    """Rounding of the coefficients of columns far from zero takes the mean prediction with it."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(500, 30)) + 2e4).astype(np.float32)
+    y = (X.astype(np.float64) - 2e4) @ rng.normal(size=30) + rng.normal(size=500)
+    model = GradientDescentRegressorCV([1.0, 0.1], penalty="l2").fit(X, y)
+    path = regularization_path(X, y, penalty="l1", alphas=[0.1])
+    point = model.at(0.1)
+    for coef, intercept in (
+        (point.coef_, point.intercept_),
+        (model.coef_path_[1], model.intercept_path_[1]),
+        (path.coefs[:, 0], path.intercepts[0]),
+    ):
+        assert coef.dtype == np.float32
+        shift = (y - X.astype(np.float64) @ coef.astype(np.float64) - float(intercept)).mean()
+        assert abs(shift) <= np.spacing(np.float32(np.abs(intercept)))
+
+
+def test_a_point_of_the_path_keeps_its_intercept_whatever_is_set_after_the_fit():
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    model = GradientDescentRegressorCV([1.0, 0.1]).fit(X, y)
+    before = model.predict(X)
+    model.set_params(fit_intercept=False)
+    np.testing.assert_allclose(model.at(model.alpha_).predict(X), before, rtol=1e-10)

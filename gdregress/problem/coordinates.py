@@ -238,6 +238,26 @@ class RawCoordinates(Coordinates):
         return turned * tiled((self.target_scale / standard.target_scale) ** (degree - 1), gradient.shape[1])
 
 
+def rounded(coef: NDArray, intercept: NDArray, mean: NDArray, dtype: Any) -> tuple[NDArray, NDArray]:
+    """Return raw coefficients in a dtype, and the intercepts that suit them.
+
+    Rounding takes the mean prediction with it, which the intercepts make up for.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_features, ..., n_outputs)
+        Coefficients.
+    intercept : ndarray of shape (..., n_outputs)
+        Their intercepts.
+    mean : ndarray of shape (n_features,)
+        Means of the columns; zeros for a model without intercept.
+    dtype : dtype
+        The floating type of the coefficients. Intercepts keep theirs.
+    """
+    kept = coef.astype(dtype)
+    return kept, intercept if kept.dtype == coef.dtype else intercept + np.tensordot(mean, coef - kept, 1)
+
+
 def target_scale(moments: Moments) -> NDArray:
     """Return the standard deviation of each output, but at least sqrt(eps) times its root mean square.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gdregress.method.assembly import Method
 from gdregress.method.spec import Spec
+from gdregress.problem.coordinates import rounded
 from gdregress.problem.problem import Problem
 from gdregress.rows.namespaces import HOST, Place
 from gdregress.solve.stopping import Result
@@ -71,12 +72,10 @@ class OutputFormat(NamedTuple):
 
     def solution(self, problem: Problem, epoch: Epoch) -> dict[str, Any]:
         """Return new arrays of the attributes that belong to an epoch: coefficients, intercept and optimality."""
-        coef, intercept = problem.coordinates.to_raw(epoch.point)
-        rounded = coef.astype(self.dtype)
-        if self.dtype == np.float32:  # rounding takes the mean prediction with it: the intercept makes up for it
-            intercept = intercept + problem.moments.x.mean @ (coef.astype(np.float64) - rounded)
+        raw = problem.coordinates.to_raw(epoch.point)
+        coef, intercept = rounded(*raw, problem.moments.x.mean, self.dtype)
         return {
-            "coef_": self.placed(self.of(rounded)),
+            "coef_": self.placed(self.of(coef)),
             "intercept_": self.placed(self.of(intercept)[()]) if problem.terms.fit_intercept else 0.0,
             "optimality_": epoch.optimality,
         }

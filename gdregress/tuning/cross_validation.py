@@ -458,7 +458,7 @@ class GradientDescentRegressorCV(CallbackSupportMixin, LinearPredictor):
         model = self._model(**{**Axes.of(self).first, "l1_ratio": self.l1_ratio_, "alpha": float(alphas[near])})
         form = OutputFormat(coef.dtype, coef.ndim == 2, where_is(getattr(self, "coef_", coef)))
         model.coef_ = form.placed(coef[near].copy())
-        model.intercept_ = form.placed(intercept[near][()]) if self.fit_intercept else 0.0
+        model.intercept_ = form.placed(intercept[near][()])
         model.stop_reason_ = "a point of the path of GradientDescentRegressorCV"
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):

@@ -13,7 +13,7 @@ from gdregress.displays.paths import RegularizationPathDisplay
 from gdregress.method.path import descend_path, problem_of_path
 from gdregress.method.spec import Spec
 from gdregress.method.working_set import PATH_LIMIT, products_are_cheaper
-from gdregress.problem.problem import Problem
+from gdregress.problem.coordinates import rounded
 from gdregress.problem.terms import Terms
 from gdregress.regressor import GradientDescentRegressor
 from gdregress.rows.inputs import is_vector, names_of
@@ -213,7 +213,9 @@ def regularization_path(
         points, gaps, optimality, n_steps = (np.array(each) for each in zip(*minima, strict=True))
     if tol and not (optimality <= tol).all():
         warnings.warn(_unmet(optimality, tol), ConvergenceWarning, stacklevel=2)
-    coefs, intercepts = _in_units(problem, np.moveaxis(points, 0, 1), rows.dtype)
+    raw = problem.coordinates.to_raw(np.moveaxis(points, 0, 1))
+    found = rounded(*raw, problem.moments.x.mean, rows.dtype)
+    coefs, intercepts = (np.moveaxis(each, -1, 0).astype(rows.dtype) for each in found)
     names = names_of(model)
     return RegularizationPath(
         alphas=strengths,
@@ -257,14 +259,3 @@ def _unmet(optimality: NDArray, tol: float) -> str:
         f"{np.count_nonzero(~(optimality <= tol))} of {len(optimality)} fits ended above tol={tol:g}, the worst at "
         f"{optimality.max():.2g}, and rounding allows no better: drop columns that are nearly collinear, or raise tol."
     )
-
-
-def _in_units(problem: Problem, points: NDArray, dtype: Any) -> tuple[NDArray, NDArray]:
-    """Return the coefficients and intercepts of each target, given points of shape (n_features, n_alphas, n_targets).
-
-    Rounding of the coefficients takes the mean prediction with it: the intercepts make up for it.
-    """
-    coefs, intercepts = (np.moveaxis(each, -1, 0) for each in problem.coordinates.to_raw(points))
-    rounded = coefs.astype(dtype)
-    moved = np.einsum("j,mjk->mk", problem.moments.x.mean, coefs - rounded)
-    return rounded, (intercepts + moved).astype(dtype)

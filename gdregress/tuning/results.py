@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdregress.method.parameters import BOOLEANS
+from gdregress.problem.coordinates import rounded
 from gdregress.solve.attributes import OutputFormat
 from gdregress.tuning.grid import Axes, still_improves
 from gdregress.tuning.search import Evaluated, Search
@@ -211,7 +212,8 @@ def predictions(found: Sequence[Evaluated], search: Search, index: Any) -> NDArr
 
 def raw(paths: Sequence[AnyPath], form: OutputFormat) -> tuple[NDArray, NDArray]:
     """Return coefficients (n_points, [n_outputs], n_features) and intercepts of paths one after the other."""
-    both = [path.coordinates.to_raw(path.points) for path in paths]
-    coef = np.concatenate([np.moveaxis(part, 0, -1) for part, _ in both]).astype(form.dtype)
+    each = [(*path.coordinates.to_raw(path.points), path.coordinates.center) for path in paths]
+    both = [rounded(*one, form.dtype) for one in each]
+    coef = np.concatenate([np.moveaxis(part, 0, -1) for part, _ in both])
     intercept = np.concatenate([part for _, part in both]).astype(form.dtype)
     return (coef[:, 0], intercept[:, 0]) if form.is_single else (coef, intercept)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from gdregress.method.choice import MOMENTS_LIMIT
 from gdregress.method.minima import Chained, Path
 from gdregress.method.spec import Spec
-from gdregress.problem.coordinates import Coordinates
+from gdregress.problem.coordinates import Coordinates, rounded
 from gdregress.problem.loss import Loss
 from gdregress.problem.objectives import DataObjective
 from gdregress.rows.checks import check_finite
@@ -429,7 +429,7 @@ def rows_of(X: Any, chosen: NDArray) -> Any:
 
 def fitted_models(model: Any, path: AnyPath, curve: Curve, form: OutputFormat, names: NDArray | None) -> Iterator[Any]:
     """Yield a model for each point of a path, fitted to what it was fitted to."""
-    coef, intercept = path.coordinates.to_raw(path.points)
+    coef, intercept = rounded(*path.coordinates.to_raw(path.points), path.coordinates.center, form.dtype)
     for place in range(curve.n_points):
         fitted = copy(model)  # a clone takes longer than a score
         vars(fitted).update(curve.point(place))
