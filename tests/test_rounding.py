@@ -197,3 +197,16 @@ def test_targets_that_are_too_far_from_zero_for_tol():
     X, y = shifted(1.0)
     with pytest.warns(ConvergenceWarning, match="since y is .* subtract a constant from y"):
         GradientDescentRegressor(tol=1e-12).fit(X - [0, 1e6], y + 1e9)
+
+
+@pytest.mark.skipif(EPS > 1e-18, reason="no extended precision")
+@pytest.mark.parametrize(("apart", "mean"), [(1e-7, 3000.0), (1e-8, 3000.0), (1e-9, 300.0)])
+def test_the_intercept_makes_up_for_the_rounding_of_large_coefficients(apart, mean):
+    """Coefficients of columns that are nearly one are found in extended precision; rounded, they shift predictions."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 2))
+    X, y = mean + np.column_stack([x[:, 0], x[:, 0] + apart * x[:, 1]]), rng.standard_normal(60)
+    model = GradientDescentRegressor().fit(X, y)
+    assert model.converged_
+    assert np.abs(model.coef_).max() > 0.1 / apart
+    assert abs(mean_residual(X, y, model)) <= 1e-8 * y.std()

@@ -252,7 +252,7 @@ def rounded(coef: NDArray, intercept: NDArray, mean: NDArray, dtype: Any) -> tup
     mean : ndarray of shape (n_features,)
         Means of the columns; zeros for a model without intercept.
     dtype : dtype
-        The floating type of the coefficients. Intercepts keep theirs.
+        The floating type of the coefficients. Intercepts keep theirs, or that of coefficients of more digits.
     """
     kept = coef.astype(dtype)
     return kept, intercept if kept.dtype == coef.dtype else intercept + np.tensordot(mean, coef - kept, 1)

@@ -88,7 +88,8 @@ class OutputFormat(NamedTuple):
             return replace(result, reason=sentence, is_warning=True)
         if not tol or not kept.optimality <= tol:
             return result
-        rounding = problem.optimality_of_rounding(kept.value, kept.point, (coef, intercept), tol)
+        raw = rounded(coef, intercept, problem.moments.x.mean, np.float64)
+        rounding = problem.optimality_of_rounding(kept.value, kept.point, raw, tol)
         if rounding <= tol:
             return result
         sentence = _rounded(problem, coef, intercept)
