@@ -394,7 +394,8 @@ class Problem:
         For the others it is sqrt(2) times the shift, in standard deviations of y. For squared error the shift is the
         mean residual, which the means know in twice the digits; else that of the prediction at the center.
 
-        What the terms of the shift may lose is a bound. Where that is above `tol`, error-free sums tell.
+        What the terms of the shift may lose is a bound. Where that is above `tol`, error-free sums tell. The second
+        digits of means are those of deviations from them: they tell nothing of large coefficients that cancel.
 
         Parameters
         ----------
@@ -424,6 +425,8 @@ class Problem:
         terms = np.concatenate([*(-coef[used] for _ in of_x), of_y, -intercept[np.newaxis]], dtype=np.longdouble)
         factors = np.concatenate([*(each[used] for each in of_x), np.ones(len(of_y) + 1)])[:, np.newaxis]
         shift = np.abs(extended.dot(terms, factors.astype(np.longdouble))[:, 0])
+        unsure = OF_SHIFT * np.finfo(np.float64).eps * (moments.x.deviation @ np.abs(coef))  # of the second digits
+        shift = np.where(shift > unsure, shift, 0.0) if self.terms.is_squared_error else shift
         return self._optimality_of_shift(value, shift.astype(np.float64))
 
     def _optimality_of_shift(self, value: float, shift: NDArray) -> float:
